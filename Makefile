@@ -1,0 +1,31 @@
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: install test test-all lint format ci clean
+
+install: ## the library, its command and every tool, in .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -e '.[test,dev]'
+
+test: ## tests and doctests, without the slow ones
+	$(BIN)/python -m pytest
+
+test-all: ## the slow ones too
+	$(BIN)/python -m pytest -m ""
+
+lint: ## style, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: ## put the code in its one layout
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+ci: ## everything that has to hold before a change lands
+	.ci/run
+
+clean: ## remove what the tools leave behind, compiled kernels included
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov
+	find sparserec_np cli tests -name __pycache__ -type d -prune -exec rm -rf {} +
