@@ -1,0 +1,20 @@
+"""The errors this library raises on purpose.
+
+Each carries one sentence that says what was expected, what was found and what to do. The command line prints
+that sentence and nothing else; a program catches :class:`SparseRecError` for all of them, or the kind it can act on. What is wrong with
+a model file is said by :class:`sparserec_np.runtime.ArtifactError`, which stands on its own, as the runtime does.
+"""
+
+from __future__ import annotations
+
+
+class SparseRecError(Exception):
+    """Anything the library refuses with a sentence meant for a person."""
+
+
+class DataError(SparseRecError, ValueError):
+    """An interaction file, or the interactions in it, cannot be used as asked."""
+
+
+class ConfigError(SparseRecError, ValueError):
+    """A setting is unknown, out of range, or at odds with another."""

@@ -1,0 +1,109 @@
+"""SparseTable: an embedding table in compressed sparse row form."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+def column_dtype(dim: int) -> np.dtype[Any]:
+    """The narrowest dtype that holds a column number below ``dim``: uint8 up to 256, uint16 up to 65,536."""
+    if not 1 <= dim <= 65_536:
+        raise ValueError(f"dim must be between 1 and 65,536, not {dim}")
+    return np.dtype(np.uint8 if dim <= 256 else np.uint16)
+
+
+def index_dtype(nnz: int) -> np.dtype[Any]:
+    """The dtype of ``indptr``: int32 while ``nnz`` fits, int64 beyond."""
+    return np.dtype(np.int32 if nnz <= np.iinfo(np.int32).max else np.int64)
+
+
+class SparseTable(NamedTuple):
+    """An embedding table that stores its active entries only.
+
+    Row ``r`` holds ``values[indptr[r]:indptr[r + 1]]`` in the columns ``columns[indptr[r]:indptr[r + 1]]``, which are
+    sorted and unique; every other entry is zero. A row may be empty. The number of columns (``dim``) is the owner's to know.
+
+    A NamedTuple of plain arrays goes straight into a compiled kernel.
+
+    Attributes:
+        indptr: (rows + 1,) int32 or int64, monotone, from 0 to ``nnz``.
+        columns: (nnz,) uint8 (``dim`` <= 256) or uint16.
+        values: (nnz,) float32 (float64 in tests).
+
+    >>> table = SparseTable.from_dense(np.array([[0, 2.0, 0], [0, 0, 0], [1.0, 0, 3.0]]))
+    >>> table.indptr.tolist(), table.columns.tolist(), table.values.tolist()
+    ([0, 1, 1, 3], [1, 0, 2], [2.0, 1.0, 3.0])
+    """
+
+    indptr: Array
+    columns: Array
+    values: Array
+
+    @property
+    def rows(self) -> int:
+        """Number of rows, the empty ones included."""
+        return len(self.indptr) - 1
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored entries."""
+        return len(self.values)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the three arrays together."""
+        return int(self.indptr.nbytes + self.columns.nbytes + self.values.nbytes)
+
+    def slice_rows(self, start: int, stop: int) -> SparseTable:
+        """Rows ``start`` to ``stop`` as a table of their own; columns and values are views of this one's."""
+        first, last = int(self.indptr[start]), int(self.indptr[stop])
+        return SparseTable(
+            self.indptr[start : stop + 1] - self.indptr[start], self.columns[first:last], self.values[first:last]
+        )
+
+    def row_numbers(self) -> Array:
+        """(nnz,) int32: the row of every stored entry."""
+        return np.repeat(np.arange(self.rows, dtype=np.int32), np.diff(self.indptr))
+
+    def by_column(self, dim: int) -> SparseTable:
+        """The transposed table: ``dim`` rows, whose columns are this table's row numbers (int32, ascending)."""
+        order = np.argsort(self.columns, kind="stable")
+        indptr = np.zeros(dim + 1, dtype=self.indptr.dtype)
+        np.cumsum(np.bincount(self.columns, minlength=dim), out=indptr[1:])
+        return SparseTable(indptr, self.row_numbers()[order], self.values[order])
+
+    def to_dense(self, dim: int) -> Array:
+        """(rows, dim) array of the values' dtype. For tests and small tables."""
+        dense = np.zeros((self.rows, dim), dtype=self.values.dtype)
+        dense[self.row_numbers(), self.columns] = self.values
+        return dense
+
+    @classmethod
+    def from_dense(cls, dense: Array, keep: Array | None = None) -> SparseTable:
+        """The table of the entries marked in ``keep`` (rows, dim) bool, by default the non-zero ones of ``dense``."""
+        keep = dense != 0 if keep is None else keep
+        rows, columns = np.nonzero(keep)
+        indptr = np.zeros(len(dense) + 1, dtype=index_dtype(len(rows)))
+        np.cumsum(np.bincount(rows, minlength=len(dense)), out=indptr[1:])
+        return cls(indptr, columns.astype(column_dtype(dense.shape[1])), dense[rows, columns])
+
+    def validate(self, dim: int) -> None:
+        """Raises ValueError, naming the field, unless this is a sound table of ``dim`` columns."""
+        if self.indptr.ndim != 1 or len(self.indptr) < 1 or self.indptr[0] != 0 or np.any(np.diff(self.indptr) < 0):
+            raise ValueError("indptr must start at 0 and never fall")
+        if self.indptr[-1] != len(self.values) or len(self.columns) != len(self.values):
+            raise ValueError("indptr must end at the number of stored entries, one column and one value each")
+        if self.nnz and int(self.columns.max()) >= dim:
+            raise ValueError(f"columns must lie below dim = {dim}")
+        rising = np.diff(self.columns.astype(np.int64)) > 0
+        starts = self.indptr[1:-1][(self.indptr[1:-1] > 0) & (self.indptr[1:-1] < self.nnz)]
+        rising[starts - 1] = True
+        if not rising.all():
+            raise ValueError("columns must be sorted and unique within a row")
+        if not np.isfinite(self.values).all():
+            raise ValueError("values must be finite")
