@@ -1,0 +1,50 @@
+"""Small models for the tests of saving, checking and serving."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from sparserec_np.model_file import ServedModel
+from sparserec_np.table import Array, SparseTable
+
+
+def make_model(
+    n_users: int = 30,
+    n_items: int = 50,
+    dim: int = 8,
+    density: float = 0.3,
+    seed: int = 0,
+    user_ids: Array | None = None,
+    item_ids: Array | None = None,
+    decimals: int = 8,
+) -> ServedModel:
+    """A random model; few ``decimals`` make many equal scores."""
+    rng = np.random.default_rng(seed)
+
+    def table(rows: int) -> SparseTable:
+        values = rng.normal(size=(rows, dim)).round(decimals).astype(np.float32)
+        return SparseTable.from_dense(values, rng.random((rows, dim)) < density)
+
+    users, items = table(n_users), table(n_items)
+    seen = rng.random((n_users, n_items)) < 0.2
+    seen[:, 0] = True
+    return ServedModel(
+        users=users,
+        items=items,
+        dim=dim,
+        user_ids=np.arange(n_users) if user_ids is None else user_ids,
+        item_ids=np.arange(n_items) if item_ids is None else item_ids,
+        seen_indptr=np.concatenate(([0], np.cumsum(seen.sum(axis=1)))),
+        seen_items=np.nonzero(seen)[1].astype(np.int32),
+        metadata={
+            "model": "mf",
+            "method": "sparserec",
+            "budget": str(users.nnz + items.nnz),
+            "loss": "bpr",
+            "seed": str(seed),
+            "metrics": json.dumps({"recall@20": 0.25}),
+            "train_digest": "ab" * 32,
+        },
+    )

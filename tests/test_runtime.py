@@ -1,0 +1,267 @@
+"""Recommendations from the model file: the right items in the right order, with NumPy alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparserec_np import runtime
+from sparserec_np.kernels.compiled import ranking
+from sparserec_np.model_file import ServedModel, save_model
+from sparserec_np.runtime import Ids, Recommender, UnknownUserError, _best
+from tests.served_models import make_model
+
+
+def recommender_of(model: ServedModel) -> Recommender:
+    return Recommender(model.encode())
+
+
+def by_brute_force(model: ServedModel, row: int, filter_seen: bool = True) -> tuple[list[int], list[float]]:
+    """Every item the user may get and its score: one Python loop over dense float64 rows, then a plain sort."""
+    user, items = (
+        model.users.to_dense(model.dim)[row].astype(float),
+        model.items.to_dense(model.dim).astype(float),
+    )
+    seen = set(model.seen_items[model.seen_indptr[row] : model.seen_indptr[row + 1]].tolist())
+    scored = [
+        (-sum(u * i for u, i in zip(user, item, strict=True)), position)
+        for position, item in enumerate(items)
+        if not (filter_seen and position in seen)
+    ]
+    scored.sort()
+    return [position for _, position in scored], [-score for score, _ in scored]
+
+
+# One decimal makes products that float32 and float64 may order differently; whole numbers are exact in both.
+@pytest.mark.parametrize("decimals", [0, 8])
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("n", [1, 7, 50, 1000])
+def test_lists_are_those_of_brute_force(decimals: int, density: float, n: int) -> None:
+    model = make_model(density=density, decimals=decimals, seed=3)
+    recommender = recommender_of(model)
+    for row in range(model.users.rows):
+        for filter_seen in (True, False):
+            items, scores = recommender.recommend(row, n, filter_seen=filter_seen)
+            best, their_scores = by_brute_force(model, row, filter_seen)
+            assert items == best[:n]
+            np.testing.assert_allclose(scores, their_scores[:n], rtol=1e-5, atol=1e-5)
+
+
+def test_equal_scores_come_in_item_order() -> None:
+    model = make_model(density=0.0)
+    unseen = sorted(set(range(50)) - set(model.seen_items[: model.seen_indptr[1]].tolist()))
+    assert recommender_of(model).recommend(0, 5) == (unseen[:5], [0.0] * 5)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    scores=st.lists(st.sampled_from([-1.0, -0.0, 0.0, 0.5, 2.0, -np.inf]), min_size=1, max_size=40),
+    times=st.sampled_from([1, 3, 30]),
+    data=st.data(),
+)
+def test_best_is_a_stable_sort(scores: list[float], times: int, data: Any) -> None:
+    scores = scores * times
+    n = data.draw(st.integers(0, len(scores)) | st.integers(0, min(5, len(scores))))
+    expected = sorted(range(len(scores)), key=lambda item: (-scores[item], item))[:n]
+    assert _best(np.array(scores, np.float32), n).tolist() == expected
+
+
+def test_a_short_list_is_short_and_holds_nothing_seen() -> None:
+    model = make_model()
+    recommender = recommender_of(model)
+    for row in range(30):
+        seen = set(model.seen_items[model.seen_indptr[row] : model.seen_indptr[row + 1]].tolist())
+        items, scores = recommender.recommend(row, 10**9)
+        assert len(items) == len(scores) == 50 - len(seen)
+        assert set(items) == set(range(50)) - seen
+
+
+def test_a_user_who_has_seen_everything_gets_an_empty_list() -> None:
+    model = make_model(n_users=1, n_items=3)
+    everything = ServedModel(
+        **{**model.__dict__, "seen_indptr": np.array([0, 3]), "seen_items": np.arange(3, dtype=np.int32)}
+    )
+    assert recommender_of(everything).recommend(0) == ([], [])
+
+
+@pytest.mark.parametrize("density", [0.1, 1.0])
+def test_the_compiled_kernel_gives_the_same_bits(density: float) -> None:
+    model = make_model(n_users=40, n_items=9000, dim=16, density=density, seed=5)
+    recommender = recommender_of(model)
+    items, scores = np.empty((40, 20), np.int32), np.empty((40, 20), np.float32)
+    ranking.top_items(
+        model.users,
+        model.items.by_column(16),
+        9000,
+        model.seen_indptr,
+        model.seen_items,
+        np.arange(40, dtype=np.int32),
+        items,
+        scores,
+    )
+    for row in range(40):
+        assert recommender.recommend(row, 20) == (items[row].tolist(), scores[row].tolist())
+
+
+def test_ids_are_the_files_own() -> None:
+    model = make_model(user_ids=np.array([f"user {i}" for i in range(30)]), item_ids=np.arange(50) * 7 - 3)
+    plain, named = recommender_of(make_model()), recommender_of(model)
+    for row in range(30):
+        positions, scores = plain.recommend(row, 5)
+        assert named.recommend(f"user {row}", 5) == ([int(p) * 7 - 3 for p in positions], scores)
+    assert {type(item) for item in named.recommend("user 0").items} == {int}
+    texts = recommender_of(make_model(item_ids=np.arange(50).astype(str)))
+    assert {type(item) for item in texts.recommend(0).items} == {str}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        range(4),
+        np.array([-5, 0, 7, 2**40]),
+        np.array([7, -5, 2**40, 0]),
+        ["a", "é", "12", ""],
+        np.arange(4, dtype="u1"),
+    ],
+)
+def test_ids_are_found_again_and_others_are_not(values: Any) -> None:
+    ids = Ids(values)
+    assert len(ids) == 4
+    assert ids.all_differ()
+    assert [ids.find(ids[row]) for row in range(4)] == [0, 1, 2, 3]
+    assert [ids.find(str(ids[row])) for row in range(4)] == [0, 1, 2, 3]
+    strangers = [
+        1e9,
+        None,
+        b"a",
+        99,
+        -1,
+        2**70,
+        -(2**70),
+        "x",
+        "1_0",
+        "9" * 5000,
+        np.int64(50),
+        (),
+        2.5,
+        "nan",
+    ]
+    assert [ids.find(stranger) for stranger in strangers] == [None] * len(strangers)
+    assert ids.to_array().tolist() == [ids[row] for row in range(4)]
+
+
+def test_numbers_and_their_spelling_meet() -> None:
+    assert Ids(["12", "x"]).find(12) == 0
+    assert Ids(["12", "x"]).find(np.int64(12)) == 0
+    assert Ids(["None", "()"]).find(None) is None
+    assert Ids(np.array([5, 12])).find("12") == 1
+    assert Ids(np.array([], np.int64)).find(0) is None
+
+
+def test_an_unknown_user_is_named() -> None:
+    recommender = recommender_of(make_model())
+    with pytest.raises(UnknownUserError, match="^unknown user 'nobody': the model knows 30 users$"):
+        recommender.recommend("nobody")
+    with pytest.raises(KeyError):
+        recommender.recommend(30)
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_no_items_at_all_cannot_be_asked_for(n: int) -> None:
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        recommender_of(make_model()).recommend(0, n)
+
+
+def test_threads_share_a_recommender() -> None:
+    recommender = recommender_of(make_model(n_items=2000))
+    expected = [recommender.recommend(row) for row in range(30)]
+    found: list[bool] = []
+
+    def work() -> None:
+        found.extend(recommender.recommend(row) == expected[row] for row in range(30) for _ in range(5))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 600
+    assert all(found)
+
+
+def test_inspect_counts(tmp_path: Path) -> None:
+    model = make_model(density=0.05, item_ids=np.arange(50) + 300)
+    file_bytes = save_model(tmp_path / "model.safetensors", model)
+    report = Recommender.open(tmp_path).inspect()
+    nnz = model.users.nnz + model.items.nnz
+    dense = np.vstack([model.users.to_dense(8), model.items.to_dense(8)])
+    assert report == {
+        "model": "mf",
+        "method": "sparserec",
+        "dim": 8,
+        "users": 30,
+        "items": 50,
+        "budget": nnz,
+        "nnz": np.count_nonzero(dense),
+        "density": np.count_nonzero(dense) / dense.size,
+        "rows_without_entries": int((np.count_nonzero(dense, axis=1) == 0).sum()),
+        "bytes": {
+            "values": 4 * nnz,
+            "columns": nnz,
+            "indptr": 4 * 82,
+            "ids": 100,
+            "total": 5 * nnz + 4 * 82 + 100,
+        },
+        "seen_bytes": 4 * 31 + len(model.seen_items),
+        "file_bytes": file_bytes,
+        "user_id_kind": "range",
+        "item_id_kind": "int",
+        "format_version": "1",
+        "library_version": "0.1.0",
+        "loss": "bpr",
+        "seed": 0,
+        "train_digest": "ab" * 32,
+        "metrics": {"recall@20": 0.25},
+    }
+    assert report["rows_without_entries"] > 0
+    assert json.loads(json.dumps(report)) == report
+
+
+SERVE = """
+import json, sys
+{imports}
+items, scores = Recommender.open(sys.argv[1]).recommend(3, n=4)
+heavy = [name for name in ("numba", "llvmlite", "scipy", "sklearn", "click") if name in sys.modules]
+package = [name for name in sys.modules if name.startswith("sparserec_np.") and name != "sparserec_np.runtime"]
+print(json.dumps([items, heavy, package]))
+"""
+
+
+@pytest.mark.parametrize("home", ["package", "alone"])
+def test_serving_loads_numpy_only(tmp_path: Path, home: str) -> None:
+    """In the package, and as a single file copied elsewhere."""
+    model = make_model()
+    save_model(tmp_path / "model.safetensors", model)
+    if home == "package":
+        folder, imports = Path(runtime.__file__).parents[1], "from sparserec_np.runtime import Recommender"
+    else:
+        folder, imports = tmp_path, "from served import Recommender"
+        shutil.copy(runtime.__file__, tmp_path / "served.py")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SERVE.format(imports=imports), str(tmp_path)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == [by_brute_force(model, 3)[0][:4], [], []]
