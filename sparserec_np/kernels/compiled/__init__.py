@@ -1,0 +1,1 @@
+"""Numba kernels. Importing one of these modules imports Numba; nothing outside training and evaluation does."""

@@ -1,0 +1,1 @@
+"""Plain NumPy twins of the compiled kernels: same files, same names, same arguments. They are the specification."""
