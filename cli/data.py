@@ -1,0 +1,263 @@
+"""``sparserec data``: look at interaction files, convert, split and generate them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+import numpy as np
+
+from sparserec_np.errors import ConfigError
+from sparserec_np.formats import format_to_write, read_file, read_interactions, write_interactions
+from sparserec_np.interactions import Interactions
+from sparserec_np.splitting import split_last, split_random, split_time
+from sparserec_np.synthetic import generate as generate_interactions
+
+from .options import WRITABLE, json_option, reader_options, to_option
+from .output import emit_json, human_bytes, table
+
+QUANTILES = {"min": 0.0, "10%": 0.1, "median": 0.5, "90%": 0.9, "max": 1.0}
+ENDINGS = {"adjacency": ".txt", "csv": ".csv", "tsv": ".tsv", "inter": ".inter", "npz": ".npz", "mtx": ".mtx"}
+# What a grammar cannot hold, as the keys of the reports below.
+TIMELESS = ("adjacency", "npz", "mtx")
+PAIRS_ONLY = ("csv", "tsv", "inter")
+
+
+@click.group()
+def command() -> None:
+    """Look at interaction files, convert, split and generate them.
+
+    A FILE may be compressed with gzip; - is standard input.
+    """
+
+
+@command.command()
+@click.argument("file")
+@reader_options
+@json_option
+def describe(file: str, reader: dict[str, Any], as_json: bool) -> None:
+    """Show what FILE holds: users, items, interactions, and how they are spread."""
+    found = read_file(file, **reader)
+    log = found.interactions
+    degrees = {"items_per_user": log.user_degrees, "users_per_item": log.item_degrees}
+    report: dict[str, Any] = {
+        "file": file,
+        "format": found.format,
+        "users": log.n_users,
+        "items": log.n_items,
+        "interactions": log.n_interactions,
+        "density": log.density,
+        "duplicates_merged": log.duplicates,
+        "below_min_rating": found.below_min_rating,
+        "users_without_items": int(np.count_nonzero(log.user_degrees == 0)),
+        "items_without_users": int(np.count_nonzero(log.item_degrees == 0)),
+        "user_ids": _kind(log.user_ids),
+        "item_ids": _kind(log.item_ids),
+        "time_from": None if log.times is None else log.times.min().item(),
+        "time_to": None if log.times is None else log.times.max().item(),
+        "bytes": log.nbytes,
+        "digest": log.digest(),
+        **{name: _quantiles(values) for name, values in degrees.items()},
+    }
+    if as_json:
+        emit_json(report)
+        return
+    click.echo(
+        table(
+            [
+                (name.replace("_", " "), _shown(name, value))
+                for name, value in report.items()
+                if name not in degrees
+            ]
+        )
+    )
+    click.echo()
+    rows = [(name.replace("_", " "), *report[name].values()) for name in degrees]
+    click.echo(table(rows, ["quantiles", *report["items_per_user"]]))
+
+
+@command.command()
+@click.argument("file")
+@click.argument("out")
+@to_option
+@click.option(
+    "--renumber",
+    is_flag=True,
+    help="Replace the ids by 0, 1, 2, ... in their order (in mtx by 1, 2, 3, ...).",
+)
+@reader_options
+@json_option
+def convert(
+    file: str, out: str, to: str | None, renumber: bool, reader: dict[str, Any], as_json: bool
+) -> None:
+    """Write the interactions of FILE to OUT in another grammar.
+
+    The ending of OUT says which (.txt is adjacency; .gz compresses), or --to does.
+    """
+    kind = format_to_write(out, to)  # before a long read is in vain
+    log = read_interactions(file, **reader)
+    if renumber:
+        log = log.renumbered(first=1 if kind == "mtx" else 0)
+    write_interactions(log, out, kind)
+    _report([_written(out, "all", kind, log)], as_json)
+
+
+@command.command()
+@click.argument("file")
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    required=True,
+    metavar="DIR",
+    help="Folder to write to; made if it is not there.",
+)
+@click.option(
+    "--by",
+    type=click.Choice(["random", "last", "time"]),
+    default="random",
+    show_default=True,
+    help="Hold out a share of each user's items, each user's last items, or everything after one moment.",
+)
+@click.option(
+    "--test", "test_share", type=float, help="Share for the test file (random, time; by default 0.2)."
+)
+@click.option(
+    "--validation",
+    "validation_share",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Share of what is left then for a validation file, chosen in the same way; 0 for none. "
+    "With --by last any share above 0 means as many items per user again.",
+)
+@click.option("--n", "-n", "n", type=int, help="Items per user for the test file (last; by default 1).")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the random choice."
+)
+@click.option(
+    "--to",
+    "to",
+    type=click.Choice(WRITABLE),
+    help="Grammar; by default csv for text ids or times, else adjacency.",
+)
+@click.option("--gz", is_flag=True, help="Compress the files.")
+@reader_options
+@json_option
+def split(
+    file: str,
+    folder: str,
+    by: str,
+    test_share: float | None,
+    validation_share: float,
+    n: int | None,
+    seed: int,
+    to: str | None,
+    gz: bool,
+    reader: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Split FILE into a train, a test and perhaps a validation file in one folder.
+
+    Ids stay as they are, so that the files go together. A user keeps at least one item for training, except with
+    --by time, where everything after the moment is held out.
+    """
+    if not 0 <= validation_share < 1:
+        raise ConfigError(f"--validation must be a share from 0 to below 1, found {validation_share:g}.")
+    if by == "last" and test_share is not None:
+        raise ConfigError(
+            "--by last holds out items per user: give their number with --n instead of a share with --test."
+        )
+    if by != "last" and n is not None:
+        raise ConfigError(f"--by {by} holds out a share: give it with --test instead of a number with --n.")
+    log = read_interactions(file, **reader)
+    rng = np.random.default_rng(seed)
+    ways: dict[str, Callable[[Interactions, float], tuple[Interactions, Interactions]]] = {
+        "random": lambda rest, share: split_random(rest, share, rng),
+        "last": lambda rest, share: split_last(rest, 1 if n is None else n),
+        "time": split_time,
+    }
+    train, test = ways[by](log, 0.2 if test_share is None else test_share)
+    parts = {"train": train, "test": test}
+    if validation_share:
+        parts["train"], parts["validation"] = ways[by](train, validation_share)
+    words = "U" in (log.user_ids.dtype.kind, log.item_ids.dtype.kind)
+    negative = not words and min(log.user_ids[0], log.item_ids[0]) < 0
+    kind = to or ("csv" if words or negative or log.times is not None else "adjacency")
+    os.makedirs(folder, exist_ok=True)
+    rows = []
+    for name, part in parts.items():
+        path = os.path.join(folder, name + ENDINGS[kind] + (".gz" if gz else ""))
+        write_interactions(part, path, kind)
+        rows.append(_written(path, name, kind, part))
+    _report(rows, as_json)
+
+
+@command.command()
+@click.argument("out")
+@click.option("--users", type=int, default=2000, show_default=True, help="Users, each with an item at least.")
+@click.option("--items", type=int, default=1500, show_default=True, help="Items.")
+@click.option("--interactions", type=int, default=40_000, show_default=True, help="Distinct pairs of both.")
+@click.option("--groups", type=int, default=20, show_default=True, help="Latent groups of items.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Where the random numbers start.")
+@to_option
+@json_option
+def generate(
+    out: str, users: int, items: int, interactions: int, groups: int, seed: int, to: str | None, as_json: bool
+) -> None:
+    """Write a made-up data set to OUT: popular and rare items, busy and quiet users, latent groups."""
+    kind = format_to_write(out, to)
+    log = generate_interactions(users, items, interactions, groups, seed)
+    write_interactions(log, out, kind)
+    _report([_written(out, "all", kind, log)], as_json)
+
+
+def _written(path: str, part: str, kind: str, log: Interactions) -> dict[str, Any]:
+    """What became of a file, and what its grammar could not hold."""
+    idle = int(np.count_nonzero(log.user_degrees == 0))
+    return {
+        "file": path,
+        "part": part,
+        "format": kind,
+        "users": log.n_users - (idle if kind in PAIRS_ONLY else 0),
+        "items": int(np.count_nonzero(log.item_degrees)),
+        "interactions": log.n_interactions,
+        "users_lost": idle if kind in PAIRS_ONLY else 0,
+        "times_lost": log.times is not None and kind in TIMELESS,
+    }
+
+
+def _report(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        emit_json({"files": rows})
+        return
+    headers = ["file", "format", "users", "items", "interactions"]
+    click.echo(table([[row[name] for name in headers] for row in rows], headers))
+    for row in rows:
+        if row["users_lost"] and row["part"] in ("all", "train"):
+            click.echo(
+                f"{row['file']}: {row['format']} cannot hold {row['users_lost']:,} users without items.",
+                err=True,
+            )
+        if row["times_lost"]:
+            click.echo(f"{row['file']}: {row['format']} cannot hold the times; csv can.", err=True)
+
+
+def _kind(ids: np.ndarray[Any, Any]) -> str:
+    """How the ids look: ``0..n-1``, integers with gaps, or text."""
+    if ids.dtype.kind == "U":
+        return "text"
+    return (
+        f"integers {ids[0]} to {ids[-1]}{', no gaps' if ids[-1] - ids[0] == ids.size - 1 else ', with gaps'}"
+    )
+
+
+def _quantiles(values: np.ndarray[Any, Any]) -> dict[str, float]:
+    points = np.quantile(values, list(QUANTILES.values()), method="nearest")
+    return {**dict(zip(QUANTILES, points.tolist(), strict=True)), "mean": float(values.mean())}
+
+
+def _shown(name: str, value: Any) -> Any:
+    return human_bytes(value) if name == "bytes" else value

@@ -1,0 +1,162 @@
+"""``sparserec doctor``: can this machine and this installation train, and what to do where they cannot."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+import tempfile
+from typing import Any
+
+import click
+
+from sparserec_np import __version__
+
+from .output import emit_json, table
+
+PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "click")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(as_json: bool) -> None:
+    """Check that this machine can train, and say what to do if not.
+
+    Shown are versions, cores, Numba's threading layer and cache folder, and the BLAS pools. Parts are tried rather
+    than looked up: a parallel function is compiled and run, a file is written. The exit code is 1 if something is
+    broken; what to do about it is printed below the table.
+    """
+    problems: list[str] = []
+    report: dict[str, Any] = {
+        "sparserec_np": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": _packages(problems),
+        "cores": _cores(),
+        "numba": _numba(problems),
+        "cache": _cache(problems),
+        "blas": _blas(problems),
+    }
+    report = {"ok": not problems, **report, "problems": problems}
+    if as_json:
+        emit_json(report)
+    else:
+        _print(report)
+    if problems:
+        sys.exit(1)
+
+
+def _packages(problems: list[str]) -> dict[str, str | None]:
+    """The installed version of each package the library needs; None, and a problem, where one is missing."""
+    versions: dict[str, str | None] = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+            problems.append(f"The package {name} is not installed: run `pip install {name}`.")
+    return versions
+
+
+def _cores() -> dict[str, int]:
+    """Logical cores of the machine, and those this process may use."""
+    present = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else present
+    return {"present": present, "usable": usable}
+
+
+def _numba(problems: list[str]) -> dict[str, Any]:
+    """Compiles and runs a parallel function, which is what decides Numba's threading layer."""
+    try:
+        import numba
+        import numpy as np
+
+        compiled = numba.njit(parallel=True)(_double)
+        if compiled is _double:
+            problems.append("NUMBA_DISABLE_JIT is set, so kernels run as plain Python: unset it.")
+            return {"threading_layer": None, "threads": 1}
+        if not np.array_equal(compiled(np.arange(1000)), 2 * np.arange(1000)):
+            problems.append("A compiled parallel function gave wrong numbers: reinstall numba and llvmlite.")
+        return {"threading_layer": numba.threading_layer(), "threads": numba.get_num_threads()}
+    except Exception as error:  # whatever an installation can break is to be reported, not raised
+        problems.append(
+            f"Numba cannot run a parallel function ({_first_line(error)}): "
+            "install versions of numba and numpy that go together, and leave NUMBA_THREADING_LAYER unset."
+        )
+        return {"threading_layer": None, "threads": None}
+
+
+def _double(numbers: Any) -> Any:
+    """Twice the numbers; Numba splits the array expression over its threads."""
+    return numbers * 2
+
+
+def _cache(problems: list[str]) -> dict[str, Any]:
+    """Where Numba keeps the compiled kernels, by asking one of them, and whether a file can be written there."""
+    folder: str | None = None
+    try:
+        from sparserec_np.kernels.compiled.ranking import top_items
+
+        statistics = getattr(top_items, "stats", None)
+        if statistics is None:  # compilation is switched off, which _numba() reports
+            return {"folder": None, "writable": None}
+        folder = str(statistics.cache_path)
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return {"folder": folder, "writable": True}
+    except Exception as error:
+        problems.append(
+            f"Numba has no cache folder that it can write to ({_first_line(error)}): "
+            "set NUMBA_CACHE_DIR to a folder of yours."
+        )
+        return {"folder": folder, "writable": False}
+
+
+def _blas(problems: list[str]) -> list[dict[str, Any]]:
+    """The thread pools of the linear algebra libraries that NumPy and SciPy have loaded."""
+    try:
+        import numpy  # noqa: F401  importing is what loads the libraries
+        import scipy.linalg  # noqa: F401
+        from threadpoolctl import threadpool_info
+    except Exception as error:
+        problems.append(f"NumPy and SciPy do not load ({_first_line(error)}): reinstall them together.")
+        return []
+    return [
+        {"library": pool["internal_api"], "version": pool["version"], "threads": pool["num_threads"]}
+        for pool in threadpool_info()
+        if pool["user_api"] == "blas"
+    ]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _print(report: dict[str, Any]) -> None:
+    cores, numba, cache = report["cores"], report["numba"], report["cache"]
+    rows = [
+        ["sparserec_np", report["sparserec_np"]],
+        ["python", report["python"]],
+        ["platform", report["platform"]],
+        *([name, version or "missing"] for name, version in report["packages"].items()),
+        ["cores", f"{cores['usable']} usable of {cores['present']}"],
+        [
+            "numba threading layer",
+            f"{numba['threading_layer'] or 'none'}, threads: {numba['threads'] or 'none'}",
+        ],
+        [
+            "numba cache",
+            f"{cache['folder'] or 'none'}{' (not writable)' if cache['writable'] is False else ''}",
+        ],
+        *(
+            ["blas pool", f"{pool['library']} {pool['version']}, threads: {pool['threads']}"]
+            for pool in report["blas"]
+        ),
+    ]
+    click.echo(table(rows))
+    click.echo()
+    if report["ok"]:
+        click.echo("Everything works.")
+    for problem in report["problems"]:
+        click.echo(f"Problem: {problem}")

@@ -1,0 +1,79 @@
+"""``sparserec evaluate``: how good a model's lists are on a test file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sparserec_np.errors import DataError
+from sparserec_np.evaluation import TableRanker
+from sparserec_np.evaluation import evaluate as evaluate_model
+from sparserec_np.formats import read_interactions
+from sparserec_np.interactions import Interactions
+from sparserec_np.model_file import load_model
+from sparserec_np.table import Array
+
+from .options import json_option, reader_options
+from .output import emit_json, table
+from .run_argument import reading_run, run_argument
+from .threads import set_threads, threads_option
+
+
+@click.command()
+@run_argument
+@click.argument("test_file", metavar="TEST")
+@click.option(
+    "--k",
+    "ks",
+    type=click.IntRange(min=1),
+    multiple=True,
+    default=(20,),
+    show_default=True,
+    help="Length of the lists; may be repeated.",
+)
+@threads_option
+@reader_options
+@json_option
+def command(
+    run: str, test_file: str, ks: tuple[int, ...], threads: int | None, reader: dict[str, Any], as_json: bool
+) -> None:
+    """Evaluate the model in RUN on the interactions in TEST.
+
+    RUN is a run directory or the model file in it. For every user of TEST all items that the user did not
+    have in training are ranked, equal scores in the order of the items, and the metrics are averaged over
+    these users. Users and items that training never saw are left out and counted.
+    """
+    with reading_run(run):
+        model = load_model(run)
+    seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
+    given = read_interactions(test_file, **reader)
+    test, unknown = given.aligned_to(seen)
+    if not test.n_interactions:
+        raise DataError(
+            f"No interaction in {test_file} is between a user and an item of the model: expected user ids"
+            f" {_examples(seen.user_ids)} and item ids {_examples(seen.item_ids)},"
+            f" found {_examples(given.user_ids)} and {_examples(given.item_ids)};"
+            " use a test file with the ids of the training file."
+        )
+    set_threads(threads)
+    ks = tuple(dict.fromkeys(ks))
+    ranker = TableRanker(model.users, model.items, model.dim)
+    report = evaluate_model(ranker, test, seen, ks) | unknown._asdict()
+    if as_json:
+        emit_json(report)
+        return
+    names = list(dict.fromkeys(key.partition("@")[0] for key in report if "@" in key))
+    rows = [[name, *(report[f"{name}@{k}"] for k in ks)] for name in names]
+    click.echo(table(rows, ["metric", *(f"@{k}" for k in ks)]))
+    click.echo(
+        f"\nUsers averaged over: {report['users']:,}. Left out as unseen in training:"
+        f" users {unknown.unknown_users:,}, items {unknown.unknown_items:,},"
+        f" and interactions with them {unknown.dropped_pairs:,}."
+    )
+
+
+def _examples(ids: Array) -> str:
+    """A few ids, as a person would write them."""
+    shown = ", ".join(map(str, ids[:3].tolist()))
+    return f"like {shown}" if shown else "(none)"

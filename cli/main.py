@@ -1,0 +1,93 @@
+"""The command ``sparserec``: its subcommands, loaded when they are called, and how errors reach the terminal."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import Any
+
+import click
+
+from sparserec_np import __version__
+from sparserec_np.errors import ConfigError, SparseRecError
+from sparserec_np.runtime import ArtifactError
+
+# Name -> module in this package and attribute. The order is the order of use, and that of the help page.
+COMMANDS = {
+    "quickstart": "quickstart:command",
+    "data": "data:command",
+    "train": "train:command",
+    "evaluate": "evaluate:command",
+    "recommend": "recommend:command",
+    "inspect": "inspect:command",
+    "doctor": "doctor:command",
+}
+
+INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
+
+
+class WrongSetting(click.ClickException):
+    """Click's one line ``Error: ...`` on stderr, with the exit code that wrong options have too."""
+
+    exit_code = 2
+
+
+class Root(click.Group):
+    """A group that imports a command when it is needed, and turns the library's errors into one line each."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the commands, in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now; None if there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(f".{module}", __package__), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Click's own, but an unknown command is answered with the nearest one there is."""
+        name = args[0]
+        if not name.startswith("-") and name not in COMMANDS:
+            near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+            hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(COMMANDS)}."
+            ctx.fail(f"No such command {name!r}. {hint}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command. A bug keeps its traceback; everything a user can cause or mend becomes a sentence."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            raise WrongSetting(str(error)) from error
+        except (SparseRecError, ArtifactError) as error:
+            raise click.ClickException(str(error)) from error
+        except BrokenPipeError:  # the reader of a pipe has left, as `head` does; Click ends quietly
+            raise
+        except OSError as error:
+            raise click.ClickException(_os_sentence(error)) from error
+        except MemoryError as error:
+            message = "memory ran out; a smaller --dim, --density or --batch-size needs less."
+            raise click.ClickException(message) from error
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+def _os_sentence(error: OSError) -> str:
+    """What the operating system refused, with the file's name before the reason."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {reason}" if error.filename is not None else reason
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="sparserec")
+def main() -> None:
+    """Train, evaluate and serve recommenders whose embedding tables are sparse throughout.
+
+    A first run, which needs no data: `sparserec quickstart`.
+    """

@@ -1,0 +1,58 @@
+"""Recommenders whose embedding tables are sparse from the first training step to the last.
+
+The names below are loaded on first use: importing ``sparserec_np`` itself loads neither Numba, SciPy nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public name -> the module that defines it.
+_HOMES = {
+    "ArtifactError": "runtime",
+    "ConfigError": "errors",
+    "DataError": "errors",
+    "Interactions": "interactions",
+    "Recommender": "runtime",
+    "SparseRecError": "errors",
+    "SparseTable": "table",
+    "UnknownUserError": "runtime",
+    "evaluate": "evaluation",
+    "generate": "synthetic",
+    "read_interactions": "formats",
+    "train": "training",
+    "write_interactions": "formats",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+if TYPE_CHECKING:  # the same names for type checkers, which do not follow __getattr__
+    from sparserec_np.errors import ConfigError as ConfigError
+    from sparserec_np.errors import DataError as DataError
+    from sparserec_np.errors import SparseRecError as SparseRecError
+    from sparserec_np.evaluation import evaluate as evaluate
+    from sparserec_np.formats import read_interactions as read_interactions
+    from sparserec_np.formats import write_interactions as write_interactions
+    from sparserec_np.interactions import Interactions as Interactions
+    from sparserec_np.runtime import ArtifactError as ArtifactError
+    from sparserec_np.runtime import Recommender as Recommender
+    from sparserec_np.runtime import UnknownUserError as UnknownUserError
+    from sparserec_np.synthetic import generate as generate
+    from sparserec_np.table import SparseTable as SparseTable
+    from sparserec_np.training import train as train
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name from its module on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_HOMES))

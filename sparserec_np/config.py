@@ -1,0 +1,183 @@
+"""The settings of a training run: one flat record that is written beside the model and can be read back to run it again."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sparserec_np.batches import Negatives, OnePerPair, SharedBlock
+from sparserec_np.errors import ConfigError
+from sparserec_np.exploration import IMPORTANCES, Exploration
+from sparserec_np.losses import LOSSES
+from sparserec_np.masks import STARTS
+from sparserec_np.methods import METHODS
+from sparserec_np.models.model import Decay
+from sparserec_np.optimizers import OPTIMIZERS
+from sparserec_np.schedules import DropSchedule
+
+CHOICES = {
+    "model": ("mf",),
+    "method": tuple(METHODS),
+    "start": tuple(STARTS),
+    "loss": tuple(LOSSES),
+    "optimizer": tuple(OPTIMIZERS),
+    "importance": IMPORTANCES,
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a training run. The defaults were chosen on validation parts of train data, never on test data.
+
+    Attributes:
+        model: base recommender.
+        method: how the budget is spent.
+        dim: embedding dimension.
+        density: part of all entries that is stored; ``memory_budget`` goes before it.
+        memory_budget: bytes of the served model, or None.
+        start: what the mask and its values start from.
+        start_score: mean score of a training pair at the start; the start is scaled to it. 0 leaves it as it is.
+        loss: what is minimised.
+        negatives: size of the block of negatives shared by a batch; 1 draws one for each pair instead.
+        epochs: most epochs; fewer if validation stops getting better.
+        batch_size: pairs in a batch.
+        optimizer: how values follow their gradients.
+        learning_rate: at first; falls to zero along half a cosine wave over ``epochs``.
+        l2_user, l2_positive, l2_negative: L2 weights of the rows a pair reads.
+        explore: part of the rows explored between two topology updates.
+        importance: what the explored rows are drawn by.
+        drop_fraction, drop_until, drop_interval: see :class:`~sparserec_np.schedules.DropSchedule`.
+        regrow_start: see :class:`~sparserec_np.topology.TopologyUpdate`.
+        floor: entries that a row never loses.
+        validation: part of each user's training items held out to choose the epoch by; 0 trains for all epochs.
+        evaluate_every: epochs between two looks at the validation part.
+        patience: looks without a better NDCG@20 before training stops; 0 never stops.
+        refit: train again on all data for the number of epochs that was best on the validation part.
+        seed: of everything drawn at random.
+    """
+
+    model: str = "mf"
+    method: str = "sparserec"
+    dim: int = 64
+    density: float = 0.1
+    memory_budget: int | None = None
+    start: str = "spectral"
+    start_score: float = 2.0
+    loss: str = "softmax"
+    negatives: int = 256
+    epochs: int = 40
+    batch_size: int = 2048
+    optimizer: str = "adam"
+    learning_rate: float = 5e-3
+    l2_user: float = 0.01
+    l2_positive: float = 0.01
+    l2_negative: float = 0.01
+    explore: float = 0.25
+    importance: str = "degree"
+    drop_fraction: float = 0.3
+    drop_until: float = 0.75
+    drop_interval: int = 1
+    regrow_start: float = 0.5
+    floor: int = 1
+    validation: float = 0.1
+    evaluate_every: int = 5
+    patience: int = 4
+    refit: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(
+                    f"{name} must be one of {', '.join(choices)}, found {getattr(self, name)!r}"
+                )
+        self._within("dim", 1, 65_536)
+        self._within("density", 0, 1, open_below=True)
+        self._within("explore", 0, 1, open_below=True)
+        self._within("drop_until", 0, 1)
+        self._within("drop_fraction", 0, 0.99)
+        self._within("validation", 0, 0.9)
+        for name in ("negatives", "batch_size", "evaluate_every", "drop_interval"):
+            self._within(name, 1)
+        for name in (
+            *("epochs", "patience", "floor", "seed", "start_score", "regrow_start"),
+            *("l2_user", "l2_positive", "l2_negative"),
+        ):
+            self._within(name, 0)
+        self._within("learning_rate", 0, open_below=True)
+        if self.memory_budget is not None:
+            self._within("memory_budget", 1)
+        if self.negatives == 1 and LOSSES[self.loss].pairs is None:
+            raise ConfigError(
+                f"The loss {self.loss} sets a pair against a block of negatives; use --negatives 2 or more, or --loss bpr"
+            )
+
+    def _within(self, name: str, low: float, high: float = float("inf"), open_below: bool = False) -> None:
+        value = getattr(self, name)
+        good = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+        if not good or (open_below and value == low):
+            bound = f"above {low:g}" if open_below else f"{low:g} or more"
+            most = "" if high == float("inf") else f" and at most {high:g}"
+            raise ConfigError(f"{name} must be {bound}{most}, found {value!r}")
+
+    @property
+    def drawn_negatives(self) -> Negatives:
+        """How negatives are drawn."""
+        return OnePerPair() if self.negatives == 1 else SharedBlock(self.negatives)
+
+    @property
+    def decay(self) -> Decay:
+        """The three L2 weights."""
+        return Decay(self.l2_user, self.l2_positive, self.l2_negative)
+
+    @property
+    def exploration(self) -> Exploration:
+        """Which rows are explored."""
+        return Exploration(self.explore, self.importance)
+
+    @property
+    def drops(self) -> DropSchedule:
+        """When and how much the mask changes."""
+        return DropSchedule(self.drop_fraction, self.drop_until, self.drop_interval)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings by name."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Config:
+        """The settings given, and the defaults of those that are not.
+
+        Raises:
+            ConfigError: a name that is no setting, a value of the wrong type, or one out of range.
+        """
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        for name, value in given.items():
+            if name not in fields:
+                near = difflib.get_close_matches(name, fields, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(fields)}"
+                raise ConfigError(f"{name!r} is no setting; {hint}")
+            default = fields[name].default
+            wanted: tuple[type, ...] = (int,) if default is None else (type(default),)
+            if isinstance(default, float):
+                wanted = (float, int)
+            if value is None and default is None:
+                continue
+            if not isinstance(value, wanted) or (isinstance(value, bool) and wanted != (bool,)):
+                raise ConfigError(f"{name} must be of type {wanted[0].__name__}, found {value!r}")
+        return cls(**given)
+
+    @classmethod
+    def from_json(cls, text: str, source: str = "the configuration") -> Config:
+        """Reads what ``json.dumps(config.to_dict())`` wrote; see :meth:`from_dict` for what is refused."""
+        try:
+            given = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"{source} is not JSON: {error.msg} in line {error.lineno}") from error
+        if not isinstance(given, dict):
+            raise ConfigError(f"{source} must hold one JSON object of settings")
+        return cls.from_dict(given)

@@ -1,0 +1,202 @@
+"""Growth: which rows' inactive entries get a gradient, and which inactive entries become active.
+
+A training method differs from another in nothing but its growth. Accumulating gradients over batches is the paper's idea (arXiv
+2411.12205, abstract); the last batch alone is RigL's (Evci et al. 2020) and DSL's (Wang et al. 2024), random growth SET's (Mocanu et al. 2018).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from sparserec_np.exploration import Exploration
+from sparserec_np.selection import LargestEntries
+from sparserec_np.table import Array, SparseTable
+
+BLOCK = 4096
+
+
+class Explored(NamedTuple):
+    """The gradient of every entry, summed over batches, for a few rows. Goes into kernels as it is.
+
+    Attributes:
+        slots: (rows,) int32, the place of a row in ``sums``, -1 for rows that are not explored.
+        sums: (m, dim) sums of the gradients.
+    """
+
+    slots: Array
+    sums: Array
+
+    @classmethod
+    def of(cls, rows: Array, n_rows: int, dim: int, dtype: np.dtype = np.dtype(np.float32)) -> Explored:  # type: ignore[type-arg]
+        """No gradient yet, for ``rows`` (m,)."""
+        slots = np.full(n_rows, -1, dtype=np.int32)
+        slots[rows] = np.arange(len(rows), dtype=np.int32)
+        return cls(slots, np.zeros((len(rows), dim), dtype=dtype))
+
+    @property
+    def rows(self) -> Array:
+        """(m,) int32 explored rows, in the order of their slots."""
+        rows = np.flatnonzero(self.slots >= 0).astype(np.int32)
+        return rows[np.argsort(self.slots[rows], kind="stable")]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both arrays."""
+        return int(self.slots.nbytes + self.sums.nbytes)
+
+
+class Grown(NamedTuple):
+    """Entries that are to become active, by row and then by column.
+
+    Attributes:
+        rows: (g,) int32.
+        columns: (g,) uint16.
+        gradients: (g,) float32, the summed gradient; 0 where growth did not look at any.
+    """
+
+    rows: Array
+    columns: Array
+    gradients: Array
+
+
+class Growth(Protocol):
+    """One way to grow."""
+
+    grows: bool
+    """Whether the mask changes at all."""
+
+    local: bool
+    """Whether pruning stays inside the explored rows. Pruning everywhere and growing in a few rows would empty the others."""
+
+    def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
+        """Rows to explore from now to the next topology update, (m,) int32."""
+        ...
+
+    def explore_last(self, touched: Array) -> Array:
+        """Rows to explore in the last batch before a topology update, given those it touches; as :meth:`explore`."""
+        ...
+
+    def candidates(self, table: SparseTable, explored: Explored) -> int:
+        """How many inactive entries there are to choose from."""
+        ...
+
+    def grow(self, table: SparseTable, explored: Explored, count: int, rng: np.random.Generator) -> Grown:
+        """``count`` inactive entries, at most :meth:`candidates`."""
+        ...
+
+
+NO_ROWS = np.empty(0, dtype=np.int32)
+
+
+@dataclass(frozen=True)
+class NoGrowth:
+    """A mask that never changes."""
+
+    grows: bool = False
+    local: bool = False
+
+    def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
+        """No row."""
+        return NO_ROWS
+
+    def explore_last(self, touched: Array) -> Array:
+        """No row."""
+        return NO_ROWS
+
+    def candidates(self, table: SparseTable, explored: Explored) -> int:
+        """None."""
+        return 0
+
+    def grow(self, table: SparseTable, explored: Explored, count: int, rng: np.random.Generator) -> Grown:
+        """Nothing."""
+        return Grown(NO_ROWS, np.empty(0, np.uint16), np.empty(0, np.float32))
+
+
+@dataclass(frozen=True)
+class RandomGrowth(NoGrowth):
+    """Inactive entries anywhere, with equal chances (SET)."""
+
+    grows: bool = True
+
+    def candidates(self, table: SparseTable, explored: Explored) -> int:
+        """All inactive entries."""
+        return table.rows * explored.sums.shape[1] - table.nnz
+
+    def grow(self, table: SparseTable, explored: Explored, count: int, rng: np.random.Generator) -> Grown:
+        """Draws places until enough of them are inactive and distinct; in the memory of the entries drawn."""
+        dim = explored.sums.shape[1]
+        active = table.row_numbers().astype(np.int64) * dim + table.columns
+        found = np.empty(0, dtype=np.int64)
+        while len(found) < count:
+            # Twice what is missing in a sparse table; in an almost full one the loop goes round more often.
+            drawn = rng.integers(table.rows * dim, size=2 * (count - len(found)) + 16)
+            places = np.minimum(np.searchsorted(active, drawn), len(active) - 1)
+            drawn = drawn[active[places] != drawn] if len(active) else drawn
+            found = np.concatenate([found, drawn[~np.isin(drawn, found)]])
+            found = found[np.sort(np.unique(found, return_index=True)[1])]
+        rows, columns = np.divmod(np.sort(found[:count]), dim)
+        return Grown(rows.astype(np.int32), columns.astype(np.uint16), np.zeros(count, np.float32))
+
+
+@dataclass(frozen=True)
+class AccumulatedGrowth:
+    """Inactive entries of explored rows with the largest magnitude of the gradient summed over batches.
+
+    Attributes:
+        exploration: which rows, drawn anew after every topology update.
+    """
+
+    exploration: Exploration = Exploration()
+    grows: bool = True
+    local: bool = True
+
+    def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
+        """Rows drawn by importance."""
+        return self.exploration.draw(degrees, norms, rng)
+
+    def explore_last(self, touched: Array) -> Array:
+        """No others than before: their sums go on."""
+        return NO_ROWS
+
+    def candidates(self, table: SparseTable, explored: Explored) -> int:
+        """Inactive entries with a gradient that is not zero."""
+        return sum(int(np.count_nonzero(keys > 0)) for _, _, keys in inactive_sums(table, explored))
+
+    def grow(self, table: SparseTable, explored: Explored, count: int, rng: np.random.Generator) -> Grown:
+        """Those with the largest sums; of equal ones, those of lower rows first."""
+        best = LargestEntries(count)
+        for rows, sums, keys in inactive_sums(table, explored):
+            best.offer(rows, sums, np.where(keys > 0, keys, -np.inf))
+        return Grown(*best.take())
+
+
+@dataclass(frozen=True)
+class LastBatchGrowth(AccumulatedGrowth):
+    """As :class:`AccumulatedGrowth`, but the gradient is that of the last batch, for all rows it touches (RigL)."""
+
+    local: bool = False
+
+    def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
+        """No row, until the last batch."""
+        return NO_ROWS
+
+    def explore_last(self, touched: Array) -> Array:
+        """All rows that the batch touches."""
+        return np.sort(touched)
+
+
+def inactive_sums(table: SparseTable, explored: Explored):  # type: ignore[no-untyped-def]
+    """Blocks of (rows (m,), sums (m, dim), magnitudes (m, dim)) of the explored rows, magnitudes 0 at active entries."""
+    order = explored.rows
+    for start in range(0, len(order), BLOCK):
+        rows = order[start : start + BLOCK]
+        sums = explored.sums[start : start + BLOCK]
+        keys = np.abs(sums)
+        lengths = table.indptr[rows + 1] - table.indptr[rows]
+        ends = np.cumsum(lengths)
+        places = np.arange(ends[-1]) + np.repeat(table.indptr[rows] - (ends - lengths), lengths)
+        keys[np.repeat(np.arange(len(rows)), lengths), table.columns[places]] = 0
+        yield rows, sums, keys

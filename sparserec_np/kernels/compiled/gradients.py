@@ -1,0 +1,106 @@
+"""Gradients of stored entries, and of all entries of explored rows. Specified by the twins in ``kernels/reference/gradients.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from sparserec_np.kernels.compiled.elementary import dot
+
+RUN = 64
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def pair_gradients(
+    table: Any, rows: Any, starts: Any, partners: Any, slopes: Any, gradient: Any, explored: Any
+) -> None:
+    indptr, columns, values = table
+    slots, sums = explored
+    groups = len(rows)
+    dim = sums.shape[1]
+    for run in numba.prange((groups + RUN - 1) // RUN):
+        scratch = np.zeros(dim, dtype=values.dtype)
+        for g in range(run * RUN, min(groups, (run + 1) * RUN)):
+            row = rows[g]
+            scratch[:] = 0
+            for m in range(starts[g], starts[g + 1]):
+                for k in range(indptr[partners[m]], indptr[partners[m] + 1]):
+                    scratch[columns[k]] += slopes[m] * values[k]
+            for k in range(indptr[row], indptr[row + 1]):
+                gradient[k] += scratch[columns[k]]
+            if slots[row] >= 0:
+                own = sums[slots[row]]
+                for c in range(dim):
+                    own[c] += scratch[c]
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def row_gradients(table: Any, rows: Any, slopes: Any, block: Any, gradient: Any, explored: Any) -> None:
+    indptr, columns, _ = table
+    slots, sums = explored
+    for g in numba.prange(len(rows)):
+        row = rows[g]
+        for k in range(indptr[row], indptr[row + 1]):
+            gradient[k] += dot(block[columns[k]], slopes[g])
+        if slots[row] >= 0:
+            own = sums[slots[row]]
+            for c in range(block.shape[0]):
+                own[c] += dot(block[c], slopes[g])
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def block_gradients(table: Any, rows: Any, slopes: Any, partial: Any) -> None:
+    indptr, columns, values = table
+    runs = partial.shape[0]
+    size = partial.shape[2]
+    groups = len(rows)
+    each = (groups + runs - 1) // runs
+    for run in numba.prange(runs):
+        own = partial[run]
+        own[:] = 0
+        for g in range(run * each, min(groups, (run + 1) * each)):
+            d = slopes[g]
+            for k in range(indptr[rows[g]], indptr[rows[g] + 1]):
+                value = values[k]
+                out = own[columns[k]]
+                for s in range(size):
+                    out[s] += value * d[s]
+    for c in numba.prange(partial.shape[1]):
+        out = partial[0, c]
+        for run in range(1, runs):
+            more = partial[run, c]
+            for s in range(size):
+                out[s] += more[s]
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def spread_block(table: Any, rows: Any, block: Any, gradient: Any, explored: Any) -> None:
+    indptr, columns, _ = table
+    slots, sums = explored
+    for s in numba.prange(len(rows)):
+        row = rows[s]
+        for k in range(indptr[row], indptr[row + 1]):
+            gradient[k] += block[columns[k], s]
+        if slots[row] >= 0:
+            own = sums[slots[row]]
+            for c in range(block.shape[0]):
+                own[c] += block[c, s]
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def decay_gradients(table: Any, rows: Any, weights: Any, gradient: Any) -> None:
+    indptr, _, values = table
+    for g in numba.prange(len(rows)):
+        for k in range(indptr[rows[g]], indptr[rows[g] + 1]):
+            gradient[k] += weights[g] * values[k]
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def add_row_norms(indptr: Any, rows: Any, gradient: Any, norms: Any) -> None:
+    for t in numba.prange(len(rows)):
+        square = gradient.dtype.type(0)
+        for k in range(indptr[rows[t]], indptr[rows[t] + 1]):
+            square += gradient[k] * gradient[k]
+        norms[rows[t]] += np.sqrt(square)

@@ -1,0 +1,46 @@
+"""Optimizer steps on the stored entries of touched rows. Specified by the twins in ``kernels/reference/updates.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def sgd(table: Any, rows: Any, gradient: Any, rate: Any) -> None:
+    indptr, _, values = table
+    for t in numba.prange(len(rows)):
+        for k in range(indptr[rows[t]], indptr[rows[t] + 1]):
+            values[k] -= rate * gradient[k]
+            gradient[k] = 0
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def adagrad(table: Any, rows: Any, gradient: Any, squares: Any, rate: Any, epsilon: Any) -> None:
+    indptr, _, values = table
+    for t in numba.prange(len(rows)):
+        for k in range(indptr[rows[t]], indptr[rows[t] + 1]):
+            squares[k] += gradient[k] * gradient[k]
+            values[k] -= rate * gradient[k] / (np.sqrt(squares[k]) + epsilon)
+            gradient[k] = 0
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def adam(table: Any, rows: Any, gradient: Any, moments: Any, rate: Any, betas: Any, epsilon: Any) -> None:
+    indptr, _, values = table
+    first, second, steps = moments
+    beta1, beta2 = betas
+    kind = values.dtype.type
+    for t in numba.prange(len(rows)):
+        row = rows[t]
+        steps[row] += 1
+        # Powers in float64: 1 - beta2**t loses half its digits in float32 for the first steps.
+        scale1 = kind(1 / (1 - np.float64(beta1) ** steps[row]))
+        scale2 = kind(1 / (1 - np.float64(beta2) ** steps[row]))
+        for k in range(indptr[row], indptr[row + 1]):
+            first[k] = kind(beta1) * first[k] + kind(1 - beta1) * gradient[k]
+            second[k] = kind(beta2) * second[k] + kind(1 - beta2) * gradient[k] * gradient[k]
+            values[k] -= kind(rate) * first[k] * scale1 / (np.sqrt(second[k] * scale2) + kind(epsilon))
+            gradient[k] = 0

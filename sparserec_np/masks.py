@@ -1,0 +1,278 @@
+"""The start of training: which entries are active, and what they hold.
+
+Every start returns one table for users and items together, users first, with exactly ``nnz`` entries. That the mask comes from
+a non-negative matrix factorisation is the paper's (arXiv 2411.12205, abstract); all else in this file is our choice.
+
+A factorisation hands over its item factors (n_items, dim) and makes user factors in row blocks: a user's row is pruned as soon as it
+is made, and no (users, dim) array exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from sparserec_np.interactions import Interactions
+from sparserec_np.selection import LargestEntries, table_of
+from sparserec_np.table import Array, SparseTable
+
+BLOCK = 4096
+
+
+class Start(Protocol):
+    """Makes the table that training starts from."""
+
+    def __call__(
+        self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
+    ) -> SparseTable:
+        """A table of ``log.n_users + log.n_items`` rows with exactly ``nnz`` entries; the same for any ``threads``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Entries drawn at random with equal chances, normal values: the usual start of dynamic sparse training.
+
+    Each row first gets its share, ``nnz // rows`` entries; rows drawn at random get one of those left over.
+
+    Attributes:
+        deviation: standard deviation of the values.
+    """
+
+    deviation: float = 0.1
+
+    def __call__(
+        self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
+    ) -> SparseTable:
+        n_rows = log.n_users + log.n_items
+        lengths = np.full(n_rows, nnz // n_rows)
+        lengths[rng.choice(n_rows, nnz % n_rows, replace=False)] += 1
+        columns = []
+        for start in range(0, n_rows, BLOCK):
+            some = lengths[start : start + BLOCK]
+            ranks = rng.random((len(some), dim), dtype=np.float32).argsort(axis=1, kind="stable")
+            columns.append(np.nonzero(ranks < some[:, None])[1].astype(np.uint16))
+        rows = np.repeat(np.arange(n_rows, dtype=np.int32), lengths)
+        values = rng.standard_normal(nnz, dtype=np.float32) * np.float32(self.deviation)
+        return table_of(rows, np.concatenate(columns), values, n_rows, dim)
+
+
+@dataclass(frozen=True)
+class NMF:
+    """Non-negative matrix factorisation ``R ~ W H`` of the interactions (scikit-learn), pruned to the largest entries.
+
+    The values are the square roots of the factors, which agree in sign, so that a user and the items they share columns
+    with score above zero from the first batch on.
+
+    Attributes:
+        iterations: of scikit-learn's coordinate descent.
+        floor: entries that every row keeps, where the budget allows it.
+    """
+
+    iterations: int = 20
+    floor: int = 1
+
+    def __call__(
+        self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
+    ) -> SparseTable:
+        from sklearn.decomposition import MiniBatchNMF
+
+        matrix = _matrix(log, np.ones(log.n_users, np.float32), np.ones(log.n_items, np.float32))
+        rank = min(dim, *matrix.shape)
+        solver = MiniBatchNMF(
+            n_components=rank,
+            init="nndsvda",
+            batch_size=BLOCK,
+            max_iter=self.iterations,
+            random_state=int(rng.integers(2**31)),
+        )
+        with _one_blas_thread():
+            solver.fit(matrix)
+            items = _widened(np.sqrt(solver.components_.T.astype(np.float32)), dim)
+
+            def users(start: int, stop: int) -> Array:
+                return _widened(np.sqrt(solver.transform(matrix[start:stop]).astype(np.float32)), dim)
+
+            return prune_factors(users, items, log.n_users, nnz, self.floor, normalise=False)
+
+
+@dataclass(frozen=True)
+class Spectral:
+    """Truncated singular vectors of the normalised interactions, rotated to their sparsest axes and pruned.
+
+    With ``D_u`` and ``D_i`` the degrees and ``V`` the leading right singular vectors of ``D_u^-1/2 R D_i^-1/2`` (n_items, dim), the
+    factors are ``R D_i^-1/2 V`` for users and ``D_i^1/2 V`` for items, the low-pass part of GF-CF (Shen et al. 2021). Any rotation of
+    both leaves every score as it is; varimax (Kaiser 1958) picks the one with the fewest large loadings, and only then does
+    pruning cost little. A user's list does not depend on the length of the user's row, so users are brought to equal length before pruning:
+    otherwise those with few items would lose nearly all of theirs.
+
+    Attributes:
+        iterations: subspace iterations of the truncated decomposition.
+        rotation_iterations: of varimax; 0 leaves the axes as they are.
+        sample: rows that the rotation is fitted to.
+        floor: entries that every row keeps, where the budget allows it.
+    """
+
+    iterations: int = 4
+    rotation_iterations: int = 30
+    sample: int = 16_000
+    floor: int = 1
+
+    def __call__(
+        self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
+    ) -> SparseTable:
+        rank = min(dim, log.n_users, log.n_items)
+        user_roots = np.sqrt(np.maximum(log.user_degrees, 1)).astype(np.float32)
+        item_roots = np.sqrt(np.maximum(log.item_degrees, 1)).astype(np.float32)
+        with _one_blas_thread():
+            vectors = leading_right_vectors(
+                _matrix(log, 1 / user_roots, 1 / item_roots), rank, self.iterations, rng, threads
+            )
+            plain = _matrix(log, np.ones_like(user_roots), 1 / item_roots)
+
+            def users(start: int, stop: int) -> Array:
+                made: Array = plain[start:stop] @ vectors
+                return made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)
+
+            if self.rotation_iterations:
+                rows = np.sort(rng.choice(log.n_users + log.n_items, min(self.sample, log.n_users + log.n_items), replace=False))
+                split = np.searchsorted(rows, log.n_users)
+                some_users = plain[rows[:split]] @ vectors
+                sample = np.concatenate([some_users, vectors[rows[split:] - log.n_users]])
+                sample /= np.maximum(np.linalg.norm(sample, axis=1, keepdims=True), 1e-12)
+                vectors = vectors @ varimax(sample, self.rotation_iterations)
+                del sample, some_users
+            items = _widened(vectors * item_roots[:, None], dim)
+            return prune_factors(lambda a, b: _widened(users(a, b), dim), items, log.n_users, nnz, self.floor)
+
+
+def prune_factors(
+    users: Callable[[int, int], Array],
+    items: Array,
+    n_users: int,
+    nnz: int,
+    floor: int,
+    normalise: bool = True,
+) -> SparseTable:
+    """The ``nnz`` largest magnitudes of user and item factors together, with at least ``floor`` a row where that is possible.
+
+    Args:
+        users: gives the factors of users ``start`` to ``stop``, (stop - start, dim).
+        items: (n_items, dim) float32; scaled in place.
+        normalise: first bring both sides to equal mean squares. It changes no list.
+    """
+    n_items, dim = items.shape
+    floor = min(floor, nnz // (n_users + n_items))
+    blocks = [(start, min(start + BLOCK, n_users)) for start in range(0, n_users, BLOCK)]
+    if normalise:
+        squares = sum(float(np.square(users(*block), dtype=np.float64).sum()) for block in blocks)
+        own = float(np.square(items, dtype=np.float64).sum())
+        items *= np.float32(np.sqrt(squares / own)) if own > 0 and squares > 0 else 1
+    best = LargestEntries(nnz)
+    for start, stop in blocks:
+        some = users(start, stop)
+        best.offer(np.arange(start, stop), some, _with_floor(some, floor))
+    for start in range(0, n_items, BLOCK):
+        some = items[start : start + BLOCK]
+        best.offer(np.arange(start, start + len(some)) + n_users, some, _with_floor(some, floor))
+    return table_of(*best.take(), n_users + n_items, dim)
+
+
+def _with_floor(values: Array, floor: int) -> Array:
+    keys = np.abs(values)
+    if floor:
+        top = np.argpartition(-keys, floor - 1, axis=1)[:, :floor]
+        np.put_along_axis(keys, top, np.inf, axis=1)
+    return keys
+
+
+def leading_right_vectors(
+    matrix: Any, rank: int, iterations: int, rng: np.random.Generator, threads: int = 1, extra: int = 16
+) -> Array:
+    """Leading right singular vectors by subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4).
+
+    Only (columns, rank + extra) arrays are held: the products with the matrix and its transpose are made for a few vectors at a
+    time, which also lets threads share them without changing a bit of the result.
+
+    Args:
+        matrix: SciPy CSR (rows, columns) float32.
+        rank: number of vectors, at most the smaller side of the matrix.
+
+    Returns:
+        (columns, rank) float32 with orthonormal columns, the strongest first.
+    """
+    width = min(rank + extra, *matrix.shape)
+    transposed = matrix.T.tocsr()
+    vectors = rng.standard_normal((matrix.shape[1], width), dtype=np.float32)
+    pieces = [slice(start, min(start + 16, width)) for start in range(0, width, 16)]
+    with ThreadPoolExecutor(threads) as pool:
+
+        def multiply(piece: slice) -> tuple[slice, Array]:
+            return piece, transposed @ (matrix @ np.ascontiguousarray(vectors[:, piece]))
+
+        for _ in range(iterations + 1):
+            for piece, product in pool.map(multiply, pieces):
+                vectors[:, piece] = product
+            weights, axes = np.linalg.eigh(_gram(vectors))
+            # eigh sorts upwards; the smallest may be zero where the matrix has a lower rank than asked for.
+            turn = axes[:, ::-1] / np.sqrt(np.maximum(weights[::-1], weights[-1] * 1e-12))
+            for start in range(0, len(vectors), BLOCK):
+                vectors[start : start + BLOCK] = vectors[start : start + BLOCK] @ turn.astype(np.float32)
+    return np.ascontiguousarray(vectors[:, :rank])
+
+
+def _gram(vectors: Array) -> Array:
+    total = np.zeros((vectors.shape[1],) * 2)
+    for start in range(0, len(vectors), BLOCK):
+        some = vectors[start : start + BLOCK]
+        total += some.T @ some
+    return total
+
+
+def varimax(loadings: Array, iterations: int, tolerance: float = 1e-5) -> Array:
+    """The rotation of ``loadings`` (rows, dim) that makes them sparsest (Kaiser 1958): (dim, dim) float32, orthogonal.
+
+    Maximises the variance of the squared loadings, column by column, by projected gradient steps: ``T <- the orthogonal polar factor
+    of L^T (B^3 - B diag(mean B^2))`` with ``B = L T``.
+    """
+    rotation = np.eye(loadings.shape[1], dtype=np.float32)
+    before = 0.0
+    for _ in range(iterations):
+        turned = loadings @ rotation
+        gradient = loadings.T @ (turned**3 - turned * np.square(turned).mean(axis=0))
+        left, strengths, right = np.linalg.svd(gradient)
+        rotation = (left @ right).astype(np.float32)
+        if strengths.sum() <= before * (1 + tolerance):
+            break
+        before = float(strengths.sum())
+    return rotation
+
+
+def _matrix(log: Interactions, user_scale: Array, item_scale: Array) -> Any:
+    """The interactions as a SciPy CSR matrix, rows and columns scaled, float32."""
+    from scipy.sparse import csr_matrix
+
+    values = np.repeat(user_scale, log.user_degrees) * item_scale[log.items]
+    return csr_matrix((values.astype(np.float32), log.items, log.indptr), shape=(log.n_users, log.n_items))
+
+
+def _widened(factors: Array, dim: int) -> Array:
+    """``factors`` with columns of zeros up to ``dim``, where the data have a lower rank."""
+    return factors if factors.shape[1] == dim else np.pad(factors, ((0, 0), (0, dim - factors.shape[1])))
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """BLAS splits sums by its number of threads, and rounds accordingly; with one it always gives the same bits."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+STARTS: dict[str, Start] = {"spectral": Spectral(), "nmf": NMF(), "uniform": Uniform()}

@@ -1,0 +1,1 @@
+"""Recommender models over one sparse table."""

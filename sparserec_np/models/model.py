@@ -1,0 +1,62 @@
+"""What a model is to the training loop, the evaluation and the model file."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from sparserec_np.batches import Batch
+from sparserec_np.growth import Explored
+from sparserec_np.interactions import Interactions
+from sparserec_np.losses import Scores
+from sparserec_np.table import Array, SparseTable
+
+
+class Gradients(NamedTuple):
+    """Where a backward pass adds to.
+
+    Attributes:
+        active: (nnz,) gradient of each stored entry; zero outside of a batch.
+        explored: gradient of every entry of the explored rows.
+    """
+
+    active: Array
+    explored: Explored
+
+
+class Decay(NamedTuple):
+    """L2 weights: the loss of a pair grows by half of weight times the squared length of each of the rows it reads."""
+
+    user: float
+    positive: float
+    negative: float
+
+
+class Model(Protocol):
+    """A recommender over one stacked table, users first.
+
+    The mask may change under a model: the training loop replaces ``table`` after a topology update.
+    """
+
+    table: SparseTable
+    dim: int
+
+    def forward(self, batch: Batch) -> Scores:
+        """The scores that the loss asks for."""
+        ...
+
+    def touched(self, batch: Batch) -> Array:
+        """Rows whose entries get a gradient from this batch, (t,) int32, none twice."""
+        ...
+
+    def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
+        """Adds the gradient of the loss, and of the L2 terms, to ``gradients``."""
+        ...
+
+    def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
+        """Best unseen items; see :class:`sparserec_np.evaluation.Ranker`."""
+        ...
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Bytes of the arrays that batches are worked on in."""
+        ...

@@ -1,0 +1,147 @@
+"""Topology updates: prune the smallest entries, regrow as many elsewhere. The number of stored entries never changes.
+
+Pruning by magnitude and regrowing at one stroke is dynamic sparse training at large (Mocanu et al. 2018; Evci et al. 2020); the floor a row keeps,
+and what a regrown entry starts with, are our choice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparserec_np.growth import Explored, Grown, Growth
+from sparserec_np.optimizers import Optimizer
+from sparserec_np.table import Array, SparseTable
+
+
+@dataclass(frozen=True)
+class TopologyChange:
+    """How the entries of one table become those of the next.
+
+    Attributes:
+        kept: (nnz,) bool, which entries stay.
+        places: (g,) where the regrown ones go, as ``numpy.insert`` takes it, among those kept.
+        grown: the regrown entries.
+    """
+
+    kept: Array
+    places: Array
+    grown: Grown
+
+    def carry(self, state: Array, grown: Array) -> Array:
+        """An array of one value per entry, after the change: kept values move, regrown entries get ``grown`` (g,)."""
+        return np.insert(state[self.kept], self.places, grown)
+
+
+def prunable(table: SparseTable, inside: Array | None, floor: int) -> Array:
+    """Entries that may go: all but the ``floor`` largest of each row; inside the rows marked in ``inside`` (rows,) bool alone.
+
+    Returns their places (p,), ascending.
+    """
+    rows = table.row_numbers()
+    if floor <= 0:
+        free = np.ones(table.nnz, dtype=bool)
+    else:
+        order = np.lexsort((-np.abs(table.values), rows))
+        rank = np.empty(table.nnz, dtype=np.int64)
+        rank[order] = np.arange(table.nnz) - np.repeat(table.indptr[:-1], np.diff(table.indptr))
+        free = rank >= floor
+    if inside is not None:
+        free &= inside[rows]
+    return np.flatnonzero(free)
+
+
+def smallest(table: SparseTable, places: Array, count: int) -> Array:
+    """Those ``count`` of ``places`` (p,) whose values are smallest in magnitude; of equal ones the first."""
+    magnitudes = np.abs(table.values[places])
+    if count >= len(places):
+        return places
+    kth = np.partition(magnitudes, count - 1)[count - 1] if count else 0
+    below = magnitudes < kth
+    ties = np.flatnonzero(magnitudes == kth)[: count - int(np.count_nonzero(below))]
+    below[ties] = True
+    return places[below]
+
+
+def prune(table: SparseTable, count: int, floor: int = 1) -> tuple[SparseTable, Array]:
+    """The table of the ``count`` largest entries, at least ``floor`` a row where they are there; and which were kept, (nnz,) bool."""
+    floor = min(floor, count // table.rows)
+    kept = np.ones(table.nnz, dtype=bool)
+    kept[smallest(table, prunable(table, None, floor), table.nnz - count)] = False
+    indptr = np.zeros_like(table.indptr)
+    np.cumsum(np.add.reduceat(np.append(kept, False), table.indptr[:-1]) * (np.diff(table.indptr) > 0), out=indptr[1:])
+    return SparseTable(indptr, table.columns[kept], table.values[kept]), kept
+
+
+@dataclass(frozen=True)
+class TopologyUpdate:
+    """Prunes and regrows.
+
+    Attributes:
+        floor: entries that a row never loses.
+        start: a regrown entry starts against its gradient, at this part of the largest magnitude that was pruned. At zero it could not
+            learn where its partners' entries are zero too: the gradient of ``u_c`` is ``i_c - j_c``.
+    """
+
+    floor: int = 1
+    start: float = 0.5
+
+    def __call__(
+        self,
+        table: SparseTable,
+        growth: Growth,
+        explored: Explored,
+        fraction: float,
+        optimizer: Optimizer,
+        rng: np.random.Generator,
+    ) -> tuple[SparseTable, int]:
+        """One update.
+
+        Args:
+            table: the table before; left as it is.
+            growth: which entries grow.
+            explored: gradients summed since the last update.
+            fraction: of the entries within reach, how many change.
+            optimizer: its state follows.
+
+        Returns:
+            The table after, with as many entries, and how many of them are new.
+        """
+        inside = explored.slots >= 0 if growth.local else None
+        free = prunable(table, inside, self.floor)
+        within = table.nnz if inside is None else int(np.diff(table.indptr)[inside].sum())
+        count = min(int(fraction * within), len(free), growth.candidates(table, explored))
+        if count == 0:
+            return table, 0
+        drop = smallest(table, free, count)
+        largest = float(np.abs(table.values[drop]).max())
+        grown = growth.grow(table, explored, count, rng)
+        kept = np.ones(table.nnz, dtype=bool)
+        kept[drop] = False
+        dim = explored.sums.shape[1]
+        before = (table.row_numbers().astype(np.int64) * dim + table.columns)[kept]
+        change = TopologyChange(
+            kept, np.searchsorted(before, grown.rows.astype(np.int64) * dim + grown.columns), grown
+        )
+        signs = -np.sign(grown.gradients)
+        if not signs.any():  # growth at random: so is the direction
+            signs = rng.choice(np.array([-1, 1], dtype=np.float32), count)
+        lengths = np.diff(table.indptr)
+        lengths = lengths - np.bincount(table.row_numbers()[drop], minlength=table.rows)
+        lengths = lengths + np.bincount(grown.rows, minlength=table.rows)
+        indptr = np.zeros_like(table.indptr)
+        np.cumsum(lengths, out=indptr[1:])
+        after = SparseTable(
+            indptr,
+            change.carry(table.columns, grown.columns.astype(table.columns.dtype)),
+            change.carry(table.values, (signs * self.start * largest).astype(table.values.dtype)),
+        )
+
+        def row_means(state: Array) -> Array:
+            sums = np.bincount(table.row_numbers(), weights=state, minlength=table.rows)
+            means: Array = (sums / np.maximum(np.diff(table.indptr), 1))[grown.rows].astype(state.dtype)
+            return means
+
+        optimizer.carry(change.carry, row_means)
+        return after, count

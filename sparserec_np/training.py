@@ -1,0 +1,270 @@
+"""The training loop: the only one. It knows models, losses, growth and optimizers by their protocols alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sparserec_np.batches import PairSampler
+from sparserec_np.budget import Budget
+from sparserec_np.config import Config
+from sparserec_np.errors import DataError, SparseRecError
+from sparserec_np.evaluation import evaluate
+from sparserec_np.growth import Explored
+from sparserec_np.interactions import Interactions
+from sparserec_np.kernels.compiled import gradients as gradient_kernels
+from sparserec_np.kernels.compiled import scoring
+from sparserec_np.losses import LOSSES
+from sparserec_np.masks import STARTS
+from sparserec_np.methods import METHODS
+from sparserec_np.models.matrix_factorization import MatrixFactorization
+from sparserec_np.models.model import Gradients, Model
+from sparserec_np.optimizers import OPTIMIZERS
+from sparserec_np.schedules import cosine
+from sparserec_np.splitting import split_random
+from sparserec_np.table import SparseTable
+from sparserec_np.topology import TopologyUpdate, prune
+
+SELECT_BY = "ndcg@20"
+Record = dict[str, Any]
+
+
+@dataclass
+class Fitted:
+    """A trained model and how it came about.
+
+    Attributes:
+        model: the model, in its best state.
+        log: the interactions it was trained on.
+        budget: entries it may store.
+        config: the settings it was trained with.
+        history: one record for each epoch, epoch 0 being the start.
+        best_epoch: the epoch whose state is kept.
+        interrupted: whether Ctrl-C ended the training.
+        bytes: what was held in memory while training, by name.
+    """
+
+    model: Model
+    log: Interactions
+    budget: Budget
+    config: Config
+    history: list[Record]
+    best_epoch: int
+    interrupted: bool
+    bytes: dict[str, int]
+
+
+def train(
+    log: Interactions,
+    config: Config | None = None,
+    *,
+    validation: Interactions | None = None,
+    id_bytes: int = 0,
+    threads: int | None = None,
+    on_epoch: Callable[[Record], None] | None = None,
+) -> Fitted:
+    """Trains a model: chooses the number of epochs on a validation part, then, unless told otherwise, trains on all data.
+
+    The same interactions, configuration and seed give the same bits for any number of threads.
+
+    Args:
+        log: the training interactions.
+        config: settings; by default :class:`~sparserec_np.config.Config`'s.
+        validation: interactions over the same users and items to choose by; by default the part of ``log`` that
+            ``config.validation`` says. Where it is given, ``log`` is all data and there is nothing to train on again.
+        id_bytes: bytes of the outside ids, for a memory budget.
+        threads: threads to work on; by default all.
+        on_epoch: called with the record of each epoch as soon as it ends.
+
+    Returns:
+        The model and its history. Ctrl-C does not raise: it ends the training, with the best state so far.
+
+    Raises:
+        DataError: there is nothing to train on.
+        ConfigError: the budget is impossible.
+    """
+    import numba
+
+    config = config or Config()
+    if not log.n_interactions:
+        raise DataError("There is no interaction to train on")
+    most = numba.config.NUMBA_NUM_THREADS
+    threads = most if threads is None else min(threads, most)
+    before = numba.get_num_threads()
+    numba.set_num_threads(threads)
+    try:
+        say = on_epoch or (lambda record: None)
+        held_out = validation
+        kept = log
+        if held_out is None and config.validation > 0:
+            kept, held_out = split_random(log, config.validation, np.random.default_rng([config.seed, 1]))
+            if not held_out.n_interactions:
+                held_out = None
+        phase = "search" if held_out is not None else "train"
+        chosen = _fit(kept, held_out, config, config.epochs, id_bytes, threads, phase, say)
+        if kept is log or not config.refit or chosen.interrupted:
+            return chosen
+        whole = _fit(log, None, config, chosen.best_epoch, id_bytes, threads, "refit", say)
+        if whole.interrupted:  # the search has ended well, the second training has not
+            chosen.interrupted = True
+            return replace(chosen, history=chosen.history + whole.history)
+        return replace(whole, history=chosen.history + whole.history)
+    finally:
+        numba.set_num_threads(before)
+
+
+def budget_of(log: Interactions, config: Config, id_bytes: int = 0) -> Budget:
+    """The entries that ``config`` grants a model of ``log``'s users and items. Raises ConfigError where there can be none."""
+    rows = log.n_users + log.n_items
+    if config.memory_budget is not None:
+        return Budget.of_bytes(rows, config.dim, config.memory_budget, id_bytes)
+    return Budget.of_density(rows, config.dim, config.density, id_bytes)
+
+
+def _fit(
+    log: Interactions,
+    validation: Interactions | None,
+    config: Config,
+    last_epoch: int,
+    id_bytes: int,
+    threads: int,
+    phase: str,
+    say: Callable[[Record], None],
+) -> Fitted:
+    """Trains for ``last_epoch`` of the ``config.epochs`` epochs that all schedules are laid out for."""
+    method = METHODS[config.method]
+    growth = method.growth_with(config.exploration)
+    budget = method.spend(budget_of(log, config, id_bytes))
+    dim = budget.dim
+    full_epochs = round(method.full_until * config.epochs)
+    draws = [np.random.default_rng([config.seed, stream]) for stream in (2, 3, 4)]
+    start_rng, batch_rng, growth_rng = draws
+
+    clock = time.perf_counter()
+    rows = log.n_users + log.n_items
+    entries = rows * dim if full_epochs else budget.nnz
+    table = STARTS[config.start](log, dim, entries, start_rng, threads)
+    _scale(table, log, config.start_score)
+    model: Model = MatrixFactorization(table, dim, log)
+    optimizer = OPTIMIZERS[config.optimizer](table.nnz, rows)
+    degrees = np.concatenate([log.user_degrees, log.item_degrees])
+    norms = np.zeros(rows if growth.grows and config.importance == "gradient" else 0, dtype=np.float32)
+    gradients = Gradients(np.zeros(table.nnz, np.float32), Explored.of(np.empty(0, np.int32), rows, dim))
+    sampler = PairSampler(log, config.batch_size, config.drawn_negatives)
+    update = TopologyUpdate(config.floor, config.regrow_start)
+    loss = LOSSES[config.loss]
+    steps = max(1, config.epochs * sampler.batches)
+
+    history: list[Record] = []
+    best = (-1.0, 0, table)
+    misses = 0
+    interrupted = False
+
+    def look(record: Record) -> None:
+        nonlocal best, misses
+        full = model.table.nnz > budget.nnz
+        if validation is not None and not full:
+            measured = evaluate(model, validation, log)
+            record |= {name: measured[name] for name in ("recall@20", SELECT_BY)}
+            if measured[SELECT_BY] > best[0]:
+                kept = SparseTable(*(array.copy() for array in model.table))
+                best, misses = (measured[SELECT_BY], record["epoch"], kept), 0
+            else:
+                misses += 1
+
+    def note(record: Record) -> None:
+        record |= {
+            "phase": phase,
+            "nnz": model.table.nnz,
+            "rows_without_entries": int(np.count_nonzero(np.diff(model.table.indptr) == 0)),
+        }
+        history.append(record)
+        say(record)
+
+    try:
+        record: Record = {"epoch": 0, "seconds": time.perf_counter() - clock, "loss": None}
+        look(record)
+        note(record)
+        for epoch in range(1, last_epoch + 1):
+            clock = time.perf_counter()
+            fraction = config.drops.fraction(epoch, config.epochs) if growth.grows else 0.0
+            # The last update lies ``interval`` epochs back; what is explored now serves the next one.
+            if growth.grows and (epoch - 1) % config.drop_interval == 0:
+                wanted = growth.explore(degrees, norms, growth_rng)
+                upcoming = config.drops.fraction(epoch - 1 + config.drop_interval, config.epochs)
+                wanted = wanted if upcoming > 0 else wanted[:0]
+                gradients = gradients._replace(explored=Explored.of(wanted, rows, dim))
+                norms[:] = 0
+            total = 0.0
+            for number, batch in enumerate(sampler.epoch(batch_rng)):
+                touched = model.touched(batch)
+                if fraction > 0 and number == sampler.batches - 1:
+                    wanted = growth.explore_last(touched)
+                    if len(wanted):
+                        gradients = gradients._replace(explored=Explored.of(wanted, rows, dim))
+                scores = model.forward(batch)
+                total += float(loss.slopes(batch, scores).sum(dtype=np.float64))
+                model.backward(batch, scores, config.decay, gradients)
+                if len(norms):
+                    gradient_kernels.add_row_norms(model.table.indptr, touched, gradients.active, norms)
+                rate = config.learning_rate * cosine(((epoch - 1) * sampler.batches + number) / steps)
+                optimizer.step(model.table, touched, gradients.active, rate)
+            if not np.isfinite(total):
+                raise SparseRecError(
+                    f"Training diverged in epoch {epoch}: the loss is not finite; lower --learning-rate"
+                )
+            changed = 0
+            if fraction > 0:
+                model.table, changed = update(
+                    model.table, growth, gradients.explored, fraction, optimizer, growth_rng
+                )
+            if epoch == full_epochs:
+                model.table, stay = prune(model.table, budget.nnz, config.floor)
+                optimizer.carry(lambda state, grown, stay=stay: state[stay], lambda state: state[:0])
+                gradients = gradients._replace(active=np.zeros(budget.nnz, np.float32))
+            seconds = time.perf_counter() - clock
+            record = {
+                "epoch": epoch,
+                "seconds": seconds,
+                "loss": total / log.n_interactions,
+                "triplets_per_second": log.n_interactions / seconds,
+                "mask_churn": changed / model.table.nnz,
+            }
+            if epoch % config.evaluate_every == 0 or epoch == config.epochs:
+                look(record)
+            note(record)
+            if config.patience and misses >= config.patience:
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+        if model.table.nnz > budget.nnz:
+            model.table, _ = prune(model.table, budget.nnz, config.floor)
+
+    best_epoch = history[-1]["epoch"] if history else 0
+    if best[0] >= 0:
+        _, best_epoch, model.table = best
+    held = {
+        "interactions": log.nbytes,
+        "tables": model.table.nbytes * (2 if validation is not None else 1),
+        "gradient": gradients.active.nbytes,
+        "optimizer": optimizer.nbytes,
+        "explored": gradients.explored.nbytes,
+        "workspaces": model.workspace_bytes,
+    }
+    return Fitted(model, log, budget, config, history, best_epoch, interrupted, held)
+
+
+def _scale(table: SparseTable, log: Interactions, score: float) -> None:
+    """Scales ``table`` in place so that the training pairs score ``score`` on average, where they score above zero."""
+    if score <= 0:
+        return
+    scores = np.empty(log.n_interactions, dtype=table.values.dtype)
+    users = np.arange(log.n_users, dtype=np.int32)
+    scoring.score_pairs(table, users, log.indptr, log.items + np.int32(log.n_users), scores)
+    mean = float(scores.mean(dtype=np.float64))
+    if mean > 0:
+        table.values[:] *= np.float32(np.sqrt(score / mean))

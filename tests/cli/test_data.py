@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import gzip
+import importlib
+import inspect
+import json
+import os
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from sparserec_np import formats
+from sparserec_np.formats import read_interactions
+from sparserec_np.interactions import Interactions
+
+options = importlib.import_module("cli.options")
+
+
+@pytest.fixture
+def ratings(tmp_path):
+    """Twelve users, eight items, ratings and times, text ids; some pairs twice."""
+    path = tmp_path / "ratings.csv"
+    lines = [f"u{n % 12},i{(n + n // 12) % 8},{n % 5 + 1},{1000 + n}" for n in range(120)]
+    path.write_text("user,item,rating,timestamp\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def answer(done):
+    """The one JSON object on stdout of a command that went well."""
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1
+    return json.loads(done.stdout)
+
+
+def refusal(done, code=1):
+    """The one sentence on stderr of a command that did not."""
+    assert (done.returncode, done.stdout) == (code, "")
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+class TestDescribe:
+    def test_json(self, run, tmp_path):
+        path = tmp_path / "train.txt"
+        path.write_text("0 1 1 2\n5\n7 2\n")
+        report = answer(run("data", "describe", path, "--json"))
+        assert report["format"] == "adjacency"
+        assert (report["users"], report["items"], report["interactions"]) == (3, 2, 3)
+        assert (report["duplicates_merged"], report["users_without_items"]) == (1, 1)
+        assert report["density"] == 0.5
+        assert (
+            report["user_ids"] == "integers 0 to 7, with gaps"
+            and report["item_ids"] == "integers 1 to 2, no gaps"
+        )
+        assert report["items_per_user"] == {"min": 0, "10%": 0, "median": 1, "90%": 2, "max": 2, "mean": 1.0}
+        assert report["time_from"] is None
+        assert report["digest"] == read_interactions(path).digest()
+
+    def test_for_eyes(self, run, ratings):
+        done = run("data", "describe", ratings)
+        assert done.returncode == 0 and "items per user" in done.stdout and "text" in done.stdout
+
+    def test_reader_options_and_standard_input(self, run, ratings):
+        packed = gzip.compress(ratings.read_bytes())
+        report = answer(
+            run("data", "describe", "-", "--min-rating", "4", "--format", "csv", "--json", stdin=packed)
+        )
+        log = read_interactions(ratings, min_rating=4)
+        assert report["interactions"] == log.n_interactions and report["below_min_rating"] == 72
+        assert (report["time_from"], report["time_to"]) == (log.times.min(), log.times.max())
+        swapped = answer(run("data", "describe", ratings, "--user-col", "item", "--item-col", "0", "--json"))
+        assert swapped["users"] == read_interactions(ratings).n_items
+
+    def test_refusals(self, run, tmp_path, ratings):
+        assert "missing.txt: No such file or directory" in refusal(
+            run("data", "describe", tmp_path / "missing.txt")
+        )
+        empty, bad = tmp_path / "empty.txt", tmp_path / "bad.txt"
+        empty.write_text("")
+        bad.write_text("0 1\n1 2\n2 x\n")
+        assert (
+            refusal(run("data", "describe", empty))
+            == f"Error: {empty} is empty: expected one interaction a line.\n"
+        )
+        message = refusal(run("data", "describe", bad, "--json"))
+        assert message.startswith(f"Error: {bad}, line 3: expected ") and message.count("\n") == 1
+        assert "the columns there are user, item" in refusal(
+            run("data", "describe", ratings, "--user-col", "gone")
+        )
+        assert "--min-rating" in refusal(run("data", "describe", bad, "--min-rating", "4"))
+        assert "--nonsense" in refusal(run("data", "describe", bad, "--nonsense"), code=2)
+
+
+class TestConvert:
+    def test_to_each_grammar_and_back(self, run, ratings, tmp_path):
+        log = read_interactions(ratings)
+        for name in ("a.tsv", "b.inter.gz", "c.csv"):
+            report = answer(run("data", "convert", ratings, tmp_path / name, "--json"))
+            assert report["files"][0]["interactions"] == log.n_interactions
+            assert read_interactions(tmp_path / name).digest() == log.digest()
+
+    def test_renumbered(self, run, ratings, tmp_path):
+        log = read_interactions(ratings)
+        for name, first in (("a.npz", 0), ("a.mtx", 1), ("a.txt", 0)):
+            report = answer(run("data", "convert", ratings, tmp_path / name, "--renumber", "--json"))
+            assert report["files"][0]["times_lost"]
+            assert read_interactions(tmp_path / name).digest() == log.renumbered(first).digest()
+
+    def test_says_what_is_lost(self, run, tmp_path):
+        path, out = tmp_path / "a.txt", tmp_path / "a.csv"
+        path.write_text("1 2\n3\n")
+        done = run("data", "convert", path, out)
+        assert done.returncode == 0 and f"{out}: csv cannot hold 1 users without items." in done.stderr
+
+    def test_refusals(self, run, ratings, tmp_path):
+        assert "choose one of adjacency" in refusal(
+            run("data", "convert", ratings, tmp_path / "a.json"), code=2
+        )
+        assert "renumber" in refusal(run("data", "convert", ratings, tmp_path / "a.npz"))
+        assert "No such folder" in refusal(run("data", "convert", ratings, tmp_path / "no" / "a.csv"))
+        assert os.listdir(tmp_path) == [ratings.name]
+
+
+class TestSplit:
+    def test_parts_make_the_whole(self, run, ratings, tmp_path):
+        log = read_interactions(ratings)
+        options = ("--test", "0.3", "--validation", "0.2", "--seed", "4", "--json")
+        files = answer(run("data", "split", ratings, "-o", tmp_path / "one", *options))["files"]
+        assert [row["part"] for row in files] == ["train", "test", "validation"]
+        assert [os.path.basename(row["file"]) for row in files] == ["train.csv", "test.csv", "validation.csv"]
+        parts = [read_interactions(row["file"]).aligned_to(log)[0] for row in files]
+        assert sum(part.n_interactions for part in parts) == log.n_interactions
+        whole = parts[0].union(parts[1]).union(parts[2])
+        assert whole.digest() == log.digest() and np.array_equal(whole.times, log.times)
+        answer(run("data", "split", ratings, "-o", tmp_path / "two", *options))
+        for row in files:
+            with open(row["file"], "rb") as one, open(row["file"].replace("one", "two"), "rb") as two:
+                assert one.read() == two.read()
+
+    def test_by_last_and_by_time(self, run, ratings, tmp_path):
+        log = read_interactions(ratings)
+        files = answer(
+            run("data", "split", ratings, "-o", tmp_path / "l", "--by", "last", "-n", "2", "--json")
+        )["files"]
+        assert files[1]["interactions"] == 2 * log.n_users
+        answer(
+            run(
+                "data",
+                "split",
+                ratings,
+                "-o",
+                tmp_path / "t",
+                "--by",
+                "time",
+                "--test",
+                "0.1",
+                "--gz",
+                "--json",
+            )
+        )
+        train, test = (read_interactions(tmp_path / "t" / name) for name in ("train.csv.gz", "test.csv.gz"))
+        assert train.times.max() < test.times.min()
+
+    def test_plain_integers_stay_adjacency(self, run, tmp_path):
+        path = tmp_path / "a.txt"
+        path.write_text("1 2 3 4 5 6\n9 2\n4\n")
+        files = answer(run("data", "split", path, "-o", tmp_path / "s", "--json"))["files"]
+        assert [row["format"] for row in files] == ["adjacency", "adjacency"]
+        train = read_interactions(tmp_path / "s" / "train.txt")
+        assert train.user_ids.tolist() == [1, 4, 9] and train.n_interactions == 5
+
+    def test_refusals(self, run, ratings, tmp_path):
+        def split(*more, code=1):
+            return refusal(run("data", "split", ratings, "-o", tmp_path / "s", *more), code)
+
+        assert "between 0 and 1, found 2" in split("--test", "2", code=2)
+        assert "--validation" in split("--validation", "1", code=2)
+        assert "with --n" in split("--by", "last", "--test", "0.1", code=2)
+        assert "with --test" in split("-n", "3", code=2)
+        timeless = tmp_path / "a.txt"
+        timeless.write_text("1 2 3\n")
+        assert "needs a time" in refusal(run("data", "split", timeless, "-o", tmp_path / "s", "--by", "time"))
+        assert not (tmp_path / "s").exists()
+
+
+class TestGenerate:
+    def test_writes_what_was_asked_for(self, run, tmp_path):
+        sizes = ("--users", "50", "--items", "40", "--interactions", "400", "--groups", "4", "--seed", "9")
+        report = answer(run("data", "generate", tmp_path / "a.txt.gz", *sizes, "--json"))
+        log = read_interactions(tmp_path / "a.txt.gz")
+        assert report["files"][0]["interactions"] == log.n_interactions == 400 and log.n_users == 50
+        answer(run("data", "generate", tmp_path / "b.csv", *sizes, "--json"))
+        assert read_interactions(tmp_path / "b.csv").digest() == log.digest()
+
+    def test_refusals(self, run, tmp_path):
+        assert "interactions, found 1" in refusal(
+            run("data", "generate", tmp_path / "a.txt", "--interactions", "1"), code=2
+        )
+        assert os.listdir(tmp_path) == []
+
+
+def test_option_lists_name_what_the_library_knows():
+    assert tuple(formats.FORMATS) == options.FORMATS and options.WRITABLE == formats.WRITABLE
+
+
+def test_reader_options_collect_what_was_given():
+    seen = []
+
+    @click.command()
+    @click.argument("name")
+    @options.reader_options
+    def command(name, reader):
+        seen.append((name, reader))
+
+    arguments = ["x", "--user-col", "who", "--min-rating", "3.5", "--format", "tsv"]
+    assert CliRunner().invoke(command, arguments).exit_code == 0
+    assert CliRunner().invoke(command, ["y"]).exit_code == 0
+    assert seen == [("x", {"user_col": "who", "min_rating": 3.5, "format": "tsv"}), ("y", {})]
+    known = set(inspect.signature(read_interactions).parameters)
+    assert set(seen[0][1]) < known
+
+
+def test_interactions_of_a_split_share_nothing(run, tmp_path):
+    path = tmp_path / "a.csv"
+    log = Interactions.from_pairs(np.repeat(np.arange(30), 10), np.tile(np.arange(10), 30))
+    formats.write_interactions(log, path)
+    files = answer(
+        run("data", "split", path, "-o", tmp_path / "s", "--test", "0.5", "--to", "inter", "--json")
+    )["files"]
+    train, test = (read_interactions(row["file"]) for row in files)
+    assert train.union(test.aligned_to(train)[0]).duplicates == 0
+    assert test.n_interactions == 150

@@ -1,0 +1,117 @@
+"""The project's own papers: packaging names, the README's list of commands, and the public names."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+import sparserec_np
+from cli.main import main as root
+
+CHECKOUT = Path(__file__).parents[1]
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def setup() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(CHECKOUT / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def commands(group: click.Group, prefix: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, with the words that call it."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix} {name}")
+        else:
+            yield f"{prefix} {name}", command
+
+
+def readme_block(heading: str) -> list[str]:
+    """The lines of the first bash block under a heading, found as `.ci/run` finds it."""
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return section.split("```bash\n")[1].split("```")[0].splitlines()
+
+
+def test_readme_lists_every_command_once() -> None:
+    listed = re.findall(r"^\| `(sparserec [a-z ]+)` \|", README, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(words for words, _ in commands(root, "sparserec"))
+
+
+def test_readme_shows_only_commands_and_options_there_are() -> None:
+    known = dict(commands(root, "sparserec"))
+    shown = re.findall(r"^(?:\S*/)?(sparserec .*)$", README, flags=re.MULTILINE)
+    assert shown
+    for line in shown:
+        words = re.sub(r"\s#.*", "", line)
+        name = max((name for name in known if words.startswith(name)), key=len, default=None)
+        assert name is not None, f"README shows {line!r}"
+        options = {
+            option for parameter in known[name].params for option in parameter.opts + parameter.secondary_opts
+        }
+        unknown = set(re.findall(r"\s(--?[a-z][a-z-]*)", words)) - options
+        assert not unknown, f"README shows {line!r}"
+
+
+def test_readme_begins_with_two_blocks_that_install() -> None:
+    tried, tested = readme_block("Install and try it"), readme_block("Install and run the tests")
+    assert tried[-1].endswith("sparserec quickstart")
+    assert tested[-1].endswith("-m pytest")
+
+
+def test_readme_links_to_files_that_exist() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (CHECKOUT / target).exists(), target
+
+
+def test_every_folder_with_code_is_packaged_under_a_name_of_ours(setup: configparser.ConfigParser) -> None:
+    def packages(folder: str, name: str) -> set[str]:
+        return {
+            ".".join([name, *path.parent.relative_to(CHECKOUT / folder).parts])
+            for path in (CHECKOUT / folder).rglob("*.py")
+        }
+
+    listed = setup["options"]["packages"].split()
+    assert set(listed) == packages("sparserec_np", "sparserec_np") | packages("cli", "sparserec_np_cli")
+    assert setup["options"]["package_dir"].split() == ["sparserec_np_cli", "=", "cli"]
+    scripts = setup["options.entry_points"]["console_scripts"].split()
+    assert scripts == ["sparserec", "=", "sparserec_np_cli.main:main"]
+    assert (CHECKOUT / "sparserec_np" / "py.typed").exists()
+
+
+def test_dependencies_are_the_five(setup: configparser.ConfigParser) -> None:
+    names = re.findall(r"^[\w-]+", setup["options"]["install_requires"], flags=re.MULTILINE)
+    assert names == ["numpy", "numba", "scipy", "scikit-learn", "click"]
+
+
+def test_pyproject_holds_the_build_system_only() -> None:
+    text = (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
+    assert re.findall(r"^\[(.*)\]$", text, flags=re.MULTILINE) == ["build-system"]
+
+
+@pytest.mark.parametrize("name", sparserec_np.__all__)
+def test_public_names_load(name: str) -> None:
+    assert getattr(sparserec_np, name) is not None
+    assert name in dir(sparserec_np)
+
+
+def test_type_checkers_see_the_names_that_load() -> None:
+    source = Path(sparserec_np.__file__).read_text(encoding="utf-8")
+    seen = re.findall(r"^    from sparserec_np\.(\w+) import (\w+) as \2$", source, flags=re.MULTILINE)
+    assert sorted((name, home) for home, name in seen) == re.findall(
+        r'^    "(\w+)": "(\w+)",$', source, flags=re.M
+    )
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = sparserec_np.nothing
