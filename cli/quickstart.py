@@ -15,8 +15,12 @@ from .threads import threads_option
 
 
 @click.command()
-@click.option("-o", "--output", "run", metavar="RUN", help="Keep the run in this directory; by default nothing is kept.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of everything drawn at random.")
+@click.option(
+    "-o", "--output", "run", metavar="RUN", help="Keep the run in this directory; by default it goes."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of everything drawn at random."
+)
 @threads_option
 @json_option
 def command(run: str | None, seed: int, threads: int | None, as_json: bool) -> None:
@@ -77,7 +81,8 @@ def command(run: str | None, seed: int, threads: int | None, as_json: bool) -> N
     if as_json:
         emit_json(report)
         return
-    click.echo(f"Generated {log.n_users:,} users, {log.n_items:,} items and {log.n_interactions:,} interactions; a fifth is the test part.")
+    size = f"{log.n_users:,} users, {log.n_items:,} items and {log.n_interactions:,} interactions"
+    click.echo(f"Generated {size}; a fifth of them is the test part.")
     rows = [
         ["Recall@20 on the test part", report["recall@20"]],
         ["the same by popularity alone", report["popularity_recall@20"]],

@@ -18,7 +18,7 @@ from .options import json_option, reader_options
 from .output import emit_json, human_bytes, progress, table
 from .threads import threads_option
 
-# Spelt out, as the formats are: asking the library would import Numba for --help. A test compares them with the library's.
+# Spelt out, as the formats are: asking the library would import Numba for --help. A test compares the two.
 MODELS = ("mf",)
 METHODS = ("sparserec", "rigl", "set", "static", "magnitude", "dense-small", "dense")
 STARTS = ("spectral", "nmf", "uniform")
@@ -26,7 +26,7 @@ LOSSES = ("bpr", "softmax")
 OPTIMIZERS = ("adam", "adagrad", "sgd")
 IMPORTANCES = ("degree", "gradient", "uniform")
 
-# Name -> (type, help). The command passes on only what is given, over what a configuration file says, over the defaults.
+# Name -> (type, help). What is given goes before what a configuration file says, and that before the defaults.
 SETTINGS: dict[str, tuple[Any, str]] = {
     "model": (click.Choice(MODELS), "Base recommender."),
     "method": (click.Choice(METHODS), "How the budget is spent."),
@@ -74,7 +74,9 @@ def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Part of each user's items held out to choose the epoch by, or a file of them; 0 for none.",
 )
 @click.option("--refit/--no-refit", default=None, help="Train again on all data for the epochs chosen.")
-@click.option("--config", "config_file", metavar="FILE", help="Settings to start from, as RUN/config.json holds them.")
+@click.option(
+    "--config", "config_file", metavar="FILE", help="Settings to start from, as RUN/config.json holds them."
+)
 @threads_option
 @reader_options
 @json_option
@@ -125,9 +127,12 @@ def command(
     if validation_file:
         held_out, unknown = read_interactions(validation_file, **reader).aligned_to(log)
         if not held_out.n_interactions:
-            raise DataError(f"No interaction in {validation_file} is between a user and an item of {train_file}.")
+            raise DataError(
+                f"No interaction in {validation_file} is between a user and an item of {train_file}."
+            )
         if unknown.dropped_pairs and not as_json:
-            click.echo(f"Validation: {unknown.dropped_pairs:,} interactions of unknown users or items left out.", err=True)
+            left = f"{unknown.dropped_pairs:,} interactions of unknown users or items"
+            click.echo(f"Validation: {left} left out.", err=True)
     bytes_of_ids = id_bytes(log.user_ids, log.item_ids)
     budget = budget_of(log, config, bytes_of_ids)
     if not as_json:
@@ -156,7 +161,9 @@ def command(
     where = {"train": train_file, "validation": validation_file, "reader": reader}
     file_bytes = directory.finish(fitted, log, where)
     if fitted.interrupted:
-        click.echo(f"Interrupted: the best state so far (epoch {fitted.best_epoch}) is saved in {run}.", err=True)
+        click.echo(
+            f"Interrupted: the best state so far (epoch {fitted.best_epoch}) is saved in {run}.", err=True
+        )
 
     nnz = fitted.model.table.nnz
     report = {
@@ -178,7 +185,7 @@ def command(
     if as_json:
         emit_json(report)
         return
-    rows = [
+    rows: list[list[Any]] = [
         ["kept epoch", fitted.best_epoch],
         ["seconds", round(seconds, 1)],
         ["stored entries", nnz],

@@ -1,7 +1,8 @@
 """Batches of training pairs with their negatives.
 
-A batch is a random part of the training pairs, ordered by user, so that each user's row is read once. Negatives are drawn in one of two
-ways: one for each pair, or one block for the whole batch, whose cost is shared by all its pairs.
+A batch is a random part of the training pairs, ordered by user, so that each user's row is read once.
+Negatives are drawn in one of two ways: one for each pair, or one block for the whole batch, whose cost is
+shared by all its pairs.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class Groups(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Pairs of a user and a touched item, and items to set against them. Rows are those of the stacked table, users first.
+    """Pairs of a user and a touched item, and items to set against them.
+
+    Rows are those of the stacked table, users first.
 
     Attributes:
         users: the pairs by user.
@@ -59,7 +62,10 @@ class Batch(NamedTuple):
 class Negatives(Protocol):
     """How negatives are drawn."""
 
-    shared: bool
+    @property
+    def shared(self) -> bool:
+        """Whether one block serves the whole batch."""
+        ...
 
     def draw(self, users: Array, log: Interactions, rng: np.random.Generator) -> Array:
         """Items (not rows) for pairs of ``users`` (b,)."""
@@ -85,7 +91,7 @@ class OnePerPair:
 
 @dataclass(frozen=True)
 class SharedBlock:
-    """One block of ``size`` distinct uniform negatives for the whole batch; for each user, those touched count for nothing."""
+    """One block of ``size`` distinct uniform negatives for a whole batch; those a user touched count for nothing."""
 
     size: int = 256
     shared: bool = True

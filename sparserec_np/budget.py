@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from sparserec_np.errors import ConfigError
 from sparserec_np.table import column_dtype, index_dtype
@@ -16,18 +18,19 @@ def parse_bytes(text: str) -> int:
     """A number of bytes as people write it.
 
     Raises:
-        ConfigError: it is not a positive number with a unit.
+        ConfigError: it is not a number with a unit, or less than a byte.
 
     >>> parse_bytes("1.5MB"), parse_bytes("64 KiB"), parse_bytes("900000")
     (1500000, 65536, 900000)
     """
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-zA-Z]*)\s*", text)
     unit = _UNITS.get(match[2].lower()) if match else None
-    if not match or unit is None or float(match[1]) <= 0:
+    size = float(match[1]) * unit if match and unit is not None else 0
+    if not 1 <= size < 2**63:
         raise ConfigError(
             f"{text!r} is no amount of memory: expected a number and a unit, like 1.5MB, 800kB or 2MiB"
         )
-    return int(float(match[1]) * unit)
+    return int(size)
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,14 @@ class Budget:
         """
         least = cls(rows, dim, 1, id_bytes)
         nnz = min((limit - least.fixed_bytes) // least.entry_bytes, rows * dim)
+        narrow = int(np.iinfo(np.int32).max)
+        if nnz > narrow:  # row bounds are wider then
+            wide = (limit - replace(least, nnz=nnz).fixed_bytes) // least.entry_bytes
+            nnz = max(narrow, min(wide, rows * dim))
         if nnz < 1:
             raise ConfigError(
                 f"A memory budget of {limit:,} B is impossible: {rows:,} rows need"
                 f" {least.fixed_bytes - id_bytes:,} B of row bounds and {id_bytes:,} B of ids before the first entry;"
                 f" give more than {least.total_bytes:,} B"
             )
-        return cls(rows, dim, int(nnz), id_bytes)
+        return cls(rows, dim, nnz, id_bytes)

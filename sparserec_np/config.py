@@ -1,10 +1,11 @@
-"""The settings of a training run: one flat record that is written beside the model and can be read back to run it again."""
+"""The settings of a training run: one flat record, written beside the model, that can be read to run it again."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,7 @@ class Config:
         density: part of all entries that is stored; ``memory_budget`` goes before it.
         memory_budget: bytes of the served model, or None.
         start: what the mask and its values start from.
-        start_score: mean score of a training pair at the start; the start is scaled to it. 0 leaves it as it is.
+        start_score: mean score of a training pair at the start; the start is scaled to it. 0 does not.
         loss: what is minimised.
         negatives: size of the block of negatives shared by a batch; 1 draws one for each pair instead.
         epochs: most epochs; fewer if validation stops getting better.
@@ -53,7 +54,8 @@ class Config:
         drop_fraction, drop_until, drop_interval: see :class:`~sparserec_np.schedules.DropSchedule`.
         regrow_start: see :class:`~sparserec_np.topology.TopologyUpdate`.
         floor: entries that a row never loses.
-        validation: part of each user's training items held out to choose the epoch by; 0 trains for all epochs.
+        validation: part of each user's training items held out to choose the epoch by; 0 trains for all
+            epochs.
         evaluate_every: epochs between two looks at the validation part.
         patience: looks without a better NDCG@20 before training stops; 0 never stops.
         refit: train again on all data for the number of epochs that was best on the validation part.
@@ -90,6 +92,8 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_type(field.name, getattr(self, field.name), field.default)
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ConfigError(
@@ -113,13 +117,12 @@ class Config:
             self._within("memory_budget", 1)
         if self.negatives == 1 and LOSSES[self.loss].pairs is None:
             raise ConfigError(
-                f"The loss {self.loss} sets a pair against a block of negatives; use --negatives 2 or more, or --loss bpr"
+                f"The loss {self.loss} sets a pair against a block of negatives; set negatives above 1, or loss to bpr"
             )
 
     def _within(self, name: str, low: float, high: float = float("inf"), open_below: bool = False) -> None:
         value = getattr(self, name)
-        good = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
-        if not good or (open_below and value == low):
+        if not low <= value <= high or not math.isfinite(value) or (open_below and value == low):
             bound = f"above {low:g}" if open_below else f"{low:g} or more"
             most = "" if high == float("inf") else f" and at most {high:g}"
             raise ConfigError(f"{name} must be {bound}{most}, found {value!r}")
@@ -155,20 +158,12 @@ class Config:
         Raises:
             ConfigError: a name that is no setting, a value of the wrong type, or one out of range.
         """
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        for name, value in given.items():
-            if name not in fields:
-                near = difflib.get_close_matches(name, fields, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(fields)}"
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name in given:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
                 raise ConfigError(f"{name!r} is no setting; {hint}")
-            default = fields[name].default
-            wanted: tuple[type, ...] = (int,) if default is None else (type(default),)
-            if isinstance(default, float):
-                wanted = (float, int)
-            if value is None and default is None:
-                continue
-            if not isinstance(value, wanted) or (isinstance(value, bool) and wanted != (bool,)):
-                raise ConfigError(f"{name} must be of type {wanted[0].__name__}, found {value!r}")
         return cls(**given)
 
     @classmethod
@@ -181,3 +176,13 @@ class Config:
         if not isinstance(given, dict):
             raise ConfigError(f"{source} must hold one JSON object of settings")
         return cls.from_dict(given)
+
+
+def _check_type(name: str, value: object, default: object) -> None:
+    """A setting has the type of its default, or int for a default of None; an int will do for a float."""
+    if value is None and default is None:
+        return
+    wanted = int if default is None else type(default)
+    good = isinstance(value, wanted) or (wanted is float and isinstance(value, int))
+    if not good or (isinstance(value, bool) and wanted is not bool):
+        raise ConfigError(f"{name} must be of type {wanted.__name__}, found {value!r}")

@@ -1,7 +1,8 @@
 """Which rows are explored: for these alone the gradient of every entry is formed, and these alone may grow.
 
-That only a subset of important vectors is explored is the paper's (arXiv 2411.12205, abstract). What makes a row important is our
-choice, and so is drawing in proportion to it: without replacement, by exponential keys (Efraimidis and Spirakis 2006).
+That only a subset of important vectors is explored is the paper's (arXiv 2411.12205, abstract). What makes a
+row important is our choice, and so is drawing in proportion to it: without replacement, by exponential keys
+(Efraimidis and Spirakis 2006).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ class Exploration:
 
     Attributes:
         fraction: of the rows, in (0, 1]; 1 explores all of them.
-        importance: "uniform"; "degree", the square root of a row's number of interactions; or "gradient", the norm of the
-            gradient of its stored entries since the last topology update.
+        importance: "uniform"; "degree", the square root of a row's number of interactions; or "gradient", the
+            norms of the gradients of its stored entries, summed over the batches since the last topology update.
     """
 
     fraction: float = 0.25

@@ -1,15 +1,18 @@
 """Growth: which rows' inactive entries get a gradient, and which inactive entries become active.
 
-A training method differs from another in nothing but its growth. Accumulating gradients over batches is the paper's idea (arXiv
-2411.12205, abstract); the last batch alone is RigL's (Evci et al. 2020) and DSL's (Wang et al. 2024), random growth SET's (Mocanu et al. 2018).
+A training method differs from another in nothing but its growth. Accumulating gradients over batches is the
+paper's idea (arXiv 2411.12205, abstract); the last batch alone is RigL's (Evci et al. 2020) and DSL's (Wang
+et al. 2024), random growth SET's (Mocanu et al. 2018).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from sparserec_np.exploration import Exploration
 from sparserec_np.selection import LargestEntries
@@ -30,7 +33,7 @@ class Explored(NamedTuple):
     sums: Array
 
     @classmethod
-    def of(cls, rows: Array, n_rows: int, dim: int, dtype: np.dtype = np.dtype(np.float32)) -> Explored:  # type: ignore[type-arg]
+    def of(cls, rows: Array, n_rows: int, dim: int, dtype: npt.DTypeLike = np.float32) -> Explored:
         """No gradient yet, for ``rows`` (m,)."""
         slots = np.full(n_rows, -1, dtype=np.int32)
         slots[rows] = np.arange(len(rows), dtype=np.int32)
@@ -65,11 +68,15 @@ class Grown(NamedTuple):
 class Growth(Protocol):
     """One way to grow."""
 
-    grows: bool
-    """Whether the mask changes at all."""
+    @property
+    def grows(self) -> bool:
+        """Whether the mask changes at all."""
+        ...
 
-    local: bool
-    """Whether pruning stays inside the explored rows. Pruning everywhere and growing in a few rows would empty the others."""
+    @property
+    def local(self) -> bool:
+        """Whether pruning stays inside the explored rows: pruned and not explored, the others would run empty."""
+        ...
 
     def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
         """Rows to explore from now to the next topology update, (m,) int32."""
@@ -126,18 +133,13 @@ class RandomGrowth(NoGrowth):
         return table.rows * explored.sums.shape[1] - table.nnz
 
     def grow(self, table: SparseTable, explored: Explored, count: int, rng: np.random.Generator) -> Grown:
-        """Draws places until enough of them are inactive and distinct; in the memory of the entries drawn."""
+        """Draws ranks among the inactive entries; in the memory of the entries stored and drawn."""
         dim = explored.sums.shape[1]
         active = table.row_numbers().astype(np.int64) * dim + table.columns
-        found = np.empty(0, dtype=np.int64)
-        while len(found) < count:
-            # Twice what is missing in a sparse table; in an almost full one the loop goes round more often.
-            drawn = rng.integers(table.rows * dim, size=2 * (count - len(found)) + 16)
-            places = np.minimum(np.searchsorted(active, drawn), len(active) - 1)
-            drawn = drawn[active[places] != drawn] if len(active) else drawn
-            found = np.concatenate([found, drawn[~np.isin(drawn, found)]])
-            found = found[np.sort(np.unique(found, return_index=True)[1])]
-        rows, columns = np.divmod(np.sort(found[:count]), dim)
+        ranks = distinct(self.candidates(table, explored), count, rng)
+        # active[k] - k inactive entries lie before the k-th active one: as many active ones lie before a rank.
+        places = ranks + np.searchsorted(active - np.arange(len(active)), ranks, side="right")
+        rows, columns = np.divmod(places, dim)
         return Grown(rows.astype(np.int32), columns.astype(np.uint16), np.zeros(count, np.float32))
 
 
@@ -188,8 +190,25 @@ class LastBatchGrowth(AccumulatedGrowth):
         return np.sort(touched)
 
 
-def inactive_sums(table: SparseTable, explored: Explored):  # type: ignore[no-untyped-def]
-    """Blocks of (rows (m,), sums (m, dim), magnitudes (m, dim)) of the explored rows, magnitudes 0 at active entries."""
+def distinct(below: int, count: int, rng: np.random.Generator) -> Array:
+    """``count`` distinct numbers from 0 to ``below`` - 1, ascending, int64, all sets of them equally likely.
+
+    Memory goes with ``count`` alone, where ``Generator.choice`` would list all numbers.
+    """
+    few = min(count, below - count)  # of more than half of the numbers, those left out are drawn
+    found = np.empty(0, dtype=np.int64)
+    while len(found) < few:
+        found = np.concatenate([found, rng.integers(below, size=2 * (few - len(found)) + 16)])
+        found = found[np.sort(np.unique(found, return_index=True)[1])]
+    found = np.sort(found[:few])
+    return found if few == count else np.delete(np.arange(below), found)
+
+
+def inactive_sums(table: SparseTable, explored: Explored) -> Iterator[tuple[Array, Array, Array]]:
+    """Rows (m,), sums (m, dim) and magnitudes (m, dim) of the explored rows, block by block.
+
+    The magnitudes of active entries are 0.
+    """
     order = explored.rows
     for start in range(0, len(order), BLOCK):
         rows = order[start : start + BLOCK]

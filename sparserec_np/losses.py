@@ -1,7 +1,7 @@
 """Losses: what a batch's scores cost, and the slope of that cost at each score.
 
-A loss is a row of a table: its name, how its negatives are drawn by default, and the kernel of its slopes for each way of drawing. The equations
-stand in ``kernels/reference/slopes.py``.
+A loss is a row of a table: its name, and the kernel of its slopes for each way of drawing negatives. The
+equations stand in ``kernels/reference/slopes.py``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparserec_np.batches import Batch
+from sparserec_np.errors import ConfigError
 from sparserec_np.table import Array
 
 
@@ -20,9 +21,10 @@ class Scores(NamedTuple):
 
     Attributes:
         positives: (b,) score of each pair.
-        negatives: (b,) score of each pair's negative; or (groups, s), each user's scores of the shared block, -inf where the user
-            touched the item.
-        valid: (groups,) int32 number of shared negatives that count for each user; empty where negatives are not shared.
+        negatives: (b,) score of each pair's negative; or (groups, s), each user's scores of the shared block,
+            -inf where the user touched the item.
+        valid: (groups,) int32 number of shared negatives that count for each user; empty where negatives are
+            not shared.
     """
 
     positives: Array
@@ -45,16 +47,23 @@ class Loss:
     pairs: str | None
 
     def slopes(self, batch: Batch, scores: Scores) -> Array:
-        """(b,) losses of the pairs; ``scores`` are overwritten with slopes, summed over each user's pairs where shared."""
+        """(b,) losses of the pairs; ``scores`` are overwritten with slopes, summed over a user's pairs where shared.
+
+        Raises:
+            ConfigError: the loss wants a block of negatives, and each pair of the batch has one of its own.
+        """
         from sparserec_np.kernels.compiled import slopes
 
+        kernel = self.block if batch.shared else self.pairs
+        if kernel is None:
+            raise ConfigError(f"The loss {self.name} needs a block of negatives, found one for each pair")
         losses = np.empty_like(scores.positives)
         if batch.shared:
-            getattr(slopes, self.block)(
+            getattr(slopes, kernel)(
                 batch.users.starts, scores.positives, scores.negatives, scores.valid, losses
             )
         else:
-            getattr(slopes, self.pairs or "")(scores.positives, scores.negatives, losses)
+            getattr(slopes, kernel)(scores.positives, scores.negatives, losses)
         return losses
 
 

@@ -1,10 +1,12 @@
 """The start of training: which entries are active, and what they hold.
 
-Every start returns one table for users and items together, users first, with exactly ``nnz`` entries. That the mask comes from
-a non-negative matrix factorisation is the paper's (arXiv 2411.12205, abstract); all else in this file is our choice.
+Every start returns one table for users and items together, users first, with exactly ``nnz`` entries. That
+the mask comes from a non-negative matrix factorisation is the paper's (arXiv 2411.12205, abstract); all else
+in this file is our choice.
 
-A factorisation hands over its item factors (n_items, dim) and makes user factors in row blocks: a user's row is pruned as soon as it
-is made, and no (users, dim) array exists.
+A factorisation hands over its item factors (n_items, dim) and makes user factors in row blocks: a user's row
+is pruned as soon as it is made, and no (users, dim) array exists, but for the one that scikit-learn's NMF
+holds while it fits.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ class Uniform:
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
+        """See :class:`Start`."""
         n_rows = log.n_users + log.n_items
         lengths = np.full(n_rows, nnz // n_rows)
         lengths[rng.choice(n_rows, nnz % n_rows, replace=False)] += 1
@@ -66,11 +69,11 @@ class Uniform:
 class NMF:
     """Non-negative matrix factorisation ``R ~ W H`` of the interactions (scikit-learn), pruned to the largest entries.
 
-    The values are the square roots of the factors, which agree in sign, so that a user and the items they share columns
-    with score above zero from the first batch on.
+    The values are the square roots of the factors, which agree in sign, so that a user and the items they
+    share columns with score above zero from the first batch on.
 
     Attributes:
-        iterations: of scikit-learn's coordinate descent.
+        iterations: passes of scikit-learn's multiplicative updates over the users, in batches.
         floor: entries that every row keeps, where the budget allows it.
     """
 
@@ -80,6 +83,7 @@ class NMF:
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
+        """See :class:`Start`."""
         from sklearn.decomposition import MiniBatchNMF
 
         matrix = _matrix(log, np.ones(log.n_users, np.float32), np.ones(log.n_items, np.float32))
@@ -89,6 +93,7 @@ class NMF:
             init="nndsvda",
             batch_size=BLOCK,
             max_iter=self.iterations,
+            tol=0,  # all passes: a start need not converge, and there is nothing to warn of
             random_state=int(rng.integers(2**31)),
         )
         with _one_blas_thread():
@@ -105,11 +110,12 @@ class NMF:
 class Spectral:
     """Truncated singular vectors of the normalised interactions, rotated to their sparsest axes and pruned.
 
-    With ``D_u`` and ``D_i`` the degrees and ``V`` the leading right singular vectors of ``D_u^-1/2 R D_i^-1/2`` (n_items, dim), the
-    factors are ``R D_i^-1/2 V`` for users and ``D_i^1/2 V`` for items, the low-pass part of GF-CF (Shen et al. 2021). Any rotation of
-    both leaves every score as it is; varimax (Kaiser 1958) picks the one with the fewest large loadings, and only then does
-    pruning cost little. A user's list does not depend on the length of the user's row, so users are brought to equal length before pruning:
-    otherwise those with few items would lose nearly all of theirs.
+    With ``D_u`` and ``D_i`` the degrees and ``V`` the leading right singular vectors of
+    ``D_u^-1/2 R D_i^-1/2`` (n_items, dim), the factors are ``R D_i^-1/2 V`` for users and ``D_i^1/2 V`` for items, the
+    low-pass part of GF-CF (Shen et al. 2021). Any rotation of both leaves every score as it is; varimax
+    (Kaiser 1958) picks the one with the fewest large loadings, and only then does pruning cost little. A
+    user's list does not depend on the length of the user's row, so users are brought to equal length before
+    pruning: otherwise those with few items would lose nearly all of theirs.
 
     Attributes:
         iterations: subspace iterations of the truncated decomposition.
@@ -126,6 +132,7 @@ class Spectral:
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
+        """See :class:`Start`."""
         rank = min(dim, log.n_users, log.n_items)
         user_roots = np.sqrt(np.maximum(log.user_degrees, 1)).astype(np.float32)
         item_roots = np.sqrt(np.maximum(log.item_degrees, 1)).astype(np.float32)
@@ -140,7 +147,8 @@ class Spectral:
                 return made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)
 
             if self.rotation_iterations:
-                rows = np.sort(rng.choice(log.n_users + log.n_items, min(self.sample, log.n_users + log.n_items), replace=False))
+                n_rows = log.n_users + log.n_items
+                rows = np.sort(rng.choice(n_rows, min(self.sample, n_rows), replace=False))
                 split = np.searchsorted(rows, log.n_users)
                 some_users = plain[rows[:split]] @ vectors
                 sample = np.concatenate([some_users, vectors[rows[split:] - log.n_users]])
@@ -159,12 +167,12 @@ def prune_factors(
     floor: int,
     normalise: bool = True,
 ) -> SparseTable:
-    """The ``nnz`` largest magnitudes of user and item factors together, with at least ``floor`` a row where that is possible.
+    """The ``nnz`` largest magnitudes of user and item factors together, ``floor`` or more a row if the budget allows.
 
     Args:
         users: gives the factors of users ``start`` to ``stop``, (stop - start, dim).
         items: (n_items, dim) float32; scaled in place.
-        normalise: first bring both sides to equal mean squares. It changes no list.
+        normalise: first bring both sides to equal sums of squares. It changes no list.
     """
     n_items, dim = items.shape
     floor = min(floor, nnz // (n_users + n_items))
@@ -196,15 +204,16 @@ def leading_right_vectors(
 ) -> Array:
     """Leading right singular vectors by subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4).
 
-    Only (columns, rank + extra) arrays are held: the products with the matrix and its transpose are made for a few vectors at a
-    time, which also lets threads share them without changing a bit of the result.
+    Only (columns, rank + extra) arrays are held: the products with the matrix and its transpose are made for
+    a few vectors at a time, which also lets threads share them without changing a bit of the result.
 
     Args:
         matrix: SciPy CSR (rows, columns) float32.
         rank: number of vectors, at most the smaller side of the matrix.
 
     Returns:
-        (columns, rank) float32 with orthonormal columns, the strongest first.
+        (columns, rank) float32 with orthonormal columns, the strongest first; columns of zeros beyond the
+        matrix's rank.
     """
     width = min(rank + extra, *matrix.shape)
     transposed = matrix.T.tocsr()
@@ -237,8 +246,8 @@ def _gram(vectors: Array) -> Array:
 def varimax(loadings: Array, iterations: int, tolerance: float = 1e-5) -> Array:
     """The rotation of ``loadings`` (rows, dim) that makes them sparsest (Kaiser 1958): (dim, dim) float32, orthogonal.
 
-    Maximises the variance of the squared loadings, column by column, by projected gradient steps: ``T <- the orthogonal polar factor
-    of L^T (B^3 - B diag(mean B^2))`` with ``B = L T``.
+    Maximises the variance of the squared loadings, column by column, by projected gradient steps: T becomes the
+    orthogonal polar factor of ``L^T (B^3 - B diag(mean B^2))`` with ``B = L T``.
     """
     rotation = np.eye(loadings.shape[1], dtype=np.float32)
     before = 0.0

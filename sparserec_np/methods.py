@@ -1,10 +1,11 @@
-"""Methods of training within a budget. A method is a row of a table, and the training loop knows none of them by name."""
+"""Methods of training within a budget. A method is a row of a table; the training loop knows none by name."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from sparserec_np.budget import Budget
+from sparserec_np.errors import ConfigError
 from sparserec_np.exploration import Exploration
 from sparserec_np.growth import AccumulatedGrowth, Growth, LastBatchGrowth, NoGrowth, RandomGrowth
 
@@ -16,10 +17,11 @@ class Method:
     Attributes:
         name: as on the command line.
         summary: one line for the help.
-        growth: how inactive entries become active; for :class:`AccumulatedGrowth` the exploration is set by the configuration.
+        growth: how inactive entries become active; for :class:`AccumulatedGrowth` the exploration is set by
+            the configuration.
         full: store every entry, whatever the budget.
         narrow: spend the budget on a full table of fewer columns.
-        full_until: part of the epochs that train a full table, before it is pruned to the budget once and for all.
+        full_until: part of the epochs that train a full table, before it is pruned to the budget for good.
     """
 
     name: str
@@ -30,12 +32,21 @@ class Method:
     full_until: float = 0.0
 
     def spend(self, budget: Budget) -> Budget:
-        """The budget that the stored table has: the same entries, fewer columns, or all entries."""
+        """The budget that the stored table has: the same entries, fewer columns, or all entries.
+
+        Raises:
+            ConfigError: the budget is less than one full column.
+        """
         if self.full:
             return replace(budget, nnz=budget.rows * budget.dim)
         if self.narrow:
-            # A full table needs no columns to be stored, but is served in the same format as all: compare entries for entries.
-            dim = max(1, budget.nnz // budget.rows)
+            # A full table need not store its columns, but is served in the same format: compare entries for entries.
+            dim = budget.nnz // budget.rows
+            if dim < 1:
+                raise ConfigError(
+                    f"The method {self.name} needs an entry for each of {budget.rows:,} rows, found a budget of"
+                    f" {budget.nnz:,} entries; raise the budget or take another method"
+                )
             return replace(budget, dim=dim, nnz=budget.rows * dim)
         return budget
 

@@ -1,7 +1,8 @@
 """The run directory: what a training run leaves behind.
 
-``config.json`` holds every setting as resolved, and where the data came from: enough to run it again. ``metrics.jsonl`` holds a line for each
-epoch and grows while training goes on. ``model.safetensors`` is the model; it appears last, and at once.
+``config.json`` holds every setting as resolved, and where the data came from: enough to run it again.
+``metrics.jsonl`` holds a line for each epoch and grows while training goes on. ``model.safetensors`` is the model; it
+appears last, and at once.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class RunDirectory:
     """A run directory while it is being written.
 
     Args:
-        path: the directory; made if missing. One that holds a run is written over, any other that is not empty is refused.
+        path: the directory; made if missing. One that holds a run is written over; any other must be empty.
 
     Raises:
         SparseRecError: the path is a file, or a directory of something else.
@@ -36,7 +37,9 @@ class RunDirectory:
         self.path = os.fspath(path)
         if os.path.exists(self.path):
             if not os.path.isdir(self.path):
-                raise SparseRecError(f"{self.path} is a file; expected a directory for the run, or a new name")
+                raise SparseRecError(
+                    f"{self.path} is a file; expected a directory for the run, or a new name"
+                )
             others = [name for name in os.listdir(self.path) if name not in (CONFIG, METRICS, MODEL)]
             if others and not os.path.exists(self.file(CONFIG)):
                 raise SparseRecError(
@@ -49,10 +52,10 @@ class RunDirectory:
         return os.path.join(self.path, name)
 
     def add(self, record: Record) -> None:
-        """Appends the record of an epoch; the first one makes the directory and replaces the records of an earlier run."""
+        """Appends the record of an epoch; the first makes the directory and replaces an earlier run's records."""
         if self._metrics is None:
             os.makedirs(self.path, exist_ok=True)
-            self._metrics = open(self.file(METRICS), "w", encoding="utf-8")
+            self._metrics = open(self.file(METRICS), "w", encoding="utf-8")  # noqa: SIM115  # closed by close()
         self._metrics.write(json.dumps(record) + "\n")
         self._metrics.flush()
 
@@ -115,14 +118,14 @@ def validation_metrics(fitted: Fitted) -> dict[str, float]:
         return {}
     best = max(measured, key=lambda record: record[SELECT_BY])
     return {
-        f"validation_{name}": best[name]
-        for name in ("recall@20", SELECT_BY)
-        if math.isfinite(best[name])
+        f"validation_{name}": best[name] for name in ("recall@20", SELECT_BY) if math.isfinite(best[name])
     }
 
 
 def read_config(path: str) -> tuple[Config, dict[str, Any]]:
-    """The settings in a file, and where its data came from: ``{"train": path, "validation": path or None, "reader": {...}}``.
+    """The settings in a file, and where its data came from.
+
+    The latter is ``{"train": path, "validation": path or None, "reader": {...}}``, or empty.
 
     Raises:
         ConfigError: it is no JSON object, or holds a name or a value that is no setting.

@@ -10,7 +10,8 @@ from sparserec_np.table import Array, SparseTable, column_dtype, index_dtype
 class LargestEntries:
     """Keeps the ``count`` entries with the largest keys among those offered, whatever the number offered.
 
-    Memory: at most ``2 * count`` entries of 14 bytes, and one block. Of equal keys those offered first are kept.
+    Memory: up to ``2 * count`` entries of 14 bytes and one block, and as much again while they are thinned
+    out. Of equal keys those offered first are kept.
 
     >>> best = LargestEntries(2)
     >>> best.offer(np.array([0, 1]), np.array([[1.0, -5.0], [3.0, 2.0]]))
@@ -20,6 +21,7 @@ class LargestEntries:
     """
 
     def __init__(self, count: int) -> None:
+        """``count`` is 1 or more."""
         self.count = count
         self.threshold = -np.inf
         self.held = 0
@@ -31,8 +33,7 @@ class LargestEntries:
         Args:
             rows: (m,) row numbers.
             values: (m, dim) what the entries hold.
-            keys: (m, dim) what ranks them, NaN-free; by default the magnitude of the values. Entries with the key -inf are
-                never kept.
+            keys: (m, dim) what ranks them, NaN-free; by default the magnitude of the values. -inf is never kept.
         """
         keys = np.abs(values) if keys is None else keys
         places = np.flatnonzero(keys > self.threshold)

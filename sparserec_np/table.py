@@ -25,8 +25,9 @@ def index_dtype(nnz: int) -> np.dtype[Any]:
 class SparseTable(NamedTuple):
     """An embedding table that stores its active entries only.
 
-    Row ``r`` holds ``values[indptr[r]:indptr[r + 1]]`` in the columns ``columns[indptr[r]:indptr[r + 1]]``, which are
-    sorted and unique; every other entry is zero. A row may be empty. The number of columns (``dim``) is the owner's to know.
+    Row ``r`` holds ``values[indptr[r]:indptr[r + 1]]`` in the columns ``columns[indptr[r]:indptr[r + 1]]``,
+    which are sorted and unique; every other entry is zero. A row may be empty. The number of columns
+    (``dim``) is the owner's to know.
 
     A NamedTuple of plain arrays goes straight into a compiled kernel.
 
@@ -63,7 +64,9 @@ class SparseTable(NamedTuple):
         """Rows ``start`` to ``stop`` as a table of their own; columns and values are views of this one's."""
         first, last = int(self.indptr[start]), int(self.indptr[stop])
         return SparseTable(
-            self.indptr[start : stop + 1] - self.indptr[start], self.columns[first:last], self.values[first:last]
+            self.indptr[start : stop + 1] - self.indptr[start],
+            self.columns[first:last],
+            self.values[first:last],
         )
 
     def row_numbers(self) -> Array:
@@ -94,7 +97,12 @@ class SparseTable(NamedTuple):
 
     def validate(self, dim: int) -> None:
         """Raises ValueError, naming the field, unless this is a sound table of ``dim`` columns."""
-        if self.indptr.ndim != 1 or len(self.indptr) < 1 or self.indptr[0] != 0 or np.any(np.diff(self.indptr) < 0):
+        if (
+            self.indptr.ndim != 1
+            or len(self.indptr) < 1
+            or self.indptr[0] != 0
+            or np.any(np.diff(self.indptr) < 0)
+        ):
             raise ValueError("indptr must start at 0 and never fall")
         if self.indptr[-1] != len(self.values) or len(self.columns) != len(self.values):
             raise ValueError("indptr must end at the number of stored entries, one column and one value each")

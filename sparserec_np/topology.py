@@ -1,7 +1,7 @@
 """Topology updates: prune the smallest entries, regrow as many elsewhere. The number of stored entries never changes.
 
-Pruning by magnitude and regrowing at one stroke is dynamic sparse training at large (Mocanu et al. 2018; Evci et al. 2020); the floor a row keeps,
-and what a regrown entry starts with, are our choice.
+Pruning by magnitude and regrowing at one stroke is dynamic sparse training at large (Mocanu et al. 2018; Evci
+et al. 2020); the floor a row keeps, and what a regrown entry starts with, are our choice.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparserec_np.growth import Explored, Grown, Growth
+from sparserec_np.growth import Explored, Growth
 from sparserec_np.optimizers import Optimizer
 from sparserec_np.table import Array, SparseTable
 
@@ -22,12 +22,10 @@ class TopologyChange:
     Attributes:
         kept: (nnz,) bool, which entries stay.
         places: (g,) where the regrown ones go, as ``numpy.insert`` takes it, among those kept.
-        grown: the regrown entries.
     """
 
     kept: Array
     places: Array
-    grown: Grown
 
     def carry(self, state: Array, grown: Array) -> Array:
         """An array of one value per entry, after the change: kept values move, regrown entries get ``grown`` (g,)."""
@@ -35,9 +33,10 @@ class TopologyChange:
 
 
 def prunable(table: SparseTable, inside: Array | None, floor: int) -> Array:
-    """Entries that may go: all but the ``floor`` largest of each row; inside the rows marked in ``inside`` (rows,) bool alone.
+    """Places (p,), ascending, of the entries that may go: all but the ``floor`` largest of each row.
 
-    Returns their places (p,), ascending.
+    Args:
+        inside: (rows,) bool, the rows that may lose entries; all by default.
     """
     rows = table.row_numbers()
     if floor <= 0:
@@ -65,12 +64,16 @@ def smallest(table: SparseTable, places: Array, count: int) -> Array:
 
 
 def prune(table: SparseTable, count: int, floor: int = 1) -> tuple[SparseTable, Array]:
-    """The table of the ``count`` largest entries, at least ``floor`` a row where they are there; and which were kept, (nnz,) bool."""
+    """The table of the ``count`` largest entries, and which were kept, (nnz,) bool.
+
+    Args:
+        count: at most ``table.nnz``.
+        floor: entries that each row keeps, as far as it has them and ``count`` allows it.
+    """
     floor = min(floor, count // table.rows)
     kept = np.ones(table.nnz, dtype=bool)
     kept[smallest(table, prunable(table, None, floor), table.nnz - count)] = False
-    indptr = np.zeros_like(table.indptr)
-    np.cumsum(np.add.reduceat(np.append(kept, False), table.indptr[:-1]) * (np.diff(table.indptr) > 0), out=indptr[1:])
+    indptr = np.append(0, np.cumsum(kept))[table.indptr].astype(table.indptr.dtype)
     return SparseTable(indptr, table.columns[kept], table.values[kept]), kept
 
 
@@ -80,8 +83,9 @@ class TopologyUpdate:
 
     Attributes:
         floor: entries that a row never loses.
-        start: a regrown entry starts against its gradient, at this part of the largest magnitude that was pruned. At zero it could not
-            learn where its partners' entries are zero too: the gradient of ``u_c`` is ``i_c - j_c``.
+        start: a regrown entry starts against its gradient, at this part of the largest magnitude that was
+            pruned. At zero it could not learn where its partners' entries are zero too: the gradient of
+            ``u_c`` is ``i_c - j_c``.
     """
 
     floor: int = 1
@@ -122,18 +126,15 @@ class TopologyUpdate:
         dim = explored.sums.shape[1]
         before = (table.row_numbers().astype(np.int64) * dim + table.columns)[kept]
         change = TopologyChange(
-            kept, np.searchsorted(before, grown.rows.astype(np.int64) * dim + grown.columns), grown
+            kept, np.searchsorted(before, grown.rows.astype(np.int64) * dim + grown.columns)
         )
         signs = -np.sign(grown.gradients)
         if not signs.any():  # growth at random: so is the direction
             signs = rng.choice(np.array([-1, 1], dtype=np.float32), count)
-        lengths = np.diff(table.indptr)
-        lengths = lengths - np.bincount(table.row_numbers()[drop], minlength=table.rows)
-        lengths = lengths + np.bincount(grown.rows, minlength=table.rows)
-        indptr = np.zeros_like(table.indptr)
-        np.cumsum(lengths, out=indptr[1:])
+        indptr = np.append(0, np.cumsum(kept))[table.indptr]
+        indptr[1:] += np.cumsum(np.bincount(grown.rows, minlength=table.rows))
         after = SparseTable(
-            indptr,
+            indptr.astype(table.indptr.dtype),
             change.carry(table.columns, grown.columns.astype(table.columns.dtype)),
             change.carry(table.values, (signs * self.start * largest).astype(table.values.dtype)),
         )

@@ -67,15 +67,15 @@ def train(
     threads: int | None = None,
     on_epoch: Callable[[Record], None] | None = None,
 ) -> Fitted:
-    """Trains a model: chooses the number of epochs on a validation part, then, unless told otherwise, trains on all data.
+    """Chooses the number of epochs on a validation part, then, unless told otherwise, trains on all data.
 
     The same interactions, configuration and seed give the same bits for any number of threads.
 
     Args:
         log: the training interactions.
         config: settings; by default :class:`~sparserec_np.config.Config`'s.
-        validation: interactions over the same users and items to choose by; by default the part of ``log`` that
-            ``config.validation`` says. Where it is given, ``log`` is all data and there is nothing to train on again.
+        validation: interactions over the same users and items to choose by; by default the part of ``log``
+            that ``config.validation`` says. Where it is given, training on ``log`` again would change nothing.
         id_bytes: bytes of the outside ids, for a memory budget.
         threads: threads to work on; by default all.
         on_epoch: called with the record of each epoch as soon as it ends.
@@ -92,7 +92,7 @@ def train(
     config = config or Config()
     if not log.n_interactions:
         raise DataError("There is no interaction to train on")
-    most = numba.config.NUMBA_NUM_THREADS
+    most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     threads = most if threads is None else min(threads, most)
     before = numba.get_num_threads()
     numba.set_num_threads(threads)
@@ -118,7 +118,7 @@ def train(
 
 
 def budget_of(log: Interactions, config: Config, id_bytes: int = 0) -> Budget:
-    """The entries that ``config`` grants a model of ``log``'s users and items. Raises ConfigError where there can be none."""
+    """The entries that ``config`` grants a model of ``log``. Raises ConfigError where there can be none."""
     rows = log.n_users + log.n_items
     if config.memory_budget is not None:
         return Budget.of_bytes(rows, config.dim, config.memory_budget, id_bytes)

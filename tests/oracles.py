@@ -6,9 +6,10 @@ A test computes the same thing twice, here and with the library, and compares.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
@@ -62,3 +63,106 @@ def average_precision(top: Sequence[int], relevant: Collection[int], k: int) -> 
 
 def coverage(tops: Sequence[Sequence[int]], n_items: int, k: int) -> float:
     return len({item for top in tops for item in top[:k]}) / n_items
+
+
+def product(a: Array, b: Array) -> Array:
+    """(n, m) inner products of the rows of ``a`` (n, k) with the columns of ``b`` (k, m)."""
+    result = np.zeros((len(a), b.shape[1]))
+    for i in range(len(a)):
+        for j in range(b.shape[1]):
+            for k in range(len(b)):
+                result[i, j] += float(a[i, k]) * float(b[k, j])
+    return result
+
+
+def inner(x: Array, y: Array) -> float:
+    return sum(float(a) * float(b) for a, b in zip(x, y, strict=True))
+
+
+def bpr(positive: float, negatives: Sequence[float]) -> float:
+    """The mean of ``log(1 + exp(n - p))``; 0 without negatives."""
+    total = 0.0
+    for negative in negatives:
+        excess = negative - positive
+        total += max(excess, 0.0) + math.log1p(math.exp(-abs(excess)))
+    return total / max(len(negatives), 1)
+
+
+def softmax(positive: float, negatives: Sequence[float]) -> float:
+    """``-log(exp(p) / (exp(p) + sum exp(n)))``; 0 without negatives."""
+    peak = max([positive, *negatives])
+    odds = sum(math.exp(score - peak) for score in [positive, *negatives])
+    return peak + math.log(odds) - positive
+
+
+Loss = Callable[[float, Sequence[float]], float]
+
+
+def central_differences(function: Callable[[Array], float], point: Array, step: float = 1e-5) -> Array:
+    """The gradient of ``function`` at ``point``, entry by entry, right to about ``step ** 2``."""
+    point = np.array(point, dtype=np.float64)
+    gradient = np.zeros_like(point)
+    for place in np.ndindex(point.shape):
+        here = point[place]
+        point[place] = here + step
+        above = function(point)
+        point[place] = here - step
+        below = function(point)
+        point[place] = here
+        gradient[place] = (above - below) / (2 * step)
+    return gradient
+
+
+def factorization_loss(
+    dense: Array,
+    pairs: Sequence[tuple[int, int]],
+    negatives: Sequence[Sequence[int]],
+    touched: Collection[tuple[int, int]],
+    loss: Loss,
+    decay: Sequence[float],
+) -> float:
+    """What a batch costs a matrix factorisation of which ``dense`` (rows, dim) holds every entry.
+
+    Args:
+        dense: the whole table, users first.
+        pairs: user row and item row of each pair.
+        negatives: item rows set against each pair; those in ``touched`` with its user do not count.
+        touched: user row and item row of interactions.
+        loss: :func:`bpr` or :func:`softmax`.
+        decay: L2 weights of a pair's user, its positive, and its negatives together, which share it evenly.
+    """
+    total = 0.0
+    for (user, item), others in zip(pairs, negatives, strict=True):
+        counted = [inner(dense[user], dense[other]) for other in others if (user, other) not in touched]
+        total += loss(inner(dense[user], dense[item]), counted)
+        total += decay[0] / 2 * inner(dense[user], dense[user])
+        total += decay[1] / 2 * inner(dense[item], dense[item])
+        total += decay[2] / 2 * sum(inner(dense[other], dense[other]) for other in others) / len(others)
+    return total
+
+
+def sgd(value: float, gradients: Sequence[float], rate: float) -> float:
+    """One parameter after a step along each of ``gradients``."""
+    for gradient in gradients:
+        value -= rate * gradient
+    return value
+
+
+def adagrad(value: float, gradients: Sequence[float], rate: float, epsilon: float) -> float:
+    squares = 0.0
+    for gradient in gradients:
+        squares += gradient * gradient
+        value -= rate * gradient / (math.sqrt(squares) + epsilon)
+    return value
+
+
+def adam(
+    value: float, gradients: Sequence[float], rate: float, beta1: float, beta2: float, epsilon: float
+) -> float:
+    first = second = 0.0
+    for step, gradient in enumerate(gradients, 1):
+        first = beta1 * first + (1 - beta1) * gradient
+        second = beta2 * second + (1 - beta2) * gradient * gradient
+        corrected = math.sqrt(second / (1 - beta2**step)) + epsilon
+        value -= rate * (first / (1 - beta1**step)) / corrected
+    return value

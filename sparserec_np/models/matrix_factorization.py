@@ -12,8 +12,8 @@ from sparserec_np.losses import Scores
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.table import Array, SparseTable
 
-# Each part of a batch sums into a block of its own, and the parts are added in order: the number of parts, unlike that of
-# threads, is fixed, and so are the bits of the sum.
+# Each part of a batch sums into a block of its own, and the parts are added in order: the number of parts, unlike
+# that of threads, is fixed, and so are the bits of the sum.
 PARTS = 8
 
 
@@ -66,7 +66,7 @@ class MatrixFactorization:
         return Scores(positives, negatives, valid)
 
     def _by_item(self, batch: Batch) -> tuple[Array, Groups]:
-        """Pairs, and negatives where each pair has its own, grouped by item: members (m,), and their groups."""
+        """Pairs, and negatives where each pair has its own, grouped by item: members (m,) and groups."""
         if self._items is None or self._items[0] is not batch:
             keys = batch.positives if batch.shared else np.concatenate([batch.positives, batch.negatives])
             order = np.empty(len(keys), dtype=np.int32)
@@ -87,16 +87,24 @@ class MatrixFactorization:
         return np.concatenate([batch.users.rows, items.rows, fresh])
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
-        """Gradients of the users' rows, then of the items'; every row has one writer, so that the order of sums is fixed."""
+        """Gradients of the users' rows, then of the items'. A row has one writer: the order of sums is fixed."""
         table, users = self.table, batch.users
         active, explored = gradients
-        kernels.pair_gradients(table, users.rows, users.starts, batch.positives, slopes.positives, active, explored)
+        kernels.pair_gradients(
+            table, users.rows, users.starts, batch.positives, slopes.positives, active, explored
+        )
         order, items = self._by_item(batch)
         if batch.shared:
             kernels.row_gradients(table, users.rows, slopes.negatives, self._block, active, explored)
             kernels.block_gradients(table, users.rows, slopes.negatives, self._parts)
             kernels.pair_gradients(
-                table, items.rows, items.starts, batch.user_of[order], slopes.positives[order], active, explored
+                table,
+                items.rows,
+                items.starts,
+                batch.user_of[order],
+                slopes.positives[order],
+                active,
+                explored,
             )
             kernels.spread_block(table, batch.negatives, self._parts[0], active, explored)
         else:
@@ -128,7 +136,7 @@ class MatrixFactorization:
             kernels.decay_gradients(self.table, items.rows, weights, active)
 
     def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
-        """Best unseen items of ``users`` (m,): items (m, n) int32 and scores (m, n); a list that ends goes on with -1 and -inf."""
+        """Best unseen items of ``users`` (m,): items (m, n) int32, scores (m, n); -1 and -inf after a list's end."""
         n_users = self.log.n_users
         items = np.empty((len(users), n), dtype=np.int32)
         scores = np.empty((len(users), n), dtype=self.table.values.dtype)

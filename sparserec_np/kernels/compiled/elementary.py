@@ -1,8 +1,13 @@
 """Exponentials, logarithms and sums of whole arrays, in forms that a compiler turns into SIMD code.
 
-A call of the C library's ``exp`` per element keeps a loop scalar; the polynomials here are plain arithmetic. Both follow
-the Cephes library (S. Moshier, ``expf`` and ``logf``) and are right to about 2 units in the last place of float32. float64
-arrays take the C library's functions: they are for tests, where exactness matters and speed does not.
+A call of the C library's ``exp`` per element keeps a loop scalar; the polynomials here are plain arithmetic.
+Both follow the Cephes library (S. Moshier, ``expf`` and ``logf``) and are right to about 2 units in the last
+place of float32. float64 arrays take the C library's functions: they are for tests, where exactness matters
+and speed does not.
+
+The specification of each function is its twin's in ``kernels/reference/elementary.py``. Called from Python,
+or with Numba's compiler switched off, ``exp_into`` and ``log_into`` are their plain versions; kernels get the
+polynomials.
 """
 
 from __future__ import annotations
@@ -12,9 +17,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
 F32 = np.float32
 LOWEST = -87.0  # exp of less would not be a normal float32, and arithmetic on those is a hundred times slower
@@ -22,40 +25,18 @@ HIGHEST = 88.0
 
 
 def exp_into(x, out):  # type: ignore[no-untyped-def]  # Numba compares this signature with the overload's below
-    """``out = exp(x)``; both (n,) of one dtype, not overlapping. Below -87 the result is 0, above 88 that at 88."""
     np.copyto(out, np.where(x < LOWEST, 0, np.exp(np.clip(x, LOWEST, HIGHEST))))
 
 
 def log_into(x, out):  # type: ignore[no-untyped-def]
-    """``out = log(x)``; both (n,) of one dtype, not overlapping; ``x`` positive, finite and normal."""
     np.log(x, out=out)
-
-
-@intrinsic
-def _bits_of(typing, value):  # type: ignore[no-untyped-def]
-    """The int32 with the bits of a float32."""
-
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        return builder.bitcast(arguments[0], ir.IntType(32))
-
-    return types.int32(types.float32), build
-
-
-@intrinsic
-def _float_of(typing, bits):  # type: ignore[no-untyped-def]
-    """The float32 with the bits of an int32."""
-
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.int32), build
 
 
 @numba.njit(nogil=True)
 def _exp32(x: Any, out: Any) -> None:
     for i in range(len(x)):
-        z = min(max(x[i], F32(LOWEST)), F32(HIGHEST))
-        n = math.floor(z * F32(1.44269504088896341) + F32(0.5))
+        z = min(x[i], F32(HIGHEST))  # keeps a NaN, the next line does not: the exponent must be a number
+        n = math.floor(max(F32(LOWEST), z) * F32(1.44269504088896341) + F32(0.5))
         f = F32(n)
         r = z - f * F32(0.693359375) + f * F32(2.12194440e-4)
         p = F32(1.9875691500e-4)
@@ -65,17 +46,17 @@ def _exp32(x: Any, out: Any) -> None:
         p = p * r + F32(1.6666665459e-1)
         p = p * r + F32(5.0000001201e-1)
         p = p * r * r + r + F32(1.0)
-        power = _float_of(np.int32((np.int32(f) + np.int32(127)) << np.int32(23)))
-        out[i] = p * power if x[i] >= F32(LOWEST) else F32(0.0)
+        power = np.int32((np.int32(f) + np.int32(127)) << np.int32(23)).view(np.float32)
+        out[i] = F32(0.0) if x[i] < F32(LOWEST) else p * power
 
 
 @numba.njit(nogil=True)
 def _log32(x: Any, out: Any) -> None:
     for i in range(len(x)):
         # x = m * 2**e with m in [sqrt(1/2), sqrt(2))
-        shifted = np.int32(_bits_of(x[i]) - np.int32(0x3F3504F3))
+        shifted = np.int32(F32(x[i]).view(np.int32) - np.int32(0x3F3504F3))
         e = F32(np.int32(shifted >> np.int32(23)))
-        f = _float_of(np.int32((shifted & np.int32(0x007FFFFF)) + np.int32(0x3F3504F3))) - F32(1.0)
+        f = np.int32((shifted & np.int32(0x007FFFFF)) + np.int32(0x3F3504F3)).view(np.float32) - F32(1.0)
         z = f * f
         p = F32(7.0376836292e-2)
         p = p * f + F32(-1.1514610310e-1)
@@ -87,13 +68,14 @@ def _log32(x: Any, out: Any) -> None:
         p = p * f + F32(-2.4999993993e-1)
         p = p * f + F32(3.3333331174e-1)
         y = p * f * z + e * F32(-2.12194440e-4) - F32(0.5) * z
-        out[i] = f + y + e * F32(0.693359375)
+        y = f + y + e * F32(0.693359375)
+        out[i] = y if x[i] == x[i] else x[i]
 
 
 @numba.njit(nogil=True)
 def _exp64(x: Any, out: Any) -> None:
     for i in range(len(x)):
-        out[i] = math.exp(min(x[i], HIGHEST)) if x[i] >= LOWEST else 0.0
+        out[i] = 0.0 if x[i] < LOWEST else math.exp(min(x[i], HIGHEST))
 
 
 @numba.njit(nogil=True)
@@ -114,15 +96,15 @@ def _log_into(x, out):  # type: ignore[no-untyped-def]
     return lambda x, out: kernel(x, out)
 
 
-# A sum in the order it is written cannot use SIMD lanes. "reassoc" lets the compiler choose lanes: the order is then fixed
-# when the kernel is compiled, the same for every call and every number of threads, but another processor may take other
-# lanes and differ in the last bits. Nothing else of IEEE arithmetic is given up (NaN, infinities and signed zeros hold).
+# A sum in the order it is written cannot use SIMD lanes. "reassoc" lets the compiler choose lanes: the order
+# is then fixed when the kernel is compiled, the same for every call and every number of threads, but another
+# processor may take other lanes and differ in the last bits. Nothing else of IEEE arithmetic is given up
+# (NaN, infinities and signed zeros hold).
 _SUMS = {"reassoc", "contract"}
 
 
 @numba.njit(nogil=True, fastmath=_SUMS)
 def dot(a: Any, b: Any) -> Any:
-    """The inner product of ``a`` and ``b`` (n,)."""
     total = a.dtype.type(0)
     for i in range(len(a)):
         total += a[i] * b[i]
@@ -131,7 +113,6 @@ def dot(a: Any, b: Any) -> Any:
 
 @numba.njit(nogil=True, fastmath=_SUMS)
 def total(a: Any) -> Any:
-    """The sum of ``a`` (n,)."""
     result = a.dtype.type(0)
     for i in range(len(a)):
         result += a[i]
@@ -140,7 +121,6 @@ def total(a: Any) -> Any:
 
 @numba.njit(nogil=True)
 def highest(a: Any) -> Any:
-    """The largest of ``a`` (n,), n >= 1, no NaN among them."""
     lanes = np.empty(16, dtype=a.dtype)
     lanes[:] = a[0]
     whole = len(a) - len(a) % 16

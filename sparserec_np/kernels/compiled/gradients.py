@@ -1,4 +1,7 @@
-"""Gradients of stored entries, and of all entries of explored rows. Specified by the twins in ``kernels/reference/gradients.py``."""
+"""Gradients of stored entries, and of all entries of explored rows.
+
+The specification of each function is its twin's in ``kernels/reference/gradients.py``.
+"""
 
 from __future__ import annotations
 

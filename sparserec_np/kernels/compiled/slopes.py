@@ -56,19 +56,23 @@ def softmax_block(starts: Any, positive: Any, negatives: Any, valid: Any, losses
         shifted = np.empty(size, dtype=negatives.dtype)
         for g in range(run * RUN, min(groups, (run + 1) * RUN)):
             scores = negatives[g]
+            if valid[g] == 0:  # all of them are -inf
+                scores[:] = 0
+                positive[starts[g] : starts[g + 1]] = 0
+                losses[starts[g] : starts[g + 1]] = 0
+                continue
             peak = highest(scores)
-            if valid[g] == 0:
-                peak = negatives.dtype.type(0)
             for s in range(size):
                 shifted[s] = scores[s] - peak
             exp_into(shifted, scores)
             mass = total(scores)
             weight = negatives.dtype.type(0)
             for m in range(starts[g], starts[g + 1]):
-                own = np.exp(positive[m] - peak)  # may overflow to infinity, which leaves the slopes at zero
-                excess = np.log(mass) + peak - positive[m] if mass > 0 else -np.inf
-                losses[m] = np.log1p(np.exp(-abs(excess))) + max(excess, negatives.dtype.type(0))
-                positive[m] = -mass / (own + mass)
-                weight += 1 / (own + mass)
+                excess = np.log(mass) + peak - positive[m]
+                small = np.exp(-abs(excess))
+                losses[m] = np.log1p(small) + max(excess, negatives.dtype.type(0))
+                slope = small / (1 + small) if excess < 0 else 1 / (1 + small)
+                positive[m] = -slope
+                weight += slope / mass
             for s in range(size):
                 scores[s] *= weight

@@ -1,0 +1,54 @@
+"""Exponentials, logarithms and sums of whole arrays: the specification of ``kernels.compiled.elementary``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparserec_np.table import Array
+
+
+def exp_into(x: Array, out: Array) -> None:
+    """``out = exp(x)``, with the exponent kept between -87 and 88 (our choice).
+
+    Below -87 (and at -inf) the result is 0, from 88 on (and at +inf) it stays at exp(88) = 1.65e38. Every
+    result is therefore 0 or a normal float32: none overflows, and none is subnormal, on which arithmetic is a
+    hundred times slower. NaN stays NaN, so that a diverged training shows in its loss. float32: right to 4
+    units in the last place, which is NumPy's bound; the polynomial keeps 2.
+
+    Args:
+        x: (n,) float32 or float64, any values.
+        out: (n,) of the same dtype, overwritten; must not overlap ``x``.
+    """
+    inside = np.exp(np.clip(x, -87, 88))
+    out[:] = np.where(x < -87, 0, inside)
+
+
+def log_into(x: Array, out: Array) -> None:
+    """``out = log(x)``; NaN stays NaN. float32: right to 4 units in the last place, which is NumPy's bound;
+    the polynomial keeps 2.
+
+    Args:
+        x: (n,) float32 or float64; positive, finite and normal (from 1.18e-38 on in float32), or NaN.
+        out: (n,) of the same dtype, overwritten; must not overlap ``x``.
+    """
+    out[:] = np.log(x)
+
+
+def dot(a: Array, b: Array) -> Any:
+    """``sum_i a[i] * b[i]`` of two (n,) arrays of one dtype, as a scalar of that dtype; 0 for n = 0.
+
+    The order of the sum is not specified, but fixed for one machine, n and dtype.
+    """
+    return (a * b).sum()
+
+
+def total(a: Array) -> Any:
+    """``sum_i a[i]`` of an (n,) array, as a scalar of its dtype; 0 for n = 0. The order is that of ``dot``."""
+    return a.sum()
+
+
+def highest(a: Array) -> Any:
+    """The largest of ``a`` (n,), n >= 1, as a scalar of its dtype; -inf may occur. Any number where one is NaN."""
+    return a.max()

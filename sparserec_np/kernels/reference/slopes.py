@@ -1,0 +1,103 @@
+"""Losses of scores, and their slopes, in plain NumPy: the specification of ``kernels.compiled.slopes``.
+
+A slope is the derivative of the batch's summed loss by one score. Slopes replace the scores that they belong
+to. All arrays have one dtype, float32 or float64. A NaN score makes the loss of its pairs NaN, never a
+plausible number.
+
+The shared forms are given one group of pairs for each user, and one row of scores of all shared negatives for
+each group. Those that do not count score -inf, and get the slope 0; ``valid`` says how many are left.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparserec_np.kernels.reference.elementary import exp_into
+from sparserec_np.table import Array
+
+
+def bpr_pairs(positive: Array, negative: Array, losses: Array) -> None:
+    """Bayesian personalised ranking, one negative for each pair (Rendle et al. 2009).
+
+    With the margin ``x = p - n``: loss ``-log sigmoid(x) = log(1 + exp(-x))``, slopes ``-sigmoid(-x)`` for p
+    and ``sigmoid(-x)`` for n. Right for any margin: exponentials are only taken of numbers below zero.
+
+    Args:
+        positive: (b,) scores p; overwritten with their slopes.
+        negative: (b,) scores n; overwritten with their slopes.
+        losses: (b,) overwritten with the loss of each pair.
+    """
+    margin = positive - negative
+    small = np.exp(-np.abs(margin))
+    losses[:] = np.log1p(small) + np.maximum(-margin, 0)
+    slope = np.where(margin > 0, small, 1) / (1 + small)
+    positive[:] = -slope
+    negative[:] = slope
+
+
+def bpr_block(starts: Array, positive: Array, negatives: Array, valid: Array, losses: Array) -> None:
+    """Bayesian personalised ranking against a shared block, averaged over the negatives that count (our choice).
+
+    Loss of a pair of group g: ``1 / valid[g] * sum_s log(1 + exp(d_s))`` with ``d_s = n_s - p``. Slopes:
+    ``-1 / valid[g] * sum_s sigmoid(d_s)`` for p, and for n_s the sum of ``sigmoid(d_s) / valid[g]`` over the
+    group's pairs. A pair therefore weighs the same however many negatives its user is left with; with none,
+    loss and slopes are 0.
+
+    Exponents are clipped as in ``exp_into``: a ``d_s`` below -87 adds nothing, and from 88 on the loss stays
+    at 88 while the slope is 1, which it would be anyway to more digits than float64 has.
+
+    Args:
+        starts: (groups + 1,) int32, pairs of group g are ``starts[g]`` to ``starts[g + 1]``.
+        positive: (b,) scores p; overwritten with their slopes.
+        negatives: (groups, s) scores n, s >= 1; overwritten with their slopes, summed over the pairs of the
+            group.
+        valid: (groups,) int32, how many of the s scores of a group are not -inf.
+        losses: (b,) overwritten with the loss of each pair.
+    """
+    for g in range(len(negatives)):
+        pairs = slice(starts[g], starts[g + 1])
+        excess = negatives[g] - positive[pairs, None]
+        odds = np.empty_like(excess)
+        exp_into(excess, odds)
+        count = max(int(valid[g]), 1)
+        slope = odds / (1 + odds) / count
+        losses[pairs] = np.log(1 + odds).sum(axis=1) / count
+        positive[pairs] = -slope.sum(axis=1)
+        negatives[g] = slope.sum(axis=0)
+
+
+def softmax_block(starts: Array, positive: Array, negatives: Array, valid: Array, losses: Array) -> None:
+    """Softmax cross-entropy of the positive among itself and the negatives that count (sampled softmax).
+
+    Loss of a pair: ``-log(exp(p) / (exp(p) + sum_s exp(n_s)))``. Slopes: ``exp(p) / (exp(p) + sum_s exp(n_s))
+    - 1`` for p, and for n_s the sum of ``exp(n_s) / (exp(p) + sum_s exp(n_s))`` over the group's pairs. The
+    negatives are uniform, so scores are not corrected for how likely a negative was to be drawn. With no
+    negative, loss and slopes are 0.
+
+    All exponents are taken relative to the largest negative, and clipped as in ``exp_into``: a negative that
+    scores more than 87 below it gets the slope 0. Right for any finite scores; the loss, unlike that of
+    ``bpr_block``, has no ceiling.
+
+    Args:
+        starts: (groups + 1,) int32, pairs of group g are ``starts[g]`` to ``starts[g + 1]``.
+        positive: (b,) scores p; overwritten with their slopes.
+        negatives: (groups, s) scores n, s >= 1; overwritten with their slopes, summed over the pairs of the
+            group.
+        valid: (groups,) int32, how many of the s scores of a group are not -inf.
+        losses: (b,) overwritten with the loss of each pair.
+    """
+    for g in range(len(negatives)):
+        pairs = slice(starts[g], starts[g + 1])
+        if valid[g] == 0:
+            losses[pairs], positive[pairs], negatives[g] = 0, 0, 0
+            continue
+        peak = negatives[g].max()
+        parts = np.empty_like(negatives[g])
+        exp_into(negatives[g] - peak, parts)
+        mass = parts.sum()
+        excess = np.log(mass) + peak - positive[pairs]  # log of the odds against the positive
+        with np.errstate(over="ignore"):  # infinite odds for the positive leave slopes of zero
+            own = np.exp(positive[pairs] - peak)
+        losses[pairs] = np.log1p(np.exp(-np.abs(excess))) + np.maximum(excess, 0)
+        positive[pairs] = -mass / (own + mass)
+        negatives[g] = parts * (1 / (own + mass)).sum()

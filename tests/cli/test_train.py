@@ -1,0 +1,213 @@
+"""``sparserec train`` through its installed command: files written, settings taken, refusals."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from sparserec_np.formats import write_interactions
+from sparserec_np.splitting import split_random
+from sparserec_np.synthetic import generate
+
+QUICK = ("--epochs", "3", "--dim", "16", "--evaluate-every", "1", "--negatives", "64", "--batch-size", "512")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Paths of a train and a test file."""
+    folder = tmp_path_factory.mktemp("data")
+    log = generate(n_users=300, n_items=200, n_interactions=5000, groups=6, seed=1)
+    train, test = split_random(log, 0.2, np.random.default_rng(0))
+    write_interactions(train, folder / "train.csv")
+    write_interactions(test, folder / "test.csv")
+    return str(folder / "train.csv"), str(folder / "test.csv")
+
+
+def digest(run):
+    """Of the model file, which is there only if training went well."""
+    return hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
+
+
+def lines(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_holds_settings_records_and_a_model(run, files, tmp_path):
+    made = run("train", files[0], "-o", str(tmp_path / "r"), *QUICK, "--density", "0.2", "--json")
+    assert made.returncode == 0, made.stderr
+    report = json.loads(made.stdout)
+    settings = json.loads((tmp_path / "r" / "config.json").read_text())
+    assert settings["density"] == 0.2 and settings["dim"] == 16 and settings["data"]["train"] == files[0]
+    records = lines(tmp_path / "r")
+    assert [record["epoch"] for record in records if record["phase"] == "search"] == [0, 1, 2, 3]
+    assert {"epoch", "seconds", "loss", "nnz", "rows_without_entries"} <= set(records[1])
+    assert {record["nnz"] for record in records} == {report["nnz"]} == {report["budget"]}
+    inspected = json.loads(run("inspect", str(tmp_path / "r"), "--json").stdout)
+    assert inspected["nnz"] == report["nnz"] and inspected["bytes"]["total"] == report["serving_bytes"]
+    evaluated = json.loads(run("evaluate", str(tmp_path / "r"), files[1], "--json").stdout)
+    assert evaluated["recall@20"] > 0.15
+
+
+def test_the_kept_epoch_is_the_best_on_validation(run, files, tmp_path):
+    made = run("train", files[0], "-o", str(tmp_path / "r"), *QUICK, "--json")
+    report = json.loads(made.stdout)
+    search = {r["epoch"]: r["ndcg@20"] for r in lines(tmp_path / "r") if r["phase"] == "search"}
+    assert report["best_epoch"] == max(search, key=search.__getitem__)
+    assert report["validation_ndcg@20"] == max(search.values())
+    refit = [r["epoch"] for r in lines(tmp_path / "r") if r["phase"] == "refit"]
+    assert refit == list(range(report["best_epoch"] + 1))
+
+
+def test_a_run_can_be_run_again_from_its_settings(run, files, tmp_path):
+    run("train", files[0], "-o", str(tmp_path / "a"), *QUICK, "--seed", "5")
+    run("train", "-o", str(tmp_path / "b"), "--config", str(tmp_path / "a" / "config.json"))
+    assert digest(tmp_path / "a") == digest(tmp_path / "b")
+    run(
+        *("train", "-o", str(tmp_path / "c"), "--config", str(tmp_path / "a" / "config.json"), "--seed", "6"),
+    )
+    assert digest(tmp_path / "a") != digest(tmp_path / "c")
+
+
+def test_the_model_does_not_depend_on_the_number_of_threads(run, files, tmp_path):
+    for threads in ("1", "2"):
+        run("train", files[0], "-o", str(tmp_path / threads), *QUICK, "--threads", threads)
+    assert digest(tmp_path / "1") == digest(tmp_path / "2")
+
+
+def test_a_memory_budget_is_kept_to_the_byte(run, files, tmp_path):
+    made = run("train", files[0], "-o", str(tmp_path / "r"), *QUICK, "--memory-budget", "12kB")
+    assert made.returncode == 0, made.stderr
+    assert "4 B value + 1 B column" in made.stdout
+    inspected = json.loads(run("inspect", str(tmp_path / "r"), "--json").stdout)
+    assert 12_000 - 5 < inspected["bytes"]["total"] <= 12_000
+
+
+def test_a_validation_file_is_chosen_by_and_not_trained_on(run, files, tmp_path):
+    made = run("train", files[0], "-o", str(tmp_path / "r"), *QUICK, "--validation", files[1], "--json")
+    assert made.returncode == 0, made.stderr
+    assert {record["phase"] for record in lines(tmp_path / "r")} == {"search"}
+    assert json.loads((tmp_path / "r" / "config.json").read_text())["data"]["validation"] == files[1]
+
+
+def test_without_validation_all_epochs_are_trained(run, files, tmp_path):
+    made = run("train", files[0], "-o", str(tmp_path / "r"), *QUICK, "--validation", "0", "--json")
+    assert json.loads(made.stdout)["best_epoch"] == 3
+    assert [record["epoch"] for record in lines(tmp_path / "r")] == [0, 1, 2, 3]
+
+
+def test_standard_input_is_a_file(run, files, tmp_path):
+    with open(files[0], "rb") as stream:
+        made = run("train", "-", "-o", str(tmp_path / "r"), *QUICK, stdin=stream.read())
+    assert made.returncode == 0, made.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--density", "0"), 2, "density"),
+        (("--density", "1.5"), 2, "density"),
+        (("--memory-budget", "100B"), 2, "impossible"),
+        (("--memory-budget", "much"), 2, "1.5MB"),
+        (("--density", "0.1", "--memory-budget", "1MB"), 2, "not both"),
+        (("--methd", "set"), 2, "--method"),
+        (("--method", "sets"), 2, "'set'"),
+        (("--loss", "softmax", "--negatives", "1"), 2, "block"),
+        (("--learning-rate", "0"), 2, "learning_rate"),
+        (("--learning-rate", "1e30"), 1, "learning-rate"),
+        (("--validation", "missing.csv"), 1, "missing.csv"),
+        (("--validation", "0.95"), 2, "validation"),
+        (("--config", "missing.json"), 1, "missing.json"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_a_sentence(run, files, tmp_path, options, code, said):
+    made = run("train", files[0], "-o", str(tmp_path / "r"), *QUICK, *options)
+    assert made.returncode == code
+    assert said in made.stderr and "Traceback" not in made.stderr
+    assert not (tmp_path / "r" / "model.safetensors").exists()
+
+
+def test_a_wrong_file_is_refused(run, files, tmp_path):
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("user,item\n1,2\n3\n")
+    made = run("train", str(wrong), "-o", str(tmp_path / "r"))
+    assert made.returncode == 1 and "wrong.csv" in made.stderr and "line 3" in made.stderr
+    made = run("train", str(tmp_path / "none.csv"), "-o", str(tmp_path / "r"))
+    assert made.returncode == 1 and "none.csv" in made.stderr
+    made = run("train", "-o", str(tmp_path / "r"))
+    assert made.returncode == 2 and "TRAIN" in made.stderr
+    assert not (tmp_path / "r").exists()
+
+
+def test_an_unknown_key_of_a_configuration_is_refused(run, files, tmp_path):
+    (tmp_path / "c.json").write_text('{"densty": 0.1}')
+    made = run("train", files[0], "-o", str(tmp_path / "r"), "--config", str(tmp_path / "c.json"))
+    assert made.returncode == 2 and "'density'" in made.stderr
+
+
+def test_a_directory_of_other_things_is_not_written_to(run, files, tmp_path):
+    (tmp_path / "thesis.tex").write_text("words")
+    made = run("train", files[0], "-o", str(tmp_path), *QUICK)
+    assert made.returncode == 1 and "thesis.tex" in made.stderr
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+def test_choices_are_those_of_the_library():
+    from sparserec_np.config import CHOICES, Config
+
+    sys.path.insert(0, os.getcwd())
+    from cli import train
+
+    spelt = {
+        "model": train.MODELS,
+        "method": train.METHODS,
+        "start": train.STARTS,
+        "loss": train.LOSSES,
+        "optimizer": train.OPTIMIZERS,
+        "importance": train.IMPORTANCES,
+    }
+    assert {name: set(choices) for name, choices in spelt.items()} == {n: set(c) for n, c in CHOICES.items()}
+    assert set(train.SETTINGS) | {"validation", "refit"} == set(Config().to_dict())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+def test_ctrl_c_saves_the_best_state_so_far(files, tmp_path):
+    made = tmp_path / "r"
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "cli",
+            "train",
+            files[0],
+            "-o",
+            str(made),
+            *QUICK,
+            "--epochs",
+            "9999",
+            "--patience",
+            "0",
+        ],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (made / "metrics.jsonl").exists() or len(lines_so_far(made)) < 3:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert "Interrupted" in said and "Traceback" not in said
+    assert (made / "model.safetensors").exists()
+
+
+def lines_so_far(run):
+    return (run / "metrics.jsonl").read_text().splitlines()

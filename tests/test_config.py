@@ -1,0 +1,97 @@
+"""Settings: what is taken, what is refused, and that a refusal names the field."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from sparserec_np.batches import OnePerPair, SharedBlock
+from sparserec_np.config import CHOICES, Config
+from sparserec_np.errors import ConfigError
+from sparserec_np.exploration import Exploration
+from sparserec_np.models.model import Decay
+from sparserec_np.schedules import DropSchedule
+
+
+def test_settings_are_written_and_read_back() -> None:
+    config = Config(method="rigl", dim=32, memory_budget=10_000, refit=False, learning_rate=1)
+    assert Config.from_json(json.dumps(config.to_dict())) == config
+    assert Config.from_dict({}) == Config()
+    assert list(Config().to_dict()) == [field.name for field in dataclasses.fields(Config)]
+
+
+def test_settings_become_parts() -> None:
+    config = Config(loss="bpr", negatives=1, l2_user=0.1, l2_positive=0.2, l2_negative=0.3)
+    assert config.drawn_negatives == OnePerPair()
+    assert Config(negatives=7).drawn_negatives == SharedBlock(7)
+    assert config.decay == Decay(0.1, 0.2, 0.3)
+    assert Config(explore=0.5, importance="uniform").exploration == Exploration(0.5, "uniform")
+    assert Config(drop_fraction=0.1, drop_until=0.2, drop_interval=3).drops == DropSchedule(0.1, 0.2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, "nonsense") for name in CHOICES),
+        *((name, 0) for name in ("dim", "density", "explore", "learning_rate", "memory_budget")),
+        *((name, 0) for name in ("negatives", "batch_size", "evaluate_every", "drop_interval")),
+        *((name, 1.1) for name in ("density", "explore", "drop_until", "drop_fraction", "validation")),
+        *((name, -1) for name in ("epochs", "patience", "floor", "seed", "start_score", "regrow_start")),
+        *((name, -0.1) for name in ("l2_user", "l2_positive", "l2_negative", "drop_fraction", "validation")),
+        *((name, float("nan")) for name in ("density", "learning_rate", "l2_user", "drop_until")),
+        *((name, float("inf")) for name in ("learning_rate", "l2_user", "start_score", "regrow_start")),
+        *(
+            (name, 2.5)
+            for name in ("dim", "epochs", "batch_size", "negatives", "seed", "floor", "memory_budget")
+        ),
+        *((name, True) for name in ("dim", "density", "seed", "memory_budget")),
+        *((name, "1") for name in ("dim", "density", "refit", "memory_budget")),
+        *((name, None) for name in ("dim", "density", "method", "refit")),
+        *((name, ["bpr"]) for name in ("loss", "dim")),
+        ("dim", 65_537),
+        ("refit", 1),
+        ("validation", 0.95),
+    ],
+)
+def test_a_refusal_names_the_field(name: str, value: Any) -> None:
+    for make in (lambda: Config(**{name: value}), lambda: Config.from_dict({name: value})):
+        with pytest.raises(ConfigError) as refused:
+            make()
+        assert str(refused.value).startswith(f"{name} must be ")
+        assert "\n" not in str(refused.value)
+
+
+def test_bounds_are_taken() -> None:
+    Config(density=1, explore=1, drop_until=0, drop_fraction=0, validation=0, epochs=0, patience=0, floor=0)
+    Config(dim=1, batch_size=1, evaluate_every=1, learning_rate=1e-9, memory_budget=1)
+    Config(dim=65_536, validation=0.9, drop_fraction=0.99, drop_until=1)
+
+
+def test_softmax_with_one_negative_is_refused() -> None:
+    with pytest.raises(ConfigError, match="softmax sets a pair against a block of negatives"):
+        Config(loss="softmax", negatives=1)
+    Config(loss="bpr", negatives=1)
+
+
+def test_unknown_settings_are_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="'learning_rat' is no setting; did you mean 'learning_rate'?"):
+        Config.from_dict({"learning_rat": 1})
+    with pytest.raises(ConfigError, match="'xyz' is no setting; there are: model, method, dim"):
+        Config.from_dict({"xyz": 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"dim": 4,}', "run.json is not JSON: .* in line 1"),
+        ("[1, 2]", "run.json must hold one JSON object"),
+        ('{"dim": 4.5}', "dim must be of type int, found 4.5"),
+        ('{"density": NaN}', "density must be"),
+    ],
+)
+def test_texts_that_are_no_settings_are_refused(text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        Config.from_json(text, "run.json")

@@ -1,0 +1,200 @@
+"""Starts: exact budgets, floors, and the decompositions beneath them against NumPy's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+
+from sparserec_np.interactions import Interactions
+from sparserec_np.masks import (
+    NMF,
+    STARTS,
+    Spectral,
+    Start,
+    Uniform,
+    leading_right_vectors,
+    prune_factors,
+    varimax,
+)
+from tests.small import Array, same_bits, small_log
+
+LOG = small_log()
+ROWS = LOG.n_users + LOG.n_items
+EVERY_START = pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@EVERY_START
+@pytest.mark.parametrize(
+    ("dim", "nnz"),
+    [
+        (8, 1),
+        (8, ROWS - 1),  # less than one entry a row
+        (8, ROWS),
+        (8, 3 * ROWS + 7),
+        (8, 8 * ROWS - 1),
+        (8, 8 * ROWS),  # full
+        (1, ROWS),
+        (50, 10 * ROWS),  # wider than there are items
+        (50, 50 * ROWS),
+        (300, 5 * ROWS),  # columns of two bytes
+    ],
+)
+def test_the_budget_is_met_exactly(start: Start, dim: int, nnz: int) -> None:
+    table = start(LOG, dim, nnz, rng())
+    table.validate(dim)
+    assert (table.rows, table.nnz) == (ROWS, nnz)
+    assert table.values.dtype == np.float32
+    if nnz >= ROWS:
+        assert np.diff(table.indptr).min() >= 1
+
+
+@EVERY_START
+def test_the_start_depends_on_the_seed_and_not_on_threads(start: Start) -> None:
+    one, two, three = (start(LOG, 24, 6 * ROWS, rng(3), threads) for threads in (1, 2, 3))
+    assert same_bits(one, two) and same_bits(one, three)
+    if start != STARTS["nmf"]:  # its first factors do not depend on chance where no zero is filled at random
+        assert not same_bits(one, start(LOG, 24, 6 * ROWS, rng(4)))
+
+
+@EVERY_START
+def test_users_without_items_and_items_without_users_are_rows_too(start: Start) -> None:
+    log = Interactions.from_pairs(
+        *np.nonzero(rng().random((12, 9)) < 0.4), user_ids=np.arange(15), item_ids=np.arange(14)
+    )
+    table = start(log, 6, 60, rng())
+    table.validate(6)
+    assert table.nnz == 60 and np.diff(table.indptr).min() >= 1
+
+
+@EVERY_START
+def test_users_that_are_alike_do_no_harm(start: Start) -> None:
+    """Ten users of four kinds: the matrix has rank four, and ten columns are wanted."""
+    kinds = rng(2).random((4, 12)) < 0.5
+    kinds[:, 0] = True
+    table = start(Interactions.from_pairs(*np.nonzero(np.tile(kinds, (10, 1)))), 10, 200, rng())
+    table.validate(10)
+    assert table.nnz == 200
+
+
+def test_a_uniform_start_shares_evenly() -> None:
+    table = Uniform(deviation=0.5)(LOG, 8, 3 * ROWS + 7, rng())
+    lengths = np.diff(table.indptr)
+    assert lengths.min() == 3 and np.count_nonzero(lengths == 4) == 7
+    many = Uniform(deviation=0.5)(small_log(900, 400, 9000), 20, 13_000, rng())
+    assert abs(many.values.std() - 0.5) < 0.02 and abs(many.values.mean()) < 0.02
+    by_column = np.bincount(many.columns, minlength=20)
+    assert ((by_column - 650) ** 2 / 650).sum() < 50  # chi-square of 19 degrees of freedom
+
+
+def test_factors_of_nmf_are_never_negative_and_align_pairs() -> None:
+    table = NMF()(LOG, 8, 3 * ROWS, rng()).to_dense(8)
+    assert table.min() >= 0
+    scores = table[: LOG.n_users] @ table[LOG.n_users :].T
+    pairs = np.zeros_like(scores, dtype=bool)
+    pairs[LOG.pair_users(), LOG.items] = True
+    assert scores[pairs].mean() > 1.5 * scores[~pairs].mean()
+
+
+def test_a_full_spectral_start_scores_as_the_dense_formula_does() -> None:
+    """At density 1 nothing is pruned, and the rotation cancels: users R D_i^-1/2 V, items D_i^1/2 V."""
+    dim = 8
+    table = Spectral(iterations=30)(LOG, dim, dim * ROWS, rng()).to_dense(dim)
+    matrix = np.zeros((LOG.n_users, LOG.n_items))
+    matrix[LOG.pair_users(), LOG.items] = 1
+    roots = np.sqrt(np.maximum(LOG.item_degrees, 1))
+    vectors = np.linalg.svd(matrix / np.sqrt(LOG.user_degrees)[:, None] / roots)[2][:dim].T
+    users = matrix / roots @ vectors
+    users /= np.linalg.norm(users, axis=1, keepdims=True)
+    items = vectors * roots[:, None]
+    items *= np.sqrt(LOG.n_users / np.square(items).sum())
+    assert np.allclose(table[: LOG.n_users] @ table[LOG.n_users :].T, users @ items.T, atol=2e-3)
+
+
+def test_rotating_saves_what_pruning_would_cost() -> None:
+    log = small_log(400, 200, 8000)
+    rows = log.n_users + log.n_items
+    full = Spectral(rotation_iterations=0)(log, 16, 16 * rows, rng())
+
+    def kept(iterations: int) -> float:
+        table = Spectral(rotation_iterations=iterations)(log, 16, 3 * rows, rng())
+        return float(np.square(table.values, dtype=np.float64).sum())
+
+    whole = float(np.square(full.values, dtype=np.float64).sum())
+    assert whole - kept(30) < 0.7 * (whole - kept(0))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 6), st.integers(1, 5), st.data())
+def test_pruned_factors_are_the_largest_above_the_floor(
+    seed: int, n_users: int, n_items: int, dim: int, data: st.DataObject
+) -> None:
+    rows = n_users + n_items
+    nnz = data.draw(st.integers(1, rows * dim))
+    floor = data.draw(st.integers(0, dim))
+    dense = rng(seed).permutation(rows * dim).reshape(rows, dim).astype(np.float32) + 1  # no ties
+    users, items = dense[:n_users], dense[n_users:].copy()
+    table = prune_factors(lambda a, b: users[a:b], items, n_users, nnz, floor, normalise=False)
+    floor = min(floor, nnz // rows)
+    keys = dense.copy()
+    if floor:
+        keys[dense >= np.sort(dense, axis=1)[:, -floor, None]] += 1e6
+    wanted = np.sort(np.argsort(-keys.ravel())[:nnz])
+    assert np.flatnonzero(table.to_dense(dim)).tolist() == wanted.tolist()
+    assert np.diff(table.indptr).min() >= floor
+    assert np.array_equal(table.values, dense.ravel()[wanted])
+
+
+def test_both_sides_are_brought_to_equal_sums_of_squares() -> None:
+    users, items = rng().random((5, 3), np.float32), 100 * rng(1).random((9, 3), np.float32)
+    ratio = items.ravel() / items[0, 0]
+    table = prune_factors(lambda a, b: users[a:b], items, 5, 42, 0)
+    squares = np.square(table.to_dense(3))
+    assert squares[:5].sum() == pytest.approx(squares[5:].sum(), rel=1e-5)
+    assert table.values[15:] / table.values[15] == pytest.approx(ratio, rel=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_leading_right_vectors_are_those_of_a_full_decomposition(threads: int) -> None:
+    dense = (rng().random((120, 70)) < 0.15) * rng(1).random((120, 70))
+    matrix = csr_matrix(dense.astype(np.float32))
+    got = leading_right_vectors(matrix, 12, 40, rng(), threads)
+    wanted = np.linalg.svd(dense)[2][:12].T
+    assert np.allclose(got.T @ got, np.eye(12), atol=1e-5)
+    assert np.allclose(np.abs((got * wanted).sum(axis=0))[:6], 1, atol=1e-3)  # the strongest, in order
+    assert np.linalg.norm(dense @ got) == pytest.approx(np.linalg.norm(dense @ wanted), rel=1e-4)
+
+
+def test_as_many_vectors_as_the_smaller_side() -> None:
+    dense = rng().random((9, 30), np.float32)
+    got = leading_right_vectors(csr_matrix(dense), 9, 8, rng())
+    assert np.allclose(dense @ got @ got.T, dense, atol=1e-4)
+
+
+def criterion(loadings: Array) -> float:
+    """Kaiser's: the variance of the squared loadings, summed over columns."""
+    return float(np.square(loadings).var(axis=0).sum())
+
+
+@pytest.mark.parametrize("dim", [1, 2, 10])
+def test_varimax_turns_and_raises_the_criterion(dim: int) -> None:
+    sparse = rng().standard_normal((500, dim)) * (rng(1).random((500, dim)) < 0.2)
+    turn = np.linalg.qr(rng(2).standard_normal((dim, dim)))[0]
+    mixed = (sparse @ turn).astype(np.float32)
+    rotation = varimax(mixed, 100)
+    assert rotation.dtype == np.float32 and rotation.shape == (dim, dim)
+    assert np.allclose(rotation.T @ rotation, np.eye(dim), atol=1e-5)
+    if dim > 1:
+        assert criterion(mixed @ rotation) > 1.2 * criterion(mixed)
+        assert criterion(mixed @ rotation) > 0.98 * criterion(sparse)  # the axes that had been hidden
+
+
+def test_varimax_of_columns_of_zeros() -> None:
+    loadings = np.pad(rng().standard_normal((40, 3)), ((0, 0), (0, 2))).astype(np.float32)
+    rotation = varimax(loadings, 30)
+    assert np.allclose(rotation.T @ rotation, np.eye(5), atol=1e-5)
