@@ -21,7 +21,7 @@ import numpy as np
 
 from sparserec_np.interactions import Interactions
 from sparserec_np.selection import LargestEntries, table_of
-from sparserec_np.table import Array, SparseTable
+from sparserec_np.table import Array, SparseTable, column_dtype, index_dtype
 
 BLOCK = 4096
 
@@ -181,6 +181,9 @@ def prune_factors(
         squares = sum(float(np.square(users(*block), dtype=np.float64).sum()) for block in blocks)
         own = float(np.square(items, dtype=np.float64).sum())
         items *= np.float32(np.sqrt(squares / own)) if own > 0 and squares > 0 else 1
+    if nnz == (n_users + n_items) * dim:  # nothing to choose
+        values = np.concatenate([*(users(*block) for block in blocks), items])
+        return full_table(values)
     best = LargestEntries(nnz)
     for start, stop in blocks:
         some = users(start, stop)
@@ -189,6 +192,13 @@ def prune_factors(
         some = items[start : start + BLOCK]
         best.offer(np.arange(start, start + len(some)) + n_users, some, _with_floor(some, floor))
     return table_of(*best.take(), n_users + n_items, dim)
+
+
+def full_table(values: Array) -> SparseTable:
+    """The table of all entries of ``values`` (rows, dim), zeros too."""
+    rows, dim = values.shape
+    indptr = np.arange(rows + 1, dtype=index_dtype(values.size)) * dim
+    return SparseTable(indptr, np.tile(np.arange(dim, dtype=column_dtype(dim)), rows), values.reshape(-1))
 
 
 def _with_floor(values: Array, floor: int) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 from sparserec_np.batches import PairSampler
 from sparserec_np.budget import Budget
 from sparserec_np.config import Config
-from sparserec_np.errors import DataError, SparseRecError
+from sparserec_np.errors import ConfigError, DataError, SparseRecError
 from sparserec_np.evaluation import evaluate
 from sparserec_np.growth import Explored
 from sparserec_np.interactions import Interactions
@@ -81,17 +81,21 @@ def train(
         on_epoch: called with the record of each epoch as soon as it ends.
 
     Returns:
-        The model and its history. Ctrl-C does not raise: it ends the training, with the best state so far.
+        The model and its history. Once the start is made, Ctrl-C does not raise: it ends the training, with the
+        best state so far.
 
     Raises:
-        DataError: there is nothing to train on.
-        ConfigError: the budget is impossible.
+        DataError: there is nothing to train on, or nothing that can be held out.
+        ConfigError: the budget is impossible, or ``threads`` is below 1.
+        SparseRecError: training diverged.
     """
     import numba
 
     config = config or Config()
     if not log.n_interactions:
         raise DataError("There is no interaction to train on")
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads must be 1 or more, found {threads}")
     most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     threads = most if threads is None else min(threads, most)
     before = numba.get_num_threads()
@@ -102,17 +106,18 @@ def train(
         kept = log
         if held_out is None and config.validation > 0:
             kept, held_out = split_random(log, config.validation, np.random.default_rng([config.seed, 1]))
-            if not held_out.n_interactions:
-                held_out = None
         phase = "search" if held_out is not None else "train"
         chosen = _fit(kept, held_out, config, config.epochs, id_bytes, threads, phase, say)
         if kept is log or not config.refit or chosen.interrupted:
             return chosen
-        whole = _fit(log, None, config, chosen.best_epoch, id_bytes, threads, "refit", say)
+        try:
+            whole = _fit(log, None, config, chosen.best_epoch, id_bytes, threads, "refit", say)
+        except KeyboardInterrupt:  # while the start was made
+            return replace(chosen, interrupted=True)
+        history = chosen.history + whole.history
         if whole.interrupted:  # the search has ended well, the second training has not
-            chosen.interrupted = True
-            return replace(chosen, history=chosen.history + whole.history)
-        return replace(whole, history=chosen.history + whole.history)
+            return replace(chosen, interrupted=True, history=history)
+        return replace(whole, history=history)
     finally:
         numba.set_num_threads(before)
 
@@ -213,9 +218,9 @@ def _fit(
                     gradient_kernels.add_row_norms(model.table.indptr, touched, gradients.active, norms)
                 rate = config.learning_rate * cosine(((epoch - 1) * sampler.batches + number) / steps)
                 optimizer.step(model.table, touched, gradients.active, rate)
-            if not np.isfinite(total):
+            if not (np.isfinite(total) and np.isfinite(model.table.values).all()):
                 raise SparseRecError(
-                    f"Training diverged in epoch {epoch}: the loss is not finite; lower --learning-rate"
+                    f"Training diverged in epoch {epoch}: numbers are no longer finite; lower --learning-rate"
                 )
             changed = 0
             if fraction > 0:
@@ -264,7 +269,8 @@ def _scale(table: SparseTable, log: Interactions, score: float) -> None:
         return
     scores = np.empty(log.n_interactions, dtype=table.values.dtype)
     users = np.arange(log.n_users, dtype=np.int32)
-    scoring.score_pairs(table, users, log.indptr, log.items + np.int32(log.n_users), scores)
+    starts = log.indptr.astype(np.int32)  # as in a batch: another type would be compiled for anew
+    scoring.score_pairs(table, users, starts, log.items + np.int32(log.n_users), scores)
     mean = float(scores.mean(dtype=np.float64))
     if mean > 0:
         table.values[:] *= np.float32(np.sqrt(score / mean))
