@@ -1,6 +1,6 @@
 """What each part of the method adds, and how it stands beside other ways to spend the same budget.
 
-    python benchmarks/quality.py DATA -o results.json [--plan ladder methods headline] [--threads 2]
+    python benchmarks/quality.py DATA -o results.json [--plan ladder others headline] [--threads 2] [--jobs 1]
 
 DATA is a folder with train.txt.gz and test.txt.gz. Every row is trained by the installed command ``sparserec``, in a
 process of its own. Where a row has several settings to choose from, each is trained with a tenth of the training data
@@ -12,7 +12,6 @@ JSON file row by row, so that a run can be stopped and taken up again.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import platform
@@ -21,60 +20,59 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib.metadata import version
 
-# A learning rate or an L2 weight out of place would decide a comparison: every trained row may choose from one grid.
-RATES = (("--learning-rate", "0.003"), ("--learning-rate", "0.01"))
-DECAYS = tuple(
-    ("--l2-user", weight, "--l2-positive", weight, "--l2-negative", weight) for weight in ("0.003", "0.03")
-)
-GRID = [(*rate, *decay) for rate, decay in itertools.product(RATES, DECAYS)]
+# A learning rate out of place would decide a comparison: methods that stand beside each other choose from one grid.
+GRID = [("--learning-rate", rate) for rate in ("0.003", "0.01", "0.03")]
 BUDGET = ("--dim", "64", "--density", "0.1")
 ALONE = ("--epochs", "0", "--validation", "0")
+Choices = list[tuple[str, ...]]
 
 
-def ladder() -> list[tuple[str, list[tuple[str, ...]]]]:
-    """Each rung adds one part of the method to the one before."""
-    rows: list[tuple[str, list[tuple[str, ...]]]] = [
-        (f"start alone: {start}", [(*BUDGET, "--start", start, *ALONE)])
+def ladder() -> dict[str, Choices]:
+    """Each rung adds one part of the method to the one before; by row name, the settings to choose from."""
+    rows: dict[str, Choices] = {
+        f"start alone: {start}": [(*BUDGET, "--start", start, *ALONE)]
         for start in ("uniform", "nmf", "spectral")
-    ]
-    for loss in ("bpr", "softmax"):
-        rungs = {
-            "stored entries trained": ("--method", "static"),
-            "+ random growth": ("--method", "set"),
-            "+ last-batch growth": ("--method", "rigl"),
-            "+ accumulated growth, all rows": ("--method", "sparserec", "--explore", "1"),
-            "+ accumulated growth, sampled rows": ("--method", "sparserec"),
-        }
-        for start in ("uniform", "spectral"):
-            rows += [
-                (
-                    f"{loss}, {start} start: {name}",
-                    [(*BUDGET, "--loss", loss, "--start", start, *rung, *some) for some in GRID],
+    }
+    rungs = {
+        "stored entries trained": ("--method", "static"),
+        "+ random growth": ("--method", "set"),
+        "+ last-batch growth": ("--method", "rigl"),
+        "+ accumulated growth, all rows": ("--method", "sparserec", "--explore", "1"),
+        "+ accumulated growth, sampled rows": ("--method", "sparserec"),
+    }
+    for loss in ("softmax", "bpr"):
+        for start in ("spectral", "uniform"):
+            for name, rung in rungs.items():
+                options = (*BUDGET, "--loss", loss, "--start", start, *rung)
+                tuned = loss == "softmax" and start == "spectral"
+                rows[f"{loss}, {start} start: {name}"] = (
+                    [(*options, *rate) for rate in GRID] if tuned else [options]
                 )
-                for name, rung in rungs.items()
-            ]
     return rows
 
 
-def methods() -> list[tuple[str, list[tuple[str, ...]]]]:
-    """Every method, at the same budget and from the same start, choosing from the same grid."""
-    names = ("sparserec", "rigl", "set", "static", "magnitude", "dense-small", "dense")
-    return [(f"method {name}", [(*BUDGET, "--method", name, *some) for some in GRID]) for name in names]
+def others() -> dict[str, Choices]:
+    """Other ways to spend the same entries, from the same start and choosing from the same grid; and the full table."""
+    names = ("magnitude", "dense-small", "dense")
+    return {f"method {name}": [(*BUDGET, "--method", name, *rate) for rate in GRID] for name in names}
 
 
-def headline() -> list[tuple[str, list[tuple[str, ...]]]]:
-    """The default settings, with a dimension and a density and nothing else."""
-    return [
-        ("dense BPR, dim 64", [("--method", "dense", "--loss", "bpr", "--dim", "64")]),
-        ("sparserec, dim 64, density 0.1", [BUDGET]),
-        ("sparserec BPR, dim 64, density 0.1", [(*BUDGET, "--loss", "bpr")]),
-        ("sparserec, dim 256, density 0.025", [("--dim", "256", "--density", "0.025")]),
-    ]
+def headline() -> dict[str, Choices]:
+    """The default settings, with a method, a dimension, a density or a loss and nothing else."""
+    dense = ("--method", "dense", "--loss", "bpr", "--dim", "64")
+    return {
+        "dense BPR, dim 64": [dense],
+        "dense BPR, dim 64, start at random": [(*dense, "--start", "uniform")],
+        "sparserec, dim 64, density 0.1": [BUDGET],
+        "sparserec with BPR, dim 64, density 0.1": [(*BUDGET, "--loss", "bpr")],
+        "sparserec, dim 256, density 0.025": [("--dim", "256", "--density", "0.025")],
+    }
 
 
-PLANS = {"ladder": ladder, "methods": methods, "headline": headline}
+PLANS = {"ladder": ladder, "others": others, "headline": headline}
 
 
 def command(*arguments: str) -> tuple[str, float, int]:
@@ -99,7 +97,7 @@ def train(data: str, run: str, threads: str, options: tuple[str, ...]) -> tuple[
     return json.loads(text), seconds, peak
 
 
-def measure(data: str, threads: str, choices: list[tuple[str, ...]]) -> dict:
+def measure(data: str, threads: str, choices: Choices) -> dict:
     """Chooses among the settings by validation, trains on all data, and evaluates on the test part."""
     with tempfile.TemporaryDirectory() as folder:
         run = os.path.join(folder, "run")
@@ -154,6 +152,9 @@ def main() -> None:
     parser.add_argument("-o", "--output", required=True, help="JSON file to add results to")
     parser.add_argument("--plan", nargs="+", choices=PLANS, default=["headline"])
     parser.add_argument("--threads", default="2")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="rows at once; with more than one, times mean little"
+    )
     given = parser.parse_args()
     results: dict = {"rows": {}}
     if os.path.exists(given.output):
@@ -163,19 +164,24 @@ def main() -> None:
         "processor": platform.machine(),
         "cores": os.cpu_count(),
         "threads": int(given.threads),
+        "jobs": given.jobs,
         "python": platform.python_version(),
         **{name: version(name) for name in ("numpy", "numba", "scipy", "scikit-learn", "sparserec_np")},
     }
-    for plan in given.plan:
-        for name, choices in PLANS[plan]():
-            if name in results["rows"]:
-                continue
-            print(name, flush=True)
-            results["rows"][name] = measure(given.data, given.threads, choices)
+    rows = {name: choices for plan in given.plan for name, choices in PLANS[plan]().items()}
+    missing = {name: choices for name, choices in rows.items() if name not in results["rows"]}
+    with ThreadPoolExecutor(given.jobs) as pool:
+        runs = {
+            pool.submit(measure, given.data, given.threads, choices): name
+            for name, choices in missing.items()
+        }
+        for run in as_completed(runs):
+            results["rows"][runs[run]] = run.result()
             unfinished = given.output + ".unfinished"
             with open(unfinished, "w", encoding="utf-8") as stream:
                 json.dump(results, stream, indent=1)
             os.replace(unfinished, given.output)
+    results["rows"] = {name: results["rows"][name] for name in rows} | results["rows"]
     print(markdown(results))
 
 

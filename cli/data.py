@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
-from sparserec_np.errors import ConfigError
+from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.formats import format_to_write, read_file, read_interactions, write_interactions
 from sparserec_np.interactions import Interactions
 from sparserec_np.splitting import split_last, split_random, split_time
@@ -20,12 +21,13 @@ from .output import emit_json, human_bytes, table
 
 QUANTILES = {"min": 0.0, "10%": 0.1, "median": 0.5, "90%": 0.9, "max": 1.0}
 ENDINGS = {"adjacency": ".txt", "csv": ".csv", "tsv": ".tsv", "inter": ".inter", "npz": ".npz", "mtx": ".mtx"}
+SECONDS = (10**8, 10**10)  # moments taken for seconds since 1970: from 1973 to 2286
 # What a grammar cannot hold, as the keys of the reports below.
 TIMELESS = ("adjacency", "npz", "mtx")
 PAIRS_ONLY = ("csv", "tsv", "inter")
 
 
-@click.group()
+@click.group(short_help="Look at interaction files, convert, split and generate them.")
 def command() -> None:
     """Look at interaction files, convert, split and generate them.
 
@@ -33,7 +35,7 @@ def command() -> None:
     """
 
 
-@command.command()
+@command.command(short_help="What is in an interaction file.")
 @click.argument("file")
 @reader_options
 @json_option
@@ -78,7 +80,7 @@ def describe(file: str, reader: dict[str, Any], as_json: bool) -> None:
     click.echo(table(rows, ["quantiles", *report["items_per_user"]]))
 
 
-@command.command()
+@command.command(short_help="Write an interaction file in another format.")
 @click.argument("file")
 @click.argument("out")
 @to_option
@@ -104,7 +106,7 @@ def convert(
     _report([_written(out, "all", kind, log)], as_json)
 
 
-@command.command()
+@command.command(short_help="Hold out a test part, and perhaps a validation part.")
 @click.argument("file")
 @click.option(
     "-o",
@@ -172,6 +174,8 @@ def split(
         )
     if by != "last" and n is not None:
         raise ConfigError(f"--by {by} holds out a share: give it with --test instead of a number with --n.")
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise DataError(f"{folder} is a file; expected a folder for the parts, or a new name.")
     log = read_interactions(file, **reader)
     rng = np.random.default_rng(seed)
     ways: dict[str, Callable[[Interactions, float], tuple[Interactions, Interactions]]] = {
@@ -195,7 +199,7 @@ def split(
     _report(rows, as_json)
 
 
-@command.command()
+@command.command(short_help="Make a realistic data set of any size.")
 @click.argument("out")
 @click.option("--users", type=int, default=2000, show_default=True, help="Users, each with an item at least.")
 @click.option("--items", type=int, default=1500, show_default=True, help="Items.")
@@ -260,4 +264,10 @@ def _quantiles(values: np.ndarray[Any, Any]) -> dict[str, float]:
 
 
 def _shown(name: str, value: Any) -> Any:
-    return human_bytes(value) if name == "bytes" else value
+    """A cell of the report; a time that can be seconds since 1970 is a date too."""
+    if name == "bytes":
+        return human_bytes(value)
+    if name in ("time_from", "time_to") and value is not None and SECONDS[0] <= value < SECONDS[1]:
+        moment = datetime.datetime.fromtimestamp(value, datetime.timezone.utc)
+        return f"{value} ({moment:%Y-%m-%d %H:%M:%S} UTC)"
+    return value

@@ -12,15 +12,14 @@ from sparserec_np.evaluation import evaluate as evaluate_model
 from sparserec_np.formats import read_interactions
 from sparserec_np.interactions import Interactions
 from sparserec_np.model_file import load_model
-from sparserec_np.table import Array
 
 from .options import json_option, reader_options
-from .output import emit_json, table
+from .output import counted, emit_json, examples, table
 from .run_argument import reading_run, run_argument
 from .threads import set_threads, threads_option
 
 
-@click.command()
+@click.command(short_help="Rank the whole catalogue for the users of a test file.")
 @run_argument
 @click.argument("test_file", metavar="TEST")
 @click.option(
@@ -52,14 +51,21 @@ def command(
     if not test.n_interactions:
         raise DataError(
             f"No interaction in {test_file} is between a user and an item of the model: expected user ids"
-            f" {_examples(seen.user_ids)} and item ids {_examples(seen.item_ids)},"
-            f" found {_examples(given.user_ids)} and {_examples(given.item_ids)};"
+            f" {examples(seen.user_ids)} and item ids {examples(seen.item_ids)},"
+            f" found {examples(given.user_ids)} and {examples(given.item_ids)};"
             " use a test file with the ids of the training file."
         )
     set_threads(threads)
     ks = tuple(dict.fromkeys(ks))
     ranker = TableRanker(model.users, model.items, model.dim)
-    report = evaluate_model(ranker, test, seen, ks) | unknown._asdict()
+    shared = test.shared_with(seen)
+    report = evaluate_model(ranker, test, seen, ks) | unknown._asdict() | {"pairs_in_training": shared}
+    if shared:
+        click.echo(
+            f"{test_file}: {counted(shared, 'interaction')} of {test.n_interactions:,} were in training, too;"
+            " these are never recommended and count as missed.",
+            err=True,
+        )
     if as_json:
         emit_json(report)
         return
@@ -71,9 +77,3 @@ def command(
         f" users {unknown.unknown_users:,}, items {unknown.unknown_items:,},"
         f" and interactions with them {unknown.dropped_pairs:,}."
     )
-
-
-def _examples(ids: Array) -> str:
-    """A few ids, as a person would write them."""
-    shown = ", ".join(map(str, ids[:3].tolist()))
-    return f"like {shown}" if shown else "(none)"

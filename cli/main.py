@@ -12,6 +12,8 @@ from sparserec_np import __version__
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.runtime import ArtifactError
 
+from .interrupts import Interrupts
+
 # Name -> module in this package and attribute. The order is the order of use, and that of the help page.
 COMMANDS = {
     "quickstart": "quickstart:command",
@@ -60,6 +62,20 @@ class Root(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command. A bug keeps its traceback; everything a user can cause or mend becomes a sentence."""
+        with Interrupts() as interrupts:
+            ctx.obj = interrupts
+            try:
+                return self._invoke(ctx)
+            except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+                raise
+            except (KeyboardInterrupt, Exception) as error:
+                # A compiler that was interrupted may raise anything.
+                if not (interrupts.asked or isinstance(error, KeyboardInterrupt)):
+                    raise
+                click.echo("\nInterrupted.", err=True)
+                ctx.exit(INTERRUPTED)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except ConfigError as error:
@@ -73,9 +89,6 @@ class Root(click.Group):
         except MemoryError as error:
             message = "memory ran out; a smaller --dim, --density or --batch-size needs less."
             raise click.ClickException(message) from error
-        except KeyboardInterrupt:
-            click.echo("\nInterrupted.", err=True)
-            ctx.exit(INTERRUPTED)
 
 
 def _os_sentence(error: OSError) -> str:

@@ -1,12 +1,10 @@
-"""What commands print: JSON for programs, tables for eyes, progress for those who wait."""
+"""What commands print: JSON for programs, tables for eyes."""
 
 from __future__ import annotations
 
 import json
 import math
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -84,6 +82,26 @@ def cell(value: Any) -> str:
     return str(value)
 
 
+def examples(ids: Any) -> str:
+    """A few of the outside ids in an array, quoted where they are text.
+
+    >>> import numpy as np
+    >>> examples(np.array([3, 5, 9, 11])), examples(np.array(["007"]))
+    ('like 3, 5, 9', "like '007'")
+    """
+    shown = ", ".join(map(repr, ids[:3].tolist()))
+    return f"like {shown}" if shown else "(none)"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and its noun.
+
+    >>> counted(1, "interaction"), counted(2500, "interaction")
+    ('1 interaction', '2,500 interactions')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def human_bytes(count: int) -> str:
     """A number of bytes in decimal units, as budgets are given: 1 MB is 1,000,000 bytes.
 
@@ -98,18 +116,3 @@ def human_bytes(count: int) -> str:
             break
         size, unit = size / 1000, larger
     return f"{size:.1f} {unit}"
-
-
-@contextmanager
-def progress(length: int, label: str) -> Iterator[Callable[..., None]]:
-    """A progress bar with the time left, on stderr, and only where stderr is a terminal.
-
-    Yields ``advance(steps=1, note="")``, to be called after each step; the note is shown beside the bar.
-    """
-    if not sys.stderr.isatty():
-        yield lambda steps=1, note="": None
-        return
-    with click.progressbar(
-        length=length, label=label, file=sys.stderr, show_pos=True, item_show_func=lambda note: note
-    ) as bar:
-        yield lambda steps=1, note="": bar.update(steps, note)

@@ -9,12 +9,14 @@ from typing import Any
 
 import click
 
+from .epochs import epoch_progress
+from .interrupts import check_interrupts
 from .options import json_option
-from .output import emit_json, human_bytes, progress, table
+from .output import emit_json, human_bytes, table
 from .threads import threads_option
 
 
-@click.command()
+@click.command(short_help="Generate data, train, evaluate and recommend, with no input.")
 @click.option(
     "-o", "--output", "run", metavar="RUN", help="Keep the run in this directory; by default it goes."
 )
@@ -46,16 +48,21 @@ def command(run: str | None, seed: int, threads: int | None, as_json: bool) -> N
     with tempfile.TemporaryDirectory() as scratch:
         directory = RunDirectory(run or os.path.join(scratch, "run"))
         try:
-            with progress(2 * config.epochs, "Training") as advance:
+            with epoch_progress(config.epochs) as show:
 
                 def on_epoch(record: dict[str, Any]) -> None:
                     directory.add(record)
-                    advance(min(record["epoch"], 1), "")
+                    show(record)
+                    check_interrupts()
 
                 fitted = train(kept, config, threads=threads, on_epoch=on_epoch)
         finally:
             directory.close()
-        directory.finish(fitted, kept, {"train": None, "validation": None, "reader": {}})
+        directory.finish(fitted, kept)
+        if fitted.interrupted:
+            if run:
+                click.echo(f"The best state so far (epoch {fitted.best_epoch}) is saved in {run}.", err=True)
+            raise KeyboardInterrupt
         metrics = evaluate(fitted.model, test, kept)
         recommender = Recommender.open(directory.path)
         user = int(kept.user_ids[int(np.argmax(kept.user_degrees))])

@@ -17,7 +17,7 @@ from .run_argument import reading_run, run_argument
 SEARCHED_NAMES = 50_000  # text ids that are compared one by one for a near miss: a tenth of a second or two
 
 
-@click.command()
+@click.command(short_help="The best items for given users.")
 @run_argument
 @click.option(
     "--user",

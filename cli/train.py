@@ -11,41 +11,38 @@ from typing import Any
 
 import click
 
+from sparserec_np.config import CHOICES, Config
 from sparserec_np.errors import DataError
 from sparserec_np.formats import read_interactions
+from sparserec_np.interactions import Interactions
 
+from .epochs import epoch_progress
+from .interrupts import check_interrupts
 from .options import json_option, reader_options
-from .output import emit_json, human_bytes, progress, table
+from .output import counted, emit_json, examples, human_bytes, table
 from .threads import threads_option
-
-# Spelt out, as the formats are: asking the library would import Numba for --help. A test compares the two.
-MODELS = ("mf",)
-METHODS = ("sparserec", "rigl", "set", "static", "magnitude", "dense-small", "dense")
-STARTS = ("spectral", "nmf", "uniform")
-LOSSES = ("bpr", "softmax")
-OPTIMIZERS = ("adam", "adagrad", "sgd")
-IMPORTANCES = ("degree", "gradient", "uniform")
 
 # Name -> (type, help). What is given goes before what a configuration file says, and that before the defaults.
 SETTINGS: dict[str, tuple[Any, str]] = {
-    "model": (click.Choice(MODELS), "Base recommender."),
-    "method": (click.Choice(METHODS), "How the budget is spent."),
+    "model": (click.Choice(CHOICES["model"]), "Base recommender."),
+    "method": (click.Choice(CHOICES["method"]), "How the budget is spent."),
     "dim": (click.IntRange(1, 65536), "Embedding dimension."),
     "density": (float, "Part of all entries that is stored, above 0 and at most 1."),
     "memory_budget": (str, "Bytes of the served tables, like 1.5MB, instead of a density."),
-    "start": (click.Choice(STARTS), "What the mask and its values start from."),
+    "start": (click.Choice(CHOICES["start"]), "What the mask and its values start from."),
     "start_score": (float, "Mean score of a training pair that the start is scaled to; 0 leaves it."),
-    "loss": (click.Choice(LOSSES), "What is minimised."),
+    "loss": (click.Choice(CHOICES["loss"]), "What is minimised."),
     "negatives": (click.IntRange(1), "Negatives shared by a batch; 1 draws one for each pair."),
     "epochs": (click.IntRange(0), "Most epochs; validation may choose fewer."),
     "batch_size": (click.IntRange(1), "Pairs in a batch."),
-    "optimizer": (click.Choice(OPTIMIZERS), "How values follow their gradients."),
+    "optimizer": (click.Choice(CHOICES["optimizer"]), "How values follow their gradients."),
     "learning_rate": (float, "At first; falls to zero as a cosine."),
     "l2_user": (float, "L2 weight of a pair's user."),
     "l2_positive": (float, "L2 weight of its item."),
     "l2_negative": (float, "L2 weight of its negatives."),
+    "decay_to": (click.Choice(CHOICES["decay_to"]), "What L2 draws the values towards."),
     "explore": (float, "Part of the rows explored between topology updates."),
-    "importance": (click.Choice(IMPORTANCES), "What explored rows are drawn by."),
+    "importance": (click.Choice(CHOICES["importance"]), "What explored rows are drawn by."),
     "drop_fraction": (float, "Part of the entries within reach that changes at first."),
     "drop_until": (float, "Part of the epochs after which the mask stays."),
     "drop_interval": (click.IntRange(1), "Epochs between topology updates."),
@@ -57,25 +54,46 @@ SETTINGS: dict[str, tuple[Any, str]] = {
 }
 
 
+class Setting(click.Option):
+    """An option whose help shows the default of the setting, which it does not set: a configuration file may."""
+
+    def get_help_extra(self, ctx: click.Context) -> click.types.OptionHelpExtra:
+        """Click's own, and the default."""
+        extra = super().get_help_extra(ctx)
+        default = getattr(Config, str(self.name))
+        if isinstance(default, bool):
+            extra["default"] = str(self.name) if default else f"no-{self.name}"
+        elif default is not None:
+            extra["default"] = str(default)
+        return extra
+
+
 def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds an option for each setting of a training run."""
     for name, (kind, text) in reversed(SETTINGS.items()):
-        command = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=text)(command)
+        flag = f"--{name.replace('_', '-')}"
+        command = click.option(flag, name, type=kind, cls=Setting, help=text)(command)
     return command
 
 
-@click.command()
-@click.argument("train_file", metavar="TRAIN", required=False)
+@click.command(short_help="Train a model within a budget, into a run directory.")
+@click.argument("train_file", metavar="[TRAIN]", required=False)
 @click.option("-o", "--output", "run", metavar="RUN", required=True, help="Directory to write the run to.")
 @setting_options
 @click.option(
     "--validation",
     metavar="PART|FILE",
+    cls=Setting,
     help="Part of each user's items held out to choose the epoch by, or a file of them; 0 for none.",
 )
-@click.option("--refit/--no-refit", default=None, help="Train again on all data for the epochs chosen.")
 @click.option(
-    "--config", "config_file", metavar="FILE", help="Settings to start from, as RUN/config.json holds them."
+    "--refit/--no-refit", default=None, cls=Setting, help="Train again on all data for the epochs chosen."
+)
+@click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    help="Settings to start from, as RUN/config.json holds them; what is given besides goes before.",
 )
 @threads_option
 @reader_options
@@ -98,7 +116,7 @@ def command(
     model.safetensors. TRAIN may be left out where --config names it.
     """
     from sparserec_np.budget import parse_bytes
-    from sparserec_np.config import Config
+    from sparserec_np.methods import METHODS
     from sparserec_np.model_file import id_bytes
     from sparserec_np.runs import RunDirectory, read_config, validation_metrics
     from sparserec_np.training import budget_of, train
@@ -114,43 +132,30 @@ def command(
     part, validation_file = _validation(validation, base.validation, data.get("validation"))
     config = replace(base, **given, validation=part)
     train_file = train_file or data.get("train")
-    reader = reader or data.get("reader") or {}
+    reader = {**(data.get("reader") or {}), **reader}
     if train_file is None:
         raise click.UsageError("Missing argument 'TRAIN'.")
+    if train_file == validation_file == "-":
+        raise click.UsageError("TRAIN and --validation cannot both be standard input.")
 
     directory = RunDirectory(run)
     imports = _resident()
     log = read_interactions(train_file, **reader)
-    if not log.n_interactions:
-        raise DataError(f"{train_file} holds no interaction to train on.")
-    held_out = None
-    if validation_file:
-        held_out, unknown = read_interactions(validation_file, **reader).aligned_to(log)
-        if not held_out.n_interactions:
-            raise DataError(
-                f"No interaction in {validation_file} is between a user and an item of {train_file}."
-            )
-        if unknown.dropped_pairs and not as_json:
-            left = f"{unknown.dropped_pairs:,} interactions of unknown users or items"
-            click.echo(f"Validation: {left} left out.", err=True)
+    held_out, told = _held_out(validation_file, train_file, log, reader) if validation_file else (None, {})
     bytes_of_ids = id_bytes(log.user_ids, log.item_ids)
     budget = budget_of(log, config, bytes_of_ids)
     if not as_json:
         click.echo(f"{log.n_users:,} users, {log.n_items:,} items, {log.n_interactions:,} interactions")
-        click.echo(f"Budget: {budget.arithmetic()}")
+        click.echo(f"Budget: {METHODS[config.method].spend(budget).arithmetic()}")
 
     clock = time.perf_counter()
     try:
-        with progress(config.epochs, "Training") as advance:
-            passes: list[str] = []
+        with epoch_progress(config.epochs) as show:
 
             def on_epoch(record: dict[str, Any]) -> None:
                 directory.add(record)
-                if record["epoch"]:
-                    advance(1, _note(record))
-                elif passes and sys.stderr.isatty():
-                    click.echo("\nThe number of epochs is chosen; training on all data.", err=True)
-                passes.append(record["phase"])
+                show(record)
+                check_interrupts()
 
             fitted = train(
                 log, config, validation=held_out, id_bytes=bytes_of_ids, threads=threads, on_epoch=on_epoch
@@ -177,6 +182,7 @@ def command(
         "best_epoch": fitted.best_epoch,
         "interrupted": fitted.interrupted,
         **validation_metrics(fitted),
+        **told,
         "seconds": seconds,
         "serving_bytes": fitted.budget.total_bytes,
         "file_bytes": file_bytes,
@@ -207,9 +213,33 @@ def _validation(given: str | None, part: float, file: str | None) -> tuple[float
         return part, given
 
 
-def _note(record: dict[str, Any]) -> str:
-    note = f"loss {record['loss']:.4f}"
-    return f"{note}, ndcg@20 {record['ndcg@20']:.4f}" if "ndcg@20" in record else note
+def _held_out(
+    file: str, train_file: str, log: Interactions, reader: dict[str, Any]
+) -> tuple[Interactions, dict[str, int]]:
+    """The interactions to validate by, over the ids of ``log``, and how many of the file's cannot tell anything."""
+    given = read_interactions(file, **reader)
+    placed, unknown = given.aligned_to(log)
+    if not placed.n_interactions:
+        raise DataError(
+            f"No interaction in {file} is between a user and an item of {train_file}: expected user ids"
+            f" {examples(log.user_ids)} and item ids {examples(log.item_ids)},"
+            f" found {examples(given.user_ids)} and {examples(given.item_ids)}."
+        )
+    shared = placed.shared_with(log)
+    if shared == placed.n_interactions:
+        raise DataError(
+            f"All interactions in {file} are in {train_file} too, which leaves nothing to choose by;"
+            " give a part that was held out, or --validation 0.1 to hold one out."
+        )
+    if unknown.dropped_pairs:
+        left = counted(unknown.dropped_pairs, "interaction")
+        click.echo(f"{file}: {left} of unknown users or items left out.", err=True)
+    if shared:
+        click.echo(f"{file}: {counted(shared, 'interaction')} in TRAIN too, which no list can hit.", err=True)
+    return placed, {
+        "validation_dropped_pairs": unknown.dropped_pairs,
+        "validation_pairs_in_training": shared,
+    }
 
 
 def _peak() -> int:

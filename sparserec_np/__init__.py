@@ -13,16 +13,24 @@ __version__ = "0.1.0"
 # Public name -> the module that defines it.
 _HOMES = {
     "ArtifactError": "runtime",
+    "Config": "config",
     "ConfigError": "errors",
     "DataError": "errors",
+    "Fitted": "training",
     "Interactions": "interactions",
     "Recommender": "runtime",
     "SparseRecError": "errors",
     "SparseTable": "table",
+    "TableRanker": "evaluation",
     "UnknownUserError": "runtime",
     "evaluate": "evaluation",
     "generate": "synthetic",
+    "load_model": "model_file",
     "read_interactions": "formats",
+    "save_run": "runs",
+    "split_last": "splitting",
+    "split_random": "splitting",
+    "split_time": "splitting",
     "train": "training",
     "write_interactions": "formats",
 }
@@ -30,18 +38,26 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:  # the same names for type checkers, which do not follow __getattr__
+    from sparserec_np.config import Config as Config
     from sparserec_np.errors import ConfigError as ConfigError
     from sparserec_np.errors import DataError as DataError
     from sparserec_np.errors import SparseRecError as SparseRecError
+    from sparserec_np.evaluation import TableRanker as TableRanker
     from sparserec_np.evaluation import evaluate as evaluate
     from sparserec_np.formats import read_interactions as read_interactions
     from sparserec_np.formats import write_interactions as write_interactions
     from sparserec_np.interactions import Interactions as Interactions
+    from sparserec_np.model_file import load_model as load_model
+    from sparserec_np.runs import save_run as save_run
     from sparserec_np.runtime import ArtifactError as ArtifactError
     from sparserec_np.runtime import Recommender as Recommender
     from sparserec_np.runtime import UnknownUserError as UnknownUserError
+    from sparserec_np.splitting import split_last as split_last
+    from sparserec_np.splitting import split_random as split_random
+    from sparserec_np.splitting import split_time as split_time
     from sparserec_np.synthetic import generate as generate
     from sparserec_np.table import SparseTable as SparseTable
+    from sparserec_np.training import Fitted as Fitted
     from sparserec_np.training import train as train
 
 

@@ -19,7 +19,9 @@ from sparserec_np.methods import METHODS
 from sparserec_np.models.model import Decay
 from sparserec_np.optimizers import OPTIMIZERS
 from sparserec_np.schedules import DropSchedule
+from sparserec_np.table import Array
 
+L2 = ("l2_user", "l2_positive", "l2_negative")
 CHOICES = {
     "model": ("mf",),
     "method": tuple(METHODS),
@@ -27,6 +29,7 @@ CHOICES = {
     "loss": tuple(LOSSES),
     "optimizer": tuple(OPTIMIZERS),
     "importance": IMPORTANCES,
+    "decay_to": ("start", "zero"),
 }
 
 
@@ -48,7 +51,9 @@ class Config:
         batch_size: pairs in a batch.
         optimizer: how values follow their gradients.
         learning_rate: at first; falls to zero along half a cosine wave over ``epochs``.
-        l2_user, l2_positive, l2_negative: L2 weights of the rows a pair reads.
+        l2_user, l2_positive, l2_negative: L2 weights of the rows a pair reads; None takes the loss's own.
+        decay_to: what these draw the values towards: "start", their values at the start (0 for regrown ones), or
+            "zero". A start at random is nothing to be drawn to: there it is always zero.
         explore: part of the rows explored between two topology updates.
         importance: what the explored rows are drawn by.
         drop_fraction, drop_until, drop_interval: see :class:`~sparserec_np.schedules.DropSchedule`.
@@ -71,14 +76,15 @@ class Config:
     start_score: float = 2.0
     loss: str = "softmax"
     negatives: int = 256
-    epochs: int = 40
+    epochs: int = 20
     batch_size: int = 2048
     optimizer: str = "adam"
-    learning_rate: float = 5e-3
-    l2_user: float = 0.01
-    l2_positive: float = 0.01
-    l2_negative: float = 0.01
-    explore: float = 0.25
+    learning_rate: float = 1e-2
+    l2_user: float | None = None
+    l2_positive: float | None = None
+    l2_negative: float | None = None
+    decay_to: str = "start"
+    explore: float = 0.1
     importance: str = "degree"
     drop_fraction: float = 0.3
     drop_until: float = 0.75
@@ -107,11 +113,11 @@ class Config:
         self._within("validation", 0, 0.9)
         for name in ("negatives", "batch_size", "evaluate_every", "drop_interval"):
             self._within(name, 1)
-        for name in (
-            *("epochs", "patience", "floor", "seed", "start_score", "regrow_start"),
-            *("l2_user", "l2_positive", "l2_negative"),
-        ):
+        for name in ("epochs", "patience", "floor", "seed", "start_score", "regrow_start"):
             self._within(name, 0)
+        for name in L2:
+            if getattr(self, name) is not None:
+                self._within(name, 0)
         self._within("learning_rate", 0, open_below=True)
         if self.memory_budget is not None:
             self._within("memory_budget", 1)
@@ -132,10 +138,16 @@ class Config:
         """How negatives are drawn."""
         return OnePerPair() if self.negatives == 1 else SharedBlock(self.negatives)
 
-    @property
-    def decay(self) -> Decay:
-        """The three L2 weights."""
-        return Decay(self.l2_user, self.l2_positive, self.l2_negative)
+    def decay(self, origin: Array) -> Decay:
+        """The three L2 weights, and what they draw to, (nnz,)."""
+        user, positive, negative = (getattr(self.resolved(), name) for name in L2)
+        return Decay(user, positive, negative, origin)
+
+    def resolved(self) -> Config:
+        """The same settings, with those that depend on others filled in."""
+        own = LOSSES[self.loss].decay
+        missing: dict[str, Any] = {name: own for name in L2 if getattr(self, name) is None}
+        return dataclasses.replace(self, **missing)
 
     @property
     def exploration(self) -> Exploration:
@@ -182,7 +194,7 @@ def _check_type(name: str, value: object, default: object) -> None:
     """A setting has the type of its default, or int for a default of None; an int will do for a float."""
     if value is None and default is None:
         return
-    wanted = int if default is None else type(default)
+    wanted = (float if name in L2 else int) if default is None else type(default)
     good = isinstance(value, wanted) or (wanted is float and isinstance(value, int))
     if not good or (isinstance(value, bool) and wanted is not bool):
         raise ConfigError(f"{name} must be of type {wanted.__name__}, found {value!r}")

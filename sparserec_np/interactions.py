@@ -19,6 +19,8 @@ from sparserec_np.errors import DataError
 
 Array = npt.NDArray[Any]
 
+_USERS_AT_ONCE = 16_384
+
 
 class Counts(NamedTuple):
     """What :meth:`Interactions.aligned_to` could not place in the reference."""
@@ -270,6 +272,28 @@ class Interactions:
             dropped_pairs=int(keep.size - np.count_nonzero(keep)),
         )
         return placed, counts
+
+    def shared_with(self, other: Interactions) -> int:
+        """The number of pairs that are in both.
+
+        Raises:
+            DataError: the two are not over equally many users and items; use :meth:`aligned_to` first.
+        """
+        if (self.n_users, self.n_items) != (other.n_users, other.n_items):
+            raise DataError(
+                "shared_with needs interactions over the same users and items; use aligned_to first."
+            )
+        shared = 0
+        for first in range(0, self.n_users, _USERS_AT_ONCE):  # which bounds the memory
+            own, others = (log._pair_numbers(first, first + _USERS_AT_ONCE) for log in (self, other))
+            shared += np.intersect1d(own, others, assume_unique=True).size
+        return shared
+
+    def _pair_numbers(self, first: int, stop: int) -> Array:
+        """The pairs of some users as one ascending int64 number each."""
+        bounds = self.indptr[first : stop + 1]
+        owners = np.repeat(np.arange(bounds.size - 1), np.diff(bounds))
+        return owners * self.n_items + self.items[bounds[0] : bounds[-1]]
 
     def renumbered(self, first: int = 0) -> Interactions:
         """The same pairs with ids that count up from ``first``, in the order of the ids they replace."""

@@ -40,11 +40,13 @@ class Loss:
         name: as on the command line.
         block: name of the slope kernel for a shared block of negatives.
         pairs: name of the one for a negative each, or None where the loss makes no sense there.
+        decay: L2 weight by default; the slopes of one loss are far smaller than those of another.
     """
 
     name: str
     block: str
     pairs: str | None
+    decay: float
 
     def slopes(self, batch: Batch, scores: Scores) -> Array:
         """(b,) losses of the pairs; ``scores`` are overwritten with slopes, summed over a user's pairs where shared.
@@ -68,6 +70,6 @@ class Loss:
 
 
 LOSSES = {
-    "bpr": Loss("bpr", block="bpr_block", pairs="bpr_pairs"),
-    "softmax": Loss("softmax", block="softmax_block", pairs=None),
+    "bpr": Loss("bpr", block="bpr_block", pairs="bpr_pairs", decay=0.001),
+    "softmax": Loss("softmax", block="softmax_block", pairs=None, decay=0.03),
 }

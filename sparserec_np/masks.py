@@ -29,6 +29,11 @@ BLOCK = 4096
 class Start(Protocol):
     """Makes the table that training starts from."""
 
+    @property
+    def informed(self) -> bool:
+        """Whether the values know the data: else there is no score to scale them to, and nothing to stay near."""
+        ...
+
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
@@ -47,6 +52,7 @@ class Uniform:
     """
 
     deviation: float = 0.1
+    informed: bool = False
 
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
@@ -79,6 +85,7 @@ class NMF:
 
     iterations: int = 20
     floor: int = 1
+    informed: bool = True
 
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
@@ -128,6 +135,7 @@ class Spectral:
     rotation_iterations: int = 30
     sample: int = 16_000
     floor: int = 1
+    informed: bool = True
 
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1

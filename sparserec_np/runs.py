@@ -7,9 +7,11 @@ appears last, and at once.
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import os
+import tempfile
 from typing import IO, Any
 
 from sparserec_np.artifact import replacing
@@ -21,6 +23,13 @@ from sparserec_np.runtime import ArtifactError
 from sparserec_np.training import SELECT_BY, Fitted, Record
 
 CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", "model.safetensors"
+# What "reader" may hold: the keywords of sparserec_np.formats.read_interactions.
+READER: dict[str, tuple[type, ...]] = {
+    "format": (str,),
+    **dict.fromkeys(("user_col", "item_col", "rating_col", "time_col"), (str, int)),
+    "min_rating": (int, float),
+}
+DATA = ("train", "validation", "reader")
 
 
 class RunDirectory:
@@ -30,11 +39,13 @@ class RunDirectory:
         path: the directory; made if missing. One that holds a run is written over; any other must be empty.
 
     Raises:
-        SparseRecError: the path is a file, or a directory of something else.
+        SparseRecError: the path is a file, a directory of something else, or in a place that cannot be written to.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
+        if not self.path:
+            raise SparseRecError("The name of the run directory is empty; give it one")
         if os.path.exists(self.path):
             if not os.path.isdir(self.path):
                 raise SparseRecError(
@@ -45,7 +56,9 @@ class RunDirectory:
                 raise SparseRecError(
                     f"{self.path} holds {others[0]!r} and no run; give a new or an empty directory for the run"
                 )
+        _try_to_write(self.path)  # before hours of work are in vain
         self._metrics: IO[str] | None = None
+        self._begun = False
 
     def file(self, name: str) -> str:
         """The path of one of the run's files."""
@@ -53,26 +66,25 @@ class RunDirectory:
 
     def add(self, record: Record) -> None:
         """Appends the record of an epoch; the first makes the directory and replaces an earlier run's records."""
-        if self._metrics is None:
-            os.makedirs(self.path, exist_ok=True)
-            self._metrics = open(self.file(METRICS), "w", encoding="utf-8")  # noqa: SIM115  # closed by close()
-        self._metrics.write(json.dumps(record) + "\n")
-        self._metrics.flush()
+        stream = self._open()
+        stream.write(json.dumps(record) + "\n")
+        stream.flush()
 
-    def finish(self, fitted: Fitted, log: Interactions, data: dict[str, Any]) -> int:
+    def finish(self, fitted: Fitted, log: Interactions, data: dict[str, Any] | None = None) -> int:
         """Writes the settings and the model; returns the bytes of the model file.
 
         Args:
             fitted: what training gave.
             log: all interactions that the user gave to train on: none of them is recommended.
-            data: where they came from; see :func:`read_config`.
+            data: where they came from, if from files; see :func:`read_config`.
 
         Raises:
             SparseRecError: the model cannot be saved, as after a training that diverged.
         """
+        self._open()  # a training that was interrupted early has no records, and none of an earlier run
         self.close()
-        os.makedirs(self.path, exist_ok=True)
-        text = json.dumps(fitted.config.to_dict() | {"data": data}, indent=2) + "\n"
+        data = data or {"train": None, "validation": None, "reader": {}}
+        text = json.dumps(fitted.config.resolved().to_dict() | {"data": data}, indent=2) + "\n"
         with replacing(self.file(CONFIG)) as stream:
             stream.write(text.encode())
         try:
@@ -80,11 +92,40 @@ class RunDirectory:
         except ArtifactError as error:
             raise SparseRecError(str(error)) from error
 
+    def _open(self) -> IO[str]:
+        """The records; the first call makes the directory and an empty file, later ones go on with it."""
+        if self._metrics is None:
+            os.makedirs(self.path, exist_ok=True)
+            mode = "a" if self._begun else "w"
+            self._metrics = open(self.file(METRICS), mode, encoding="utf-8")  # noqa: SIM115  # closed by close()
+            self._begun = True
+        return self._metrics
+
     def close(self) -> None:
         """Ends the records."""
         if self._metrics is not None:
             self._metrics.close()
             self._metrics = None
+
+
+def save_run(path: str | os.PathLike[str], fitted: Fitted, log: Interactions) -> int:
+    """Writes a run directory: the settings, the record of each epoch, and the model. Returns the model file's bytes.
+
+    Args:
+        path: the directory; made if missing. One that holds a run is written over; any other must be empty.
+        fitted: what :func:`~sparserec_np.training.train` gave.
+        log: the interactions given to it: none of them will be recommended.
+
+    Raises:
+        SparseRecError: the path is no place for a run, or the model cannot be saved.
+    """
+    directory = RunDirectory(path)
+    try:
+        for record in fitted.history:
+            directory.add(record)
+    finally:
+        directory.close()
+    return directory.finish(fitted, log)
 
 
 def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
@@ -125,20 +166,64 @@ def validation_metrics(fitted: Fitted) -> dict[str, float]:
 def read_config(path: str) -> tuple[Config, dict[str, Any]]:
     """The settings in a file, and where its data came from.
 
-    The latter is ``{"train": path, "validation": path or None, "reader": {...}}``, or empty.
+    The latter is ``{"train": path, "validation": path, "reader": {...}}``, of which any may be missing or None;
+    the reader's are keywords of :func:`~sparserec_np.formats.read_interactions`.
 
     Raises:
         ConfigError: it is no JSON object, or holds a name or a value that is no setting.
+        OSError: it cannot be read.
     """
-    with open(path, encoding="utf-8") as stream:
-        text = stream.read()
+    with open(path, "rb") as stream:
+        content = stream.read()
     try:
-        given = json.loads(text)
+        given = json.loads(content)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path} is not JSON: {error.msg} in line {error.lineno}") from error
+    except (ValueError, RecursionError) as error:  # no text, numbers too long, lists too deep
+        raise ConfigError(f"{path} is not JSON that holds settings") from error
     if not isinstance(given, dict):
         raise ConfigError(f"{path} must hold one JSON object of settings")
-    data = given.pop("data", {})
+    data = given.pop("data", None) or {}
     if not isinstance(data, dict):
-        raise ConfigError(f"data in {path} must be an object with train, validation and reader")
+        raise ConfigError(f"data in {path} must be an object with {', '.join(DATA)}, found {data!r}")
+    _check_names(data, DATA, f"data in {path}")
+    reader = data.get("reader") or {}
+    if not isinstance(reader, dict):
+        raise ConfigError(f"reader in {path} must be an object of reader options, found {reader!r}")
+    _check_names(reader, tuple(READER), f"reader in {path}")
+    for name in ("train", "validation"):
+        _check_value(data.get(name), (str,), f"{name} in {path}")
+    for name, value in reader.items():
+        _check_value(value, READER[name], f"{name} in {path}")
     return Config.from_dict(given), data
+
+
+def _check_names(given: dict[str, Any], known: tuple[str, ...], place: str) -> None:
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
+            raise ConfigError(f"{name!r} is nothing that {place} can hold; {hint}")
+
+
+def _check_value(value: Any, kinds: tuple[type, ...], place: str) -> None:
+    good = isinstance(value, kinds) and not isinstance(value, bool)
+    if value is not None and not (good and (not isinstance(value, float) or math.isfinite(value))):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise ConfigError(f"{place} must be of type {wanted}, found {value!r}")
+
+
+def _try_to_write(path: str) -> None:
+    """Writes a file without a name where ``path`` is, or where its first missing folder would be made."""
+    folder = os.path.abspath(path)
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        raise SparseRecError(f"{folder} is a file; expected a folder to make the run directory in")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SparseRecError(
+            f"{folder} cannot be written to ({error.strerror or error}); give another place for the run"
+        ) from error

@@ -116,7 +116,9 @@ def _ranks(interactions: Interactions, values: Array) -> Array:
 
 def _parts(interactions: Interactions, held_out: Array) -> tuple[Interactions, Interactions]:
     if not held_out.any():
-        raise DataError("Nothing can be held out: no user has an item to spare; train with --validation 0 or split otherwise.")
+        raise DataError(
+            "Nothing can be held out: no user has an item to spare; train with --validation 0 or split otherwise."
+        )
     if held_out.all():
         raise DataError("Nothing would be left to train on; hold out less, or split in another way.")
     return interactions.subset(~held_out), interactions.subset(held_out)

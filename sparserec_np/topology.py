@@ -6,12 +6,14 @@ et al. 2020); the floor a row keeps, and what a regrown entry starts with, are o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from sparserec_np.growth import Explored, Growth
-from sparserec_np.optimizers import Optimizer
+from sparserec_np.optimizers import Carry
 from sparserec_np.table import Array, SparseTable
 
 
@@ -77,6 +79,14 @@ def prune(table: SparseTable, count: int, floor: int = 1) -> tuple[SparseTable, 
     return SparseTable(indptr, table.columns[kept], table.values[kept]), kept
 
 
+class FollowsEntries(Protocol):
+    """Anything with a value beside each stored entry, such as an optimizer."""
+
+    def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
+        """See :meth:`~sparserec_np.optimizers.Optimizer.carry`."""
+        ...
+
+
 @dataclass(frozen=True)
 class TopologyUpdate:
     """Prunes and regrows.
@@ -97,7 +107,7 @@ class TopologyUpdate:
         growth: Growth,
         explored: Explored,
         fraction: float,
-        optimizer: Optimizer,
+        state: FollowsEntries,
         rng: np.random.Generator,
     ) -> tuple[SparseTable, int]:
         """One update.
@@ -107,7 +117,7 @@ class TopologyUpdate:
             growth: which entries grow.
             explored: gradients summed since the last update.
             fraction: of the entries within reach, how many change.
-            optimizer: its state follows.
+            state: what lies beside the entries and follows them.
 
         Returns:
             The table after, with as many entries, and how many of them are new.
@@ -144,5 +154,5 @@ class TopologyUpdate:
             means: Array = (sums / np.maximum(np.diff(table.indptr), 1))[grown.rows].astype(state.dtype)
             return means
 
-        optimizer.carry(change.carry, row_means)
+        state.carry(change.carry, row_means)
         return after, count

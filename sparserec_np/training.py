@@ -23,10 +23,10 @@ from sparserec_np.masks import STARTS
 from sparserec_np.methods import METHODS
 from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.models.model import Gradients, Model
-from sparserec_np.optimizers import OPTIMIZERS
+from sparserec_np.optimizers import OPTIMIZERS, Carry, Optimizer
 from sparserec_np.schedules import cosine
 from sparserec_np.splitting import split_random
-from sparserec_np.table import SparseTable
+from sparserec_np.table import Array, SparseTable
 from sparserec_np.topology import TopologyUpdate, prune
 
 SELECT_BY = "ndcg@20"
@@ -122,6 +122,24 @@ def train(
         numba.set_num_threads(before)
 
 
+class EntryState:
+    """What lies beside the stored entries while they are trained, and follows them through a topology update.
+
+    Attributes:
+        optimizer: its moments.
+        origin: (nnz,) what L2 terms draw the values towards; 0 for regrown entries.
+    """
+
+    def __init__(self, optimizer: Optimizer, origin: Array) -> None:
+        self.optimizer = optimizer
+        self.origin = origin
+
+    def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
+        """Both follow; see :meth:`~sparserec_np.optimizers.Optimizer.carry`."""
+        self.optimizer.carry(move, row_means)
+        self.origin = move(self.origin, np.zeros_like(row_means(self.origin)))
+
+
 def budget_of(log: Interactions, config: Config, id_bytes: int = 0) -> Budget:
     """The entries that ``config`` grants a model of ``log``. Raises ConfigError where there can be none."""
     rows = log.n_users + log.n_items
@@ -152,10 +170,17 @@ def _fit(
     clock = time.perf_counter()
     rows = log.n_users + log.n_items
     entries = rows * dim if full_epochs else budget.nnz
-    table = STARTS[config.start](log, dim, entries, start_rng, threads)
-    _scale(table, log, config.start_score)
+    start = STARTS[config.start]
+    table = start(log, dim, entries, start_rng, threads)
+    if start.informed:
+        _scale(table, log, config.start_score)
     model: Model = MatrixFactorization(table, dim, log)
-    optimizer = OPTIMIZERS[config.optimizer](table.nnz, rows)
+    stay = config.decay_to == "start" and start.informed
+    state = EntryState(
+        OPTIMIZERS[config.optimizer](table.nnz, rows),
+        table.values.copy() if stay else np.zeros_like(table.values),
+    )
+    decay = config.decay(state.origin)
     degrees = np.concatenate([log.user_degrees, log.item_degrees])
     norms = np.zeros(rows if growth.grows and config.importance == "gradient" else 0, dtype=np.float32)
     gradients = Gradients(np.zeros(table.nnz, np.float32), Explored.of(np.empty(0, np.int32), rows, dim))
@@ -213,11 +238,11 @@ def _fit(
                         gradients = gradients._replace(explored=Explored.of(wanted, rows, dim))
                 scores = model.forward(batch)
                 total += float(loss.slopes(batch, scores).sum(dtype=np.float64))
-                model.backward(batch, scores, config.decay, gradients)
+                model.backward(batch, scores, decay, gradients)
                 if len(norms):
                     gradient_kernels.add_row_norms(model.table.indptr, touched, gradients.active, norms)
                 rate = config.learning_rate * cosine(((epoch - 1) * sampler.batches + number) / steps)
-                optimizer.step(model.table, touched, gradients.active, rate)
+                state.optimizer.step(model.table, touched, gradients.active, rate)
             if not (np.isfinite(total) and np.isfinite(model.table.values).all()):
                 raise SparseRecError(
                     f"Training diverged in epoch {epoch}: numbers are no longer finite; lower --learning-rate"
@@ -225,12 +250,13 @@ def _fit(
             changed = 0
             if fraction > 0:
                 model.table, changed = update(
-                    model.table, growth, gradients.explored, fraction, optimizer, growth_rng
+                    model.table, growth, gradients.explored, fraction, state, growth_rng
                 )
             if epoch == full_epochs:
-                model.table, stay = prune(model.table, budget.nnz, config.floor)
-                optimizer.carry(lambda state, grown, stay=stay: state[stay], lambda state: state[:0])
+                model.table, kept = prune(model.table, budget.nnz, config.floor)
+                state.carry(lambda array, grown, kept=kept: array[kept], lambda array: array[:0])
                 gradients = gradients._replace(active=np.zeros(budget.nnz, np.float32))
+            decay = config.decay(state.origin)
             seconds = time.perf_counter() - clock
             record = {
                 "epoch": epoch,
@@ -256,7 +282,8 @@ def _fit(
         "interactions": log.nbytes,
         "tables": model.table.nbytes * (2 if validation is not None else 1),
         "gradient": gradients.active.nbytes,
-        "optimizer": optimizer.nbytes,
+        "optimizer": state.optimizer.nbytes,
+        "origin": state.origin.nbytes,
         "explored": gradients.explored.nbytes,
         "workspaces": model.workspace_bytes,
     }

@@ -120,6 +120,7 @@ def factorization_loss(
     touched: Collection[tuple[int, int]],
     loss: Loss,
     decay: Sequence[float],
+    origin: np.ndarray,
 ) -> float:
     """What a batch costs a matrix factorisation of which ``dense`` (rows, dim) holds every entry.
 
@@ -130,14 +131,16 @@ def factorization_loss(
         touched: user row and item row of interactions.
         loss: :func:`bpr` or :func:`softmax`.
         decay: L2 weights of a pair's user, its positive, and its negatives together, which share it evenly.
+        origin: (rows, dim) what these draw the rows to.
     """
     total = 0.0
+    apart = dense - origin
     for (user, item), others in zip(pairs, negatives, strict=True):
         counted = [inner(dense[user], dense[other]) for other in others if (user, other) not in touched]
         total += loss(inner(dense[user], dense[item]), counted)
-        total += decay[0] / 2 * inner(dense[user], dense[user])
-        total += decay[1] / 2 * inner(dense[item], dense[item])
-        total += decay[2] / 2 * sum(inner(dense[other], dense[other]) for other in others) / len(others)
+        total += decay[0] / 2 * inner(apart[user], apart[user])
+        total += decay[1] / 2 * inner(apart[item], apart[item])
+        total += decay[2] / 2 * sum(inner(apart[other], apart[other]) for other in others) / len(others)
     return total
 
 

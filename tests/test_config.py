@@ -6,12 +6,14 @@ import dataclasses
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sparserec_np.batches import OnePerPair, SharedBlock
 from sparserec_np.config import CHOICES, Config
 from sparserec_np.errors import ConfigError
 from sparserec_np.exploration import Exploration
+from sparserec_np.losses import LOSSES
 from sparserec_np.models.model import Decay
 from sparserec_np.schedules import DropSchedule
 
@@ -27,7 +29,11 @@ def test_settings_become_parts() -> None:
     config = Config(loss="bpr", negatives=1, l2_user=0.1, l2_positive=0.2, l2_negative=0.3)
     assert config.drawn_negatives == OnePerPair()
     assert Config(negatives=7).drawn_negatives == SharedBlock(7)
-    assert config.decay == Decay(0.1, 0.2, 0.3)
+    origin = np.zeros(4, np.float32)
+    assert config.decay(origin) == Decay(0.1, 0.2, 0.3, origin)
+    own = LOSSES["bpr"].decay
+    assert Config(loss="bpr", l2_user=0.1).decay(origin)[:3] == (0.1, own, own)
+    assert Config(loss="bpr").resolved().l2_user == own
     assert Config(explore=0.5, importance="uniform").exploration == Exploration(0.5, "uniform")
     assert Config(drop_fraction=0.1, drop_until=0.2, drop_interval=3).drops == DropSchedule(0.1, 0.2, 3)
 

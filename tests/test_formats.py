@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import io as scipy_io
 from scipy import sparse
 
-from sparserec_np.errors import ConfigError, DataError
+from sparserec_np.errors import ConfigError, DataError, SparseRecError
 from sparserec_np.formats import FORMATS, WRITABLE, read_file, read_interactions, source, write_interactions
 from sparserec_np.formats.fields import parse_integers
 from sparserec_np.interactions import Interactions
@@ -383,6 +383,41 @@ def test_damaged_and_foreign_files(tmp_path):
         put(tmp_path, "a.mtx", header + "2 2 1\nx 1 1\n")
     )
     assert "does not start like a npz file" in refusal(put(tmp_path, "c.npz", "1 2 3\n"))
+    assert "line 1: expected text in UTF-8" in refusal(put(tmp_path, "d.dat", bytes(range(256)) * 10))
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.tsv", "a.dat", "u.data", "a.inter", "a.npz", "a.mtx"])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.lists(
+            st.sampled_from(
+                [
+                    b"1",
+                    b"2",
+                    b"user",
+                    b"item",
+                    b'"',
+                    b",",
+                    b"\t",
+                    b" ",
+                    b"::",
+                    b"\r",
+                    b"\n",
+                    b":token",
+                    b"\xff",
+                ]
+            ),
+            max_size=40,
+        ).map(b"".join),
+    )
+)
+def test_any_bytes_are_read_or_refused_in_a_sentence(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with contextlib.suppress(SparseRecError):
+        assert read_interactions(path).n_interactions > 0
 
 
 def test_wrong_arguments(tmp_path):
@@ -393,6 +428,10 @@ def test_wrong_arguments(tmp_path):
         read_interactions(tmp_path / "missing.txt")
     with pytest.raises(IsADirectoryError):
         read_interactions(tmp_path)
+    if os.path.isdir("/proc/self"):
+        with pytest.raises(OSError) as refused:
+            write_interactions(Interactions.from_pairs([1], [2]), "/proc/out.csv")
+        assert refused.value.filename == "/proc/out.csv"
 
 
 @given(

@@ -96,6 +96,16 @@ def test_integers_and_strings_together_become_strings():
     assert encode_ids(np.array([4, 1], dtype=object))[1].tolist() == [1, 4]
 
 
+def test_shared_with_counts_the_pairs_of_both():
+    ids = {"user_ids": [0, 1, 2, 3], "item_ids": [0, 1, 2]}
+    one = build([(0, 0), (0, 2), (1, 1), (3, 0)], **ids)
+    other = build([(0, 2), (0, 1), (3, 0), (1, 0)], **ids)
+    assert one.shared_with(other) == other.shared_with(one) == one.union(other).duplicates == 2
+    assert one.shared_with(one) == one.n_interactions
+    with pytest.raises(DataError, match="aligned_to"):
+        one.shared_with(build([(0, 0)]))
+
+
 def test_aligned_to_maps_ids_and_counts_what_has_no_place():
     reference = build([(1, 10), (2, 20), (11, 3)])
     test = build([(1, 20), (2, 99), (5, 10), (11, 10)])

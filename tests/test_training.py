@@ -87,7 +87,8 @@ def test_the_budget_holds_at_every_topology_update(method: str, monkeypatch: pyt
         assert np.all(np.diff(after.indptr) >= np.minimum(np.diff(table.indptr), self.floor))
         if type(growth) is AccumulatedGrowth:
             assert len(explored.sums) == round(0.5 * ROWS)
-        assert optimizer.nbytes == 8 * budget.nnz + 4 * ROWS
+        assert optimizer.optimizer.nbytes == 8 * budget.nnz + 4 * ROWS
+        assert len(optimizer.origin) == budget.nnz
         changes.append(changed)
         return after, changed
 

@@ -17,10 +17,11 @@ Each may be compressed with gzip, and each may come from standard input, named `
 
 from __future__ import annotations
 
+import math
 import os
 from typing import NamedTuple
 
-from sparserec_np.errors import DataError
+from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.formats.adjacency import read_adjacency
 from sparserec_np.formats.delimited import Pairs, read_delimited
 from sparserec_np.formats.detect import FORMATS, check_format, detect_format
@@ -80,7 +81,8 @@ def read_interactions(
 
     Raises:
         DataError: the file is empty, a line is no interaction (the message holds its number), or a column is missing.
-        ConfigError: the format is unknown, or columns are named for a format without columns.
+        ConfigError: the format is unknown, ``min_rating`` is not finite, or columns are named for a format without
+            columns.
         OSError: the file cannot be opened.
     """
     return read_file(
@@ -105,6 +107,8 @@ def read_file(
     min_rating: float | None = None,
 ) -> Reading:
     """As :func:`read_interactions`, and says how the file was understood."""
+    if min_rating is not None and not math.isfinite(min_rating):
+        raise ConfigError(f"The lowest rating must be a finite number, found {min_rating}.")
     columns = Columns(user_col, item_col, rating_col, time_col)
     with Source(os.fspath(path)) as source:
         kind = check_format(format) if format else detect_format(source)

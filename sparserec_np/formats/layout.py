@@ -5,6 +5,7 @@ A *layout* says what separates the fields, whether the first line names them, an
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from dataclasses import dataclass
@@ -124,7 +125,10 @@ def split_line(line: bytes, separator: bytes, quoted: bool) -> list[str]:
     if separator == b" ":
         return text.split()
     if quoted and '"' in text:
-        return [field.strip() for field in next(csv.reader([text], delimiter=separator.decode()))]
+        with contextlib.suppress(
+            csv.Error
+        ):  # it is no CSV then, which the reader will refuse by its line number
+            return [field.strip() for field in next(csv.reader([text], delimiter=separator.decode()))]
     return [field.strip() for field in text.split(separator.decode())]
 
 

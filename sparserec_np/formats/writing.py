@@ -104,6 +104,10 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(beside, target)
+    except OSError as error:
+        if error.filename == beside:  # a name that nobody gave
+            error.filename = path
+        raise
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(beside)

@@ -120,20 +120,20 @@ class MatrixFactorization:
         kind = self.table.values.dtype
         if decay.user:
             weights = (decay.user * batch.users.sizes).astype(kind)
-            kernels.decay_gradients(self.table, batch.users.rows, weights, active)
+            kernels.decay_gradients(self.table, batch.users.rows, weights, decay.origin, active)
         order, items = self._by_item(batch)
         if batch.shared:
             if decay.positive:
                 weights = (decay.positive * items.sizes).astype(kind)
-                kernels.decay_gradients(self.table, items.rows, weights, active)
+                kernels.decay_gradients(self.table, items.rows, weights, decay.origin, active)
             if decay.negative:  # a pair's share of each shared negative is 1 / s
                 share = decay.negative * batch.size / len(batch.negatives)
                 weights = np.full(len(batch.negatives), share, dtype=kind)
-                kernels.decay_gradients(self.table, batch.negatives, weights, active)
+                kernels.decay_gradients(self.table, batch.negatives, weights, decay.origin, active)
         elif decay.positive or decay.negative:
             each = np.where(order < batch.size, decay.positive, decay.negative)
             weights = np.add.reduceat(each, items.starts[:-1]).astype(kind)
-            kernels.decay_gradients(self.table, items.rows, weights, active)
+            kernels.decay_gradients(self.table, items.rows, weights, decay.origin, active)
 
     def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
         """Best unseen items of ``users`` (m,): items (m, n) int32, scores (m, n); -1 and -inf after a list's end."""

@@ -24,11 +24,17 @@ class Gradients(NamedTuple):
 
 
 class Decay(NamedTuple):
-    """L2 weights: the loss of a pair grows by half of weight times the squared length of each of the rows it reads."""
+    """L2 terms: a pair's loss grows by half of weight times the squared distance of each row it reads from its origin.
+
+    Attributes:
+        user, positive, negative: weights of the three rows.
+        origin: (nnz,) what the stored values are drawn towards.
+    """
 
     user: float
     positive: float
     negative: float
+    origin: Array
 
 
 class Model(Protocol):

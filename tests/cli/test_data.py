@@ -62,6 +62,17 @@ class TestDescribe:
         done = run("data", "describe", ratings)
         assert done.returncode == 0 and "items per user" in done.stdout and "text" in done.stdout
 
+    def test_times_are_shown_as_dates(self, run, tmp_path):
+        (tmp_path / "t.csv").write_text("user,item,timestamp\n1,2,874724710\n1,3,1700000000.5\n")
+        (tmp_path / "n.csv").write_text("user,item,timestamp\n1,2,1\n1,3,7e15\n")
+        said = run("data", "describe", tmp_path / "t.csv").stdout
+        assert "1997-09-20 03:05:10 UTC" in said and "2023-11-14 22:13:20 UTC" in said
+        assert (
+            json.loads(run("data", "describe", tmp_path / "t.csv", "--json").stdout)["time_from"] == 874724710
+        )
+        said = run("data", "describe", tmp_path / "n.csv")
+        assert said.returncode == 0 and "UTC" not in said.stdout
+
     def test_reader_options_and_standard_input(self, run, ratings):
         packed = gzip.compress(ratings.read_bytes())
         report = answer(
@@ -183,6 +194,7 @@ class TestSplit:
         timeless.write_text("1 2 3\n")
         assert "needs a time" in refusal(run("data", "split", timeless, "-o", tmp_path / "s", "--by", "time"))
         assert not (tmp_path / "s").exists()
+        assert "a.txt is a file" in refusal(run("data", "split", ratings, "-o", timeless))
 
 
 class TestGenerate:

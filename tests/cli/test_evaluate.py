@@ -47,7 +47,13 @@ def test_json_holds_the_numbers_and_what_was_left_out(run: Path, held_out: Path)
         [0, 0, 0, 87], [10, 20, 490, 30], user_ids=model.user_ids, item_ids=model.item_ids
     )
     expected = evaluate(TableRanker(model.users, model.items, model.dim), test, seen, (5, 10))
-    assert found == {**expected, "unknown_users": 1, "unknown_items": 1, "dropped_pairs": 2}
+    assert found == {
+        **expected,
+        "unknown_users": 1,
+        "unknown_items": 1,
+        "dropped_pairs": 2,
+        "pairs_in_training": test.shared_with(seen),
+    }
     assert found["users"] == 2
 
 
@@ -102,3 +108,20 @@ def test_missing_files_are_named(run: Path, held_out: Path, missing: str) -> Non
 @pytest.mark.parametrize("words", [("--k", "0"), ("--threads", "0"), ("--k", "many")])
 def test_bad_options_are_usage_errors(run: Path, held_out: Path, words: tuple[str, str]) -> None:
     assert sparserec(run, held_out, *words).exit_code == 2
+
+
+def test_test_items_that_were_in_training_are_counted_and_said(run: Path, tmp_path: Path) -> None:
+    model = load_model(run)
+    user = int(np.flatnonzero(np.diff(model.seen_indptr))[0])
+    had = model.item_ids[model.seen_items[model.seen_indptr[user] : model.seen_indptr[user + 1]]]
+    path = tmp_path / "leak.txt"
+    path.write_text(f"{model.user_ids[user]} {' '.join(map(str, had))}\n")
+    result = sparserec(run, path, "--json")
+    assert json.loads(result.stdout)["pairs_in_training"] == len(had)
+    assert "were in training" in result.stderr
+
+
+def test_text_ids_are_shown_as_such(run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text("user,item\n007,x\nA 1,y\n")
+    assert "'007', 'A 1'" in sparserec(run, path).stderr

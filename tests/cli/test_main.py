@@ -62,6 +62,12 @@ def test_every_command_has_a_short_help_and_described_options(name: str) -> None
         assert not undescribed
 
 
+def test_the_list_of_commands_says_whole_sentences() -> None:
+    for words in (["--help"], ["data", "--help"]):
+        listed = CliRunner().invoke(root, words).output.split("Commands:\n")[1]
+        assert "..." not in listed and "…" not in listed
+
+
 def test_version_is_the_library_s() -> None:
     import sparserec_np
 

@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from cli.output import cell, emit_json, human_bytes, progress, table
+from cli.epochs import epoch_progress
+from cli.output import cell, emit_json, human_bytes, table
 
 
 def test_json_is_one_strict_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,12 +74,20 @@ class Terminal(io.StringIO):
         return True
 
 
+def records(phase: str, epochs: int) -> list[dict[str, object]]:
+    """As training gives them: a start, and then an epoch each."""
+    return [
+        {"phase": phase, "epoch": n, "loss": None if n == 0 else 4.0 - n / 10, "ndcg@20": n / 10}
+        for n in range(epochs + 1)
+    ]
+
+
 def test_progress_is_silent_where_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
     quiet = io.StringIO()
     monkeypatch.setattr(sys, "stderr", quiet)
-    with progress(3, "Training") as advance:
-        advance()
-        advance(2, "loss 0.1")
+    with epoch_progress(3) as show:
+        for record in records("search", 3):
+            show(record)
     assert quiet.getvalue() == ""
 
 
@@ -87,10 +96,29 @@ def test_progress_on_a_terminal_goes_to_stderr(
 ) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with progress(3, "Training") as advance:
-        for step in range(3):
-            advance(1, f"loss {step}")
-    assert "Training" in terminal.getvalue()
-    assert "3/3" in terminal.getvalue()
-    assert "loss 2" in terminal.getvalue()
+    with epoch_progress(4) as show:
+        for record in records("search", 3) + records("refit", 3):
+            show(record)
+    text = terminal.getvalue()
+    assert "Search" in text and "3/4" in text and "loss 3.7000, ndcg@20 0.3000" in text
+    assert "Refit" in text and "3/3" in text and "epoch 3" in text
     assert capsys.readouterr().out == ""
+
+
+def test_progress_of_a_start_that_nothing_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with epoch_progress(0) as show:
+        for record in records("search", 0) + records("refit", 0):
+            show(record)
+    assert "epoch 0" in terminal.getvalue()
+
+
+def test_progress_without_validation_is_one_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with epoch_progress(2) as show:
+        for record in records("train", 2):
+            show({name: value for name, value in record.items() if name != "ndcg@20"})
+    text = terminal.getvalue()
+    assert "Train" in text and "2/2" in text and "Refit" not in text and "ndcg" not in text

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from cli import train
+from sparserec_np.config import Config
 from sparserec_np.formats import write_interactions
 from sparserec_np.splitting import split_random
 from sparserec_np.synthetic import generate
@@ -25,8 +30,8 @@ def files(tmp_path_factory):
     """Paths of a train and a test file."""
     folder = tmp_path_factory.mktemp("data")
     log = generate(n_users=300, n_items=200, n_interactions=5000, groups=6, seed=1)
-    train, test = split_random(log, 0.2, np.random.default_rng(0))
-    write_interactions(train, folder / "train.csv")
+    kept, test = split_random(log, 0.2, np.random.default_rng(0))
+    write_interactions(kept, folder / "train.csv")
     write_interactions(test, folder / "test.csv")
     return str(folder / "train.csv"), str(folder / "test.csv")
 
@@ -125,6 +130,7 @@ def test_standard_input_is_a_file(run, files, tmp_path):
         (("--validation", "missing.csv"), 1, "missing.csv"),
         (("--validation", "0.95"), 2, "validation"),
         (("--config", "missing.json"), 1, "missing.json"),
+        (("--validation", "-"), 1, "standard input is empty"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_a_sentence(run, files, tmp_path, options, code, said):
@@ -159,22 +165,138 @@ def test_a_directory_of_other_things_is_not_written_to(run, files, tmp_path):
     assert os.listdir(tmp_path) == ["thesis.tex"]
 
 
-def test_choices_are_those_of_the_library():
-    from sparserec_np.config import CHOICES, Config
-
-    sys.path.insert(0, os.getcwd())
-    from cli import train
-
-    spelt = {
-        "model": train.MODELS,
-        "method": train.METHODS,
-        "start": train.STARTS,
-        "loss": train.LOSSES,
-        "optimizer": train.OPTIMIZERS,
-        "importance": train.IMPORTANCES,
-    }
-    assert {name: set(choices) for name, choices in spelt.items()} == {n: set(c) for n, c in CHOICES.items()}
+def test_every_setting_of_the_library_has_an_option():
     assert set(train.SETTINGS) | {"validation", "refit"} == set(Config().to_dict())
+
+
+def test_help_shows_the_default_of_every_setting():
+    said = " ".join(CliRunner().invoke(train.command, ["--help"]).output.split())
+    options = re.split(r" (?=--[a-z0-9-]+ )", said.replace("/ --no-refit ", "").split("Options:")[1])
+    shown = {}
+    for text in options:
+        if found := re.search(r"\[(?:.*; )?default: ([^;\]]*)", text):
+            shown[text.split()[0]] = found[1]
+    for name, value in Config().to_dict().items():
+        if value is None:
+            assert name == "memory_budget" or "by default" in train.SETTINGS[name][1]
+            continue
+        wanted = {"refit": "refit"}.get(name, str(value))
+        assert shown[f"--{name.replace('_', '-')}"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'{"densty": 0.1}', "'density'"),
+        (b"[1]", "one JSON object"),
+        (b"density: 0.1", "not JSON"),
+        (b"\xff\xfe\x00", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b'{"data": 5}', "data"),
+        (b'{"data": {"trian": "x.csv"}}', "'train'"),
+        (b'{"data": {"train": 5}}', "train"),
+        (b'{"data": {"validation": 3}}', "validation"),
+        (b'{"data": {"reader": [1]}}', "reader"),
+        (b'{"data": {"reader": {"frmat": "csv"}}}', "'format'"),
+        (b'{"data": {"reader": {"min_rating": "x"}}}', "min_rating"),
+        (b'{"data": {"reader": {"min_rating": true}}}', "min_rating"),
+        (b'{"data": {"reader": {"user_col": 1.5}}}', "user_col"),
+    ],
+)
+def test_a_configuration_that_is_none_is_refused_in_a_sentence(run, files, tmp_path, text, said):
+    (tmp_path / "c.json").write_bytes(text)
+    made = run("train", files[0], "-o", str(tmp_path / "r"), "--config", str(tmp_path / "c.json"))
+    assert made.returncode == 2 and said in made.stderr and "Traceback" not in made.stderr
+    assert not (tmp_path / "r").exists()
+
+
+def test_reader_options_go_before_those_of_the_configuration_one_by_one(run, tmp_path):
+    lines_of_file = [f"{n % 9},{n % 7},{n % 5 + 1}" for n in range(63)]
+    (tmp_path / "log.csv").write_text("who,what,liked\n" + "\n".join(lines_of_file) + "\n")
+    columns = ("--user-col", "who", "--item-col", "what", "--rating-col", "liked")
+    made = run("train", str(tmp_path / "log.csv"), "-o", str(tmp_path / "a"), *QUICK, *columns)
+    assert made.returncode == 0, made.stderr
+    config = str(tmp_path / "a" / "config.json")
+    made = run("train", "-o", str(tmp_path / "b"), "--config", config, "--min-rating", "3")
+    assert made.returncode == 0, made.stderr
+    reader = json.loads((tmp_path / "b" / "config.json").read_text())["data"]["reader"]
+    assert reader == {"user_col": "who", "item_col": "what", "rating_col": "liked", "min_rating": 3.0}
+
+
+@pytest.mark.parametrize("where", ["", "file/run", "/proc/run"])
+def test_a_place_that_cannot_be_written_to_is_refused_before_anything_is_read(run, tmp_path, where):
+    (tmp_path / "file").write_text("")
+    place = where if where.startswith("/") or not where else str(tmp_path / where)
+    if where.startswith("/") and not os.path.isdir("/proc"):
+        pytest.skip("a folder that nobody can write to is needed")
+    made = run("train", str(tmp_path / "there-is-no-such-file.csv"), "-o", place)
+    assert made.returncode in (1, 2) and "no-such-file" not in made.stderr, made.stderr
+    assert "Traceback" not in made.stderr and len(made.stderr.strip().splitlines()) == 1
+
+
+def test_the_budget_shown_is_the_one_the_method_spends(run, files, tmp_path):
+    for method in ("dense", "dense-small"):
+        made = run("train", files[0], "-o", str(tmp_path / method), *QUICK, "--method", method)
+        nnz = json.loads(run("inspect", str(tmp_path / method), "--json").stdout)["nnz"]
+        assert f"Budget: {nnz:,} entries" in made.stdout
+
+
+def test_what_a_validation_file_cannot_tell_is_counted_and_said(run, files, tmp_path):
+    own = Path(files[1]).read_text().splitlines()
+    shared = Path(files[0]).read_text().splitlines()[1:11]
+    (tmp_path / "v.csv").write_text("\n".join([*own, *shared, "nobody,nothing"]) + "\n")
+    made = run(
+        *(
+            "train",
+            files[0],
+            "-o",
+            str(tmp_path / "r"),
+            *QUICK,
+            "--validation",
+            str(tmp_path / "v.csv"),
+            "--json",
+        )
+    )
+    assert made.returncode == 0, made.stderr
+    report = json.loads(made.stdout)
+    assert report["validation_dropped_pairs"] == 1 and report["validation_pairs_in_training"] == 10
+    assert "1 interaction" in made.stderr and "10 interactions" in made.stderr
+
+
+def test_a_validation_file_of_training_interactions_alone_is_refused(run, files, tmp_path):
+    made = run("train", files[0], "-o", str(tmp_path / "r"), *QUICK, "--validation", files[0])
+    assert made.returncode == 1 and "nothing to choose by" in made.stderr
+
+
+def test_standard_input_cannot_be_two_files(run, tmp_path):
+    made = run("train", "-", "-o", str(tmp_path / "r"), "--validation", "-", stdin=b"1 2 3\n")
+    assert made.returncode == 2 and "standard input" in made.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal to write to")
+def test_progress_on_a_terminal_never_runs_past_its_end(files, tmp_path):
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli", "train", files[0], "-o", str(tmp_path / "r"), *QUICK, "--json"],
+        stderr=theirs,
+        stdout=subprocess.PIPE,
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    best = json.loads(process.communicate()[0])["best_epoch"]
+    steps = [tuple(map(int, found)) for found in re.findall(rb"(\d+)/(\d+)", shown)]
+    assert steps and all(done <= length for done, length in steps)
+    assert b"Search" in shown and (3, 3) in steps
+    assert best == 0 or (b"Refit" in shown and (best, best) in steps)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")

@@ -106,13 +106,14 @@ def gradients(kernel: Any, name: str, case: Case) -> tuple[Array, Array]:
     elif name == "spread_block":
         kernel.spread_block(table, case.others, case.block, gradient, explored)
     else:
-        kernel.decay_gradients(table, case.rows, case.block_slopes[:, 0].copy(), gradient)
+        kernel.decay_gradients(table, case.rows, case.block_slopes[:, 0].copy(), case.gradient, gradient)
     return gradient, sums
 
 
 def exact_gradients(name: str, case: Case) -> Array:
     """(rows, dim) float64: the gradient of every entry, without what was there before."""
     dense = case.table.to_dense(case.dim).astype(np.float64)
+    origin = case.table._replace(values=case.gradient.astype(np.float64)).to_dense(case.dim)
     result = np.zeros(dense.shape)
     for g, row in enumerate(case.rows):
         if name == "pair_gradients":
@@ -121,7 +122,7 @@ def exact_gradients(name: str, case: Case) -> Array:
         elif name == "row_gradients":
             result[row] = oracles.product(case.block, case.block_slopes[g][:, None])[:, 0]
         elif name == "decay_gradients":
-            result[row] = float(case.block_slopes[g, 0]) * dense[row]
+            result[row] = float(case.block_slopes[g, 0]) * (dense[row] - origin[row])
     if name == "spread_block":
         for s, row in enumerate(case.others):
             result[row] = case.block[:, s]

@@ -32,7 +32,7 @@ KERNELS = {
     reference: {"kernels": plain_gradients, "sampling": plain_sampling, "scoring": plain_scoring},
 }
 SLOPES = {compiled: slopes, reference: plain_slopes}
-NO_DECAY, DECAY = Decay(0.0, 0.0, 0.0), Decay(0.3, 0.2, 0.7)
+NO_DECAY, DECAY = (0.0, 0.0, 0.0), (0.3, 0.2, 0.7)
 
 
 def interactions(rng: np.random.Generator) -> Interactions:
@@ -44,7 +44,9 @@ def interactions(rng: np.random.Generator) -> Interactions:
     return Interactions.from_pairs(users, items, user_ids=np.arange(USERS), item_ids=np.arange(ITEMS))
 
 
-def costs(batch: Batch, log: Interactions, name: str, dense: Array, decay: Decay) -> float:
+def costs(
+    batch: Batch, log: Interactions, name: str, dense: Array, decay: tuple[float, float, float], origin: Array
+) -> float:
     """The batch's loss over a table of which every entry is given."""
     pairs = list(zip(batch.user_of.tolist(), batch.positives.tolist(), strict=True))
     if batch.shared:
@@ -54,7 +56,7 @@ def costs(batch: Batch, log: Interactions, name: str, dense: Array, decay: Decay
     else:
         negatives = [[other] for other in batch.negatives.tolist()]
         touched = set()
-    return oracles.factorization_loss(dense, pairs, negatives, touched, getattr(oracles, name), decay)
+    return oracles.factorization_loss(dense, pairs, negatives, touched, getattr(oracles, name), decay, origin)
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=["compiled", "reference"])
@@ -74,7 +76,7 @@ def costs(batch: Batch, log: Interactions, name: str, dense: Array, decay: Decay
 def test_every_entry(
     monkeypatch: pytest.MonkeyPatch,
     kernel: Any,
-    decay: Decay,
+    decay: tuple[float, float, float],
     density: float,
     name: str,
     form: str,
@@ -101,13 +103,14 @@ def test_every_entry(
         SLOPES[kernel].bpr_pairs(scores.positives, scores.negatives, losses)
     explored = Explored.of(rng.permutation(rows).astype(np.int32), rows, DIM, np.dtype(np.float64))
     found = Gradients(np.zeros(table.nnz), explored)
-    model.backward(batch, scores, decay, found)
+    origin = rng.standard_normal(table.nnz)
+    model.backward(batch, scores, Decay(*decay, origin), found)
 
-    dense = table.to_dense(DIM)
-    assert losses.sum() == pytest.approx(costs(batch, log, name, dense, NO_DECAY), rel=1e-12)
-    of_loss = oracles.central_differences(lambda at: costs(batch, log, name, at, NO_DECAY), dense)
+    dense, towards = table.to_dense(DIM), table._replace(values=origin).to_dense(DIM)
+    assert losses.sum() == pytest.approx(costs(batch, log, name, dense, NO_DECAY, towards), rel=1e-12)
+    of_loss = oracles.central_differences(lambda at: costs(batch, log, name, at, NO_DECAY, towards), dense)
     np.testing.assert_allclose(explored.sums[explored.slots], of_loss, rtol=1e-7, atol=1e-8)
-    of_all = oracles.central_differences(lambda at: costs(batch, log, name, at, decay), dense)
+    of_all = oracles.central_differences(lambda at: costs(batch, log, name, at, decay, towards), dense)
     active = of_all[table.row_numbers(), table.columns]
     np.testing.assert_allclose(found.active, active, rtol=1e-7, atol=1e-8)
     np.testing.assert_array_equal(

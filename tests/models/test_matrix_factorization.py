@@ -17,7 +17,13 @@ from tests.small import Array, random_table, small_log
 
 LOG = small_log(20, 15, 120)
 ROWS, DIM = LOG.n_users + LOG.n_items, 6
-NO_DECAY = Decay(0, 0, 0)
+
+
+def decay_of(user: float, positive: float, negative: float, model: MatrixFactorization) -> Decay:
+    """These weights, towards zero."""
+    return Decay(user, positive, negative, np.zeros(model.table.nnz))
+
+
 WAYS: dict[str, tuple[str, Negatives]] = {
     "bpr-pairs": ("bpr", OnePerPair()),
     "bpr-block": ("bpr", SharedBlock(9)),
@@ -115,7 +121,7 @@ def test_gradients_of_stored_and_explored_entries_are_those_of_a_dense_model(
         scores = model.forward(batch)
         LOSSES[loss].slopes(batch, scores)
         wanted = dense_gradient(dense, batch, scores)
-        model.backward(batch, scores, NO_DECAY, gradients)
+        model.backward(batch, scores, decay_of(0, 0, 0, model), gradients)
         stored = wanted[model.table.row_numbers(), model.table.columns]
         assert gradients.active == pytest.approx(stored, rel=1e-12, abs=1e-12)
         gradients.active[:] = 0
@@ -127,7 +133,7 @@ def test_gradients_of_stored_and_explored_entries_are_those_of_a_dense_model(
 def test_gradients_are_the_differences_of_the_objective(loss: str, negatives: Negatives) -> None:
     """L2 included: each pair weighs its user, its positive, and its negatives (of a block, the mean) once."""
     model = a_model(1)
-    decay = Decay(0.3, 0.7, 1.1)
+    decay = decay_of(0.3, 0.7, 1.1, model)
     batch = batches(negatives)[0]
     scores = model.forward(batch)
     LOSSES[loss].slopes(batch, scores)
@@ -147,9 +153,12 @@ def test_gradients_are_the_differences_of_the_objective(loss: str, negatives: Ne
 
 
 @EVERY_WAY
-@pytest.mark.parametrize("decay", [Decay(0.5, 0, 0), Decay(0, 0.5, 0), Decay(0, 0, 0.5)], ids="upn")
-def test_each_l2_weight_counts_its_own_rows(loss: str, negatives: Negatives, decay: Decay) -> None:
+@pytest.mark.parametrize("weights", [(0.5, 0, 0), (0, 0.5, 0), (0, 0, 0.5)], ids="upn")
+def test_each_l2_weight_counts_its_own_rows(
+    loss: str, negatives: Negatives, weights: tuple[float, float, float]
+) -> None:
     model = a_model()
+    decay = decay_of(*weights, model)
     batch = batches(negatives)[0]
     scores = model.forward(batch)
     for array in scores[:2]:
@@ -157,12 +166,12 @@ def test_each_l2_weight_counts_its_own_rows(loss: str, negatives: Negatives, dec
     explored = Explored.of(np.arange(ROWS), ROWS, DIM, np.float64)
     gradients = Gradients(np.zeros(model.table.nnz), explored)
     model.backward(batch, scores, decay, gradients)
-    weights = np.zeros(ROWS)
-    np.add.at(weights, batch.user_of, decay.user)
-    np.add.at(weights, batch.positives, decay.positive)
+    sums = np.zeros(ROWS)
+    np.add.at(sums, batch.user_of, decay.user)
+    np.add.at(sums, batch.positives, decay.positive)
     share = batch.size / len(batch.negatives) if batch.shared else 1
-    np.add.at(weights, batch.negatives, decay.negative * share)
-    assert gradients.active == pytest.approx(weights[model.table.row_numbers()] * model.table.values)
+    np.add.at(sums, batch.negatives, decay.negative * share)
+    assert gradients.active == pytest.approx(sums[model.table.row_numbers()] * model.table.values)
     assert not explored.sums.any()  # an inactive entry is zero, and so is its decay
 
 

@@ -93,11 +93,11 @@ def spread_block(table: Any, rows: Any, block: Any, gradient: Any, explored: Any
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
-def decay_gradients(table: Any, rows: Any, weights: Any, gradient: Any) -> None:
+def decay_gradients(table: Any, rows: Any, weights: Any, origin: Any, gradient: Any) -> None:
     indptr, _, values = table
     for g in numba.prange(len(rows)):
         for k in range(indptr[rows[g]], indptr[rows[g] + 1]):
-            gradient[k] += weights[g] * values[k]
+            gradient[k] += weights[g] * (values[k] - origin[k])
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)

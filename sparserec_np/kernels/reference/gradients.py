@@ -114,21 +114,23 @@ def spread_block(
         _add(table, row, block[:, s], gradient, explored)
 
 
-def decay_gradients(table: SparseTable, rows: Array, weights: Array, gradient: Array) -> None:
-    """Gradients of the L2 terms ``sum_g weights[g] / 2 * |table[rows[g]]|^2``.
+def decay_gradients(table: SparseTable, rows: Array, weights: Array, origin: Array, gradient: Array) -> None:
+    """Gradients of the L2 terms ``sum_g weights[g] / 2 * |table[rows[g]] - origin[rows[g]]|^2``.
 
-    ``d[rows[g], c] = weights[g] * table[rows[g], c]``, which is 0 where nothing is stored: this adds nothing to
-    the sums of explored rows.
+    ``d[rows[g], c] = weights[g] * (table[rows[g], c] - origin[rows[g], c])``, which is 0 where nothing is stored: this
+    adds nothing to the sums of explored rows. With the start of training as the origin this is L2-SP (Li, Grandvalet
+    and Davoine 2018).
 
     Args:
         table: see above.
         rows: (groups,) int32, none twice.
         weights: (groups,) L2 weight of each row.
+        origin: (nnz,) what the values are drawn towards.
         gradient: (nnz,) added to.
     """
     for row, weight in zip(rows, weights, strict=True):
         own = slice(table.indptr[row], table.indptr[row + 1])
-        gradient[own] += weight * table.values[own]
+        gradient[own] += weight * (table.values[own] - origin[own])
 
 
 def add_row_norms(indptr: Array, rows: Array, gradient: Array, norms: Array) -> None:

@@ -1,0 +1,76 @@
+"""Progress of a training run on a terminal: a bar for each of its phases, with the time left."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import click
+
+# Phase of a record -> what its bar is called.
+LABELS = {"search": "Search", "refit": "Refit ", "train": "Train "}
+BAR_WIDTH = 20  # with which a line of numbers fits into 80 columns
+
+
+@contextmanager
+def epoch_progress(epochs: int) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Progress bars with the time left, on stderr, and only where stderr is a terminal.
+
+    Yields a function to be called with each record of :func:`sparserec_np.training.train`. The search for the number
+    of epochs may end before its bar does; the second training is as long as the best epoch of the first.
+
+    Args:
+        epochs: most epochs of the first phase.
+    """
+    if not sys.stderr.isatty():
+        yield lambda record: None
+        return
+    with _Bars(epochs) as bars:
+        yield bars.show
+
+
+class _Bars(ExitStack):
+    """One bar at a time; a new phase ends the bar before it."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self._length = epochs
+        self._advance: Callable[[str], None] = lambda note: None
+        self._best = (-1.0, 0)
+        self._measured = ""
+        click.echo("Making the start ... (a first run compiles its kernels, too)", err=True)
+
+    def show(self, record: dict[str, Any]) -> None:
+        """Takes in one record."""
+        value = record.get("ndcg@20")
+        if value is not None:
+            self._best = max(self._best, (value, record["epoch"]), key=lambda pair: pair[0])
+            self._measured = f", ndcg@20 {value:.4f}"
+        if record["epoch"]:
+            self._advance(f"loss {record['loss']:.4f}{self._measured}")
+        else:
+            self._begin(record["phase"])
+
+    def _begin(self, phase: str) -> None:
+        self.close()
+        if phase == "refit":
+            self._length, self._measured = self._best[1], ""
+            click.echo(
+                f"Best on the validation part: epoch {self._length}. Now on all data, as many epochs.",
+                err=True,
+            )
+        if self._length:
+            bar = self.enter_context(
+                click.progressbar(
+                    length=self._length,
+                    label=LABELS[phase],
+                    file=sys.stderr,
+                    width=BAR_WIDTH,
+                    show_pos=True,
+                    show_percent=False,
+                    item_show_func=lambda note: note,
+                )
+            )
+            self._advance = lambda note: bar.update(1, note)

@@ -1,0 +1,90 @@
+"""Ctrl-C in a command, also where something swallows it or makes another error of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from cli import main
+from cli.interrupts import Interrupts, check_interrupts
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+
+
+def press() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    raise AssertionError("the signal came too late")
+
+
+def run(action: Callable[[], None]) -> Result:
+    """A command of the root group that does this."""
+    group = main.Root("sparserec")
+    group.get_command = lambda ctx, name: click.Command("train", callback=action)  # type: ignore[method-assign]
+    return CliRunner().invoke(group, ["train"])
+
+
+def swallowed() -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        press()
+
+
+def into_another_error() -> None:
+    swallowed()
+    raise RuntimeError("no compiled object yet")
+
+
+def noticed_later() -> None:
+    swallowed()
+    check_interrupts()
+    raise AssertionError("unreachable")
+
+
+@pytest.mark.parametrize("action", [press, into_another_error, noticed_later])
+def test_ctrl_c_ends_the_command_in_a_word(action: Callable[[], None]) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    done = run(action)
+    assert done.exit_code == main.INTERRUPTED
+    assert done.stderr.strip() == "Interrupted." and done.stdout == ""
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_command_that_saves_what_it_has_is_a_success() -> None:
+    assert run(swallowed).exit_code == 0
+
+
+def test_without_ctrl_c_nothing_is_hidden() -> None:
+    def fail() -> None:
+        check_interrupts()
+        raise RuntimeError("a bug")
+
+    assert isinstance(run(fail).exception, RuntimeError)
+
+
+def test_an_interrupt_that_cannot_be_raised_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    class Noisy:
+        def __del__(self) -> None:
+            press()
+
+    with Interrupts() as interrupts:
+        noisy = Noisy()
+        del noisy
+        assert interrupts.asked
+    assert capsys.readouterr().err == ""
+
+
+def test_where_ctrl_c_is_ignored_it_stays_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interrupts() as interrupts:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not interrupts.asked
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
