@@ -11,10 +11,11 @@ from typing import Any
 
 import click
 
-from sparserec_np.config import CHOICES, Config
+from sparserec_np.config import CHOICES, L2, Config
 from sparserec_np.errors import DataError
 from sparserec_np.formats import read_interactions
 from sparserec_np.interactions import Interactions
+from sparserec_np.losses import LOSSES
 
 from .epochs import epoch_progress
 from .interrupts import check_interrupts
@@ -65,6 +66,8 @@ class Setting(click.Option):
             extra["default"] = str(self.name) if default else f"no-{self.name}"
         elif default is not None:
             extra["default"] = str(default)
+        elif self.name in L2:
+            extra["default"] = ", ".join(f"{loss.decay:g} with {name}" for name, loss in LOSSES.items())
         return extra
 
 

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from cli import train
 from sparserec_np.config import Config
 from sparserec_np.formats import write_interactions
+from sparserec_np.losses import LOSSES
 from sparserec_np.splitting import split_random
 from sparserec_np.synthetic import generate
 
@@ -178,7 +179,7 @@ def test_help_shows_the_default_of_every_setting():
             shown[text.split()[0]] = found[1]
     for name, value in Config().to_dict().items():
         if value is None:
-            assert name == "memory_budget" or "by default" in train.SETTINGS[name][1]
+            assert name == "memory_budget" or f"{LOSSES['softmax'].decay:g} with softmax" in said
             continue
         wanted = {"refit": "refit"}.get(name, str(value))
         assert shown[f"--{name.replace('_', '-')}"] == wanted
