@@ -120,7 +120,6 @@ def command(
     """
     from sparserec_np.budget import parse_bytes
     from sparserec_np.methods import METHODS
-    from sparserec_np.model_file import id_bytes
     from sparserec_np.runs import RunDirectory, read_config, validation_metrics
     from sparserec_np.training import budget_of, train
 
@@ -145,8 +144,7 @@ def command(
     imports = _resident()
     log = read_interactions(train_file, **reader)
     held_out, told = _held_out(validation_file, train_file, log, reader) if validation_file else (None, {})
-    bytes_of_ids = id_bytes(log.user_ids, log.item_ids)
-    budget = budget_of(log, config, bytes_of_ids)
+    budget = budget_of(log, config)
     if not as_json:
         click.echo(f"{log.n_users:,} users, {log.n_items:,} items, {log.n_interactions:,} interactions")
         click.echo(f"Budget: {METHODS[config.method].spend(budget).arithmetic()}")
@@ -160,9 +158,7 @@ def command(
                 show(record)
                 check_interrupts()
 
-            fitted = train(
-                log, config, validation=held_out, id_bytes=bytes_of_ids, threads=threads, on_epoch=on_epoch
-            )
+            fitted = train(log, config, validation=held_out, threads=threads, on_epoch=on_epoch)
     finally:
         directory.close()
     seconds = time.perf_counter() - clock

@@ -21,6 +21,8 @@ from sparserec_np.optimizers import OPTIMIZERS
 from sparserec_np.schedules import DropSchedule
 from sparserec_np.table import Array
 
+# Learning rates to choose from, the first two first: see ``learning_rate`` below.
+RATES = (0.01, 0.003, 0.03, 0.001)
 L2 = ("l2_user", "l2_positive", "l2_negative")
 CHOICES = {
     "model": ("mf",),
@@ -50,7 +52,9 @@ class Config:
         epochs: most epochs; fewer if validation stops getting better.
         batch_size: pairs in a batch.
         optimizer: how values follow their gradients.
-        learning_rate: at first; falls to zero along half a cosine wave over ``epochs``.
+        learning_rate: at first; falls to zero along half a cosine wave over ``epochs``. None tries 0.01 and 0.003, and
+            then 0.03 or 0.001, whichever lies on the side of the better, and takes what is best on the validation part;
+            where there is none, 0.01.
         l2_user, l2_positive, l2_negative: L2 weights of the rows a pair reads; None takes the loss's own.
         decay_to: what these draw the values towards: "start", their values at the start (0 for regrown ones), or
             "zero". A start at random is nothing to be drawn to: there it is always zero.
@@ -79,7 +83,7 @@ class Config:
     epochs: int = 20
     batch_size: int = 2048
     optimizer: str = "adam"
-    learning_rate: float = 1e-2
+    learning_rate: float | None = None
     l2_user: float | None = None
     l2_positive: float | None = None
     l2_negative: float | None = None
@@ -112,15 +116,18 @@ class Config:
         self._within("drop_fraction", 0, 0.99)
         self._within("validation", 0, 0.9)
         for name in ("negatives", "batch_size", "evaluate_every", "drop_interval"):
-            self._within(name, 1)
-        for name in ("epochs", "patience", "floor", "seed", "start_score", "regrow_start"):
+            self._within(name, 1, 2**31 - 1)
+        for name in ("epochs", "patience", "floor", "seed"):
+            self._within(name, 0, 2**31 - 1)
+        for name in ("start_score", "regrow_start"):
             self._within(name, 0)
         for name in L2:
             if getattr(self, name) is not None:
                 self._within(name, 0)
-        self._within("learning_rate", 0, open_below=True)
+        if self.learning_rate is not None:
+            self._within("learning_rate", 0, 1e30, open_below=True)
         if self.memory_budget is not None:
-            self._within("memory_budget", 1)
+            self._within("memory_budget", 1, 2**62)
         if self.negatives == 1 and LOSSES[self.loss].pairs is None:
             raise ConfigError(
                 f"The loss {self.loss} sets a pair against a block of negatives; set negatives above 1, or loss to bpr"
@@ -128,7 +135,7 @@ class Config:
 
     def _within(self, name: str, low: float, high: float = float("inf"), open_below: bool = False) -> None:
         value = getattr(self, name)
-        if not low <= value <= high or not math.isfinite(value) or (open_below and value == low):
+        if not low <= value <= high or value == math.inf or (open_below and value == low):
             bound = f"above {low:g}" if open_below else f"{low:g} or more"
             most = "" if high == float("inf") else f" and at most {high:g}"
             raise ConfigError(f"{name} must be {bound}{most}, found {value!r}")
@@ -147,6 +154,8 @@ class Config:
         """The same settings, with those that depend on others filled in."""
         own = LOSSES[self.loss].decay
         missing: dict[str, Any] = {name: own for name in L2 if getattr(self, name) is None}
+        if self.learning_rate is None:
+            missing["learning_rate"] = RATES[0]
         return dataclasses.replace(self, **missing)
 
     @property
@@ -194,7 +203,7 @@ def _check_type(name: str, value: object, default: object) -> None:
     """A setting has the type of its default, or int for a default of None; an int will do for a float."""
     if value is None and default is None:
         return
-    wanted = (float if name in L2 else int) if default is None else type(default)
+    wanted = (int if name == "memory_budget" else float) if default is None else type(default)
     good = isinstance(value, wanted) or (wanted is float and isinstance(value, int))
     if not good or (isinstance(value, bool) and wanted is not bool):
         raise ConfigError(f"{name} must be of type {wanted.__name__}, found {value!r}")

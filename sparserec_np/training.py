@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparserec_np.batches import PairSampler
 from sparserec_np.budget import Budget
-from sparserec_np.config import Config
+from sparserec_np.config import RATES, Config
 from sparserec_np.errors import ConfigError, DataError, SparseRecError
 from sparserec_np.evaluation import evaluate
 from sparserec_np.growth import Explored
@@ -21,6 +21,7 @@ from sparserec_np.kernels.compiled import scoring
 from sparserec_np.losses import LOSSES
 from sparserec_np.masks import STARTS
 from sparserec_np.methods import METHODS
+from sparserec_np.model_file import id_bytes
 from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.models.model import Gradients, Model
 from sparserec_np.optimizers import OPTIMIZERS, Carry, Optimizer
@@ -63,7 +64,6 @@ def train(
     config: Config | None = None,
     *,
     validation: Interactions | None = None,
-    id_bytes: int = 0,
     threads: int | None = None,
     on_epoch: Callable[[Record], None] | None = None,
 ) -> Fitted:
@@ -76,7 +76,6 @@ def train(
         config: settings; by default :class:`~sparserec_np.config.Config`'s.
         validation: interactions over the same users and items to choose by; by default the part of ``log``
             that ``config.validation`` says. Where it is given, training on ``log`` again would change nothing.
-        id_bytes: bytes of the outside ids, for a memory budget.
         threads: threads to work on; by default all.
         on_epoch: called with the record of each epoch as soon as it ends.
 
@@ -106,14 +105,18 @@ def train(
         kept = log
         if held_out is None and config.validation > 0:
             kept, held_out = split_random(log, config.validation, np.random.default_rng([config.seed, 1]))
-        phase = "search" if held_out is not None else "train"
-        chosen = _fit(kept, held_out, config, config.epochs, id_bytes, threads, phase, say)
+        if held_out is None:
+            config = config.resolved()
+            start = make_start(log, config, threads)
+            return _fit(log, None, config, config.epochs, start, "train", say)
+        chosen = _search(kept, held_out, config, threads, say)
         if kept is log or not config.refit or chosen.interrupted:
             return chosen
         try:
-            whole = _fit(log, None, config, chosen.best_epoch, id_bytes, threads, "refit", say)
-        except KeyboardInterrupt:  # while the start was made
+            start = make_start(log, config, threads)
+        except KeyboardInterrupt:
             return replace(chosen, interrupted=True)
+        whole = _fit(log, None, chosen.config, chosen.best_epoch, start, "refit", say)
         history = chosen.history + whole.history
         if whole.interrupted:  # the search has ended well, the second training has not
             return replace(chosen, interrupted=True, history=history)
@@ -140,12 +143,76 @@ class EntryState:
         self.origin = move(self.origin, np.zeros_like(row_means(self.origin)))
 
 
-def budget_of(log: Interactions, config: Config, id_bytes: int = 0) -> Budget:
+def budget_of(log: Interactions, config: Config) -> Budget:
     """The entries that ``config`` grants a model of ``log``. Raises ConfigError where there can be none."""
     rows = log.n_users + log.n_items
+    ids = id_bytes(log.user_ids, log.item_ids)
     if config.memory_budget is not None:
-        return Budget.of_bytes(rows, config.dim, config.memory_budget, id_bytes)
-    return Budget.of_density(rows, config.dim, config.density, id_bytes)
+        return Budget.of_bytes(rows, config.dim, config.memory_budget, ids)
+    return Budget.of_density(rows, config.dim, config.density, ids)
+
+
+class Start(NamedTuple):
+    """What training starts from.
+
+    Attributes:
+        table: users and items, scaled; its values are not written to.
+        seconds: it took.
+    """
+
+    table: SparseTable
+    seconds: float
+
+
+def make_start(log: Interactions, config: Config, threads: int) -> Start:
+    """The table that ``config`` starts from: full for a while for methods that prune later."""
+    clock = time.perf_counter()
+    method = METHODS[config.method]
+    budget = method.spend(budget_of(log, config))
+    full = round(method.full_until * config.epochs) > 0
+    entries = budget.rows * budget.dim if full else budget.nnz
+    maker = STARTS[config.start]
+    table = maker(log, budget.dim, entries, np.random.default_rng([config.seed, 2]), threads)
+    if maker.informed:
+        _scale(table, log, config.start_score)
+    return Start(table, time.perf_counter() - clock)
+
+
+def _search(
+    log: Interactions,
+    validation: Interactions,
+    config: Config,
+    threads: int,
+    say: Callable[[Record], None],
+) -> Fitted:
+    """The best on the validation part: of all epochs, and of the learning rates, where none is given."""
+    start = make_start(log, config, threads)
+    rates = list(RATES[:2]) if config.learning_rate is None else [config.learning_rate]
+    best: Fitted | None = None
+    history: list[Record] = []
+    reached: dict[float, float] = {}
+    for rate in rates:  # grows by one below
+        settings = replace(config.resolved(), learning_rate=rate)
+        try:
+            fitted = _fit(log, validation, settings, config.epochs, start, "search", say)
+        except SparseRecError:
+            if best is None:
+                raise
+            continue  # this rate was too high, another was not
+        history += fitted.history
+        reached[rate] = max(
+            (record[SELECT_BY] for record in fitted.history if SELECT_BY in record), default=-1.0
+        )
+        if best is None or reached[rate] > max(value for other, value in reached.items() if other != rate):
+            best = fitted
+        if fitted.interrupted:
+            best = replace(best, interrupted=True)
+            break
+        if len(reached) == 2:
+            first, second = RATES[:2]
+            rates.append(RATES[2] if reached[first] >= reached[second] else RATES[3])
+    assert best is not None  # there is a first rate, and it raised or was kept
+    return replace(best, history=history)
 
 
 def _fit(
@@ -153,33 +220,28 @@ def _fit(
     validation: Interactions | None,
     config: Config,
     last_epoch: int,
-    id_bytes: int,
-    threads: int,
+    start: Start,
     phase: str,
     say: Callable[[Record], None],
 ) -> Fitted:
-    """Trains for ``last_epoch`` of the ``config.epochs`` epochs that all schedules are laid out for."""
+    """Trains for ``last_epoch`` of the ``config.epochs`` epochs that all schedules are laid out for.
+
+    ``config`` is resolved: its learning rate is a number.
+    """
     method = METHODS[config.method]
     growth = method.growth_with(config.exploration)
-    budget = method.spend(budget_of(log, config, id_bytes))
+    budget = method.spend(budget_of(log, config))
     dim = budget.dim
     full_epochs = round(method.full_until * config.epochs)
-    draws = [np.random.default_rng([config.seed, stream]) for stream in (2, 3, 4)]
-    start_rng, batch_rng, growth_rng = draws
-
-    clock = time.perf_counter()
+    batch_rng, growth_rng = (np.random.default_rng([config.seed, stream]) for stream in (3, 4))
+    highest_rate = config.learning_rate or 0.0
     rows = log.n_users + log.n_items
-    entries = rows * dim if full_epochs else budget.nnz
-    start = STARTS[config.start]
-    table = start(log, dim, entries, start_rng, threads)
-    if start.informed:
-        _scale(table, log, config.start_score)
+    values = start.table.values
+    table = start.table._replace(values=values.copy())
     model: Model = MatrixFactorization(table, dim, log)
-    stay = config.decay_to == "start" and start.informed
-    state = EntryState(
-        OPTIMIZERS[config.optimizer](table.nnz, rows),
-        table.values.copy() if stay else np.zeros_like(table.values),
-    )
+    near_start = config.decay_to == "start" and STARTS[config.start].informed
+    optimizer = OPTIMIZERS[config.optimizer](table.nnz, rows)
+    state = EntryState(optimizer, values if near_start else np.zeros_like(values))
     decay = config.decay(state.origin)
     degrees = np.concatenate([log.user_degrees, log.item_degrees])
     norms = np.zeros(rows if growth.grows and config.importance == "gradient" else 0, dtype=np.float32)
@@ -209,6 +271,7 @@ def _fit(
     def note(record: Record) -> None:
         record |= {
             "phase": phase,
+            "learning_rate": highest_rate,
             "nnz": model.table.nnz,
             "rows_without_entries": int(np.count_nonzero(np.diff(model.table.indptr) == 0)),
         }
@@ -216,7 +279,7 @@ def _fit(
         say(record)
 
     try:
-        record: Record = {"epoch": 0, "seconds": time.perf_counter() - clock, "loss": None}
+        record: Record = {"epoch": 0, "seconds": start.seconds, "loss": None}
         look(record)
         note(record)
         for epoch in range(1, last_epoch + 1):
@@ -241,7 +304,7 @@ def _fit(
                 model.backward(batch, scores, decay, gradients)
                 if len(norms):
                     gradient_kernels.add_row_norms(model.table.indptr, touched, gradients.active, norms)
-                rate = config.learning_rate * cosine(((epoch - 1) * sampler.batches + number) / steps)
+                rate = highest_rate * cosine(((epoch - 1) * sampler.batches + number) / steps)
                 state.optimizer.step(model.table, touched, gradients.active, rate)
             if not (np.isfinite(total) and np.isfinite(model.table.values).all()):
                 raise SparseRecError(

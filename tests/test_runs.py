@@ -14,7 +14,9 @@ from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.runs import RunDirectory, read_config
 from tests.small import small_log
 
-QUICK = Config(dim=8, density=0.3, epochs=2, evaluate_every=1, batch_size=128, negatives=32)
+QUICK = Config(
+    dim=8, density=0.3, epochs=2, evaluate_every=1, batch_size=128, negatives=32, learning_rate=0.01
+)
 
 
 def test_a_run_is_saved_from_python_as_the_command_does_it(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import numba
 import numpy as np
 import pytest
 
+from sparserec_np import training
 from sparserec_np.budget import Budget
-from sparserec_np.config import Config
+from sparserec_np.config import RATES, Config
 from sparserec_np.errors import ConfigError, DataError, SparseRecError
 from sparserec_np.evaluation import evaluate
 from sparserec_np.growth import AccumulatedGrowth, Explored, Growth, LastBatchGrowth
@@ -40,6 +41,7 @@ TINY = Config(
     batch_size=200,
     negatives=16,
     evaluate_every=1,
+    learning_rate=0.01,
 )
 EVERY_METHOD = pytest.mark.parametrize("method", METHODS)
 
@@ -140,9 +142,10 @@ def test_less_than_an_entry_a_row_is_a_budget_too(method: str) -> None:
 
 def test_budgets_in_bytes() -> None:
     config = replace(TINY, memory_budget=1500)
-    budget = budget_of(LOG, config, id_bytes=100)
-    assert budget.total_bytes <= 1500 < budget.total_bytes + budget.entry_bytes
-    assert train(LOG, config, id_bytes=100, threads=1).model.table.nnz == budget.nnz
+    named = replace(LOG, user_ids=np.array([f"u{user:03}" for user in range(LOG.n_users)]))
+    budget = budget_of(named, config)
+    assert budget.id_bytes > 0 and budget.total_bytes <= 1500 < budget.total_bytes + budget.entry_bytes
+    assert train(named, config, threads=1).model.table.nnz == budget.nnz
     with pytest.raises(ConfigError, match="impossible"):
         fit(memory_budget=300)
 
@@ -487,3 +490,44 @@ def test_what_is_held_is_accounted_for() -> None:
     assert [pruned[name] for name in ("tables", "gradient", "optimizer")] == [
         fitted.bytes[name] for name in ("tables", "gradient", "optimizer")
     ]
+
+
+def by_rate(fitted: Fitted) -> dict[float, float]:
+    """The best validation NDCG@20 of each learning rate, in the order they were tried."""
+    reached: dict[float, float] = {}
+    for record in fitted.history:
+        if SELECT_BY in record:
+            rate = record["learning_rate"]
+            reached[rate] = max(reached.get(rate, -1.0), record[SELECT_BY])
+    return reached
+
+
+@pytest.mark.parametrize("epochs", [1, 12])
+def test_without_a_learning_rate_the_best_of_three_is_taken(epochs: int) -> None:
+    fitted = fit(LOG, learning_rate=None, epochs=epochs, refit=False)
+    reached = by_rate(fitted)
+    first, second, *_ = RATES
+    third = RATES[2] if reached[first] >= reached[second] else RATES[3]
+    assert list(reached) == [first, second, third]
+    assert fitted.config.learning_rate == max(reached, key=reached.__getitem__)
+    again = fit(LOG, learning_rate=fitted.config.learning_rate, epochs=epochs, refit=False)
+    np.testing.assert_array_equal(fitted.model.table.values, again.model.table.values)
+    assert fitted.best_epoch == again.best_epoch
+
+
+def test_a_rate_that_diverges_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "RATES", (0.01, 1e-9, 1e30, 0.001))
+    fitted = fit(LOG, learning_rate=None, optimizer="sgd", epochs=12, refit=False)
+    assert list(by_rate(fitted)) == [0.01, 1e-9] and fitted.config.learning_rate == 0.01
+
+
+def test_ctrl_c_in_the_second_search_keeps_the_first() -> None:
+    def on_epoch(record: Record) -> None:
+        if record["learning_rate"] == RATES[1] and record["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    config = replace(TINY, learning_rate=None, epochs=12)
+    fitted = train(LOG, config, threads=1, on_epoch=on_epoch)
+    alone = fit(LOG, learning_rate=RATES[0], epochs=12, refit=False)
+    assert fitted.interrupted and fitted.config.learning_rate == RATES[0]
+    np.testing.assert_array_equal(fitted.model.table.values, alone.model.table.values)

@@ -23,7 +23,10 @@ from sparserec_np.losses import LOSSES
 from sparserec_np.splitting import split_random
 from sparserec_np.synthetic import generate
 
-QUICK = ("--epochs", "3", "--dim", "16", "--evaluate-every", "1", "--negatives", "64", "--batch-size", "512")
+QUICK = (
+    *("--epochs", "3", "--dim", "16", "--evaluate-every", "1", "--negatives", "64", "--batch-size", "512"),
+    *("--learning-rate", "0.01"),
+)
 
 
 @pytest.fixture(scope="module")
