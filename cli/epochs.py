@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-# Phase of a record -> what its bar is called.
+# Phase of a record -> what its bar is called; the learning rate follows.
 LABELS = {"search": "Search", "refit": "Refit ", "train": "Train "}
-BAR_WIDTH = 20  # with which a line of numbers fits into 80 columns
+BAR_WIDTH = 12  # with which a line of numbers fits into 80 columns
 
 
 @contextmanager
@@ -51,10 +51,11 @@ class _Bars(ExitStack):
         if record["epoch"]:
             self._advance(f"loss {record['loss']:.4f}{self._measured}")
         else:
-            self._begin(record["phase"])
+            self._begin(record)
 
-    def _begin(self, phase: str) -> None:
+    def _begin(self, record: dict[str, Any]) -> None:
         self.close()
+        phase = record["phase"]
         if phase == "refit":
             self._length, self._measured = self._best[1], ""
             click.echo(
@@ -65,7 +66,7 @@ class _Bars(ExitStack):
             bar = self.enter_context(
                 click.progressbar(
                     length=self._length,
-                    label=LABELS[phase],
+                    label=f"{LABELS[phase]} at {record['learning_rate']:g}",
                     file=sys.stderr,
                     width=BAR_WIDTH,
                     show_pos=True,

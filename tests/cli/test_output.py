@@ -77,7 +77,13 @@ class Terminal(io.StringIO):
 def records(phase: str, epochs: int) -> list[dict[str, object]]:
     """As training gives them: a start, and then an epoch each."""
     return [
-        {"phase": phase, "epoch": n, "loss": None if n == 0 else 4.0 - n / 10, "ndcg@20": n / 10}
+        {
+            "learning_rate": 0.01,
+            "phase": phase,
+            "epoch": n,
+            "loss": None if n == 0 else 4.0 - n / 10,
+            "ndcg@20": n / 10,
+        }
         for n in range(epochs + 1)
     ]
 
