@@ -49,7 +49,7 @@ def test_readme_lists_every_command_once() -> None:
 
 def test_readme_shows_only_commands_and_options_there_are() -> None:
     known = dict(commands(root, "sparserec"))
-    shown = re.findall(r"^(?:\S*/)?(sparserec .*)$", README, flags=re.MULTILINE)
+    shown = re.findall(r"^(?:\$ )?(?:\S*/)?(sparserec .*)$", README, flags=re.MULTILINE)
     assert shown
     for line in shown:
         words = re.sub(r"\s#.*", "", line)
