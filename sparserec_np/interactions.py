@@ -147,8 +147,13 @@ class Interactions:
                 f"Users and items must be equally many, found {user_codes.size} and {item_codes.size}."
             )
         moments = None if times is None else _as_times(times, user_codes.size)
+        del users, items
         n_items = max(item_ids.size, 1)
-        keys = user_codes.astype(np.int64) * n_items + item_codes
+        # In place, and nothing kept that is not needed: here reading takes the most memory.
+        keys = user_codes.astype(np.int64)
+        keys *= n_items
+        keys += item_codes
+        del user_codes, item_codes
         if moments is None:
             if np.any(keys[1:] < keys[:-1]):
                 keys.sort()
@@ -166,9 +171,8 @@ class Interactions:
         indptr = np.searchsorted(keys, np.arange(user_ids.size + 1, dtype=np.int64) * n_items).astype(
             np.int64
         )
-        owners = np.repeat(np.arange(user_ids.size, dtype=np.int64), np.diff(indptr))
-        numbers = (keys - owners * n_items).astype(np.int32)
-        return cls(indptr, numbers, user_ids, item_ids, moments, duplicates)
+        keys -= np.repeat(np.arange(user_ids.size, dtype=np.int64) * n_items, np.diff(indptr))
+        return cls(indptr, keys.astype(np.int32), user_ids, item_ids, moments, duplicates)
 
     # ---- sizes
 
@@ -374,12 +378,13 @@ def _as_times(values: npt.ArrayLike, n: int) -> Array:
 
 
 def _sort_ids(codes: Array, ids: Array, noun: str) -> tuple[Array, Array]:
-    """The same pairs over sorted ids; int64 codes checked against their range."""
+    """The same pairs over sorted ids; int32 or int64 codes, checked against their range."""
     if codes.ndim != 1 or (codes.size and codes.dtype.kind not in "iu"):
         raise DataError(
             f"The {noun} numbers must be one flat list of integers, found {codes.dtype} of shape {codes.shape}."
         )
-    codes = codes.astype(np.int64, copy=False)
+    if codes.dtype != np.int32:
+        codes = codes.astype(np.int64, copy=False)
     if codes.size and (codes.min() < 0 or codes.max() >= ids.size):
         raise DataError(
             f"The {noun} numbers must lie in 0..{ids.size - 1}, found {codes.min()}..{codes.max()}."

@@ -158,11 +158,10 @@ class Spectral:
                 n_rows = log.n_users + log.n_items
                 rows = np.sort(rng.choice(n_rows, min(self.sample, n_rows), replace=False))
                 split = np.searchsorted(rows, log.n_users)
-                some_users = plain[rows[:split]] @ vectors
-                sample = np.concatenate([some_users, vectors[rows[split:] - log.n_users]])
+                sample = np.concatenate([plain[rows[:split]] @ vectors, vectors[rows[split:] - log.n_users]])
                 sample /= np.maximum(np.linalg.norm(sample, axis=1, keepdims=True), 1e-12)
                 vectors = vectors @ varimax(sample, self.rotation_iterations)
-                del sample, some_users
+                del sample
             items = _widened(vectors * item_roots[:, None], dim)
             return prune_factors(lambda a, b: _widened(users(a, b), dim), items, log.n_users, nnz, self.floor)
 
@@ -187,7 +186,8 @@ def prune_factors(
     blocks = [(start, min(start + BLOCK, n_users)) for start in range(0, n_users, BLOCK)]
     if normalise:
         squares = sum(float(np.square(users(*block), dtype=np.float64).sum()) for block in blocks)
-        own = float(np.square(items, dtype=np.float64).sum())
+        parts = (items[start : start + BLOCK] for start in range(0, n_items, BLOCK))
+        own = sum(float(np.square(part, dtype=np.float64).sum()) for part in parts)
         items *= np.float32(np.sqrt(squares / own)) if own > 0 and squares > 0 else 1
     if nnz == (n_users + n_items) * dim:  # nothing to choose
         values = np.concatenate([*(users(*block) for block in blocks), items])
@@ -211,7 +211,9 @@ def full_table(values: Array) -> SparseTable:
 
 def _with_floor(values: Array, floor: int) -> Array:
     keys = np.abs(values)
-    if floor:
+    if floor == 1:
+        keys[np.arange(len(keys)), keys.argmax(axis=1)] = np.inf
+    elif floor:
         top = np.argpartition(-keys, floor - 1, axis=1)[:, :floor]
         np.put_along_axis(keys, top, np.inf, axis=1)
     return keys
@@ -234,6 +236,13 @@ def leading_right_vectors(
         matrix's rank.
     """
     width = min(rank + extra, *matrix.shape)
+    return np.ascontiguousarray(_leading_subspace(matrix, width, iterations, rng, threads)[:, :rank])
+
+
+def _leading_subspace(
+    matrix: Any, width: int, iterations: int, rng: np.random.Generator, threads: int
+) -> Array:
+    """As above, (columns, width); the transposed matrix is gone before the vectors are copied."""
     transposed = matrix.T.tocsr()
     vectors = rng.standard_normal((matrix.shape[1], width), dtype=np.float32)
     pieces = [slice(start, min(start + 16, width)) for start in range(0, width, 16)]
@@ -250,7 +259,7 @@ def leading_right_vectors(
             turn = axes[:, ::-1] / np.sqrt(np.maximum(weights[::-1], weights[-1] * 1e-12))
             for start in range(0, len(vectors), BLOCK):
                 vectors[start : start + BLOCK] = vectors[start : start + BLOCK] @ turn.astype(np.float32)
-    return np.ascontiguousarray(vectors[:, :rank])
+    return vectors
 
 
 def _gram(vectors: Array) -> Array:
@@ -268,10 +277,15 @@ def varimax(loadings: Array, iterations: int, tolerance: float = 1e-5) -> Array:
     orthogonal polar factor of ``L^T (B^3 - B diag(mean B^2))`` with ``B = L T``.
     """
     rotation = np.eye(loadings.shape[1], dtype=np.float32)
+    turned, cubes = np.empty_like(loadings), np.empty_like(loadings)
     before = 0.0
     for _ in range(iterations):
-        turned = loadings @ rotation
-        gradient = loadings.T @ (turned**3 - turned * np.square(turned).mean(axis=0))
+        turned = np.matmul(loadings, rotation, out=turned)
+        means = np.square(turned, out=cubes).mean(axis=0)
+        np.power(turned, 3, out=cubes)
+        turned *= means
+        cubes -= turned
+        gradient = loadings.T @ cubes
         left, strengths, right = np.linalg.svd(gradient)
         rotation = (left @ right).astype(np.float32)
         if strengths.sum() <= before * (1 + tolerance):
@@ -285,7 +299,9 @@ def _matrix(log: Interactions, user_scale: Array, item_scale: Array) -> Any:
     from scipy.sparse import csr_matrix
 
     values = np.repeat(user_scale, log.user_degrees) * item_scale[log.items]
-    return csr_matrix((values.astype(np.float32), log.items, log.indptr), shape=(log.n_users, log.n_items))
+    return csr_matrix(
+        (values.astype(np.float32, copy=False), log.items, log.indptr), shape=(log.n_users, log.n_items)
+    )
 
 
 def _widened(factors: Array, dim: int) -> Array:

@@ -6,12 +6,14 @@ import numpy as np
 
 from sparserec_np.table import Array, SparseTable, column_dtype, index_dtype
 
+PIECE = 1 << 16  # entries looked at together: what is made of them stays small beside what is kept
+
 
 class LargestEntries:
     """Keeps the ``count`` entries with the largest keys among those offered, whatever the number offered.
 
-    Memory: up to ``2 * count`` entries of 14 bytes and one block, and as much again while they are thinned
-    out. Of equal keys those offered first are kept.
+    Memory: up to ``1.5 * count`` entries of 14 bytes and one piece, and 4 bytes an entry more while they are
+    thinned out. Of equal keys those offered first are kept.
 
     >>> best = LargestEntries(2)
     >>> best.offer(np.array([0, 1]), np.array([[1.0, -5.0], [3.0, 2.0]]))
@@ -35,7 +37,13 @@ class LargestEntries:
             values: (m, dim) what the entries hold.
             keys: (m, dim) what ranks them, NaN-free; by default the magnitude of the values. -inf is never kept.
         """
-        keys = np.abs(values) if keys is None else keys
+        step = max(1, PIECE // max(1, values.shape[1]))
+        for start in range(0, len(values), step):
+            piece = slice(start, start + step)
+            some = values[piece]
+            self._take_in(rows[piece], some, np.abs(some) if keys is None else keys[piece])
+
+    def _take_in(self, rows: Array, values: Array, keys: Array) -> None:
         places = np.flatnonzero(keys > self.threshold)
         if not places.size:
             return
@@ -49,20 +57,27 @@ class LargestEntries:
             )
         )
         self.held += len(places)
-        if self.held > 2 * self.count:
+        if self.held > self.count + self.count // 2:
             self._shrink()
 
     def _shrink(self) -> None:
-        rows, columns, values, keys = (np.concatenate(part) for part in zip(*self.parts, strict=True))
-        if self.held > self.count:
-            kth = np.partition(keys, self.held - self.count)[self.held - self.count]
-            keep = keys > kth
-            ties = np.flatnonzero(keys == kth)[: self.count - int(np.count_nonzero(keep))]
-            keep[ties] = True
-            rows, columns, values, keys = rows[keep], columns[keep], values[keep], keys[keep]
-            self.threshold = float(kth)
-        self.parts = [(rows, columns, values, keys)]
-        self.held = len(rows)
+        """Thins out part by part, so that no second copy of all entries is made."""
+        if self.held <= self.count:
+            return
+        keys = np.concatenate([part[3] for part in self.parts])
+        keys.partition(self.held - self.count)
+        kth = keys[self.held - self.count]
+        # Those above the count-th largest are all on its right; the places that are left go to ties, first come.
+        ties = self.count - int(np.count_nonzero(keys[self.held - self.count :] > kth))
+        del keys
+        for number, part in enumerate(self.parts):
+            keep = part[3] > kth
+            equal = np.flatnonzero(part[3] == kth)[:ties]
+            keep[equal] = True
+            ties -= len(equal)
+            self.parts[number] = (part[0][keep], part[1][keep], part[2][keep], part[3][keep])
+        self.threshold = float(kth)
+        self.held = self.count
 
     def take(self) -> tuple[Array, Array, Array]:
         """Rows int32, columns uint16 and values float32 of the entries kept, each (kept,), by row and then by column.
@@ -72,7 +87,8 @@ class LargestEntries:
         if not self.parts:
             return np.empty(0, np.int32), np.empty(0, np.uint16), np.empty(0, np.float32)
         self._shrink()
-        rows, columns, values, _ = self.parts[0]
+        rows, columns, values = (np.concatenate([part[field] for part in self.parts]) for field in range(3))
+        self.parts = []
         order = np.lexsort((columns, rows))
         return rows[order], columns[order], values[order]
 

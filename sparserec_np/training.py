@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -172,7 +175,9 @@ def make_start(log: Interactions, config: Config, threads: int) -> Start:
     full = round(method.full_until * config.epochs) > 0
     entries = budget.rows * budget.dim if full else budget.nnz
     maker = STARTS[config.start]
+    _give_back_freed()  # what reading, or an earlier training, has left
     table = maker(log, budget.dim, entries, np.random.default_rng([config.seed, 2]), threads)
+    _give_back_freed()  # before the kernels are loaded beside it
     if maker.informed:
         _scale(table, log, config.start_score)
     return Start(table, time.perf_counter() - clock)
@@ -351,6 +356,25 @@ def _fit(
         "workspaces": model.workspace_bytes,
     }
     return Fitted(model, log, budget, config, history, best_epoch, interrupted, held)
+
+
+def _give_back_freed() -> None:
+    """Gives freed memory back to the system, where the C library would rather keep it for later use."""
+    trim = _trimmer()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _trimmer() -> Callable[[int], int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):  # a C library without it
+        return None
+    trim.argtypes, trim.restype = [ctypes.c_size_t], ctypes.c_int
+    return trim
 
 
 def _scale(table: SparseTable, log: Interactions, score: float) -> None:
