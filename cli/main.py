@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "evaluate:command",
     "recommend": "recommend:command",
     "inspect": "inspect:command",
+    "gradcheck": "gradcheck:command",
     "doctor": "doctor:command",
 }
 

@@ -130,4 +130,4 @@ class Adam:
         return int(self.first.nbytes + self.second.nbytes + self.steps.nbytes)
 
 
-OPTIMIZERS: dict[str, Callable[[int, int], Optimizer]] = {"adam": Adam, "adagrad": Adagrad, "sgd": SGD}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adam": Adam, "adagrad": Adagrad, "sgd": SGD}

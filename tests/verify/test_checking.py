@@ -1,0 +1,123 @@
+"""The check itself: it passes on many problems, it fails where the engine is wrong, and it can do without PyTorch."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sparserec_np.errors import ConfigError
+from sparserec_np.verify import MissingTorchError, every_case, gradcheck, plain
+from sparserec_np.verify.checking import by_differences, largest_errors
+from sparserec_np.verify.problems import Engine, Settings
+
+WITH_TORCH = pytest.param(
+    "torch",
+    marks=pytest.mark.skipif(
+        not __import__("importlib.util").util.find_spec("torch"),
+        reason="PyTorch is not installed: pip install 'sparserec_np[verify]'",
+    ),
+)
+SIZES: list[dict[str, Any]] = [
+    {"seed": 1},
+    {"seed": 2, "density": 0.1},
+    {"seed": 3, "density": 1.0},
+    {"seed": 4, "dim": 300, "density": 0.02},
+    {"seed": 5, "dim": 1, "density": 0.9},
+    {"seed": 6, "users": 2, "items": 3, "interactions": 5},
+    {"seed": 7, "batch_size": 1},
+]
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=lambda sizes: " ".join(f"{k}={v}" for k, v in sizes.items()))
+@pytest.mark.parametrize("against", ["finite-differences", WITH_TORCH])
+def test_all_is_well(against: str, sizes: dict[str, Any]) -> None:
+    if against != "torch" and sizes.get("dim", 0) > 100:
+        sizes = {**sizes, "users": 3, "items": 3, "interactions": 6, "dim": 260}
+    errors = list(gradcheck(every_case(**sizes), against, steps=3 if against == "torch" else 2))
+    assert [error for error in errors if not error.passed] == []
+    checked = {(error.model, error.loss, error.negatives) for error in errors}
+    assert {loss for _, loss, _ in checked} == set(plain.LOSSES)
+    assert {error.dtype for error in errors} == {"float64", "float32"}
+
+
+@pytest.mark.parametrize(
+    ("quantity", "break_it"),
+    [
+        ("loss", lambda engine, batch: None),
+        ("gradients, active entries", lambda engine, batch: engine.gradients.active.__imul__(1.001)),
+        ("gradients, explored entries", lambda engine, batch: engine.gradients.explored.sums.__imul__(-1)),
+    ],
+)
+def test_what_is_broken_is_named(quantity: str, break_it: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Engine.differentiate
+
+    def wrong(self: Engine, batch: Any, **given: Any) -> Any:
+        losses = right(self, batch, **given)
+        break_it(self, batch)
+        return losses * 1.001 if quantity == "loss" else losses
+
+    monkeypatch.setattr(Engine, "differentiate", wrong)
+    errors = list(gradcheck(every_case(loss="bpr"), "finite-differences", steps=2, optimizers=["sgd"]))
+    assert quantity in {error.quantity for error in errors if not error.passed}
+
+
+def test_topology_updates_change_masks_in_the_check() -> None:
+    from itertools import islice
+
+    from sparserec_np.verify.problems import Problem
+
+    for settings in every_case():
+        engine = Engine(Problem.draw(settings))
+        for batch in islice(engine.problem.batches(), 3):
+            engine.differentiate(batch)
+            engine.step(batch)
+        assert engine.update() > 5
+
+
+def test_errors_are_those_of_the_definition() -> None:
+    assert largest_errors(np.array([1.0, 2.0]), np.array([1.0, 2.0])) == (0, 0)
+    assert largest_errors(np.array([1.1, 2.0]), np.array([1.0, 2.0])) == pytest.approx((0.1, 0.1))
+    assert largest_errors(np.array([1e-6, 1.0]), np.array([0.0, 1.0])) == pytest.approx((1e-6, 1e-3))
+    assert largest_errors(np.array([0.5]), np.array([0.0])) == (0.5, 0.5)
+    assert np.isnan(largest_errors(np.array([np.nan]), np.array([1.0]))[1])
+
+
+def test_differences_of_a_known_function() -> None:
+    value, gradient = by_differences(
+        lambda at, xp: ((at["a"] ** 3).sum(), 2 * at["b"]), {"a": np.arange(3.0), "b": np.array(1.0)}
+    )
+    assert value == 9
+    assert gradient["a"] == pytest.approx([0, 3, 12], abs=1e-8)
+    assert gradient["b"] == pytest.approx(2)
+
+
+def test_without_torch_one_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingTorchError, match=r"pip install 'sparserec_np\[verify\]'"):
+        list(gradcheck(every_case(), "torch"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"model": "x"}, "model must be one of mf"),
+        ({"loss": "x"}, "loss must be one of bpr, softmax"),
+        ({"optimizer": "x"}, "optimizer must be one of adam"),
+        ({"negatives": "x"}, "negatives must be one of pairs, block"),
+        ({"loss": "softmax", "negatives": "pairs"}, "softmax needs a block of negatives"),
+        ({"dim": 0}, "dim must be 1 or more, found 0"),
+        ({"dim": 1000}, "dim must be at most 512"),
+        ({"density": 0.0}, "density must be above 0"),
+        ({"density": float("nan")}, "density must be above 0"),
+        ({"seed": -1}, "seed must be 0 or more"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        every_case(**wrong)
+    if not wrong.keys() <= {"loss", "negatives"}:
+        with pytest.raises(ConfigError, match=sentence):
+            Settings(**wrong)
