@@ -32,6 +32,12 @@ FAILED = 1
     show_default=True,
     help="What the expected gradients are made with.",
 )
+@click.option(
+    "--export",
+    type=click.Path(dir_okay=False),
+    metavar="CASE.npz",
+    help="Check nothing; write a reference case, for checks of other code, to this file.",
+)
 @json_option
 def command(
     model: str | None,
@@ -40,6 +46,7 @@ def command(
     optimizer: str | None,
     steps: int,
     against: str,
+    export: str | None,
     as_json: bool,
     **sizes: Any,
 ) -> None:
@@ -48,12 +55,23 @@ def command(
     Expected values come from dense definitions in float64 that share nothing with the engine, differentiated by
     PyTorch or by central differences. Each run has a topology update in the middle. The exit code is 1 if an error
     exceeds its tolerance.
-    """
-    from sparserec_np.verify import every_case, gradcheck
 
-    given = {name: size for name, size in sizes.items() if size is not None}
-    chosen = {"optimizer": optimizer} if optimizer else {}
-    cases = every_case(model, loss, negatives, **given, **chosen)
+    With --export, the problem goes into a file with everything that comes of it: by default for matrix factorisation,
+    BPR, a shared block of negatives and Adam.
+    """
+    from sparserec_np.verify import every_case, gradcheck, reference_case
+
+    names = {"model": model, "loss": loss, "negatives": negatives, "optimizer": optimizer}
+    given = {name: value for name, value in (names | sizes).items() if value is not None}
+    if export is not None:
+        case = reference_case(**given)
+        case.save(export)
+        if as_json:
+            emit_json({"file": export, "settings": asdict(case.settings), "quantities": list(case.expected)})
+        else:
+            click.echo(f"Written to {export}: {', '.join(case.expected)}")
+        return
+    cases = every_case(**given)
     errors = list(gradcheck(cases, against, steps, **({"optimizers": [optimizer]} if optimizer else {})))
     passed = all(error.passed for error in errors)
     if as_json:

@@ -5,7 +5,20 @@
 and :func:`compare` says where that code's numbers differ, and what may be the cause.
 """
 
+from sparserec_np.verify.cases import ReferenceCase, reference_case
 from sparserec_np.verify.checking import Errors, MissingTorchError, every_case, gradcheck
+from sparserec_np.verify.comparing import Comparison, Finding, compare
 from sparserec_np.verify.problems import Settings
 
-__all__ = ["Errors", "MissingTorchError", "Settings", "every_case", "gradcheck"]
+__all__ = [
+    "Comparison",
+    "Errors",
+    "Finding",
+    "MissingTorchError",
+    "ReferenceCase",
+    "Settings",
+    "compare",
+    "every_case",
+    "gradcheck",
+    "reference_case",
+]

@@ -109,14 +109,19 @@ class Errors:
         return self.relative <= self.tolerance
 
 
-def largest_errors(found: Array, expected: Array) -> tuple[float, float]:
-    """Largest absolute, and largest relative difference, as :class:`Errors` defines them."""
+def relative_errors(found: Array, expected: Array) -> Array:
+    """Relative difference of each entry, as :class:`Errors` defines it."""
     found, expected = np.asarray(found, dtype=np.float64), np.asarray(expected, dtype=np.float64)
-    apart = np.abs(found - expected)
     size = np.abs(expected)
     floor = SMALL * size.max(initial=0)
-    scale = np.maximum(size, floor if floor > 0 else 1)
-    return float(apart.max(initial=0)), float((apart / scale).max(initial=0))
+    relative: Array = np.abs(found - expected) / np.maximum(size, floor if floor > 0 else 1)
+    return relative
+
+
+def largest_errors(found: Array, expected: Array) -> tuple[float, float]:
+    """Largest absolute, and largest relative difference."""
+    apart = np.abs(np.asarray(found, dtype=np.float64) - expected)
+    return float(apart.max(initial=0)), float(relative_errors(found, expected).max(initial=0))
 
 
 class Plain:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,3 +87,22 @@ def test_against_torch() -> None:
 def test_wrong_settings_are_exit_code_2(words: list[str], sentence: str) -> None:
     result = CliRunner().invoke(root, ["gradcheck", *words])
     assert result.exit_code == 2 and sentence in result.stderr
+
+
+def test_a_reference_case_is_written(tmp_path: Path) -> None:
+    from sparserec_np.verify import ReferenceCase
+
+    path = tmp_path / "case.npz"
+    result = CliRunner().invoke(root, ["gradcheck", "--export", str(path), "--loss", "softmax", "--dim", "6"])
+    assert result.exit_code == 0 and result.stdout.startswith(f"Written to {path}: loss, objective, ")
+    case = ReferenceCase.load(path)
+    assert (case.settings.loss, case.users.shape[1]) == ("softmax", 6)
+    result = CliRunner().invoke(root, ["gradcheck", "--export", str(path), "--json"])
+    assert json.loads(result.stdout)["settings"]["loss"] == "bpr"
+
+
+def test_a_case_that_cannot_be_written_is_exit_code_1(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "case.npz"
+    result = CliRunner().invoke(root, ["gradcheck", "--export", str(path)])
+    assert result.exit_code == 1
+    assert "No such file or directory" in result.stderr and result.stderr.count("\n") == 1
