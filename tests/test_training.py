@@ -26,7 +26,7 @@ from sparserec_np.splitting import split_random
 from sparserec_np.table import SparseTable
 from sparserec_np.topology import TopologyUpdate
 from sparserec_np.training import SELECT_BY, Fitted, Record, budget_of, train
-from tests.small import same_bits, small_log
+from tests.small import needs_compiler, same_bits, small_log
 
 LOG = small_log(60, 40, 900)
 ROWS = LOG.n_users + LOG.n_items
@@ -43,6 +43,8 @@ TINY = Config(
     evaluate_every=1,
     learning_rate=0.01,
 )
+# Compiled kernels say nothing of an overflow; as plain Python, with NUMBA_DISABLE_JIT=1, they warn.
+WITHOUT_WARNINGS = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 EVERY_METHOD = pytest.mark.parametrize("method", METHODS)
 
 
@@ -433,6 +435,7 @@ def test_ctrl_c_in_the_midst_of_an_epoch(method: str, monkeypatch: pytest.Monkey
     assert len(fitted.history) == 2
 
 
+@WITHOUT_WARNINGS
 def test_divergence_is_one_sentence() -> None:
     with pytest.raises(SparseRecError, match="diverged in epoch 1: .* lower --learning-rate") as refused:
         fit(optimizer="sgd", learning_rate=1e25, loss="bpr", epochs=2)
@@ -447,6 +450,7 @@ def test_nothing_to_train_on_is_refused() -> None:
 # ---- memory
 
 
+@needs_compiler
 @pytest.mark.parametrize("method", ["sparserec", "rigl", "set", "static"])
 def test_nothing_of_rows_times_dim_is_made_after_the_start(method: str) -> None:
     """Training at density 0.01 never asks for a fifth of what a dense table takes, on top of what it holds."""
@@ -515,6 +519,7 @@ def test_without_a_learning_rate_the_best_of_three_is_taken(epochs: int) -> None
     assert fitted.best_epoch == again.best_epoch
 
 
+@WITHOUT_WARNINGS
 def test_a_rate_that_diverges_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "RATES", (0.01, 1e-9, 1e30, 0.001))
     fitted = fit(LOG, learning_rate=None, optimizer="sgd", epochs=12, refit=False)
