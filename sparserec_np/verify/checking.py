@@ -254,14 +254,16 @@ def gradcheck(
     against: str = "torch",
     steps: int = 100,
     optimizers: Collection[str] = tuple(plain.OPTIMIZERS),
+    dtypes: Collection[str] = ("float64", "float32"),
 ) -> Iterator[Errors]:
-    """Worst errors of the engine, for each case in float64 and float32.
+    """Worst errors of the engine, for each case and each precision of its arithmetic.
 
     Args:
         cases: what to check.
         against: "torch" or "finite-differences".
         steps: length of the training runs.
         optimizers: those to run with, each from the start; the cases' own do not count.
+        dtypes: precisions.
 
     Yields:
         A record for each quantity, as soon as it is known.
@@ -275,7 +277,7 @@ def gradcheck(
     """
     for settings in cases:
         exact = Problem.draw(settings)
-        for dtype in ("float64", "float32"):
+        for dtype in dtypes:
             tolerance = TOLERANCES[against, dtype]
             for quantity, found, expected in _quantities(
                 exact.as_dtype(dtype), AGAINST[against], steps, optimizers
