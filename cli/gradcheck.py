@@ -59,8 +59,13 @@ def command(
     With --export, the problem goes into a file with everything that comes of it: by default for matrix factorisation,
     BPR, a shared block of negatives and Adam.
     """
+    import numba
+
     from sparserec_np.verify import every_case, gradcheck, reference_case
 
+    numba.set_num_threads(
+        1
+    )  # for a few rows, waking a second thread takes longer than the work; no bit depends on it
     names = {"model": model, "loss": loss, "negatives": negatives, "optimizer": optimizer}
     given = {name: value for name, value in (names | sizes).items() if value is not None}
     if export is not None:
