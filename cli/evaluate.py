@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from sparserec_np.errors import DataError
-from sparserec_np.evaluation import TableRanker
 from sparserec_np.evaluation import evaluate as evaluate_model
 from sparserec_np.formats import read_interactions
 from sparserec_np.interactions import Interactions
 from sparserec_np.model_file import load_model
+from sparserec_np.rankers import TableRanker
 
 from .options import json_option, reader_options
 from .output import counted, emit_json, examples, table

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from sparserec_np.config import CHOICES, L2, Config
+from sparserec_np.config import CHOICES, L2, LOSS_SETTINGS, Config
 from sparserec_np.errors import DataError
 from sparserec_np.formats import read_interactions
 from sparserec_np.interactions import Interactions
@@ -33,6 +33,15 @@ SETTINGS: dict[str, tuple[Any, str]] = {
     "start": (click.Choice(CHOICES["start"]), "What the mask and its values start from."),
     "start_score": (float, "Mean score of a training pair that the start is scaled to; 0 leaves it."),
     "loss": (click.Choice(CHOICES["loss"]), "What is minimised."),
+    "similarity": (
+        click.Choice(CHOICES["similarity"]),
+        "What the scores are; cosine for bsl and ccl, else dot.",
+    ),
+    "temperature": (float, "Scores are divided by it; 1, for cosines 0.1 unless the loss is ccl."),
+    "negative_weight": (float, "Weight of a pair's negatives together, with bce and ccl."),
+    "margin": (float, "Cosine below which a negative costs nothing, with ccl."),
+    "sharpness": (float, "Temperature of the positives divided by that of the negatives, with bsl."),
+    "embedding_dropout": (float, "Probability that an entry is left out when a batch reads it."),
     "negatives": (click.IntRange(1), "Negatives shared by a batch; 1 draws one for each pair."),
     "epochs": (click.IntRange(0), "Most epochs; validation may choose fewer."),
     "batch_size": (click.IntRange(1), "Pairs in a batch."),
@@ -68,6 +77,9 @@ class Setting(click.Option):
             extra["default"] = str(default)
         elif self.name in L2:
             extra["default"] = ", ".join(f"{loss.decay:g} with {name}" for name, loss in LOSSES.items())
+        elif self.name in LOSS_SETTINGS:
+            owners = {name: dict(loss.settings).get(self.name) for name, loss in LOSSES.items()}
+            extra["default"] = ", ".join(f"{value:g} with {name}" for name, value in owners.items() if value)
         return extra
 
 

@@ -130,7 +130,7 @@ def save_run(path: str | os.PathLike[str], fitted: Fitted, log: Interactions) ->
 
 def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
     """The model as it is served: two tables, the ids, and the items that each user had."""
-    table, config = fitted.model.table, fitted.config
+    table, config = fitted.model.served(), fitted.config
     metadata = {
         "model": config.model,
         "method": config.method,

@@ -73,6 +73,13 @@ class SparseTable(NamedTuple):
         """(nnz,) int32: the row of every stored entry."""
         return np.repeat(np.arange(self.rows, dtype=np.int32), np.diff(self.indptr))
 
+    def places(self, rows: Array) -> Array:
+        """(entries of ``rows``,) int64: where the entries of ``rows`` (m,) lie in ``values``, row after row."""
+        lengths = self.indptr[rows + 1] - self.indptr[rows]
+        ends = np.cumsum(lengths)
+        total = int(ends[-1]) if len(ends) else 0
+        return np.arange(total) + np.repeat(self.indptr[rows] - (ends - lengths), lengths)
+
     def by_column(self, dim: int) -> SparseTable:
         """The transposed table: ``dim`` rows, whose columns are this table's row numbers (int32, ascending)."""
         order = np.argsort(self.columns, kind="stable")

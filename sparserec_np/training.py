@@ -21,7 +21,6 @@ from sparserec_np.growth import Explored
 from sparserec_np.interactions import Interactions
 from sparserec_np.kernels.compiled import gradients as gradient_kernels
 from sparserec_np.kernels.compiled import scoring
-from sparserec_np.losses import LOSSES
 from sparserec_np.masks import STARTS
 from sparserec_np.methods import METHODS
 from sparserec_np.model_file import id_bytes
@@ -243,7 +242,7 @@ def _fit(
     rows = log.n_users + log.n_items
     values = start.table.values
     table = start.table._replace(values=values.copy())
-    model: Model = MatrixFactorization(table, dim, log)
+    model: Model = MatrixFactorization(table, dim, log, config.views)
     near_start = config.decay_to == "start" and STARTS[config.start].informed
     optimizer = OPTIMIZERS[config.optimizer](table.nnz, rows)
     state = EntryState(optimizer, values if near_start else np.zeros_like(values))
@@ -253,7 +252,7 @@ def _fit(
     gradients = Gradients(np.zeros(table.nnz, np.float32), Explored.of(np.empty(0, np.int32), rows, dim))
     sampler = PairSampler(log, config.batch_size, config.drawn_negatives)
     update = TopologyUpdate(config.floor, config.regrow_start)
-    loss = LOSSES[config.loss]
+    loss = config.objective
     steps = max(1, config.epochs * sampler.batches)
 
     history: list[Record] = []
@@ -265,7 +264,7 @@ def _fit(
         nonlocal best, misses
         full = model.table.nnz > budget.nnz
         if validation is not None and not full:
-            measured = evaluate(model, validation, log)
+            measured = evaluate(model.ranker(), validation, log)
             record |= {name: measured[name] for name in ("recall@20", SELECT_BY)}
             if measured[SELECT_BY] > best[0]:
                 kept = SparseTable(*(array.copy() for array in model.table))

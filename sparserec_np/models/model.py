@@ -6,8 +6,8 @@ from typing import NamedTuple, Protocol
 
 from sparserec_np.batches import Batch
 from sparserec_np.growth import Explored
-from sparserec_np.interactions import Interactions
 from sparserec_np.losses import Scores
+from sparserec_np.rankers import Ranker
 from sparserec_np.table import Array, SparseTable
 
 
@@ -55,11 +55,19 @@ class Model(Protocol):
         ...
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
-        """Adds the gradient of the loss, and of the L2 terms, to ``gradients``."""
+        """Adds the gradient of the loss, and of the L2 terms, to ``gradients``.
+
+        ``gradients.active`` is zero in the rows touched before. ``gradients.explored`` gets that of the loss alone;
+        what it holds at stored entries is of no use.
+        """
         ...
 
-    def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
-        """Best unseen items; see :class:`sparserec_np.evaluation.Ranker`."""
+    def ranker(self) -> Ranker:
+        """What ranks items as the model scores them now; later training does not change it."""
+        ...
+
+    def served(self) -> SparseTable:
+        """The table whose inner products are the scores, users first: what is saved."""
         ...
 
     @property
