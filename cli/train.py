@@ -26,6 +26,7 @@ from .threads import threads_option
 # Name -> (type, help). What is given goes before what a configuration file says, and that before the defaults.
 SETTINGS: dict[str, tuple[Any, str]] = {
     "model": (click.Choice(CHOICES["model"]), "Base recommender."),
+    "layers": (click.IntRange(1, 4), "Steps on the graph, with lightgcn; 3 by default."),
     "method": (click.Choice(CHOICES["method"]), "How the budget is spent."),
     "dim": (click.IntRange(1, 65536), "Embedding dimension."),
     "density": (float, "Part of all entries that is stored, above 0 and at most 1."),

@@ -12,24 +12,26 @@ from typing import Any
 
 import numpy as np
 
+from sparserec_np.base_models import BASE_MODELS, MODEL_SETTINGS
 from sparserec_np.batches import Negatives, OnePerPair, SharedBlock
 from sparserec_np.errors import ConfigError
 from sparserec_np.exploration import IMPORTANCES, Exploration
+from sparserec_np.interactions import Interactions
 from sparserec_np.losses import LOSSES, Loss
 from sparserec_np.masks import STARTS
 from sparserec_np.methods import METHODS
-from sparserec_np.models.model import Decay
+from sparserec_np.models.model import Decay, Model
 from sparserec_np.models.views import SIMILARITIES, Dropout, View, similarity_views
 from sparserec_np.optimizers import OPTIMIZERS
 from sparserec_np.schedules import DropSchedule
-from sparserec_np.table import Array
+from sparserec_np.table import Array, SparseTable
 
 # Learning rates to choose from, the first two first: see ``learning_rate`` below.
 RATES = (0.01, 0.003, 0.03, 0.001)
 L2 = ("l2_user", "l2_positive", "l2_negative")
 LOSS_SETTINGS = ("negative_weight", "margin", "sharpness")
 CHOICES = {
-    "model": ("mf",),
+    "model": tuple(BASE_MODELS),
     "method": tuple(METHODS),
     "start": tuple(STARTS),
     "loss": tuple(LOSSES),
@@ -46,6 +48,7 @@ class Config:
 
     Attributes:
         model: base recommender.
+        layers: steps on the graph, for lightgcn; None takes the model's own.
         method: how the budget is spent.
         dim: embedding dimension.
         density: part of all entries that is stored; ``memory_budget`` goes before it.
@@ -83,6 +86,7 @@ class Config:
     """
 
     model: str = "mf"
+    layers: int | None = None
     method: str = "sparserec"
     dim: int = 64
     density: float = 0.1
@@ -160,6 +164,14 @@ class Config:
                 f"The loss {self.loss} has no bound for inner products; set similarity to cosine, or leave it out"
             )
         self.objective  # noqa: B018  # refuses settings of other losses
+        for name in MODEL_SETTINGS:
+            if getattr(self, name) is not None and name not in BASE_MODELS[self.model].settings:
+                owners = [model.name for model in BASE_MODELS.values() if name in model.settings]
+                raise ConfigError(
+                    f"{name} is no setting of the model {self.model}, but of {', '.join(owners)}; leave it out"
+                )
+        if self.layers is not None:
+            self._within("layers", 1, 4)
 
     def _within(self, name: str, low: float, high: float = float("inf"), open_below: bool = False) -> None:
         value = getattr(self, name)
@@ -189,6 +201,7 @@ class Config:
         loss = self.objective
         similarity = self.similarity or ("cosine" if loss.cosine else "dot")
         defaults: dict[str, Any] = {
+            **BASE_MODELS[self.model].settings,
             **dict.fromkeys(L2, loss.decay),
             **dict(loss.settings),
             "similarity": similarity,
@@ -198,6 +211,13 @@ class Config:
         if self.learning_rate is None:
             missing["learning_rate"] = RATES[0]
         return dataclasses.replace(self, **missing)
+
+    def model_over(self, table: SparseTable, dim: int, log: Interactions) -> Model:
+        """The base recommender over a table."""
+        base = BASE_MODELS[self.model]
+        resolved = self.resolved()
+        settings = {name: getattr(resolved, name) for name in base.settings}
+        return base.over(table, dim, log, self.views, **settings)
 
     @property
     def views(self) -> tuple[View, ...]:

@@ -20,11 +20,9 @@ from sparserec_np.evaluation import evaluate
 from sparserec_np.growth import Explored
 from sparserec_np.interactions import Interactions
 from sparserec_np.kernels.compiled import gradients as gradient_kernels
-from sparserec_np.kernels.compiled import scoring
 from sparserec_np.masks import STARTS
 from sparserec_np.methods import METHODS
 from sparserec_np.model_file import id_bytes
-from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.models.model import Gradients, Model
 from sparserec_np.optimizers import OPTIMIZERS, Carry, Optimizer
 from sparserec_np.schedules import cosine
@@ -178,7 +176,7 @@ def make_start(log: Interactions, config: Config, threads: int) -> Start:
     table = maker(log, budget.dim, entries, np.random.default_rng([config.seed, 2]), threads)
     _give_back_freed()  # before the kernels are loaded beside it
     if maker.informed:
-        _scale(table, log, config.start_score)
+        _scale(config.model_over(table, budget.dim, log), config.start_score)
     return Start(table, time.perf_counter() - clock)
 
 
@@ -242,7 +240,7 @@ def _fit(
     rows = log.n_users + log.n_items
     values = start.table.values
     table = start.table._replace(values=values.copy())
-    model: Model = MatrixFactorization(table, dim, log, config.views)
+    model = config.model_over(table, dim, log)
     near_start = config.decay_to == "start" and STARTS[config.start].informed
     optimizer = OPTIMIZERS[config.optimizer](table.nnz, rows)
     state = EntryState(optimizer, values if near_start else np.zeros_like(values))
@@ -376,14 +374,8 @@ def _trimmer() -> Callable[[int], int] | None:
     return trim
 
 
-def _scale(table: SparseTable, log: Interactions, score: float) -> None:
-    """Scales ``table`` in place so that the training pairs score ``score`` on average, where they score above zero."""
-    if score <= 0:
-        return
-    scores = np.empty(log.n_interactions, dtype=table.values.dtype)
-    users = np.arange(log.n_users, dtype=np.int32)
-    starts = log.indptr.astype(np.int32)  # as in a batch: another type would be compiled for anew
-    scoring.score_pairs(table, users, starts, log.items + np.int32(log.n_users), scores)
-    mean = float(scores.mean(dtype=np.float64))
+def _scale(model: Model, score: float) -> None:
+    """Scales the table in place so that the training pairs score ``score`` on average, where they score above zero."""
+    mean = model.mean_product() if score > 0 else 0.0
     if mean > 0:
-        table.values[:] *= np.float32(np.sqrt(score / mean))
+        model.table.values[:] *= np.float32(np.sqrt(score / mean))

@@ -85,7 +85,7 @@ def test_softmax_with_one_negative_is_refused() -> None:
 def test_unknown_settings_are_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="'learning_rat' is no setting; did you mean 'learning_rate'?"):
         Config.from_dict({"learning_rat": 1})
-    with pytest.raises(ConfigError, match="'xyz' is no setting; there are: model, method, dim"):
+    with pytest.raises(ConfigError, match="'xyz' is no setting; there are: model, layers, method, dim"):
         Config.from_dict({"xyz": 1})
 
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from sparserec_np.batches import Batch, Groups
 from sparserec_np.growth import Explored
+from sparserec_np.interactions import Interactions
 from sparserec_np.kernels.compiled import gradients as kernels
 from sparserec_np.kernels.compiled import scoring
 from sparserec_np.losses import Scores
@@ -15,6 +16,15 @@ from sparserec_np.table import Array, SparseTable
 # Each part of a batch sums into a block of its own, and the parts are added in order: the number of parts, unlike
 # that of threads, is fixed, and so are the bits of the sum.
 PARTS = 8
+
+
+def mean_product(table: SparseTable, log: Interactions) -> float:
+    """The mean inner product of a user's row and an item's over all interactions; ``table`` is stacked, users first."""
+    scores = np.empty(log.n_interactions, dtype=table.values.dtype)
+    users = np.arange(log.n_users, dtype=np.int32)
+    starts = log.indptr.astype(np.int32)  # as in a batch: another type would be compiled for anew
+    scoring.score_pairs(table, users, starts, log.items + np.int32(log.n_users), scores)
+    return float(scores.mean(dtype=np.float64))
 
 
 class InnerProducts:

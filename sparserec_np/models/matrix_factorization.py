@@ -6,7 +6,7 @@ from sparserec_np.batches import Batch
 from sparserec_np.growth import Explored
 from sparserec_np.interactions import Interactions
 from sparserec_np.losses import Scores
-from sparserec_np.models.inner_products import InnerProducts
+from sparserec_np.models.inner_products import InnerProducts, mean_product
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.models.pairs import Pairs
 from sparserec_np.models.views import View, served_table
@@ -72,6 +72,10 @@ class MatrixFactorization:
     def served(self) -> SparseTable:
         """The table whose inner products are the scores: rows of one length where the scores are cosines."""
         return served_table(self.table, self.views)
+
+    def mean_product(self) -> float:
+        """See :meth:`~sparserec_np.models.model.Model.mean_product`."""
+        return mean_product(self.table, self.log)
 
     def ranker(self) -> TableRanker:
         """Ranks by the scores as they are now."""

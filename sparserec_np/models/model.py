@@ -70,6 +70,13 @@ class Model(Protocol):
         """The table whose inner products are the scores, users first: what is saved."""
         ...
 
+    def mean_product(self) -> float:
+        """Mean inner product of the rows of the training pairs, before any similarity: what a start is scaled by.
+
+        0 where the scores do not grow with the square of the stored values.
+        """
+        ...
+
     @property
     def workspace_bytes(self) -> int:
         """Bytes of the arrays that batches are worked on in."""
