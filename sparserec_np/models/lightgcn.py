@@ -227,10 +227,14 @@ class LightGCN:
         means = self._propagation.forward(self.table, self._all)
         return SparseTable.full(means[:, : self.dim])
 
+    def factors(self) -> SparseTable:
+        """The rows that are multiplied: every entry of the means, through the similarity."""
+        return served_table(self.propagated(), self._after)
+
     def mean_product(self) -> float:
         """See :meth:`~sparserec_np.models.model.Model.mean_product`."""
         return mean_product(self.propagated(), self.log)
 
     def ranker(self) -> TableRanker:
         """Ranks by the scores as they are now."""
-        return table_ranker(served_table(self.propagated(), self._after), self.log.n_users, self.dim)
+        return table_ranker(self.factors(), self.log.n_users, self.dim)

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 from sparserec_np.batches import Batch
 from sparserec_np.growth import Explored
+from sparserec_np.interactions import Interactions
 from sparserec_np.losses import Scores
 from sparserec_np.rankers import Ranker
 from sparserec_np.table import Array, SparseTable
@@ -45,6 +46,7 @@ class Model(Protocol):
 
     table: SparseTable
     dim: int
+    log: Interactions
 
     def forward(self, batch: Batch) -> Scores:
         """The scores that the loss asks for."""
@@ -67,7 +69,15 @@ class Model(Protocol):
         ...
 
     def served(self) -> SparseTable:
-        """The table whose inner products are the scores, users first: what is saved."""
+        """The table that is saved, users first."""
+        ...
+
+    def factors(self) -> SparseTable:
+        """The table whose inner products are the scores, users first: what a student learns from.
+
+        Raises:
+            ConfigError: the scores are no inner products.
+        """
         ...
 
     def mean_product(self) -> float:
