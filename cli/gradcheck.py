@@ -18,6 +18,7 @@ FAILED = 1
 @click.option("--model", help="Check this model alone.")
 @click.option("--loss", help="Check this loss alone.")
 @click.option("--negatives", help="Check this way of drawing negatives alone: pairs or block.")
+@click.option("--similarity", help="Check this similarity of rows alone: dot or cosine.")
 @click.option("--optimizer", help="Check this optimizer alone.")
 @click.option("--dim", type=int, help="Columns of the table; 8 by default.")
 @click.option("--density", type=float, help="Part of the entries that is active; 0.4 by default.")
@@ -43,6 +44,7 @@ def command(
     model: str | None,
     loss: str | None,
     negatives: str | None,
+    similarity: str | None,
     optimizer: str | None,
     steps: int,
     against: str,
@@ -66,7 +68,13 @@ def command(
     numba.set_num_threads(
         1
     )  # for a few rows, waking a second thread takes longer than the work; no bit depends on it
-    names = {"model": model, "loss": loss, "negatives": negatives, "optimizer": optimizer}
+    names = {
+        "model": model,
+        "loss": loss,
+        "negatives": negatives,
+        "similarity": similarity,
+        "optimizer": optimizer,
+    }
     given = {name: value for name, value in (names | sizes).items() if value is not None}
     if export is not None:
         case = reference_case(**given)
@@ -90,7 +98,7 @@ def command(
 
 def _print(errors: list[Any], against: str) -> None:
     """A table for each case, the precisions side by side."""
-    for case, members in groupby(errors, lambda error: (error.model, error.loss, error.negatives)):
+    for case, members in groupby(errors, lambda e: (e.model, e.similarity, e.loss, e.negatives)):
         found = list(members)
         dtypes = list(dict.fromkeys(error.dtype for error in found))
         lines = []
@@ -102,7 +110,7 @@ def _print(errors: list[Any], against: str) -> None:
                 line += [f"{error.absolute:.1e}", f"{error.relative:.1e}{mark}"]
             lines.append(line)
         headers = ["quantity", *(word for dtype in dtypes for word in (f"{dtype} absolute", "relative"))]
-        click.echo(f"{case[0]}, {case[1]}, negatives: {case[2]}\n{table(lines, headers)}\n")
+        click.echo(f"{', '.join(case)}\n{table(lines, headers)}\n")
     limits = ", ".join(
         f"{dtype} {limit:g}" for dtype, limit in dict.fromkeys((e.dtype, e.tolerance) for e in errors)
     )

@@ -20,6 +20,7 @@ COMMANDS = {
     "data": "data:command",
     "train": "train:command",
     "evaluate": "evaluate:command",
+    "distill": "distill:command",
     "recommend": "recommend:command",
     "inspect": "inspect:command",
     "gradcheck": "gradcheck:command",

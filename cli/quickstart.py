@@ -63,7 +63,7 @@ def command(run: str | None, seed: int, threads: int | None, as_json: bool) -> N
             if run:
                 click.echo(f"The best state so far (epoch {fitted.best_epoch}) is saved in {run}.", err=True)
             raise KeyboardInterrupt
-        metrics = evaluate(fitted.model, test, kept)
+        metrics = evaluate(fitted.model.ranker(), test, kept)
         recommender = Recommender.open(directory.path)
         user = int(kept.user_ids[int(np.argmax(kept.user_degrees))])
         listed = recommender.recommend(user, 5)
@@ -110,7 +110,7 @@ class _Popularity:
         self.order = order
 
     def rank(self, users: Any, n: int, seen: Any) -> tuple[Any, Any]:
-        """See :class:`sparserec_np.evaluation.Ranker`."""
+        """See :class:`sparserec_np.rankers.Ranker`."""
         import numpy as np
 
         items = np.full((len(users), n), -1, dtype=np.int32)

@@ -7,15 +7,18 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparserec_np.config import CHOICES, L2, Config
+from sparserec_np.config import CHOICES, L2, LOSS_SETTINGS, Config
 from sparserec_np.errors import DataError
 from sparserec_np.formats import read_interactions
 from sparserec_np.interactions import Interactions
 from sparserec_np.losses import LOSSES
+
+if TYPE_CHECKING:  # importing it loads Numba
+    from sparserec_np.distillation import Teacher
 
 from .epochs import epoch_progress
 from .interrupts import check_interrupts
@@ -26,6 +29,7 @@ from .threads import threads_option
 # Name -> (type, help). What is given goes before what a configuration file says, and that before the defaults.
 SETTINGS: dict[str, tuple[Any, str]] = {
     "model": (click.Choice(CHOICES["model"]), "Base recommender."),
+    "layers": (click.IntRange(1, 4), "Steps on the graph, with lightgcn; 3 by default."),
     "method": (click.Choice(CHOICES["method"]), "How the budget is spent."),
     "dim": (click.IntRange(1, 65536), "Embedding dimension."),
     "density": (float, "Part of all entries that is stored, above 0 and at most 1."),
@@ -33,6 +37,15 @@ SETTINGS: dict[str, tuple[Any, str]] = {
     "start": (click.Choice(CHOICES["start"]), "What the mask and its values start from."),
     "start_score": (float, "Mean score of a training pair that the start is scaled to; 0 leaves it."),
     "loss": (click.Choice(CHOICES["loss"]), "What is minimised."),
+    "similarity": (
+        click.Choice(CHOICES["similarity"]),
+        "What the scores are; cosine for bsl and ccl, else dot.",
+    ),
+    "temperature": (float, "Scores are divided by it; 1, for cosines 0.1 unless the loss is ccl."),
+    "negative_weight": (float, "Weight of a pair's negatives together, with bce and ccl."),
+    "margin": (float, "Cosine below which a negative costs nothing, with ccl."),
+    "sharpness": (float, "Temperature of the positives divided by that of the negatives, with bsl."),
+    "embedding_dropout": (float, "Probability that an entry is left out when a batch reads it."),
     "negatives": (click.IntRange(1), "Negatives shared by a batch; 1 draws one for each pair."),
     "epochs": (click.IntRange(0), "Most epochs; validation may choose fewer."),
     "batch_size": (click.IntRange(1), "Pairs in a batch."),
@@ -68,6 +81,9 @@ class Setting(click.Option):
             extra["default"] = str(default)
         elif self.name in L2:
             extra["default"] = ", ".join(f"{loss.decay:g} with {name}" for name, loss in LOSSES.items())
+        elif self.name in LOSS_SETTINGS:
+            owners = {name: dict(loss.settings).get(self.name) for name, loss in LOSSES.items()}
+            extra["default"] = ", ".join(f"{value:g} with {name}" for name, value in owners.items() if value)
         return extra
 
 
@@ -118,6 +134,28 @@ def command(
     trained on all of TRAIN for that number. RUN holds config.json, metrics.jsonl (a line for each epoch) and
     model.safetensors. TRAIN may be left out where --config names it.
     """
+    report = train_run(train_file, run, validation, config_file, threads, reader, as_json, given)
+    if as_json:
+        emit_json(report)
+    else:
+        click.echo(f"Written to {run}. Next: sparserec evaluate {run} TEST")
+
+
+def train_run(
+    train_file: str | None,
+    run: str,
+    validation: str | None,
+    config_file: str | None,
+    threads: int | None,
+    reader: dict[str, Any],
+    quiet: bool,
+    given: dict[str, Any],
+    teacher: tuple[Teacher, Interactions] | None = None,
+) -> dict[str, Any]:
+    """Trains as the options say, writes the run, and tells about it unless ``quiet``; returns the report.
+
+    A teacher comes with the interactions it was saved with: the student is over the same users and items.
+    """
     from sparserec_np.budget import parse_bytes
     from sparserec_np.methods import METHODS
     from sparserec_np.runs import RunDirectory, read_config, validation_metrics
@@ -143,9 +181,11 @@ def command(
     directory = RunDirectory(run)
     imports = _resident()
     log = read_interactions(train_file, **reader)
+    if teacher:
+        log = _known_to(teacher[1], log, train_file)
     held_out, told = _held_out(validation_file, train_file, log, reader) if validation_file else (None, {})
     budget = budget_of(log, config)
-    if not as_json:
+    if not quiet:
         click.echo(f"{log.n_users:,} users, {log.n_items:,} items, {log.n_interactions:,} interactions")
         click.echo(f"Budget: {METHODS[config.method].spend(budget).arithmetic()}")
 
@@ -158,7 +198,14 @@ def command(
                 show(record)
                 check_interrupts()
 
-            fitted = train(log, config, validation=held_out, threads=threads, on_epoch=on_epoch)
+            fitted = train(
+                log,
+                config,
+                validation=held_out,
+                teacher=teacher[0] if teacher else None,
+                threads=threads,
+                on_epoch=on_epoch,
+            )
     finally:
         directory.close()
     seconds = time.perf_counter() - clock
@@ -187,9 +234,8 @@ def command(
         "file_bytes": file_bytes,
         "memory": {"imports": imports, **fitted.bytes, "peak_resident": _peak()},
     }
-    if as_json:
-        emit_json(report)
-        return
+    if quiet:
+        return report
     rows: list[list[Any]] = [
         ["kept epoch", fitted.best_epoch],
         ["seconds", round(seconds, 1)],
@@ -199,7 +245,22 @@ def command(
         *([name.replace("_", " "), value] for name, value in validation_metrics(fitted).items()),
     ]
     click.echo(table(rows))
-    click.echo(f"Written to {run}. Next: sparserec evaluate {run} TEST")
+    return report
+
+
+def _known_to(teacher: Interactions, log: Interactions, file: str) -> Interactions:
+    """The interactions over the teacher's users and items; what it does not know is left out, and said."""
+    placed, unknown = log.aligned_to(teacher)
+    if not placed.n_interactions:
+        raise DataError(
+            f"No interaction in {file} is between a user and an item of the teacher: expected user ids"
+            f" {examples(teacher.user_ids)} and item ids {examples(teacher.item_ids)},"
+            f" found {examples(log.user_ids)} and {examples(log.item_ids)}."
+        )
+    if unknown.dropped_pairs:
+        left = counted(unknown.dropped_pairs, "interaction")
+        click.echo(f"{file}: {left} of users or items that the teacher does not know left out.", err=True)
+    return placed
 
 
 def _validation(given: str | None, part: float, file: str | None) -> tuple[float, str | None]:

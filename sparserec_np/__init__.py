@@ -21,7 +21,7 @@ _HOMES = {
     "Recommender": "runtime",
     "SparseRecError": "errors",
     "SparseTable": "table",
-    "TableRanker": "evaluation",
+    "TableRanker": "rankers",
     "UnknownUserError": "runtime",
     "evaluate": "evaluation",
     "generate": "synthetic",
@@ -42,12 +42,12 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.errors import ConfigError as ConfigError
     from sparserec_np.errors import DataError as DataError
     from sparserec_np.errors import SparseRecError as SparseRecError
-    from sparserec_np.evaluation import TableRanker as TableRanker
     from sparserec_np.evaluation import evaluate as evaluate
     from sparserec_np.formats import read_interactions as read_interactions
     from sparserec_np.formats import write_interactions as write_interactions
     from sparserec_np.interactions import Interactions as Interactions
     from sparserec_np.model_file import load_model as load_model
+    from sparserec_np.rankers import TableRanker as TableRanker
     from sparserec_np.runs import save_run as save_run
     from sparserec_np.runtime import ArtifactError as ArtifactError
     from sparserec_np.runtime import Recommender as Recommender

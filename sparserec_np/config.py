@@ -10,28 +10,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from sparserec_np.base_models import BASE_MODELS, MODEL_SETTINGS
 from sparserec_np.batches import Negatives, OnePerPair, SharedBlock
 from sparserec_np.errors import ConfigError
 from sparserec_np.exploration import IMPORTANCES, Exploration
-from sparserec_np.losses import LOSSES
+from sparserec_np.interactions import Interactions
+from sparserec_np.losses import LOSSES, Loss
 from sparserec_np.masks import STARTS
 from sparserec_np.methods import METHODS
-from sparserec_np.models.model import Decay
+from sparserec_np.models.model import Decay, Model
+from sparserec_np.models.views import SIMILARITIES, Dropout, View, similarity_views
 from sparserec_np.optimizers import OPTIMIZERS
 from sparserec_np.schedules import DropSchedule
-from sparserec_np.table import Array
+from sparserec_np.table import Array, SparseTable
 
 # Learning rates to choose from, the first two first: see ``learning_rate`` below.
 RATES = (0.01, 0.003, 0.03, 0.001)
 L2 = ("l2_user", "l2_positive", "l2_negative")
+LOSS_SETTINGS = ("negative_weight", "margin", "sharpness")
 CHOICES = {
-    "model": ("mf",),
+    "model": tuple(BASE_MODELS),
     "method": tuple(METHODS),
     "start": tuple(STARTS),
     "loss": tuple(LOSSES),
     "optimizer": tuple(OPTIMIZERS),
     "importance": IMPORTANCES,
     "decay_to": ("start", "zero"),
+    "similarity": SIMILARITIES,
 }
 
 
@@ -41,6 +48,7 @@ class Config:
 
     Attributes:
         model: base recommender.
+        layers: steps on the graph, for lightgcn; None takes the model's own.
         method: how the budget is spent.
         dim: embedding dimension.
         density: part of all entries that is stored; ``memory_budget`` goes before it.
@@ -48,6 +56,12 @@ class Config:
         start: what the mask and its values start from.
         start_score: mean score of a training pair at the start; the start is scaled to it. 0 does not.
         loss: what is minimised.
+        similarity: "dot", the inner product of two rows, or "cosine"; None takes what suits the loss.
+        temperature: scores are divided by it; None takes 1 for inner products, and the loss's own for cosines.
+        negative_weight: of all negatives of a pair together, for bce and ccl; None takes the loss's own, as below.
+        margin: of ccl.
+        sharpness: of bsl, the temperature of the positives divided by that of the negatives.
+        embedding_dropout: probability that an entry is left out when a batch reads it.
         negatives: size of the block of negatives shared by a batch; 1 draws one for each pair instead.
         epochs: most epochs; fewer if validation stops getting better.
         batch_size: pairs in a batch.
@@ -72,6 +86,7 @@ class Config:
     """
 
     model: str = "mf"
+    layers: int | None = None
     method: str = "sparserec"
     dim: int = 64
     density: float = 0.1
@@ -79,6 +94,12 @@ class Config:
     start: str = "spectral"
     start_score: float = 2.0
     loss: str = "softmax"
+    similarity: str | None = None
+    temperature: float | None = None
+    negative_weight: float | None = None
+    margin: float | None = None
+    sharpness: float | None = None
+    embedding_dropout: float = 0.0
     negatives: int = 256
     epochs: int = 20
     batch_size: int = 2048
@@ -103,9 +124,9 @@ class Config:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _check_type(field.name, getattr(self, field.name), field.default)
+            _check_type(field.name, getattr(self, field.name), field.type)
         for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
+            if getattr(self, name) not in (*choices, _DEFAULTS[name]):
                 raise ConfigError(
                     f"{name} must be one of {', '.join(choices)}, found {getattr(self, name)!r}"
                 )
@@ -121,9 +142,15 @@ class Config:
             self._within(name, 0, 2**31 - 1)
         for name in ("start_score", "regrow_start"):
             self._within(name, 0)
-        for name in L2:
+        self._within("embedding_dropout", 0, 0.95)
+        for name in (*L2, "negative_weight"):
             if getattr(self, name) is not None:
                 self._within(name, 0)
+        for name in ("temperature", "sharpness"):
+            if getattr(self, name) is not None:
+                self._within(name, 0, 1e6, open_below=True)
+        if self.margin is not None:
+            self._within("margin", -1, 1)
         if self.learning_rate is not None:
             self._within("learning_rate", 0, 1e30, open_below=True)
         if self.memory_budget is not None:
@@ -132,6 +159,19 @@ class Config:
             raise ConfigError(
                 f"The loss {self.loss} sets a pair against a block of negatives; set negatives above 1, or loss to bpr"
             )
+        if LOSSES[self.loss].cosine and self.similarity == "dot":
+            raise ConfigError(
+                f"The loss {self.loss} has no bound for inner products; set similarity to cosine, or leave it out"
+            )
+        self.objective  # noqa: B018  # refuses settings of other losses
+        for name in MODEL_SETTINGS:
+            if getattr(self, name) is not None and name not in BASE_MODELS[self.model].settings:
+                owners = [model.name for model in BASE_MODELS.values() if name in model.settings]
+                raise ConfigError(
+                    f"{name} is no setting of the model {self.model}, but of {', '.join(owners)}; leave it out"
+                )
+        if self.layers is not None:
+            self._within("layers", 1, 4)
 
     def _within(self, name: str, low: float, high: float = float("inf"), open_below: bool = False) -> None:
         value = getattr(self, name)
@@ -150,13 +190,46 @@ class Config:
         user, positive, negative = (getattr(self.resolved(), name) for name in L2)
         return Decay(user, positive, negative, origin)
 
+    @property
+    def objective(self) -> Loss:
+        """The loss with its settings."""
+        given = {name: getattr(self, name) for name in LOSS_SETTINGS}
+        return LOSSES[self.loss].with_settings(**given)
+
     def resolved(self) -> Config:
         """The same settings, with those that depend on others filled in."""
-        own = LOSSES[self.loss].decay
-        missing: dict[str, Any] = {name: own for name in L2 if getattr(self, name) is None}
+        loss = self.objective
+        similarity = self.similarity or ("cosine" if loss.cosine else "dot")
+        defaults: dict[str, Any] = {
+            **BASE_MODELS[self.model].settings,
+            **dict.fromkeys(L2, loss.decay),
+            **dict(loss.settings),
+            "similarity": similarity,
+            "temperature": loss.temperature if similarity == "cosine" else 1.0,
+        }
+        missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         if self.learning_rate is None:
             missing["learning_rate"] = RATES[0]
         return dataclasses.replace(self, **missing)
+
+    def model_over(self, table: SparseTable, dim: int, log: Interactions) -> Model:
+        """The base recommender over a table."""
+        base = BASE_MODELS[self.model]
+        resolved = self.resolved()
+        settings = {name: getattr(resolved, name) for name in base.settings}
+        return base.over(table, dim, log, self.views, **settings)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """What lies between the stored entries and the rows that are multiplied."""
+        dropout = (
+            (Dropout(self.embedding_dropout, np.random.default_rng([self.seed, 5])),)
+            if self.embedding_dropout
+            else ()
+        )
+        settings = self.resolved()
+        assert settings.similarity is not None and settings.temperature is not None
+        return (*dropout, *similarity_views(settings.similarity, settings.temperature))
 
     @property
     def exploration(self) -> Exploration:
@@ -199,11 +272,15 @@ class Config:
         return cls.from_dict(given)
 
 
-def _check_type(name: str, value: object, default: object) -> None:
-    """A setting has the type of its default, or int for a default of None; an int will do for a float."""
-    if value is None and default is None:
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Config)}
+
+
+def _check_type(name: str, value: object, annotation: object) -> None:
+    """A setting has the type it is declared with; an int will do for a float, and None where that is said."""
+    declared = str(annotation).split(" | ")
+    if value is None and "None" in declared:
         return
-    wanted = (int if name == "memory_budget" else float) if default is None else type(default)
+    wanted = {"int": int, "float": float, "str": str, "bool": bool}[declared[0]]
     good = isinstance(value, wanted) or (wanted is float and isinstance(value, int))
     if not good or (isinstance(value, bool) and wanted is not bool):
         raise ConfigError(f"{name} must be of type {wanted.__name__}, found {value!r}")

@@ -215,7 +215,5 @@ def inactive_sums(table: SparseTable, explored: Explored) -> Iterator[tuple[Arra
         sums = explored.sums[start : start + BLOCK]
         keys = np.abs(sums)
         lengths = table.indptr[rows + 1] - table.indptr[rows]
-        ends = np.cumsum(lengths)
-        places = np.arange(ends[-1]) + np.repeat(table.indptr[rows] - (ends - lengths), lengths)
-        keys[np.repeat(np.arange(len(rows)), lengths), table.columns[places]] = 0
+        keys[np.repeat(np.arange(len(rows)), lengths), table.columns[table.places(rows)]] = 0
         yield rows, sums, keys

@@ -6,7 +6,7 @@ equations stand in ``kernels/reference/slopes.py``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -38,15 +38,39 @@ class Loss:
 
     Attributes:
         name: as on the command line.
+        source: who proposed it.
         block: name of the slope kernel for a shared block of negatives.
         pairs: name of the one for a negative each, or None where the loss makes no sense there.
         decay: L2 weight by default; the slopes of one loss are far smaller than those of another.
+        cosine: whether it makes sense for cosines alone.
+        temperature: that cosines are divided by, by default.
+        settings: what both kernels are given after the arrays, by name, and its default.
     """
 
     name: str
+    source: str
     block: str
     pairs: str | None
     decay: float
+    cosine: bool = False
+    temperature: float = 0.1
+    settings: tuple[tuple[str, float], ...] = ()
+
+    def with_settings(self, **values: float | None) -> Loss:
+        """The same loss with those of its settings that are given and not None.
+
+        Raises:
+            ConfigError: a setting that this loss does not have.
+        """
+        own = dict(self.settings)
+        for name, value in values.items():
+            if value is not None and name not in own:
+                having = [loss.name for loss in LOSSES.values() if name in dict(loss.settings)]
+                raise ConfigError(
+                    f"{name} is no setting of the loss {self.name}, but of {', '.join(having)}; leave it out"
+                )
+        given = {name: value for name, value in values.items() if value is not None}
+        return replace(self, settings=tuple((own | given).items()))
 
     def slopes(self, batch: Batch, scores: Scores) -> Array:
         """(b,) losses of the pairs; ``scores`` are overwritten with slopes, summed over a user's pairs where shared.
@@ -60,16 +84,46 @@ class Loss:
         if kernel is None:
             raise ConfigError(f"The loss {self.name} needs a block of negatives, found one for each pair")
         losses = np.empty_like(scores.positives)
+        arrays = (scores.positives, scores.negatives)
+        settings = (value for _, value in self.settings)
         if batch.shared:
-            getattr(slopes, kernel)(
-                batch.users.starts, scores.positives, scores.negatives, scores.valid, losses
-            )
+            getattr(slopes, kernel)(batch.users.starts, *arrays, scores.valid, losses, *settings)
         else:
-            getattr(slopes, kernel)(scores.positives, scores.negatives, losses)
+            getattr(slopes, kernel)(*arrays, losses, *settings)
         return losses
 
 
 LOSSES = {
-    "bpr": Loss("bpr", block="bpr_block", pairs="bpr_pairs", decay=0.001),
-    "softmax": Loss("softmax", block="softmax_block", pairs=None, decay=0.03),
+    loss.name: loss
+    for loss in (
+        Loss("bpr", "Rendle et al. 2009", block="bpr_block", pairs="bpr_pairs", decay=0.001),
+        Loss("softmax", "sampled softmax", block="softmax_block", pairs=None, decay=0.03),
+        Loss(
+            "bce",
+            "He et al. 2017",
+            block="bce_block",
+            pairs="bce_pairs",
+            decay=0.001,
+            settings=(("negative_weight", 4.0),),
+        ),
+        Loss(
+            "bsl",
+            "Wu et al. 2024",
+            block="bsl_block",
+            pairs=None,
+            decay=0.0,
+            cosine=True,
+            settings=(("sharpness", 1.0),),
+        ),
+        Loss(
+            "ccl",
+            "Mao et al. 2021",
+            block="ccl_block",
+            pairs="ccl_pairs",
+            decay=0.0,
+            cosine=True,
+            temperature=1.0,
+            settings=(("negative_weight", 100.0), ("margin", 0.4)),
+        ),
+    )
 }

@@ -73,6 +73,13 @@ class SparseTable(NamedTuple):
         """(nnz,) int32: the row of every stored entry."""
         return np.repeat(np.arange(self.rows, dtype=np.int32), np.diff(self.indptr))
 
+    def places(self, rows: Array) -> Array:
+        """(entries of ``rows``,) int64: where the entries of ``rows`` (m,) lie in ``values``, row after row."""
+        lengths = self.indptr[rows + 1] - self.indptr[rows]
+        ends = np.cumsum(lengths)
+        total = int(ends[-1]) if len(ends) else 0
+        return np.arange(total) + np.repeat(self.indptr[rows] - (ends - lengths), lengths)
+
     def by_column(self, dim: int) -> SparseTable:
         """The transposed table: ``dim`` rows, whose columns are this table's row numbers (int32, ascending)."""
         order = np.argsort(self.columns, kind="stable")
@@ -94,6 +101,13 @@ class SparseTable(NamedTuple):
         indptr = np.zeros(len(dense) + 1, dtype=index_dtype(len(rows)))
         np.cumsum(np.bincount(rows, minlength=len(dense)), out=indptr[1:])
         return cls(indptr, columns.astype(column_dtype(dense.shape[1])), dense[rows, columns])
+
+    @classmethod
+    def full(cls, dense: Array) -> SparseTable:
+        """The table that stores every entry of ``dense`` (rows, dim), zeros too; its values are a view if possible."""
+        rows, dim = dense.shape
+        indptr = np.arange(rows + 1, dtype=index_dtype(dense.size)) * dim
+        return cls(indptr, np.tile(np.arange(dim, dtype=column_dtype(dim)), rows), dense.reshape(-1))
 
     def validate(self, dim: int) -> None:
         """Raises ValueError, naming the field, unless this is a sound table of ``dim`` columns."""

@@ -95,7 +95,44 @@ def softmax(positive: float, negatives: Sequence[float]) -> float:
     return peak + math.log(odds) - positive
 
 
+def bce(positive: float, negatives: Sequence[float], negative_weight: float) -> float:
+    """``log(1 + exp(-p))``, and the weight times the mean of ``log(1 + exp(n))``."""
+    return bpr(positive, [0.0]) + negative_weight * bpr(0.0, negatives)
+
+
+def ccl(positive: float, negatives: Sequence[float], negative_weight: float, margin: float) -> float:
+    """``1 - p``, and the weight times the mean of what negatives lie above the margin."""
+    above = sum(max(0.0, negative - margin) for negative in negatives)
+    return 1 - positive + negative_weight * above / max(len(negatives), 1)
+
+
+def bsl(positives: Sequence[float], negatives: Sequence[float], sharpness: float) -> float:
+    """The loss of one user's pairs together: a mean in the exponent of the negatives less that of the positives."""
+    if not negatives:
+        return 0.0
+    far = math.log(sum(math.exp(sharpness * n) for n in negatives) / len(negatives)) / sharpness
+    near = math.log(sum(math.exp(p) for p in positives) / len(positives))
+    return len(positives) * (far - near)
+
+
 Loss = Callable[[float, Sequence[float]], float]
+
+
+def _by_pair(loss: Callable[..., float]) -> Callable[..., float]:
+    def of_user(positives: Sequence[float], negatives: Sequence[Sequence[float]], **settings: float) -> float:
+        return sum(loss(p, others, **settings) for p, others in zip(positives, negatives, strict=True))
+
+    return of_user
+
+
+# By name: the loss of one user's pairs, given the positives' scores and each one's negatives'.
+LOSSES: dict[str, Callable[..., float]] = {
+    "bpr": _by_pair(bpr),
+    "softmax": _by_pair(softmax),
+    "bce": _by_pair(bce),
+    "ccl": _by_pair(ccl),
+    "bsl": lambda positives, negatives, sharpness: bsl(positives, negatives[0], sharpness),
+}
 
 
 def central_differences(function: Callable[[Array], float], point: Array, step: float = 1e-5) -> Array:
@@ -113,31 +150,25 @@ def central_differences(function: Callable[[Array], float], point: Array, step: 
     return gradient
 
 
-def factorization_loss(
+def decay_loss(
     dense: Array,
     pairs: Sequence[tuple[int, int]],
     negatives: Sequence[Sequence[int]],
-    touched: Collection[tuple[int, int]],
-    loss: Loss,
     decay: Sequence[float],
     origin: np.ndarray,
 ) -> float:
-    """What a batch costs a matrix factorisation of which ``dense`` (rows, dim) holds every entry.
+    """What the L2 terms of a batch cost a table of which ``dense`` (rows, dim) holds every entry.
 
     Args:
         dense: the whole table, users first.
         pairs: user row and item row of each pair.
-        negatives: item rows set against each pair; those in ``touched`` with its user do not count.
-        touched: user row and item row of interactions.
-        loss: :func:`bpr` or :func:`softmax`.
+        negatives: item rows set against each pair.
         decay: L2 weights of a pair's user, its positive, and its negatives together, which share it evenly.
         origin: (rows, dim) what these draw the rows to.
     """
     total = 0.0
     apart = dense - origin
     for (user, item), others in zip(pairs, negatives, strict=True):
-        counted = [inner(dense[user], dense[other]) for other in others if (user, other) not in touched]
-        total += loss(inner(dense[user], dense[item]), counted)
         total += decay[0] / 2 * inner(apart[user], apart[user])
         total += decay[1] / 2 * inner(apart[item], apart[item])
         total += decay[2] / 2 * sum(inner(apart[other], apart[other]) for other in others) / len(others)

@@ -85,7 +85,7 @@ def test_softmax_with_one_negative_is_refused() -> None:
 def test_unknown_settings_are_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="'learning_rat' is no setting; did you mean 'learning_rate'?"):
         Config.from_dict({"learning_rat": 1})
-    with pytest.raises(ConfigError, match="'xyz' is no setting; there are: model, method, dim"):
+    with pytest.raises(ConfigError, match="'xyz' is no setting; there are: model, layers, method, dim"):
         Config.from_dict({"xyz": 1})
 
 
@@ -101,3 +101,31 @@ def test_unknown_settings_are_refused_with_the_nearest() -> None:
 def test_texts_that_are_no_settings_are_refused(text: str, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         Config.from_json(text, "run.json")
+
+
+def test_a_loss_brings_its_similarity_and_settings() -> None:
+    plain = Config().resolved()
+    assert (plain.similarity, plain.temperature, plain.margin) == ("dot", 1.0, None)
+    cosine = Config(similarity="cosine").resolved()
+    assert (cosine.similarity, cosine.temperature) == ("cosine", 0.1)
+    contrastive = Config(loss="ccl", margin=0.7).resolved()
+    assert (contrastive.similarity, contrastive.temperature, contrastive.margin) == ("cosine", 1.0, 0.7)
+    assert dict(contrastive.objective.settings) == {"negative_weight": 100.0, "margin": 0.7}
+    assert Config.from_dict(contrastive.to_dict()) == contrastive
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss": "softmax", "margin": 0.5}, "margin is no setting of the loss softmax, but of ccl"),
+        ({"loss": "ccl", "sharpness": 2.0}, "sharpness is no setting of the loss ccl, but of bsl"),
+        ({"loss": "bsl", "similarity": "dot"}, "bsl has no bound for inner products"),
+        ({"loss": "bsl", "negatives": 1}, "set negatives above 1"),
+        ({"similarity": "euclid"}, "similarity must be one of dot, cosine"),
+        ({"temperature": 0.0}, "temperature must be above 0"),
+        ({"embedding_dropout": 1.0}, "embedding_dropout must be 0 or more and at most 0.95"),
+    ],
+)
+def test_settings_that_make_no_sense_together_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Config(**settings)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from sparserec_np.errors import ConfigError, DataError
-from sparserec_np.evaluation import TableRanker, evaluate
+from sparserec_np.evaluation import evaluate
 from sparserec_np.interactions import Interactions
+from sparserec_np.rankers import TableRanker
 from sparserec_np.table import SparseTable
 from tests import oracles
 

@@ -63,7 +63,7 @@ def stop_at(phase: str, epoch: int) -> Callable[[Record], None]:
 
 
 def ndcg(fitted: Fitted, test: Interactions = HELD, seen: Interactions = KEPT) -> float:
-    return evaluate(fitted.model, test, seen)[SELECT_BY]
+    return evaluate(fitted.model.ranker(), test, seen)[SELECT_BY]
 
 
 # ---- the budget

@@ -8,6 +8,7 @@ from sparserec_np.batches import Batch
 from sparserec_np.growth import Explored
 from sparserec_np.interactions import Interactions
 from sparserec_np.losses import Scores
+from sparserec_np.rankers import Ranker
 from sparserec_np.table import Array, SparseTable
 
 
@@ -45,6 +46,7 @@ class Model(Protocol):
 
     table: SparseTable
     dim: int
+    log: Interactions
 
     def forward(self, batch: Batch) -> Scores:
         """The scores that the loss asks for."""
@@ -55,11 +57,34 @@ class Model(Protocol):
         ...
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
-        """Adds the gradient of the loss, and of the L2 terms, to ``gradients``."""
+        """Adds the gradient of the loss, and of the L2 terms, to ``gradients``.
+
+        ``gradients.active`` is zero in the rows touched before. ``gradients.explored`` gets that of the loss alone;
+        what it holds at stored entries is of no use.
+        """
         ...
 
-    def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
-        """Best unseen items; see :class:`sparserec_np.evaluation.Ranker`."""
+    def ranker(self) -> Ranker:
+        """What ranks items as the model scores them now; later training does not change it."""
+        ...
+
+    def served(self) -> SparseTable:
+        """The table that is saved, users first."""
+        ...
+
+    def factors(self) -> SparseTable:
+        """The table whose inner products are the scores, users first: what a student learns from.
+
+        Raises:
+            ConfigError: the scores are no inner products.
+        """
+        ...
+
+    def mean_product(self) -> float:
+        """Mean inner product of the rows of the training pairs, before any similarity: what a start is scaled by.
+
+        0 where the scores do not grow with the square of the stored values.
+        """
         ...
 
     @property

@@ -182,7 +182,7 @@ def outcome(
     weights = settings.l2 if l2 is None else l2
     pull = plain.Pull(*weights, problem.dense(problem.origin))
     parameters = {"table": problem.dense(problem.table.values)}
-    _, terms = plain.costs(settings.model, settings.loss, parameters, problem.pairs(problem.batch), pull, np)
+    _, terms = problem.costs(parameters, problem.batch, pull, np)
     found = {"loss": losses.sum(), "objective": losses.sum() + terms}
     found |= halves(problem, "gradient", problem.dense(engine.gradients.active))
     found |= explored_halves(problem, engine.inactive_sums())

@@ -17,9 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparserec_np.interactions import Interactions
-from sparserec_np.models.matrix_factorization import MatrixFactorization
-from sparserec_np.models.model import Model
-from sparserec_np.table import Array, SparseTable
+from sparserec_np.table import Array
 
 # An array or a tensor, and the module it is of.
 Tensor = Any
@@ -60,64 +58,169 @@ class Pull(NamedTuple):
 # ---- models
 
 
-@dataclass(frozen=True)
-class PlainModel:
-    """A model twice.
+class Scoring(NamedTuple):
+    """What scores depend on besides the parameters.
 
     Attributes:
-        make: the engine's, over a table of ``dim`` columns and the training interactions.
-        score: the plain one: scores of ``users`` with ``items``, two arrays of rows that are broadcast against each
-            other, from dense parameters, of which ``"table"`` is the stacked table (rows, dim).
+        log: the training interactions.
+        similarity: of two rows, a name of :data:`SIMILARITIES`.
+        temperature: scores are divided by it.
     """
 
-    make: Callable[[SparseTable, int, Interactions], Model]
-    score: Callable[[Parameters, Array, Array, Library], Tensor]
+    log: Interactions
+    similarity: str
+    temperature: float
 
 
-def inner_products(parameters: Parameters, users: Array, items: Array, xp: Library) -> Tensor:
-    """``<x_u, x_i>``."""
+def inner_product(one: Tensor, other: Tensor, xp: Library) -> Tensor:
+    """``<x, y>``."""
+    return (one * other).sum(-1)
+
+
+def cosine(one: Tensor, other: Tensor, xp: Library) -> Tensor:
+    """``<x, y> / (|x| |y|)``, 0 where a row is zero."""
+    squares = (one * one).sum(-1) * (other * other).sum(-1)
+    lengths = xp.sqrt(xp.where(squares > 0, squares, xp.ones_like(squares)))
+    return (one * other).sum(-1) / lengths * (squares > 0)
+
+
+SIMILARITIES = {"dot": inner_product, "cosine": cosine}
+
+
+@dataclass(frozen=True)
+class PlainModel:
+    """A model of :data:`~sparserec_np.base_models.BASE_MODELS`, with the settings that it has by default.
+
+    Attributes:
+        score: scores of ``users`` with ``items``, two arrays of rows that are broadcast against each other, from dense
+            parameters, of which ``"table"`` is the stacked table (rows, dim).
+        whole: whether a batch gives all rows a gradient, and not those alone that its pairs name.
+    """
+
+    score: Callable[[Parameters, Array, Array, Scoring, Library], Tensor]
+    whole: bool = False
+
+
+def matrix_factorization(
+    parameters: Parameters, users: Array, items: Array, scoring: Scoring, xp: Library
+) -> Tensor:
+    """The similarity of two rows, divided by the temperature."""
     table = parameters["table"]
-    return (table[users] * table[items]).sum(-1)
+    return SIMILARITIES[scoring.similarity](table[users], table[items], xp) / scoring.temperature
 
 
-MODELS = {"mf": PlainModel(MatrixFactorization, inner_products)}
+def lightgcn(parameters: Parameters, users: Array, items: Array, scoring: Scoring, xp: Library) -> Tensor:
+    """The same of ``1/4 (x + A x + A^2 x + A^3 x)``, with ``A = D^-1/2 B D^-1/2`` (He et al. 2020)."""
+    log = scoring.log
+    rows = log.n_users + log.n_items
+    neighbours = np.zeros((rows, rows))
+    neighbours[log.pair_users(), log.n_users + log.items] = 1
+    neighbours += neighbours.T
+    roots = np.sqrt(np.maximum(neighbours.sum(1), 1))
+    operator = xp.asarray(neighbours / roots / roots[:, None])
+    layers = [parameters["table"]]
+    for _ in range(3):
+        layers.append(operator @ layers[-1])
+    return matrix_factorization({"table": sum(layers) / 4}, users, items, scoring, xp)
 
-# ---- losses. Scores of pairs (b, 1) and negatives (b, s), and which of these count (b, s); result (b,). Scores in a
-# check are small: nothing has to be guarded against overflow, and each loss can be written as its textbook does.
+
+MODELS = {"mf": PlainModel(matrix_factorization), "lightgcn": PlainModel(lightgcn, whole=True)}
+
+# ---- losses, (b,). Scores in a check are small: nothing has to be guarded against overflow, and each loss is written
+# as its textbook does. Arguments after ``xp`` are the loss's settings, by name.
 
 
-def bpr(positive: Tensor, negatives: Tensor, counted: Tensor, xp: Library) -> Tensor:
+class Given(NamedTuple):
+    """What a loss is of.
+
+    Attributes:
+        positive: (b, 1) scores p.
+        negatives: (b, s) scores n; (b, 1) where each pair has one of its own.
+        counted: like them, bool, which count.
+        alike: (b, b) bool, whether two pairs are of one user.
+    """
+
+    positive: Tensor
+    negatives: Tensor
+    counted: Tensor
+    alike: Tensor
+
+    @property
+    def counts(self) -> Tensor:
+        """(b,) how many negatives count."""
+        return self.counted.sum(1)
+
+
+def bpr(given: Given, xp: Library) -> Tensor:
     """The mean of ``-log sigmoid(p - n)`` over the negatives that count; 0 without any."""
-    each = xp.log(1 + xp.exp(negatives - positive))
-    return (each * counted).sum(1) / xp.clip(counted.sum(1), 1, None)
+    each = xp.log(1 + xp.exp(given.negatives - given.positive))
+    return (each * given.counted).sum(1) / xp.clip(given.counts, 1, None)
 
 
-def softmax(positive: Tensor, negatives: Tensor, counted: Tensor, xp: Library) -> Tensor:
+def softmax(given: Given, xp: Library) -> Tensor:
     """``-log(exp(p) / (exp(p) + sum exp(n)))`` over the negatives that count; 0 without any."""
-    own = xp.exp(positive[:, 0])
-    return -xp.log(own / (own + (xp.exp(negatives) * counted).sum(1)))
+    own = xp.exp(given.positive[:, 0])
+    return -xp.log(own / (own + (xp.exp(given.negatives) * given.counted).sum(1)))
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor, Library], Tensor]] = {"bpr": bpr, "softmax": softmax}
+def bce(given: Given, xp: Library, negative_weight: float) -> Tensor:
+    """``-log sigmoid(p) - weight * mean log(1 - sigmoid(n))`` over the negatives that count (He et al. 2017)."""
+    each = xp.log(1 + xp.exp(given.negatives))
+    mean = (each * given.counted).sum(1) / xp.clip(given.counts, 1, None)
+    return xp.log(1 + xp.exp(-given.positive[:, 0])) + negative_weight * mean
+
+
+def bsl(given: Given, xp: Library, sharpness: float) -> Tensor:
+    """``1/k log mean exp(k n) - log mean exp(p)``, p over the batch's pairs of one user (Wu et al. 2024)."""
+    some = given.counts > 0
+    odds = (xp.exp(sharpness * given.negatives) * given.counted).sum(1)
+    far = xp.log(xp.where(some, odds, xp.ones_like(odds)) / xp.clip(given.counts, 1, None)) / sharpness
+    near = xp.log((xp.exp(given.positive[:, 0]) * given.alike).sum(1) / given.alike.sum(1))
+    return (far - near) * some
+
+
+def ccl(given: Given, xp: Library, negative_weight: float, margin: float) -> Tensor:
+    """``1 - p + weight * mean max(0, n - margin)`` over the negatives that count (Mao et al. 2021)."""
+    each = xp.clip(given.negatives - margin, 0, None)
+    mean = (each * given.counted).sum(1) / xp.clip(given.counts, 1, None)
+    return 1 - given.positive[:, 0] + negative_weight * mean
+
+
+LOSSES: dict[str, Callable[..., Tensor]] = {
+    "bpr": bpr,
+    "softmax": softmax,
+    "bce": bce,
+    "bsl": bsl,
+    "ccl": ccl,
+}
 
 # ---- what a batch costs
 
 
 def costs(
-    model: str, loss: str, parameters: Parameters, pairs: Pairs, pull: Pull, xp: Library
+    model: str,
+    loss: str,
+    parameters: Parameters,
+    pairs: Pairs,
+    pull: Pull,
+    scoring: Scoring,
+    xp: Library,
+    **settings: float,
 ) -> tuple[Tensor, Tensor]:
     """What a batch costs: the sum of its pairs' losses, and the L2 terms.
 
     A pair pays for the user, the positive and the negatives it reads; of s shared negatives, a share of ``1 / s`` each.
+    ``settings`` are the loss's.
     """
     score = MODELS[model].score
     users, positives = pairs.users[:, None], pairs.positives[:, None]
-    losses = LOSSES[loss](
-        score(parameters, users, positives, xp),
-        score(parameters, users, pairs.negatives, xp),
+    given = Given(
+        score(parameters, users, positives, scoring, xp),
+        score(parameters, users, pairs.negatives, scoring, xp),
         xp.asarray(pairs.counted),
-        xp,
+        xp.asarray(users == pairs.users),
     )
+    losses = LOSSES[loss](given, xp, **settings)
     squares = ((parameters["table"] - xp.asarray(pull.origin)) ** 2).sum(1)
     share = len(pairs.users) / pairs.negatives.size
     l2 = (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from sparserec_np.base_models import BASE_MODELS
 from sparserec_np.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
 from sparserec_np.errors import ConfigError
 from sparserec_np.exploration import Exploration
@@ -15,6 +16,7 @@ from sparserec_np.growth import AccumulatedGrowth, Explored
 from sparserec_np.interactions import Interactions
 from sparserec_np.losses import LOSSES, Scores
 from sparserec_np.models.model import Decay, Gradients
+from sparserec_np.models.views import similarity_views
 from sparserec_np.optimizers import OPTIMIZERS
 from sparserec_np.table import Array, SparseTable
 from sparserec_np.topology import TopologyUpdate
@@ -30,6 +32,7 @@ class Settings:
 
     Attributes:
         model, loss, optimizer: by name.
+        similarity: of two rows, "dot" or "cosine"; None takes the one that the loss is for.
         negatives: "pairs" draws one for each pair, "block" a few for all of a batch.
         users, items, interactions, dim: sizes.
         density: part of all entries that is active.
@@ -44,6 +47,7 @@ class Settings:
     model: str = "mf"
     loss: str = "bpr"
     optimizer: str = "adam"
+    similarity: str | None = None
     negatives: str = "block"
     users: int = 12
     items: int = 15
@@ -55,25 +59,28 @@ class Settings:
     l2: tuple[float, float, float] = (0.02, 0.03, 0.05)
     explore: float = 0.6
     drop_fraction: float = 0.3
-    floor: int = 1
+    floor: int = 2
     regrow_start: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Raises ConfigError where a name is unknown, a number out of range, or the loss wants other negatives."""
-        known: dict[str, Collection[str]] = {
+        known: dict[str, Collection[str | None]] = {
             "model": plain.MODELS,
             "loss": plain.LOSSES,
             "optimizer": plain.OPTIMIZERS,
             "negatives": NEGATIVES,
+            "similarity": (*plain.SIMILARITIES, None),
         }
         for name, choices in known.items():
             if getattr(self, name) not in choices:
                 raise ConfigError(
-                    f"{name} must be one of {', '.join(choices)}, found {getattr(self, name)!r}"
+                    f"{name} must be one of {', '.join(filter(None, choices))}, found {getattr(self, name)!r}"
                 )
         if self.negatives == "pairs" and LOSSES[self.loss].pairs is None:
             raise ConfigError(f"The loss {self.loss} needs a block of negatives; set negatives to block")
+        if self.similarity == "dot" and LOSSES[self.loss].cosine:
+            raise ConfigError(f"The loss {self.loss} is one of cosines; set similarity to cosine")
         for name in ("users", "items", "interactions", "dim", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be 1 or more, found {getattr(self, name)!r}")
@@ -85,6 +92,21 @@ class Settings:
             raise ConfigError(f"density must be above 0 and at most 1, found {self.density!r}")
         if self.seed < 0:
             raise ConfigError(f"seed must be 0 or more, found {self.seed!r}")
+
+    @property
+    def scored_by(self) -> str:
+        """The similarity that is meant."""
+        return self.similarity or ("cosine" if LOSSES[self.loss].cosine else "dot")
+
+    @property
+    def temperature(self) -> float:
+        """That of training by default: of cosines the loss's, of inner products 1."""
+        return LOSSES[self.loss].temperature if self.scored_by == "cosine" else 1.0
+
+
+def similarities(loss: str) -> list[str]:
+    """The similarities that a loss is for."""
+    return ["cosine"] if LOSSES[loss].cosine else list(plain.SIMILARITIES)
 
 
 def forms(loss: str) -> list[str]:
@@ -134,6 +156,11 @@ class Problem:
         keep = rng.random((rows, dim)) < settings.density
         if settings.density < 1:
             keep[rng.permutation(rows)[: rows // 5]] = False
+        if settings.scored_by == "cosine":
+            # A row of zeros has no direction, and one of a single entry no way to turn: its gradient is 0, of which
+            # Adam in float32 would make steps out of rounding.
+            for first in (0, 1):
+                keep[np.arange(rows), (np.arange(rows) + first) % dim] = True
         dense = rng.standard_normal((rows, dim)).astype(np.float32).astype(np.float64)
         table = SparseTable.from_dense(dense, keep)
         origin = rng.standard_normal(table.nnz).astype(np.float32).astype(np.float64)
@@ -174,6 +201,33 @@ class Problem:
         counted = ~seen[users[:, None], negatives[None] - self.log.n_users]
         return plain.Pairs(users, positives, negatives[None], counted)
 
+    def rows(self, batch: Batch) -> Array:
+        """(t,) int64 rows that the batch moves, ascending."""
+        if plain.MODELS[self.settings.model].whole:
+            return np.arange(self.table.rows)
+        return np.unique(np.concatenate([batch.user_of, batch.positives, batch.negatives])).astype(np.int64)
+
+    def costs(
+        self,
+        parameters: plain.Parameters,
+        batch: Batch,
+        pull: plain.Pull,
+        xp: plain.Library,
+    ) -> tuple[plain.Tensor, plain.Tensor]:
+        """Loss and L2 terms of a batch by the plain definitions."""
+        settings = self.settings
+        scoring = plain.Scoring(self.log, settings.scored_by, settings.temperature)
+        return plain.costs(
+            settings.model,
+            settings.loss,
+            parameters,
+            self.pairs(batch),
+            pull,
+            scoring,
+            xp,
+            **dict(LOSSES[settings.loss].settings),
+        )
+
     def pull(self) -> plain.Pull:
         """The L2 terms as the plain definitions take them."""
         return plain.Pull(*self.settings.l2, self.dense(self.origin))
@@ -194,7 +248,9 @@ class Engine:
         table = problem.table._replace(values=problem.table.values.copy())
         self.problem = problem
         self.dtype = dtype
-        self.model = plain.MODELS[settings.model].make(table, settings.dim, problem.log)
+        views = similarity_views(settings.scored_by, settings.temperature)
+        base = BASE_MODELS[settings.model]
+        self.model = base.over(table, settings.dim, problem.log, views, **base.settings)
         self.loss = LOSSES[settings.loss]
         self.state = EntryState(
             OPTIMIZERS[settings.optimizer](table.nnz, table.rows, dtype), problem.origin.copy()

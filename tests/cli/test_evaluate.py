@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import main
-from sparserec_np.evaluation import TableRanker, evaluate
+from sparserec_np.evaluation import evaluate
 from sparserec_np.interactions import Interactions
 from sparserec_np.model_file import load_model, save_model
+from sparserec_np.rankers import TableRanker
 from tests.served_models import make_model
 
 

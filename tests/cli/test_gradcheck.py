@@ -14,15 +14,8 @@ from click.testing import CliRunner
 from cli.main import main as root
 
 QUICK = (
-    "gradcheck",
-    "--against",
-    "finite-differences",
-    "--loss",
-    "bpr",
-    "--optimizer",
-    "sgd",
-    "--steps",
-    "2",
+    *("gradcheck", "--against", "finite-differences", "--steps", "2"),
+    *("--model", "mf", "--similarity", "dot", "--loss", "bpr", "--optimizer", "sgd"),
 )
 
 
@@ -39,7 +32,7 @@ def test_json_is_one_object(run: Any) -> None:
 def test_table_for_eyes() -> None:
     result = CliRunner().invoke(root, QUICK)
     assert result.exit_code == 0
-    assert "mf, bpr, negatives: block" in result.stdout
+    assert "mf, dot, bpr, block" in result.stdout
     for quantity in ("loss", "gradients, explored entries", "parameters, 2 sgd steps"):
         assert f"\n{quantity} " in result.stdout
     assert "All 28 are within." in result.stdout

@@ -206,3 +206,138 @@ def test_the_number_of_threads_changes_nothing() -> None:
             lambda name=name: block(compiled, name, starts, positive, negatives, np.float32)  # type: ignore[misc]
         )
     assert_threads_change_nothing(lambda: pairs(compiled, positive, positive[::-1], np.float32))
+
+
+# The losses with settings of their own: kernel -> (settings, loss of one user's pairs, as in the oracles).
+SET: dict[str, tuple[dict[str, float], Any]] = {
+    "bce_block": ({"negative_weight": 3.0}, oracles.LOSSES["bce"]),
+    "bsl_block": ({"sharpness": 0.7}, oracles.LOSSES["bsl"]),
+    "ccl_block": ({"negative_weight": 20.0, "margin": 0.3}, oracles.LOSSES["ccl"]),
+}
+SET_BLOCKS = pytest.mark.parametrize("name", SET)
+
+
+def set_block(
+    kernel: Any, name: str, starts: Any, positive: Any, negatives: Any
+) -> tuple[Array, Array, Array]:
+    """As :func:`block`, for kernels with settings."""
+    positive, negatives = positive.copy(), negatives.copy()
+    valid = (~np.isneginf(negatives)).sum(axis=1).astype(np.int32)
+    losses = np.full_like(positive, 77)
+    getattr(kernel, name)(starts, positive, negatives, valid, losses, *SET[name][0].values())
+    return losses, positive, negatives
+
+
+def set_losses(name: str, starts: Array, positive: Array, negatives: Array) -> float:
+    """The losses of all pairs by the textbook."""
+    settings_, loss = SET[name]
+    total = 0.0
+    for g, row in enumerate(negatives):
+        own = positive[starts[g] : starts[g + 1]].tolist()
+        counted = row[row > -np.inf].tolist()
+        total += loss(own, [counted] * len(own), **settings_) if own else 0.0
+    return total
+
+
+@SET_BLOCKS
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    groups=st.integers(0, 70),
+    size=st.sampled_from([1, 2, 15, 16, 17, 40]),
+    seen=st.sampled_from([0.0, 0.3, 1.0]),
+    dtype=st.sampled_from(PRECISIONS),
+)
+def test_blocks_with_settings(name: str, seed: int, groups: int, size: int, seen: float, dtype: Any) -> None:
+    starts, positive, negatives = random_block(seed, groups, size, seen, 2.0)
+    starts, positive, negatives = starts.astype(np.int32), positive.astype(dtype), negatives.astype(dtype)
+    expected = set_block(reference, name, starts, positive, negatives)
+    for found, wanted in zip(set_block(compiled, name, starts, positive, negatives), expected, strict=True):
+        assert found.dtype == dtype
+        assert_close(found, wanted, scale=20)
+    assert (expected[2][np.isneginf(negatives)] == 0).all()
+    if dtype == np.float64:
+        assert expected[0].sum() == pytest.approx(set_losses(name, starts, positive, negatives), rel=1e-10)
+
+
+@KERNELS
+@SET_BLOCKS
+@pytest.mark.parametrize("seen", [0.0, 0.5])
+def test_slopes_with_settings_are_finite_differences(kernel: Any, name: str, seen: float) -> None:
+    starts, positive, negatives = random_block(3, 6, 5, seen, 1.0)
+    starts = starts.astype(np.int32)
+    counted = negatives > -np.inf
+
+    def loss(at: Array) -> float:
+        moved = np.full_like(negatives, -np.inf)
+        moved[counted] = at[len(positive) :]
+        return set_losses(name, starts, at[: len(positive)], moved)
+
+    expected = oracles.central_differences(loss, np.concatenate([positive, negatives[counted]]))
+    _, of_positive, of_negatives = set_block(kernel, name, starts, positive, negatives)
+    np.testing.assert_allclose(of_positive, expected[: len(positive)], rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(of_negatives[counted], expected[len(positive) :], rtol=1e-7, atol=1e-8)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(scores, scores), max_size=9), st.sampled_from(PRECISIONS))
+def test_pairs_with_settings(values: list[tuple[float, float]], dtype: Any) -> None:
+    positive, negative = np.array(values, dtype).reshape(-1, 2).T
+    for name, own in (("bce_pairs", [3.0]), ("ccl_pairs", [20.0, 0.3])):
+        results = []
+        for kernel in (compiled, reference):
+            arrays = positive.copy(), negative.copy(), np.full_like(positive, 77)
+            getattr(kernel, name)(*arrays, *own)
+            results.append(arrays)
+        for found, wanted in zip(*results, strict=True):
+            assert_close(found, wanted, scale=60 * 20)
+
+
+@KERNELS
+@pytest.mark.parametrize("name", ["bce_pairs", "ccl_pairs", *SET])
+@pytest.mark.parametrize("where", ["positive", "negative"])
+def test_no_number_shows_in_a_loss_with_settings(kernel: Any, name: str, where: str) -> None:
+    positive = np.array([0.0, np.nan if where == "positive" else 1.0])
+    other = np.nan if where == "negative" else 1.0
+    if name in SET:
+        losses, _, _ = set_block(
+            kernel, name, np.array([0, 1, 2], np.int32), positive, np.array([[0.5, 1.0], [0.5, other]])
+        )
+    else:
+        losses = np.zeros(2)
+        own = [3.0] if name == "bce_pairs" else [20.0, 0.3]
+        getattr(kernel, name)(positive, np.array([0.5, other]), losses, *own)
+    assert np.isfinite(losses[0]) and np.isnan(losses[1])
+
+
+@needs_two_threads
+@SET_BLOCKS
+def test_threads_change_nothing_with_settings(name: str) -> None:
+    starts, positive, negatives = random_block(5, 300, 40, 0.2, 1.0)
+    arrays = starts.astype(np.int32), positive.astype(np.float32), negatives.astype(np.float32)
+    assert_threads_change_nothing(lambda: set_block(compiled, name, *arrays))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    groups=st.integers(0, 40),
+    size=st.sampled_from([1, 2, 16, 40]),
+    seen=st.sampled_from([0.0, 0.3, 1.0]),
+    dtype=st.sampled_from(PRECISIONS),
+)
+def test_imitation(seed: int, groups: int, size: int, seen: float, dtype: Any) -> None:
+    starts, positive, student = random_block(seed, groups, size, seen, 2.0)
+    teacher = np.where(
+        np.isneginf(student), -np.inf, np.random.default_rng(seed).standard_normal(student.shape)
+    )
+    starts, student, teacher = starts.astype(np.int32), student.astype(dtype), teacher.astype(dtype)
+    valid = (~np.isneginf(student)).sum(axis=1).astype(np.int32)
+    results = []
+    for kernel in (compiled, reference):
+        slopes, losses = np.ones_like(student), np.ones(len(positive), dtype)
+        kernel.imitation_block(starts, student, teacher, valid, 0.7, slopes, losses)
+        results.append((slopes, losses))
+        assert (slopes[np.isneginf(student)] == 1).all()
+    for found, wanted in zip(*results, strict=True):
+        assert_close(found, wanted, scale=10)

@@ -198,7 +198,7 @@ def test_lists_are_those_of_the_loops() -> None:
     model = a_model()
     dense = model.table.to_dense(DIM)
     users = np.array([0, 7, 19], np.int32)
-    items, scores = model.rank(users, 9, LOG)
+    items, scores = model.ranker().rank(users, 9, LOG)
     for user, row, values in zip(users, items, scores, strict=True):
         wanted = oracles.rank(dense[user], dense[LOG.n_users :], items_of(user), 9)
         length = min(9, LOG.n_items - len(items_of(user)))

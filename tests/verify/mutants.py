@@ -37,13 +37,14 @@ class Mutant(NamedTuple):
     new: str
 
 
-GRADIENTS, SLOPES, SCORING, UPDATES, SAMPLING = (
-    f"kernels/compiled/{name}.py" for name in ("gradients", "slopes", "scoring", "updates", "sampling")
+FILES = ("gradients", "slopes", "scoring", "updates", "sampling", "views", "propagation")
+GRADIENTS, SLOPES, SCORING, UPDATES, SAMPLING, VIEWS, PROPAGATION = (
+    f"kernels/compiled/{name}.py" for name in FILES
 )
 PLAIN = "kernels/reference/"
 NOTHING = (Mutant("nothing", "table.py", "class SparseTable", "class SparseTable"),) + tuple(
     Mutant(f"nothing, plain {name}", f"{PLAIN}{name}.py", "from __future__", "from __future__")
-    for name in ("gradients", "slopes", "scoring", "updates", "sampling")
+    for name in FILES
 )
 MUTANTS = (
     # ---- gradients
@@ -113,13 +114,68 @@ MUTANTS = (
     Mutant("mean over all negatives, seen ones too", SLOPES, "one / max(valid[g], 1)", "one / size"),
     Mutant("scores left where slopes should be", SLOPES, "            scores[:] = sums\n", ""),
     Mutant("loss summed, not averaged", SLOPES, "losses[m] = total(odds) * share", "losses[m] = total(odds)"),
-    Mutant("softmax without negatives", SLOPES, "if valid[g] == 0:", "if valid[g] < 0:"),
+    Mutant(
+        "softmax without negatives", SLOPES, "if valid[g] == 0:  # all of them are -inf", "if valid[g] < 0:"
+    ),
     Mutant("softmax of the last pair alone", SLOPES, "weight += slope / mass", "weight = slope / mass"),
     Mutant(
         "softmax without its peak",
         SLOPES,
         "excess = np.log(mass) + peak - positive[m]",
         "excess = np.log(mass) - positive[m]",
+    ),
+    Mutant(
+        "sign of BCE's negatives",
+        SLOPES,
+        "scores[s] = odds[s] / scores[s] * share * pairs",
+        "scores[s] = -odds[s] / scores[s] * share * pairs",
+    ),
+    Mutant(
+        "BSL's positives each for itself",
+        SLOPES,
+        "losses[m] = apart - own - np.log(near / pairs)",
+        "losses[m] = apart - own - np.log(near)",
+    ),
+    Mutant(
+        "BSL's slopes of one pair", SLOPES, "positive[m] *= -(pairs / near)", "positive[m] *= -(1 / near)"
+    ),
+    Mutant(
+        "CCL's slopes of one pair", SLOPES, "slope = share * (starts[g + 1] - starts[g])", "slope = share"
+    ),
+    # ---- cosines and graphs
+    Mutant(
+        "cosine: the part along the row is left", VIEWS, "(gradient[k] - along * values[k])", "gradient[k]"
+    ),
+    Mutant("cosine: lengths are squares", VIEWS, "lengths[t] = np.sqrt(square)", "lengths[t] = square"),
+    Mutant(
+        "cosine: inactive entries not scaled",
+        "models/views.py",
+        "explored.sums[slots[here]] *= factors[:, None]",
+        "pass",
+    ),
+    Mutant(
+        "graph: a neighbour left out",
+        PROPAGATION,
+        "sum_rows(block, neighbours, indptr[row], indptr[row + 1], own)",
+        "sum_rows(block, neighbours, indptr[row], max(indptr[row], indptr[row + 1] - 1), own)",
+    ),
+    Mutant(
+        "graph: explored rows not pulled",
+        PROPAGATION,
+        "own[first + c] += factors[row] * line[c]",
+        "own[first + c] += 0",
+    ),
+    Mutant(
+        "graph: the last layer alone goes back",
+        "models/lightgcn.py",
+        "there[rows] += given",
+        "there[rows] += 0",
+    ),
+    Mutant(
+        "graph: a layer too few in the mean",
+        "models/lightgcn.py",
+        "local /= self.layers + 1\n        kernels.pull_rows",
+        "local /= self.layers\n        kernels.pull_rows",
     ),
     # ---- scores
     Mutant("stale scores", SCORING, "                scratch[columns[k]] = 0\n", "                pass\n"),
@@ -133,10 +189,10 @@ MUTANTS = (
     Mutant("seen negatives count", SAMPLING, "scores[g, place] = -np.inf", "pass"),
     Mutant("seen negatives not taken off the count", SAMPLING, "count -= 1", "pass"),
     Mutant("stale counters", SAMPLING, "        counts[rows[g]] = 0\n", "        pass\n"),
-    Mutant("stale places of negatives", "models/matrix_factorization.py", "self._places[items] = -1", "pass"),
+    Mutant("stale places of negatives", "models/pairs.py", "self._places[items] = -1", "pass"),
     Mutant(
         "negatives' L2 of one pair alone",
-        "models/matrix_factorization.py",
+        "models/pairs.py",
         "decay.negative * batch.size / len",
         "decay.negative / len",
     ),
@@ -290,13 +346,21 @@ def caught_by(mutant: Mutant) -> str | None:
 
 
 def _first_error() -> str | None:
+    """One model and loss with every optimizer; then every loss, similarity and model with the first."""
     from sparserec_np.verify import every_case, gradcheck
 
+    small = {"seed": 1, "users": 9, "items": 11, "interactions": 40, "dim": 6}
+    factors = every_case(model="mf", loss="bpr", negatives="pairs", similarity="dot", **small)
+    others = [
+        *every_case(model="mf", negatives="block", similarity="dot", **small),
+        *every_case(model="mf", negatives="block", similarity="cosine", **small),
+        *every_case(model="lightgcn", loss="bpr", negatives="block", similarity="dot", **small),
+    ]
     try:
-        cases = every_case(seed=1, users=9, items=11, interactions=40, dim=6)
-        for error in gradcheck(cases, "finite-differences", steps=4, dtypes=["float64"]):
-            if not error.passed:
-                return f"{error.loss}, {error.negatives}: {error.quantity}"
+        for cases, optimizers in ((factors, ("adam", "adagrad", "sgd")), (others, ("adam",))):
+            for error in gradcheck(cases, "finite-differences", 4, optimizers, ["float64"]):
+                if not error.passed:
+                    return f"{error.model}, {error.similarity}, {error.loss}, {error.negatives}: {error.quantity}"
     except (ArithmeticError, IndexError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
     return None

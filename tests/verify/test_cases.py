@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from sparserec_np.errors import ConfigError, DataError
+from sparserec_np.interactions import Interactions
+from sparserec_np.losses import LOSSES
 from sparserec_np.verify import ReferenceCase, plain, reference_case
 from sparserec_np.verify.problems import forms
 from tests import oracles
@@ -35,9 +37,16 @@ def test_expected_values_follow_from_the_arrays_of_the_case(settings: dict[str, 
     pairs = plain.Pairs(case.batch_users, case.batch_positives + n_users, negatives + n_users, case.counted)
     dense = np.concatenate([case.users, case.items])
     pull = plain.Pull(*case.settings.l2, np.zeros_like(dense))
+    log = Interactions.from_pairs(
+        *case.interactions.T, user_ids=np.arange(n_users), item_ids=np.arange(len(case.items))
+    )
+    scoring = plain.Scoring(log, case.settings.scored_by, case.settings.temperature)
 
     def costs(at: Array) -> tuple[float, float]:
-        found = plain.costs(case.settings.model, case.settings.loss, {"table": at}, pairs, pull, np)
+        names = (case.settings.model, case.settings.loss)
+        found = plain.costs(
+            *names, {"table": at}, pairs, pull, scoring, np, **dict(LOSSES[names[1]].settings)
+        )
         return float(found[0]), float(found[1])
 
     assert case.expected["loss"] == pytest.approx(costs(dense)[0], rel=1e-12)

@@ -76,3 +76,137 @@ def softmax_block(starts: Any, positive: Any, negatives: Any, valid: Any, losses
                 weight += slope / mass
             for s in range(size):
                 scores[s] *= weight
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def bce_pairs(positive: Any, negative: Any, losses: Any, weight: Any) -> None:
+    kind = positive.dtype.type
+    for m in numba.prange(len(positive)):
+        small = np.exp(-abs(positive[m]))
+        losses[m] = np.log1p(small) + max(-positive[m], kind(0))
+        positive[m] = -(small if positive[m] > 0 else kind(1)) / (1 + small)
+        small = np.exp(-abs(negative[m]))
+        losses[m] += kind(weight) * (np.log1p(small) + max(negative[m], kind(0)))
+        negative[m] = kind(weight) * (kind(1) if negative[m] > 0 else small) / (1 + small)
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def bce_block(starts: Any, positive: Any, negatives: Any, valid: Any, losses: Any, weight: Any) -> None:
+    groups, size = negatives.shape
+    kind = negatives.dtype.type
+    for run in numba.prange((groups + RUN - 1) // RUN):
+        odds = np.empty(size, dtype=negatives.dtype)
+        logs = np.empty_like(odds)
+        for g in range(run * RUN, min(groups, (run + 1) * RUN)):
+            scores = negatives[g]
+            share = kind(weight) / max(valid[g], 1)
+            exp_into(scores, odds)
+            for s in range(size):
+                scores[s] = kind(1) + odds[s]
+            log_into(scores, logs)
+            apart = total(logs) * share
+            pairs = starts[g + 1] - starts[g]
+            for s in range(size):
+                scores[s] = odds[s] / scores[s] * share * pairs
+            for m in range(starts[g], starts[g + 1]):
+                small = np.exp(-abs(positive[m]))
+                losses[m] = np.log1p(small) + max(-positive[m], kind(0)) + apart
+                positive[m] = -(small if positive[m] > 0 else kind(1)) / (1 + small)
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def bsl_block(starts: Any, positive: Any, negatives: Any, valid: Any, losses: Any, sharpness: Any) -> None:
+    groups, size = negatives.shape
+    kind = negatives.dtype.type
+    for run in numba.prange((groups + RUN - 1) // RUN):
+        shifted = np.empty(size, dtype=negatives.dtype)
+        for g in range(run * RUN, min(groups, (run + 1) * RUN)):
+            scores = negatives[g]
+            first, last = starts[g], starts[g + 1]
+            pairs = last - first
+            if valid[g] == 0 or pairs == 0:
+                scores[:] = 0
+                positive[first:last] = 0
+                losses[first:last] = 0
+                continue
+            peak = highest(scores)
+            for s in range(size):
+                shifted[s] = kind(sharpness) * (scores[s] - peak)
+            exp_into(shifted, scores)
+            mass = total(scores)
+            apart = np.log(mass / valid[g]) / kind(sharpness) + peak
+            for s in range(size):
+                scores[s] *= pairs / mass
+            own = highest(positive[first:last])
+            near = kind(0)
+            for m in range(first, last):
+                positive[m] = np.exp(positive[m] - own)
+                near += positive[m]
+            for m in range(first, last):
+                losses[m] = apart - own - np.log(near / pairs)
+                positive[m] *= -(pairs / near)
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def ccl_pairs(positive: Any, negative: Any, losses: Any, weight: Any, margin: Any) -> None:
+    kind = positive.dtype.type
+    for m in numba.prange(len(positive)):
+        excess = negative[m] - kind(margin)
+        losses[m] = kind(1) - positive[m]
+        if not excess <= 0:  # NaN, too
+            losses[m] += kind(weight) * excess
+        positive[m] = -1
+        negative[m] = kind(weight) if excess > 0 else kind(0)
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def ccl_block(
+    starts: Any, positive: Any, negatives: Any, valid: Any, losses: Any, weight: Any, margin: Any
+) -> None:
+    groups, size = negatives.shape
+    kind = negatives.dtype.type
+    for g in numba.prange(groups):
+        scores = negatives[g]
+        share = kind(weight) / max(valid[g], 1)
+        slope = share * (starts[g + 1] - starts[g])
+        apart = kind(0)
+        for s in range(size):
+            excess = scores[s] - kind(margin)
+            if not excess <= 0:  # NaN, too
+                apart += excess
+            scores[s] = slope if excess > 0 else kind(0)
+        for m in range(starts[g], starts[g + 1]):
+            losses[m] = kind(1) - positive[m] + apart * share
+            positive[m] = -1
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def imitation_block(
+    starts: Any, student: Any, teacher: Any, valid: Any, weight: Any, slopes: Any, losses: Any
+) -> None:
+    groups, size = student.shape
+    kind = student.dtype.type
+    for run in numba.prange((groups + RUN - 1) // RUN):
+        ours = np.empty(size, dtype=student.dtype)
+        theirs = np.empty_like(ours)
+        for g in range(run * RUN, min(groups, (run + 1) * RUN)):
+            if valid[g] == 0:
+                continue
+            own, given = student[g], teacher[g]
+            own_peak, given_peak = highest(own), highest(given)
+            for s in range(size):
+                ours[s] = own[s] - own_peak
+                theirs[s] = given[s] - given_peak
+            exp_into(ours, ours)
+            exp_into(theirs, theirs)
+            own_mass, given_mass = total(ours), total(theirs)
+            shift = np.log(own_mass) + own_peak - np.log(given_mass) - given_peak
+            apart = kind(0)
+            scale = kind(weight) * (starts[g + 1] - starts[g])
+            for s in range(size):
+                theirs[s] /= given_mass
+                if theirs[s] > 0:
+                    apart += theirs[s] * (given[s] - own[s] + shift)
+                slopes[g, s] += scale * (ours[s] / own_mass - theirs[s])
+            for m in range(starts[g], starts[g + 1]):
+                losses[m] += kind(weight) * apart

@@ -52,3 +52,15 @@ def total(a: Array) -> Any:
 def highest(a: Array) -> Any:
     """The largest of ``a`` (n,), n >= 1, as a scalar of its dtype; -inf may occur. Any number where one is NaN."""
     return a.max()
+
+
+def sum_rows(block: Array, rows: Array, start: int, stop: int, out: Array) -> None:
+    """The sum of some rows: ``out = sum of block[rows[k]] over start <= k < stop``, added in that order; 0 for none.
+
+    Args:
+        block: (any, 16) float32 or float64.
+        rows: (n,) int32, not below zero.
+        start, stop: from 0 to n.
+        out: (16,) overwritten, the block's dtype; contiguous.
+    """
+    out[:] = block[rows[start:stop]].sum(axis=0)

@@ -101,3 +101,165 @@ def softmax_block(starts: Array, positive: Array, negatives: Array, valid: Array
         losses[pairs] = np.log1p(np.exp(-np.abs(excess))) + np.maximum(excess, 0)
         positive[pairs] = -mass / (own + mass)
         negatives[g] = parts * (1 / (own + mass)).sum()
+
+
+def bce_pairs(positive: Array, negative: Array, losses: Array, weight: float) -> None:
+    """Binary cross-entropy of a pair and of its negative (He et al. 2017, equation 7).
+
+    Loss ``log(1 + exp(-p)) + weight * log(1 + exp(n))``; slopes ``-sigmoid(-p)`` for p and ``weight * sigmoid(n)``
+    for n.
+
+    Args:
+        positive: (b,) scores p; overwritten with their slopes.
+        negative: (b,) scores n; overwritten with their slopes.
+        losses: (b,) overwritten with the loss of each pair.
+        weight: of the negative, a Python float.
+    """
+    small, far = np.exp(-np.abs(positive)), np.exp(-np.abs(negative))
+    losses[:] = np.log1p(small) + np.maximum(-positive, 0)
+    losses += weight * (np.log1p(far) + np.maximum(negative, 0))
+    positive[:] = -np.where(positive > 0, small, 1) / (1 + small)
+    negative[:] = weight * np.where(negative > 0, 1, far) / (1 + far)
+
+
+def bce_block(
+    starts: Array, positive: Array, negatives: Array, valid: Array, losses: Array, weight: float
+) -> None:
+    """Binary cross-entropy of a pair, and of a shared block whose negatives weigh ``weight`` together.
+
+    Loss of a pair of group g: ``log(1 + exp(-p)) + weight / valid[g] * sum_s log(1 + exp(n_s))``. Slopes:
+    ``-sigmoid(-p)`` for p, and for n_s ``weight / valid[g] * sigmoid(n_s)`` for each pair of the group. With no
+    negative, the pair's own term is left. Exponents of negatives are clipped as in ``exp_into``: from 88 on the loss of
+    one stays at 88.
+
+    Args:
+        starts, positive, negatives, valid, losses: as in :func:`bpr_block`.
+        weight: of all negatives of a pair together, a Python float.
+    """
+    for g in range(len(negatives)):
+        pairs = slice(starts[g], starts[g + 1])
+        share = weight / max(int(valid[g]), 1)
+        odds = np.empty_like(negatives[g])
+        exp_into(negatives[g], odds)
+        small = np.exp(-np.abs(positive[pairs]))
+        losses[pairs] = np.log1p(small) + np.maximum(-positive[pairs], 0) + np.log(1 + odds).sum() * share
+        positive[pairs] = -np.where(positive[pairs] > 0, small, 1) / (1 + small)
+        negatives[g] = odds / (1 + odds) * share * (starts[g + 1] - starts[g])
+
+
+def bsl_block(
+    starts: Array, positive: Array, negatives: Array, valid: Array, losses: Array, sharpness: float
+) -> None:
+    """Bilateral softmax loss (Wu et al. 2024): a mean in the exponent on both sides.
+
+    Loss of a pair of group g: ``1 / k * log(mean_s exp(k n_s)) - log(mean_m exp(p_m))``, with m over the pairs of the
+    group (what of a user is in the batch stands for all the user's items: our choice), s over the negatives that count,
+    and k = ``sharpness``. Scores are divided by the temperature of the positives; k is that temperature divided by the
+    negatives'. Slopes, with c pairs in the group: ``-c exp(p_m) / sum exp(p)`` and ``c exp(k n_s) / sum exp(k n)``.
+    With no negative, loss and slopes are 0. The positive is not among the negatives: unlike :func:`softmax_block` this
+    has no lower bound unless the scores have.
+
+    Exponents are taken relative to the largest, and those of negatives clipped as in ``exp_into``.
+
+    Args:
+        starts, positive, negatives, valid, losses: as in :func:`softmax_block`.
+        sharpness: k > 0, a Python float.
+    """
+    for g in range(len(negatives)):
+        pairs = slice(starts[g], starts[g + 1])
+        count = int(starts[g + 1] - starts[g])
+        if valid[g] == 0 or count == 0:
+            losses[pairs], positive[pairs], negatives[g] = 0, 0, 0
+            continue
+        peak, own = negatives[g].max(), positive[pairs].max()
+        parts = np.empty_like(negatives[g])
+        exp_into(sharpness * (negatives[g] - peak), parts)
+        near = np.exp(positive[pairs] - own)
+        losses[pairs] = np.log(parts.sum() / valid[g]) / sharpness + peak - own - np.log(near.sum() / count)
+        positive[pairs] = -near * (count / near.sum())
+        negatives[g] = parts * (count / parts.sum())
+
+
+def ccl_pairs(positive: Array, negative: Array, losses: Array, weight: float, margin: float) -> None:
+    """Cosine contrastive loss (Mao et al. 2021), one negative for each pair.
+
+    Loss ``1 - p + weight * max(0, n - margin)``; slopes -1 for p, and for n ``weight`` above the margin and 0 below.
+
+    Args:
+        positive: (b,) scores p, cosines; overwritten with their slopes.
+        negative: (b,) scores n, cosines; overwritten with their slopes.
+        losses: (b,) overwritten with the loss of each pair.
+        weight: of the negatives, a Python float.
+        margin: a Python float.
+    """
+    losses[:] = 1 - positive + weight * np.maximum(negative - margin, 0)
+    positive[:] = -1
+    negative[:] = np.where(negative > margin, weight, 0)
+
+
+def ccl_block(
+    starts: Array,
+    positive: Array,
+    negatives: Array,
+    valid: Array,
+    losses: Array,
+    weight: float,
+    margin: float,
+) -> None:
+    """Cosine contrastive loss against a shared block, its equation averaged over the negatives that count.
+
+    Loss of a pair of group g: ``1 - p + weight / valid[g] * sum_s max(0, n_s - margin)`` (Mao et al. 2021, equation 2).
+    Slopes: -1 for p, and for each n_s above the margin ``weight / valid[g]`` for each pair of the group.
+
+    Args:
+        starts, positive, negatives, valid, losses: as in :func:`bpr_block`.
+        weight: of all negatives of a pair together, a Python float.
+        margin: a Python float.
+    """
+    for g in range(len(negatives)):
+        pairs = slice(starts[g], starts[g + 1])
+        share = weight / max(int(valid[g]), 1)
+        losses[pairs] = 1 - positive[pairs] + np.maximum(negatives[g] - margin, 0).sum() * share
+        positive[pairs] = -1
+        negatives[g] = np.where(negatives[g] > margin, share * (starts[g + 1] - starts[g]), 0)
+
+
+def imitation_block(
+    starts: Array,
+    student: Array,
+    teacher: Array,
+    valid: Array,
+    weight: float,
+    slopes: Array,
+    losses: Array,
+) -> None:
+    """Cross-entropy of a student's softmax over a shared block against a teacher's, less its least value.
+
+    For each pair of group g ``weight * sum_s q_s log(q_s / p_s)``, with p and q the softmax of the student's and of the
+    teacher's scores over the negatives that count (Hinton et al. 2015, at temperature 1). Slopes by the student's
+    scores: ``weight * (p_s - q_s)`` for each pair of the group. Groups without negatives are left alone.
+
+    Exponents are taken relative to the largest, and clipped as in ``exp_into``.
+
+    Args:
+        starts: (groups + 1,) int32, pairs of group g are ``starts[g]`` to ``starts[g + 1]``.
+        student, teacher: (groups, s) scores, -inf in both where a negative does not count; read only.
+        valid: (groups,) int32, how many of the s count.
+        weight: a Python float.
+        slopes: (groups, s) added to.
+        losses: (b,) added to.
+    """
+    for g in range(len(student)):
+        if valid[g] == 0:
+            continue
+        own, given = student[g], teacher[g]
+        ours, theirs = np.empty_like(own), np.empty_like(own)
+        exp_into(own - own.max(), ours)
+        exp_into(given - given.max(), theirs)
+        shift = np.log(ours.sum()) + own.max() - np.log(theirs.sum()) - given.max()
+        theirs /= theirs.sum()
+        counts = theirs > 0
+        apart = (theirs[counts] * (given[counts] - own[counts] + shift)).sum()
+        pairs = slice(starts[g], starts[g + 1])
+        slopes[g] += weight * (starts[g + 1] - starts[g]) * (ours / ours.sum() - theirs)
+        losses[pairs] += weight * apart

@@ -1,0 +1,60 @@
+"""Base recommenders by name: what a table's rows mean.
+
+A model is a row of a table; the training loop knows none by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sparserec_np.interactions import Interactions
+from sparserec_np.models.model import Model
+from sparserec_np.models.views import View
+from sparserec_np.table import SparseTable
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base recommender.
+
+    Attributes:
+        name: as on the command line.
+        summary: one line for the help.
+        place: module in ``sparserec_np.models`` and class; imported when a model is made, since it loads Numba.
+        settings: what it can be told besides, by name, and the defaults.
+        saved: settings of the training run that a model file tells, because the stored rows alone do not.
+    """
+
+    name: str
+    summary: str
+    place: tuple[str, str]
+    settings: Mapping[str, Any]
+    saved: tuple[str, ...] = ()
+
+    def over(
+        self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...], **settings: Any
+    ) -> Model:
+        """A model of a table (users first), with these settings."""
+        module, name = self.place
+        make = getattr(importlib.import_module(f"sparserec_np.models.{module}"), name)
+        model: Model = make(table, dim, log, views, **settings)
+        return model
+
+
+BASE_MODELS = {
+    model.name: model
+    for model in (
+        BaseModel("mf", "matrix factorisation", ("matrix_factorization", "MatrixFactorization"), {}),
+        BaseModel(
+            "lightgcn",
+            "rows averaged over the graph (He et al. 2020)",
+            ("lightgcn", "LightGCN"),
+            settings={"layers": 3},
+            saved=("layers", "similarity", "temperature"),
+        ),
+    )
+}
+MODEL_SETTINGS = tuple(dict.fromkeys(name for model in BASE_MODELS.values() for name in model.settings))

@@ -1,0 +1,240 @@
+"""LightGCN: rows are averaged over the graph of interactions before they are multiplied (He et al. 2020).
+
+With ``A = D^-1/2 B D^-1/2``, B the adjacency of users and items and D the degrees, the rows that are multiplied are
+``1 / (layers + 1) * (x + A x + A^2 x + ... )`` of the stored rows x. The operator is symmetric: the gradient by the
+stored rows is the same sum of the gradient by the rows that were multiplied.
+
+Only the rows of a batch are made, and only the stored entries and the explored rows get a gradient: the last step each
+way leaves out the rest. In between, a step needs all rows of the graph, 16 columns at a time.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sparserec_np.batches import Batch, Groups
+from sparserec_np.growth import Explored
+from sparserec_np.interactions import Interactions
+from sparserec_np.kernels.compiled import propagation as kernels
+from sparserec_np.losses import Scores
+from sparserec_np.models.inner_products import InnerProducts, mean_product
+from sparserec_np.models.model import Decay, Gradients
+from sparserec_np.models.pairs import Pairs
+from sparserec_np.models.views import View, served_table
+from sparserec_np.rankers import TableRanker, table_ranker
+from sparserec_np.table import Array, SparseTable, index_dtype
+
+LINE = 16  # columns of a block: a cache line of float32
+
+
+class Graph(NamedTuple):
+    """Users and items as one graph; rows are those of the stacked table.
+
+    Attributes:
+        indptr: (rows + 1,) bounds of the rows in ``neighbours``.
+        neighbours: (2 n_interactions,) int32.
+    """
+
+    indptr: Array
+    neighbours: Array
+
+    @classmethod
+    def of(cls, log: Interactions) -> Graph:
+        """The graph of the interactions."""
+        indptr = np.append(log.indptr, log.indptr[-1] + np.cumsum(log.item_degrees))
+        by_item = np.argsort(log.items, kind="stable")
+        neighbours = np.concatenate([log.items + np.int32(log.n_users), log.pair_users()[by_item]])
+        return cls(indptr.astype(index_dtype(len(neighbours))), neighbours.astype(np.int32))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both arrays."""
+        return int(self.indptr.nbytes + self.neighbours.nbytes)
+
+
+class Propagation:
+    """The mean of a table over 0 to ``layers`` steps on the graph, and the way back.
+
+    A step of rows divided by the root of their degree, ``z = D^-1/2 x``, is a plain mean over neighbours: ``D^-1 B z``.
+    All steps but the last therefore read no weights.
+
+    Attributes:
+        graph: of the training interactions.
+        layers: number of steps, 1 or more.
+        dim: columns of the tables.
+        width: columns of the rows that are made, ``dim`` rounded up to whole blocks.
+    """
+
+    def __init__(self, graph: Graph, layers: int, dim: int, dtype: np.dtype[np.floating]) -> None:
+        self.graph = graph
+        self.layers = layers
+        self.dim = dim
+        self.width = -(-dim // LINE) * LINE
+        degrees = np.diff(graph.indptr).astype(np.float64)
+        with np.errstate(divide="ignore"):
+            inverse = np.where(degrees > 0, 1 / degrees, 0)
+        self._mean = inverse.astype(dtype)
+        self._into = np.sqrt(inverse).astype(dtype)
+        self._out_of = np.sqrt(degrees).astype(dtype)
+        rows = len(degrees)
+        self._blocks = [np.empty((rows if layers > 1 or n == 0 else 0, LINE), dtype) for n in range(2)]
+        self._edge_bounds = np.empty(rows + 1, dtype=graph.indptr.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the blocks, the factors and the bounds."""
+        factors = (self._mean, self._into, self._out_of, self._edge_bounds)
+        return int(sum(array.nbytes for array in (*self._blocks, *factors)))
+
+    def forward(self, table: SparseTable, rows: Array) -> Array:
+        """(m, width) the means for ``rows`` (m,) int32; 0 in columns past ``dim``."""
+        local = np.empty((len(rows), self.width), dtype=table.values.dtype)
+        kernels.read_rows(table, rows, local)
+        for first in range(0, self.width, LINE):
+            here, there = self._blocks
+            kernels.read_columns(table, first, self._into, here)
+            for _ in range(1, self.layers):
+                kernels.propagate(self.graph, here, self._mean, there)
+                here, there = there, here
+                kernels.add_rows(rows, here, self._out_of, first, local)
+            kernels.add_propagated(self.graph, rows, here, self._into, first, local)
+        local /= self.layers + 1
+        return local
+
+    def backward(
+        self, table: SparseTable, rows: Array, local: Array, gradient: Array, explored: Explored
+    ) -> None:
+        """Adds the gradient by the table's entries, given ``local`` (m, width), that by the means for ``rows``.
+
+        Overwrites ``local``.
+        """
+        local /= self.layers + 1
+        kernels.pull_rows(table, rows, local, gradient, explored)
+        bounds = self.graph.indptr
+        sources = np.empty(int((bounds[rows + 1] - bounds[rows]).sum()), dtype=np.int32)
+        kernels.edges_from(self.graph, rows, self._edge_bounds, sources)
+        edges = Graph(self._edge_bounds, sources)
+        factors = self._into[rows][:, None]
+        for first in range(0, self.width, LINE):
+            given = local[:, first : first + LINE] * factors
+            block, graph = given, edges
+            there, spare = self._blocks
+            for _ in range(1, self.layers):
+                kernels.propagate(graph, block, self._mean, there)
+                there[rows] += given
+                block, graph = there, self.graph
+                there, spare = spare, there
+            kernels.pull_columns(graph, table, first, block, self._into, gradient, explored)
+
+
+class LightGCN:
+    """``score(u, i) = <mean of u, mean of i>``, see the module.
+
+    Attributes:
+        table: (n_users + n_items) rows, before propagation.
+        dim: number of columns.
+        log: the training interactions: the graph, and what is no negative.
+        layers: steps on the graph.
+        views: what lies between the table and the rows that are multiplied: dropout before propagation, the
+            similarity after it.
+    """
+
+    def __init__(
+        self,
+        table: SparseTable,
+        dim: int,
+        log: Interactions,
+        views: tuple[View, ...] = (),
+        *,
+        layers: int = 3,
+    ) -> None:
+        self.table = table
+        self.dim = dim
+        self.log = log
+        self.layers = layers
+        self.views = views
+        dtype = table.values.dtype
+        self._before = tuple(view for view in views if view.training_only)
+        self._after = tuple(view for view in views if not view.training_only)
+        self._pairs = Pairs(log)
+        self._propagation = Propagation(Graph.of(log), layers, dim, dtype)
+        self._products = InnerProducts(self._propagation.width, dtype)
+        self._all = np.arange(table.rows, dtype=np.int32)
+        self._places = np.zeros(table.rows, dtype=np.int32)
+        self._read = table
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Bytes of graph, blocks, counters and views; the rows and scores of a batch come on top, and go with it."""
+        blocks = self._pairs.nbytes + self._propagation.nbytes + self._products.nbytes
+        own = self._propagation.graph.nbytes + self._all.nbytes + self._places.nbytes
+        return int(blocks + own) + sum(view.nbytes for view in self.views)
+
+    def touched(self, batch: Batch) -> Array:
+        """All rows: those of a batch are means of rows that are means of others."""
+        return self._all
+
+    def forward(self, batch: Batch) -> Scores:
+        """Scores of the pairs and of their negatives."""
+        table = self.table
+        for view in self._before:
+            table = view.apply(table, self._all)
+        rows = self._pairs.touched(batch)
+        read = SparseTable.full(self._propagation.forward(table, rows))
+        self._places[rows] = np.arange(len(rows), dtype=np.int32)
+        for view in self._after:
+            read = view.apply(read, self._all[: len(rows)])
+        self._read = read
+        positives, negatives = self._products.forward(read, self._renumbered(batch))
+        return Scores(positives, negatives, self._pairs.mask(batch, negatives))
+
+    def _renumbered(self, batch: Batch) -> Batch:
+        """The batch over the rows that were made for it."""
+        place = self._places
+        return Batch(
+            Groups(place[batch.users.rows], batch.users.starts),
+            place[batch.user_of],
+            place[batch.positives],
+            place[batch.negatives],
+            batch.shared,
+        )
+
+    def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
+        """See :meth:`~sparserec_np.models.model.Model.backward`. L2 terms are of the stored rows that pairs name."""
+        read = self._read
+        rows = self._pairs.touched(batch)
+        order, items = self._pairs.by_item(batch)
+        by_item = order, Groups(self._places[items.rows], items.starts)
+        gradient = np.zeros_like(read.values)
+        none = Explored.of(rows[:0], len(rows), self._propagation.width, gradient.dtype)
+        self._products.backward(read, self._renumbered(batch), slopes, by_item, gradient, none)
+        for view in reversed(self._after):
+            view.pull_back(self._all[: len(rows)], gradient, none)
+        local = gradient.reshape(len(rows), -1)
+        self._propagation.backward(self.table, rows, local, *gradients)
+        for view in reversed(self._before):
+            view.pull_back(self._all, *gradients)
+        self._pairs.add_decay(self.table, batch, decay, gradients.active)
+
+    def served(self) -> SparseTable:
+        """The stored rows: with the interactions they are all that is needed to score."""
+        return self.table
+
+    def propagated(self) -> SparseTable:
+        """The means of all rows, every entry of them: the one place where a full table is made, to rank all items."""
+        means = self._propagation.forward(self.table, self._all)
+        return SparseTable.full(means[:, : self.dim])
+
+    def factors(self) -> SparseTable:
+        """The rows that are multiplied: every entry of the means, through the similarity."""
+        return served_table(self.propagated(), self._after)
+
+    def mean_product(self) -> float:
+        """See :meth:`~sparserec_np.models.model.Model.mean_product`."""
+        return mean_product(self.propagated(), self.log)
+
+    def ranker(self) -> TableRanker:
+        """Ranks by the scores as they are now."""
+        return table_ranker(self.factors(), self.log.n_users, self.dim)
