@@ -25,9 +25,7 @@ from sparserec_np.model_file import ServedModel
 from sparserec_np.runtime import Array, ArtifactError, Path
 
 HEADER, MAIN, MAKEFILE = "recommender.h", "main.c", "Makefile"
-BLOCK_ITEMS = (
-    256  # a kilobyte of scores: little for a microcontroller, and long enough to hide the loop around it
-)
+BLOCK_ITEMS = 256  # a kilobyte of scores: little for a microcontroller, and enough to hide the loop around it
 LINE_NUMBERS = 24  # a line stays far below the 4,095 characters that every C99 compiler takes
 
 C_TYPES = {
@@ -77,16 +75,16 @@ def write_c(model: ServedModel, folder: Path) -> dict[str, int]:
 
 def _arrays(model: ServedModel) -> dict[str, dict[str, Array]]:
     """The constant arrays by purpose and name, each of the narrowest type, and none without an element."""
-    stored = model.encode().arrays
+    stored = model.encode().arrays  # which checks everything
     for name, table in (("users", model.users), ("items", model.items)):
         if not table.rows:
             raise ArtifactError(f"the model has no {name}, so there is nothing to write as C")
     by_dimension = model.items.by_column(model.dim)
     groups = {
         "users": {
-            "user_starts": _narrowest(stored["users.indptr"]),
-            "user_dimensions": stored["users.columns"],
-            "user_values": stored["users.values"],
+            "user_starts": _narrowest(model.users.indptr),
+            "user_dimensions": _narrowest(model.users.columns),
+            "user_values": model.users.values.astype(np.float32),
         },
         "items": {
             "item_starts": _narrowest(by_dimension.indptr),
@@ -94,8 +92,8 @@ def _arrays(model: ServedModel) -> dict[str, dict[str, Array]]:
             "item_values": by_dimension.values.astype(np.float32),
         },
         "seen": {
-            "seen_starts": _narrowest(stored["seen.indptr"]),
-            "seen_items": stored["seen.items"],
+            "seen_starts": _narrowest(model.seen_indptr),
+            "seen_items": _narrowest(model.seen_items),
         },
         "ids": {},
     }
@@ -119,7 +117,7 @@ def _narrowest(numbers: Array) -> Array:
 def _declared(name: str, array: Array) -> str:
     """The definition of a constant array; numbers are spelled so that they are read back to the same bits."""
     lines = "\n".join(_lines(array))
-    return f"static const {C_TYPES[array.dtype]} sparserec_{name}[{len(array)}] = {{\n{lines}\n}};\n"
+    return f"static const {C_TYPES[array.dtype.newbyteorder('=')]} sparserec_{name}[{len(array)}] = {{\n{lines}\n}};\n"
 
 
 def _lines(array: Array) -> Iterator[str]:
