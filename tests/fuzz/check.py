@@ -14,8 +14,8 @@ from types import FrameType
 
 import numpy as np
 
-from sparserec_np.model_file import load_model
-from sparserec_np.runtime import ArtifactError, Model, Recommender, decode_model, read_artifact
+from sparserec_np.model_file import ServedModel, load_model
+from sparserec_np.runtime import ArtifactError, Recommender, decode_model, read_artifact
 
 LONGEST_SENTENCE = 1_000  # characters
 SECONDS = 5.0
@@ -55,14 +55,15 @@ def _open_and_use(path: Path) -> str | None:
             raise Fault(f"refused with {len(sentence):,} characters: {sentence[:200]!r}") from error
         _must_refuse_too(path)
         return sentence
-    decoded = decode_model(read_artifact(path))
+    decode_model(read_artifact(path))  # the same once more, by itself
+    loaded = load_model(path)
     json.dumps(recommender.inspect(), allow_nan=False).encode("ascii")
     if not all(math.isfinite(number) for number in recommender.inspect()["metrics"].values()):
         raise Fault("metrics that are not finite were accepted")
-    _check_ids(path, recommender)
+    _check_ids(loaded, recommender)
     for row in sorted({0, len(recommender.user_ids) - 1, *range(USERS - 2)}):
         if 0 <= row < len(recommender.user_ids):
-            _check_lists(recommender, decoded, row)
+            _check_lists(recommender, loaded, row)
     return None
 
 
@@ -74,8 +75,7 @@ def _must_refuse_too(path: Path) -> None:
     raise Fault("load_model accepts what Recommender refuses")
 
 
-def _check_ids(path: Path, recommender: Recommender) -> None:
-    loaded = load_model(path)
+def _check_ids(loaded: ServedModel, recommender: Recommender) -> None:
     for name, ids in (("user_ids", recommender.user_ids), ("item_ids", recommender.item_ids)):
         if getattr(loaded, name).tolist() != [ids[row] for row in range(len(ids))]:
             raise Fault(f"load_model gives other {name}")
@@ -83,9 +83,9 @@ def _check_ids(path: Path, recommender: Recommender) -> None:
             raise Fault(f"{name}: an id is not found again")
 
 
-def _check_lists(recommender: Recommender, model: Model, row: int) -> None:
+def _check_lists(recommender: Recommender, model: ServedModel, row: int) -> None:
     """One user's lists against sums in float64, made from the rows one by one."""
-    n_items = len(model.item_ids)
+    n_items = model.items.rows
     seen = set(model.seen_items[model.seen_indptr[row] : model.seen_indptr[row + 1]].tolist())
     indptr, columns, values = model.users
     user = np.zeros(model.dim)
@@ -95,8 +95,8 @@ def _check_lists(recommender: Recommender, model: Model, row: int) -> None:
     exact = np.bincount(rows, products, minlength=n_items)
     magnitude = np.bincount(rows, abs(products), minlength=n_items)
     for n in (1, 5, n_items + 1):
-        items, scores = recommender.recommend(model.user_ids[row], n)
-        found = [model.item_ids.find(item) for item in items]
+        items, scores = recommender.recommend(recommender.user_ids[row], n)
+        found = [recommender.item_ids.find(item) for item in items]
         if len(items) != len(scores) or len(items) != min(n, n_items - len(seen)):
             raise Fault(f"{len(items)} of {n} items were given")
         if None in found or len(set(found)) != len(found) or seen & set(found):

@@ -196,7 +196,10 @@ def _change_elements(draft: Draft, rng: Rng) -> None:
         at = int(rng.integers(len(array)))
         gently = rng.random() < 0.6  # what might pass
         if dtype.kind == "f":
-            array[at] = rng.normal() * 10.0 ** rng.integers(-9, 9) if gently else _any(rng, FLOATS)
+            value = rng.normal() * 10.0 ** rng.integers(-9, 9) if gently else _any(rng, FLOATS)
+            array[at] = (
+                np.clip(value, np.finfo(dtype).min, np.finfo(dtype).max) if np.isfinite(value) else value
+            )
         else:
             old = int(array[at])
             number = int(_any(rng, [old + 1, old - 1, int(array[at - 1])] if gently else INTEGERS))
