@@ -29,6 +29,7 @@ FORMAT = "sparserec_np"
 FORMAT_VERSION = "1"
 MODEL_NAME = "model.safetensors"
 MAX_HEADER_BYTES = 1 << 20
+MAX_TEXT_BYTES = 1 << 30  # of ids as an array
 
 # safetensors' names of the types a file may hold; little-endian, whatever the machine.
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -264,8 +265,14 @@ class Ids:
         return isinstance(self.values, range) or self._ascending or len(self._by_name()) == len(self.values)
 
     def to_array(self) -> Array:
-        """(n,) int64, or unicode."""
+        """(n,) int64, or unicode, each as wide as the longest; ArtifactError where that takes too much memory."""
         if self.are_text:
+            array_bytes = 4 * len(self) * max(map(len, self.values), default=0)
+            if array_bytes > MAX_TEXT_BYTES:
+                raise ArtifactError(
+                    f"an id is so long that an array of all {len(self):,} would take {array_bytes:,} bytes,"
+                    f" expected at most {MAX_TEXT_BYTES:,}"
+                )
             return np.array(self.values, dtype=np.str_)
         return np.array(self.values, dtype=np.int64)
 

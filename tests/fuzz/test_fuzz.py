@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 
 from sparserec_np.artifact import write_artifact
+from sparserec_np.model_file import load_model
 from sparserec_np.runtime import ArtifactError, Recommender, read_artifact
 from tests.fuzz import check as checks
 from tests.fuzz.check import Fault, check
 from tests.fuzz.mutations import Draft, Raw, sound_files
 from tests.fuzz.run import fuzz, make_file
 from tests.fuzz.scratch import SCRATCH
+from tests.served_models import make_model
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -101,6 +103,20 @@ def test_a_long_lie_is_answered_with_a_short_sentence(tmp_path: Path, field: str
     assert sentence is not None
     assert len(sentence) < 1_000
     assert field in sentence
+
+
+def test_one_long_id_among_many_does_not_ask_for_gigabytes(tmp_path: Path) -> None:
+    """A file of half a megabyte; as an array, every id would be as wide as the longest."""
+    names = [f"user {number}" for number in range(5_000)] + ["y" * 200_000]
+    artifact = make_model(n_users=len(names), n_items=3, dim=2).encode()
+    ids = {
+        "user_ids.text": np.frombuffer("".join(names).encode(), np.uint8),
+        "user_ids.offsets": np.cumsum([0, *map(len, names)], dtype=np.int32),
+    }
+    write_artifact(tmp_path / "long", artifact.arrays | ids, artifact.metadata | {"user_id_kind": "text"})
+    with pytest.raises(ArtifactError, match="would take 4,000,800,000 bytes"):
+        load_model(tmp_path / "long")
+    assert len(Recommender.open(tmp_path / "long").recommend(names[-1], 1).items) == 1
 
 
 def refused(tmp_path: Path, metadata: dict[str, str] | None = None, change: Any = None) -> ArtifactError:
