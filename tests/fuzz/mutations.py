@@ -74,7 +74,7 @@ class Draft:
         size = 8 + int.from_bytes(data[:8], "little")
         try:
             header = json.loads(data[8:size])
-            metadata = list(header.pop("__metadata__", {}).items())
+            metadata = [(name, str(value)) for name, value in header.pop("__metadata__", {}).items()]
             arrays = []
             for name, entry in header.items():
                 first, last = entry["data_offsets"]
@@ -270,8 +270,8 @@ def _swap_arrays(draft: Draft, rng: Rng) -> None:
 
 def _reshape(draft: Draft, rng: Rng) -> None:
     """A shape of as many elements."""
-    place, (name, kind, shape, data) = _pick(draft, rng)
-    count = int(np.prod(shape, dtype=float))
+    place, (name, kind, _, data) = _pick(draft, rng)
+    count = len(data) // DTYPES.get(kind, np.dtype("u1")).itemsize
     new = _any(
         rng, [[1, count], [count, 1], [1] * 7 + [count], [1] * 8 + [count], [], [count, 0], [0, 2**62]]
     )
