@@ -32,12 +32,14 @@ _HOMES = {
     "split_random": "splitting",
     "split_time": "splitting",
     "train": "training",
+    "write_c": "c_export",
     "write_interactions": "formats",
 }
 
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:  # the same names for type checkers, which do not follow __getattr__
+    from sparserec_np.c_export import write_c as write_c
     from sparserec_np.config import Config as Config
     from sparserec_np.errors import ConfigError as ConfigError
     from sparserec_np.errors import DataError as DataError

@@ -29,6 +29,7 @@ FORMAT = "sparserec_np"
 FORMAT_VERSION = "1"
 MODEL_NAME = "model.safetensors"
 MAX_HEADER_BYTES = 1 << 20
+MAX_TEXT_BYTES = 1 << 30  # of ids as an array
 
 # safetensors' names of the types a file may hold; little-endian, whatever the machine.
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -49,6 +50,9 @@ ID_TYPES = ("U8", "I8", "U16", "I16", "U32", "I32", "I64")
 
 class ArtifactError(ValueError):
     """The file is no model, is damaged, or was written by a later version; the message names the field."""
+
+    def __init__(self, sentence: str) -> None:  # what a hostile file says may be as long as a file
+        super().__init__(sentence if len(sentence) <= 800 else f"{sentence[:500]} ... {sentence[-250:]}")
 
 
 class UnknownUserError(KeyError):
@@ -261,8 +265,14 @@ class Ids:
         return isinstance(self.values, range) or self._ascending or len(self._by_name()) == len(self.values)
 
     def to_array(self) -> Array:
-        """(n,) int64, or unicode."""
+        """(n,) int64, or unicode, each as wide as the longest; ArtifactError where that takes too much memory."""
         if self.are_text:
+            array_bytes = 4 * len(self) * max(map(len, self.values), default=0)
+            if array_bytes > MAX_TEXT_BYTES:
+                raise ArtifactError(
+                    f"an id is so long that an array of all {len(self):,} would take {array_bytes:,} bytes,"
+                    f" expected at most {MAX_TEXT_BYTES:,}"
+                )
             return np.array(self.values, dtype=np.str_)
         return np.array(self.values, dtype=np.int64)
 
@@ -332,8 +342,12 @@ def decode_model(artifact: Artifact) -> Model:
         artifact, "seen.indptr", "seen.items", n_users, n_items, ("U8", "U16", "U32")
     )
     metrics = _parse_json(metadata.get("metrics", "{}"), "metadata metrics")
-    if not isinstance(metrics, dict):
-        raise ArtifactError("metadata metrics must be a JSON object")
+    # type(), because true is no number; NaN and infinity, which 1e999 is read as, fail the comparison.
+    if not isinstance(metrics, dict) or not all(
+        name.isprintable() and type(number) in (int, float) and abs(number) <= 1e300
+        for name, number in metrics.items()
+    ):
+        raise ArtifactError("metadata metrics must be a JSON object of finite numbers by name")
     user_ids, item_ids = _decode_ids(artifact, "user", n_users), _decode_ids(artifact, "item", n_items)
     return Model(dim, users, items, user_ids, item_ids, seen_indptr, seen_items, metadata, metrics)
 
@@ -426,9 +440,12 @@ def _decode_ids(artifact: Artifact, owner: str, rows: int) -> Ids:
         _check_bounds(f"{name}.offsets", offsets, rows, len(text), f"{name}.text")
         encoded, bounds = text.tobytes(), offsets.tolist()
         try:
-            ids = Ids([encoded[bounds[row] : bounds[row + 1]].decode("utf-8") for row in range(rows)])
+            names = [encoded[bounds[row] : bounds[row + 1]].decode("utf-8") for row in range(rows)]
         except UnicodeDecodeError:
             raise ArtifactError(f"{name}.text is not UTF-8 at the bounds that {name}.offsets gives") from None
+        if any(text.endswith("\0") for text in names):  # an array of text would drop it
+            raise ArtifactError(f"{name}.text holds an id that ends in a zero character")
+        ids = Ids(names)
     else:
         raise ArtifactError(f"metadata {owner}_id_kind is {kind!r}, expected 'range', 'int' or 'text'")
     if not ids.all_differ():
