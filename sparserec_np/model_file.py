@@ -128,8 +128,8 @@ def load_model(path: Path) -> ServedModel:
     except ArtifactError as error:
         raise ArtifactError(f"{locate(path)} is not a sound model file: {error}") from None
     return ServedModel(
-        users=SparseTable(*model.users),
-        items=SparseTable(*model.items),
+        users=SparseTable(model.users.indptr, model.users.columns, model.users.floats()),
+        items=SparseTable(model.items.indptr, model.items.columns, model.items.floats()),
         dim=model.dim,
         user_ids=model.user_ids.to_array(),
         item_ids=model.item_ids.to_array(),
