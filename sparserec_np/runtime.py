@@ -50,6 +50,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 INDEX_TYPES = ("I32", "I64")
 LENGTH_TYPES = ("U8", "U16", "U32")
 VALUE_TYPES = ("F32", "F16", "I8")
+SEEN_LEFT_OUT = "left out"  # metadata seen, of a file without the items that users had
 
 # Of Recommender.fold_in; our choice, on interactions held out from LastFM's and Gowalla's training parts.
 UNTOUCHED = 0.1  # weight of an item that is not in the list, against 1 of one that is
@@ -388,7 +389,7 @@ def decode_model(artifact: Artifact) -> Model:
     # later.
     if dim * max(_largest(users.floats()), _largest(items.floats())) ** 2 > 1e38:
         raise ArtifactError("users.values times items.values would overflow float32: the training diverged")
-    has_seen = metadata.get("seen") != "left out"
+    has_seen = metadata.get("seen") != SEEN_LEFT_OUT
     seen_indptr, seen_items = _decode_seen(artifact, n_users, n_items, has_seen)
     metrics = _parse_json(metadata.get("metrics", "{}"), "metadata metrics")
     if not isinstance(metrics, dict):
@@ -534,14 +535,15 @@ def decode_varints(data: Array) -> Array:
     ends = np.flatnonzero(data < 128)
     if len(data) and (not len(ends) or ends[-1] != len(data) - 1):
         raise ArtifactError("seen.gaps end in the middle of a number")
-    starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
-    numbers = np.zeros(len(ends), dtype=np.int64)
-    longest = int((ends - starts).max(initial=-1)) + 1
-    if longest > 5:
-        raise ArtifactError("seen.gaps holds a number of more than 5 bytes")
-    for place in range(longest):
-        longer = np.flatnonzero(ends - starts >= place)
+    starts = np.zeros_like(ends)
+    starts[1:] = ends[:-1] + 1
+    numbers = (data[starts] & 127).astype(np.int64)
+    longer = np.flatnonzero(ends > starts)
+    for place in range(1, 5):
         numbers[longer] |= (data[starts[longer] + place] & 127).astype(np.int64) << (7 * place)
+        longer = longer[ends[longer] > starts[longer] + place]
+    if len(longer):
+        raise ArtifactError("seen.gaps holds a number of more than 5 bytes")
     return numbers
 
 
