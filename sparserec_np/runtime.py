@@ -55,6 +55,7 @@ SEEN_LEFT_OUT = "left out"  # metadata seen, of a file without the items that us
 # Of Recommender.fold_in; our choice, on interactions held out from LastFM's and Gowalla's training parts.
 UNTOUCHED = 0.1  # weight of an item that is not in the list, against 1 of one that is
 RIDGE = 0.6  # weight of the row's own length, in parts of the mean column's
+VARINT_BLOCK = 1 << 16  # bytes that are decoded at once, which bounds the memory
 SMALLEST_SQUARE = 1e-30  # below it values are damage, and their reciprocals would overflow float32
 ID_TYPES = ("U8", "I8", "U16", "I16", "U32", "I32", "I64")
 
@@ -512,39 +513,46 @@ def _decode_seen(artifact: Artifact, n_users: int, n_items: int, has_seen: bool)
         indptr = _decode_bounds(artifact, "seen", n_users, len(items), "seen.items")
         _check_rising("seen.items", indptr, items, n_items)
         return indptr, items
-    gaps = decode_varints(_take(artifact, "seen.gaps", ("U8",)))
-    indptr = _decode_bounds(artifact, "seen", n_users, len(gaps), "seen.gaps")
-    if len(gaps) and int(gaps.max()) >= n_items:
-        raise ArtifactError(f"seen.gaps holds {int(gaps.max()):,}, expected less than {n_items:,}")
-    # Below n_items each, gaps cannot overflow the sum; a user's own sum starts where the one before ended.
-    ends = np.cumsum(gaps + 1)
-    before = np.concatenate(([0], ends))[indptr[:-1]]
-    items = ends - np.repeat(before, np.diff(indptr)) - 1
-    if len(items) and int(items.max()) >= n_items:
-        raise ArtifactError(f"seen.gaps lead to item {int(items.max()):,}, expected less than {n_items:,}")
+    # A gap below n_items fits the type that holds item numbers, and so does a user's sum of gaps, once it is checked.
+    items = decode_varints(_take(artifact, "seen.gaps", ("U8",)), n_items)
+    indptr = _decode_bounds(artifact, "seen", n_users, len(items), "seen.gaps")
+    items += 1
+    firsts = indptr[:-1][np.diff(indptr) > 0]
+    sums = np.add.reduceat(items, firsts, dtype=np.int64) if len(firsts) else firsts
+    if len(sums) and int(sums.max()) > n_items:
+        raise ArtifactError(f"seen.gaps lead to item {int(sums.max()) - 1:,}, expected less than {n_items:,}")
+    items[firsts[1:]] -= sums[:-1].astype(items.dtype)  # a user's sum starts where the one before ended
+    np.cumsum(items, out=items)
+    items -= 1
     return indptr, items.astype(np.min_scalar_type(max(n_items - 1, 0)))
 
 
-def decode_varints(data: Array) -> Array:
-    """(m,) int64: the numbers that ``data`` (n,) uint8 spells, seven bits a byte, the lowest first; a byte of 128 or
-    more has another after it.
+def decode_varints(data: Array, limit: int) -> Array:
+    """(m,) int32 or int64: the numbers below ``limit`` that ``data`` (n,) uint8 spells, seven bits a byte, the lowest
+    first (LEB128); a byte of 128 or more has another after it.
 
-    >>> decode_varints(np.array([5, 128 + 44, 2], np.uint8)).tolist()
+    >>> decode_varints(np.array([5, 128 + 44, 2], np.uint8), limit=1000).tolist()
     [5, 300]
     """
-    ends = np.flatnonzero(data < 128)
-    if len(data) and (not len(ends) or ends[-1] != len(data) - 1):
-        raise ArtifactError("seen.gaps end in the middle of a number")
-    starts = np.zeros_like(ends)
-    starts[1:] = ends[:-1] + 1
-    numbers = (data[starts] & 127).astype(np.int64)
-    longer = np.flatnonzero(ends > starts)
-    for place in range(1, 5):
-        numbers[longer] |= (data[starts[longer] + place] & 127).astype(np.int64) << (7 * place)
-        longer = longer[ends[longer] > starts[longer] + place]
-    if len(longer):
-        raise ArtifactError("seen.gaps holds a number of more than 5 bytes")
-    return numbers
+    dtype = np.int32 if limit < 2**31 else np.int64
+    parts = [np.zeros(0, dtype=dtype)]
+    begin = 0
+    while begin < len(data):
+        part = data[begin : begin + VARINT_BLOCK]
+        ends = np.flatnonzero(part < 128)
+        starts = np.zeros_like(ends)
+        starts[1:] = ends[:-1] + 1
+        if not len(ends) or int((ends - starts).max()) > 4:
+            raise ArtifactError("seen.gaps holds a number that does not end within 5 bytes")
+        numbers = (part[starts] & 127).astype(np.int64)
+        for place in range(1, 5):
+            longer = np.flatnonzero(ends - starts >= place)
+            numbers[longer] |= (part[starts[longer] + place] & 127).astype(np.int64) << (7 * place)
+        if int(numbers.max()) >= limit:
+            raise ArtifactError(f"seen.gaps holds {int(numbers.max()):,}, expected less than {limit:,}")
+        parts.append(numbers.astype(dtype))
+        begin += int(ends[-1]) + 1
+    return np.concatenate(parts)
 
 
 def _check_bounds(name: str, bounds: Array, rows: int, end: int, target: str) -> None:

@@ -14,6 +14,7 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparserec_np import runtime
 from sparserec_np.artifact import write_artifact
 from sparserec_np.export import (
     VALUES,
@@ -125,8 +126,16 @@ def test_the_official_package_opens_the_file(tmp_path: Path, dtype: str) -> None
 @given(st.lists(st.integers(0, 130) | st.integers(0, 2**35 - 1)))
 def test_varints_come_back(numbers: list[int]) -> None:
     data = encode_varints(np.array(numbers, np.int64))
-    assert decode_varints(data).tolist() == numbers
+    assert decode_varints(data, 2**35).tolist() == numbers
     assert len(data) == sum(max(1, -(-number.bit_length() // 7)) for number in numbers)
+
+
+def test_long_varints_come_back_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "VARINT_BLOCK", 7)
+    numbers = np.random.default_rng(0).integers(0, 2**20, 500)
+    assert decode_varints(encode_varints(numbers), 2**20).tolist() == numbers.tolist()
+    with pytest.raises(ArtifactError, match=r"seen\.gaps holds 1,048,575, expected less than 1,048,575"):
+        decode_varints(encode_varints(np.array([2**20 - 1])), 2**20 - 1)
 
 
 def test_float16_refuses_what_it_cannot_hold() -> None:
@@ -269,10 +278,10 @@ def put(index: int, value: Any) -> Any:
         ("items.values", lambda array: array.view(np.uint8), "items.values is 1-dimensional uint8"),
         ("seen.lengths", put(0, 250), "seen.lengths must add up to"),
         ("seen.gaps", None, "seen.items is missing"),
-        ("seen.gaps", put(-1, 128), "seen.gaps end in the middle of a number"),
+        ("seen.gaps", put(-1, 128), "seen.gaps holds a number that does not end within 5 bytes"),
         ("seen.gaps", put(3, 50), "seen.gaps holds 50, expected less than 50"),
         ("seen.gaps", put(0, 49), r"seen.gaps lead to item \d+, expected less than 50"),
-        ("seen.gaps", lambda array: np.r_[np.full(9, 255, np.uint8), array], "more than 5 bytes"),
+        ("seen.gaps", lambda array: np.r_[np.full(9, 255, np.uint8), array], "does not end within 5 bytes"),
     ],
 )
 def test_a_damaged_array_is_refused_by_name(tmp_path: Path, name: str, change: Any, sentence: str) -> None:
