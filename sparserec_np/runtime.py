@@ -632,7 +632,11 @@ class ByDimension:
         # Row numbers in the machine's own index type: NumPy would convert any other at every use.
         self._numbers = table.row_numbers()[order].astype(np.intp)
         self._values = table.floats()[order]
-        self._starts = [0, *np.cumsum(np.bincount(table.columns, minlength=dim)).tolist()]
+        ends = np.cumsum(np.bincount(table.columns, minlength=dim)).tolist()
+        self._lists = [
+            (self._numbers[first:last], self._values[first:last])
+            for first, last in zip([0, *ends[:-1]], ends, strict=True)
+        ]
 
     def scores(self, columns: Array, values: Array) -> Array:
         """(rows,) float32 inner products of every row with a sparse one; only its dimensions are visited, ascending.
@@ -642,9 +646,9 @@ class ByDimension:
         """
         scores = np.zeros(self.rows, dtype=np.float32)
         for column, value in zip(columns.tolist(), values, strict=True):
-            part = slice(self._starts[column], self._starts[column + 1])
+            numbers, entries = self._lists[column]
             # A row occurs once in a dimension; add.at is the faster way of `scores[numbers] += ...` there.
-            np.add.at(scores, self._numbers[part], value * self._values[part])
+            np.add.at(scores, numbers, value * entries)
         return scores
 
     @cached_property

@@ -365,7 +365,10 @@ def test_inspect_counts(tmp_path: Path) -> None:
 SERVE = """
 import json, sys
 {imports}
-items, scores = Recommender.open(sys.argv[1]).recommend(3, n=4)
+recommender = Recommender.open(sys.argv[1])
+items, scores = recommender.recommend(3, n=4)
+lists = [recommender.recommend_for_items([3, 4]), recommender.similar_items(3), recommender.similar_users(3)]
+assert all(len(found.items) == 10 for found in lists)
 heavy = [name for name in ("numba", "llvmlite", "scipy", "sklearn", "click") if name in sys.modules]
 package = [name for name in sys.modules if name.startswith("sparserec_np.") and name != "sparserec_np.runtime"]
 print(json.dumps([items, heavy, package]))
