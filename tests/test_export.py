@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,28 @@ def test_bytes_are_counted_entry_by_entry(tmp_path: Path) -> None:
         header = 8 + int.from_bytes(data[:8], "little")
         assert len(data) == size == header + count_tables(artifact) + gaps + 300
         assert gaps < 2 * len(model.seen_items)
+
+
+def test_what_serving_holds_is_counted() -> None:
+    """Everything that is not a view of the mapped file: lists, bounds and seen items that were decoded, texts."""
+    model = make_model(n_users=300, item_ids=NAMES, seed=1)
+    packed = Recommender(pack(model, "int8")).inspect()["resident_bytes"]
+    texts = [str(name) for name in NAMES]
+    assert packed.pop("total") == sum(packed.values())
+    assert packed == {
+        "items by dimension": (np.dtype(np.intp).itemsize + 4) * model.items.nnz,
+        "row bounds": 4 * (301 + 51),
+        "seen": 4 * 301 + len(model.seen_items),
+        "ids": sys.getsizeof(texts) + sum(map(sys.getsizeof, texts)),
+    }
+
+
+@pytest.mark.parametrize("kind", ["<u2", "<u4"])
+def test_lengths_of_any_width_are_read(kind: str) -> None:
+    artifact = pack(make_model(), "int8")
+    wide = {name: array.astype(kind) for name, array in artifact.arrays.items() if name.endswith(".lengths")}
+    one, other = Recommender(artifact), Recommender(artifact._replace(arrays={**artifact.arrays, **wide}))
+    assert [one.recommend(user) for user in range(30)] == [other.recommend(user) for user in range(30)]
 
 
 def test_same_model_same_bytes(tmp_path: Path) -> None:
