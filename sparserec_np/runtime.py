@@ -841,7 +841,7 @@ class Recommender:
         return None if items is None else self._item_rows(items)
 
     def _rows_to_hide(self, exclude: Iterable[object] | None) -> list[int]:
-        found = (self.item_ids.find(item) for item in _listed(exclude or ()))
+        found = map(self.item_ids.find, _listed(() if exclude is None else exclude))
         return [row for row in found if row is not None]
 
     # -- rows to lists

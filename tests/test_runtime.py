@@ -219,6 +219,7 @@ def test_lists_hold_nothing_that_was_ruled_out(data: Any, seed: int, n: int, fil
 def test_what_is_excluded_need_not_be_known_and_what_is_ranked_must() -> None:
     recommender = recommender_of(make_model())
     assert recommender.recommend(3, exclude=["nothing", 99]) == recommender.recommend(3)
+    assert recommender.recommend(3, exclude=np.array([4, 9])) == recommender.recommend(3, exclude={9, 4})
     for call in (
         lambda: recommender.recommend(3, items=[4, 99]),
         lambda: recommender.recommend_for_items([4, 99]),
