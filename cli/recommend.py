@@ -220,9 +220,9 @@ def _everybodys_lists(run: str, n: int, filter_seen: bool) -> Iterator[tuple[int
     import numpy as np
 
     from sparserec_np.interactions import Interactions
-    from sparserec_np.rankers import TableRanker
+    from sparserec_np.restoring import restore
 
-    ranker = TableRanker(model.users, model.items, model.dim)
+    ranker = restore(model).ranker()
     seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
     if not filter_seen:
         seen = seen.subset(np.zeros(seen.n_interactions, dtype=bool))

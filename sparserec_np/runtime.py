@@ -50,6 +50,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 INDEX_TYPES = ("I32", "I64")
 LENGTH_TYPES = ("U8", "U16", "U32")
 VALUE_TYPES = ("F32", "F16", "I8")
+SERVED_MODELS = ("mf",)  # whose score is the inner product of two stored rows
 SEEN_LEFT_OUT = "left out"  # metadata seen, of a file without the items that users had
 
 # Of Recommender.fold_in; our choice, on interactions held out from LastFM's and Gowalla's training parts.
@@ -676,14 +677,18 @@ class Recommender:
     Attributes:
         model: the tables and the ids.
         user_ids, item_ids: the outside ids, see ``Ids``.
+
+    A file of another base recommender than matrix factorisation is opened and inspected, and raises ArtifactError
+    when a list is asked for.
     """
 
     def __init__(self, artifact: Artifact) -> None:
         """Checks the artifact (raises ArtifactError) and lays the item table out by dimension."""
         self.model = decode_model(artifact)
         self.user_ids, self.item_ids = self.model.user_ids, self.model.item_ids
-        self._items = ByDimension(self.model.items, self.model.dim)
         self._stored, self._file_bytes = artifact.arrays, artifact.file_bytes
+        if self._is_served:
+            _ = self._items  # now, and not in the first list
 
     @classmethod
     def open(cls, path: Path) -> Recommender:
@@ -862,9 +867,25 @@ class Recommender:
         ids = self.item_ids if ids is None else ids
         return Recommendation([ids[row] for row in rows.tolist()], scores[best].tolist())
 
+    @property
+    def _is_served(self) -> bool:
+        return self.model.metadata["model"] in SERVED_MODELS
+
+    @cached_property
+    def _items(self) -> ByDimension:
+        return self._by_dimension(self.model.items)
+
     @cached_property
     def _users(self) -> ByDimension:
-        return ByDimension(self.model.users, self.model.dim)
+        return self._by_dimension(self.model.users)
+
+    def _by_dimension(self, table: Table) -> ByDimension:
+        if not self._is_served:
+            raise ArtifactError(
+                f"a {self.model.metadata['model']} model does not score by its stored rows alone, as the runtime does:"
+                f" it serves {', '.join(SERVED_MODELS)}; `sparserec recommend --all-users` ranks with any model"
+            )
+        return ByDimension(table, self.model.dim)
 
     @cached_property
     def _gram(self) -> Array:
@@ -913,7 +934,7 @@ class Recommender:
 
         model = self.model
         return {
-            "items by dimension": self._items.nbytes,
+            "items by dimension": self._items.nbytes if self._is_served else 0,
             "row bounds": made(model.users.indptr, model.items.indptr),
             "seen": made(model.seen_indptr, model.seen_items),
             "ids": self.user_ids.resident_bytes + self.item_ids.resident_bytes,

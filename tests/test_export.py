@@ -169,6 +169,12 @@ def test_float16_refuses_what_it_cannot_hold() -> None:
     pack(model, "int8")
 
 
+def test_a_model_that_the_runtime_does_not_serve_is_not_exported() -> None:
+    model = make_model()
+    with pytest.raises(ArtifactError, match="metadata model is 'lightgcn'"):
+        pack(replace(model, metadata={**model.metadata, "model": "lightgcn"}), "int8")
+
+
 def test_values_of_any_size_keep_their_order_of_magnitude_in_int8() -> None:
     model = make_model(seed=3)
     scales = 10.0 ** np.arange(-30, 10, 5)  # a dimension each

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sparserec_np import runtime
 from sparserec_np.kernels.compiled import ranking
 from sparserec_np.model_file import ServedModel, save_model
-from sparserec_np.runtime import Ids, Recommender, UnknownItemError, UnknownUserError, _best
+from sparserec_np.runtime import ArtifactError, Ids, Recommender, UnknownItemError, UnknownUserError, _best
 from sparserec_np.table import SparseTable
 from tests.served_models import make_model
 
@@ -297,6 +297,22 @@ def test_similar_rows_are_those_of_largest_cosine(which: str) -> None:
         assert row not in names
         np.testing.assert_allclose(found, others[:5], atol=1e-6)
         np.testing.assert_allclose(found, [cosines[name] for name in names], atol=1e-6)
+
+
+def test_a_model_that_scores_otherwise_is_inspected_and_not_served() -> None:
+    model = make_model()
+    recommender = recommender_of(replace(model, metadata={**model.metadata, "model": "lightgcn"}))
+    assert recommender.inspect()["model"] == "lightgcn"
+    assert recommender.inspect()["resident_bytes"]["total"] == 0
+    for call in (
+        lambda: recommender.recommend(3),
+        lambda: recommender.recommend_for_items([3]),
+        lambda: recommender.similar_items(3),
+        lambda: recommender.similar_users(3),
+        lambda: recommender.score(3, [4]),
+    ):
+        with pytest.raises(ArtifactError, match="a lightgcn model does not score by its stored rows alone"):
+            call()
 
 
 def test_threads_share_a_recommender() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from click.testing import CliRunner, Result
 
 from cli.main import main
 from sparserec_np.export import keep_users, pack, without_seen, write_export
+from sparserec_np.interactions import Interactions
 from sparserec_np.model_file import save_model
+from sparserec_np.restoring import restore
 from sparserec_np.runtime import Recommender
 from tests.served_models import make_model
 
@@ -239,6 +242,24 @@ def test_everybody_is_ranked_with_numba_and_without(
     text = (run / "lists.jsonl").read_text()
     assert [json.loads(line) for line in text.splitlines()] == expected
     assert sparserec(run, "--all-users", "-o", "-", "-n", "45", *extra).stdout == text
+
+
+def test_everybody_is_ranked_as_their_model_ranks(tmp_path: Path) -> None:
+    """A LightGCN model scores by what the graph makes of its rows."""
+    model = make_model()
+    extra = {"model": "lightgcn", "layers": "2", "similarity": "dot", "temperature": "1.0"}
+    model = replace(model, metadata={**model.metadata, **extra})
+    save_model(tmp_path / "model.safetensors", model)
+    result = sparserec(tmp_path, "--all-users", "-o", "-", "-n", "5")
+    assert (result.exit_code, result.stderr) == (0, "")
+    seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
+    items, scores = restore(model).ranker().rank(np.arange(30), 5, seen)
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [answer["items"] for answer in answers] == items.tolist()
+    np.testing.assert_allclose([answer["scores"] for answer in answers], scores)
+    result = sparserec(tmp_path, "--user", "3")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "a lightgcn model does not score by its stored rows alone" in result.stderr
 
 
 def test_an_export_without_users_has_nobody_to_rank(tmp_path: Path) -> None:
