@@ -40,7 +40,7 @@ def keep_users(model: ServedModel, rows: Array) -> ServedModel:
         model,
         users=_take_rows(model.users, rows),
         user_ids=model.user_ids[rows],
-        seen_indptr=seen.indptr,
+        seen_indptr=seen.indptr.astype(np.int64),
         seen_items=seen.columns,
         metadata={"row_entries": str(max(average, 1)), **model.metadata},
     )

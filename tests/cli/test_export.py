@@ -110,6 +110,15 @@ def test_slices_hold_what_was_asked_for(run: Path) -> None:
     assert recommender.recommend(7, 5) == Recommender.open(run).recommend(7, 5, items=candidates)
 
 
+@pytest.mark.parametrize("option", ["--users", "--items"])
+def test_one_slice_alone_is_measured(run: Path, option: str, held_out: Path) -> None:
+    (run / "ids.txt").write_text("\n".join(str(name * 10) for name in range(5)))
+    for words in ([], ["--test", held_out]):
+        result = sparserec("export", run, "-o", run / "device", option, run / "ids.txt", "--json", *words)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert json.loads(result.stdout)[option.strip("-")] == 5
+
+
 def test_an_export_is_exported_again(run: Path) -> None:
     for drop in ("users", "seen"):
         sparserec("export", run, "-o", run / "once", "--drop", drop)
