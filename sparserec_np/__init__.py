@@ -19,9 +19,11 @@ _HOMES = {
     "Fitted": "training",
     "Interactions": "interactions",
     "Recommender": "runtime",
+    "SeenItemsMissingError": "runtime",
     "SparseRecError": "errors",
     "SparseTable": "table",
     "TableRanker": "rankers",
+    "UnknownItemError": "runtime",
     "UnknownUserError": "runtime",
     "evaluate": "evaluation",
     "generate": "synthetic",
@@ -53,6 +55,8 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.runs import save_run as save_run
     from sparserec_np.runtime import ArtifactError as ArtifactError
     from sparserec_np.runtime import Recommender as Recommender
+    from sparserec_np.runtime import SeenItemsMissingError as SeenItemsMissingError
+    from sparserec_np.runtime import UnknownItemError as UnknownItemError
     from sparserec_np.runtime import UnknownUserError as UnknownUserError
     from sparserec_np.splitting import split_last as split_last
     from sparserec_np.splitting import split_random as split_random
