@@ -22,6 +22,8 @@ COMMANDS = {
     "evaluate": "evaluate:command",
     "distill": "distill:command",
     "recommend": "recommend:command",
+    "similar": "similar:command",
+    "export": "export:command",
     "inspect": "inspect:command",
     "gradcheck": "gradcheck:command",
     "doctor": "doctor:command",
