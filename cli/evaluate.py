@@ -11,7 +11,6 @@ from sparserec_np.evaluation import evaluate as evaluate_model
 from sparserec_np.formats import read_interactions
 from sparserec_np.interactions import Interactions
 from sparserec_np.model_file import load_model
-from sparserec_np.rankers import TableRanker
 
 from .options import json_option, reader_options
 from .output import counted, emit_json, examples, table
@@ -43,8 +42,11 @@ def command(
     have in training are ranked, equal scores in the order of the items, and the metrics are averaged over
     these users. Users and items that training never saw are left out and counted.
     """
+    from sparserec_np.restoring import restore  # imports Numba
+
     with reading_run(run):
         model = load_model(run)
+        recommender = restore(model)
     seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
     given = read_interactions(test_file, **reader)
     test, unknown = given.aligned_to(seen)
@@ -57,9 +59,12 @@ def command(
         )
     set_threads(threads)
     ks = tuple(dict.fromkeys(ks))
-    ranker = TableRanker(model.users, model.items, model.dim)
     shared = test.shared_with(seen)
-    report = evaluate_model(ranker, test, seen, ks) | unknown._asdict() | {"pairs_in_training": shared}
+    report = (
+        evaluate_model(recommender.ranker(), test, seen, ks)
+        | unknown._asdict()
+        | {"pairs_in_training": shared}
+    )
     if shared:
         click.echo(
             f"{test_file}: {counted(shared, 'interaction')} of {test.n_interactions:,} were in training, too;"

@@ -26,12 +26,14 @@ class BaseModel:
         summary: one line for the help.
         make: from a table, its dim, the training interactions, views, and the settings below, a model.
         settings: what it can be told besides, by name, and the defaults.
+        saved: settings of the training run that a model file tells, because the stored rows alone do not.
     """
 
     name: str
     summary: str
     make: Callable[..., Model]
     settings: Mapping[str, Any]
+    saved: tuple[str, ...] = ()
 
     def over(
         self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...], **settings: Any
@@ -44,7 +46,13 @@ BASE_MODELS = {
     model.name: model
     for model in (
         BaseModel("mf", "matrix factorisation", MatrixFactorization, {}),
-        BaseModel("lightgcn", "rows averaged over the graph (He et al. 2020)", LightGCN, {"layers": 3}),
+        BaseModel(
+            "lightgcn",
+            "rows averaged over the graph (He et al. 2020)",
+            LightGCN,
+            settings={"layers": 3},
+            saved=("layers", "similarity", "temperature"),
+        ),
     )
 }
 MODEL_SETTINGS = tuple(dict.fromkeys(name for model in BASE_MODELS.values() for name in model.settings))

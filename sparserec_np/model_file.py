@@ -16,8 +16,8 @@ name                                  type                   what
 
 Ids of the kind ``range`` are the row numbers and take no bytes. Metadata are text: ``format``,
 ``format_version``, ``model``, ``method``, ``dim``, ``density``, ``budget``, ``n_users``, ``n_items``,
-``user_id_kind``, ``item_id_kind``, ``library_version``, and what the training adds (``loss``, ``seed``,
-``metrics`` as JSON, ``train_digest``).
+``user_id_kind``, ``item_id_kind``, ``library_version``, what the training adds (``loss``, ``seed``,
+``metrics`` as JSON, ``train_digest``), and the settings that the base model scores with (``layers``, ...).
 """
 
 from __future__ import annotations
