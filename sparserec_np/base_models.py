@@ -13,6 +13,7 @@ from sparserec_np.interactions import Interactions
 from sparserec_np.models.lightgcn import LightGCN
 from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.models.model import Model
+from sparserec_np.models.neumf import NeuMF
 from sparserec_np.models.views import View
 from sparserec_np.table import SparseTable
 
@@ -27,6 +28,10 @@ class BaseModel:
         make: from a table, its dim, the training interactions, views, and the settings below, a model.
         settings: what it can be told besides, by name, and the defaults.
         saved: settings of the training run that a model file tells, because the stored rows alone do not.
+        common: settings of every training run that it is made with, too.
+        negatives: shared by a batch, by default.
+        products: whether the scores are inner products of rows, which can be made cosines or divided by a
+            temperature by changing the rows.
     """
 
     name: str
@@ -34,6 +39,9 @@ class BaseModel:
     make: Callable[..., Model]
     settings: Mapping[str, Any]
     saved: tuple[str, ...] = ()
+    common: tuple[str, ...] = ()
+    negatives: int = 256
+    products: bool = True
 
     def over(
         self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...], **settings: Any
@@ -52,6 +60,16 @@ BASE_MODELS = {
             LightGCN,
             settings={"layers": 3},
             saved=("layers", "similarity", "temperature"),
+        ),
+        BaseModel(
+            "neumf",
+            "weighted products and two dense layers (He et al. 2017)",
+            NeuMF,
+            settings={"hidden": 16},
+            saved=("hidden",),
+            common=("seed",),
+            negatives=16,
+            products=False,
         ),
     )
 }

@@ -11,6 +11,7 @@ name                                  type                   what
 ``users.values``, ``items.values``    F32                    (nnz,)
 ``user_ids``, ``item_ids``            U8 ... I64             (rows,) outside ids, where the kind is ``int``
 ``user_ids.text``, ``.offsets``       U8, I32 or I64         UTF-8 and (rows + 1,) bounds, where the kind is ``text``
+``weights``                           F32                    (n,) dense weights, where the model has any
 ``seen.indptr``, ``seen.items``       I32 or I64, U8 to U32  each user's items in training, ascending
 ====================================  =====================  ==========================================================
 
@@ -18,6 +19,10 @@ Ids of the kind ``range`` are the row numbers and take no bytes. Metadata are te
 ``format_version``, ``model``, ``method``, ``dim``, ``density``, ``budget``, ``n_users``, ``n_items``,
 ``user_id_kind``, ``item_id_kind``, ``library_version``, what the training adds (``loss``, ``seed``,
 ``metrics`` as JSON, ``train_digest``), and the settings that the base model scores with (``layers``, ...).
+
+The weights of neumf, with ``h1 = hidden``, ``h2 = hidden // 2`` and ``gmf = (dim + 1) // 2``, lie row after row in this
+order: from users' columns past ``gmf`` to the first layer (dim - gmf, h1), from items' (dim - gmf, h1), its bias (h1,),
+the second layer (h1, h2), its bias (h2,), from there to the score (h2,), and the weights of the products (gmf,).
 """
 
 from __future__ import annotations
@@ -57,6 +62,7 @@ class ServedModel:
         seen_indptr: (n_users + 1,) integer bounds into ``seen_items``.
         seen_items: (n,) integer item rows that a user had in training, ascending for each user; never
         recommended.
+        weights: (n,) float32 dense weights; empty for a model that has none.
         metadata: text; ``model``, ``method`` and ``budget`` (number of entries allowed) must be there.
     """
 
@@ -68,6 +74,7 @@ class ServedModel:
     seen_indptr: Array
     seen_items: Array
     metadata: dict[str, str] = field(default_factory=dict)
+    weights: Array = field(default_factory=lambda: np.empty(0, np.float32))
 
     def encode(self) -> Artifact:
         """The arrays, in their narrowest types, and the metadata of the model file.
@@ -82,6 +89,8 @@ class ServedModel:
             arrays[f"{name}.indptr"] = np.asarray(table.indptr, index_dtype(table.nnz))
             arrays[f"{name}.columns"] = _narrowed(f"{name}.columns", table.columns, column_dtype(self.dim))
             arrays[f"{name}.values"] = np.asarray(table.values, np.float32)
+        if len(self.weights):
+            arrays["weights"] = np.asarray(self.weights, np.float32)
         arrays["seen.indptr"] = np.asarray(self.seen_indptr, index_dtype(len(self.seen_items)))
         item_dtype = np.min_scalar_type(max(self.items.rows - 1, 0))
         arrays["seen.items"] = _narrowed("seen.items", self.seen_items, item_dtype)
@@ -103,7 +112,7 @@ class ServedModel:
         return artifact
 
     def bytes_account(self) -> dict[str, int]:
-        """Bytes as stored: values, columns, indptr, ids and their total; and, apart from it, seen."""
+        """Bytes as stored: values, columns, indptr, ids, weights and their total; and, apart from it, seen."""
         return count_bytes(self.encode().arrays)
 
 
@@ -136,6 +145,7 @@ def load_model(path: Path) -> ServedModel:
         seen_indptr=model.seen_indptr.astype(np.int64),
         seen_items=model.seen_items.astype(np.int32),
         metadata=dict(model.metadata),
+        weights=model.weights,
     )
 
 

@@ -297,6 +297,7 @@ class Model(NamedTuple):
     item_ids: Ids
     seen_indptr: Array
     seen_items: Array
+    weights: Array
     metadata: dict[str, str]
     metrics: dict[str, Any]
 
@@ -335,15 +336,17 @@ def decode_model(artifact: Artifact) -> Model:
     if not isinstance(metrics, dict):
         raise ArtifactError("metadata metrics must be a JSON object")
     user_ids, item_ids = _decode_ids(artifact, "user", n_users), _decode_ids(artifact, "item", n_items)
-    return Model(dim, users, items, user_ids, item_ids, seen_indptr, seen_items, metadata, metrics)
+    weights = _decode_weights(artifact, users, items, dim)
+    return Model(dim, users, items, user_ids, item_ids, seen_indptr, seen_items, weights, metadata, metrics)
 
 
 def count_bytes(arrays: Mapping[str, Array]) -> dict[str, int]:
-    """Bytes of a model file's arrays by purpose: values, columns, indptr, ids, their total; seen, apart."""
-    counts = dict.fromkeys(("values", "columns", "indptr", "ids", "seen"), 0)
+    """Bytes of a model file's arrays by purpose: values, columns, indptr, ids, weights, their total; seen, apart."""
+    counts = dict.fromkeys(("values", "columns", "indptr", "ids", "weights", "seen"), 0)
     for name, array in arrays.items():
         owner, _, part = name.partition(".")
-        purpose = "ids" if owner in ("user_ids", "item_ids") else "seen" if owner == "seen" else part
+        purpose = "ids" if owner in ("user_ids", "item_ids") else part
+        purpose = owner if owner in ("seen", "weights") else purpose
         if purpose in counts:
             counts[purpose] += array.nbytes
     seen = counts.pop("seen")
@@ -411,6 +414,32 @@ def _largest(values: Array) -> float:
         return max(abs(float(values.min())), abs(float(values.max())))
 
 
+def _decode_weights(artifact: Artifact, users: Table, items: Table, dim: int) -> Array:
+    """The dense weights, which only neumf has. Refused where a score could overflow, as above."""
+    if artifact.metadata["model"] != "neumf":
+        return np.empty(0, np.float32)
+    width = _read_integer(artifact.metadata, "hidden")
+    if not 2 <= width <= 1024:
+        raise ArtifactError(f"metadata hidden is {width}, expected 2 to 1,024")
+    weights = _take(artifact, "weights", ("F32",))
+    expected = sum(math.prod(shape) for shape in _tower_shapes(dim, width))
+    if len(weights) != expected:
+        raise ArtifactError(f"weights hold {len(weights):,} numbers, expected {expected:,}")
+    most, largest = max(_largest(users.values), _largest(items.values)), _largest(weights)
+    first = largest * (2 * dim * most + 1)
+    second = largest * (width * first + 1)
+    if not dim * largest * most**2 + width * largest * second < 1e38:
+        raise ArtifactError("weights hold NaN or infinity, or would overflow float32: the training diverged")
+    return weights
+
+
+def _tower_shapes(dim: int, width: int) -> tuple[tuple[int, ...], ...]:
+    """Shapes of neumf's dense weights, in their order."""
+    gmf, narrow = (dim + 1) // 2, width // 2
+    columns = (dim - gmf, width)
+    return columns, columns, (width,), (width, narrow), (narrow,), (narrow,), (gmf,)
+
+
 def _decode_ids(artifact: Artifact, owner: str, rows: int) -> Ids:
     kind, name = artifact.metadata.get(f"{owner}_id_kind"), f"{owner}_ids"
     if kind == "range":
@@ -470,6 +499,9 @@ class Recommender:
         self.user_ids, self.item_ids = self.model.user_ids, self.model.item_ids
         self._stored_bytes, self._file_bytes = count_bytes(artifact.arrays), artifact.file_bytes
         indptr, columns, values = self.model.items
+        self._towers = _Towers(self.model) if self.model.metadata["model"] == "neumf" else None
+        if self._towers:
+            values = values * self._towers.factors[columns]
         order = np.argsort(columns, kind="stable")
         numbers = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
         self._items, self._values = numbers[order], values[order]
@@ -559,7 +591,48 @@ class Recommender:
             part = slice(self._starts[column], self._starts[column + 1])
             # An item occurs once in a dimension; add.at is the faster way of `scores[items] += ...` there.
             np.add.at(scores, self._items[part], value * self._values[part])
+        if self._towers:
+            self._towers.add_scores(row, scores)
         return scores
+
+
+class _Towers:
+    """What NeuMF's scores are made of besides inner products (He et al. 2017).
+
+    ``factors`` (dim,) scale the items' columns, and are 0 in those that the layers read instead. Sums are made in the
+    order of the compiled kernels, so that both rank alike to the last bit.
+    """
+
+    def __init__(self, model: Model) -> None:
+        shapes = _tower_shapes(model.dim, int(model.metadata["hidden"]))
+        ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+        parts = [
+            part.reshape(shape) for part, shape in zip(np.split(model.weights, ends), shapes, strict=True)
+        ]
+        user, item, bias, self._hidden, self._bias, self._out, products = parts
+        self.factors = np.zeros(model.dim, dtype=np.float32)
+        self.factors[: len(products)] = products
+        self._users = _project(model.users, len(products), user) + bias
+        self._items = np.ascontiguousarray(_project(model.items, len(products), item).T)
+
+    def add_scores(self, row: int, scores: Array) -> None:
+        """Adds the layers' part of a user's scores (n_items,), in place."""
+        first = np.maximum(self._users[row][:, None] + self._items, 0)
+        for unit in range(len(self._out)):
+            second = np.full_like(scores, self._bias[unit])
+            for weight, source in zip(self._hidden[:, unit], first, strict=True):
+                second += weight * source
+            scores += self._out[unit] * np.maximum(second, 0)
+
+
+def _project(table: Table, first: int, weights: Array) -> Array:
+    """(rows, h1) each row's columns from ``first`` on times ``weights`` (columns, h1), added up in ascending order."""
+    out = np.zeros((len(table.indptr) - 1, weights.shape[1]), dtype=np.float32)
+    rows = np.repeat(np.arange(len(out)), np.diff(table.indptr))
+    for column in range(len(weights)):
+        here = np.flatnonzero(table.columns == first + column)
+        out[rows[here]] += table.values[here, None] * weights[column]  # no row twice
+    return out
 
 
 def _best(scores: Array, n: int) -> Array:

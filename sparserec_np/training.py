@@ -24,7 +24,7 @@ from sparserec_np.masks import STARTS
 from sparserec_np.methods import METHODS
 from sparserec_np.model_file import id_bytes
 from sparserec_np.models.model import Gradients, Model
-from sparserec_np.optimizers import OPTIMIZERS, Carry, Optimizer
+from sparserec_np.optimizers import OPTIMIZERS, Carry, Optimizer, one_row
 from sparserec_np.schedules import cosine
 from sparserec_np.splitting import split_random
 from sparserec_np.table import Array, SparseTable
@@ -247,14 +247,20 @@ def _fit(
     decay = config.decay(state.origin)
     degrees = np.concatenate([log.user_degrees, log.item_degrees])
     norms = np.zeros(rows if growth.grows and config.importance == "gradient" else 0, dtype=np.float32)
-    gradients = Gradients(np.zeros(table.nnz, np.float32), Explored.of(np.empty(0, np.int32), rows, dim))
+    weights, the_row = one_row(model.weights), np.zeros(1, np.int32)
+    weights_optimizer = OPTIMIZERS[config.optimizer](weights.nnz, 1)
+    gradients = Gradients(
+        np.zeros(table.nnz, np.float32),
+        Explored.of(np.empty(0, np.int32), rows, dim),
+        np.zeros_like(model.weights),
+    )
     sampler = PairSampler(log, config.batch_size, config.drawn_negatives)
     update = TopologyUpdate(config.floor, config.regrow_start)
     loss = config.objective
     steps = max(1, config.epochs * sampler.batches)
 
     history: list[Record] = []
-    best = (-1.0, 0, table)
+    best = (-1.0, 0, table, model.weights)
     misses = 0
     interrupted = False
 
@@ -266,7 +272,7 @@ def _fit(
             record |= {name: measured[name] for name in ("recall@20", SELECT_BY)}
             if measured[SELECT_BY] > best[0]:
                 kept = SparseTable(*(array.copy() for array in model.table))
-                best, misses = (measured[SELECT_BY], record["epoch"], kept), 0
+                best, misses = (measured[SELECT_BY], record["epoch"], kept, model.weights.copy()), 0
             else:
                 misses += 1
 
@@ -308,7 +314,8 @@ def _fit(
                     gradient_kernels.add_row_norms(model.table.indptr, touched, gradients.active, norms)
                 rate = highest_rate * cosine(((epoch - 1) * sampler.batches + number) / steps)
                 state.optimizer.step(model.table, touched, gradients.active, rate)
-            if not (np.isfinite(total) and np.isfinite(model.table.values).all()):
+                weights_optimizer.step(weights, the_row, gradients.weights, rate)
+            if not all(np.isfinite(numbers).all() for numbers in (total, model.table.values, model.weights)):
                 raise SparseRecError(
                     f"Training diverged in epoch {epoch}: numbers are no longer finite; lower --learning-rate"
                 )
@@ -342,7 +349,7 @@ def _fit(
 
     best_epoch = history[-1]["epoch"] if history else 0
     if best[0] >= 0:
-        _, best_epoch, model.table = best
+        _, best_epoch, model.table, model.weights[:] = best
     held = {
         "interactions": log.nbytes,
         "tables": model.table.nbytes * (2 if validation is not None else 1),
@@ -350,6 +357,7 @@ def _fit(
         "optimizer": state.optimizer.nbytes,
         "origin": state.origin.nbytes,
         "explored": gradients.explored.nbytes,
+        "weights": model.weights.nbytes + gradients.weights.nbytes + weights_optimizer.nbytes,
         "workspaces": model.workspace_bytes,
     }
     return Fitted(model, log, budget, config, history, best_epoch, interrupted, held)
