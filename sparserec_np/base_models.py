@@ -30,6 +30,7 @@ class BaseModel:
         saved: settings of the training run that a model file tells, because the stored rows alone do not.
         common: settings of every training run that it is made with, too.
         negatives: shared by a batch, by default.
+        ordered: whether it reads the first columns in another way than the last, and starts with the strongest first.
         products: whether the scores are inner products of rows, which can be made cosines or divided by a
             temperature by changing the rows.
     """
@@ -42,6 +43,7 @@ class BaseModel:
     common: tuple[str, ...] = ()
     negatives: int = 256
     products: bool = True
+    ordered: bool = False
 
     def over(
         self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...], **settings: Any
@@ -70,6 +72,7 @@ BASE_MODELS = {
             common=("seed",),
             negatives=16,
             products=False,
+            ordered=True,
         ),
     )
 }

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sparserec_np.base_models import BASE_MODELS
 from sparserec_np.batches import PairSampler
 from sparserec_np.budget import Budget
 from sparserec_np.config import RATES, Config
@@ -20,7 +21,7 @@ from sparserec_np.evaluation import evaluate
 from sparserec_np.growth import Explored
 from sparserec_np.interactions import Interactions
 from sparserec_np.kernels.compiled import gradients as gradient_kernels
-from sparserec_np.masks import STARTS
+from sparserec_np.masks import STARTS, strongest_first
 from sparserec_np.methods import METHODS
 from sparserec_np.model_file import id_bytes
 from sparserec_np.models.model import Gradients, Model
@@ -176,6 +177,8 @@ def make_start(log: Interactions, config: Config, threads: int) -> Start:
     table = maker(log, budget.dim, entries, np.random.default_rng([config.seed, 2]), threads)
     _give_back_freed()  # before the kernels are loaded beside it
     if maker.informed:
+        if BASE_MODELS[config.model].ordered:
+            table = strongest_first(table, budget.dim)
         _scale(config.model_over(table, budget.dim, log), config.start_score)
     return Start(table, time.perf_counter() - clock)
 

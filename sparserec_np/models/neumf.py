@@ -8,7 +8,7 @@ budget.
 
 with c over the columns of GMF, and u', i' the rows' other columns. The logistic function that ends the paper's network
 is part of the loss here. Halves, two layers, and a start at which the layers add nothing are our choice: training goes
-on from the inner products that the table starts with, where the paper starts from two towers trained apart.
+on from the inner products of the start's strongest columns, where the paper starts from two towers trained apart.
 """
 
 from __future__ import annotations

@@ -88,20 +88,22 @@ def _second_layer(layer: Any, hidden: Any, bias: Any, second: Any) -> None:
 @numba.njit(nogil=True, cache=True)
 def _first_layer(left: Any, right: Any, users: Any, items: Any, layer: Any) -> None:
     """The rectified first layer of a block of up to LANES pairs."""
+    zero = layer.dtype.type(0)
     for x in range(len(users)):
         one, other = left[users[x]], right[items[x]]
         for j in range(len(one)):
-            layer[j, x] = max(one[j] + other[j], 0)
+            layer[j, x] = max(one[j] + other[j], zero)
 
 
 @numba.njit(nogil=True, cache=True)
 def _add_block(second: Any, out: Any, scores: Any) -> None:
     """Adds what the second layer of a block comes to."""
+    zero = second.dtype.type(0)  # a plain 0 would make float64 of it all
     for n in range(len(out)):
         weight = out[n]
         source = second[n]
         for x in range(len(scores)):
-            scores[x] += weight * max(source[x], 0)
+            scores[x] += weight * max(source[x], zero)
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
@@ -125,11 +127,12 @@ def _block_gradients(
 ) -> None:
     """Adds a block's gradient of the head to ``sums``, and writes its steps; ``second`` is rectified on the way."""
     width, narrow = hidden.shape
+    zero = line.dtype.type(0)
     for n in range(narrow):
         weight, source, own = out[n], second[n], back[n]
         for x in range(LANES):
-            own[x] = slopes[x] * weight if source[x] > 0 else 0
-            source[x] = max(source[x], 0)
+            own[x] = slopes[x] * weight if source[x] > zero else zero
+            source[x] = max(source[x], zero)
         sums[width * narrow + n] += total(own)
         sums[width * narrow + narrow + n] += dot(source, slopes)
     for j in range(width):
@@ -142,7 +145,7 @@ def _block_gradients(
             for x in range(LANES):
                 line[x] += weight * own[x]
         for x in range(len(steps)):
-            steps[x, j] = line[x] if source[x] > 0 else 0
+            steps[x, j] = line[x] if source[x] > zero else zero
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
@@ -190,6 +193,7 @@ def _rank_rows(  # type: ignore[no-untyped-def]
     scores = np.empty((n_items + LANES - 1) // LANES * LANES, dtype=left.dtype)
     layer = np.zeros((hidden.shape[0], LANES), dtype=left.dtype)
     second = np.zeros((hidden.shape[1], LANES), dtype=left.dtype)
+    zero = left.dtype.type(0)
     for r in range(len(rows)):
         row = rows[r]
         scores[:] = 0
@@ -201,7 +205,7 @@ def _rank_rows(  # type: ignore[no-untyped-def]
             for j in range(len(layer)):
                 given, own, source = left[row, j], layer[j], right[j, begin : begin + count]
                 for x in range(count):
-                    own[x] = max(given + source[x], 0)
+                    own[x] = max(given + source[x], zero)
             _second_layer(layer, hidden, bias, second)
             _add_block(second, out, scores[begin : begin + LANES])
         for s in range(seen_indptr[row], seen_indptr[row + 1]):
