@@ -70,7 +70,7 @@ BASE_MODELS = {
             settings={"hidden": 16},
             saved=("hidden",),
             common=("seed",),
-            negatives=16,
+            negatives=64,
             products=False,
             ordered=True,
         ),

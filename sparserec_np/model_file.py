@@ -20,7 +20,7 @@ Ids of the kind ``range`` are the row numbers and take no bytes. Metadata are te
 ``user_id_kind``, ``item_id_kind``, ``library_version``, what the training adds (``loss``, ``seed``,
 ``metrics`` as JSON, ``train_digest``), and the settings that the base model scores with (``layers``, ...).
 
-The weights of neumf, with ``h1 = hidden``, ``h2 = hidden // 2`` and ``gmf = (dim + 1) // 2``, lie row after row in this
+The weights of neumf, with ``h1 = hidden``, ``h2 = hidden // 2`` and ``gmf = dim - dim // 4``, lie row after row in this
 order: from users' columns past ``gmf`` to the first layer (dim - gmf, h1), from items' (dim - gmf, h1), its bias (h1,),
 the second layer (h1, h2), its bias (h2,), from there to the score (h2,), and the weights of the products (gmf,).
 """

@@ -435,7 +435,7 @@ def _decode_weights(artifact: Artifact, users: Table, items: Table, dim: int) ->
 
 def _tower_shapes(dim: int, width: int) -> tuple[tuple[int, ...], ...]:
     """Shapes of neumf's dense weights, in their order."""
-    gmf, narrow = (dim + 1) // 2, width // 2
+    gmf, narrow = dim - dim // 4, width // 2
     columns = (dim - gmf, width)
     return columns, columns, (width,), (width, narrow), (narrow,), (narrow,), (gmf,)
 

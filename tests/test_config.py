@@ -29,7 +29,7 @@ def test_settings_become_parts() -> None:
     config = Config(loss="bpr", negatives=1, l2_user=0.1, l2_positive=0.2, l2_negative=0.3)
     assert config.drawn_negatives == OnePerPair()
     assert Config(negatives=7).drawn_negatives == SharedBlock(7)
-    for model, count in (("mf", 256), ("lightgcn", 256), ("neumf", 16)):
+    for model, count in (("mf", 256), ("lightgcn", 256), ("neumf", 64)):
         assert Config(model=model).drawn_negatives == SharedBlock(count)
         assert Config(model=model).resolved().negatives == count
     origin = np.zeros(4, np.float32)

@@ -72,7 +72,7 @@ def test_neumf_is_trained_evaluated_served_and_weighed(run, files, tmp_path):
     report = json.loads(made.stdout)
     assert report["model"] == "neumf" and report["nnz"] == report["budget"]
     inspected = json.loads(run("inspect", str(tmp_path / "r"), "--json").stdout)
-    assert inspected["bytes"]["weights"] == 4 * (2 * 8 * 8 + 8 + 8 * 4 + 4 + 4 + 8)
+    assert inspected["bytes"]["weights"] == 4 * (2 * 4 * 8 + 8 + 8 * 4 + 4 + 4 + 12)
     assert inspected["bytes"]["total"] == report["serving_bytes"]
     evaluated = json.loads(run("evaluate", str(tmp_path / "r"), files[1], "--json").stdout)
     assert evaluated["recall@20"] > 0.15

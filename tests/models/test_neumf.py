@@ -18,8 +18,8 @@ from tests import oracles
 from tests.small import Array, random_table, small_log
 
 LOG = small_log(20, 15, 120)
-ROWS, DIM, WIDTH = LOG.n_users + LOG.n_items, 7, 6
-GMF = 4  # of 7 columns
+ROWS, DIM, WIDTH = LOG.n_users + LOG.n_items, 11, 6
+GMF = 9  # of 11 columns
 
 EVERY_WAY = pytest.mark.parametrize(
     ("loss", "negatives"),
@@ -34,7 +34,7 @@ EVERY_WAY = pytest.mark.parametrize(
 )
 
 
-def a_model(seed: int = 0, nnz: int = 130, **settings: Any) -> NeuMF:
+def a_model(seed: int = 0, nnz: int = 200, **settings: Any) -> NeuMF:
     """One whose layers have something to say."""
     rng = np.random.default_rng(seed)
     model = NeuMF(random_table(rng, ROWS, DIM, nnz, np.float64), DIM, LOG, hidden=WIDTH, **settings)
@@ -164,7 +164,7 @@ def test_a_ranker_does_not_change_with_later_training() -> None:
 
 
 def test_it_starts_as_inner_products_over_its_first_columns() -> None:
-    table = random_table(np.random.default_rng(0), ROWS, DIM, 130, np.float64)
+    table = random_table(np.random.default_rng(0), ROWS, DIM, 200, np.float64)
     model = NeuMF(table, DIM, LOG, hidden=WIDTH)
     batch = next(PairSampler(LOG, 25, OnePerPair()).epoch(np.random.default_rng(1)))
     halves = table.to_dense(DIM)[:, :GMF]
@@ -175,7 +175,7 @@ def test_it_starts_as_inner_products_over_its_first_columns() -> None:
 
 
 def test_weights_are_drawn_from_the_seed() -> None:
-    table = random_table(np.random.default_rng(0), ROWS, DIM, 130)
+    table = random_table(np.random.default_rng(0), ROWS, DIM, 200)
     first, same, other = (NeuMF(table, DIM, LOG, seed=seed).weights for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, same)
     assert (first != other).any()
