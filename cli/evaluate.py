@@ -46,6 +46,12 @@ def command(
 
     with reading_run(run):
         model = load_model(run)
+    if not (model.has_seen and model.users.rows):
+        raise DataError(
+            f"{run} was exported without users, or without what they have seen: evaluate the run it came from,"
+            " or give `sparserec export` the test file"
+        )
+    with reading_run(run):
         recommender = restore(model)
     seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
     given = read_interactions(test_file, **reader)

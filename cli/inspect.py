@@ -33,8 +33,8 @@ def _rows(report: dict[str, Any]) -> list[list[str]]:
     rows: list[list[str]] = []
     for key, value in report.items():
         name = key.replace("_", " ")
-        if key == "bytes":
-            rows += [[f"bytes: {part}", _size(count)] for part, count in value.items()]
+        if isinstance(value, dict) and key.endswith("bytes"):
+            rows += [[f"{name}: {part}", _size(count)] for part, count in value.items()]
         elif isinstance(value, dict):
             rows += [[f"{name}: {part}", _number(number)] for part, number in value.items()]
         else:
@@ -51,4 +51,6 @@ def _number(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.4f}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -20,7 +20,10 @@ COMMANDS = {
     "data": "data:command",
     "train": "train:command",
     "evaluate": "evaluate:command",
+    "distill": "distill:command",
     "recommend": "recommend:command",
+    "similar": "similar:command",
+    "export": "export:command",
     "inspect": "inspect:command",
     "doctor": "doctor:command",
 }

@@ -1,91 +1,235 @@
-"""``sparserec recommend``: the best items for users that the model knows."""
+"""``sparserec recommend``: the best items for users that the model knows, and for people it does not."""
 
 from __future__ import annotations
 
-import difflib
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import click
-import numpy as np
 
+from sparserec_np.artifact import replacing
 from sparserec_np.errors import DataError
-from sparserec_np.runtime import Ids, Recommender
+from sparserec_np.model_file import load_model
+from sparserec_np.runtime import Recommendation, Recommender, SeenItemsMissingError
 
-from .output import emit_json, table
+from .names import known, shown, split_ids
+from .output import counted, emit_json, table
 from .run_argument import reading_run, run_argument
 
-SEARCHED_NAMES = 50_000  # text ids that are compared one by one for a near miss: a tenth of a second or two
+BLOCK_USERS = 4096  # users of --all-users that are ranked, and written, at once
+REQUEST = ("user", "items", "n", "exclude", "among", "filter_seen")
 
 
-@click.command(short_help="The best items for given users.")
+@click.command(short_help="The best items for given users, or for a list of items.")
 @run_argument
+@click.argument("requests", metavar="[-]", required=False)
+@click.option("--user", "users", metavar="ID", multiple=True, help="A user of the model; may be repeated.")
 @click.option(
-    "--user",
-    "users",
-    metavar="ID",
+    "--items",
+    "liked",
+    metavar="ID,ID,...",
     multiple=True,
-    required=True,
-    help="A user of the model; may be repeated.",
+    help="Items of somebody the model has never seen: a row is made from them.",
+)
+@click.option("--exclude", metavar="ID,ID,...", multiple=True, help="Items to leave out.")
+@click.option("--include-seen", is_flag=True, help="Do not leave out the items that a user had in training.")
+@click.option("--all-users", is_flag=True, help="Every user of the model, as JSON lines into the file of -o.")
+@click.option(
+    "-o", "--output", metavar="FILE", help="With --all-users: the file to write; - is standard output."
 )
 @click.option(
     "-n", "n", type=click.IntRange(min=1), default=20, show_default=True, help="Items for each user."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, one line a user.")
-def command(run: str, users: tuple[str, ...], n: int, as_json: bool) -> None:
-    """Recommend items to users of the model in RUN.
+def command(
+    run: str,
+    requests: str | None,
+    users: tuple[str, ...],
+    liked: tuple[str, ...],
+    exclude: tuple[str, ...],
+    include_seen: bool,
+    all_users: bool,
+    output: str | None,
+    n: int,
+    as_json: bool,
+) -> None:
+    """Recommend items to users of the model in RUN, or to somebody who touched the items given.
 
     RUN is a run directory or the model file in it. Ids are those of the training file. Items that a user had
     in training are left out; where fewer than -n are left, the list is shorter. Equal scores come in the
     order of the items.
+
+    With - after RUN, requests are read from standard input, a JSON object a line, and each is answered at once by
+    one line on standard output: {"user": 42} or {"items": [7, 11]}, with "n", "exclude", "among" (rank these items
+    only) and "filter_seen" if wanted. A request that cannot be answered gets {"error": ...}, and the exit code is 1.
     """
+    _check_ways(requests, users, liked, all_users, output)
+    if all_users:
+        _rank_everybody(run, n, output or "-", not include_seen)
+        return
     with reading_run(run):
         recommender = Recommender.open(run)
+    common: dict[str, Any] = {
+        "n": n,
+        "exclude": split_ids(exclude) if exclude else None,
+        "filter_seen": not include_seen,
+    }
+    if requests:
+        _serve(recommender, sys.stdin.buffer, common)
+        return
+    wanted = [{"user": user} for user in users] + ([{"items": split_ids(liked)}] if liked else [])
     # Every list is made before the first is printed: an unknown user leaves no half of an answer behind.
-    answers = [_answer(recommender, user, n) for user in users]
+    answers = [_answer(recommender, {**common, **one}) for one in wanted]
     if as_json:
         for answer in answers:
             emit_json(answer)
         return
     rows = [
-        [_shown(answer["user"]), rank, _shown(item), score]
+        [_whom(answer), rank, shown(item), score]
         for answer in answers
         for rank, (item, score) in enumerate(zip(answer["items"], answer["scores"], strict=True), 1)
     ]
     if rows:
         click.echo(table(rows, ["user", "rank", "item", "score"]))
     for answer in answers:
-        if len(answer["items"]) < n:
-            count = len(answer["items"])
-            click.echo(
-                f"User {_shown(answer['user'])}: only {count:,} of the {n:,} items asked for are left.",
-                err=True,
-            )
+        count = len(answer["items"])
+        if count < n:
+            whom = f"User {_whom(answer)}" if "user" in answer else "These items"
+            click.echo(f"{whom}: only {count:,} of the {n:,} items asked for are left.", err=True)
 
 
-def _answer(recommender: Recommender, user: str, n: int) -> dict[str, Any]:
-    """One user's id, in the file's own type, items and scores."""
-    ids = recommender.user_ids
-    row = ids.find(user)
-    if row is None:
-        raise DataError(f"unknown user {user!r}: the model knows {len(ids):,} users{_near(ids, user)}.")
-    items, scores = recommender.recommend(ids[row], n)
-    return {"user": ids[row], "items": items, "scores": scores}
+def _check_ways(
+    requests: str | None, users: Sequence[str], liked: Sequence[str], all_users: bool, output: str | None
+) -> None:
+    if requests not in (None, "-"):
+        raise click.UsageError(
+            f"After RUN only - is expected, found {requests!r}; users are given by --user."
+        )
+    ways = [bool(users or liked), all_users, requests is not None]
+    if sum(ways) != 1:
+        raise click.UsageError(
+            "Give one of: --user or --items, - for requests on standard input, --all-users."
+        )
+    if liked and not split_ids(liked):
+        raise click.UsageError("--items needs one id or more.")
+    if all_users != (output is not None):
+        raise click.UsageError("--all-users and -o go together.")
 
 
-def _near(ids: Ids, wanted: str) -> str:
-    """Up to three known ids like ``wanted``, as the end of a sentence: like spelt, or the nearest numbers."""
-    near: list[Any]
-    if ids.are_text:
-        near = difflib.get_close_matches(wanted, list(ids.values[:SEARCHED_NAMES]), n=3, cutoff=0.7)
-    else:
+def _answer(recommender: Recommender, request: dict[str, Any]) -> dict[str, Any]:
+    """The ids asked about, in the file's own type, items and scores. Raises DataError for an unknown one."""
+
+    def items_of(name: str) -> list[int | str] | None:
+        ids = request.get(name)
+        return None if ids is None else [known(recommender.item_ids, item, "item") for item in ids]
+
+    rest = {name: request[name] for name in ("n", "exclude", "filter_seen")}
+    rest["items"] = items_of("among")
+    try:
+        if "user" in request:
+            user = known(recommender.user_ids, request["user"], "user")
+            return {"user": user, **recommender.recommend(user, **rest)._asdict()}
+        liked = items_of("items") or []
+        return {"for_items": liked, **recommender.recommend_for_items(liked, **rest)._asdict()}
+    except SeenItemsMissingError as error:
+        raise DataError(
+            "The model file was exported without the items that users have seen: give them to --exclude, or say"
+            " --include-seen (in a request: exclude, filter_seen)"
+        ) from error
+
+
+def _whom(answer: dict[str, Any]) -> str:
+    return shown(answer["user"]) if "user" in answer else "(items)"
+
+
+def _serve(recommender: Recommender, lines: Iterable[bytes], common: dict[str, Any]) -> None:
+    """Answers requests line by line, each before the next is read."""
+    failed = total = 0
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        total += 1
         try:
-            distances = np.abs(ids.to_array() - float(int(wanted)))
-        except (ValueError, OverflowError):
-            return ", whose ids are integers"
-        near = [ids[row] for row in sorted(np.argsort(distances, kind="stable")[:3].tolist())]
-    return f"; near it: {', '.join(map(_shown, near))}" if near else ""
+            emit_json(_answer(recommender, {**common, **_parse(line)}))
+        except DataError as error:
+            failed += 1
+            emit_json({"error": str(error), "line": number})
+        sys.stdout.flush()
+    if failed:
+        raise DataError(f"{failed:,} of {counted(total, 'request')} could not be answered; see their lines")
 
 
-def _shown(name: int | str) -> str:
-    """An id as a cell of a table: digits as they are, and nothing that would steer the terminal."""
-    return str(name) if str(name).isprintable() else repr(name)
+def _parse(line: bytes) -> dict[str, Any]:
+    """A request. Raises DataError for what is none."""
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError):
+        raise DataError("the line is not JSON") from None
+    if not isinstance(request, dict) or ("user" in request) == ("items" in request):
+        raise DataError('expected a JSON object with either "user" or "items"')
+    unknown = [name for name in request if name not in REQUEST]
+    if unknown:
+        raise DataError(f"{unknown[0]!r} is nothing that a request can hold; there are: {', '.join(REQUEST)}")
+    for name in ("items", "exclude", "among"):
+        ids = request.get(name, [])
+        if not (isinstance(ids, list) and all(type(one) in (int, str) for one in ids)):
+            raise DataError(f"{name} must be a list of ids, found {json.dumps(ids)[:40]}")
+    if type(request.get("user", "")) not in (int, str) or request.get("items") == []:
+        raise DataError("user must be an id, and items one id or more")
+    if type(request.get("n", 1)) is not int or request.get("n", 1) < 1:
+        raise DataError(f"n must be a whole number of 1 or more, found {json.dumps(request['n'])[:40]}")
+    if type(request.get("filter_seen", True)) is not bool:
+        raise DataError("filter_seen must be true or false")
+    return request
+
+
+def _rank_everybody(run: str, n: int, output: str, filter_seen: bool) -> None:
+    """Writes everybody's list as JSON lines, whole or not at all; to standard output as it goes."""
+    lists = _everybodys_lists(run, n, filter_seen)
+    answers = ({"user": user, **found._asdict()} for user, found in lists)
+    if output == "-":
+        for answer in answers:
+            emit_json(answer)
+        return
+    count = 0
+    with replacing(output) as file:
+        for answer in answers:
+            file.write(json.dumps(answer).encode() + b"\n")
+            count += 1
+    click.echo(f"Written to {output}: {counted(count, 'user')}.", err=True)
+
+
+def _everybodys_lists(run: str, n: int, filter_seen: bool) -> Iterator[tuple[int | str, Recommendation]]:
+    """Each user and their list: from the compiled kernel where Numba is there, else one by one; the same lists."""
+    with reading_run(run):
+        model = load_model(run)
+    if not model.users.rows:
+        raise DataError(f"{run} holds no users: give --items instead")
+    if filter_seen and not model.has_seen:
+        raise DataError(f"{run} does not hold the items that users have seen; say --include-seen")
+    try:
+        import numba  # noqa: F401
+    except ImportError:
+        with reading_run(run):
+            recommender = Recommender.open(run)
+        for user in map(recommender.user_ids.__getitem__, range(model.users.rows)):
+            yield user, recommender.recommend(user, n, filter_seen=filter_seen)
+        return
+    import numpy as np
+
+    from sparserec_np.interactions import Interactions
+    from sparserec_np.restoring import restore
+
+    ranker = restore(model).ranker()
+    seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
+    if not filter_seen:
+        seen = seen.subset(np.zeros(seen.n_interactions, dtype=bool))
+    for start in range(0, model.users.rows, BLOCK_USERS):
+        rows = np.arange(start, min(start + BLOCK_USERS, model.users.rows))
+        items, scores = ranker.rank(rows, min(n, model.items.rows), seen)
+        for row, some, theirs in zip(rows.tolist(), items, scores, strict=True):
+            left = some >= 0
+            found = Recommendation(model.item_ids[some[left]].tolist(), theirs[left].tolist())
+            yield model.user_ids[row].item(), found

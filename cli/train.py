@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,9 @@ from sparserec_np.errors import DataError
 from sparserec_np.formats import read_interactions
 from sparserec_np.interactions import Interactions
 from sparserec_np.losses import LOSSES
+
+if TYPE_CHECKING:  # importing it loads Numba
+    from sparserec_np.distillation import Teacher
 
 from .epochs import epoch_progress
 from .interrupts import check_interrupts
@@ -137,6 +140,28 @@ def command(
     trained on all of TRAIN for that number. RUN holds config.json, metrics.jsonl (a line for each epoch) and
     model.safetensors. TRAIN may be left out where --config names it.
     """
+    report = train_run(train_file, run, validation, config_file, threads, reader, as_json, given)
+    if as_json:
+        emit_json(report)
+    else:
+        click.echo(f"Written to {run}. Next: sparserec evaluate {run} TEST")
+
+
+def train_run(
+    train_file: str | None,
+    run: str,
+    validation: str | None,
+    config_file: str | None,
+    threads: int | None,
+    reader: dict[str, Any],
+    quiet: bool,
+    given: dict[str, Any],
+    teacher: tuple[Teacher, Interactions] | None = None,
+) -> dict[str, Any]:
+    """Trains as the options say, writes the run, and tells about it unless ``quiet``; returns the report.
+
+    A teacher comes with the interactions it was saved with: the student is over the same users and items.
+    """
     from sparserec_np.budget import parse_bytes
     from sparserec_np.methods import METHODS
     from sparserec_np.runs import RunDirectory, read_config, validation_metrics
@@ -162,9 +187,11 @@ def command(
     directory = RunDirectory(run)
     imports = _resident()
     log = read_interactions(train_file, **reader)
+    if teacher:
+        log = _known_to(teacher[1], log, train_file)
     held_out, told = _held_out(validation_file, train_file, log, reader) if validation_file else (None, {})
     budget = budget_of(log, config)
-    if not as_json:
+    if not quiet:
         click.echo(f"{log.n_users:,} users, {log.n_items:,} items, {log.n_interactions:,} interactions")
         click.echo(f"Budget: {METHODS[config.method].spend(budget).arithmetic()}")
 
@@ -177,7 +204,14 @@ def command(
                 show(record)
                 check_interrupts()
 
-            fitted = train(log, config, validation=held_out, threads=threads, on_epoch=on_epoch)
+            fitted = train(
+                log,
+                config,
+                validation=held_out,
+                teacher=teacher[0] if teacher else None,
+                threads=threads,
+                on_epoch=on_epoch,
+            )
     finally:
         directory.close()
     seconds = time.perf_counter() - clock
@@ -207,9 +241,8 @@ def command(
         "file_bytes": file_bytes,
         "memory": {"imports": imports, **fitted.bytes, "peak_resident": _peak()},
     }
-    if as_json:
-        emit_json(report)
-        return
+    if quiet:
+        return report
     rows: list[list[Any]] = [
         ["kept epoch", fitted.best_epoch],
         ["seconds", round(seconds, 1)],
@@ -219,7 +252,22 @@ def command(
         *([name.replace("_", " "), value] for name, value in validation_metrics(fitted).items()),
     ]
     click.echo(table(rows))
-    click.echo(f"Written to {run}. Next: sparserec evaluate {run} TEST")
+    return report
+
+
+def _known_to(teacher: Interactions, log: Interactions, file: str) -> Interactions:
+    """The interactions over the teacher's users and items; what it does not know is left out, and said."""
+    placed, unknown = log.aligned_to(teacher)
+    if not placed.n_interactions:
+        raise DataError(
+            f"No interaction in {file} is between a user and an item of the teacher: expected user ids"
+            f" {examples(teacher.user_ids)} and item ids {examples(teacher.item_ids)},"
+            f" found {examples(log.user_ids)} and {examples(log.item_ids)}."
+        )
+    if unknown.dropped_pairs:
+        left = counted(unknown.dropped_pairs, "interaction")
+        click.echo(f"{file}: {left} of users or items that the teacher does not know left out.", err=True)
+    return placed
 
 
 def _validation(given: str | None, part: float, file: str | None) -> tuple[float, str | None]:

@@ -19,9 +19,11 @@ _HOMES = {
     "Fitted": "training",
     "Interactions": "interactions",
     "Recommender": "runtime",
+    "SeenItemsMissingError": "runtime",
     "SparseRecError": "errors",
     "SparseTable": "table",
     "TableRanker": "rankers",
+    "UnknownItemError": "runtime",
     "UnknownUserError": "runtime",
     "evaluate": "evaluation",
     "generate": "synthetic",
@@ -32,12 +34,14 @@ _HOMES = {
     "split_random": "splitting",
     "split_time": "splitting",
     "train": "training",
+    "write_c": "c_export",
     "write_interactions": "formats",
 }
 
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:  # the same names for type checkers, which do not follow __getattr__
+    from sparserec_np.c_export import write_c as write_c
     from sparserec_np.config import Config as Config
     from sparserec_np.errors import ConfigError as ConfigError
     from sparserec_np.errors import DataError as DataError
@@ -51,6 +55,8 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.runs import save_run as save_run
     from sparserec_np.runtime import ArtifactError as ArtifactError
     from sparserec_np.runtime import Recommender as Recommender
+    from sparserec_np.runtime import SeenItemsMissingError as SeenItemsMissingError
+    from sparserec_np.runtime import UnknownItemError as UnknownItemError
     from sparserec_np.runtime import UnknownUserError as UnknownUserError
     from sparserec_np.splitting import split_last as split_last
     from sparserec_np.splitting import split_random as split_random

@@ -5,15 +5,13 @@ A model is a row of a table; the training loop knows none by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sparserec_np.interactions import Interactions
-from sparserec_np.models.lightgcn import LightGCN
-from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.models.model import Model
-from sparserec_np.models.neumf import NeuMF
 from sparserec_np.models.views import View
 from sparserec_np.table import SparseTable
 
@@ -25,7 +23,7 @@ class BaseModel:
     Attributes:
         name: as on the command line.
         summary: one line for the help.
-        make: from a table, its dim, the training interactions, views, and the settings below, a model.
+        place: module in ``sparserec_np.models`` and class; imported when a model is made, since it loads Numba.
         settings: what it can be told besides, by name, and the defaults.
         saved: settings of the training run that a model file tells, because the stored rows alone do not.
         common: settings of every training run that it is made with, too.
@@ -37,7 +35,7 @@ class BaseModel:
 
     name: str
     summary: str
-    make: Callable[..., Model]
+    place: tuple[str, str]
     settings: Mapping[str, Any]
     saved: tuple[str, ...] = ()
     common: tuple[str, ...] = ()
@@ -49,24 +47,27 @@ class BaseModel:
         self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...], **settings: Any
     ) -> Model:
         """A model of a table (users first), with these settings."""
-        return self.make(table, dim, log, views, **settings)
+        module, name = self.place
+        make = getattr(importlib.import_module(f"sparserec_np.models.{module}"), name)
+        model: Model = make(table, dim, log, views, **settings)
+        return model
 
 
 BASE_MODELS = {
     model.name: model
     for model in (
-        BaseModel("mf", "matrix factorisation", MatrixFactorization, {}),
+        BaseModel("mf", "matrix factorisation", ("matrix_factorization", "MatrixFactorization"), {}),
         BaseModel(
             "lightgcn",
             "rows averaged over the graph (He et al. 2020)",
-            LightGCN,
+            ("lightgcn", "LightGCN"),
             settings={"layers": 3},
             saved=("layers", "similarity", "temperature"),
         ),
         BaseModel(
             "neumf",
             "weighted products and two dense layers (He et al. 2017)",
-            NeuMF,
+            ("neumf", "NeuMF"),
             settings={"hidden": 16},
             saved=("hidden",),
             common=("seed",),

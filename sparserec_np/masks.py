@@ -21,7 +21,7 @@ import numpy as np
 
 from sparserec_np.interactions import Interactions
 from sparserec_np.selection import LargestEntries, table_of
-from sparserec_np.table import Array, SparseTable, column_dtype, index_dtype
+from sparserec_np.table import Array, SparseTable
 
 BLOCK = 4096
 
@@ -103,7 +103,7 @@ class NMF:
             tol=0,  # all passes: a start need not converge, and there is nothing to warn of
             random_state=int(rng.integers(2**31)),
         )
-        with _one_blas_thread():
+        with one_blas_thread():
             solver.fit(matrix)
             items = _widened(np.sqrt(solver.components_.T.astype(np.float32)), dim)
 
@@ -144,7 +144,7 @@ class Spectral:
         rank = min(dim, log.n_users, log.n_items)
         user_roots = np.sqrt(np.maximum(log.user_degrees, 1)).astype(np.float32)
         item_roots = np.sqrt(np.maximum(log.item_degrees, 1)).astype(np.float32)
-        with _one_blas_thread():
+        with one_blas_thread():
             vectors = leading_right_vectors(
                 _matrix(log, 1 / user_roots, 1 / item_roots), rank, self.iterations, rng, threads
             )
@@ -191,7 +191,7 @@ def prune_factors(
         items *= np.float32(np.sqrt(squares / own)) if own > 0 and squares > 0 else 1
     if nnz == (n_users + n_items) * dim:  # nothing to choose
         values = np.concatenate([*(users(*block) for block in blocks), items])
-        return full_table(values)
+        return SparseTable.full(values)
     best = LargestEntries(nnz)
     for start, stop in blocks:
         some = users(start, stop)
@@ -200,13 +200,6 @@ def prune_factors(
         some = items[start : start + BLOCK]
         best.offer(np.arange(start, start + len(some)) + n_users, some, _with_floor(some, floor))
     return table_of(*best.take(), n_users + n_items, dim)
-
-
-def full_table(values: Array) -> SparseTable:
-    """The table of all entries of ``values`` (rows, dim), zeros too."""
-    rows, dim = values.shape
-    indptr = np.arange(rows + 1, dtype=index_dtype(values.size)) * dim
-    return SparseTable(indptr, np.tile(np.arange(dim, dtype=column_dtype(dim)), rows), values.reshape(-1))
 
 
 def strongest_first(table: SparseTable, dim: int) -> SparseTable:
@@ -325,7 +318,7 @@ def _widened(factors: Array, dim: int) -> Array:
 
 
 @contextmanager
-def _one_blas_thread() -> Iterator[None]:
+def one_blas_thread() -> Iterator[None]:
     """BLAS splits sums by its number of threads, and rounds accordingly; with one it always gives the same bits."""
     from threadpoolctl import threadpool_limits
 

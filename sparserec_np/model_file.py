@@ -1,9 +1,5 @@
 """The model file: what a trained model is saved as, and what ``runtime.Recommender`` serves from.
 
-Arrays of the file (a user row, an item row and a seen row each lie between two neighbours of their
-``indptr``):
-
-====================================  =====================  ==========================================================
 name                                  type                   what
 ====================================  =====================  ==========================================================
 ``users.indptr``, ``items.indptr``    I32 or I64             (rows + 1,) bounds of the rows
@@ -11,7 +7,6 @@ name                                  type                   what
 ``users.values``, ``items.values``    F32                    (nnz,)
 ``user_ids``, ``item_ids``            U8 ... I64             (rows,) outside ids, where the kind is ``int``
 ``user_ids.text``, ``.offsets``       U8, I32 or I64         UTF-8 and (rows + 1,) bounds, where the kind is ``text``
-``weights``                           F32                    (n,) dense weights, where the model has any
 ``seen.indptr``, ``seen.items``       I32 or I64, U8 to U32  each user's items in training, ascending
 ====================================  =====================  ==========================================================
 
@@ -19,10 +14,9 @@ Ids of the kind ``range`` are the row numbers and take no bytes. Metadata are te
 ``format_version``, ``model``, ``method``, ``dim``, ``density``, ``budget``, ``n_users``, ``n_items``,
 ``user_id_kind``, ``item_id_kind``, ``library_version``, what the training adds (``loss``, ``seed``,
 ``metrics`` as JSON, ``train_digest``), and the settings that the base model scores with (``layers``, ...).
-
-The weights of neumf, with ``h1 = hidden``, ``h2 = hidden // 2`` and ``gmf = dim - dim // 4``, lie row after row in this
-order: from users' columns past ``gmf`` to the first layer (dim - gmf, h1), from items' (dim - gmf, h1), its bias (h1,),
-the second layer (h1, h2), its bias (h2,), from there to the score (h2,), and the weights of the products (gmf,).
+docs/model-file.md describes it field by field. This module writes it as training leaves it: values in float32 and
+the bounds of the rows, so that all of it is read where it lies in the mapped file. ``export`` writes the smaller
+forms of the same arrays.
 """
 
 from __future__ import annotations
@@ -39,6 +33,7 @@ from sparserec_np.runtime import (
     FORMAT,
     FORMAT_VERSION,
     ID_TYPES,
+    SEEN_LEFT_OUT,
     Array,
     Artifact,
     ArtifactError,
@@ -63,7 +58,8 @@ class ServedModel:
         seen_items: (n,) integer item rows that a user had in training, ascending for each user; never
         recommended.
         weights: (n,) float32 dense weights; empty for a model that has none.
-        metadata: text; ``model``, ``method`` and ``budget`` (number of entries allowed) must be there.
+        metadata: text; ``model``, ``method`` and ``budget`` (number of entries allowed) must be there. Where
+        ``seen`` is ``left out``, the seen items are empty because nobody knows them.
     """
 
     users: SparseTable
@@ -75,6 +71,11 @@ class ServedModel:
     seen_items: Array
     metadata: dict[str, str] = field(default_factory=dict)
     weights: Array = field(default_factory=lambda: np.empty(0, np.float32))
+
+    @property
+    def has_seen(self) -> bool:
+        """Whether it is known what users had in training: a file can be exported without."""
+        return self.metadata.get("seen") != SEEN_LEFT_OUT
 
     def encode(self) -> Artifact:
         """The arrays, in their narrowest types, and the metadata of the model file.
@@ -91,9 +92,10 @@ class ServedModel:
             arrays[f"{name}.values"] = np.asarray(table.values, np.float32)
         if len(self.weights):
             arrays["weights"] = np.asarray(self.weights, np.float32)
-        arrays["seen.indptr"] = np.asarray(self.seen_indptr, index_dtype(len(self.seen_items)))
-        item_dtype = np.min_scalar_type(max(self.items.rows - 1, 0))
-        arrays["seen.items"] = _narrowed("seen.items", self.seen_items, item_dtype)
+        if self.has_seen:
+            arrays["seen.indptr"] = np.asarray(self.seen_indptr, index_dtype(len(self.seen_items)))
+            item_dtype = np.min_scalar_type(max(self.items.rows - 1, 0))
+            arrays["seen.items"] = _narrowed("seen.items", self.seen_items, item_dtype)
         entries = (self.users.rows + self.items.rows) * self.dim
         metadata = {
             **self.metadata,
@@ -133,12 +135,20 @@ def load_model(path: Path) -> ServedModel:
     """
     artifact = read_artifact(path)
     try:
-        model = decode_model(artifact)
+        return served_from(artifact)
     except ArtifactError as error:
         raise ArtifactError(f"{locate(path)} is not a sound model file: {error}") from None
+
+
+def served_from(artifact: Artifact) -> ServedModel:
+    """The model in an artifact, its values in float32. Raises ArtifactError, naming the field, if it is not sound."""
+    model = decode_model(artifact)
+    users, items = (
+        SparseTable(table.indptr, table.columns, table.floats()) for table in (model.users, model.items)
+    )
     return ServedModel(
-        users=SparseTable(*model.users),
-        items=SparseTable(*model.items),
+        users=users,
+        items=items,
         dim=model.dim,
         user_ids=model.user_ids.to_array(),
         item_ids=model.item_ids.to_array(),

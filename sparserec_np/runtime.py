@@ -3,10 +3,12 @@
 This file needs Python and NumPy and nothing else: copy it next to your own code, and the rest of the library
 can stay at home. The model file is a valid safetensors file (an 8-byte length, a JSON header, raw
 little-endian arrays) which is memory-mapped; every field is checked before it is used, so that a damaged or
-hostile file ends in an ``ArtifactError``.
+hostile file ends in an ``ArtifactError``. docs/model-file.md describes it field by field.
 
     recommender = Recommender.open("run")
     items, scores = recommender.recommend(42, n=10)
+    items, scores = recommender.recommend_for_items([7, 11, 13], n=10)  # somebody the model has never seen
+    items, scores = recommender.similar_items(7, n=10)
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ import math
 import mmap
 import os
 import stat
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +33,7 @@ FORMAT = "sparserec_np"
 FORMAT_VERSION = "1"
 MODEL_NAME = "model.safetensors"
 MAX_HEADER_BYTES = 1 << 20
+MAX_TEXT_BYTES = 1 << 30  # of ids as an array
 
 # safetensors' names of the types a file may hold; little-endian, whatever the machine.
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -44,18 +49,43 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
 }
 INDEX_TYPES = ("I32", "I64")
+LENGTH_TYPES = ("U8", "U16", "U32")
+VALUE_TYPES = ("F32", "F16", "I8")
+SERVED_MODELS = ("mf",)  # whose score is the inner product of two stored rows
+SEEN_LEFT_OUT = "left out"  # metadata seen, of a file without the items that users had
+
+# Of Recommender.fold_in; our choice, on interactions held out from LastFM's and Gowalla's training parts.
+UNTOUCHED = 0.1  # weight of an item that is not in the list, against 1 of one that is
+RIDGE = 0.6  # weight of the row's own length, in parts of the mean column's
+VARINT_BLOCK = 1 << 16  # bytes that are decoded at once, which bounds the memory
+SMALLEST_SQUARE = 1e-30  # below it values are damage, and their reciprocals would overflow float32
 ID_TYPES = ("U8", "I8", "U16", "I16", "U32", "I32", "I64")
 
 
 class ArtifactError(ValueError):
     """The file is no model, is damaged, or was written by a later version; the message names the field."""
 
+    def __init__(self, sentence: str) -> None:  # what a hostile file says may be as long as a file
+        super().__init__(sentence if len(sentence) <= 800 else f"{sentence[:500]} ... {sentence[-250:]}")
 
-class UnknownUserError(KeyError):
-    """The user was not among the users the model was trained on."""
+
+class UnknownIdError(KeyError):
+    """The model has no row for an id."""
 
     def __str__(self) -> str:  # KeyError would print the repr of the sentence
         return str(self.args[0])
+
+
+class UnknownUserError(UnknownIdError):
+    """The user was not among the users the model was trained on."""
+
+
+class UnknownItemError(UnknownIdError):
+    """The item was not among the items the model was trained on."""
+
+
+class SeenItemsMissingError(ValueError):
+    """Items that a user has seen are to be left out, and the file does not say which these are."""
 
 
 # -- the file
@@ -260,9 +290,22 @@ class Ids:
         """True when no id occurs twice."""
         return isinstance(self.values, range) or self._ascending or len(self._by_name()) == len(self.values)
 
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes that decoded text takes; integers stay in the mapped file, and row numbers take none."""
+        if not self.are_text:
+            return 0
+        return sys.getsizeof(self.values) + sum(map(sys.getsizeof, self.values))
+
     def to_array(self) -> Array:
-        """(n,) int64, or unicode."""
+        """(n,) int64, or unicode, each as wide as the longest; ArtifactError where that takes too much memory."""
         if self.are_text:
+            array_bytes = 4 * len(self) * max(map(len, self.values), default=0)
+            if array_bytes > MAX_TEXT_BYTES:
+                raise ArtifactError(
+                    f"an id is so long that an array of all {len(self):,} would take {array_bytes:,} bytes,"
+                    f" expected at most {MAX_TEXT_BYTES:,}"
+                )
             return np.array(self.values, dtype=np.str_)
         return np.array(self.values, dtype=np.int64)
 
@@ -277,24 +320,55 @@ class Table(NamedTuple):
     """An embedding table in compressed sparse row form; columns are sorted and unique in a row.
 
     Attributes:
-        indptr: (rows + 1,) int32 or int64.
+        indptr: (rows + 1,) integer bounds of the rows.
         columns: (nnz,) uint8 up to 256 dimensions, uint16 beyond.
-        values: (nnz,) float32.
+        values: (nnz,) as stored: float32, float16, or int8.
+        scales: (dim,) float32 where values are int8: an entry is ``scales[column] * value``.
     """
 
     indptr: Array
     columns: Array
     values: Array
+    scales: Array | None = None
+
+    def row(self, number: int) -> tuple[Array, Array]:
+        """Columns and float32 values of one row."""
+        first, last = self.indptr[number : number + 2].tolist()
+        return self.columns[first:last], self.floats(first, last)
+
+    def floats(self, first: int = 0, last: int | None = None) -> Array:
+        """Entries ``first`` to ``last`` in float32; a view where they are stored so."""
+        values = self.values[first:last].astype(np.float32, copy=False)
+        return values if self.scales is None else values * self.scales[self.columns[first:last]]
+
+    def row_numbers(self) -> Array:
+        """(nnz,) int32: the row of every entry."""
+        return np.repeat(np.arange(len(self.indptr) - 1, dtype=np.int32), np.diff(self.indptr))
 
 
 class Model(NamedTuple):
-    """What a model file says, checked; what each user has already seen is a CSR matrix over users."""
+    """What a model file says, checked.
+
+    Attributes:
+        dim: number of columns of both tables.
+        row_entries: entries that a user's row has on average, rounded up: what folding in may spend.
+        users, items: the tables.
+        user_ids, item_ids: the outside ids of their rows.
+        has_seen: whether the file says what users had in training.
+        seen_indptr, seen_items: item rows that each user had, ascending, as a CSR matrix; without entries where
+            ``has_seen`` is false.
+        weights: (n,) float32 dense weights of neumf; empty for the others.
+        metadata: the file's text.
+        metrics: what the training measured.
+    """
 
     dim: int
+    row_entries: int
     users: Table
     items: Table
     user_ids: Ids
     item_ids: Ids
+    has_seen: bool
     seen_indptr: Array
     seen_items: Array
     weights: Array
@@ -327,28 +401,56 @@ def decode_model(artifact: Artifact) -> Model:
     items = _decode_table(artifact, "items", n_items, dim)
     # So large a value comes from damage or from a training that diverged; refused here, no score can overflow
     # later.
-    if dim * _largest(users.values) * _largest(items.values) > 1e38:
+    if dim * max(_largest(users.floats()), _largest(items.floats())) ** 2 > 1e38:
         raise ArtifactError("users.values times items.values would overflow float32: the training diverged")
-    seen_indptr, seen_items = _decode_rows(
-        artifact, "seen.indptr", "seen.items", n_users, n_items, ("U8", "U16", "U32")
-    )
+    has_seen = metadata.get("seen") != SEEN_LEFT_OUT
+    seen_indptr, seen_items = _decode_seen(artifact, n_users, n_items, has_seen)
     metrics = _parse_json(metadata.get("metrics", "{}"), "metadata metrics")
-    if not isinstance(metrics, dict):
-        raise ArtifactError("metadata metrics must be a JSON object")
+    # type(), because true is no number; NaN and infinity, which 1e999 is read as, fail the comparison.
+    if not isinstance(metrics, dict) or not all(
+        name.isprintable() and type(number) in (int, float) and abs(number) <= 1e300
+        for name, number in metrics.items()
+    ):
+        raise ArtifactError("metadata metrics must be a JSON object of finite numbers by name")
     user_ids, item_ids = _decode_ids(artifact, "user", n_users), _decode_ids(artifact, "item", n_items)
-    weights = _decode_weights(artifact, users, items, dim)
-    return Model(dim, users, items, user_ids, item_ids, seen_indptr, seen_items, weights, metadata, metrics)
+    row_entries = -(-len(users.values) // max(n_users, 1))
+    if "row_entries" in metadata:
+        row_entries = _read_integer(metadata, "row_entries")
+    return Model(
+        dim,
+        min(max(row_entries, 1), dim),
+        users,
+        items,
+        user_ids,
+        item_ids,
+        has_seen,
+        seen_indptr,
+        seen_items,
+        _decode_weights(artifact, users, items, dim),
+        metadata,
+        metrics,
+    )
 
 
 def count_bytes(arrays: Mapping[str, Array]) -> dict[str, int]:
-    """Bytes of a model file's arrays by purpose: values, columns, indptr, ids, weights, their total; seen, apart."""
+    """Bytes of a model file's arrays by purpose: values (with their scales), columns, indptr (or lengths), ids,
+    weights, and their total; seen, apart."""
+    purposes = {
+        "values": "values",
+        "scales": "values",
+        "columns": "columns",
+        "indptr": "indptr",
+        "lengths": "indptr",
+    }
     counts = dict.fromkeys(("values", "columns", "indptr", "ids", "weights", "seen"), 0)
     for name, array in arrays.items():
         owner, _, part = name.partition(".")
-        purpose = "ids" if owner in ("user_ids", "item_ids") else part
-        purpose = owner if owner in ("seen", "weights") else purpose
-        if purpose in counts:
-            counts[purpose] += array.nbytes
+        if owner in ("user_ids", "item_ids"):
+            counts["ids"] += array.nbytes
+        elif owner in ("seen", "weights"):
+            counts[owner] += array.nbytes
+        elif part in purposes:
+            counts[purposes[part]] += array.nbytes
     seen = counts.pop("seen")
     return {**counts, "total": sum(counts.values()), "seen": seen}
 
@@ -372,31 +474,103 @@ def _take(artifact: Artifact, name: str, kinds: Sequence[str]) -> Array:
 
 
 def _decode_table(artifact: Artifact, name: str, rows: int, dim: int) -> Table:
-    kind = "U8" if dim <= 256 else "U16"
-    indptr, columns = _decode_rows(artifact, f"{name}.indptr", f"{name}.columns", rows, dim, (kind,))
-    values = _take(artifact, f"{name}.values", ("F32",))
+    columns = _take(artifact, f"{name}.columns", ("U8" if dim <= 256 else "U16",))
+    indptr = _decode_bounds(artifact, name, rows, len(columns), f"{name}.columns")
+    _check_rising(f"{name}.columns", indptr, columns, dim)
+    values = _take(artifact, f"{name}.values", VALUE_TYPES)
     if len(values) != len(columns):
         raise ArtifactError(f"{name}.values holds {len(values):,} numbers for {len(columns):,} columns")
     if not math.isfinite(_largest(values)):
         raise ArtifactError(f"{name}.values holds NaN or infinity")
-    return Table(indptr, columns, values)
+    if values.dtype != DTYPES["I8"]:
+        return Table(indptr, columns, values)
+    scales = _take(artifact, f"{name}.scales", ("F32",))
+    if len(scales) != dim:
+        raise ArtifactError(f"{name}.scales holds {len(scales):,} numbers, expected {dim:,}, one a dimension")
+    # 128 times as much must be finite, too.
+    if not _largest(scales) < 1e36:
+        raise ArtifactError(f"{name}.scales holds NaN, infinity or a number that values would overflow with")
+    return Table(indptr, columns, values, scales)
 
 
-def _decode_rows(
-    artifact: Artifact, indptr_name: str, columns_name: str, rows: int, limit: int, kinds: Sequence[str]
-) -> tuple[Array, Array]:
-    """indptr (rows + 1,) and columns of a CSR matrix; columns lie below ``limit`` and rise within a row."""
-    indptr, columns = _take(artifact, indptr_name, INDEX_TYPES), _take(artifact, columns_name, kinds)
-    _check_bounds(indptr_name, indptr, rows, len(columns), columns_name)
-    if len(columns):
-        if int(columns.max()) >= limit:
-            raise ArtifactError(f"{columns_name} holds {int(columns.max()):,}, expected less than {limit:,}")
-        rising = columns[1:] > columns[:-1]
-        starts = indptr[(indptr > 0) & (indptr < len(columns))]
-        rising[starts - 1] = True  # the first of a row may be smaller than the last of the row before
-        if not rising.all():
-            raise ArtifactError(f"{columns_name} must rise within a row")
-    return indptr, columns
+def _decode_bounds(artifact: Artifact, name: str, rows: int, end: int, target: str) -> Array:
+    """(rows + 1,) checked bounds: as stored, or added up from the stored lengths of the rows."""
+    if f"{name}.lengths" not in artifact.arrays:
+        indptr = _take(artifact, f"{name}.indptr", INDEX_TYPES)
+        _check_bounds(f"{name}.indptr", indptr, rows, end, target)
+        return indptr
+    lengths = _take(artifact, f"{name}.lengths", LENGTH_TYPES)
+    if len(lengths) != rows:
+        raise ArtifactError(f"{name}.lengths holds {len(lengths):,} numbers, expected {rows:,}, one a row")
+    if int(lengths.sum(dtype=np.uint64)) != end:
+        raise ArtifactError(f"{name}.lengths must add up to {end:,}, the length of {target}")
+    indptr = np.zeros(rows + 1, dtype=np.int32 if end < 2**31 else np.int64)
+    np.cumsum(lengths, out=indptr[1:])
+    return indptr
+
+
+def _check_rising(name: str, indptr: Array, columns: Array, limit: int) -> None:
+    """Refuses columns of a CSR matrix unless they lie below ``limit`` and rise within a row."""
+    if not len(columns):
+        return
+    if int(columns.max()) >= limit:
+        raise ArtifactError(f"{name} holds {int(columns.max()):,}, expected less than {limit:,}")
+    rising = columns[1:] > columns[:-1]
+    starts = indptr[(indptr > 0) & (indptr < len(columns))]
+    rising[starts - 1] = True  # the first of a row may be smaller than the last of the row before
+    if not rising.all():
+        raise ArtifactError(f"{name} must rise within a row")
+
+
+def _decode_seen(artifact: Artifact, n_users: int, n_items: int, has_seen: bool) -> tuple[Array, Array]:
+    """Bounds and items of what each user had in training: none, as they are, or as gaps."""
+    if not has_seen:
+        return np.zeros(n_users + 1, dtype=np.int32), np.zeros(0, dtype=np.uint8)
+    if "seen.gaps" not in artifact.arrays:
+        items = _take(artifact, "seen.items", LENGTH_TYPES)
+        indptr = _decode_bounds(artifact, "seen", n_users, len(items), "seen.items")
+        _check_rising("seen.items", indptr, items, n_items)
+        return indptr, items
+    # A gap below n_items fits the type that holds item numbers, and so does a user's sum of gaps, once it is checked.
+    items = decode_varints(_take(artifact, "seen.gaps", ("U8",)), n_items)
+    indptr = _decode_bounds(artifact, "seen", n_users, len(items), "seen.gaps")
+    items += 1
+    firsts = indptr[:-1][np.diff(indptr) > 0]
+    sums = np.add.reduceat(items, firsts, dtype=np.int64) if len(firsts) else firsts
+    if len(sums) and int(sums.max()) > n_items:
+        raise ArtifactError(f"seen.gaps lead to item {int(sums.max()) - 1:,}, expected less than {n_items:,}")
+    items[firsts[1:]] -= sums[:-1].astype(items.dtype)  # a user's sum starts where the one before ended
+    np.cumsum(items, out=items)
+    items -= 1
+    return indptr, items.astype(np.min_scalar_type(max(n_items - 1, 0)))
+
+
+def decode_varints(data: Array, limit: int) -> Array:
+    """(m,) int32 or int64: the numbers below ``limit`` that ``data`` (n,) uint8 spells, seven bits a byte, the lowest
+    first (LEB128); a byte of 128 or more has another after it.
+
+    >>> decode_varints(np.array([5, 128 + 44, 2], np.uint8), limit=1000).tolist()
+    [5, 300]
+    """
+    dtype = np.int32 if limit < 2**31 else np.int64
+    parts = [np.zeros(0, dtype=dtype)]
+    begin = 0
+    while begin < len(data):
+        part = data[begin : begin + VARINT_BLOCK]
+        ends = np.flatnonzero(part < 128)
+        starts = np.zeros_like(ends)
+        starts[1:] = ends[:-1] + 1
+        if not len(ends) or int((ends - starts).max()) > 4:
+            raise ArtifactError("seen.gaps holds a number that does not end within 5 bytes")
+        numbers = (part[starts] & 127).astype(np.int64)
+        for place in range(1, 5):
+            longer = np.flatnonzero(ends - starts >= place)
+            numbers[longer] |= (part[starts[longer] + place] & 127).astype(np.int64) << (7 * place)
+        if int(numbers.max()) >= limit:
+            raise ArtifactError(f"seen.gaps holds {int(numbers.max()):,}, expected less than {limit:,}")
+        parts.append(numbers.astype(dtype))
+        begin += int(ends[-1]) + 1
+    return np.concatenate(parts)
 
 
 def _check_bounds(name: str, bounds: Array, rows: int, end: int, target: str) -> None:
@@ -425,7 +599,7 @@ def _decode_weights(artifact: Artifact, users: Table, items: Table, dim: int) ->
     expected = sum(math.prod(shape) for shape in _tower_shapes(dim, width))
     if len(weights) != expected:
         raise ArtifactError(f"weights hold {len(weights):,} numbers, expected {expected:,}")
-    most, largest = max(_largest(users.values), _largest(items.values)), _largest(weights)
+    most, largest = max(_largest(users.floats()), _largest(items.floats())), _largest(weights)
     first = largest * (2 * dim * most + 1)
     second = largest * (width * first + 1)
     if not dim * largest * most**2 + width * largest * second < 1e38:
@@ -455,9 +629,12 @@ def _decode_ids(artifact: Artifact, owner: str, rows: int) -> Ids:
         _check_bounds(f"{name}.offsets", offsets, rows, len(text), f"{name}.text")
         encoded, bounds = text.tobytes(), offsets.tolist()
         try:
-            ids = Ids([encoded[bounds[row] : bounds[row + 1]].decode("utf-8") for row in range(rows)])
+            names = [encoded[bounds[row] : bounds[row + 1]].decode("utf-8") for row in range(rows)]
         except UnicodeDecodeError:
             raise ArtifactError(f"{name}.text is not UTF-8 at the bounds that {name}.offsets gives") from None
+        if any(text.endswith("\0") for text in names):  # an array of text would drop it
+            raise ArtifactError(f"{name}.text holds an id that ends in a zero character")
+        ids = Ids(names)
     else:
         raise ArtifactError(f"metadata {owner}_id_kind is {kind!r}, expected 'range', 'int' or 'text'")
     if not ids.all_differ():
@@ -485,28 +662,132 @@ class Recommendation(NamedTuple):
     scores: list[float]
 
 
+class ByDimension:
+    """The entries of a table listed by dimension, which is what makes a row's scores against all rows cheap.
+
+    It is made when the file is opened: that takes milliseconds, and to store it would cost more bytes than the
+    table itself.
+
+    Attributes:
+        table: the table; its rows are read where they lie in the mapped file.
+        rows: number of its rows.
+    """
+
+    def __init__(self, table: Table, dim: int) -> None:
+        self.table, self.rows = table, len(table.indptr) - 1
+        order = np.argsort(table.columns, kind="stable")
+        # Row numbers in the machine's own index type: NumPy would convert any other at every use.
+        self._numbers = table.row_numbers()[order].astype(np.intp)
+        self._values = table.floats()[order]
+        ends = np.cumsum(np.bincount(table.columns, minlength=dim)).tolist()
+        self._lists = [
+            (self._numbers[first:last], self._values[first:last])
+            for first, last in zip([0, *ends[:-1]], ends, strict=True)
+        ]
+
+    def scores(self, columns: Array, values: Array) -> Array:
+        """(rows,) float32 inner products of every row with a sparse one; only its dimensions are visited, ascending.
+
+        The order and the width of the sums are those of the compiled kernel, so both rank alike to the last
+        bit.
+        """
+        scores = np.zeros(self.rows, dtype=np.float32)
+        for column, value in zip(columns.tolist(), values, strict=True):
+            numbers, entries = self._lists[column]
+            # A row occurs once in a dimension; add.at is the faster way of `scores[numbers] += ...` there.
+            np.add.at(scores, numbers, value * entries)
+        return scores
+
+    @cached_property
+    def norms(self) -> Array:
+        """(rows,) float32 lengths of the rows, made when they are first asked for."""
+        squares = np.square(self._values, dtype=np.float64)
+        norms: Array = np.sqrt(np.bincount(self._numbers, squares, minlength=self.rows)).astype(np.float32)
+        return norms
+
+    def cosines(self, row: int) -> Array:
+        """(rows,) float32 cosines of every row with ``row``; 0 where one of the two is zero."""
+        products = self.scores(*self.table.row(row))
+        lengths = self.norms * self.norms[row]
+        return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the lists."""
+        return int(self._numbers.nbytes + self._values.nbytes)
+
+
+class Towers:
+    """NeuMF's scores (He et al. 2017): weighted products of some columns, and two dense layers over the others.
+
+    Sums are made in the order of the compiled kernels, so that both rank alike to the last bit.
+    """
+
+    def __init__(self, model: Model) -> None:
+        shapes = _tower_shapes(model.dim, int(model.metadata["hidden"]))
+        ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+        user, item, bias, self._hidden, self._bias, self._out, products = (
+            part.reshape(shape) for part, shape in zip(np.split(model.weights, ends), shapes, strict=True)
+        )
+        factors = np.zeros(
+            model.dim, dtype=np.float32
+        )  # the layers' columns count for nothing in the products
+        factors[: len(products)] = products
+        items = model.items
+        scaled = Table(items.indptr, items.columns, items.floats() * factors[items.columns])
+        self._products = ByDimension(scaled, model.dim)
+        self._user_rows = model.users
+        self._users = _project(model.users, len(products), user) + bias
+        self._items = np.ascontiguousarray(_project(items, len(products), item).T)
+
+    def scores(self, row: int) -> Array:
+        """(n_items,) float32 scores of a user's row."""
+        scores = self._products.scores(*self._user_rows.row(row))
+        first = np.maximum(self._users[row][:, None] + self._items, 0)
+        for unit in range(len(self._out)):
+            second = np.full_like(scores, self._bias[unit])
+            for weight, source in zip(self._hidden[:, unit], first, strict=True):
+                second += weight * source
+            scores += self._out[unit] * np.maximum(second, 0)
+        return scores
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is made beside the file."""
+        return int(self._products.nbytes + self._users.nbytes + self._items.nbytes)
+
+
+def _project(table: Table, first: int, weights: Array) -> Array:
+    """(rows, h1) each row's columns from ``first`` on times ``weights`` (columns, h1), added up in ascending order."""
+    out = np.zeros((len(table.indptr) - 1, weights.shape[1]), dtype=np.float32)
+    rows, values = table.row_numbers(), table.floats()
+    for column in range(len(weights)):
+        here = np.flatnonzero(table.columns == first + column)
+        out[rows[here]] += values[here, None] * weights[column]  # no row twice
+    return out
+
+
 class Recommender:
-    """A model ready to recommend. Safe to share between threads: nothing changes after it is made.
+    """A model ready to recommend. Safe to share between threads: what it makes on first use is always the same.
 
     Attributes:
         model: the tables and the ids.
         user_ids, item_ids: the outside ids, see ``Ids``.
+
+    A file of neumf lists items for its users, and raises ArtifactError for what needs rows whose inner products are
+    scores. One of another base recommender than these and matrix factorisation is opened and inspected, and raises
+    ArtifactError when a list is asked for.
     """
 
     def __init__(self, artifact: Artifact) -> None:
         """Checks the artifact (raises ArtifactError) and lays the item table out by dimension."""
         self.model = decode_model(artifact)
         self.user_ids, self.item_ids = self.model.user_ids, self.model.item_ids
-        self._stored_bytes, self._file_bytes = count_bytes(artifact.arrays), artifact.file_bytes
-        indptr, columns, values = self.model.items
-        self._towers = _Towers(self.model) if self.model.metadata["model"] == "neumf" else None
-        if self._towers:
-            values = values * self._towers.factors[columns]
-        order = np.argsort(columns, kind="stable")
-        numbers = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
-        self._items, self._values = numbers[order], values[order]
-        counts = np.bincount(columns, minlength=self.model.dim)
-        self._starts = [0, *np.cumsum(counts).tolist()]
+        self._stored, self._file_bytes = artifact.arrays, artifact.file_bytes
+        if self._is_served:
+            _ = self._items  # now, and not in the first list
+        elif self.model.metadata["model"] == "neumf":
+            _ = self._towers
 
     @classmethod
     def open(cls, path: Path) -> Recommender:
@@ -521,40 +802,103 @@ class Recommender:
         except ArtifactError as error:
             raise ArtifactError(f"{locate(path)} is not a sound model file: {error}") from None
 
-    def recommend(self, user: int | str, n: int = 20, *, filter_seen: bool = True) -> Recommendation:
+    def recommend(
+        self,
+        user: int | str,
+        n: int = 10,
+        items: Iterable[int | str] | None = None,
+        exclude: Iterable[int | str] | None = None,
+        filter_seen: bool = True,
+    ) -> Recommendation:
         """The ``n`` items of highest score for one user.
 
         Args:
             user: an outside id.
             n: how many items; where fewer are left the lists are shorter, never padded.
+            items: rank these outside ids only; all by default.
+            exclude: outside ids to leave out; those the model does not know need no leaving out.
             filter_seen: leave out the items that the user had in training.
 
-        Items of equal score come in the order of the item table. Raises UnknownUserError (a KeyError) for a
-        user the model was not trained on, ValueError for ``n`` below 1.
+        Items of equal score come in the order of the item table. Raises UnknownUserError or UnknownItemError
+        (both a KeyError) for an id the model was not trained on; SeenItemsMissingError where seen items are to be
+        left out, the file does not hold them, and ``exclude`` does not stand in for them; ValueError for ``n``
+        below 1.
         """
-        if n < 1:
-            raise ValueError(f"n must be at least 1, not {n}")
-        row = self.user_ids.find(user)
-        if row is None:
-            raise UnknownUserError(f"unknown user {user!r}: the model knows {len(self.user_ids):,} users")
-        scores = self._score_items(row)
-        left = len(scores)
+        row = self._user_row(user)
+        hidden: list[Any] = [self._rows_to_hide(exclude)]
+        if filter_seen and not self.model.has_seen and exclude is None:
+            raise SeenItemsMissingError(
+                "the model file was exported without the items that users have seen:"
+                " give them to exclude, or set filter_seen to False"
+            )
         if filter_seen:
             first, last = self.model.seen_indptr[row : row + 2].tolist()
-            scores[self.model.seen_items[first:last]] = -np.inf
-            left -= last - first
-        best = _best(scores, min(n, left))
-        return Recommendation([self.item_ids[item] for item in best.tolist()], scores[best].tolist())
+            hidden.append(self.model.seen_items[first:last])
+        return self._list(self._user_scores(row), n, hidden, self._rows_among(items))
+
+    def recommend_for_items(
+        self,
+        liked: Iterable[int | str],
+        n: int = 10,
+        items: Iterable[int | str] | None = None,
+        exclude: Iterable[int | str] | None = None,
+        filter_seen: bool = True,
+    ) -> Recommendation:
+        """The ``n`` best items for somebody the model has never seen, who has touched the items ``liked``.
+
+        The row is made by :meth:`fold_in`; ``filter_seen`` leaves out the items in ``liked``, and all else is as in
+        :meth:`recommend`.
+        """
+        rows = self._item_rows(liked)
+        hidden = [self._rows_to_hide(exclude), rows if filter_seen else rows[:0]]
+        scores = self._items.scores(*self._fold_in(rows))
+        return self._list(scores, n, hidden, self._rows_among(items))
+
+    def fold_in(self, liked: Iterable[int | str]) -> tuple[Array, Array]:
+        """Columns and float32 values of the user row that training might have made of the items ``liked``.
+
+        With X the rows of these items, V those of all items and m the mean of the diagonal of V'V, the row u
+        solves ``(X'X + c (V'V + r m I)) u = X'1``: it scores near 1 on the items of the list, near 0 on all
+        others, and stays short (least squares with a weight for what was not touched: Hu, Koren and Volinsky 2008,
+        equation 4). Then only the ``row_entries`` dimensions that matter most for the scores are kept, as many as
+        a user's row has on average, and solved for once more. Where to prune, c and r are our choice, made on data
+        held out from training. The same list in any order gives the same row; items told twice count once.
+
+        Raises UnknownItemError, and ValueError for an empty list.
+        """
+        return self._fold_in(self._item_rows(liked))
+
+    def similar_items(self, item: int | str, n: int = 10) -> Recommendation:
+        """The ``n`` items whose rows are nearest to that of ``item`` by their cosine; ``item`` is not among them."""
+        row = self._row(self.item_ids, item, UnknownItemError, "item")
+        return self._list(self._items.cosines(row), n, [row])
+
+    def similar_users(self, user: int | str, n: int = 10) -> Recommendation:
+        """The ``n`` users whose rows are nearest to that of ``user`` by their cosine, in the field ``items``."""
+        row = self._user_row(user)
+        return self._list(self._users.cosines(row), n, [row], ids=self.user_ids)
+
+    def score(self, user: int | str, items: Iterable[int | str]) -> list[float]:
+        """The user's score of each of ``items`` (outside ids), in their order; seen items are scored like others."""
+        scores = self._user_scores(self._user_row(user))
+        return [
+            float(scores[self._row(self.item_ids, item, UnknownItemError, "item")]) for item in _listed(items)
+        ]
 
     def inspect(self) -> dict[str, Any]:
-        """What the model is and what it weighs, ready for JSON; sizes are bytes as stored in the file."""
+        """What the model is and what it weighs, ready for JSON.
+
+        ``bytes`` and ``seen_bytes`` are bytes as stored in the file, ``file_bytes`` all of it, and
+        ``resident_bytes`` the arrays and texts that opening it makes beside the mapped file.
+        """
         model, metadata = self.model, self.model.metadata
         n_users, n_items = len(model.user_ids), len(model.item_ids)
         nnz = len(model.users.values) + len(model.items.values)
         entries = (n_users + n_items) * model.dim
         empty = sum(int(np.count_nonzero(np.diff(table.indptr) == 0)) for table in (model.users, model.items))
-        sizes = dict(self._stored_bytes)
+        sizes = count_bytes(self._stored)
         seen_bytes = sizes.pop("seen")
+        resident = self._resident_bytes()
         return {
             "model": metadata["model"],
             "method": metadata["method"],
@@ -568,6 +912,9 @@ class Recommender:
             "bytes": sizes,
             "seen_bytes": seen_bytes,
             "file_bytes": self._file_bytes,
+            "resident_bytes": {**resident, "total": sum(resident.values())},
+            "values": str(model.items.values.dtype),
+            "has_seen": model.has_seen,
             "user_id_kind": metadata["user_id_kind"],
             "item_id_kind": metadata["item_id_kind"],
             "format_version": metadata["format_version"],
@@ -578,61 +925,137 @@ class Recommender:
             "metrics": model.metrics,
         }
 
-    def _score_items(self, row: int) -> Array:
-        """(n_items,) float32 scores; only the dimensions that the user stores are visited, ascending.
+    # -- ids to rows
 
-        The order and the width of the sums are those of the compiled kernel, so both rank alike to the last
-        bit.
-        """
-        indptr, columns, values = self.model.users
-        first, last = indptr[row : row + 2].tolist()
-        scores = np.zeros(len(self.item_ids), dtype=np.float32)
-        for column, value in zip(columns[first:last].tolist(), values[first:last], strict=True):
-            part = slice(self._starts[column], self._starts[column + 1])
-            # An item occurs once in a dimension; add.at is the faster way of `scores[items] += ...` there.
-            np.add.at(scores, self._items[part], value * self._values[part])
-        if self._towers:
-            self._towers.add_scores(row, scores)
-        return scores
+    def _row(self, ids: Ids, wanted: object, error: type[UnknownIdError], noun: str) -> int:
+        row = ids.find(wanted)
+        if row is None:
+            raise error(f"unknown {noun} {wanted!r}: the model knows {len(ids):,} {noun}s")
+        return row
+
+    def _user_row(self, user: object) -> int:
+        return self._row(self.user_ids, user, UnknownUserError, "user")
+
+    def _item_rows(self, items: Iterable[object]) -> Array:
+        """(m,) ascending rows of items, each once. Raises UnknownItemError."""
+        rows = {self._row(self.item_ids, item, UnknownItemError, "item") for item in _listed(items)}
+        return np.array(sorted(rows), dtype=np.intp)
+
+    def _rows_among(self, items: Iterable[object] | None) -> Array | None:
+        return None if items is None else self._item_rows(items)
+
+    def _rows_to_hide(self, exclude: Iterable[object] | None) -> list[int]:
+        found = map(self.item_ids.find, _listed(() if exclude is None else exclude))
+        return [row for row in found if row is not None]
+
+    # -- rows to lists
+
+    def _list(
+        self, scores: Array, n: int, hidden: list[Any], among: Array | None = None, ids: Ids | None = None
+    ) -> Recommendation:
+        """The best ``n`` of ``scores``, which are overwritten, as outside ids; without the rows in ``hidden``."""
+        if n < 1:
+            raise ValueError(f"n must be at least 1, not {n}")
+        for rows in hidden:
+            scores[rows] = -np.inf
+        if among is not None:
+            scores = scores[among]
+        best = _best(scores, min(n, len(scores)))
+        best = best[scores[best] > -np.inf]
+        rows = best if among is None else among[best]
+        ids = self.item_ids if ids is None else ids
+        return Recommendation([ids[row] for row in rows.tolist()], scores[best].tolist())
+
+    def _user_scores(self, row: int) -> Array:
+        """(n_items,) float32 scores of a user's row."""
+        if self.model.metadata["model"] == "neumf":
+            return self._towers.scores(row)
+        return self._items.scores(*self.model.users.row(row))
+
+    @cached_property
+    def _towers(self) -> Towers:
+        return Towers(self.model)
+
+    @property
+    def _is_served(self) -> bool:
+        return self.model.metadata["model"] in SERVED_MODELS
+
+    @cached_property
+    def _items(self) -> ByDimension:
+        return self._by_dimension(self.model.items)
+
+    @cached_property
+    def _users(self) -> ByDimension:
+        return self._by_dimension(self.model.users)
+
+    def _by_dimension(self, table: Table) -> ByDimension:
+        if not self._is_served:
+            raise ArtifactError(
+                f"a {self.model.metadata['model']} model does not score by its stored rows alone, as the runtime does:"
+                f" it serves {', '.join(SERVED_MODELS)}; `sparserec recommend --all-users` ranks with any model"
+            )
+        return ByDimension(table, self.model.dim)
+
+    @cached_property
+    def _gram(self) -> Array:
+        """(dim, dim) float64 inner products of the item table's columns, summed in blocks of rows."""
+        table, dim, size = self.model.items, self.model.dim, 1024
+        gram = np.zeros((dim, dim))
+        for start in range(0, len(self.item_ids), size):
+            bounds = table.indptr[start : start + size + 1].astype(np.int64)
+            block = np.zeros((len(bounds) - 1, dim))
+            rows = np.repeat(np.arange(len(block)), np.diff(bounds))
+            block[rows, table.columns[bounds[0] : bounds[-1]]] = table.floats(bounds[0], bounds[-1])
+            gram += block.T @ block
+        return gram
+
+    def _fold_in(self, rows: Array) -> tuple[Array, Array]:
+        """See :meth:`fold_in`; ``rows`` (m,) are item rows."""
+        if not len(rows):
+            raise ValueError("a list of one item or more is needed to fold somebody in")
+        liked = np.zeros((len(rows), self.model.dim))
+        for place, row in enumerate(rows.tolist()):
+            columns, values = self.model.items.row(row)
+            liked[place, columns] = values
+        kept = np.flatnonzero(liked.any(axis=0))
+        mean = float(np.trace(self._gram)) / self.model.dim
+        if not mean > SMALLEST_SQUARE:
+            return kept[:0], np.zeros(0, dtype=np.float32)
+        matrix = liked.T @ liked + UNTOUCHED * (self._gram + RIDGE * mean * np.eye(self.model.dim))
+        target = liked.sum(axis=0)
+        row = np.linalg.solve(matrix[np.ix_(kept, kept)], target[kept])
+        if len(kept) > self.model.row_entries:
+            # What an entry adds to a score is its value times a value of its column.
+            reach = np.abs(row) * np.sqrt(np.diag(self._gram)[kept])
+            kept = np.sort(kept[np.argsort(-reach, kind="stable")[: self.model.row_entries]])
+            row = np.linalg.solve(matrix[np.ix_(kept, kept)], target[kept])
+        return kept, row.astype(np.float32)
+
+    def _resident_bytes(self) -> dict[str, int]:
+        """Bytes that serving holds beside the mapped file, by purpose."""
+
+        def made(*arrays: Array) -> int:
+            return sum(
+                array.nbytes
+                for array in arrays
+                if not any(array is stored for stored in self._stored.values())
+            )
+
+        model = self.model
+        towers = self._towers.nbytes if model.metadata["model"] == "neumf" else 0
+        return {
+            "items by dimension": self._items.nbytes if self._is_served else towers,
+            "row bounds": made(model.users.indptr, model.items.indptr),
+            "seen": made(model.seen_indptr, model.seen_items),
+            "ids": self.user_ids.resident_bytes + self.item_ids.resident_bytes,
+        }
 
 
-class _Towers:
-    """What NeuMF's scores are made of besides inner products (He et al. 2017).
-
-    ``factors`` (dim,) scale the items' columns, and are 0 in those that the layers read instead. Sums are made in the
-    order of the compiled kernels, so that both rank alike to the last bit.
-    """
-
-    def __init__(self, model: Model) -> None:
-        shapes = _tower_shapes(model.dim, int(model.metadata["hidden"]))
-        ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
-        parts = [
-            part.reshape(shape) for part, shape in zip(np.split(model.weights, ends), shapes, strict=True)
-        ]
-        user, item, bias, self._hidden, self._bias, self._out, products = parts
-        self.factors = np.zeros(model.dim, dtype=np.float32)
-        self.factors[: len(products)] = products
-        self._users = _project(model.users, len(products), user) + bias
-        self._items = np.ascontiguousarray(_project(model.items, len(products), item).T)
-
-    def add_scores(self, row: int, scores: Array) -> None:
-        """Adds the layers' part of a user's scores (n_items,), in place."""
-        first = np.maximum(self._users[row][:, None] + self._items, 0)
-        for unit in range(len(self._out)):
-            second = np.full_like(scores, self._bias[unit])
-            for weight, source in zip(self._hidden[:, unit], first, strict=True):
-                second += weight * source
-            scores += self._out[unit] * np.maximum(second, 0)
-
-
-def _project(table: Table, first: int, weights: Array) -> Array:
-    """(rows, h1) each row's columns from ``first`` on times ``weights`` (columns, h1), added up in ascending order."""
-    out = np.zeros((len(table.indptr) - 1, weights.shape[1]), dtype=np.float32)
-    rows = np.repeat(np.arange(len(out)), np.diff(table.indptr))
-    for column in range(len(weights)):
-        here = np.flatnonzero(table.columns == first + column)
-        out[rows[here]] += table.values[here, None] * weights[column]  # no row twice
-    return out
+def _listed(ids: Iterable[object]) -> Iterable[object]:
+    """``ids`` itself; a text, which would count as its letters, is refused."""
+    if isinstance(ids, (str, bytes)):
+        raise TypeError(f"expected a list of ids, not the text {ids!r}")
+    return ids
 
 
 def _best(scores: Array, n: int) -> Array:
@@ -643,10 +1066,10 @@ def _best(scores: Array, n: int) -> Array:
     """
     if n < 1:
         return np.zeros(0, dtype=np.intp)
-    # Each of the n largest block maxima is a score of its own, so no list of n ends below the smallest of them.
-    # With short blocks there are many maxima to choose from, with long ones many candidates; blocks of one are exact.
-    block = max(1, min(128, len(scores) // (4 * n)))
-    maxima = scores[: len(scores) // block * block].reshape(-1, block).max(axis=1)
+    # Each of the n largest maxima of disjoint groups is a score of its own, so no list of n ends below the smallest
+    # of them. Small groups give many maxima to choose from, large ones many candidates; groups of one are exact.
+    size = max(1, min(128, len(scores) // (4 * n)))
+    maxima = scores[: len(scores) // size * size].reshape(size, -1).max(axis=0)
     floor = np.partition(maxima, len(maxima) - n)[len(maxima) - n]
     candidates = np.flatnonzero(scores >= floor)
     return candidates[np.argsort(-scores[candidates], kind="stable")[:n]]

@@ -102,6 +102,13 @@ class SparseTable(NamedTuple):
         np.cumsum(np.bincount(rows, minlength=len(dense)), out=indptr[1:])
         return cls(indptr, columns.astype(column_dtype(dense.shape[1])), dense[rows, columns])
 
+    @classmethod
+    def full(cls, dense: Array) -> SparseTable:
+        """The table that stores every entry of ``dense`` (rows, dim), zeros too; its values are a view if possible."""
+        rows, dim = dense.shape
+        indptr = np.arange(rows + 1, dtype=index_dtype(dense.size)) * dim
+        return cls(indptr, np.tile(np.arange(dim, dtype=column_dtype(dim)), rows), dense.reshape(-1))
+
     def validate(self, dim: int) -> None:
         """Raises ValueError, naming the field, unless this is a sound table of ``dim`` columns."""
         if (

@@ -16,6 +16,7 @@ from sparserec_np.base_models import BASE_MODELS
 from sparserec_np.batches import PairSampler
 from sparserec_np.budget import Budget
 from sparserec_np.config import RATES, Config
+from sparserec_np.distillation import Teacher
 from sparserec_np.errors import ConfigError, DataError, SparseRecError
 from sparserec_np.evaluation import evaluate
 from sparserec_np.growth import Explored
@@ -65,6 +66,7 @@ def train(
     config: Config | None = None,
     *,
     validation: Interactions | None = None,
+    teacher: Teacher | None = None,
     threads: int | None = None,
     on_epoch: Callable[[Record], None] | None = None,
 ) -> Fitted:
@@ -77,6 +79,8 @@ def train(
         config: settings; by default :class:`~sparserec_np.config.Config`'s.
         validation: interactions over the same users and items to choose by; by default the part of ``log``
             that ``config.validation`` says. Where it is given, training on ``log`` again would change nothing.
+        teacher: a trained model over the same users and items, to start from and to imitate. What it was trained on
+            may hold the validation part: the epochs chosen then are those that imitate best.
         threads: threads to work on; by default all.
         on_epoch: called with the record of each epoch as soon as it ends.
 
@@ -86,7 +90,7 @@ def train(
 
     Raises:
         DataError: there is nothing to train on, or nothing that can be held out.
-        ConfigError: the budget is impossible, or ``threads`` is below 1.
+        ConfigError: the budget is impossible, ``threads`` is below 1, or the settings do not go with a teacher.
         SparseRecError: training diverged.
     """
     import numba
@@ -108,16 +112,16 @@ def train(
             kept, held_out = split_random(log, config.validation, np.random.default_rng([config.seed, 1]))
         if held_out is None:
             config = config.resolved()
-            start = make_start(log, config, threads)
-            return _fit(log, None, config, config.epochs, start, "train", say)
-        chosen = _search(kept, held_out, config, threads, say)
+            start = make_start(log, config, threads, teacher)
+            return _fit(log, None, config, config.epochs, start, "train", say, teacher)
+        chosen = _search(kept, held_out, config, threads, say, teacher)
         if kept is log or not config.refit or chosen.interrupted:
             return chosen
         try:
-            start = make_start(log, config, threads)
+            start = make_start(log, config, threads, teacher)
         except KeyboardInterrupt:
             return replace(chosen, interrupted=True)
-        whole = _fit(log, None, chosen.config, chosen.best_epoch, start, "refit", say)
+        whole = _fit(log, None, chosen.config, chosen.best_epoch, start, "refit", say, teacher)
         history = chosen.history + whole.history
         if whole.interrupted:  # the search has ended well, the second training has not
             return replace(chosen, interrupted=True, history=history)
@@ -165,20 +169,20 @@ class Start(NamedTuple):
     seconds: float
 
 
-def make_start(log: Interactions, config: Config, threads: int) -> Start:
-    """The table that ``config`` starts from: full for a while for methods that prune later."""
+def make_start(log: Interactions, config: Config, threads: int, teacher: Teacher | None = None) -> Start:
+    """The table that ``config``, or a teacher, starts from: full for a while for methods that prune later."""
     clock = time.perf_counter()
     method = METHODS[config.method]
     budget = method.spend(budget_of(log, config))
     full = round(method.full_until * config.epochs) > 0
     entries = budget.rows * budget.dim if full else budget.nnz
-    maker = STARTS[config.start]
+    maker = STARTS[config.start] if teacher is None else teacher.start()
     _give_back_freed()  # what reading, or an earlier training, has left
     table = maker(log, budget.dim, entries, np.random.default_rng([config.seed, 2]), threads)
     _give_back_freed()  # before the kernels are loaded beside it
-    if maker.informed:
-        if BASE_MODELS[config.model].ordered:
-            table = strongest_first(table, budget.dim)
+    if maker.informed and teacher is None and BASE_MODELS[config.model].ordered:
+        table = strongest_first(table, budget.dim)
+    if maker.informed and teacher is None:  # a teacher's scores are to be met, at the size they have
         _scale(config.model_over(table, budget.dim, log), config.start_score)
     return Start(table, time.perf_counter() - clock)
 
@@ -189,9 +193,10 @@ def _search(
     config: Config,
     threads: int,
     say: Callable[[Record], None],
+    teacher: Teacher | None,
 ) -> Fitted:
     """The best on the validation part: of all epochs, and of the learning rates, where none is given."""
-    start = make_start(log, config, threads)
+    start = make_start(log, config, threads, teacher)
     rates = list(RATES[:2]) if config.learning_rate is None else [config.learning_rate]
     best: Fitted | None = None
     history: list[Record] = []
@@ -199,7 +204,7 @@ def _search(
     for rate in rates:  # grows by one below
         settings = replace(config.resolved(), learning_rate=rate)
         try:
-            fitted = _fit(log, validation, settings, config.epochs, start, "search", say)
+            fitted = _fit(log, validation, settings, config.epochs, start, "search", say, teacher)
         except SparseRecError:
             if best is None:
                 raise
@@ -228,6 +233,7 @@ def _fit(
     start: Start,
     phase: str,
     say: Callable[[Record], None],
+    teacher: Teacher | None = None,
 ) -> Fitted:
     """Trains for ``last_epoch`` of the ``config.epochs`` epochs that all schedules are laid out for.
 
@@ -244,7 +250,7 @@ def _fit(
     values = start.table.values
     table = start.table._replace(values=values.copy())
     model = config.model_over(table, dim, log)
-    near_start = config.decay_to == "start" and STARTS[config.start].informed
+    near_start = config.decay_to == "start" and (teacher is not None or STARTS[config.start].informed)
     optimizer = OPTIMIZERS[config.optimizer](table.nnz, rows)
     state = EntryState(optimizer, values if near_start else np.zeros_like(values))
     decay = config.decay(state.origin)
@@ -259,7 +265,7 @@ def _fit(
     )
     sampler = PairSampler(log, config.batch_size, config.drawn_negatives)
     update = TopologyUpdate(config.floor, config.regrow_start)
-    loss = config.objective
+    loss = config.objective if teacher is None else teacher.beside(config.objective, log)
     steps = max(1, config.epochs * sampler.batches)
 
     history: list[Record] = []

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from sparserec_np.interactions import Interactions
 from sparserec_np.kernels.compiled import ranking
 from sparserec_np.model_file import ServedModel, save_model
 from sparserec_np.restoring import restore
-from sparserec_np.runtime import Ids, Recommender, UnknownUserError, _best
+from sparserec_np.runtime import ArtifactError, Ids, Recommender, UnknownItemError, UnknownUserError, _best
+from sparserec_np.table import SparseTable
 from tests.served_models import make_model, make_towers_model
 
 
@@ -42,6 +44,10 @@ def by_brute_force(model: ServedModel, row: int, filter_seen: bool = True) -> tu
     ]
     scored.sort()
     return [position for _, position in scored], [-score for score, _ in scored]
+
+
+def seen_of(model: ServedModel, row: int) -> set[int]:
+    return set(model.seen_items[model.seen_indptr[row] : model.seen_indptr[row + 1]].tolist())
 
 
 # One decimal makes products that float32 and float64 may order differently; whole numbers are exact in both.
@@ -199,6 +205,133 @@ def test_no_items_at_all_cannot_be_asked_for(n: int) -> None:
         recommender_of(make_model()).recommend(0, n)
 
 
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 5), n=st.integers(1, 60), filter_seen=st.booleans())
+def test_lists_hold_nothing_that_was_ruled_out(data: Any, seed: int, n: int, filter_seen: bool) -> None:
+    model = make_model(seed=seed, decimals=data.draw(st.sampled_from([0, 8])))
+    recommender = recommender_of(model)
+    some = st.lists(st.integers(0, 49), max_size=30)
+    user, exclude = data.draw(st.integers(0, 29)), data.draw(st.none() | some)
+    among = data.draw(st.none() | some)
+    allowed = set(range(50) if among is None else among) - set(exclude or ())
+    allowed -= seen_of(model, user) if filter_seen else set()
+    whole, _ = by_brute_force(model, user, filter_seen=False)
+    items, scores = recommender.recommend(user, n, among, exclude, filter_seen)
+    found, expected = recommender.score(user, items), recommender.score(user, whole)
+    assert scores == found == sorted(found, reverse=True)
+    # In whole numbers sums are exact, and so is the order; otherwise equal up to rounding.
+    np.testing.assert_allclose(
+        scores, [s for i, s in zip(whole, expected, strict=True) if i in allowed][:n], rtol=1e-5, atol=1e-6
+    )
+    assert len(items) == len(set(items)) == min(n, len(allowed))
+    assert set(items) <= allowed
+    liked = data.draw(st.lists(st.integers(0, 49), min_size=1, max_size=20))
+    items, _ = recommender.recommend_for_items(liked, n, among, exclude, filter_seen)
+    allowed = set(range(50) if among is None else among) - set(exclude or ())
+    allowed -= set(liked) if filter_seen else set()
+    assert len(items) == len(set(items)) == min(n, len(allowed))
+    assert set(items) <= allowed
+
+
+def test_what_is_excluded_need_not_be_known_and_what_is_ranked_must() -> None:
+    recommender = recommender_of(make_model())
+    assert recommender.recommend(3, exclude=["nothing", 99]) == recommender.recommend(3)
+    assert recommender.recommend(3, exclude=np.array([4, 9])) == recommender.recommend(3, exclude={9, 4})
+    for call in (
+        lambda: recommender.recommend(3, items=[4, 99]),
+        lambda: recommender.recommend_for_items([4, 99]),
+        lambda: recommender.similar_items(99),
+        lambda: recommender.score(3, [99]),
+    ):
+        with pytest.raises(UnknownItemError, match="^unknown item 99: the model knows 50 items$"):
+            call()
+    with pytest.raises(TypeError, match="not the text '12'"):
+        recommender.recommend_for_items("12")
+    with pytest.raises(ValueError, match="one item or more"):
+        recommender.recommend_for_items([])
+
+
+def test_a_row_folded_in_solves_its_equation() -> None:
+    """Against the equation of the docstring, in a dense table; no entry is pruned where the budget is large."""
+    model = make_model(density=0.4, seed=2)
+    recommender = recommender_of(replace(model, metadata={**model.metadata, "row_entries": "8"}))
+    items = model.items.to_dense(8).astype(float)
+    for liked in ([3, 4, 9], [0], list(range(20))):
+        columns, values = recommender.fold_in(liked)
+        touched = np.flatnonzero(items[liked].any(axis=0))
+        some, every = items[np.ix_(liked, touched)], items[:, touched]
+        mean = np.square(items).sum() / 8
+        ridge = runtime.RIDGE * mean * np.eye(len(touched))
+        matrix = some.T @ some + runtime.UNTOUCHED * (every.T @ every + ridge)
+        assert columns.tolist() == touched.tolist()
+        np.testing.assert_allclose(values, np.linalg.solve(matrix, some.sum(axis=0)), rtol=1e-5)
+
+
+def test_a_row_folded_in_keeps_to_the_budget_and_is_the_same_in_any_order() -> None:
+    model = make_model(density=0.3, seed=1)
+    recommender = recommender_of(model)
+    budget = -(-model.users.nnz // 30)
+    assert recommender.model.row_entries == budget < 8
+    liked = [40, 3, 17, 17, 22, 8, 31]
+    columns, values = recommender.fold_in(liked)
+    assert 0 < len(columns) == len(values) <= budget
+    assert columns.tolist() == sorted(set(columns.tolist()))
+    for other in (liked[::-1], sorted(set(liked)), np.array(liked)):
+        again = recommender.fold_in(other)
+        assert again[0].tolist() == columns.tolist()
+        assert again[1].tobytes() == values.tobytes()
+
+
+def test_a_user_folded_in_gets_a_list_like_their_own() -> None:
+    """In a model of two groups, who has touched items of one gets the others of it."""
+    items = np.zeros((20, 4), np.float32)
+    items[:10, :2], items[10:, 2:] = 1, 1
+    model = replace(make_model(n_items=20, dim=4), items=SparseTable.from_dense(items))
+    model = replace(model, seen_indptr=np.zeros(31, np.int64), seen_items=np.zeros(0, np.int32))
+    recommender = recommender_of(model)
+    assert sorted(recommender.recommend_for_items([11, 13], 8).items) == [10, 12, *range(14, 20)]
+    assert sorted(recommender.recommend_for_items([0], 9).items) == list(range(1, 10))
+
+
+def test_items_without_entries_fold_in_to_an_empty_row() -> None:
+    recommender = recommender_of(make_model(density=0.0))
+    assert [part.tolist() for part in recommender.fold_in([3])] == [[], []]
+    assert recommender.recommend_for_items([1], 3) == ([0, 2, 3], [0.0] * 3)
+
+
+@pytest.mark.parametrize("which", ["items", "users"])
+def test_similar_rows_are_those_of_largest_cosine(which: str) -> None:
+    model = make_model(density=0.4, seed=4)
+    recommender = recommender_of(model)
+    table = (model.items if which == "items" else model.users).to_dense(8).astype(float)
+    lengths = np.linalg.norm(table, axis=1)
+    similar = recommender.similar_items if which == "items" else recommender.similar_users
+    for row in range(len(table)):
+        scale = np.maximum(lengths * lengths[row], 1e-12)
+        cosines = (table @ table[row] / scale).tolist()
+        names, found = similar(row, 5)
+        others = sorted((cosine for other, cosine in enumerate(cosines) if other != row), reverse=True)
+        assert row not in names
+        np.testing.assert_allclose(found, others[:5], atol=1e-6)
+        np.testing.assert_allclose(found, [cosines[name] for name in names], atol=1e-6)
+
+
+def test_a_model_that_scores_otherwise_is_inspected_and_not_served() -> None:
+    model = make_model()
+    recommender = recommender_of(replace(model, metadata={**model.metadata, "model": "lightgcn"}))
+    assert recommender.inspect()["model"] == "lightgcn"
+    assert recommender.inspect()["resident_bytes"]["total"] == 0
+    for call in (
+        lambda: recommender.recommend(3),
+        lambda: recommender.recommend_for_items([3]),
+        lambda: recommender.similar_items(3),
+        lambda: recommender.similar_users(3),
+        lambda: recommender.score(3, [4]),
+    ):
+        with pytest.raises(ArtifactError, match="a lightgcn model does not score by its stored rows alone"):
+            call()
+
+
 def test_threads_share_a_recommender() -> None:
     recommender = recommender_of(make_model(n_items=2000))
     expected = [recommender.recommend(row) for row in range(30)]
@@ -242,6 +375,15 @@ def test_inspect_counts(tmp_path: Path) -> None:
         },
         "seen_bytes": 4 * 31 + len(model.seen_items),
         "file_bytes": file_bytes,
+        "resident_bytes": {
+            "items by dimension": (np.dtype(np.intp).itemsize + 4) * model.items.nnz,
+            "row bounds": 0,
+            "seen": 0,
+            "ids": 0,
+            "total": (np.dtype(np.intp).itemsize + 4) * model.items.nnz,
+        },
+        "values": "float32",
+        "has_seen": True,
         "user_id_kind": "range",
         "item_id_kind": "int",
         "format_version": "1",
@@ -258,7 +400,10 @@ def test_inspect_counts(tmp_path: Path) -> None:
 SERVE = """
 import json, sys
 {imports}
-items, scores = Recommender.open(sys.argv[1]).recommend(3, n=4)
+recommender = Recommender.open(sys.argv[1])
+items, scores = recommender.recommend(3, n=4)
+lists = [recommender.recommend_for_items([3, 4]), recommender.similar_items(3), recommender.similar_users(3)]
+assert all(len(found.items) == 10 for found in lists)
 heavy = [name for name in ("numba", "llvmlite", "scipy", "sklearn", "click") if name in sys.modules]
 package = [name for name in sys.modules if name.startswith("sparserec_np.") and name != "sparserec_np.runtime"]
 print(json.dumps([items, heavy, package]))

@@ -92,3 +92,14 @@ def test_unsound_tables_are_refused(
 
 def test_a_column_may_fall_from_one_row_to_the_next() -> None:
     SparseTable(np.array([0, 1, 1, 2, 2]), np.array([2, 0]), np.ones(2)).validate(3)
+
+
+@pytest.mark.parametrize("dim", [3, 300])
+def test_a_full_table_stores_every_entry(dim: int) -> None:
+    dense = np.random.default_rng(0).standard_normal((5, dim))
+    dense[2] = 0
+    full = SparseTable.full(dense)
+    full.validate(dim)
+    assert full.nnz == 5 * dim
+    np.testing.assert_array_equal(full.to_dense(dim), dense)
+    assert SparseTable.full(np.empty((0, dim))).rows == 0

@@ -24,7 +24,7 @@ from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients
 from sparserec_np.models.pairs import Pairs
 from sparserec_np.models.views import View, served_table
 from sparserec_np.rankers import TableRanker, table_ranker
-from sparserec_np.table import Array, SparseTable, column_dtype, index_dtype
+from sparserec_np.table import Array, SparseTable, index_dtype
 
 LINE = 16  # columns of a block: a cache line of float32
 
@@ -183,7 +183,7 @@ class LightGCN:
         for view in self._before:
             table = view.apply(table, self._all)
         rows = self._pairs.touched(batch)
-        read = full_table(self._propagation.forward(table, rows))
+        read = SparseTable.full(self._propagation.forward(table, rows))
         self._places[rows] = np.arange(len(rows), dtype=np.int32)
         for view in self._after:
             read = view.apply(read, self._all[: len(rows)])
@@ -226,7 +226,12 @@ class LightGCN:
 
     def propagated(self) -> SparseTable:
         """The means of all rows, every entry of them: the one place where a full table is made, to rank all items."""
-        return full_table(self._propagation.forward(self.table, self._all)[:, : self.dim])
+        means = self._propagation.forward(self.table, self._all)
+        return SparseTable.full(means[:, : self.dim])
+
+    def factors(self) -> SparseTable:
+        """The rows that are multiplied: every entry of the means, through the similarity."""
+        return served_table(self.propagated(), self._after)
 
     def mean_product(self) -> float:
         """See :meth:`~sparserec_np.models.model.Model.mean_product`."""
@@ -234,14 +239,4 @@ class LightGCN:
 
     def ranker(self) -> TableRanker:
         """Ranks by the scores as they are now."""
-        return table_ranker(served_table(self.propagated(), self._after), self.log.n_users, self.dim)
-
-
-def full_table(dense: Array) -> SparseTable:
-    """A table that stores every entry of ``dense`` (rows, columns)."""
-    rows, columns = dense.shape
-    return SparseTable(
-        np.arange(rows + 1, dtype=index_dtype(dense.size)) * columns,
-        np.tile(np.arange(columns, dtype=column_dtype(columns)), rows),
-        np.ascontiguousarray(dense).reshape(-1),
-    )
+        return table_ranker(self.factors(), self.log.n_users, self.dim)

@@ -70,9 +70,13 @@ class MatrixFactorization:
             self._products.backward(self._seen, batch, slopes, by_item, active, explored)
         self._pairs.add_decay(self.table, batch, decay, active)
 
-    def served(self) -> SparseTable:
+    def factors(self) -> SparseTable:
         """The table whose inner products are the scores: rows of one length where the scores are cosines."""
         return served_table(self.table, self.views)
+
+    def served(self) -> SparseTable:
+        """The same: what is saved needs no views."""
+        return self.factors()
 
     def mean_product(self) -> float:
         """See :meth:`~sparserec_np.models.model.Model.mean_product`."""

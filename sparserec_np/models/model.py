@@ -8,6 +8,7 @@ import numpy as np
 
 from sparserec_np.batches import Batch
 from sparserec_np.growth import Explored
+from sparserec_np.interactions import Interactions
 from sparserec_np.losses import Scores
 from sparserec_np.rankers import Ranker
 from sparserec_np.table import Array, SparseTable
@@ -56,6 +57,7 @@ class Model(Protocol):
 
     table: SparseTable
     dim: int
+    log: Interactions
     weights: Array
 
     def forward(self, batch: Batch) -> Scores:
@@ -79,7 +81,15 @@ class Model(Protocol):
         ...
 
     def served(self) -> SparseTable:
-        """The table whose inner products are the scores, users first: what is saved."""
+        """The table that is saved, users first."""
+        ...
+
+    def factors(self) -> SparseTable:
+        """The table whose inner products are the scores, users first: what a student learns from.
+
+        Raises:
+            ConfigError: the scores are no inner products.
+        """
         ...
 
     def mean_product(self) -> float:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparserec_np.batches import Batch
+from sparserec_np.errors import ConfigError
 from sparserec_np.growth import Explored
 from sparserec_np.interactions import Interactions
 from sparserec_np.kernels.compiled import towers as kernels
@@ -131,6 +132,12 @@ class NeuMF:
     def served(self) -> SparseTable:
         """The stored rows: with the weights they are all that is needed to score."""
         return self.table
+
+    def factors(self) -> SparseTable:
+        """None: raises ConfigError, since two layers are no inner product."""
+        raise ConfigError(
+            "The scores of the model neumf are no inner products of rows, which is what is learned from"
+        )
 
     def mean_product(self) -> float:
         """See :meth:`~sparserec_np.models.model.Model.mean_product`; of the products: they alone score at first."""

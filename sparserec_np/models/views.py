@@ -12,7 +12,6 @@ from typing import Protocol
 import numpy as np
 
 from sparserec_np.growth import Explored
-from sparserec_np.kernels.compiled import views as kernels
 from sparserec_np.table import Array, SparseTable
 
 SIMILARITIES = ("dot", "cosine")
@@ -94,6 +93,8 @@ class UnitRows(_Buffer):
 
     def apply(self, table: SparseTable, rows: Array) -> SparseTable:
         """See :meth:`View.apply`."""
+        from sparserec_np.kernels.compiled import views as kernels
+
         unit = self.beside(table)
         lengths = np.empty(len(rows), dtype=table.values.dtype)
         kernels.unit_rows(table, rows, table.values.dtype.type(self.length), lengths, unit.values)
@@ -102,6 +103,8 @@ class UnitRows(_Buffer):
 
     def pull_back(self, rows: Array, gradient: Array, explored: Explored) -> None:
         """See :meth:`View.pull_back`."""
+        from sparserec_np.kernels.compiled import views as kernels
+
         unit, lengths = self._last
         kernels.unit_gradients(unit, rows, unit.values.dtype.type(self.length), lengths, gradient)
         slots = explored.slots[rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import main
+from sparserec_np.export import keep_users, pack, without_seen, write_export
+from sparserec_np.interactions import Interactions
 from sparserec_np.model_file import save_model
+from sparserec_np.restoring import restore
 from sparserec_np.runtime import Recommender
 from tests.served_models import make_model
 
@@ -133,14 +137,176 @@ def test_a_run_that_is_none_is_refused(tmp_path: Path) -> None:
         assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", [["recommend", "--user", "3"], ["inspect"]])
+def test_a_list_of_items_is_folded_in(run: Path) -> None:
+    result = sparserec(run, "--items", "30,70", "--items", "110", "--exclude", "20,999", "-n", "4", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = Recommender.open(run).recommend_for_items([30, 70, 110], 4, exclude=[20])
+    expected = {"for_items": [30, 70, 110], "items": found.items, "scores": found.scores}
+    assert json.loads(result.stdout) == expected
+    lines = sparserec(run, "--items", "30,70,110", "--exclude", "20", "-n", "4").stdout.splitlines()
+    assert [line.split()[:3] for line in lines[2:]] == [
+        ["(items)", str(rank), str(item)] for rank, item in enumerate(found.items, 1)
+    ]
+    result = sparserec(run, "--items", "30,31")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "Error: unknown item '31': the model knows 50 items; near it: 20, 30, 40.\n"
+
+
+def test_seen_items_come_back_when_asked_for(run: Path) -> None:
+    recommender = Recommender.open(run)
+    result = sparserec(run, "--user", "7", "--include-seen", "-n", "50", "--json")
+    assert json.loads(result.stdout)["items"] == recommender.recommend(7, 50, filter_seen=False).items
+
+
+def test_a_file_without_seen_items_wants_them_named(tmp_path: Path) -> None:
+    write_export(tmp_path / "device", pack(without_seen(make_model()), "float32"))
+    for words in (["--user", "3"], ["--all-users", "-o", "-"]):
+        result = sparserec(tmp_path / "device", *words)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "--include-seen" in result.stderr and len(result.stderr.splitlines()) == 1
+    for words in (["--exclude", "1"], ["--include-seen"]):
+        assert sparserec(tmp_path / "device", "--user", "3", *words).exit_code == 0
+
+
+def test_requests_are_answered_line_by_line(run: Path) -> None:
+    requests = [
+        {"user": 7},
+        {"user": "7", "n": 3, "filter_seen": False},
+        {"items": [30, "70"], "n": 2, "exclude": [20]},
+        {"user": 7, "among": [10, 20, 30, 40, 50, 60, 70]},
+    ]
+    stdin = "\n".join(map(json.dumps, requests)) + "\n\n"
+    result = CliRunner().invoke(main, ["recommend", str(run), "-", "-n", "5"], input=stdin)
+    assert (result.exit_code, result.stderr) == (0, "")
+    recommender = Recommender.open(run)
+    expected = [
+        {"user": 7, **recommender.recommend(7, 5)._asdict()},
+        {"user": 7, **recommender.recommend(7, 3, filter_seen=False)._asdict()},
+        {"for_items": [30, 70], **recommender.recommend_for_items([30, 70], 2, exclude=[20])._asdict()},
+        {"user": 7, **recommender.recommend(7, 5, items=range(10, 80, 10))._asdict()},
+    ]
+    assert [json.loads(line) for line in result.stdout.splitlines()] == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (b"{", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[1]", "either"),
+        (b'{"n": 3}', "either"),
+        (b'{"user": 3, "items": [30]}', "either"),
+        (b'{"user": 99}', "unknown user 99"),
+        (b'{"user": [3]}', "user must be an id"),
+        (b'{"user": true}', "user must be an id"),
+        (b'{"items": []}', "one id or more"),
+        (b'{"items": "30"}', "items must be a list of ids"),
+        (b'{"items": [null]}', "items must be a list of ids"),
+        (b'{"items": [31]}', "unknown item 31"),
+        (b'{"user": 3, "among": [31]}', "unknown item 31"),
+        (b'{"user": 3, "exclude": 4}', "exclude must be a list"),
+        (b'{"user": 3, "n": 0}', "n must be"),
+        (b'{"user": 3, "n": 1.5}', "n must be"),
+        (b'{"user": 3, "n": true}', "n must be"),
+        (b'{"user": 3, "filter_seen": 1}', "filter_seen must be"),
+        (b'{"user": 3, "k": 1}', "'k' is nothing"),
+    ],
+)
+def test_a_bad_request_gets_an_error_line_and_the_next_its_answer(
+    run: Path, line: bytes, sentence: str
+) -> None:
+    result = CliRunner().invoke(main, ["recommend", str(run), "-"], input=line + b'\n{"user": 7}\n')
+    assert result.exit_code == 1
+    assert result.stderr == "Error: 1 of 2 requests could not be answered; see their lines\n"
+    first, second = map(json.loads, result.stdout.splitlines())
+    assert sentence in first["error"] and first["line"] == 1
+    assert second["items"] == Recommender.open(run).recommend(7, 20).items
+
+
+@pytest.mark.parametrize("numba", ["there", "missing"])
+@pytest.mark.parametrize("extra", [[], ["--include-seen"]])
+def test_everybody_is_ranked_with_numba_and_without(
+    run: Path, monkeypatch: pytest.MonkeyPatch, numba: str, extra: list[str]
+) -> None:
+    if numba == "missing":
+        monkeypatch.setitem(sys.modules, "numba", None)
+    result = sparserec(run, "--all-users", "-o", run / "lists.jsonl", "-n", "45", *extra)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == f"Written to {run / 'lists.jsonl'}: 30 users.\n"
+    recommender = Recommender.open(run)
+    expected = [
+        {"user": user, **recommender.recommend(user, 45, filter_seen=not extra)._asdict()}
+        for user in range(30)
+    ]
+    text = (run / "lists.jsonl").read_text()
+    assert [json.loads(line) for line in text.splitlines()] == expected
+    assert sparserec(run, "--all-users", "-o", "-", "-n", "45", *extra).stdout == text
+
+
+def test_everybody_is_ranked_as_their_model_ranks(tmp_path: Path) -> None:
+    """A LightGCN model scores by what the graph makes of its rows."""
+    model = make_model()
+    extra = {"model": "lightgcn", "layers": "2", "similarity": "dot", "temperature": "1.0"}
+    model = replace(model, metadata={**model.metadata, **extra})
+    save_model(tmp_path / "model.safetensors", model)
+    result = sparserec(tmp_path, "--all-users", "-o", "-", "-n", "5")
+    assert (result.exit_code, result.stderr) == (0, "")
+    seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
+    items, scores = restore(model).ranker().rank(np.arange(30), 5, seen)
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [answer["items"] for answer in answers] == items.tolist()
+    np.testing.assert_allclose([answer["scores"] for answer in answers], scores)
+    result = sparserec(tmp_path, "--user", "3")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "a lightgcn model does not score by its stored rows alone" in result.stderr
+
+
+def test_an_export_without_users_has_nobody_to_rank(tmp_path: Path) -> None:
+    write_export(tmp_path / "device", pack(keep_users(make_model(), np.zeros(0, np.intp)), "int8"))
+    result = sparserec(tmp_path / "device", "--all-users", "-o", tmp_path / "lists")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "holds no users" in result.stderr
+    assert not (tmp_path / "lists").exists()
+    assert "the model knows 0 users." in sparserec(tmp_path / "device", "--user", "3").stderr
+    assert sparserec(tmp_path / "device", "--items", "3,4").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--user", "3", "-"],
+        ["--user", "3", "--all-users", "-o", "-"],
+        ["3"],
+        ["--all-users"],
+        ["--user", "3", "-o", "file"],
+        ["--items", ","],
+    ],
+)
+def test_one_way_of_asking_is_wanted(run: Path, words: list[str]) -> None:
+    result = sparserec(run, *words)
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["recommend", "--user", "3"],
+        ["recommend", "--items", "30,40"],
+        ["recommend", "-"],
+        ["similar", "--item", "30"],
+        ["inspect"],
+    ],
+)
 def test_nothing_heavy_is_loaded(run: Path, command: list[str]) -> None:
     code = (
         "import sys; from cli.main import main; main(sys.argv[1:], standalone_mode=False);"
         "sys.exit(str([n for n in ('numba', 'llvmlite', 'scipy', 'sklearn') if n in sys.modules] or ''))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *command, str(run)],
+        [sys.executable, "-c", code, command[0], str(run), *command[1:]],
+        input='{"user": 3}',
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

@@ -316,3 +316,28 @@ def test_threads_change_nothing_with_settings(name: str) -> None:
     starts, positive, negatives = random_block(5, 300, 40, 0.2, 1.0)
     arrays = starts.astype(np.int32), positive.astype(np.float32), negatives.astype(np.float32)
     assert_threads_change_nothing(lambda: set_block(compiled, name, *arrays))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    groups=st.integers(0, 40),
+    size=st.sampled_from([1, 2, 16, 40]),
+    seen=st.sampled_from([0.0, 0.3, 1.0]),
+    dtype=st.sampled_from(PRECISIONS),
+)
+def test_imitation(seed: int, groups: int, size: int, seen: float, dtype: Any) -> None:
+    starts, positive, student = random_block(seed, groups, size, seen, 2.0)
+    teacher = np.where(
+        np.isneginf(student), -np.inf, np.random.default_rng(seed).standard_normal(student.shape)
+    )
+    starts, student, teacher = starts.astype(np.int32), student.astype(dtype), teacher.astype(dtype)
+    valid = (~np.isneginf(student)).sum(axis=1).astype(np.int32)
+    results = []
+    for kernel in (compiled, reference):
+        slopes, losses = np.ones_like(student), np.ones(len(positive), dtype)
+        kernel.imitation_block(starts, student, teacher, valid, 0.7, slopes, losses)
+        results.append((slopes, losses))
+        assert (slopes[np.isneginf(student)] == 1).all()
+    for found, wanted in zip(*results, strict=True):
+        assert_close(found, wanted, scale=10)

@@ -16,13 +16,14 @@ from sparserec_np.growth import Explored
 from sparserec_np.interactions import Interactions
 from sparserec_np.kernels import compiled, reference
 from sparserec_np.kernels.compiled import slopes
+from sparserec_np.kernels.compiled import views as compiled_views
 from sparserec_np.kernels.reference import gradients as plain_gradients
 from sparserec_np.kernels.reference import sampling as plain_sampling
 from sparserec_np.kernels.reference import scoring as plain_scoring
 from sparserec_np.kernels.reference import slopes as plain_slopes
 from sparserec_np.kernels.reference import views as plain_views
 from sparserec_np.losses import LOSSES
-from sparserec_np.models import inner_products, pairs, views
+from sparserec_np.models import inner_products, pairs
 from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.models.views import similarity_views
@@ -36,7 +37,8 @@ PLAIN = [
     (pairs, "sampling", plain_sampling),
     (inner_products, "kernels", plain_gradients),
     (inner_products, "scoring", plain_scoring),
-    (views, "kernels", plain_views),
+    (compiled_views, "unit_rows", plain_views.unit_rows),
+    (compiled_views, "unit_gradients", plain_views.unit_gradients),
 ]
 SLOPES = {compiled: slopes, reference: plain_slopes}
 VIEWS = {

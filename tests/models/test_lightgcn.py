@@ -10,7 +10,7 @@ import pytest
 from sparserec_np.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
 from sparserec_np.growth import Explored
 from sparserec_np.losses import LOSSES
-from sparserec_np.models.lightgcn import LightGCN, full_table
+from sparserec_np.models.lightgcn import LightGCN
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.models.views import similarity_views
 from tests import oracles
@@ -108,10 +108,3 @@ def test_all_rows_are_touched_and_bytes_are_counted() -> None:
     assert model.touched(batch).tolist() == list(range(ROWS))
     assert model.workspace_bytes > 2 * ROWS * 16 * 4 + 2 * LOG.n_interactions * 4
     assert model.served() is table
-
-
-def test_a_full_table_stores_every_entry() -> None:
-    dense = np.random.default_rng(0).standard_normal((5, 3))
-    full = full_table(dense)
-    full.validate(3)
-    np.testing.assert_array_equal(full.to_dense(3), dense)

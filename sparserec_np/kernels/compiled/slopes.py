@@ -178,3 +178,35 @@ def ccl_block(
         for m in range(starts[g], starts[g + 1]):
             losses[m] = kind(1) - positive[m] + apart * share
             positive[m] = -1
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def imitation_block(
+    starts: Any, student: Any, teacher: Any, valid: Any, weight: Any, slopes: Any, losses: Any
+) -> None:
+    groups, size = student.shape
+    kind = student.dtype.type
+    for run in numba.prange((groups + RUN - 1) // RUN):
+        ours = np.empty(size, dtype=student.dtype)
+        theirs = np.empty_like(ours)
+        for g in range(run * RUN, min(groups, (run + 1) * RUN)):
+            if valid[g] == 0:
+                continue
+            own, given = student[g], teacher[g]
+            own_peak, given_peak = highest(own), highest(given)
+            for s in range(size):
+                ours[s] = own[s] - own_peak
+                theirs[s] = given[s] - given_peak
+            exp_into(ours, ours)
+            exp_into(theirs, theirs)
+            own_mass, given_mass = total(ours), total(theirs)
+            shift = np.log(own_mass) + own_peak - np.log(given_mass) - given_peak
+            apart = kind(0)
+            scale = kind(weight) * (starts[g + 1] - starts[g])
+            for s in range(size):
+                theirs[s] /= given_mass
+                if theirs[s] > 0:
+                    apart += theirs[s] * (given[s] - own[s] + shift)
+                slopes[g, s] += scale * (ours[s] / own_mass - theirs[s])
+            for m in range(starts[g], starts[g + 1]):
+                losses[m] += kind(weight) * apart

@@ -222,3 +222,44 @@ def ccl_block(
         losses[pairs] = 1 - positive[pairs] + np.maximum(negatives[g] - margin, 0).sum() * share
         positive[pairs] = -1
         negatives[g] = np.where(negatives[g] > margin, share * (starts[g + 1] - starts[g]), 0)
+
+
+def imitation_block(
+    starts: Array,
+    student: Array,
+    teacher: Array,
+    valid: Array,
+    weight: float,
+    slopes: Array,
+    losses: Array,
+) -> None:
+    """Cross-entropy of a student's softmax over a shared block against a teacher's, less its least value.
+
+    For each pair of group g ``weight * sum_s q_s log(q_s / p_s)``, with p and q the softmax of the student's and of the
+    teacher's scores over the negatives that count (Hinton et al. 2015, at temperature 1). Slopes by the student's
+    scores: ``weight * (p_s - q_s)`` for each pair of the group. Groups without negatives are left alone.
+
+    Exponents are taken relative to the largest, and clipped as in ``exp_into``.
+
+    Args:
+        starts: (groups + 1,) int32, pairs of group g are ``starts[g]`` to ``starts[g + 1]``.
+        student, teacher: (groups, s) scores, -inf in both where a negative does not count; read only.
+        valid: (groups,) int32, how many of the s count.
+        weight: a Python float.
+        slopes: (groups, s) added to.
+        losses: (b,) added to.
+    """
+    for g in range(len(student)):
+        if valid[g] == 0:
+            continue
+        own, given = student[g], teacher[g]
+        ours, theirs = np.empty_like(own), np.empty_like(own)
+        exp_into(own - own.max(), ours)
+        exp_into(given - given.max(), theirs)
+        shift = np.log(ours.sum()) + own.max() - np.log(theirs.sum()) - given.max()
+        theirs /= theirs.sum()
+        counts = theirs > 0
+        apart = (theirs[counts] * (given[counts] - own[counts] + shift)).sum()
+        pairs = slice(starts[g], starts[g + 1])
+        slopes[g] += weight * (starts[g + 1] - starts[g]) * (ours / ours.sum() - theirs)
+        losses[pairs] += weight * apart

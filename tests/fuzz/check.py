@@ -1,0 +1,131 @@
+"""What must hold of any file at all: the reader refuses it with a sentence, or serves it soundly."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+
+from sparserec_np.model_file import ServedModel, load_model
+from sparserec_np.runtime import ArtifactError, Recommender, decode_model, read_artifact
+
+LONGEST_SENTENCE = 1_000  # characters
+SECONDS = 5.0
+MEMORY = 8 << 20  # bytes, and what follows for each byte of the file
+MEMORY_PER_BYTE = 64
+USERS = 4
+
+
+class Fault(Exception):
+    """The reader did something with a file that it must not do."""
+
+
+def check(path: Path) -> str | None:
+    """Opens a file and recommends from it; returns the sentence it was refused with, or None.
+
+    Raises Fault, or whatever the reader should not have raised, unless it is refused with an ArtifactError of one
+    printable line, or serves lists that are right; within ``SECONDS``, and memory in proportion to its size.
+    """
+    tracemalloc.reset_peak()
+    before, _ = tracemalloc.get_traced_memory()
+    with time_limit(SECONDS):
+        sentence = _open_and_use(path)
+    if tracemalloc.is_tracing():
+        _, peak = tracemalloc.get_traced_memory()
+        allowed = MEMORY + MEMORY_PER_BYTE * os.path.getsize(path)
+        if peak - before > allowed:
+            raise Fault(f"took {peak - before:,} bytes of memory, expected at most {allowed:,}")
+    return sentence
+
+
+def _open_and_use(path: Path) -> str | None:
+    try:
+        recommender = Recommender.open(path)
+    except ArtifactError as error:
+        sentence = str(error).replace(str(path), "FILE")
+        if not sentence.isprintable() or len(sentence) > LONGEST_SENTENCE:
+            raise Fault(f"refused with {len(sentence):,} characters: {sentence[:200]!r}") from error
+        _must_refuse_too(path)
+        return sentence
+    decode_model(read_artifact(path))  # the same once more, by itself
+    loaded = load_model(path)
+    json.dumps(recommender.inspect(), allow_nan=False).encode("ascii")
+    if not all(math.isfinite(number) for number in recommender.inspect()["metrics"].values()):
+        raise Fault("metrics that are not finite were accepted")
+    _check_ids(loaded, recommender)
+    for row in sorted({0, len(recommender.user_ids) - 1, *range(USERS - 2)}):
+        if 0 <= row < len(recommender.user_ids):
+            _check_lists(recommender, loaded, row)
+    return None
+
+
+def _must_refuse_too(path: Path) -> None:
+    try:
+        load_model(path)
+    except ArtifactError:
+        return
+    raise Fault("load_model accepts what Recommender refuses")
+
+
+def _check_ids(loaded: ServedModel, recommender: Recommender) -> None:
+    for name, ids in (("user_ids", recommender.user_ids), ("item_ids", recommender.item_ids)):
+        if getattr(loaded, name).tolist() != [ids[row] for row in range(len(ids))]:
+            raise Fault(f"load_model gives other {name}")
+        if any(ids.find(ids[row]) != row for row in range(len(ids))):
+            raise Fault(f"{name}: an id is not found again")
+
+
+def _check_lists(recommender: Recommender, model: ServedModel, row: int) -> None:
+    """One user's lists against sums in float64, made from the rows one by one."""
+    n_items = model.items.rows
+    seen = set(model.seen_items[model.seen_indptr[row] : model.seen_indptr[row + 1]].tolist())
+    indptr, columns, values = model.users
+    user = np.zeros(model.dim)
+    user[columns[indptr[row] : indptr[row + 1]]] = values[indptr[row] : indptr[row + 1]]
+    products = user[model.items.columns] * model.items.values
+    rows = np.repeat(np.arange(n_items), np.diff(model.items.indptr))
+    exact = np.bincount(rows, products, minlength=n_items)
+    magnitude = np.bincount(rows, abs(products), minlength=n_items)
+    for n in (1, 5, n_items + 1):
+        items, scores = recommender.recommend(recommender.user_ids[row], n)
+        found = [recommender.item_ids.find(item) for item in items]
+        if len(items) != len(scores) or len(items) != min(n, n_items - len(seen)):
+            raise Fault(f"{len(items)} of {n} items were given")
+        if None in found or len(set(found)) != len(found) or seen & set(found):
+            raise Fault("an item was given that is none, was given before, or has been seen")
+        if not np.isfinite(scores).all() or sorted(scores, reverse=True) != scores:
+            raise Fault("scores are not finite, or do not fall")
+        places = np.array(found, dtype=int)
+        tolerance = 1e-5 * magnitude[places] + 1e-37
+        if (abs(np.array(scores) - exact[places]) > tolerance).any():
+            raise Fault("a score is not the sum of its products")
+        rest = np.delete(exact, [*found, *seen])
+        if len(rest) and len(items) and rest.max() > scores[-1] + 2e-5 * magnitude.max() + 1e-37:
+            raise Fault("a better item was left out")
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raises Fault inside the block when it takes too long; only on systems that have such alarms."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise Fault(f"took more than {seconds:g} seconds")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
