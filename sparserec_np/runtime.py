@@ -609,7 +609,7 @@ def _decode_weights(artifact: Artifact, users: Table, items: Table, dim: int) ->
 
 def _tower_shapes(dim: int, width: int) -> tuple[tuple[int, ...], ...]:
     """Shapes of neumf's dense weights, in their order."""
-    gmf, narrow = dim - dim // 4, width // 2
+    gmf, narrow = dim - (dim + 2) // 4, width // 2
     columns = (dim - gmf, width)
     return columns, columns, (width,), (width, narrow), (narrow,), (narrow,), (gmf,)
 
@@ -989,12 +989,15 @@ class Recommender:
         return self._by_dimension(self.model.users)
 
     def _by_dimension(self, table: Table) -> ByDimension:
+        self._check_served()
+        return ByDimension(table, self.model.dim)
+
+    def _check_served(self) -> None:
         if not self._is_served:
             raise ArtifactError(
                 f"a {self.model.metadata['model']} model does not score by its stored rows alone, as the runtime does:"
                 f" it serves {', '.join(SERVED_MODELS)}; `sparserec recommend --all-users` ranks with any model"
             )
-        return ByDimension(table, self.model.dim)
 
     @cached_property
     def _gram(self) -> Array:
@@ -1011,6 +1014,7 @@ class Recommender:
 
     def _fold_in(self, rows: Array) -> tuple[Array, Array]:
         """See :meth:`fold_in`; ``rows`` (m,) are item rows."""
+        self._check_served()
         if not len(rows):
             raise ValueError("a list of one item or more is needed to fold somebody in")
         liked = np.zeros((len(rows), self.model.dim))

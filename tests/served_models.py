@@ -15,7 +15,7 @@ from sparserec_np.table import Array, SparseTable
 def make_towers_model(hidden: int = 6, seed: int = 0, **settings: Any) -> ServedModel:
     """A random neumf."""
     model = make_model(seed=seed, **settings)
-    gmf, narrow = model.dim - model.dim // 4, hidden // 2
+    gmf, narrow = model.dim - (model.dim + 2) // 4, hidden // 2
     n = 2 * (model.dim - gmf) * hidden + hidden + hidden * narrow + 2 * narrow + gmf
     weights = np.random.default_rng(seed).normal(size=n).astype(np.float32)
     return replace(

@@ -80,6 +80,21 @@ def test_two_towers_rank_as_the_compiled_kernel_to_the_last_bit(
         np.testing.assert_array_equal(np.array(listed.scores, np.float32), scores[row])
 
 
+def test_two_towers_are_weighed_and_refuse_what_needs_inner_products() -> None:
+    recommender = recommender_of(make_towers_model())
+    assert recommender.inspect()["resident_bytes"]["items by dimension"] > 0
+    listed = recommender.recommend(0, 3)
+    assert recommender.score(0, listed.items) == listed.scores
+    for call in (
+        lambda: recommender.fold_in([1]),
+        lambda: recommender.recommend_for_items([1]),
+        lambda: recommender.similar_items(1),
+        lambda: recommender.similar_users(1),
+    ):
+        with pytest.raises(ArtifactError, match="a neumf model does not score by its stored rows alone"):
+            call()
+
+
 def test_equal_scores_come_in_item_order() -> None:
     model = make_model(density=0.0)
     unseen = sorted(set(range(50)) - set(model.seen_items[: model.seen_indptr[1]].tolist()))

@@ -25,7 +25,7 @@ class Weights(NamedTuple):
         hidden: (h1, h2) from the first layer to the second; h2 is half of h1.
         bias2: (h2,)
         out: (h2,) from the second layer to the score.
-        products: (gmf,) weights of the products; gmf is ``dim - dim // 4``.
+        products: (gmf,) weights of the products; gmf is ``dim - (dim + 2) // 4``.
     """
 
     user: Array
@@ -71,7 +71,7 @@ def shapes(dim: int, width: int) -> tuple[tuple[int, ...], ...]:
     >>> shapes(64, 16)
     ((16, 16), (16, 16), (16,), (16, 8), (8,), (8,), (48,))
     """
-    gmf, narrow = dim - dim // 4, width // 2
+    gmf, narrow = dim - (dim + 2) // 4, width // 2
     columns = (dim - gmf, width)
     return columns, columns, (width,), (width, narrow), (narrow,), (narrow,), (gmf,)
 

@@ -19,7 +19,7 @@ from tests.small import Array, random_table, small_log
 
 LOG = small_log(20, 15, 120)
 ROWS, DIM, WIDTH = LOG.n_users + LOG.n_items, 11, 6
-GMF = 9  # of 11 columns
+GMF = 8  # of 11 columns
 
 EVERY_WAY = pytest.mark.parametrize(
     ("loss", "negatives"),
