@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sparserec_np.base_models import BASE_MODELS
 from sparserec_np.config import CHOICES, L2, LOSS_SETTINGS, Config
 from sparserec_np.errors import DataError
 from sparserec_np.formats import read_interactions
@@ -30,6 +31,7 @@ from .threads import threads_option
 SETTINGS: dict[str, tuple[Any, str]] = {
     "model": (click.Choice(CHOICES["model"]), "Base recommender."),
     "layers": (click.IntRange(1, 4), "Steps on the graph, with lightgcn; 3 by default."),
+    "hidden": (click.IntRange(2, 1024), "Units of the first dense layer, with neumf; 16 by default."),
     "method": (click.Choice(CHOICES["method"]), "How the budget is spent."),
     "dim": (click.IntRange(1, 65536), "Embedding dimension."),
     "density": (float, "Part of all entries that is stored, above 0 and at most 1."),
@@ -79,6 +81,10 @@ class Setting(click.Option):
             extra["default"] = str(self.name) if default else f"no-{self.name}"
         elif default is not None:
             extra["default"] = str(default)
+        elif self.name == "negatives":
+            extra["default"] = ", ".join(
+                f"{model.negatives} with {name}" for name, model in BASE_MODELS.items()
+            )
         elif self.name in L2:
             extra["default"] = ", ".join(f"{loss.decay:g} with {name}" for name, loss in LOSSES.items())
         elif self.name in LOSS_SETTINGS:
@@ -217,6 +223,7 @@ def train_run(
         )
 
     nnz = fitted.model.table.nnz
+    serving_bytes = fitted.budget.total_bytes + fitted.model.weights.nbytes
     report = {
         "run": run,
         "model": config.model,
@@ -230,7 +237,7 @@ def train_run(
         **validation_metrics(fitted),
         **told,
         "seconds": seconds,
-        "serving_bytes": fitted.budget.total_bytes,
+        "serving_bytes": serving_bytes,
         "file_bytes": file_bytes,
         "memory": {"imports": imports, **fitted.bytes, "peak_resident": _peak()},
     }
@@ -240,7 +247,7 @@ def train_run(
         ["kept epoch", fitted.best_epoch],
         ["seconds", round(seconds, 1)],
         ["stored entries", nnz],
-        ["served tables and ids", human_bytes(fitted.budget.total_bytes)],
+        ["served tables and ids", human_bytes(serving_bytes)],
         ["peak resident memory", human_bytes(_peak())],
         *([name.replace("_", " "), value] for name, value in validation_metrics(fitted).items()),
     ]

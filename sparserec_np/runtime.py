@@ -357,6 +357,7 @@ class Model(NamedTuple):
         has_seen: whether the file says what users had in training.
         seen_indptr, seen_items: item rows that each user had, ascending, as a CSR matrix; without entries where
             ``has_seen`` is false.
+        weights: (n,) float32 dense weights of neumf; empty for the others.
         metadata: the file's text.
         metrics: what the training measured.
     """
@@ -370,6 +371,7 @@ class Model(NamedTuple):
     has_seen: bool
     seen_indptr: Array
     seen_items: Array
+    weights: Array
     metadata: dict[str, str]
     metrics: dict[str, Any]
 
@@ -424,14 +426,15 @@ def decode_model(artifact: Artifact) -> Model:
         has_seen,
         seen_indptr,
         seen_items,
+        _decode_weights(artifact, users, items, dim),
         metadata,
         metrics,
     )
 
 
 def count_bytes(arrays: Mapping[str, Array]) -> dict[str, int]:
-    """Bytes of a model file's arrays by purpose: values (with their scales), columns, indptr (or lengths), ids, and
-    their total; seen, apart."""
+    """Bytes of a model file's arrays by purpose: values (with their scales), columns, indptr (or lengths), ids,
+    weights, and their total; seen, apart."""
     purposes = {
         "values": "values",
         "scales": "values",
@@ -439,13 +442,13 @@ def count_bytes(arrays: Mapping[str, Array]) -> dict[str, int]:
         "indptr": "indptr",
         "lengths": "indptr",
     }
-    counts = dict.fromkeys(("values", "columns", "indptr", "ids", "seen"), 0)
+    counts = dict.fromkeys(("values", "columns", "indptr", "ids", "weights", "seen"), 0)
     for name, array in arrays.items():
         owner, _, part = name.partition(".")
         if owner in ("user_ids", "item_ids"):
             counts["ids"] += array.nbytes
-        elif owner == "seen":
-            counts["seen"] += array.nbytes
+        elif owner in ("seen", "weights"):
+            counts[owner] += array.nbytes
         elif part in purposes:
             counts[purposes[part]] += array.nbytes
     seen = counts.pop("seen")
@@ -585,6 +588,32 @@ def _largest(values: Array) -> float:
         return max(abs(float(values.min())), abs(float(values.max())))
 
 
+def _decode_weights(artifact: Artifact, users: Table, items: Table, dim: int) -> Array:
+    """The dense weights, which only neumf has. Refused where a score could overflow, as above."""
+    if artifact.metadata["model"] != "neumf":
+        return np.empty(0, np.float32)
+    width = _read_integer(artifact.metadata, "hidden")
+    if not 2 <= width <= 1024:
+        raise ArtifactError(f"metadata hidden is {width}, expected 2 to 1,024")
+    weights = _take(artifact, "weights", ("F32",))
+    expected = sum(math.prod(shape) for shape in _tower_shapes(dim, width))
+    if len(weights) != expected:
+        raise ArtifactError(f"weights hold {len(weights):,} numbers, expected {expected:,}")
+    most, largest = max(_largest(users.floats()), _largest(items.floats())), _largest(weights)
+    first = largest * (2 * dim * most + 1)
+    second = largest * (width * first + 1)
+    if not dim * largest * most**2 + width * largest * second < 1e38:
+        raise ArtifactError("weights hold NaN or infinity, or would overflow float32: the training diverged")
+    return weights
+
+
+def _tower_shapes(dim: int, width: int) -> tuple[tuple[int, ...], ...]:
+    """Shapes of neumf's dense weights, in their order."""
+    gmf, narrow = dim - (dim + 2) // 4, width // 2
+    columns = (dim - gmf, width)
+    return columns, columns, (width,), (width, narrow), (narrow,), (narrow,), (gmf,)
+
+
 def _decode_ids(artifact: Artifact, owner: str, rows: int) -> Ids:
     kind, name = artifact.metadata.get(f"{owner}_id_kind"), f"{owner}_ids"
     if kind == "range":
@@ -688,6 +717,56 @@ class ByDimension:
         return int(self._numbers.nbytes + self._values.nbytes)
 
 
+class Towers:
+    """NeuMF's scores (He et al. 2017): weighted products of some columns, and two dense layers over the others.
+
+    Sums are made in the order of the compiled kernels, so that both rank alike to the last bit.
+    """
+
+    def __init__(self, model: Model) -> None:
+        shapes = _tower_shapes(model.dim, int(model.metadata["hidden"]))
+        ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+        user, item, bias, self._hidden, self._bias, self._out, products = (
+            part.reshape(shape) for part, shape in zip(np.split(model.weights, ends), shapes, strict=True)
+        )
+        factors = np.zeros(
+            model.dim, dtype=np.float32
+        )  # the layers' columns count for nothing in the products
+        factors[: len(products)] = products
+        items = model.items
+        scaled = Table(items.indptr, items.columns, items.floats() * factors[items.columns])
+        self._products = ByDimension(scaled, model.dim)
+        self._user_rows = model.users
+        self._users = _project(model.users, len(products), user) + bias
+        self._items = np.ascontiguousarray(_project(items, len(products), item).T)
+
+    def scores(self, row: int) -> Array:
+        """(n_items,) float32 scores of a user's row."""
+        scores = self._products.scores(*self._user_rows.row(row))
+        first = np.maximum(self._users[row][:, None] + self._items, 0)
+        for unit in range(len(self._out)):
+            second = np.full_like(scores, self._bias[unit])
+            for weight, source in zip(self._hidden[:, unit], first, strict=True):
+                second += weight * source
+            scores += self._out[unit] * np.maximum(second, 0)
+        return scores
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is made beside the file."""
+        return int(self._products.nbytes + self._users.nbytes + self._items.nbytes)
+
+
+def _project(table: Table, first: int, weights: Array) -> Array:
+    """(rows, h1) each row's columns from ``first`` on times ``weights`` (columns, h1), added up in ascending order."""
+    out = np.zeros((len(table.indptr) - 1, weights.shape[1]), dtype=np.float32)
+    rows, values = table.row_numbers(), table.floats()
+    for column in range(len(weights)):
+        here = np.flatnonzero(table.columns == first + column)
+        out[rows[here]] += values[here, None] * weights[column]  # no row twice
+    return out
+
+
 class Recommender:
     """A model ready to recommend. Safe to share between threads: what it makes on first use is always the same.
 
@@ -695,8 +774,9 @@ class Recommender:
         model: the tables and the ids.
         user_ids, item_ids: the outside ids, see ``Ids``.
 
-    A file of another base recommender than matrix factorisation is opened and inspected, and raises ArtifactError
-    when a list is asked for.
+    A file of neumf lists items for its users, and raises ArtifactError for what needs rows whose inner products are
+    scores. One of another base recommender than these and matrix factorisation is opened and inspected, and raises
+    ArtifactError when a list is asked for.
     """
 
     def __init__(self, artifact: Artifact) -> None:
@@ -706,6 +786,8 @@ class Recommender:
         self._stored, self._file_bytes = artifact.arrays, artifact.file_bytes
         if self._is_served:
             _ = self._items  # now, and not in the first list
+        elif self.model.metadata["model"] == "neumf":
+            _ = self._towers
 
     @classmethod
     def open(cls, path: Path) -> Recommender:
@@ -752,7 +834,7 @@ class Recommender:
         if filter_seen:
             first, last = self.model.seen_indptr[row : row + 2].tolist()
             hidden.append(self.model.seen_items[first:last])
-        return self._list(self._items.scores(*self.model.users.row(row)), n, hidden, self._rows_among(items))
+        return self._list(self._user_scores(row), n, hidden, self._rows_among(items))
 
     def recommend_for_items(
         self,
@@ -798,7 +880,7 @@ class Recommender:
 
     def score(self, user: int | str, items: Iterable[int | str]) -> list[float]:
         """The user's score of each of ``items`` (outside ids), in their order; seen items are scored like others."""
-        scores = self._items.scores(*self.model.users.row(self._user_row(user)))
+        scores = self._user_scores(self._user_row(user))
         return [
             float(scores[self._row(self.item_ids, item, UnknownItemError, "item")]) for item in _listed(items)
         ]
@@ -884,6 +966,16 @@ class Recommender:
         ids = self.item_ids if ids is None else ids
         return Recommendation([ids[row] for row in rows.tolist()], scores[best].tolist())
 
+    def _user_scores(self, row: int) -> Array:
+        """(n_items,) float32 scores of a user's row."""
+        if self.model.metadata["model"] == "neumf":
+            return self._towers.scores(row)
+        return self._items.scores(*self.model.users.row(row))
+
+    @cached_property
+    def _towers(self) -> Towers:
+        return Towers(self.model)
+
     @property
     def _is_served(self) -> bool:
         return self.model.metadata["model"] in SERVED_MODELS
@@ -897,12 +989,15 @@ class Recommender:
         return self._by_dimension(self.model.users)
 
     def _by_dimension(self, table: Table) -> ByDimension:
+        self._check_served()
+        return ByDimension(table, self.model.dim)
+
+    def _check_served(self) -> None:
         if not self._is_served:
             raise ArtifactError(
                 f"a {self.model.metadata['model']} model does not score by its stored rows alone, as the runtime does:"
                 f" it serves {', '.join(SERVED_MODELS)}; `sparserec recommend --all-users` ranks with any model"
             )
-        return ByDimension(table, self.model.dim)
 
     @cached_property
     def _gram(self) -> Array:
@@ -919,6 +1014,7 @@ class Recommender:
 
     def _fold_in(self, rows: Array) -> tuple[Array, Array]:
         """See :meth:`fold_in`; ``rows`` (m,) are item rows."""
+        self._check_served()
         if not len(rows):
             raise ValueError("a list of one item or more is needed to fold somebody in")
         liked = np.zeros((len(rows), self.model.dim))
@@ -950,8 +1046,9 @@ class Recommender:
             )
 
         model = self.model
+        towers = self._towers.nbytes if model.metadata["model"] == "neumf" else 0
         return {
-            "items by dimension": self._items.nbytes if self._is_served else 0,
+            "items by dimension": self._items.nbytes if self._is_served else towers,
             "row bounds": made(model.users.indptr, model.items.indptr),
             "seen": made(model.seen_indptr, model.seen_items),
             "ids": self.user_ids.resident_bytes + self.item_ids.resident_bytes,

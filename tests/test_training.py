@@ -266,6 +266,49 @@ def test_lists_get_better_from_a_random_start_and_beat_popularity_from_a_good_on
     assert ndcg(default, held, kept) > 1.2 * evaluate(Popularity(), held, kept)[SELECT_BY]
 
 
+# ---- dense weights
+
+
+@EVERY_METHOD
+def test_dense_weights_are_trained_beside_the_budget(method: str) -> None:
+    fitted = fit(method=method, model="neumf", validation=0.0, epochs=8)
+    budget = METHODS[method].spend(Budget.of_density(ROWS, 8, 0.3))
+    assert fitted.model.table.nnz == budget.nnz
+    fitted.model.table.validate(fitted.model.dim)
+    untrained = replace(TINY, method=method, model="neumf").model_over(
+        fitted.model.table, fitted.model.dim, LOG
+    )
+    assert fitted.model.weights.shape == untrained.weights.shape
+    assert (fitted.model.weights != untrained.weights).mean() > 0.9
+    losses = [record["loss"] for record in fitted.history[1:]]
+    assert losses[-1] < losses[0]
+    assert (
+        fitted.bytes["weights"] == 4 * fitted.model.weights.nbytes + 4
+    )  # gradient, two moments, a step count
+
+
+def test_neumf_starts_with_the_strongest_columns_first() -> None:
+    config = replace(TINY, start="spectral", start_score=2.0)
+    plain, ordered = (
+        training.make_start(LOG, replace(config, model=model), 1).table for model in ("mf", "neumf")
+    )
+    squares = (ordered.to_dense(8) ** 2).sum(axis=0)
+    assert (np.diff(squares) <= 0).all()
+    np.testing.assert_array_equal(ordered.indptr, plain.indptr)
+    scores = replace(config, model="neumf").model_over(ordered, 8, LOG)
+    assert scores.mean_product() == pytest.approx(2.0, rel=1e-5)
+
+
+def test_the_best_weights_are_kept_with_the_best_table() -> None:
+    def settled(epochs: int) -> Fitted:
+        return fit(KEPT, validation_log=HELD, model="neumf", learning_rate=0.1, epochs=epochs, patience=0)
+
+    fitted = settled(8)
+    reached = {record["epoch"]: record[SELECT_BY] for record in fitted.history}
+    assert fitted.best_epoch < 8
+    assert ndcg(fitted) == reached[fitted.best_epoch] == max(reached.values())
+
+
 # ---- the same bits
 
 
@@ -280,12 +323,14 @@ def test_lists_get_better_from_a_random_start_and_beat_popularity_from_a_good_on
         {"method": "set", "optimizer": "sgd"},
         {"method": "magnitude"},
         {"method": "dense-small"},
+        {"model": "neumf", "start": "spectral"},
     ],
     ids=str,
 )
 def test_threads_change_no_bit(changes: dict[str, Any]) -> None:
     one, two = (train(LOG, replace(TINY, **changes), threads=threads) for threads in (1, 2))
     assert same_bits(one.model.table, two.model.table)
+    assert one.model.weights.tobytes() == two.model.weights.tobytes()
     assert [r["loss"] for r in one.history] == [r["loss"] for r in two.history]
 
 
