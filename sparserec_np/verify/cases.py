@@ -36,6 +36,8 @@ class ReferenceCase:
         counted: (b, 1) or (b, s) bool, which negatives are set against each pair: of shared ones, not those that the
             user has touched.
         explored_users, explored_items: int64, the explored rows.
+        weights: (n,) what the model has besides the tables, in the order of
+            :class:`~sparserec_np.models.towers.Weights`; empty for most.
         expected: by name,
 
             * ``loss`` (), the sum of the pairs' losses, and ``objective`` (), with the L2 terms;
@@ -44,7 +46,8 @@ class ReferenceCase:
               explored rows; what a comparison is given for the active ones does not count;
             * ``step.users``, ``step.items``: tables after one step of the optimizer;
             * ``mask.users``, ``mask.items``, ``update.users``, ``update.items``: masks and tables after a topology
-              update that follows the step and grows by the gradients of this batch.
+              update that follows the step and grows by the gradients of this batch;
+            * ``gradient.weights`` and ``step.weights`` (n,), where there are any.
     """
 
     settings: Settings
@@ -59,6 +62,7 @@ class ReferenceCase:
     counted: Array
     explored_users: Array
     explored_items: Array
+    weights: Array
     expected: dict[str, Array]
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -120,7 +124,7 @@ class ReferenceCase:
             self.settings.negatives == "block",
         )
         explored = np.concatenate([self.explored_users, self.explored_items + n_users]).astype(np.int32)
-        return Problem(self.settings, log, table, np.zeros(table.nnz), batch, explored)
+        return Problem(self.settings, log, table, np.zeros(table.nnz), batch, explored, self.weights)
 
 
 def reference_case(**settings: Any) -> ReferenceCase:
@@ -154,6 +158,7 @@ def reference_case(**settings: Any) -> ReferenceCase:
         counted=problem.pairs(batch).counted,
         explored_users=explored[explored < n_users],
         explored_items=explored[explored >= n_users] - n_users,
+        weights=problem.weights,
         expected=outcome(problem),
     )
 
@@ -181,10 +186,12 @@ def outcome(
     losses = engine.differentiate(problem.batch, l2, slopes)
     weights = settings.l2 if l2 is None else l2
     pull = plain.Pull(*weights, problem.dense(problem.origin))
-    parameters = {"table": problem.dense(problem.table.values)}
+    parameters = {"table": problem.dense(problem.table.values), "weights": problem.weights}
     _, terms = problem.costs(parameters, problem.batch, pull, np)
     found = {"loss": losses.sum(), "objective": losses.sum() + terms}
     found |= halves(problem, "gradient", problem.dense(engine.gradients.active))
+    if problem.weights.size:
+        found["gradient.weights"] = engine.gradients.weights.copy()
     found |= explored_halves(problem, engine.inactive_sums())
     explored = engine.gradients.explored
     explored.sums[:] = sums(explored.sums)
@@ -193,6 +200,8 @@ def outcome(
     engine.step(problem.batch)
     if not early:
         found |= halves(problem, "step", _values(engine))
+        if problem.weights.size:
+            found["step.weights"] = engine.model.weights
         engine.update(**update)
     found |= halves(problem, "mask", problem.active(engine.model.table))
     found |= halves(problem, "update", _values(engine))

@@ -31,7 +31,8 @@ class Finding:
         quantity: a name of :attr:`ReferenceCase.expected`.
         passed: whether all entries are within the tolerance.
         absolute, relative: largest differences; see :class:`~sparserec_np.verify.checking.Errors`.
-        row, column: the entry with the largest relative difference; the row is a user or an item. None for a number.
+        row, column: the entry with the largest relative difference; the row is a user, an item or the place of a
+            weight, which has no column. None for a number.
         expected, found: what should be there, and what is; None where the shape is wrong.
         hint: likely causes; empty if it passed.
     """
@@ -51,8 +52,10 @@ class Finding:
             return f"{self.quantity}: agrees, largest relative error {self.relative:.1e}"
         if self.expected is None:
             return f"{self.quantity}: DIFFERS. {self.hint}"
-        what = "user" if self.quantity.endswith("users") else "item"
-        where = ":" if self.row is None else f", most at {what} {self.row}, column {self.column}:"
+        what = self.quantity.rpartition(".")[2].removesuffix("s")
+        where = ":" if self.row is None else f", most at {what} {self.row}:"
+        if self.column is not None:
+            where = f"{where[:-1]}, column {self.column}:"
         numbers = f"expected {self.expected:.6g}, found {self.found:.6g}"
         return f"{self.quantity}: DIFFERS{where} {numbers}. {self.hint}"
 
@@ -118,7 +121,7 @@ def _finding(
     worst = np.unravel_index(int(np.argmax(relative_errors(found, expected))), expected.shape)
     row = column = None
     if expected.ndim:
-        row, column = int(worst[0]), int(worst[1])
+        row, column = int(worst[0]), int(worst[1]) if expected.ndim > 1 else None
         if name.startswith("explored."):
             row = int(getattr(case, f"explored_{name[9:]}")[row])
     passed = relative <= tolerance
@@ -315,7 +318,7 @@ def _swapped(problem: Problem) -> Mapping[str, Array]:
     return {
         f"{kind}.{side}": right[f"{kind}.{other[side]}"]
         for kind, _, side in (name.partition(".") for name in right)
-        if side
+        if side in other
     }
 
 
@@ -398,6 +401,6 @@ class _Faults:
             return f"Every entry is {factor:.6g} times what was expected: a factor is missing or too many"
         wrong = relative_errors(found, expected) > tolerance
         if expected.ndim and not wrong.all():
-            rows = np.flatnonzero(wrong.any(axis=1))
+            rows = np.flatnonzero(wrong.any(axis=tuple(range(1, wrong.ndim))))
             return f"{np.count_nonzero(wrong)} of {wrong.size} entries differ, in {len(rows)} of {len(wrong)} rows"
         return "No usual mistake gives these numbers"

@@ -93,7 +93,7 @@ class PlainModel:
 
     Attributes:
         score: scores of ``users`` with ``items``, two arrays of rows that are broadcast against each other, from dense
-            parameters, of which ``"table"`` is the stacked table (rows, dim).
+            parameters: ``"table"`` is the stacked table (rows, dim), and ``"weights"`` (n,) what the model has besides.
         whole: whether a batch gives all rows a gradient, and not those alone that its pairs name.
     """
 
@@ -124,7 +124,32 @@ def lightgcn(parameters: Parameters, users: Array, items: Array, scoring: Scorin
     return matrix_factorization({"table": sum(layers) / 4}, users, items, scoring, xp)
 
 
-MODELS = {"mf": PlainModel(matrix_factorization), "lightgcn": PlainModel(lightgcn, whole=True)}
+def neumf(parameters: Parameters, users: Array, items: Array, scoring: Scoring, xp: Library) -> Tensor:
+    """``sum_c w_c u_c i_c + out . relu(relu(u' U + i' I + b1) H + b2)`` (He et al. 2017).
+
+    Of d columns ``(d + 2) // 4`` are those of u' and i'. The weights lie in the order U, I, b1, H, b2, out, w; the
+    layers have 16 and 8 units.
+    """
+    table, weights = parameters["table"], parameters["weights"]
+    layers = (table.shape[1] + 2) // 4
+    products, at = table.shape[1] - layers, 0
+    parts = []
+    for shape in ((layers, 16), (layers, 16), (16,), (16, 8), (8,), (8,), (products,)):
+        size = int(np.prod(shape))
+        parts.append(weights[at : at + size].reshape(shape))
+        at += size
+    of_user, of_item, bias1, hidden, bias2, out, factors = parts
+    one, other = table[users], table[items]
+    first = xp.clip(one[..., products:] @ of_user + other[..., products:] @ of_item + bias1, 0, None)
+    second = xp.clip(first @ hidden + bias2, 0, None)
+    return (factors * one[..., :products] * other[..., :products]).sum(-1) + second @ out
+
+
+MODELS = {
+    "mf": PlainModel(matrix_factorization),
+    "lightgcn": PlainModel(lightgcn, whole=True),
+    "neumf": PlainModel(neumf),
+}
 
 # ---- losses, (b,). Scores in a check are small: nothing has to be guarded against overflow, and each loss is written
 # as its textbook does. Arguments after ``xp`` are the loss's settings, by name.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,9 @@ from sparserec_np.exploration import Exploration
 from sparserec_np.growth import AccumulatedGrowth, Explored
 from sparserec_np.interactions import Interactions
 from sparserec_np.losses import LOSSES, Scores
-from sparserec_np.models.model import Decay, Gradients
+from sparserec_np.models.model import Decay, Gradients, Model
 from sparserec_np.models.views import similarity_views
-from sparserec_np.optimizers import OPTIMIZERS
+from sparserec_np.optimizers import OPTIMIZERS, one_row
 from sparserec_np.table import Array, SparseTable
 from sparserec_np.topology import TopologyUpdate
 from sparserec_np.training import EntryState
@@ -55,7 +56,7 @@ class Settings:
     dim: int = 8
     density: float = 0.4
     batch_size: int = 25
-    learning_rate: float = 0.05
+    learning_rate: float = 0.01
     l2: tuple[float, float, float] = (0.02, 0.03, 0.05)
     explore: float = 0.6
     drop_fraction: float = 0.3
@@ -81,6 +82,8 @@ class Settings:
             raise ConfigError(f"The loss {self.loss} needs a block of negatives; set negatives to block")
         if self.similarity == "dot" and LOSSES[self.loss].cosine:
             raise ConfigError(f"The loss {self.loss} is one of cosines; set similarity to cosine")
+        if self.scored_by not in similarities(self.loss, self.model):
+            raise ConfigError(f"The model {self.model} has no cosines; take another loss, or similarity dot")
         for name in ("users", "items", "interactions", "dim", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be 1 or more, found {getattr(self, name)!r}")
@@ -104,9 +107,10 @@ class Settings:
         return LOSSES[self.loss].temperature if self.scored_by == "cosine" else 1.0
 
 
-def similarities(loss: str) -> list[str]:
-    """The similarities that a loss is for."""
-    return ["cosine"] if LOSSES[loss].cosine else list(plain.SIMILARITIES)
+def similarities(loss: str, model: str) -> list[str]:
+    """The similarities that a loss is for and a model has."""
+    ours = plain.SIMILARITIES if BASE_MODELS[model].products else ("dot",)
+    return [name for name in ours if name == "cosine" or not LOSSES[loss].cosine]
 
 
 def forms(loss: str) -> list[str]:
@@ -125,6 +129,7 @@ class Problem:
         origin: (nnz,) what L2 terms draw to.
         batch: one batch.
         explored: (m,) int32 explored rows, ascending.
+        weights: (n,) what the model has besides the table.
     """
 
     settings: Settings
@@ -133,6 +138,7 @@ class Problem:
     origin: Array
     batch: Batch
     explored: Array
+    weights: Array
 
     @classmethod
     def draw(cls, settings: Settings, to_zero: bool = False) -> Problem:
@@ -165,7 +171,10 @@ class Problem:
         table = SparseTable.from_dense(dense, keep)
         origin = rng.standard_normal(table.nnz).astype(np.float32).astype(np.float64)
         explored = np.sort(rng.permutation(rows)[: max(1, round(settings.explore * rows))]).astype(np.int32)
-        problem = cls(settings, log, table, origin * (not to_zero), Batch(*[None] * 5), explored)  # type: ignore[arg-type]
+        count = len(base_model(settings, table, log).weights)
+        weights = (0.5 * rng.standard_normal(count)).astype(np.float32).astype(np.float64)
+        nothing: Any = None
+        problem = cls(settings, log, table, origin * (not to_zero), nothing, explored, weights)
         return replace(problem, batch=next(problem.batches()))
 
     def batches(self) -> Iterator[Batch]:
@@ -179,7 +188,9 @@ class Problem:
     def as_dtype(self, dtype: npt.DTypeLike) -> Problem:
         """The same problem in float32 or float64."""
         table = self.table._replace(values=self.table.values.astype(dtype))
-        return replace(self, table=table, origin=self.origin.astype(dtype))
+        return replace(
+            self, table=table, origin=self.origin.astype(dtype), weights=self.weights.astype(dtype)
+        )
 
     def dense(self, entries: Array, table: SparseTable | None = None) -> Array:
         """(rows, dim) of the dtype of ``entries`` (nnz,): one value for each stored entry, 0 elsewhere."""
@@ -233,6 +244,23 @@ class Problem:
         return plain.Pull(*self.settings.l2, self.dense(self.origin))
 
 
+def base_model(settings: Settings, table: SparseTable, log: Interactions) -> Model:
+    """The engine's model of a table, with the settings that it has by default."""
+    views = similarity_views(settings.scored_by, settings.temperature)
+    base = BASE_MODELS[settings.model]
+    return base.over(table, settings.dim, log, views, **base.settings)
+
+
+def drop_rounding(gradient: Array, dtype: npt.DTypeLike) -> None:
+    """Sets to 0, in place, what is nothing but rounding of ``dtype`` beside the largest entry of ``gradient`` (n,).
+
+    A ranking loss does not change with what all scores of a user have in common, such as the bias of a layer's unit
+    that every pair switches on: its gradient is 0, and Adam would make full steps of what rounding leaves of it. Rows
+    need no such care, since L2 terms pull on them.
+    """
+    gradient[np.abs(gradient) < 1000 * np.finfo(dtype).eps * np.abs(gradient).max(initial=0)] = 0
+
+
 class Engine:
     """The library's own arithmetic, over a problem: the parts of a training step, one call each.
 
@@ -240,7 +268,8 @@ class Engine:
         problem: what it works on; its arrays are left as they are.
         model: of the settings' kind.
         gradients: of the last batch, and the sums of the explored rows.
-        state: the optimizer, and what L2 terms draw to.
+        state: the table's optimizer, and what L2 terms draw to.
+        weights_optimizer: that of the weights.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -248,14 +277,16 @@ class Engine:
         table = problem.table._replace(values=problem.table.values.copy())
         self.problem = problem
         self.dtype = dtype
-        views = similarity_views(settings.scored_by, settings.temperature)
-        base = BASE_MODELS[settings.model]
-        self.model = base.over(table, settings.dim, problem.log, views, **base.settings)
+        self.model = base_model(settings, table, problem.log)
+        self.model.weights[:] = problem.weights
+        self.weights_optimizer = OPTIMIZERS[settings.optimizer](len(problem.weights), 1, dtype)
         self.loss = LOSSES[settings.loss]
         self.state = EntryState(
             OPTIMIZERS[settings.optimizer](table.nnz, table.rows, dtype), problem.origin.copy()
         )
-        self.gradients = Gradients(np.zeros(table.nnz, dtype), self._none_explored())
+        self.gradients = Gradients(
+            np.zeros(table.nnz, dtype), self._none_explored(), np.zeros(len(problem.weights), dtype)
+        )
 
     def _none_explored(self) -> Explored:
         problem = self.problem
@@ -282,9 +313,12 @@ class Engine:
         return losses
 
     def step(self, batch: Batch) -> None:
-        """Moves the rows that the batch touches, and sets the gradient to zero."""
+        """Moves the rows that the batch touches, and the weights, and sets the gradients to zero."""
         rate = self.problem.settings.learning_rate
         self.state.optimizer.step(self.model.table, self.model.touched(batch), self.gradients.active, rate)
+        drop_rounding(self.gradients.weights, self.dtype)
+        weights, row = one_row(self.model.weights), np.zeros(1, np.int32)
+        self.weights_optimizer.step(weights, row, self.gradients.weights, rate)
 
     def update(self, *, local: bool = True, floor: int | None = None, start: float | None = None) -> int:
         """One topology update, by default as the settings say; how many entries are new. The sums begin anew."""

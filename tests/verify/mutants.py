@@ -37,8 +37,8 @@ class Mutant(NamedTuple):
     new: str
 
 
-FILES = ("gradients", "slopes", "scoring", "updates", "sampling", "views", "propagation")
-GRADIENTS, SLOPES, SCORING, UPDATES, SAMPLING, VIEWS, PROPAGATION = (
+FILES = ("gradients", "slopes", "scoring", "updates", "sampling", "views", "propagation", "towers")
+GRADIENTS, SLOPES, SCORING, UPDATES, SAMPLING, VIEWS, PROPAGATION, TOWERS = (
     f"kernels/compiled/{name}.py" for name in FILES
 )
 PLAIN = "kernels/reference/"
@@ -176,6 +176,30 @@ MUTANTS = (
         "models/lightgcn.py",
         "local /= self.layers + 1\n        kernels.pull_rows",
         "local /= self.layers\n        kernels.pull_rows",
+    ),
+    Mutant(
+        "layers: sign of the first layer's weights",
+        TOWERS,
+        "target[j] += value * step[j]",
+        "target[j] -= value * step[j]",
+    ),
+    Mutant(
+        "layers: bias left out",
+        TOWERS,
+        "sums[width * narrow + n] += total(own)",
+        "sums[width * narrow + n] += 0",
+    ),
+    Mutant(
+        "layers: all columns read",
+        TOWERS,
+        "            c = np.int64(columns[k]) - first\n            if c >= 0:\n                value",
+        "            c = np.int64(columns[k]) % len(weights)\n            if c >= 0:\n                value",
+    ),
+    Mutant(
+        "products: weights get no gradient",
+        "models/towers.py",
+        "by_weights += by_column",
+        "by_weights += 0 * by_column",
     ),
     # ---- scores
     Mutant("stale scores", SCORING, "                scratch[columns[k]] = 0\n", "                pass\n"),
@@ -355,6 +379,7 @@ def _first_error() -> str | None:
         *every_case(model="mf", negatives="block", similarity="dot", **small),
         *every_case(model="mf", negatives="block", similarity="cosine", **small),
         *every_case(model="lightgcn", loss="bpr", negatives="block", similarity="dot", **small),
+        *every_case(model="neumf", loss="bpr", negatives="block", **small),
     ]
     try:
         for cases, optimizers in ((factors, ("adam", "adagrad", "sgd")), (others, ("adam",))):

@@ -15,7 +15,7 @@ from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.interactions import Interactions
 from sparserec_np.losses import LOSSES
 from sparserec_np.verify import ReferenceCase, plain, reference_case
-from sparserec_np.verify.problems import forms
+from sparserec_np.verify.problems import forms, similarities
 from tests import oracles
 from tests.small import Array
 
@@ -23,6 +23,7 @@ CASES = [
     {"model": model, "loss": loss, "negatives": form, "seed": 5}
     for model in plain.MODELS
     for loss in plain.LOSSES
+    if similarities(loss, model)
     for form in forms(loss)
 ]
 
@@ -42,10 +43,16 @@ def test_expected_values_follow_from_the_arrays_of_the_case(settings: dict[str, 
     )
     scoring = plain.Scoring(log, case.settings.scored_by, case.settings.temperature)
 
-    def costs(at: Array) -> tuple[float, float]:
+    def costs(at: Array, weights: Array = case.weights) -> tuple[float, float]:
         names = (case.settings.model, case.settings.loss)
         found = plain.costs(
-            *names, {"table": at}, pairs, pull, scoring, np, **dict(LOSSES[names[1]].settings)
+            *names,
+            {"table": at, "weights": weights},
+            pairs,
+            pull,
+            scoring,
+            np,
+            **dict(LOSSES[names[1]].settings),
         )
         return float(found[0]), float(found[1])
 
@@ -67,6 +74,11 @@ def test_expected_values_follow_from_the_arrays_of_the_case(settings: dict[str, 
         kept = after & mask
         assert np.array_equal(values[kept], case.expected[f"step.{side}"][kept])
         assert not values[~after].any()
+    if case.weights.size:
+        by_weights = oracles.central_differences(lambda at: sum(costs(dense, at)), case.weights)
+        assert case.expected["gradient.weights"] == pytest.approx(by_weights, rel=1e-6, abs=1e-7)
+        step = case.weights - case.settings.learning_rate * by_weights
+        assert case.expected["step.weights"] == pytest.approx(step, rel=1e-7, abs=1e-8)
     masks = [case.expected[f"mask.{side}"].sum() for side in ("users", "items")]
     assert sum(masks) == case.user_mask.sum() + case.item_mask.sum()
 

@@ -117,9 +117,10 @@ def test_without_torch_one_sentence_says_how_to_get_it(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"model": "x"}, "model must be one of mf, lightgcn"),
+        ({"model": "x"}, "model must be one of mf, lightgcn, neumf"),
         ({"loss": "x"}, "loss must be one of bpr, softmax"),
         ({"similarity": "x"}, "similarity must be one of dot, cosine"),
+        ({"model": "neumf", "loss": "bsl"}, "The model neumf has no cosines"),
         ({"loss": "ccl", "similarity": "dot"}, "The loss ccl is one of cosines"),
         ({"optimizer": "x"}, "optimizer must be one of adam"),
         ({"negatives": "x"}, "negatives must be one of pairs, block"),

@@ -137,7 +137,7 @@ def test_costs_of_a_batch_are_those_of_the_loops(loss: str, form: str) -> None:
             ],
             **OWN[loss],
         )
-    found = problem.costs({"table": dense}, batch, problem.pull(), np)
+    found = problem.costs({"table": dense, "weights": problem.weights}, batch, problem.pull(), np)
     assert found[0] == pytest.approx(expected, rel=1e-12)
     l2 = oracles.decay_loss(dense, pairs, negatives, problem.settings.l2, origin)
     assert found[1] == pytest.approx(l2, rel=1e-12)

@@ -15,7 +15,7 @@ import pytest
 
 from sparserec_np.verify import every_case, plain
 from sparserec_np.verify.checking import largest_errors
-from sparserec_np.verify.problems import Engine, Problem, Settings
+from sparserec_np.verify.problems import Engine, Problem, Settings, drop_rounding
 from tests.small import Array
 
 torch: Any = pytest.importorskip(
@@ -86,20 +86,26 @@ class WholeTable:
 def torch_loop(
     problem: Problem, stepper: type[LazyRows] | type[WholeTable], steps: int
 ) -> tuple[Array, Array]:
-    """The table after ``steps`` batches, and its mask after the topology update in the middle."""
+    """All parameters after ``steps`` batches, and its mask after the topology update in the middle."""
     settings = problem.settings
     mask = torch.tensor(problem.active())
     table = torch.nn.Parameter(torch.tensor(problem.dense(problem.table.values)))
     origin = torch.tensor(problem.dense(problem.origin))
     optimizer = stepper(table, TORCH_OPTIM[settings.optimizer], settings.learning_rate)
+    weights = torch.nn.Parameter(torch.tensor(problem.weights))
+    of_weights = TORCH_OPTIM[settings.optimizer]([weights], lr=settings.learning_rate)
     sums = torch.zeros_like(table)
     for number, batch in enumerate(islice(problem.batches(), steps), 1):
         table.grad = None
         pull = plain.Pull(*settings.l2, origin)  # type: ignore[arg-type]
-        sum(problem.costs({"table": table}, batch, pull, torch)).backward()
+        weights.grad = None
+        sum(problem.costs({"table": table, "weights": weights}, batch, pull, torch)).backward()
         sums += table.grad
         table.grad *= mask
         optimizer.step(problem.rows(batch))
+        if problem.weights.size:
+            drop_rounding(weights.grad.numpy(), np.float64)
+            of_weights.step()
         if number == steps // 2:
             # Prune: per explored row the floor is safe, of all others the smallest go.
             explored = torch.zeros(len(table), 1, dtype=torch.bool)
@@ -129,7 +135,7 @@ def torch_loop(
             origin = origin * (mask & before)
             sums.zero_()
             after = mask.numpy().copy()
-    return table.detach().numpy(), after
+    return np.append(table.detach().numpy(), weights.detach().numpy()), after
 
 
 def engine_loop(problem: Problem, steps: int) -> tuple[Array, Array]:
@@ -140,7 +146,8 @@ def engine_loop(problem: Problem, steps: int) -> tuple[Array, Array]:
         if number == steps // 2:
             engine.update()
             after = problem.active(engine.model.table)
-    return problem.dense(engine.model.table.values, engine.model.table), after
+    table = problem.dense(engine.model.table.values, engine.model.table)
+    return np.append(table, engine.model.weights), after
 
 
 def assert_equal_runs(problem: Problem, stepper: type[LazyRows] | type[WholeTable]) -> None:

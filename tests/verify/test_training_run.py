@@ -52,7 +52,7 @@ def test_train_does_what_the_definitions_say(loss: str, form: str, optimizer: st
     table = make_start(LOG, config, 1).table
     nothing: Any = None
     rows = np.arange(table.rows, dtype=np.int32)
-    problem = Problem(settings, LOG, table, np.zeros(table.nnz), nothing, rows)
+    problem = Problem(settings, LOG, table, np.zeros(table.nnz), nothing, rows, np.empty(0))
     run = Plain(problem, AGAINST[AGAINST_WHAT])
     sampler = PairSampler(LOG, 30, config.drawn_negatives)
     rng = np.random.default_rng([config.seed, 3])
