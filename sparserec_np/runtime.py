@@ -51,7 +51,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 INDEX_TYPES = ("I32", "I64")
 LENGTH_TYPES = ("U8", "U16", "U32")
 VALUE_TYPES = ("F32", "F16", "I8")
-SERVED_MODELS = ("mf",)  # whose score is the inner product of two stored rows
+PRODUCT_MODELS = ("mf",)  # whose score is the inner product of two stored rows
 SEEN_LEFT_OUT = "left out"  # metadata seen, of a file without the items that users had
 
 # Of Recommender.fold_in; our choice, on interactions held out from LastFM's and Gowalla's training parts.
@@ -886,7 +886,7 @@ class Recommender:
 
     @property
     def _is_served(self) -> bool:
-        return self.model.metadata["model"] in SERVED_MODELS
+        return self.model.metadata["model"] in PRODUCT_MODELS
 
     @cached_property
     def _items(self) -> ByDimension:
@@ -900,7 +900,7 @@ class Recommender:
         if not self._is_served:
             raise ArtifactError(
                 f"a {self.model.metadata['model']} model does not score by its stored rows alone, as the runtime does:"
-                f" it serves {', '.join(SERVED_MODELS)}; `sparserec recommend --all-users` ranks with any model"
+                f" it serves {', '.join(PRODUCT_MODELS)}; `sparserec recommend --all-users` ranks with any model"
             )
         return ByDimension(table, self.model.dim)
 
