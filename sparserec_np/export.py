@@ -16,8 +16,8 @@ from sparserec_np.artifact import write_artifact
 from sparserec_np.interactions import Interactions
 from sparserec_np.model_file import ServedModel
 from sparserec_np.runtime import (
-    SEEN_LEFT_OUT,
     PRODUCT_MODELS,
+    SEEN_LEFT_OUT,
     Array,
     Artifact,
     ArtifactError,
