@@ -51,7 +51,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 INDEX_TYPES = ("I32", "I64")
 LENGTH_TYPES = ("U8", "U16", "U32")
 VALUE_TYPES = ("F32", "F16", "I8")
-PRODUCT_MODELS = ("mf",)  # whose score is the inner product of two stored rows
+PRODUCT_MODELS = ("mf", "popularity", "itemknn")  # whose score is the inner product of two stored rows
 SERVED_MODELS = (*PRODUCT_MODELS, "lightgcn")
 SIMILARITIES = ("dot", "cosine")
 SEEN_LEFT_OUT = "left out"  # metadata seen, of a file without the items that users had
@@ -885,6 +885,7 @@ class Recommender:
         below 1.
         """
         row = self._user_row(user)
+        scores = self._scores(row)
         hidden: list[Any] = [self._rows_to_hide(exclude)]
         if filter_seen and not self.model.has_seen and exclude is None:
             raise SeenItemsMissingError(
@@ -894,7 +895,7 @@ class Recommender:
         if filter_seen:
             first, last = self.model.seen_indptr[row : row + 2].tolist()
             hidden.append(self.model.seen_items[first:last])
-        return self._list(self._scores(row), n, hidden, self._rows_among(items))
+        return self._list(scores, n, hidden, self._rows_among(items))
 
     def recommend_for_items(
         self,
@@ -922,7 +923,8 @@ class Recommender:
         others, and stays short (least squares with a weight for what was not touched: Hu, Koren and Volinsky 2008,
         equation 4). Then only the ``row_entries`` dimensions that matter most for the scores are kept, as many as
         a user's row has on average, and solved for once more. Where to prune, c and r are our choice, made on data
-        held out from training. The same list in any order gives the same row; items told twice count once.
+        held out from training. For an itemknn model the row is 1 in the columns of the items. The same list in any
+        order gives the same row; items told twice count once.
 
         Raises UnknownItemError, and ValueError for an empty list.
         """
@@ -948,7 +950,8 @@ class Recommender:
     def inspect(self) -> dict[str, Any]:
         """What the model is and what it weighs, ready for JSON.
 
-        ``bytes`` and ``seen_bytes`` are bytes as stored in the file, ``file_bytes`` all of it, and
+        ``bytes`` and ``seen_bytes`` are bytes as stored in the file; the seen items of a LightGCN model are its graph,
+        and among the former. ``file_bytes`` is all of it, and
         ``resident_bytes`` the arrays and texts that opening it makes beside the mapped file.
         """
         model, metadata = self.model, self.model.metadata
@@ -958,6 +961,9 @@ class Recommender:
         empty = sum(int(np.count_nonzero(np.diff(table.indptr) == 0)) for table in (model.users, model.items))
         sizes = count_bytes(self._stored)
         seen_bytes = sizes.pop("seen")
+        if self._name == "lightgcn":  # they are the graph, without which there are no scores
+            sizes = {**sizes, "graph": seen_bytes, "total": sizes["total"] + seen_bytes}
+            seen_bytes = 0
         resident = self._resident_bytes()
         return {
             "model": metadata["model"],
@@ -1083,6 +1089,13 @@ class Recommender:
         self._check_rows_are_multiplied()
         if not len(rows):
             raise ValueError("a list of one item or more is needed to fold somebody in")
+        if self._name == "itemknn":
+            if self.model.dim != len(self.item_ids):
+                raise ArtifactError(
+                    "an itemknn model of some items alone does not tell which column is which item's, so nobody can be"
+                    " folded in; export it with all items"
+                )
+            return rows, np.ones(len(rows), dtype=np.float32)
         liked = np.zeros((len(rows), self.model.dim))
         for place, row in enumerate(rows.tolist()):
             columns, values = self.model.items.row(row)

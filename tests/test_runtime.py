@@ -389,7 +389,11 @@ def test_lightgcn_counts_the_bytes_of_its_graph() -> None:
     model = as_lightgcn(make_model())
     recommender = recommender_of(model)
     edges, degrees, factors = 8 * len(model.seen_items), 4 * 30, 8 * (30 + 50)
-    counted = recommender.inspect()["resident_bytes"]
+    stored = recommender_of(make_model()).inspect()
+    inspected = recommender.inspect()
+    assert inspected["bytes"]["graph"] == stored["seen_bytes"] > 0
+    assert inspected["bytes"]["total"] == stored["bytes"]["total"] + stored["seen_bytes"]
+    counted = inspected["resident_bytes"]
     assert counted["graph"] == edges + degrees + factors
     assert counted["items by dimension"] == 0
 
