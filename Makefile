@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: install test test-all lint format ci clean
+.PHONY: install test test-all coverage lint format ci clean
 
 install: ## the library, its command and every tool, in .venv
 	$(PYTHON) -m venv .venv
@@ -12,6 +12,9 @@ test: ## tests and doctests, without the slow ones
 
 test-all: ## the slow ones too
 	$(BIN)/python -m pytest -m ""
+
+coverage: ## branch coverage, with the kernels as plain Python: coverage sees no compiled line
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --cov --cov-report=term-missing
 
 lint: ## style, types, and who may import whom
 	$(BIN)/ruff check .

@@ -25,6 +25,7 @@ COMMANDS = {
     "similar": "similar:command",
     "export": "export:command",
     "inspect": "inspect:command",
+    "gradcheck": "gradcheck:command",
     "doctor": "doctor:command",
 }
 

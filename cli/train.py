@@ -32,6 +32,7 @@ from .threads import threads_option
 SETTINGS: dict[str, tuple[Any, str]] = {
     "model": (click.Choice(CHOICES["model"]), "Base recommender."),
     "layers": (click.IntRange(1, 4), "Steps on the graph, with lightgcn; 3 by default."),
+    "hidden": (click.IntRange(2, 1024), "Units of the first dense layer, with neumf; 16 by default."),
     "method": (click.Choice(CHOICES["method"]), "How the budget is spent."),
     "dim": (click.IntRange(1, 65536), "Embedding dimension."),
     "density": (float, "Part of all entries that is stored, above 0 and at most 1."),
@@ -86,6 +87,10 @@ class Setting(click.Option):
             extra["default"] = str(self.name) if default else f"no-{self.name}"
         elif default is not None:
             extra["default"] = str(default)
+        elif self.name == "negatives":
+            extra["default"] = ", ".join(
+                f"{model.negatives} with {name}" for name, model in BASE_MODELS.items()
+            )
         elif self.name in L2:
             extra["default"] = ", ".join(f"{loss.decay:g} with {name}" for name, loss in LOSSES.items())
         elif self.name in LOSS_SETTINGS:
@@ -236,6 +241,7 @@ def train_run(
         )
 
     nnz = fitted.model.table.nnz
+    serving_bytes = fitted.budget.total_bytes + fitted.model.weights.nbytes
     report = {
         "run": run,
         "model": config.model,
@@ -249,7 +255,7 @@ def train_run(
         **validation_metrics(fitted),
         **told,
         "seconds": seconds,
-        "serving_bytes": fitted.budget.total_bytes,
+        "serving_bytes": serving_bytes,
         "file_bytes": file_bytes,
         "memory": {"imports": imports, **fitted.bytes, "peak_resident": _peak()},
     }
@@ -259,7 +265,7 @@ def train_run(
         ["kept epoch", fitted.best_epoch],
         ["seconds", round(seconds, 1)],
         ["stored entries", nnz],
-        ["served tables and ids", human_bytes(fitted.budget.total_bytes)],
+        ["served tables and ids", human_bytes(serving_bytes)],
         ["peak resident memory", human_bytes(_peak())],
         *([name.replace("_", " "), value] for name, value in validation_metrics(fitted).items()),
     ]

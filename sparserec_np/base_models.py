@@ -26,6 +26,11 @@ class BaseModel:
         place: module in ``sparserec_np.models`` and class; imported when a model is made, since it loads Numba.
         settings: what it can be told besides, by name, and the defaults.
         saved: settings of the training run that a model file tells, because the stored rows alone do not.
+        common: settings of every training run that it is made with, too.
+        negatives: shared by a batch, by default.
+        ordered: whether it reads the first columns in another way than the last, and starts with the strongest first.
+        products: whether the scores are inner products of rows, which can be made cosines or divided by a
+            temperature by changing the rows.
     """
 
     name: str
@@ -33,6 +38,10 @@ class BaseModel:
     place: tuple[str, str]
     settings: Mapping[str, Any]
     saved: tuple[str, ...] = ()
+    common: tuple[str, ...] = ()
+    negatives: int = 256
+    products: bool = True
+    ordered: bool = False
 
     def over(
         self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...], **settings: Any
@@ -81,6 +90,17 @@ BASE_MODELS = {
             ("lightgcn", "LightGCN"),
             settings={"layers": 3},
             saved=("layers", "similarity", "temperature"),
+        ),
+        BaseModel(
+            "neumf",
+            "weighted products and two dense layers (He et al. 2017)",
+            ("neumf", "NeuMF"),
+            settings={"hidden": 16},
+            saved=("hidden",),
+            common=("seed",),
+            negatives=64,
+            products=False,
+            ordered=True,
         ),
         Baseline(
             "popularity",

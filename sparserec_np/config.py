@@ -49,6 +49,7 @@ class Config:
     Attributes:
         model: base recommender.
         layers: steps on the graph, for lightgcn; None takes the model's own.
+        hidden: units of the first dense layer, for neumf; the second has half of them. None takes the model's own.
         method: how the budget is spent.
         dim: embedding dimension.
         density: part of all entries that is stored; ``memory_budget`` goes before it.
@@ -64,7 +65,8 @@ class Config:
         neighbours, shrinkage: of itemknn, see :func:`~sparserec_np.models.baselines.item_neighbours`; None takes the
             model's own.
         embedding_dropout: probability that an entry is left out when a batch reads it.
-        negatives: size of the block of negatives shared by a batch; 1 draws one for each pair instead.
+        negatives: size of the block of negatives shared by a batch; 1 draws one for each pair instead. None takes the
+            model's own.
         epochs: most epochs; fewer if validation stops getting better.
         batch_size: pairs in a batch.
         optimizer: how values follow their gradients.
@@ -89,6 +91,7 @@ class Config:
 
     model: str = "mf"
     layers: int | None = None
+    hidden: int | None = None
     method: str = "sparserec"
     dim: int = 64
     density: float = 0.1
@@ -104,7 +107,7 @@ class Config:
     neighbours: int | None = None
     shrinkage: float | None = None
     embedding_dropout: float = 0.0
-    negatives: int = 256
+    negatives: int | None = None
     epochs: int = 20
     batch_size: int = 2048
     optimizer: str = "adam"
@@ -140,8 +143,10 @@ class Config:
         self._within("drop_until", 0, 1)
         self._within("drop_fraction", 0, 0.99)
         self._within("validation", 0, 0.9)
-        for name in ("negatives", "batch_size", "evaluate_every", "drop_interval"):
+        for name in ("batch_size", "evaluate_every", "drop_interval"):
             self._within(name, 1, 2**31 - 1)
+        if self.negatives is not None:
+            self._within("negatives", 1, 2**31 - 1)
         for name in ("epochs", "patience", "floor", "seed"):
             self._within(name, 0, 2**31 - 1)
         for name in ("start_score", "regrow_start"):
@@ -172,6 +177,12 @@ class Config:
                 f"The loss {self.loss} has no bound for inner products; set similarity to cosine, or leave it out"
             )
         self.objective  # noqa: B018  # refuses settings of other losses
+        cosine = self.similarity == "cosine" or LOSSES[self.loss].cosine
+        if not BASE_MODELS[self.model].products and (cosine or self.temperature not in (None, 1)):
+            raise ConfigError(
+                f"The scores of the model {self.model} are no inner products of rows, so they can be no cosines, nor be"
+                " divided by a temperature: set loss to softmax, bpr or bce, and leave similarity and temperature out"
+            )
         for name in MODEL_SETTINGS:
             if getattr(self, name) is not None and name not in BASE_MODELS[self.model].settings:
                 owners = [model.name for model in BASE_MODELS.values() if name in model.settings]
@@ -180,6 +191,8 @@ class Config:
                 )
         if self.layers is not None:
             self._within("layers", 1, 4)
+        if self.hidden is not None:
+            self._within("hidden", 2, 1024)
 
     def _within(self, name: str, low: float, high: float = float("inf"), open_below: bool = False) -> None:
         value = getattr(self, name)
@@ -191,7 +204,8 @@ class Config:
     @property
     def drawn_negatives(self) -> Negatives:
         """How negatives are drawn."""
-        return OnePerPair() if self.negatives == 1 else SharedBlock(self.negatives)
+        count = self.negatives or BASE_MODELS[self.model].negatives
+        return OnePerPair() if count == 1 else SharedBlock(count)
 
     def decay(self, origin: Array) -> Decay:
         """The three L2 weights, and what they draw to, (nnz,)."""
@@ -212,6 +226,7 @@ class Config:
             **BASE_MODELS[self.model].settings,
             **dict.fromkeys(L2, loss.decay),
             **dict(loss.settings),
+            "negatives": BASE_MODELS[self.model].negatives,
             "similarity": similarity,
             "temperature": loss.temperature if similarity == "cosine" else 1.0,
         }
@@ -224,7 +239,7 @@ class Config:
         """The base recommender over a table."""
         base = BASE_MODELS[self.model]
         resolved = self.resolved()
-        settings = {name: getattr(resolved, name) for name in base.settings}
+        settings = {name: getattr(resolved, name) for name in (*base.settings, *base.common)}
         return base.over(table, dim, log, self.views, **settings)
 
     @property

@@ -14,7 +14,6 @@ Ids of the kind ``range`` are the row numbers and take no bytes. Metadata are te
 ``format_version``, ``model``, ``method``, ``dim``, ``density``, ``budget``, ``n_users``, ``n_items``,
 ``user_id_kind``, ``item_id_kind``, ``library_version``, what the training adds (``loss``, ``seed``,
 ``metrics`` as JSON, ``train_digest``), and the settings that the base model scores with (``layers``, ...).
-=======
 docs/model-file.md describes it field by field. This module writes it as training leaves it: values in float32 and
 the bounds of the rows, so that all of it is read where it lies in the mapped file. ``export`` writes the smaller
 forms of the same arrays.
@@ -58,6 +57,7 @@ class ServedModel:
         seen_indptr: (n_users + 1,) integer bounds into ``seen_items``.
         seen_items: (n,) integer item rows that a user had in training, ascending for each user; never
         recommended.
+        weights: (n,) float32 dense weights; empty for a model that has none.
         metadata: text; ``model``, ``method`` and ``budget`` (number of entries allowed) must be there. Where
         ``seen`` is ``left out``, the seen items are empty because nobody knows them.
     """
@@ -70,6 +70,7 @@ class ServedModel:
     seen_indptr: Array
     seen_items: Array
     metadata: dict[str, str] = field(default_factory=dict)
+    weights: Array = field(default_factory=lambda: np.empty(0, np.float32))
 
     @property
     def has_seen(self) -> bool:
@@ -89,6 +90,8 @@ class ServedModel:
             arrays[f"{name}.indptr"] = np.asarray(table.indptr, index_dtype(table.nnz))
             arrays[f"{name}.columns"] = _narrowed(f"{name}.columns", table.columns, column_dtype(self.dim))
             arrays[f"{name}.values"] = np.asarray(table.values, np.float32)
+        if len(self.weights):
+            arrays["weights"] = np.asarray(self.weights, np.float32)
         if self.has_seen:
             arrays["seen.indptr"] = np.asarray(self.seen_indptr, index_dtype(len(self.seen_items)))
             item_dtype = np.min_scalar_type(max(self.items.rows - 1, 0))
@@ -111,7 +114,7 @@ class ServedModel:
         return artifact
 
     def bytes_account(self) -> dict[str, int]:
-        """Bytes as stored: values, columns, indptr, ids and their total; and, apart from it, seen."""
+        """Bytes as stored: values, columns, indptr, ids, weights and their total; and, apart from it, seen."""
         return count_bytes(self.encode().arrays)
 
 
@@ -152,6 +155,7 @@ def served_from(artifact: Artifact) -> ServedModel:
         seen_indptr=model.seen_indptr.astype(np.int64),
         seen_items=model.seen_items.astype(np.int32),
         metadata=dict(model.metadata),
+        weights=model.weights,
     )
 
 

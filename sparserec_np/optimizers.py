@@ -130,4 +130,10 @@ class Adam:
         return int(self.first.nbytes + self.second.nbytes + self.steps.nbytes)
 
 
-OPTIMIZERS: dict[str, Callable[[int, int], Optimizer]] = {"adam": Adam, "adagrad": Adagrad, "sgd": SGD}
+def one_row(weights: Array) -> SparseTable:
+    """Dense weights (n,) as a table of one row that stores all of them, for an optimizer to step on in place."""
+    n = len(weights)
+    return SparseTable(np.array([0, n], dtype=np.int32), np.zeros(n, dtype=np.uint8), weights)
+
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adam": Adam, "adagrad": Adagrad, "sgd": SGD}

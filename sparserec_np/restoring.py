@@ -23,7 +23,9 @@ def restore(model: ServedModel) -> Model:
         ArtifactError: the file names no base recommender, or settings that it cannot have.
     """
     seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
-    return saved_config(model.metadata).model_over(stacked(model.users, model.items), model.dim, seen)
+    restored = saved_config(model.metadata).model_over(stacked(model.users, model.items), model.dim, seen)
+    restored.weights[:] = model.weights
+    return restored
 
 
 def saved_config(metadata: dict[str, str]) -> Config:

@@ -154,6 +154,7 @@ def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
         item_ids=log.item_ids,
         seen_indptr=log.indptr,
         seen_items=log.items,
+        weights=fitted.model.weights,
         metadata=metadata,
     )
 

@@ -52,7 +52,7 @@ INDEX_TYPES = ("I32", "I64")
 LENGTH_TYPES = ("U8", "U16", "U32")
 VALUE_TYPES = ("F32", "F16", "I8")
 PRODUCT_MODELS = ("mf", "popularity", "itemknn")  # whose score is the inner product of two stored rows
-SERVED_MODELS = (*PRODUCT_MODELS, "lightgcn")
+SERVED_MODELS = (*PRODUCT_MODELS, "lightgcn", "neumf")
 SIMILARITIES = ("dot", "cosine")
 SEEN_LEFT_OUT = "left out"  # metadata seen, of a file without the items that users had
 
@@ -359,6 +359,7 @@ class Model(NamedTuple):
         has_seen: whether the file says what users had in training.
         seen_indptr, seen_items: item rows that each user had, ascending, as a CSR matrix; without entries where
             ``has_seen`` is false.
+        weights: (n,) float32 dense weights of neumf; empty for the others.
         metadata: the file's text.
         metrics: what the training measured.
     """
@@ -372,6 +373,7 @@ class Model(NamedTuple):
     has_seen: bool
     seen_indptr: Array
     seen_items: Array
+    weights: Array
     metadata: dict[str, str]
     metrics: dict[str, Any]
 
@@ -428,14 +430,15 @@ def decode_model(artifact: Artifact) -> Model:
         has_seen,
         seen_indptr,
         seen_items,
+        _decode_weights(artifact, users, items, dim),
         metadata,
         metrics,
     )
 
 
 def count_bytes(arrays: Mapping[str, Array]) -> dict[str, int]:
-    """Bytes of a model file's arrays by purpose: values (with their scales), columns, indptr (or lengths), ids, and
-    their total; seen, apart."""
+    """Bytes of a model file's arrays by purpose: values (with their scales), columns, indptr (or lengths), ids,
+    weights, and their total; seen, apart."""
     purposes = {
         "values": "values",
         "scales": "values",
@@ -443,13 +446,13 @@ def count_bytes(arrays: Mapping[str, Array]) -> dict[str, int]:
         "indptr": "indptr",
         "lengths": "indptr",
     }
-    counts = dict.fromkeys(("values", "columns", "indptr", "ids", "seen"), 0)
+    counts = dict.fromkeys(("values", "columns", "indptr", "ids", "weights", "seen"), 0)
     for name, array in arrays.items():
         owner, _, part = name.partition(".")
         if owner in ("user_ids", "item_ids"):
             counts["ids"] += array.nbytes
-        elif owner == "seen":
-            counts["seen"] += array.nbytes
+        elif owner in ("seen", "weights"):
+            counts[owner] += array.nbytes
         elif part in purposes:
             counts[purposes[part]] += array.nbytes
     seen = counts.pop("seen")
@@ -616,6 +619,32 @@ def _largest(values: Array) -> float:
         return 0.0
     with np.errstate(invalid="ignore"):  # a signalling NaN would warn
         return max(abs(float(values.min())), abs(float(values.max())))
+
+
+def _decode_weights(artifact: Artifact, users: Table, items: Table, dim: int) -> Array:
+    """The dense weights, which only neumf has. Refused where a score could overflow, as above."""
+    if artifact.metadata["model"] != "neumf":
+        return np.empty(0, np.float32)
+    width = _read_integer(artifact.metadata, "hidden")
+    if not 2 <= width <= 1024:
+        raise ArtifactError(f"metadata hidden is {width}, expected 2 to 1,024")
+    weights = _take(artifact, "weights", ("F32",))
+    expected = sum(math.prod(shape) for shape in _tower_shapes(dim, width))
+    if len(weights) != expected:
+        raise ArtifactError(f"weights hold {len(weights):,} numbers, expected {expected:,}")
+    most, largest = max(_largest(users.floats()), _largest(items.floats())), _largest(weights)
+    first = largest * (2 * dim * most + 1)
+    second = largest * (width * first + 1)
+    if not dim * largest * most**2 + width * largest * second < 1e38:
+        raise ArtifactError("weights hold NaN or infinity, or would overflow float32: the training diverged")
+    return weights
+
+
+def _tower_shapes(dim: int, width: int) -> tuple[tuple[int, ...], ...]:
+    """Shapes of neumf's dense weights, in their order."""
+    gmf, narrow = dim - (dim + 2) // 4, width // 2
+    columns = (dim - gmf, width)
+    return columns, columns, (width,), (width, narrow), (narrow,), (narrow,), (gmf,)
 
 
 def _decode_ids(artifact: Artifact, owner: str, rows: int) -> Ids:
@@ -826,6 +855,60 @@ def _row_sums(indptr: Array, numbers: Array) -> Array:
     return sums
 
 
+class Towers:
+    """NeuMF's scores (He et al. 2017): weighted products of some columns, and two dense layers over the others.
+
+    Sums are made in the order of the compiled kernels, so that both rank alike to the last bit.
+    """
+
+    def __init__(self, model: Model) -> None:
+        shapes = _tower_shapes(model.dim, int(model.metadata["hidden"]))
+        ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+        user, item, bias, self._hidden, self._bias, self._out, products = (
+            part.reshape(shape) for part, shape in zip(np.split(model.weights, ends), shapes, strict=True)
+        )
+        factors = np.zeros(
+            model.dim, dtype=np.float32
+        )  # the layers' columns count for nothing in the products
+        factors[: len(products)] = products
+        items = model.items
+        scaled = Table(items.indptr, items.columns, items.floats() * factors[items.columns])
+        self._products = ByDimension(scaled, model.dim)
+        self._user_rows = model.users
+        self._users = _project(model.users, len(products), user) + bias
+        self._items = np.ascontiguousarray(_project(items, len(products), item).T)
+
+    def scores(self, row: int) -> Array:
+        """(n_items,) float32 scores of a user's row."""
+        scores = self._products.scores(*self._user_rows.row(row))
+        first = np.maximum(self._users[row][:, None] + self._items, 0)
+        for unit in range(len(self._out)):
+            second = np.full_like(scores, self._bias[unit])
+            for weight, source in zip(self._hidden[:, unit], first, strict=True):
+                second += weight * source
+            scores += self._out[unit] * np.maximum(second, 0)
+        return scores
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is made beside the file."""
+        return int(self._products.nbytes + self._users.nbytes + self._items.nbytes)
+
+
+def _project(table: Table, first: int, weights: Array) -> Array:
+    """(rows, h1) each row's columns from ``first`` on times ``weights`` (columns, h1), added up in ascending order."""
+    out = np.zeros((len(table.indptr) - 1, weights.shape[1]), dtype=np.float32)
+    rows, values = table.row_numbers(), table.floats()
+    for column in range(len(weights)):
+        here = np.flatnonzero(table.columns == first + column)
+        out[rows[here]] += values[here, None] * weights[column]  # no row twice
+    return out
+
+
+# Models whose scores are no inner products of stored rows: what makes them.
+SCORERS: dict[str, type[GraphScores] | type[Towers]] = {"lightgcn": GraphScores, "neumf": Towers}
+
+
 class Recommender:
     """A model ready to recommend. Safe to share between threads: what it makes on first use is always the same.
 
@@ -833,9 +916,9 @@ class Recommender:
         model: the tables and the ids.
         user_ids, item_ids: the outside ids, see ``Ids``.
 
-    A LightGCN model ranks for the users it knows; folding in and similar rows raise ArtifactError, since its rows come
-    from its graph. A file of a base recommender that is not known here is opened and inspected, and raises
-    ArtifactError when a list is asked for.
+    LightGCN and NeuMF models list items for the users they know, and raise ArtifactError for what needs rows whose
+    inner products are scores: folding in, and similar rows. A file of a base recommender that is not known here is
+    opened and inspected, and raises ArtifactError when a list is asked for.
     """
 
     def __init__(self, artifact: Artifact) -> None:
@@ -844,8 +927,8 @@ class Recommender:
         self.user_ids, self.item_ids = self.model.user_ids, self.model.item_ids
         self._stored, self._file_bytes = artifact.arrays, artifact.file_bytes
         # Now, and not in the first list.
-        if self._name == "lightgcn":
-            _ = self._graph
+        if self._name in SCORERS:
+            _ = self._scorer
         elif self._name in PRODUCT_MODELS:
             _ = self._items
 
@@ -1038,13 +1121,13 @@ class Recommender:
 
     def _scores(self, user: int) -> Array:
         """(n_items,) float32 scores of the user in row ``user``."""
-        if self._name == "lightgcn":
-            return self._graph.scores(user)
+        if self._name in SCORERS:
+            return self._scorer.scores(user)
         return self._items.scores(*self.model.users.row(user))
 
     @cached_property
-    def _graph(self) -> GraphScores:
-        return GraphScores(self.model)
+    def _scorer(self) -> GraphScores | Towers:
+        return SCORERS[self._name](self.model)
 
     @cached_property
     def _items(self) -> ByDimension:
@@ -1064,6 +1147,11 @@ class Recommender:
             raise ArtifactError(
                 "a lightgcn model's rows come from its graph, so nobody can be folded in and no rows are compared;"
                 " `sparserec distill` makes an mf model of it, which can"
+            )
+        if self._name in SCORERS:
+            raise ArtifactError(
+                f"a {self._name} model does not score by its stored rows alone, so nobody can be folded in and no rows"
+                f" are compared; models of {', '.join(PRODUCT_MODELS)} can"
             )
         if self._name not in PRODUCT_MODELS:
             raise ArtifactError(
@@ -1125,9 +1213,10 @@ class Recommender:
             )
 
         model = self.model
+        towers = self._scorer.nbytes if self._name == "neumf" else 0
         return {
-            "items by dimension": self._items.nbytes if self._name in PRODUCT_MODELS else 0,
-            "graph": self._graph.nbytes if self._name == "lightgcn" else 0,
+            "items by dimension": self._items.nbytes if self._name in PRODUCT_MODELS else towers,
+            "graph": self._scorer.nbytes if self._name == "lightgcn" else 0,
             "row bounds": made(model.users.indptr, model.items.indptr),
             "seen": made(model.seen_indptr, model.seen_items),
             "ids": self.user_ids.resident_bytes + self.item_ids.resident_bytes,

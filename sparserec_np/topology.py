@@ -146,7 +146,7 @@ class TopologyUpdate:
         after = SparseTable(
             indptr.astype(table.indptr.dtype),
             change.carry(table.columns, grown.columns.astype(table.columns.dtype)),
-            change.carry(table.values, (signs * self.start * largest).astype(table.values.dtype)),
+            change.carry(table.values, signs.astype(table.values.dtype) * self.start * largest),
         )
 
         def row_means(state: Array) -> Array:

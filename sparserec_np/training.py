@@ -22,11 +22,11 @@ from sparserec_np.evaluation import evaluate
 from sparserec_np.growth import Explored
 from sparserec_np.interactions import Interactions
 from sparserec_np.kernels.compiled import gradients as gradient_kernels
-from sparserec_np.masks import STARTS
+from sparserec_np.masks import STARTS, strongest_first
 from sparserec_np.methods import METHODS
 from sparserec_np.model_file import id_bytes
 from sparserec_np.models.model import Gradients, Model
-from sparserec_np.optimizers import OPTIMIZERS, Carry, Optimizer
+from sparserec_np.optimizers import OPTIMIZERS, Carry, Optimizer, one_row
 from sparserec_np.schedules import cosine
 from sparserec_np.splitting import split_random
 from sparserec_np.table import Array, SparseTable
@@ -215,6 +215,8 @@ def make_start(log: Interactions, config: Config, threads: int, teacher: Teacher
     _give_back_freed()  # what reading, or an earlier training, has left
     table = maker(log, budget.dim, entries, np.random.default_rng([config.seed, 2]), threads)
     _give_back_freed()  # before the kernels are loaded beside it
+    if maker.informed and teacher is None and BASE_MODELS[config.model].ordered:
+        table = strongest_first(table, budget.dim)
     if maker.informed and teacher is None:  # a teacher's scores are to be met, at the size they have
         _scale(config.model_over(table, budget.dim, log), config.start_score)
     return Start(table, time.perf_counter() - clock)
@@ -289,14 +291,20 @@ def _fit(
     decay = config.decay(state.origin)
     degrees = np.concatenate([log.user_degrees, log.item_degrees])
     norms = np.zeros(rows if growth.grows and config.importance == "gradient" else 0, dtype=np.float32)
-    gradients = Gradients(np.zeros(table.nnz, np.float32), Explored.of(np.empty(0, np.int32), rows, dim))
+    weights, the_row = one_row(model.weights), np.zeros(1, np.int32)
+    weights_optimizer = OPTIMIZERS[config.optimizer](weights.nnz, 1)
+    gradients = Gradients(
+        np.zeros(table.nnz, np.float32),
+        Explored.of(np.empty(0, np.int32), rows, dim),
+        np.zeros_like(model.weights),
+    )
     sampler = PairSampler(log, config.batch_size, config.drawn_negatives)
     update = TopologyUpdate(config.floor, config.regrow_start)
     loss = config.objective if teacher is None else teacher.beside(config.objective, log)
     steps = max(1, config.epochs * sampler.batches)
 
     history: list[Record] = []
-    best = (-1.0, 0, table)
+    best = (-1.0, 0, table, model.weights)
     misses = 0
     interrupted = False
 
@@ -308,7 +316,7 @@ def _fit(
             record |= {name: measured[name] for name in ("recall@20", SELECT_BY)}
             if measured[SELECT_BY] > best[0]:
                 kept = SparseTable(*(array.copy() for array in model.table))
-                best, misses = (measured[SELECT_BY], record["epoch"], kept), 0
+                best, misses = (measured[SELECT_BY], record["epoch"], kept, model.weights.copy()), 0
             else:
                 misses += 1
 
@@ -350,7 +358,8 @@ def _fit(
                     gradient_kernels.add_row_norms(model.table.indptr, touched, gradients.active, norms)
                 rate = highest_rate * cosine(((epoch - 1) * sampler.batches + number) / steps)
                 state.optimizer.step(model.table, touched, gradients.active, rate)
-            if not (np.isfinite(total) and np.isfinite(model.table.values).all()):
+                weights_optimizer.step(weights, the_row, gradients.weights, rate)
+            if not all(np.isfinite(numbers).all() for numbers in (total, model.table.values, model.weights)):
                 raise SparseRecError(
                     f"Training diverged in epoch {epoch}: numbers are no longer finite; lower --learning-rate"
                 )
@@ -384,7 +393,7 @@ def _fit(
 
     best_epoch = history[-1]["epoch"] if history else 0
     if best[0] >= 0:
-        _, best_epoch, model.table = best
+        _, best_epoch, model.table, model.weights[:] = best
     held = {
         "interactions": log.nbytes,
         "tables": model.table.nbytes * (2 if validation is not None else 1),
@@ -392,6 +401,7 @@ def _fit(
         "optimizer": state.optimizer.nbytes,
         "origin": state.origin.nbytes,
         "explored": gradients.explored.nbytes,
+        "weights": model.weights.nbytes + gradients.weights.nbytes + weights_optimizer.nbytes,
         "workspaces": model.workspace_bytes,
     }
     return Fitted(model, log, budget, config, history, best_epoch, interrupted, held)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 
+import numba  # noqa: F401
 from hypothesis import settings
+
+# With NUMBA_DISABLE_JIT=1 the kernels run as plain Python here, which small tests bear and whole commands do not: the
+# processes that tests start are compiled ones. Numba has read the variable by now.
+os.environ.pop("NUMBA_DISABLE_JIT", None)
 
 # What lets a change land must not depend on luck: there the examples are always the same. Runs by hand draw new ones.
 settings.register_profile("ci", derandomize=True)

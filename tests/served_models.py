@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from sparserec_np.model_file import ServedModel
 from sparserec_np.table import Array, SparseTable
+
+
+def make_towers_model(hidden: int = 6, seed: int = 0, **settings: Any) -> ServedModel:
+    """A random neumf."""
+    model = make_model(seed=seed, **settings)
+    gmf, narrow = model.dim - (model.dim + 2) // 4, hidden // 2
+    n = 2 * (model.dim - gmf) * hidden + hidden + hidden * narrow + 2 * narrow + gmf
+    weights = np.random.default_rng(seed).normal(size=n).astype(np.float32)
+    return replace(
+        model, weights=weights, metadata={**model.metadata, "model": "neumf", "hidden": str(hidden)}
+    )
 
 
 def make_model(

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from sparserec_np.interactions import Interactions
 from sparserec_np.synthetic import generate
 from sparserec_np.table import SparseTable
 
 Array = npt.NDArray[Any]
+
+needs_compiler = pytest.mark.skipif(
+    bool(numba.config.DISABLE_JIT), reason="plain Python kernels would take minutes, or have nothing to show"
+)
 
 
 def small_log(n_users: int = 60, n_items: int = 40, n_interactions: int = 700, seed: int = 1) -> Interactions:

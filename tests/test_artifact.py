@@ -27,7 +27,7 @@ from sparserec_np.runtime import (
     read_artifact,
 )
 from sparserec_np.table import SparseTable
-from tests.served_models import make_model
+from tests.served_models import make_model, make_towers_model
 
 TEXT_IDS = np.array([f"Größe {i}" for i in range(30)])
 GAPPY_IDS = np.arange(50) * 1000 - 7
@@ -151,7 +151,7 @@ def test_the_account_of_bytes_is_that_of_the_file(tmp_path: Path) -> None:
     nnz = model.users.nnz + model.items.nnz
     account = model.bytes_account()
     seen = 4 * 31 + len(model.seen_items)
-    expected = {"values": 4 * nnz, "columns": nnz, "indptr": 4 * (31 + 51), "ids": 4 * 50}
+    expected = {"values": 4 * nnz, "columns": nnz, "indptr": 4 * (31 + 51), "ids": 4 * 50, "weights": 0}
     assert account == {**expected, "total": sum(expected.values()), "seen": seen}
     data = saved_bytes(model, tmp_path)
     assert len(data) == 8 + int.from_bytes(data[:8], "little") + account["total"] + account["seen"]
@@ -345,6 +345,44 @@ def test_a_damaged_array_is_refused_by_name(tmp_path: Path, name: str, change: A
     for opener in (Recommender.open, load_model):
         with pytest.raises(ArtifactError, match="model.safetensors is not a sound model file: " + sentence):
             opener(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (None, "weights is missing"),
+        (put(0, np.nan), "weights hold NaN or infinity"),
+        (put(3, np.inf), "weights hold NaN or infinity"),
+        (put(3, 1e20), "would overflow float32"),
+        (lambda array: array[1:], "weights hold 59 numbers, expected 60"),
+        (lambda array: array.astype(np.float64), "weights is 1-dimensional float64"),
+    ],
+)
+def test_damaged_weights_are_refused(tmp_path: Path, change: Any, sentence: str) -> None:
+    artifact = make_towers_model().encode()
+    arrays = {name: array for name, array in artifact.arrays.items() if name != "weights"}
+    if change is not None:
+        arrays["weights"] = change(artifact.arrays["weights"])
+    write_artifact(tmp_path / "model.safetensors", arrays, artifact.metadata)
+    with pytest.raises(ArtifactError, match=sentence):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("hidden", ["", "1", "1025", "six"])
+def test_a_width_that_cannot_be_is_refused(hidden: str) -> None:
+    artifact = make_towers_model().encode()
+    with pytest.raises(ArtifactError, match="metadata hidden is"):
+        decode_model(artifact._replace(metadata={**artifact.metadata, "hidden": hidden}))
+
+
+def test_weights_are_written_read_and_counted(tmp_path: Path) -> None:
+    model = make_towers_model()
+    save_model(tmp_path / "model.safetensors", model)
+    np.testing.assert_array_equal(load_model(tmp_path).weights, model.weights)
+    counted = Recommender.open(tmp_path).inspect()["bytes"]
+    assert counted["weights"] == model.weights.nbytes == 4 * 60
+    assert counted["total"] == sum(count for name, count in counted.items() if name != "total")
+    assert make_model().bytes_account()["weights"] == 0
 
 
 @pytest.mark.parametrize(

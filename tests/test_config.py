@@ -29,6 +29,9 @@ def test_settings_become_parts() -> None:
     config = Config(loss="bpr", negatives=1, l2_user=0.1, l2_positive=0.2, l2_negative=0.3)
     assert config.drawn_negatives == OnePerPair()
     assert Config(negatives=7).drawn_negatives == SharedBlock(7)
+    for model, count in (("mf", 256), ("lightgcn", 256), ("neumf", 64)):
+        assert Config(model=model).drawn_negatives == SharedBlock(count)
+        assert Config(model=model).resolved().negatives == count
     origin = np.zeros(4, np.float32)
     assert config.decay(origin) == Decay(0.1, 0.2, 0.3, origin)
     own = LOSSES["bpr"].decay
@@ -85,7 +88,9 @@ def test_softmax_with_one_negative_is_refused() -> None:
 def test_unknown_settings_are_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="'learning_rat' is no setting; did you mean 'learning_rate'?"):
         Config.from_dict({"learning_rat": 1})
-    with pytest.raises(ConfigError, match="'xyz' is no setting; there are: model, layers, method, dim"):
+    with pytest.raises(
+        ConfigError, match="'xyz' is no setting; there are: model, layers, hidden, method, dim"
+    ):
         Config.from_dict({"xyz": 1})
 
 
@@ -123,6 +128,12 @@ def test_a_loss_brings_its_similarity_and_settings() -> None:
         ({"loss": "bsl", "negatives": 1}, "set negatives above 1"),
         ({"similarity": "euclid"}, "similarity must be one of dot, cosine"),
         ({"temperature": 0.0}, "temperature must be above 0"),
+        ({"model": "neumf", "similarity": "cosine"}, "neumf are no inner products .* can be no cosines"),
+        ({"model": "neumf", "loss": "bsl"}, "set loss to softmax, bpr or bce"),
+        ({"model": "neumf", "temperature": 0.5}, "nor be divided by a temperature"),
+        ({"model": "neumf", "hidden": 1}, "hidden must be 2 or more"),
+        ({"model": "neumf", "layers": 2}, "layers is no setting of the model neumf, but of lightgcn"),
+        ({"hidden": 8}, "hidden is no setting of the model mf, but of neumf"),
         ({"embedding_dropout": 1.0}, "embedding_dropout must be 0 or more and at most 0.95"),
     ],
 )

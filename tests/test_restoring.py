@@ -26,6 +26,7 @@ QUICK = Config(dim=8, density=0.3, epochs=2, batch_size=128, negatives=32, learn
         {"model": "lightgcn", "layers": 2},
         {"model": "lightgcn", "similarity": "cosine", "temperature": 0.2},
         {"model": "itemknn"},
+        {"model": "neumf", "hidden": 6},
     ],
     ids=str,
 )
@@ -51,7 +52,7 @@ def test_tables_are_stacked_users_first() -> None:
 @pytest.mark.parametrize(
     ("metadata", "said"),
     [
-        ({"model": "crystal ball"}, "crystal ball.* mf, lightgcn"),
+        ({"model": "crystal ball"}, "crystal ball.* mf, lightgcn, neumf"),
         ({"model": "lightgcn", "similarity": "dot", "temperature": "1.0"}, "layers is missing"),
         (
             {"model": "lightgcn", "layers": "two", "similarity": "dot", "temperature": "1.0"},

@@ -24,7 +24,7 @@ from sparserec_np.model_file import ServedModel, save_model
 from sparserec_np.restoring import restore
 from sparserec_np.runtime import ArtifactError, Ids, Recommender, UnknownItemError, UnknownUserError, _best
 from sparserec_np.table import SparseTable
-from tests.served_models import as_lightgcn, make_model
+from tests.served_models import as_lightgcn, make_model, make_towers_model
 
 
 def recommender_of(model: ServedModel) -> Recommender:
@@ -64,6 +64,36 @@ def test_lists_are_those_of_brute_force(decimals: int, density: float, n: int) -
             best, their_scores = by_brute_force(model, row, filter_seen)
             assert items == best[:n]
             np.testing.assert_allclose(scores, their_scores[:n], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("dim", "hidden"), [(1, 2), (8, 6), (9, 16), (300, 3)])
+@pytest.mark.parametrize("density", [0.0, 0.3, 1.0])
+def test_two_towers_rank_as_the_compiled_kernel_to_the_last_bit(
+    dim: int, hidden: int, density: float
+) -> None:
+    model = make_towers_model(hidden, dim=dim, density=density, n_items=150)
+    seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
+    items, scores = restore(model).ranker().rank(np.arange(30, dtype=np.int32), 20, seen)
+    recommender = recommender_of(model)
+    for row in range(30):
+        listed = recommender.recommend(row, 20)
+        assert listed.items == items[row].tolist()
+        np.testing.assert_array_equal(np.array(listed.scores, np.float32), scores[row])
+
+
+def test_two_towers_are_weighed_and_refuse_what_needs_inner_products() -> None:
+    recommender = recommender_of(make_towers_model())
+    assert recommender.inspect()["resident_bytes"]["items by dimension"] > 0
+    listed = recommender.recommend(0, 3)
+    assert recommender.score(0, listed.items) == listed.scores
+    for call in (
+        lambda: recommender.fold_in([1]),
+        lambda: recommender.recommend_for_items([1]),
+        lambda: recommender.similar_items(1),
+        lambda: recommender.similar_users(1),
+    ):
+        with pytest.raises(ArtifactError, match="a neumf model does not score by its stored rows alone"):
+            call()
 
 
 def test_equal_scores_come_in_item_order() -> None:
@@ -469,6 +499,7 @@ def test_inspect_counts(tmp_path: Path) -> None:
             "columns": nnz,
             "indptr": 4 * 82,
             "ids": 100,
+            "weights": 0,
             "total": 5 * nnz + 4 * 82 + 100,
         },
         "seen_bytes": 4 * 31 + len(model.seen_items),

@@ -26,7 +26,7 @@ from sparserec_np.splitting import split_random
 from sparserec_np.table import SparseTable
 from sparserec_np.topology import TopologyUpdate
 from sparserec_np.training import SELECT_BY, Fitted, Record, budget_of, train
-from tests.small import same_bits, small_log
+from tests.small import needs_compiler, same_bits, small_log
 
 LOG = small_log(60, 40, 900)
 ROWS = LOG.n_users + LOG.n_items
@@ -43,6 +43,8 @@ TINY = Config(
     evaluate_every=1,
     learning_rate=0.01,
 )
+# Compiled kernels say nothing of an overflow; as plain Python, with NUMBA_DISABLE_JIT=1, they warn.
+WITHOUT_WARNINGS = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 EVERY_METHOD = pytest.mark.parametrize("method", METHODS)
 
 
@@ -263,6 +265,49 @@ def test_lists_get_better_from_a_random_start_and_beat_popularity_from_a_good_on
     assert ndcg(default, held, kept) > 1.2 * evaluate(Popularity(), held, kept)[SELECT_BY]
 
 
+# ---- dense weights
+
+
+@EVERY_METHOD
+def test_dense_weights_are_trained_beside_the_budget(method: str) -> None:
+    fitted = fit(method=method, model="neumf", validation=0.0, epochs=8)
+    budget = METHODS[method].spend(Budget.of_density(ROWS, 8, 0.3))
+    assert fitted.model.table.nnz == budget.nnz
+    fitted.model.table.validate(fitted.model.dim)
+    untrained = replace(TINY, method=method, model="neumf").model_over(
+        fitted.model.table, fitted.model.dim, LOG
+    )
+    assert fitted.model.weights.shape == untrained.weights.shape
+    assert (fitted.model.weights != untrained.weights).mean() > 0.9
+    losses = [record["loss"] for record in fitted.history[1:]]
+    assert losses[-1] < losses[0]
+    assert (
+        fitted.bytes["weights"] == 4 * fitted.model.weights.nbytes + 4
+    )  # gradient, two moments, a step count
+
+
+def test_neumf_starts_with_the_strongest_columns_first() -> None:
+    config = replace(TINY, start="spectral", start_score=2.0)
+    plain, ordered = (
+        training.make_start(LOG, replace(config, model=model), 1).table for model in ("mf", "neumf")
+    )
+    squares = (ordered.to_dense(8) ** 2).sum(axis=0)
+    assert (np.diff(squares) <= 0).all()
+    np.testing.assert_array_equal(ordered.indptr, plain.indptr)
+    scores = replace(config, model="neumf").model_over(ordered, 8, LOG)
+    assert scores.mean_product() == pytest.approx(2.0, rel=1e-5)
+
+
+def test_the_best_weights_are_kept_with_the_best_table() -> None:
+    def settled(epochs: int) -> Fitted:
+        return fit(KEPT, validation_log=HELD, model="neumf", learning_rate=0.1, epochs=epochs, patience=0)
+
+    fitted = settled(8)
+    reached = {record["epoch"]: record[SELECT_BY] for record in fitted.history}
+    assert fitted.best_epoch < 8
+    assert ndcg(fitted) == reached[fitted.best_epoch] == max(reached.values())
+
+
 # ---- the same bits
 
 
@@ -277,12 +322,14 @@ def test_lists_get_better_from_a_random_start_and_beat_popularity_from_a_good_on
         {"method": "set", "optimizer": "sgd"},
         {"method": "magnitude"},
         {"method": "dense-small"},
+        {"model": "neumf", "start": "spectral"},
     ],
     ids=str,
 )
 def test_threads_change_no_bit(changes: dict[str, Any]) -> None:
     one, two = (train(LOG, replace(TINY, **changes), threads=threads) for threads in (1, 2))
     assert same_bits(one.model.table, two.model.table)
+    assert one.model.weights.tobytes() == two.model.weights.tobytes()
     assert [r["loss"] for r in one.history] == [r["loss"] for r in two.history]
 
 
@@ -433,6 +480,7 @@ def test_ctrl_c_in_the_midst_of_an_epoch(method: str, monkeypatch: pytest.Monkey
     assert len(fitted.history) == 2
 
 
+@WITHOUT_WARNINGS
 def test_divergence_is_one_sentence() -> None:
     with pytest.raises(SparseRecError, match="diverged in epoch 1: .* lower --learning-rate") as refused:
         fit(optimizer="sgd", learning_rate=1e25, loss="bpr", epochs=2)
@@ -447,6 +495,7 @@ def test_nothing_to_train_on_is_refused() -> None:
 # ---- memory
 
 
+@needs_compiler
 @pytest.mark.parametrize("method", ["sparserec", "rigl", "set", "static"])
 def test_nothing_of_rows_times_dim_is_made_after_the_start(method: str) -> None:
     """Training at density 0.01 never asks for a fifth of what a dense table takes, on top of what it holds."""
@@ -515,6 +564,7 @@ def test_without_a_learning_rate_the_best_of_three_is_taken(epochs: int) -> None
     assert fitted.best_epoch == again.best_epoch
 
 
+@WITHOUT_WARNINGS
 def test_a_rate_that_diverges_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "RATES", (0.01, 1e-9, 1e30, 0.001))
     fitted = fit(LOG, learning_rate=None, optimizer="sgd", epochs=12, refit=False)

@@ -20,7 +20,7 @@ from sparserec_np.interactions import Interactions
 from sparserec_np.kernels.compiled import propagation as kernels
 from sparserec_np.losses import Scores
 from sparserec_np.models.inner_products import InnerProducts, mean_product
-from sparserec_np.models.model import Decay, Gradients
+from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients
 from sparserec_np.models.pairs import Pairs
 from sparserec_np.models.views import View, served_table
 from sparserec_np.rankers import TableRanker, table_ranker
@@ -155,6 +155,7 @@ class LightGCN:
         self.log = log
         self.layers = layers
         self.views = views
+        self.weights = NO_WEIGHTS
         dtype = table.values.dtype
         self._before = tuple(view for view in views if view.training_only)
         self._after = tuple(view for view in views if not view.training_only)
@@ -213,10 +214,11 @@ class LightGCN:
         for view in reversed(self._after):
             view.pull_back(self._all[: len(rows)], gradient, none)
         local = gradient.reshape(len(rows), -1)
-        self._propagation.backward(self.table, rows, local, *gradients)
+        active, explored = gradients.active, gradients.explored
+        self._propagation.backward(self.table, rows, local, active, explored)
         for view in reversed(self._before):
-            view.pull_back(self._all, *gradients)
-        self._pairs.add_decay(self.table, batch, decay, gradients.active)
+            view.pull_back(self._all, active, explored)
+        self._pairs.add_decay(self.table, batch, decay, active)
 
     def served(self) -> SparseTable:
         """The stored rows: with the interactions they are all that is needed to score."""

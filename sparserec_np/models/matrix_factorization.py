@@ -7,7 +7,7 @@ from sparserec_np.growth import Explored
 from sparserec_np.interactions import Interactions
 from sparserec_np.losses import Scores
 from sparserec_np.models.inner_products import InnerProducts, mean_product
-from sparserec_np.models.model import Decay, Gradients
+from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients
 from sparserec_np.models.pairs import Pairs
 from sparserec_np.models.views import View, served_table
 from sparserec_np.rankers import TableRanker, table_ranker
@@ -29,6 +29,7 @@ class MatrixFactorization:
         self.dim = dim
         self.log = log
         self.views = views
+        self.weights = NO_WEIGHTS
         self._pairs = Pairs(log)
         self._products = InnerProducts(dim, table.values.dtype)
         self._seen = table
@@ -55,7 +56,7 @@ class MatrixFactorization:
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
         """See :meth:`~sparserec_np.models.model.Model.backward`."""
-        active, explored = gradients
+        active, explored = gradients.active, gradients.explored
         by_item = self._pairs.by_item(batch)
         if self.views:
             rows = self.touched(batch)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from sparserec_np.batches import Batch
 from sparserec_np.growth import Explored
 from sparserec_np.interactions import Interactions
 from sparserec_np.losses import Scores
 from sparserec_np.rankers import Ranker
 from sparserec_np.table import Array, SparseTable
+
+NO_WEIGHTS = np.empty(0, dtype=np.float32)
 
 
 class Gradients(NamedTuple):
@@ -18,10 +22,12 @@ class Gradients(NamedTuple):
     Attributes:
         active: (nnz,) gradient of each stored entry; zero outside of a batch.
         explored: gradient of every entry of the explored rows.
+        weights: (n,) gradient of the dense weights; zero outside of a batch.
     """
 
     active: Array
     explored: Explored
+    weights: Array = NO_WEIGHTS
 
 
 class Decay(NamedTuple):
@@ -42,11 +48,17 @@ class Model(Protocol):
     """A recommender over one stacked table, users first.
 
     The mask may change under a model: the training loop replaces ``table`` after a topology update.
+
+    Attributes:
+        table: the stored entries.
+        dim: number of columns.
+        weights: (n,) what is trained besides the table, outside of the budget; empty for most. Written to in place.
     """
 
     table: SparseTable
     dim: int
     log: Interactions
+    weights: Array
 
     def forward(self, batch: Batch) -> Scores:
         """The scores that the loss asks for."""

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main as root
+from tests.small import needs_compiler
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -56,6 +57,7 @@ def test_table_for_eyes(tmp_path: Path) -> None:
     assert done.stdout.endswith("Everything works.\n")
 
 
+@needs_compiler
 def test_a_cache_folder_that_cannot_be_written_to_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**_: object) -> None:
         raise PermissionError(13, "Permission denied")

@@ -34,7 +34,7 @@ def test_json_is_one_object_with_the_promised_keys(run: Path) -> None:
         assert report == Recommender.open(run).inspect()
         promised = "model method dim users items budget nnz density rows_without_entries bytes"
         assert list(report)[:10] == promised.split()
-        assert list(report["bytes"]) == ["values", "columns", "indptr", "ids", "total"]
+        assert list(report["bytes"]) == ["values", "columns", "indptr", "ids", "weights", "total"]
         assert report["nnz"] == report["budget"]
         assert report["file_bytes"] == (run / "model.safetensors").stat().st_size
 

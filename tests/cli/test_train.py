@@ -65,6 +65,37 @@ def test_a_run_holds_settings_records_and_a_model(run, files, tmp_path):
     assert evaluated["recall@20"] > 0.15
 
 
+def test_neumf_is_trained_evaluated_served_and_weighed(run, files, tmp_path):
+    words = ("--model", "neumf", "--hidden", "8")
+    made = run("train", files[0], "-o", str(tmp_path / "r"), *QUICK, *words, "--density", "0.2", "--json")
+    assert made.returncode == 0, made.stderr
+    report = json.loads(made.stdout)
+    assert report["model"] == "neumf" and report["nnz"] == report["budget"]
+    inspected = json.loads(run("inspect", str(tmp_path / "r"), "--json").stdout)
+    assert inspected["bytes"]["weights"] == 4 * (2 * 4 * 8 + 8 + 8 * 4 + 4 + 4 + 12)
+    assert inspected["bytes"]["total"] == report["serving_bytes"]
+    evaluated = json.loads(run("evaluate", str(tmp_path / "r"), files[1], "--json").stdout)
+    assert evaluated["recall@20"] > 0.15
+    listed = json.loads(run("recommend", str(tmp_path / "r"), "--user", "1", "-n", "3", "--json").stdout)
+    assert len(listed["items"]) == 3 and listed["scores"] == sorted(listed["scores"], reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--similarity", "cosine"), "can be no cosines"),
+        (("--loss", "bsl"), "set loss to softmax, bpr or bce"),
+        (("--temperature", "0.2"), "divided by a temperature"),
+        (("--layers", "2"), "layers is no setting of the model neumf"),
+    ],
+)
+def test_what_neumf_cannot_be_told_is_refused(run, files, tmp_path, words, sentence):
+    made = run("train", files[0], "-o", str(tmp_path / "r"), "--model", "neumf", *words)
+    assert made.returncode == 2
+    assert sentence in made.stderr and "Traceback" not in made.stderr
+    assert not (tmp_path / "r").exists()
+
+
 def test_the_kept_epoch_is_the_best_on_validation(run, files, tmp_path):
     made = run("train", files[0], "-o", str(tmp_path / "r"), *QUICK, "--json")
     report = json.loads(made.stdout)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import pkgutil
+import subprocess
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -74,3 +77,14 @@ def test_the_comparison_sees_what_differs() -> None:
     assert differences({}, {"f": both}) == ["f: twin of nothing"]
     assert differences({"f": both}, {"f": renamed}) == ["f: other arguments"]
     assert differences({"f": both}, {"f": silent}) == ["f: the twin specifies nothing"]
+
+
+def test_threads_wait_without_spinning_unless_told_otherwise() -> None:
+    code = "import os, sparserec_np.kernels.compiled; print(os.environ['OMP_WAIT_POLICY'])"
+    for given, expected in ((None, "passive"), ("active", "active")):
+        environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+        environment |= {} if given is None else {"OMP_WAIT_POLICY": given}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == expected

@@ -1,0 +1,338 @@
+"""The whole method once more, over dense tables: what a batch costs, how an optimizer steps, how a mask changes.
+
+Nothing here is shared with the engine, and nothing is fast. A score and a loss are written with operators that NumPy
+and PyTorch have in common, the module of one of them being the argument ``xp``: PyTorch differentiates them by
+autograd, NumPy by central differences, and there is no derivative in this file to get wrong.
+
+**To join, a new model, loss or optimizer takes one row of** :data:`MODELS`, :data:`LOSSES` **or**
+:data:`OPTIMIZERS`. ``sparserec gradcheck``, :func:`~sparserec_np.verify.reference_case` and the tests go through these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sparserec_np.interactions import Interactions
+from sparserec_np.table import Array
+
+# An array or a tensor, and the module it is of.
+Tensor = Any
+Library = Any
+Parameters = Mapping[str, Tensor]
+
+
+class Pairs(NamedTuple):
+    """A batch, spelt out.
+
+    Attributes:
+        users: (b,) int64 user row of each pair.
+        positives: (b,) int64 item row of each pair.
+        negatives: (b, 1) int64 item row of each pair's negative; or (1, s), those of all pairs.
+        counted: (b, 1) or (b, s) bool, which of them are set against each pair.
+    """
+
+    users: Array
+    positives: Array
+    negatives: Array
+    counted: Array
+
+
+class Pull(NamedTuple):
+    """L2 terms: see :class:`~sparserec_np.models.model.Decay`.
+
+    Attributes:
+        user, positive, negative: weights of the three rows that a pair reads.
+        origin: (rows, dim) what they are drawn towards.
+    """
+
+    user: float
+    positive: float
+    negative: float
+    origin: Array
+
+
+# ---- models
+
+
+class Scoring(NamedTuple):
+    """What scores depend on besides the parameters.
+
+    Attributes:
+        log: the training interactions.
+        similarity: of two rows, a name of :data:`SIMILARITIES`.
+        temperature: scores are divided by it.
+    """
+
+    log: Interactions
+    similarity: str
+    temperature: float
+
+
+def inner_product(one: Tensor, other: Tensor, xp: Library) -> Tensor:
+    """``<x, y>``."""
+    return (one * other).sum(-1)
+
+
+def cosine(one: Tensor, other: Tensor, xp: Library) -> Tensor:
+    """``<x, y> / (|x| |y|)``, 0 where a row is zero."""
+    squares = (one * one).sum(-1) * (other * other).sum(-1)
+    lengths = xp.sqrt(xp.where(squares > 0, squares, xp.ones_like(squares)))
+    return (one * other).sum(-1) / lengths * (squares > 0)
+
+
+SIMILARITIES = {"dot": inner_product, "cosine": cosine}
+
+
+@dataclass(frozen=True)
+class PlainModel:
+    """A model of :data:`~sparserec_np.base_models.BASE_MODELS`, with the settings that it has by default.
+
+    Attributes:
+        score: scores of ``users`` with ``items``, two arrays of rows that are broadcast against each other, from dense
+            parameters, of which ``"table"`` is the stacked table (rows, dim).
+        whole: whether a batch gives all rows a gradient, and not those alone that its pairs name.
+    """
+
+    score: Callable[[Parameters, Array, Array, Scoring, Library], Tensor]
+    whole: bool = False
+
+
+def matrix_factorization(
+    parameters: Parameters, users: Array, items: Array, scoring: Scoring, xp: Library
+) -> Tensor:
+    """The similarity of two rows, divided by the temperature."""
+    table = parameters["table"]
+    return SIMILARITIES[scoring.similarity](table[users], table[items], xp) / scoring.temperature
+
+
+def lightgcn(parameters: Parameters, users: Array, items: Array, scoring: Scoring, xp: Library) -> Tensor:
+    """The same of ``1/4 (x + A x + A^2 x + A^3 x)``, with ``A = D^-1/2 B D^-1/2`` (He et al. 2020)."""
+    log = scoring.log
+    rows = log.n_users + log.n_items
+    neighbours = np.zeros((rows, rows))
+    neighbours[log.pair_users(), log.n_users + log.items] = 1
+    neighbours += neighbours.T
+    roots = np.sqrt(np.maximum(neighbours.sum(1), 1))
+    operator = xp.asarray(neighbours / roots / roots[:, None])
+    layers = [parameters["table"]]
+    for _ in range(3):
+        layers.append(operator @ layers[-1])
+    return matrix_factorization({"table": sum(layers) / 4}, users, items, scoring, xp)
+
+
+MODELS = {"mf": PlainModel(matrix_factorization), "lightgcn": PlainModel(lightgcn, whole=True)}
+
+# ---- losses, (b,). Scores in a check are small: nothing has to be guarded against overflow, and each loss is written
+# as its textbook does. Arguments after ``xp`` are the loss's settings, by name.
+
+
+class Given(NamedTuple):
+    """What a loss is of.
+
+    Attributes:
+        positive: (b, 1) scores p.
+        negatives: (b, s) scores n; (b, 1) where each pair has one of its own.
+        counted: like them, bool, which count.
+        alike: (b, b) bool, whether two pairs are of one user.
+    """
+
+    positive: Tensor
+    negatives: Tensor
+    counted: Tensor
+    alike: Tensor
+
+    @property
+    def counts(self) -> Tensor:
+        """(b,) how many negatives count."""
+        return self.counted.sum(1)
+
+
+def bpr(given: Given, xp: Library) -> Tensor:
+    """The mean of ``-log sigmoid(p - n)`` over the negatives that count; 0 without any."""
+    each = xp.log(1 + xp.exp(given.negatives - given.positive))
+    return (each * given.counted).sum(1) / xp.clip(given.counts, 1, None)
+
+
+def softmax(given: Given, xp: Library) -> Tensor:
+    """``-log(exp(p) / (exp(p) + sum exp(n)))`` over the negatives that count; 0 without any."""
+    own = xp.exp(given.positive[:, 0])
+    return -xp.log(own / (own + (xp.exp(given.negatives) * given.counted).sum(1)))
+
+
+def bce(given: Given, xp: Library, negative_weight: float) -> Tensor:
+    """``-log sigmoid(p) - weight * mean log(1 - sigmoid(n))`` over the negatives that count (He et al. 2017)."""
+    each = xp.log(1 + xp.exp(given.negatives))
+    mean = (each * given.counted).sum(1) / xp.clip(given.counts, 1, None)
+    return xp.log(1 + xp.exp(-given.positive[:, 0])) + negative_weight * mean
+
+
+def bsl(given: Given, xp: Library, sharpness: float) -> Tensor:
+    """``1/k log mean exp(k n) - log mean exp(p)``, p over the batch's pairs of one user (Wu et al. 2024)."""
+    some = given.counts > 0
+    odds = (xp.exp(sharpness * given.negatives) * given.counted).sum(1)
+    far = xp.log(xp.where(some, odds, xp.ones_like(odds)) / xp.clip(given.counts, 1, None)) / sharpness
+    near = xp.log((xp.exp(given.positive[:, 0]) * given.alike).sum(1) / given.alike.sum(1))
+    return (far - near) * some
+
+
+def ccl(given: Given, xp: Library, negative_weight: float, margin: float) -> Tensor:
+    """``1 - p + weight * mean max(0, n - margin)`` over the negatives that count (Mao et al. 2021)."""
+    each = xp.clip(given.negatives - margin, 0, None)
+    mean = (each * given.counted).sum(1) / xp.clip(given.counts, 1, None)
+    return 1 - given.positive[:, 0] + negative_weight * mean
+
+
+LOSSES: dict[str, Callable[..., Tensor]] = {
+    "bpr": bpr,
+    "softmax": softmax,
+    "bce": bce,
+    "bsl": bsl,
+    "ccl": ccl,
+}
+
+# ---- what a batch costs
+
+
+def costs(
+    model: str,
+    loss: str,
+    parameters: Parameters,
+    pairs: Pairs,
+    pull: Pull,
+    scoring: Scoring,
+    xp: Library,
+    **settings: float,
+) -> tuple[Tensor, Tensor]:
+    """What a batch costs: the sum of its pairs' losses, and the L2 terms.
+
+    A pair pays for the user, the positive and the negatives it reads; of s shared negatives, a share of ``1 / s`` each.
+    ``settings`` are the loss's.
+    """
+    score = MODELS[model].score
+    users, positives = pairs.users[:, None], pairs.positives[:, None]
+    given = Given(
+        score(parameters, users, positives, scoring, xp),
+        score(parameters, users, pairs.negatives, scoring, xp),
+        xp.asarray(pairs.counted),
+        xp.asarray(users == pairs.users),
+    )
+    losses = LOSSES[loss](given, xp, **settings)
+    squares = ((parameters["table"] - xp.asarray(pull.origin)) ** 2).sum(1)
+    share = len(pairs.users) / pairs.negatives.size
+    l2 = (
+        pull.user * squares[pairs.users].sum()
+        + pull.positive * squares[pairs.positives].sum()
+        + pull.negative * share * squares[pairs.negatives].sum()
+    ) / 2
+    return losses.sum(), l2
+
+
+# ---- optimizers. Lazy, as the engine's are: rows that no pair of the batch reads rest, state and all.
+
+
+@dataclass(frozen=True)
+class PlainOptimizer:
+    """An optimizer over a dense table.
+
+    Attributes:
+        step: changes values (rows, dim) and state in place, given the gradient (rows, dim), the rows that move
+            (t,), and the rate.
+        regrown: names of state that follows the entries, and what a regrown entry of it starts with, in means over the
+            stored entries that its row had before.
+    """
+
+    step: Callable[[Array, Array, dict[str, Array], Array, float], None]
+    regrown: Mapping[str, float] = field(default_factory=dict)
+
+
+def sgd(values: Array, gradient: Array, state: dict[str, Array], rows: Array, rate: float) -> None:
+    """``x <- x - rate * g``."""
+    values[rows] -= rate * gradient[rows]
+
+
+def adagrad(values: Array, gradient: Array, state: dict[str, Array], rows: Array, rate: float) -> None:
+    """Duchi et al. 2011, with 1e-10 below the line."""
+    squares = state.setdefault("squares", np.zeros_like(values))
+    squares[rows] += gradient[rows] ** 2
+    values[rows] -= rate * gradient[rows] / (np.sqrt(squares[rows]) + 1e-10)
+
+
+def adam(values: Array, gradient: Array, state: dict[str, Array], rows: Array, rate: float) -> None:
+    """Kingma and Ba 2015, with the usual constants; the step t of the bias correction is counted for each row."""
+    first = state.setdefault("first", np.zeros_like(values))
+    second = state.setdefault("second", np.zeros_like(values))
+    steps = state.setdefault("steps", np.zeros((len(values), 1)))
+    steps[rows] += 1
+    first[rows] = 0.9 * first[rows] + 0.1 * gradient[rows]
+    second[rows] = 0.999 * second[rows] + 0.001 * gradient[rows] ** 2
+    first_mean = first[rows] / (1 - 0.9 ** steps[rows])
+    second_mean = second[rows] / (1 - 0.999 ** steps[rows])
+    values[rows] -= rate * first_mean / (np.sqrt(second_mean) + 1e-8)
+
+
+OPTIMIZERS = {
+    "adam": PlainOptimizer(adam, {"first": 0.0, "second": 1.0}),
+    "adagrad": PlainOptimizer(adagrad, {"squares": 1.0}),
+    "sgd": PlainOptimizer(sgd),
+}
+
+# ---- masks
+
+
+class Mask(NamedTuple):
+    """What a topology update makes.
+
+    Attributes:
+        active: (rows, dim) bool.
+        values: (rows, dim), 0 where inactive.
+        regrown: (rows, dim) bool, which entries are new.
+    """
+
+    active: Array
+    values: Array
+    regrown: Array
+
+
+def topology_update(
+    values: Array, active: Array, sums: Array, rows: Array, fraction: float, floor: int, start: float
+) -> Mask:
+    """Prunes the smallest entries of the explored rows and regrows as many there, where the summed gradient is largest.
+
+    Args:
+        values: (rows, dim), 0 where inactive.
+        active: (rows, dim) bool.
+        sums: (rows, dim) gradients summed since the last update.
+        rows: (m,) the explored rows.
+        fraction: of their active entries, how many change.
+        floor: entries that a row never loses.
+        start: a regrown entry starts against its gradient, at this part of the largest magnitude pruned.
+    """
+    free, candidates = [], []
+    for row in sorted(int(row) for row in rows):
+        columns = [c for c in range(values.shape[1]) if active[row, c]]
+        by_size = sorted(columns, key=lambda c: (-abs(values[row, c]), c))
+        free += [(abs(values[row, c]), row, c) for c in by_size[floor:]]
+        inactive = [c for c in range(values.shape[1]) if not active[row, c] and sums[row, c] != 0]
+        candidates += [(-abs(sums[row, c]), row, c) for c in inactive]
+    count = min(int(fraction * active[rows].sum()), len(free), len(candidates))
+    new = Mask(active.copy(), values.copy(), np.zeros_like(active))
+    for _, row, column in sorted(free)[:count]:
+        new.active[row, column] = False
+        new.values[row, column] = 0
+    largest = max((size for size, _, _ in sorted(free)[:count]), default=0.0)
+    for _, row, column in sorted(candidates)[:count]:
+        new.active[row, column] = new.regrown[row, column] = True
+        new.values[row, column] = -np.sign(sums[row, column]) * start * largest
+    return new
+
+
+def carry(optimizer: str, state: dict[str, Array], before: Array, mask: Mask) -> None:
+    """Takes the optimizer's state through a topology update, in place; ``before`` (rows, dim) bool was active."""
+    for name, share in OPTIMIZERS[optimizer].regrown.items():
+        means = state[name].sum(1, where=before) / np.maximum(before.sum(1), 1)
+        fresh = np.broadcast_to(share * means[:, None], before.shape)
+        state[name][:] = np.where(mask.regrown, fresh, np.where(mask.active, state[name], 0))

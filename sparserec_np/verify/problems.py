@@ -1,0 +1,312 @@
+"""A small training problem, drawn from a seed, and what the engine makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from sparserec_np.base_models import BASE_MODELS
+from sparserec_np.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
+from sparserec_np.errors import ConfigError
+from sparserec_np.exploration import Exploration
+from sparserec_np.growth import AccumulatedGrowth, Explored
+from sparserec_np.interactions import Interactions
+from sparserec_np.losses import LOSSES, Scores
+from sparserec_np.models.model import Decay, Gradients
+from sparserec_np.models.views import similarity_views
+from sparserec_np.optimizers import OPTIMIZERS
+from sparserec_np.table import Array, SparseTable
+from sparserec_np.topology import TopologyUpdate
+from sparserec_np.training import EntryState
+from sparserec_np.verify import plain
+
+NEGATIVES: dict[str, Negatives] = {"pairs": OnePerPair(), "block": SharedBlock(7)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is to be checked, and how large.
+
+    Attributes:
+        model, loss, optimizer: by name.
+        similarity: of two rows, "dot" or "cosine"; None takes the one that the loss is for.
+        negatives: "pairs" draws one for each pair, "block" a few for all of a batch.
+        users, items, interactions, dim: sizes.
+        density: part of all entries that is active.
+        batch_size: pairs in a batch.
+        learning_rate: of a step.
+        l2: weights of the user, the positive and the negatives of a pair.
+        explore: part of the rows that is explored.
+        drop_fraction, floor, regrow_start: of the topology update.
+        seed: of everything drawn at random.
+    """
+
+    model: str = "mf"
+    loss: str = "bpr"
+    optimizer: str = "adam"
+    similarity: str | None = None
+    negatives: str = "block"
+    users: int = 12
+    items: int = 15
+    interactions: int = 60
+    dim: int = 8
+    density: float = 0.4
+    batch_size: int = 25
+    learning_rate: float = 0.05
+    l2: tuple[float, float, float] = (0.02, 0.03, 0.05)
+    explore: float = 0.6
+    drop_fraction: float = 0.3
+    floor: int = 2
+    regrow_start: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError where a name is unknown, a number out of range, or the loss wants other negatives."""
+        known: dict[str, Collection[str | None]] = {
+            "model": plain.MODELS,
+            "loss": plain.LOSSES,
+            "optimizer": plain.OPTIMIZERS,
+            "negatives": NEGATIVES,
+            "similarity": (*plain.SIMILARITIES, None),
+        }
+        for name, choices in known.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(
+                    f"{name} must be one of {', '.join(filter(None, choices))}, found {getattr(self, name)!r}"
+                )
+        if self.negatives == "pairs" and LOSSES[self.loss].pairs is None:
+            raise ConfigError(f"The loss {self.loss} needs a block of negatives; set negatives to block")
+        if self.similarity == "dot" and LOSSES[self.loss].cosine:
+            raise ConfigError(f"The loss {self.loss} is one of cosines; set similarity to cosine")
+        for name in ("users", "items", "interactions", "dim", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be 1 or more, found {getattr(self, name)!r}")
+        if self.dim > 512:
+            raise ConfigError(
+                f"dim must be at most 512 in a check, which holds whole tables, found {self.dim}"
+            )
+        if not 0 < self.density <= 1:
+            raise ConfigError(f"density must be above 0 and at most 1, found {self.density!r}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must be 0 or more, found {self.seed!r}")
+
+    @property
+    def scored_by(self) -> str:
+        """The similarity that is meant."""
+        return self.similarity or ("cosine" if LOSSES[self.loss].cosine else "dot")
+
+    @property
+    def temperature(self) -> float:
+        """That of training by default: of cosines the loss's, of inner products 1."""
+        return LOSSES[self.loss].temperature if self.scored_by == "cosine" else 1.0
+
+
+def similarities(loss: str) -> list[str]:
+    """The similarities that a loss is for."""
+    return ["cosine"] if LOSSES[loss].cosine else list(plain.SIMILARITIES)
+
+
+def forms(loss: str) -> list[str]:
+    """The ways of drawing negatives that a loss has."""
+    return [name for name in NEGATIVES if name == "block" or LOSSES[loss].pairs is not None]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything that a batch, a step and a topology update depend on.
+
+    Attributes:
+        settings: names and weights.
+        log: the training interactions.
+        table: users and items, stacked.
+        origin: (nnz,) what L2 terms draw to.
+        batch: one batch.
+        explored: (m,) int32 explored rows, ascending.
+    """
+
+    settings: Settings
+    log: Interactions
+    table: SparseTable
+    origin: Array
+    batch: Batch
+    explored: Array
+
+    @classmethod
+    def draw(cls, settings: Settings, to_zero: bool = False) -> Problem:
+        """A problem of that size in float64, whose numbers are float32's too.
+
+        The first user has touched all items; a row in five is empty, if the density leaves room for that.
+
+        Args:
+            settings: sizes and the seed.
+            to_zero: draw L2 terms to zero, instead of somewhere else.
+        """
+        rng = np.random.default_rng(settings.seed)
+        n_users, n_items, dim = settings.users, settings.items, settings.dim
+        touched = np.zeros((n_users, n_items), dtype=bool)
+        wanted = min(settings.interactions, touched.size)
+        touched.ravel()[rng.choice(touched.size, wanted, replace=False)] = True
+        touched[0] = True
+        users, items = np.nonzero(touched)
+        log = Interactions.from_pairs(users, items, user_ids=np.arange(n_users), item_ids=np.arange(n_items))
+        rows = n_users + n_items
+        keep = rng.random((rows, dim)) < settings.density
+        if settings.density < 1:
+            keep[rng.permutation(rows)[: rows // 5]] = False
+        if settings.scored_by == "cosine":
+            # A row of zeros has no direction, and one of a single entry no way to turn: its gradient is 0, of which
+            # Adam in float32 would make steps out of rounding.
+            for first in (0, 1):
+                keep[np.arange(rows), (np.arange(rows) + first) % dim] = True
+        dense = rng.standard_normal((rows, dim)).astype(np.float32).astype(np.float64)
+        table = SparseTable.from_dense(dense, keep)
+        origin = rng.standard_normal(table.nnz).astype(np.float32).astype(np.float64)
+        explored = np.sort(rng.permutation(rows)[: max(1, round(settings.explore * rows))]).astype(np.int32)
+        problem = cls(settings, log, table, origin * (not to_zero), Batch(*[None] * 5), explored)  # type: ignore[arg-type]
+        return replace(problem, batch=next(problem.batches()))
+
+    def batches(self) -> Iterator[Batch]:
+        """The same endless row of batches each time."""
+        settings = self.settings
+        sampler = PairSampler(self.log, settings.batch_size, NEGATIVES[settings.negatives])
+        rng = np.random.default_rng([settings.seed, 1])
+        while True:
+            yield from sampler.epoch(rng)
+
+    def as_dtype(self, dtype: npt.DTypeLike) -> Problem:
+        """The same problem in float32 or float64."""
+        table = self.table._replace(values=self.table.values.astype(dtype))
+        return replace(self, table=table, origin=self.origin.astype(dtype))
+
+    def dense(self, entries: Array, table: SparseTable | None = None) -> Array:
+        """(rows, dim) of the dtype of ``entries`` (nnz,): one value for each stored entry, 0 elsewhere."""
+        return (table or self.table)._replace(values=entries).to_dense(self.settings.dim)
+
+    def active(self, table: SparseTable | None = None) -> Array:
+        """(rows, dim) bool."""
+        table = table or self.table
+        return self.dense(np.ones(table.nnz, dtype=bool), table)
+
+    def pairs(self, batch: Batch) -> plain.Pairs:
+        """The batch as the plain definitions take it."""
+        users, positives = batch.user_of.astype(np.int64), batch.positives.astype(np.int64)
+        negatives = batch.negatives.astype(np.int64)
+        if not batch.shared:
+            return plain.Pairs(users, positives, negatives[:, None], np.ones((batch.size, 1), dtype=bool))
+        seen = np.zeros((self.log.n_users, self.log.n_items), dtype=bool)
+        seen[self.log.pair_users(), self.log.items] = True
+        counted = ~seen[users[:, None], negatives[None] - self.log.n_users]
+        return plain.Pairs(users, positives, negatives[None], counted)
+
+    def rows(self, batch: Batch) -> Array:
+        """(t,) int64 rows that the batch moves, ascending."""
+        if plain.MODELS[self.settings.model].whole:
+            return np.arange(self.table.rows)
+        return np.unique(np.concatenate([batch.user_of, batch.positives, batch.negatives])).astype(np.int64)
+
+    def costs(
+        self,
+        parameters: plain.Parameters,
+        batch: Batch,
+        pull: plain.Pull,
+        xp: plain.Library,
+    ) -> tuple[plain.Tensor, plain.Tensor]:
+        """Loss and L2 terms of a batch by the plain definitions."""
+        settings = self.settings
+        scoring = plain.Scoring(self.log, settings.scored_by, settings.temperature)
+        return plain.costs(
+            settings.model,
+            settings.loss,
+            parameters,
+            self.pairs(batch),
+            pull,
+            scoring,
+            xp,
+            **dict(LOSSES[settings.loss].settings),
+        )
+
+    def pull(self) -> plain.Pull:
+        """The L2 terms as the plain definitions take them."""
+        return plain.Pull(*self.settings.l2, self.dense(self.origin))
+
+
+class Engine:
+    """The library's own arithmetic, over a problem: the parts of a training step, one call each.
+
+    Attributes:
+        problem: what it works on; its arrays are left as they are.
+        model: of the settings' kind.
+        gradients: of the last batch, and the sums of the explored rows.
+        state: the optimizer, and what L2 terms draw to.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        settings, dtype = problem.settings, problem.table.values.dtype
+        table = problem.table._replace(values=problem.table.values.copy())
+        self.problem = problem
+        self.dtype = dtype
+        views = similarity_views(settings.scored_by, settings.temperature)
+        base = BASE_MODELS[settings.model]
+        self.model = base.over(table, settings.dim, problem.log, views, **base.settings)
+        self.loss = LOSSES[settings.loss]
+        self.state = EntryState(
+            OPTIMIZERS[settings.optimizer](table.nnz, table.rows, dtype), problem.origin.copy()
+        )
+        self.gradients = Gradients(np.zeros(table.nnz, dtype), self._none_explored())
+
+    def _none_explored(self) -> Explored:
+        problem = self.problem
+        return Explored.of(problem.explored, problem.table.rows, problem.settings.dim, self.dtype)
+
+    def differentiate(
+        self,
+        batch: Batch,
+        l2: tuple[float, float, float] | None = None,
+        change: Callable[[Scores], None] = lambda slopes: None,
+    ) -> Array:
+        """(b,) losses of the pairs; their gradient, with that of the L2 terms, is added to :attr:`gradients`.
+
+        Args:
+            batch: pairs and negatives.
+            l2: weights, by default those of the settings.
+            change: what is done to the slopes on the way, in place.
+        """
+        scores = self.model.forward(batch)
+        losses = self.loss.slopes(batch, scores)
+        change(scores)
+        weights = self.problem.settings.l2 if l2 is None else l2
+        self.model.backward(batch, scores, Decay(*weights, self.state.origin), self.gradients)
+        return losses
+
+    def step(self, batch: Batch) -> None:
+        """Moves the rows that the batch touches, and sets the gradient to zero."""
+        rate = self.problem.settings.learning_rate
+        self.state.optimizer.step(self.model.table, self.model.touched(batch), self.gradients.active, rate)
+
+    def update(self, *, local: bool = True, floor: int | None = None, start: float | None = None) -> int:
+        """One topology update, by default as the settings say; how many entries are new. The sums begin anew."""
+        settings = self.problem.settings
+        change = TopologyUpdate(
+            settings.floor if floor is None else floor, settings.regrow_start if start is None else start
+        )
+        growth = AccumulatedGrowth(Exploration(settings.explore), local=local)
+        self.model.table, changed = change(
+            self.model.table,
+            growth,
+            self.gradients.explored,
+            settings.drop_fraction,
+            self.state,
+            np.random.default_rng(settings.seed),
+        )
+        self.gradients = self.gradients._replace(explored=self._none_explored())
+        return changed
+
+    def inactive_sums(self) -> Array:
+        """(rows, dim) sums of the inactive entries of explored rows, 0 elsewhere."""
+        sums = np.zeros((self.model.table.rows, self.problem.settings.dim), self.dtype)
+        sums[self.problem.explored] = self.gradients.explored.sums
+        sums[self.problem.active(self.model.table)] = 0
+        return sums

@@ -1,0 +1,371 @@
+"""Deliberate faults: can the check of gradients fail?
+
+Run as a program, with kernels as plain Python, it plants the faults of :data:`MUTANTS` one at a time into a module's
+text, imports the library anew, checks it against finite differences, and prints as JSON what caught each of them, or
+null. A fault in a plain twin is planted by putting the twin in the place of its compiled kernel.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import NamedTuple
+
+PACKAGE = Path(__file__).parents[2] / "sparserec_np"
+
+
+class Mutant(NamedTuple):
+    """A fault.
+
+    Attributes:
+        what: is wrong.
+        file: of the package; one in ``kernels/reference`` is loaded in place of its compiled twin.
+        old: text that occurs exactly once in the file.
+        new: what it becomes.
+    """
+
+    what: str
+    file: str
+    old: str
+    new: str
+
+
+FILES = ("gradients", "slopes", "scoring", "updates", "sampling", "views", "propagation")
+GRADIENTS, SLOPES, SCORING, UPDATES, SAMPLING, VIEWS, PROPAGATION = (
+    f"kernels/compiled/{name}.py" for name in FILES
+)
+PLAIN = "kernels/reference/"
+NOTHING = (Mutant("nothing", "table.py", "class SparseTable", "class SparseTable"),) + tuple(
+    Mutant(f"nothing, plain {name}", f"{PLAIN}{name}.py", "from __future__", "from __future__")
+    for name in FILES
+)
+MUTANTS = (
+    # ---- gradients
+    Mutant(
+        "a pair left out",
+        GRADIENTS,
+        "for m in range(starts[g], starts[g + 1]):",
+        "for m in range(starts[g], starts[g + 1] - 1):",
+    ),
+    Mutant(
+        "sign of a pair", GRADIENTS, "scratch[columns[k]] += slopes[m]", "scratch[columns[k]] -= slopes[m]"
+    ),
+    Mutant("stale row", GRADIENTS, "            scratch[:] = 0\n", ""),
+    Mutant(
+        "row overwritten",
+        GRADIENTS,
+        "gradient[k] += scratch[columns[k]]",
+        "gradient[k] = scratch[columns[k]]",
+    ),
+    Mutant("explored row not summed", GRADIENTS, "own[c] += scratch[c]", "own[c] = scratch[c]"),
+    Mutant(
+        "explored row against a block left out",
+        GRADIENTS,
+        "own[c] += dot(block[c], slopes[g])",
+        "own[c] += 0",
+    ),
+    Mutant(
+        "place taken for column",
+        GRADIENTS,
+        "dot(block[columns[k]], slopes[g])",
+        "dot(block[k - indptr[row]], slopes[g])",
+    ),
+    Mutant("stale block", GRADIENTS, "        own[:] = 0\n", ""),
+    Mutant(
+        "a group left out", GRADIENTS, "min(groups, (run + 1) * each)", "min(groups, (run + 1) * each - 1)"
+    ),
+    Mutant(
+        "a part of the block left out", GRADIENTS, "for run in range(1, runs):", "for run in range(2, runs):"
+    ),
+    Mutant(
+        "block overwrites",
+        GRADIENTS,
+        "gradient[k] += block[columns[k], s]",
+        "gradient[k] = block[columns[k], s]",
+    ),
+    Mutant("explored negatives left out", GRADIENTS, "own[c] += block[c, s]", "own[c] += 0"),
+    Mutant("missing L2", GRADIENTS, "gradient[k] += weights[g] *", "gradient[k] += 0 *"),
+    Mutant(
+        "L2 without its half", GRADIENTS, "gradient[k] += weights[g] *", "gradient[k] += 2 * weights[g] *"
+    ),
+    Mutant("L2 to zero, not to the origin", GRADIENTS, "(values[k] - origin[k])", "values[k]"),
+    # ---- losses
+    Mutant(
+        "1 - sigmoid for -log sigmoid",
+        SLOPES,
+        "np.log1p(small) + max(-margin, positive.dtype.type(0))",
+        "1 - 1 / (1 + np.exp(-margin))",
+    ),
+    Mutant("sign of the negative", SLOPES, "negative[m] = slope", "negative[m] = -slope"),
+    Mutant(
+        "sigmoid of the wrong side",
+        SLOPES,
+        "slope = small / (1 + small) if margin > 0 else",
+        "slope = small / (1 + small) if margin < 0 else",
+    ),
+    Mutant("stale sums of slopes", SLOPES, "            sums[:] = 0\n", ""),
+    Mutant("mean over all negatives, seen ones too", SLOPES, "one / max(valid[g], 1)", "one / size"),
+    Mutant("scores left where slopes should be", SLOPES, "            scores[:] = sums\n", ""),
+    Mutant("loss summed, not averaged", SLOPES, "losses[m] = total(odds) * share", "losses[m] = total(odds)"),
+    Mutant(
+        "softmax without negatives", SLOPES, "if valid[g] == 0:  # all of them are -inf", "if valid[g] < 0:"
+    ),
+    Mutant("softmax of the last pair alone", SLOPES, "weight += slope / mass", "weight = slope / mass"),
+    Mutant(
+        "softmax without its peak",
+        SLOPES,
+        "excess = np.log(mass) + peak - positive[m]",
+        "excess = np.log(mass) - positive[m]",
+    ),
+    Mutant(
+        "sign of BCE's negatives",
+        SLOPES,
+        "scores[s] = odds[s] / scores[s] * share * pairs",
+        "scores[s] = -odds[s] / scores[s] * share * pairs",
+    ),
+    Mutant(
+        "BSL's positives each for itself",
+        SLOPES,
+        "losses[m] = apart - own - np.log(near / pairs)",
+        "losses[m] = apart - own - np.log(near)",
+    ),
+    Mutant(
+        "BSL's slopes of one pair", SLOPES, "positive[m] *= -(pairs / near)", "positive[m] *= -(1 / near)"
+    ),
+    Mutant(
+        "CCL's slopes of one pair", SLOPES, "slope = share * (starts[g + 1] - starts[g])", "slope = share"
+    ),
+    # ---- cosines and graphs
+    Mutant(
+        "cosine: the part along the row is left", VIEWS, "(gradient[k] - along * values[k])", "gradient[k]"
+    ),
+    Mutant("cosine: lengths are squares", VIEWS, "lengths[t] = np.sqrt(square)", "lengths[t] = square"),
+    Mutant(
+        "cosine: inactive entries not scaled",
+        "models/views.py",
+        "explored.sums[slots[here]] *= factors[:, None]",
+        "pass",
+    ),
+    Mutant(
+        "graph: a neighbour left out",
+        PROPAGATION,
+        "sum_rows(block, neighbours, indptr[row], indptr[row + 1], own)",
+        "sum_rows(block, neighbours, indptr[row], max(indptr[row], indptr[row + 1] - 1), own)",
+    ),
+    Mutant(
+        "graph: explored rows not pulled",
+        PROPAGATION,
+        "own[first + c] += factors[row] * line[c]",
+        "own[first + c] += 0",
+    ),
+    Mutant(
+        "graph: the last layer alone goes back",
+        "models/lightgcn.py",
+        "there[rows] += given",
+        "there[rows] += 0",
+    ),
+    Mutant(
+        "graph: a layer too few in the mean",
+        "models/lightgcn.py",
+        "local /= self.layers + 1\n        kernels.pull_rows",
+        "local /= self.layers\n        kernels.pull_rows",
+    ),
+    # ---- scores
+    Mutant("stale scores", SCORING, "                scratch[columns[k]] = 0\n", "                pass\n"),
+    Mutant(
+        "row's last entry left out",
+        SCORING,
+        "first, last = indptr[rows[g]], indptr[rows[g] + 1]",
+        "first, last = indptr[rows[g]], indptr[rows[g] + 1] - 1",
+    ),
+    Mutant("block not cleared", SCORING, "block[c, :] = 0", "pass"),
+    Mutant("seen negatives count", SAMPLING, "scores[g, place] = -np.inf", "pass"),
+    Mutant("seen negatives not taken off the count", SAMPLING, "count -= 1", "pass"),
+    Mutant("stale counters", SAMPLING, "        counts[rows[g]] = 0\n", "        pass\n"),
+    Mutant("stale places of negatives", "models/pairs.py", "self._places[items] = -1", "pass"),
+    Mutant(
+        "negatives' L2 of one pair alone",
+        "models/pairs.py",
+        "decay.negative * batch.size / len",
+        "decay.negative / len",
+    ),
+    # ---- optimizers
+    Mutant(
+        "up the gradient", UPDATES, "values[k] -= rate * gradient[k]\n", "values[k] += rate * gradient[k]\n"
+    ),
+    Mutant("Adagrad forgets", UPDATES, "squares[k] += gradient[k]", "squares[k] = gradient[k]"),
+    Mutant("Adam does not count steps", UPDATES, "steps[row] += 1", "steps[row] = 1"),
+    Mutant(
+        "Adam counts steps for all rows", UPDATES, "steps[row] += 1", "steps[row] = steps.max() + (t == 0)"
+    ),
+    Mutant("Adam without bias correction", UPDATES, "1 / (1 - np.float64(beta2) ** steps[row])", "1.0"),
+    Mutant(
+        "Adam's second moment of first powers",
+        UPDATES,
+        "kind(1 - beta2) * gradient[k] * gradient[k]",
+        "kind(1 - beta2) * gradient[k]",
+    ),
+    Mutant(
+        "Adam leaves a row's last entry",
+        UPDATES,
+        "for k in range(indptr[row], indptr[row + 1]):",
+        "for k in range(indptr[row], indptr[row + 1] - 1):",
+    ),
+    Mutant(
+        "first moment not begun anew",
+        "optimizers.py",
+        "move(self.first, np.zeros_like(fresh))",
+        "move(self.first, fresh)",
+    ),
+    Mutant(
+        "second moment begun at zero",
+        "optimizers.py",
+        "move(self.second, fresh)",
+        "move(self.second, 0 * fresh)",
+    ),
+    Mutant(
+        "Adagrad's squares begun at zero",
+        "optimizers.py",
+        "row_means(self.squares)",
+        "0 * row_means(self.squares)",
+    ),
+    # ---- topology
+    Mutant("optimizer state not carried", "training.py", "self.optimizer.carry(move, row_means)", "pass"),
+    Mutant(
+        "regrown entries drawn elsewhere",
+        "training.py",
+        "np.zeros_like(row_means(self.origin))",
+        "row_means(self.origin)",
+    ),
+    Mutant("growth on signed scores", "growth.py", "keys = np.abs(sums)", "keys = sums.copy()"),
+    Mutant("regrown along the gradient", "topology.py", "signs = -np.sign(", "signs = np.sign("),
+    Mutant(
+        "pruned by signed values",
+        "topology.py",
+        "magnitudes = np.abs(table.values[places])",
+        "magnitudes = table.values[places]",
+    ),
+    Mutant("the largest pruned", "topology.py", "below = magnitudes < kth", "below = magnitudes > kth"),
+    Mutant("floor one too high", "topology.py", "free = rank >= floor", "free = rank > floor"),
+    Mutant(
+        "regrown at the smallest pruned",
+        "topology.py",
+        "float(np.abs(table.values[drop]).max())",
+        "float(np.abs(table.values[drop]).min())",
+    ),
+    Mutant("fraction of all entries", "topology.py", "int(fraction * within)", "int(fraction * table.nnz)"),
+    # ---- plain twins
+    Mutant(
+        "plain: explored rows subtracted",
+        f"{PLAIN}gradients.py",
+        "sums[slots[row]] += dense",
+        "sums[slots[row]] -= dense",
+    ),
+    Mutant(
+        "plain: L2 to zero", f"{PLAIN}gradients.py", "(table.values[own] - origin[own])", "table.values[own]"
+    ),
+    Mutant(
+        "plain: a part of the block left out",
+        f"{PLAIN}gradients.py",
+        "for part in range(1, len(partial)):",
+        "for part in range(2, len(partial)):",
+    ),
+    Mutant(
+        "plain: slopes averaged over pairs",
+        f"{PLAIN}slopes.py",
+        "negatives[g] = slope.sum(axis=0)",
+        "negatives[g] = slope.mean(axis=0)",
+    ),
+    Mutant(
+        "plain: softmax leaves the positive out",
+        f"{PLAIN}slopes.py",
+        "positive[pairs] = -mass / (own + mass)",
+        "positive[pairs] = -mass / mass",
+    ),
+    Mutant(
+        "plain: Adam's moments swapped",
+        f"{PLAIN}updates.py",
+        "first, second, steps = moments",
+        "second, first, steps = moments",
+    ),
+    Mutant("plain: scores of the next row", f"{PLAIN}scoring.py", "@ dense[row]", "@ dense[row - 1]"),
+    Mutant("plain: seen negatives count", f"{PLAIN}sampling.py", "scores[g, seen] = -np.inf", "pass"),
+)
+
+
+class Planted(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader):
+    """Finds and loads one module, with a fault in it; no byte code is read or written."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self.mutant = mutant
+        module = mutant.file.removesuffix(".py").replace("/", ".").replace(".reference.", ".compiled.")
+        super().__init__(f"sparserec_np.{module}", str(PACKAGE / mutant.file))
+        self.loaded = False
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != self.name:
+            return None
+        return importlib.util.spec_from_file_location(fullname, self.path, loader=self)
+
+    def get_code(self, fullname: str) -> CodeType:
+        source = Path(self.path).read_text(encoding="utf-8")
+        assert source.count(self.mutant.old) == 1, f"{self.mutant.old!r} is not once in {self.mutant.file}"
+        return compile(source.replace(self.mutant.old, self.mutant.new), self.path, "exec")
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        self.loaded = True
+
+
+def caught_by(mutant: Mutant) -> str | None:
+    """The first quantity that the check finds wrong, or the error that ends it; None if there is nothing.
+
+    Raises:
+        AssertionError: the fault cannot be planted, or is not in what was checked.
+    """
+    planted = Planted(mutant)
+    planted.get_code(planted.name)
+    for name in [name for name in sys.modules if name.split(".")[0] == "sparserec_np"]:
+        del sys.modules[name]
+    sys.meta_path.insert(0, planted)
+    try:
+        found = _first_error()
+    finally:
+        sys.meta_path.remove(planted)
+    assert planted.loaded, mutant
+    return found
+
+
+def _first_error() -> str | None:
+    """One model and loss with every optimizer; then every loss, similarity and model with the first."""
+    from sparserec_np.verify import every_case, gradcheck
+
+    small = {"seed": 1, "users": 9, "items": 11, "interactions": 40, "dim": 6}
+    factors = every_case(model="mf", loss="bpr", negatives="pairs", similarity="dot", **small)
+    others = [
+        *every_case(model="mf", negatives="block", similarity="dot", **small),
+        *every_case(model="mf", negatives="block", similarity="cosine", **small),
+        *every_case(model="lightgcn", loss="bpr", negatives="block", similarity="dot", **small),
+    ]
+    try:
+        for cases, optimizers in ((factors, ("adam", "adagrad", "sgd")), (others, ("adam",))):
+            for error in gradcheck(cases, "finite-differences", 4, optimizers, ["float64"]):
+                if not error.passed:
+                    return f"{error.model}, {error.similarity}, {error.loss}, {error.negatives}: {error.quantity}"
+    except (ArithmeticError, IndexError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    json.dump({mutant.what: caught_by(mutant) for mutant in NOTHING + MUTANTS}, sys.stdout)
