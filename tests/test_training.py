@@ -246,6 +246,7 @@ def test_the_loss_falls(method: str, optimizer: str, loss: str, negatives: int) 
     assert np.isfinite(losses).all()
 
 
+@needs_compiler
 def test_lists_get_better_from_a_random_start_and_beat_popularity_from_a_good_one() -> None:
     kept, held = split_random(LARGER, 0.2, np.random.default_rng(1))
     fitted = fit(kept, validation_log=held, dim=16, epochs=12, learning_rate=0.05)
@@ -376,6 +377,7 @@ def test_training_never_ends_below_its_start(optimizer: str) -> None:
     assert ndcg(fitted) == fitted.history[0][SELECT_BY] == ndcg(untrained)
 
 
+@needs_compiler
 def test_refit_trains_on_all_data_for_the_number_of_epochs_found() -> None:
     changes = {"epochs": 12, "dim": 16, "learning_rate": 0.05, "patience": 2}
     fitted = fit(LARGER, **changes)
