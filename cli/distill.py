@@ -57,6 +57,7 @@ def command(
 
     No part of TRAIN is held out to choose the number of epochs by: the teacher knows it.
     """
+    from sparserec_np.base_models import BASE_MODELS, Baseline
     from sparserec_np.distillation import Teacher
     from sparserec_np.evaluation import evaluate
     from sparserec_np.formats import read_interactions
@@ -70,6 +71,10 @@ def command(
     with reading_run(teacher_run):
         saved = load_model(teacher_run)
         master = restore(saved)
+    if isinstance(BASE_MODELS[saved.metadata["model"]], Baseline):
+        raise ConfigError(
+            f"A teacher is a model that was trained, found the model {saved.metadata['model']} in {teacher_run}"
+        )
     if given.get("dim") is None:
         given["dim"] = saved.dim
     given = {name: value for name, value in given.items() if value is not None}

@@ -1,12 +1,14 @@
-"""``sparserec export``: one small file for a device, with what it weighs and what it lost."""
+"""``sparserec export``: one small file for a device, or C source, with what it weighs and what it lost."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 import numpy as np
 
+from sparserec_np.c_export import write_c
 from sparserec_np.errors import DataError
 from sparserec_np.evaluation import evaluate
 from sparserec_np.export import (
@@ -33,15 +35,23 @@ K = 20
 SAMPLED_USERS = 1000
 
 
-@click.command(short_help="Write one small file for a device.")
+@click.command(short_help="Write one small file for a device, or C source.")
 @run_argument
-@click.option("-o", "--output", required=True, metavar="FILE", help="The file to write.")
+@click.option(
+    "-o", "--output", required=True, metavar="PATH", help="The file to write; with --to c, the directory."
+)
+@click.option(
+    "--to",
+    "to",
+    type=click.Choice(("file", "c")),
+    default="file",
+    show_default=True,
+    help="A model file, or C source: a header, a program and its Makefile.",
+)
 @click.option(
     "--dtype",
     type=click.Choice(tuple(VALUES)),
-    default="int8",
-    show_default=True,
-    help="Type of the stored values; int8 has a scale for each dimension.",
+    help="Type of a file's values, by default int8, which has a scale for each dimension.",
 )
 @click.option(
     "--drop",
@@ -61,7 +71,8 @@ SAMPLED_USERS = 1000
 def command(
     run: str,
     output: str,
-    dtype: str,
+    to: str,
+    dtype: str | None,
     drop: tuple[str, ...],
     users_file: str | None,
     items_file: str | None,
@@ -75,7 +86,15 @@ def command(
     measured over the users and items that are kept, in lists of 20: on the file of --test if one is given, else as
     the part of each list that stays, over a sample of users. With --drop users every list is made by folding the
     user in from the items they had in training.
+
+    With --to c nothing is lost: the values stay in float32, and the lists are those of the model, to the last bit.
     """
+    if to == "c":
+        for flag, value in (("--dtype", dtype), ("--test", test_file)):
+            if value is not None:
+                raise click.UsageError(
+                    f"{flag} is of no use with --to c, which keeps float32 and loses nothing; leave it out."
+                )
     with reading_run(run):
         model = load_model(run)
     before = count_bytes(model.encode().arrays) | {"tables": count_tables(model.encode())}
@@ -84,6 +103,10 @@ def command(
         model = keep_users(model, _read_rows(users_file, model.user_ids, "user"))
     if items_file is not None:
         model = keep_items(model, _read_rows(items_file, model.item_ids, "item"))
+    if to == "c":
+        _report_c(output, _without(model, drop), as_json)
+        return
+    dtype = dtype or "int8"
     artifact = pack(_without(model, drop), dtype)
     loss = _measure(model, artifact, "users" in drop, test_file, reader)
     file_bytes = write_export(output, artifact)
@@ -113,6 +136,16 @@ def command(
     for line in _said(loss):
         click.echo(line)
     click.echo(f"Written to {output}: {file_bytes:,} B.")
+
+
+def _report_c(folder: str, model: ServedModel, as_json: bool) -> None:
+    """Writes the model as C source, and prints what it will take."""
+    sizes = write_c(model, folder)
+    if as_json:
+        emit_json({"folder": folder, "users": model.users.rows, "items": model.items.rows, "bytes": sizes})
+        return
+    click.echo(table([[name, size] for name, size in sizes.items()], ["bytes", "size"]))
+    click.echo(f"Written to {folder}. Next: make -C {folder} && {os.path.join(folder, 'recommend')} USER")
 
 
 def _without(model: ServedModel, drop: tuple[str, ...]) -> ServedModel:

@@ -6,14 +6,15 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparserec_np.base_models import BASE_MODELS
+from sparserec_np.base_models import BASE_MODELS, Baseline
 from sparserec_np.config import CHOICES, L2, LOSS_SETTINGS, Config
-from sparserec_np.errors import DataError
+from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.formats import read_interactions
 from sparserec_np.interactions import Interactions
 from sparserec_np.losses import LOSSES
@@ -47,6 +48,11 @@ SETTINGS: dict[str, tuple[Any, str]] = {
     "negative_weight": (float, "Weight of a pair's negatives together, with bce and ccl."),
     "margin": (float, "Cosine below which a negative costs nothing, with ccl."),
     "sharpness": (float, "Temperature of the positives divided by that of the negatives, with bsl."),
+    "neighbours": (
+        click.IntRange(1, 65536),
+        "Similar items that an item keeps, with itemknn; 50 by default.",
+    ),
+    "shrinkage": (float, "Against similarities of few users, with itemknn; 30 by default."),
     "embedding_dropout": (float, "Probability that an entry is left out when a batch reads it."),
     "negatives": (click.IntRange(1), "Negatives shared by a batch; 1 draws one for each pair."),
     "epochs": (click.IntRange(0), "Most epochs; validation may choose fewer."),
@@ -139,6 +145,9 @@ def command(
     A part of TRAIN is held out to choose the number of epochs, the start included as epoch 0; then the model is
     trained on all of TRAIN for that number. RUN holds config.json, metrics.jsonl (a line for each epoch) and
     model.safetensors. TRAIN may be left out where --config names it.
+
+    The models popularity and itemknn are baselines: they are counted, not trained, and take neither a budget nor
+    settings of training.
     """
     report = train_run(train_file, run, validation, config_file, threads, reader, as_json, given)
     if as_json:
@@ -177,6 +186,14 @@ def train_run(
         given["memory_budget"] = None
     part, validation_file = _validation(validation, base.validation, data.get("validation"))
     config = replace(base, **given, validation=part)
+    kind = BASE_MODELS[config.model]
+    is_counted = isinstance(kind, Baseline)
+    for name in given:
+        if is_counted and name not in ("model", "seed", "refit", *kind.settings):
+            raise ConfigError(
+                f"--{name.replace('_', '-')} has no meaning for the model {config.model}, which is counted and not"
+                " trained; leave it out"
+            )
     train_file = train_file or data.get("train")
     reader = {**(data.get("reader") or {}), **reader}
     if train_file is None:
@@ -190,14 +207,15 @@ def train_run(
     if teacher:
         log = _known_to(teacher[1], log, train_file)
     held_out, told = _held_out(validation_file, train_file, log, reader) if validation_file else (None, {})
-    budget = budget_of(log, config)
     if not quiet:
         click.echo(f"{log.n_users:,} users, {log.n_items:,} items, {log.n_interactions:,} interactions")
-        click.echo(f"Budget: {METHODS[config.method].spend(budget).arithmetic()}")
+        if not is_counted:
+            budget = budget_of(log, config)
+            click.echo(f"Budget: {METHODS[config.method].spend(budget).arithmetic()}")
 
     clock = time.perf_counter()
     try:
-        with epoch_progress(config.epochs) as show:
+        with nullcontext(lambda record: None) if is_counted else epoch_progress(config.epochs) as show:
 
             def on_epoch(record: dict[str, Any]) -> None:
                 directory.add(record)
@@ -227,7 +245,7 @@ def train_run(
     report = {
         "run": run,
         "model": config.model,
-        "method": config.method,
+        "method": "counted" if is_counted else config.method,
         "dim": fitted.model.dim,
         "budget": fitted.budget.nnz,
         "nnz": nnz,

@@ -53,6 +53,33 @@ class BaseModel:
         return model
 
 
+@dataclass(frozen=True)
+class Baseline(BaseModel):
+    """A base recommender whose table is counted, not trained: a matrix factorisation over that table.
+
+    Its settings are those of the counting. Settings of training, and a budget, mean nothing to it.
+
+    Attributes:
+        counting: module in ``sparserec_np.models`` and function that makes the table, and its dim, of interactions.
+    """
+
+    counting: tuple[str, str] = ("", "")
+
+    def count(self, log: Interactions, **settings: Any) -> tuple[SparseTable, int]:
+        """The table, users first, and its number of columns."""
+        module, name = self.counting
+        counted: tuple[SparseTable, int] = getattr(
+            importlib.import_module(f"sparserec_np.models.{module}"), name
+        )(log, **settings)
+        return counted
+
+    def over(
+        self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...], **settings: Any
+    ) -> Model:
+        """The inner products of a table's rows, which are the scores already."""
+        return super().over(table, dim, log, ())
+
+
 BASE_MODELS = {
     model.name: model
     for model in (
@@ -74,6 +101,20 @@ BASE_MODELS = {
             negatives=64,
             products=False,
             ordered=True,
+        ),
+        Baseline(
+            "popularity",
+            "the items that most users have",
+            ("matrix_factorization", "MatrixFactorization"),
+            {},
+            counting=("baselines", "popularity"),
+        ),
+        Baseline(
+            "itemknn",
+            "the items most similar to those a user had",
+            ("matrix_factorization", "MatrixFactorization"),
+            settings={"neighbours": 50, "shrinkage": 30.0},
+            counting=("baselines", "item_neighbours"),
         ),
     )
 }

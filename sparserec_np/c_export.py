@@ -22,7 +22,7 @@ import numpy as np
 
 from sparserec_np.artifact import replacing
 from sparserec_np.model_file import ServedModel
-from sparserec_np.runtime import Array, ArtifactError, Path
+from sparserec_np.runtime import PRODUCT_MODELS, Array, ArtifactError, Path
 
 HEADER, MAIN, MAKEFILE = "recommender.h", "main.c", "Makefile"
 BLOCK_ITEMS = 256  # a kilobyte of scores: little for a microcontroller, and enough to hide the loop around it
@@ -45,8 +45,8 @@ def write_c(model: ServedModel, folder: Path) -> dict[str, int]:
     their sum ``flash``; and ``scratch``, the memory that a caller of ``sparserec_recommend`` gives it to work
     in, next to the lists it fills. The code itself, a kilobyte or two, is not counted.
 
-    Raises ArtifactError, naming the field, for a model that could not be saved either, or has no users or no
-    items; OSError when the files cannot be written.
+    Raises ArtifactError, naming the field, for a model that could not be saved either, has no users or no items, does
+    not say what users have seen, or whose scores are no inner products; OSError when the files cannot be written.
     """
     groups = _arrays(model)
     sizes = {name: sum(array.nbytes for array in arrays.values()) for name, arrays in groups.items()}
@@ -76,6 +76,17 @@ def write_c(model: ServedModel, folder: Path) -> dict[str, int]:
 def _arrays(model: ServedModel) -> dict[str, dict[str, Array]]:
     """The constant arrays by purpose and name, each of the narrowest type, and none without an element."""
     stored = model.encode().arrays  # which checks everything
+    name = model.metadata["model"]
+    if name not in PRODUCT_MODELS:
+        raise ArtifactError(
+            f"metadata model is {name!r}: the C function scores by inner products of stored rows, which are the scores"
+            f" of {', '.join(PRODUCT_MODELS)}; `sparserec distill` makes an mf model of another"
+        )
+    if not model.has_seen:
+        raise ArtifactError(
+            "the items that users have seen were left out, and the C function would recommend them again:"
+            " write the model with them"
+        )
     for name, table in (("users", model.users), ("items", model.items)):
         if not table.rows:
             raise ArtifactError(f"the model has no {name}, so there is nothing to write as C")

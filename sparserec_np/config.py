@@ -62,6 +62,8 @@ class Config:
         negative_weight: of all negatives of a pair together, for bce and ccl; None takes the loss's own, as below.
         margin: of ccl.
         sharpness: of bsl, the temperature of the positives divided by that of the negatives.
+        neighbours, shrinkage: of itemknn, see :func:`~sparserec_np.models.baselines.item_neighbours`; None takes the
+            model's own.
         embedding_dropout: probability that an entry is left out when a batch reads it.
         negatives: size of the block of negatives shared by a batch; 1 draws one for each pair instead. None takes the
             model's own.
@@ -102,6 +104,8 @@ class Config:
     negative_weight: float | None = None
     margin: float | None = None
     sharpness: float | None = None
+    neighbours: int | None = None
+    shrinkage: float | None = None
     embedding_dropout: float = 0.0
     negatives: int | None = None
     epochs: int = 20
@@ -156,6 +160,10 @@ class Config:
                 self._within(name, 0, 1e6, open_below=True)
         if self.margin is not None:
             self._within("margin", -1, 1)
+        if self.neighbours is not None:
+            self._within("neighbours", 1, 65_536)
+        if self.shrinkage is not None:
+            self._within("shrinkage", 0)
         if self.learning_rate is not None:
             self._within("learning_rate", 0, 1e30, open_below=True)
         if self.memory_budget is not None:

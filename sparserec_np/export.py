@@ -16,8 +16,8 @@ from sparserec_np.artifact import write_artifact
 from sparserec_np.interactions import Interactions
 from sparserec_np.model_file import ServedModel
 from sparserec_np.runtime import (
+    PRODUCT_MODELS,
     SEEN_LEFT_OUT,
-    SERVED_MODELS,
     Array,
     Artifact,
     ArtifactError,
@@ -93,10 +93,10 @@ def pack(model: ServedModel, dtype: str) -> Artifact:
     cannot hold.
     """
     plain = model.encode()
-    if model.metadata["model"] not in SERVED_MODELS:
+    if model.metadata["model"] not in PRODUCT_MODELS:
         raise ArtifactError(
             f"metadata model is {model.metadata['model']!r}: of it no list is made from the stored rows alone, so there"
-            f" is nothing to export; a model of {', '.join(SERVED_MODELS)} can be"
+            f" is nothing to export; a model of {', '.join(PRODUCT_MODELS)} can be"
         )
     arrays = dict(plain.arrays)
     for name in ("users", "items"):

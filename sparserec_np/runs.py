@@ -15,7 +15,7 @@ import tempfile
 from typing import IO, Any
 
 from sparserec_np.artifact import replacing
-from sparserec_np.base_models import BASE_MODELS
+from sparserec_np.base_models import BASE_MODELS, Baseline
 from sparserec_np.config import Config
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.interactions import Interactions
@@ -132,14 +132,18 @@ def save_run(path: str | os.PathLike[str], fitted: Fitted, log: Interactions) ->
 def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
     """The model as it is served: two tables, the ids, and the items that each user had."""
     table, config = fitted.model.served(), fitted.config.resolved()
+    base = BASE_MODELS[config.model]
     metadata = {
         "model": config.model,
-        "method": config.method,
         "budget": str(fitted.budget.nnz),
-        "loss": config.loss,
+        **(
+            {"method": "counted"}
+            if isinstance(base, Baseline)
+            else {"method": config.method, "loss": config.loss}
+        ),
         "seed": str(config.seed),
         "train_digest": log.digest(),
-        **{name: str(getattr(config, name)) for name in BASE_MODELS[config.model].saved},
+        **{name: str(getattr(config, name)) for name in base.saved},
         "metrics": json.dumps(validation_metrics(fitted)),
     }
     return ServedModel(

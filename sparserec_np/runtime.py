@@ -51,7 +51,9 @@ DTYPES: dict[str, np.dtype[Any]] = {
 INDEX_TYPES = ("I32", "I64")
 LENGTH_TYPES = ("U8", "U16", "U32")
 VALUE_TYPES = ("F32", "F16", "I8")
-SERVED_MODELS = ("mf",)  # whose score is the inner product of two stored rows
+PRODUCT_MODELS = ("mf", "popularity", "itemknn")  # whose score is the inner product of two stored rows
+SERVED_MODELS = (*PRODUCT_MODELS, "lightgcn", "neumf")
+SIMILARITIES = ("dot", "cosine")
 SEEN_LEFT_OUT = "left out"  # metadata seen, of a file without the items that users had
 
 # Of Recommender.fold_in; our choice, on interactions held out from LastFM's and Gowalla's training parts.
@@ -412,6 +414,8 @@ def decode_model(artifact: Artifact) -> Model:
         for name, number in metrics.items()
     ):
         raise ArtifactError("metadata metrics must be a JSON object of finite numbers by name")
+    if metadata["model"] == "lightgcn":
+        _check_propagation(metadata, has_seen, users, items)
     user_ids, item_ids = _decode_ids(artifact, "user", n_users), _decode_ids(artifact, "item", n_items)
     row_entries = -(-len(users.values) // max(n_users, 1))
     if "row_entries" in metadata:
@@ -507,6 +511,35 @@ def _decode_bounds(artifact: Artifact, name: str, rows: int, end: int, target: s
     indptr = np.zeros(rows + 1, dtype=np.int32 if end < 2**31 else np.int64)
     np.cumsum(lengths, out=indptr[1:])
     return indptr
+
+
+def _check_propagation(metadata: Mapping[str, str], has_seen: bool, users: Table, items: Table) -> None:
+    """Refuses a lightgcn model that does not say what it scores with, or whose scores could overflow."""
+    for key in ("layers", "similarity", "temperature"):
+        if key not in metadata:
+            raise ArtifactError(f"metadata {key} is missing, which the model lightgcn is scored with")
+    if metadata["layers"] not in ("1", "2", "3", "4"):
+        raise ArtifactError(f"metadata layers is {metadata['layers']!r}, expected 1 to 4")
+    if metadata["similarity"] not in SIMILARITIES:
+        raise ArtifactError(
+            f"metadata similarity is {metadata['similarity']!r}, expected {' or '.join(SIMILARITIES)}"
+        )
+    try:
+        temperature = float(metadata["temperature"])
+    except ValueError:
+        temperature = math.nan
+    if not 0 < temperature <= 1e6:
+        raise ArtifactError(
+            f"metadata temperature is {metadata['temperature']!r}, expected a number above 0 and at most 1e6"
+        )
+    if not has_seen:
+        raise ArtifactError(
+            "the seen items were left out, and they are the graph that a lightgcn model scores by"
+        )
+    # Propagation lengthens no vector, so a score is at most the sum of all squares of the tables.
+    squares = sum(len(table.values) * _largest(table.floats()) ** 2 for table in (users, items))
+    if max(1.0, squares) > 1e38 * temperature:
+        raise ArtifactError("scores could overflow float32: users.values and items.values are too large")
 
 
 def _check_rising(name: str, indptr: Array, columns: Array, limit: int) -> None:
@@ -717,6 +750,111 @@ class ByDimension:
         return int(self._numbers.nbytes + self._values.nbytes)
 
 
+class GraphScores:
+    """Scores of a LightGCN model for one user at a time, from its stored rows and the graph of the seen items.
+
+    With E the stored rows of users and items together, ``A = D^-1/2 B D^-1/2``, B the graph's adjacency and D its
+    degrees, and ``P = (1 + A + ... + A^layers) / (layers + 1)``, the rows that are multiplied are ``P E`` (He et al.
+    2020), and user u scores the items' part of ``P E (P E)' e_u = P E E' P e_u``. From right to left that is vectors
+    all the way: neither ``P E`` nor any other full table is made. The graph has no edges among users or among items,
+    so a step is from one side to the other, and of each step only one side is needed.
+
+    Attributes:
+        layers: number of steps.
+        temperature: scores are divided by it.
+        cosine: whether the rows that are multiplied are brought to one length.
+    """
+
+    def __init__(self, model: Model) -> None:
+        metadata = model.metadata
+        self.layers, self.temperature = int(metadata["layers"]), float(metadata["temperature"])
+        self.cosine = metadata["similarity"] == "cosine"
+        self._tables, self._dim = (model.users, model.items), model.dim
+        # In the machine's own index type: NumPy would convert any other at every use.
+        self._edges = model.seen_items.astype(np.intp)
+        self._bounds, self._user_degrees = model.seen_indptr, np.diff(model.seen_indptr)
+        item_degrees = np.bincount(self._edges, minlength=len(model.item_ids))
+        self._user_factors, self._item_factors = (
+            np.divide(1, np.sqrt(degrees), out=np.zeros(len(degrees)), where=degrees > 0)
+            for degrees in (self._user_degrees, item_degrees)
+        )
+
+    def scores(self, user: int) -> Array:
+        """(n_items,) float32."""
+        mean = self._mean_row(user)
+        scores = self._item_means(mean)
+        if self.cosine:
+            length = float(np.sqrt(mean @ mean))
+            lengths = length * self._item_lengths
+            scores = np.divide(scores, lengths, out=np.zeros_like(scores), where=lengths > 0)
+        return (scores / self.temperature).astype(np.float32)
+
+    def _mean_row(self, user: int) -> Array:
+        """(dim,) float64 ``E' P e_u``: the user's row as it is multiplied."""
+        side = np.zeros(len(self._user_factors))
+        side[user] = 1
+        sums, on_items = [side, np.zeros(len(self._item_factors))], False
+        for _ in range(self.layers):
+            side = self._to_users(side) if on_items else self._to_items(side)
+            on_items = not on_items
+            sums[on_items] = sums[on_items] + side
+        row = np.zeros(self._dim)
+        for table, weights in zip(self._tables, sums, strict=True):
+            products = table.floats() * np.repeat(weights, np.diff(table.indptr))
+            row += np.bincount(table.columns, products, minlength=self._dim)
+        return row / (self.layers + 1)
+
+    def _item_means(self, row: Array) -> Array:
+        """(n_items,) float64: the items' part of ``P E row``, for ``row`` (dim,)."""
+        # 1 + A + A^2 + ... by Horner's rule; the last step ends in the items, and so the first is known, too.
+        users, items = (
+            _row_sums(table.indptr, table.floats() * row[table.columns]) for table in self._tables
+        )
+        side = users if self.layers % 2 else items
+        for step in range(self.layers):
+            on_items = (self.layers - step) % 2 == 0
+            side = users + self._to_users(side) if on_items else items + self._to_items(side)
+        return side / (self.layers + 1)
+
+    def _to_items(self, side: Array) -> Array:
+        """(n_items,) one step of ``side`` (n_users,)."""
+        sent = np.repeat(side * self._user_factors, self._user_degrees)
+        return self._item_factors * np.bincount(self._edges, sent, minlength=len(self._item_factors))
+
+    def _to_users(self, side: Array) -> Array:
+        """(n_users,) one step of ``side`` (n_items,)."""
+        return self._user_factors * _row_sums(self._bounds, (side * self._item_factors)[self._edges])
+
+    @cached_property
+    def _item_lengths(self) -> Array:
+        """(n_items,) float64 lengths of the items' rows as they are multiplied; column by column, when first needed."""
+        squares = np.zeros(len(self._item_factors))
+        for column in range(self._dim):
+            squares += self._item_means(np.arange(self._dim) == column) ** 2
+        lengths: Array = np.sqrt(squares)
+        return lengths
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the graph beside the file's own arrays, and of the items' lengths, made or not."""
+        lengths = self._item_factors.nbytes if self.cosine else 0
+        own = (self._edges, self._user_degrees, self._user_factors, self._item_factors)
+        return sum(array.nbytes for array in own) + lengths
+
+
+def _row_sums(indptr: Array, numbers: Array) -> Array:
+    """(rows,) float64 sums of ``numbers`` (n,) over the rows that ``indptr`` (rows + 1,) bounds; 0 for an empty row.
+
+    >>> _row_sums(np.array([0, 2, 2, 3, 3]), np.array([1.0, 2.0, 4.0])).tolist()
+    [3.0, 0.0, 4.0, 0.0]
+    """
+    sums = np.zeros(len(indptr) - 1)
+    filled = np.flatnonzero(indptr[1:] > indptr[:-1])
+    if len(filled):  # reduceat would give an empty row the number after it
+        sums[filled] = np.add.reduceat(numbers, indptr[filled], dtype=np.float64)
+    return sums
+
+
 class Towers:
     """NeuMF's scores (He et al. 2017): weighted products of some columns, and two dense layers over the others.
 
@@ -767,6 +905,10 @@ def _project(table: Table, first: int, weights: Array) -> Array:
     return out
 
 
+# Models whose scores are no inner products of stored rows: what makes them.
+SCORERS: dict[str, type[GraphScores] | type[Towers]] = {"lightgcn": GraphScores, "neumf": Towers}
+
+
 class Recommender:
     """A model ready to recommend. Safe to share between threads: what it makes on first use is always the same.
 
@@ -774,9 +916,9 @@ class Recommender:
         model: the tables and the ids.
         user_ids, item_ids: the outside ids, see ``Ids``.
 
-    A file of neumf lists items for its users, and raises ArtifactError for what needs rows whose inner products are
-    scores. One of another base recommender than these and matrix factorisation is opened and inspected, and raises
-    ArtifactError when a list is asked for.
+    LightGCN and NeuMF models list items for the users they know, and raise ArtifactError for what needs rows whose
+    inner products are scores: folding in, and similar rows. A file of a base recommender that is not known here is
+    opened and inspected, and raises ArtifactError when a list is asked for.
     """
 
     def __init__(self, artifact: Artifact) -> None:
@@ -784,10 +926,11 @@ class Recommender:
         self.model = decode_model(artifact)
         self.user_ids, self.item_ids = self.model.user_ids, self.model.item_ids
         self._stored, self._file_bytes = artifact.arrays, artifact.file_bytes
-        if self._is_served:
-            _ = self._items  # now, and not in the first list
-        elif self.model.metadata["model"] == "neumf":
-            _ = self._towers
+        # Now, and not in the first list.
+        if self._name in SCORERS:
+            _ = self._scorer
+        elif self._name in PRODUCT_MODELS:
+            _ = self._items
 
     @classmethod
     def open(cls, path: Path) -> Recommender:
@@ -825,6 +968,7 @@ class Recommender:
         below 1.
         """
         row = self._user_row(user)
+        scores = self._scores(row)
         hidden: list[Any] = [self._rows_to_hide(exclude)]
         if filter_seen and not self.model.has_seen and exclude is None:
             raise SeenItemsMissingError(
@@ -834,7 +978,7 @@ class Recommender:
         if filter_seen:
             first, last = self.model.seen_indptr[row : row + 2].tolist()
             hidden.append(self.model.seen_items[first:last])
-        return self._list(self._user_scores(row), n, hidden, self._rows_among(items))
+        return self._list(scores, n, hidden, self._rows_among(items))
 
     def recommend_for_items(
         self,
@@ -862,7 +1006,8 @@ class Recommender:
         others, and stays short (least squares with a weight for what was not touched: Hu, Koren and Volinsky 2008,
         equation 4). Then only the ``row_entries`` dimensions that matter most for the scores are kept, as many as
         a user's row has on average, and solved for once more. Where to prune, c and r are our choice, made on data
-        held out from training. The same list in any order gives the same row; items told twice count once.
+        held out from training. For an itemknn model the row is 1 in the columns of the items. The same list in any
+        order gives the same row; items told twice count once.
 
         Raises UnknownItemError, and ValueError for an empty list.
         """
@@ -880,7 +1025,7 @@ class Recommender:
 
     def score(self, user: int | str, items: Iterable[int | str]) -> list[float]:
         """The user's score of each of ``items`` (outside ids), in their order; seen items are scored like others."""
-        scores = self._user_scores(self._user_row(user))
+        scores = self._scores(self._user_row(user))
         return [
             float(scores[self._row(self.item_ids, item, UnknownItemError, "item")]) for item in _listed(items)
         ]
@@ -888,7 +1033,8 @@ class Recommender:
     def inspect(self) -> dict[str, Any]:
         """What the model is and what it weighs, ready for JSON.
 
-        ``bytes`` and ``seen_bytes`` are bytes as stored in the file, ``file_bytes`` all of it, and
+        ``bytes`` and ``seen_bytes`` are bytes as stored in the file; the seen items of a LightGCN model are its graph,
+        and among the former. ``file_bytes`` is all of it, and
         ``resident_bytes`` the arrays and texts that opening it makes beside the mapped file.
         """
         model, metadata = self.model, self.model.metadata
@@ -898,6 +1044,9 @@ class Recommender:
         empty = sum(int(np.count_nonzero(np.diff(table.indptr) == 0)) for table in (model.users, model.items))
         sizes = count_bytes(self._stored)
         seen_bytes = sizes.pop("seen")
+        if self._name == "lightgcn":  # they are the graph, without which there are no scores
+            sizes = {**sizes, "graph": seen_bytes, "total": sizes["total"] + seen_bytes}
+            seen_bytes = 0
         resident = self._resident_bytes()
         return {
             "model": metadata["model"],
@@ -966,19 +1115,19 @@ class Recommender:
         ids = self.item_ids if ids is None else ids
         return Recommendation([ids[row] for row in rows.tolist()], scores[best].tolist())
 
-    def _user_scores(self, row: int) -> Array:
-        """(n_items,) float32 scores of a user's row."""
-        if self.model.metadata["model"] == "neumf":
-            return self._towers.scores(row)
-        return self._items.scores(*self.model.users.row(row))
+    @property
+    def _name(self) -> str:
+        return self.model.metadata["model"]
+
+    def _scores(self, user: int) -> Array:
+        """(n_items,) float32 scores of the user in row ``user``."""
+        if self._name in SCORERS:
+            return self._scorer.scores(user)
+        return self._items.scores(*self.model.users.row(user))
 
     @cached_property
-    def _towers(self) -> Towers:
-        return Towers(self.model)
-
-    @property
-    def _is_served(self) -> bool:
-        return self.model.metadata["model"] in SERVED_MODELS
+    def _scorer(self) -> GraphScores | Towers:
+        return SCORERS[self._name](self.model)
 
     @cached_property
     def _items(self) -> ByDimension:
@@ -989,14 +1138,25 @@ class Recommender:
         return self._by_dimension(self.model.users)
 
     def _by_dimension(self, table: Table) -> ByDimension:
-        self._check_served()
+        self._check_rows_are_multiplied()
         return ByDimension(table, self.model.dim)
 
-    def _check_served(self) -> None:
-        if not self._is_served:
+    def _check_rows_are_multiplied(self) -> None:
+        """Raises ArtifactError where scores are not the inner products of stored rows."""
+        if self._name == "lightgcn":
             raise ArtifactError(
-                f"a {self.model.metadata['model']} model does not score by its stored rows alone, as the runtime does:"
-                f" it serves {', '.join(SERVED_MODELS)}; `sparserec recommend --all-users` ranks with any model"
+                "a lightgcn model's rows come from its graph, so nobody can be folded in and no rows are compared;"
+                " `sparserec distill` makes an mf model of it, which can"
+            )
+        if self._name in SCORERS:
+            raise ArtifactError(
+                f"a {self._name} model does not score by its stored rows alone, so nobody can be folded in and no rows"
+                f" are compared; models of {', '.join(PRODUCT_MODELS)} can"
+            )
+        if self._name not in PRODUCT_MODELS:
+            raise ArtifactError(
+                f"a model {self._name!r} is none of those that are served, {', '.join(SERVED_MODELS)}: update"
+                " sparserec_np"
             )
 
     @cached_property
@@ -1014,9 +1174,16 @@ class Recommender:
 
     def _fold_in(self, rows: Array) -> tuple[Array, Array]:
         """See :meth:`fold_in`; ``rows`` (m,) are item rows."""
-        self._check_served()
+        self._check_rows_are_multiplied()
         if not len(rows):
             raise ValueError("a list of one item or more is needed to fold somebody in")
+        if self._name == "itemknn":
+            if self.model.dim != len(self.item_ids):
+                raise ArtifactError(
+                    "an itemknn model of some items alone does not tell which column is which item's, so nobody can be"
+                    " folded in; export it with all items"
+                )
+            return rows, np.ones(len(rows), dtype=np.float32)
         liked = np.zeros((len(rows), self.model.dim))
         for place, row in enumerate(rows.tolist()):
             columns, values = self.model.items.row(row)
@@ -1046,9 +1213,10 @@ class Recommender:
             )
 
         model = self.model
-        towers = self._towers.nbytes if model.metadata["model"] == "neumf" else 0
+        towers = self._scorer.nbytes if self._name == "neumf" else 0
         return {
-            "items by dimension": self._items.nbytes if self._is_served else towers,
+            "items by dimension": self._items.nbytes if self._name in PRODUCT_MODELS else towers,
+            "graph": self._scorer.nbytes if self._name == "lightgcn" else 0,
             "row bounds": made(model.users.indptr, model.items.indptr),
             "seen": made(model.seen_indptr, model.seen_items),
             "ids": self.user_ids.resident_bytes + self.item_ids.resident_bytes,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparserec_np.base_models import BASE_MODELS
+from sparserec_np.base_models import BASE_MODELS, Baseline
 from sparserec_np.batches import PairSampler
 from sparserec_np.budget import Budget
 from sparserec_np.config import RATES, Config
@@ -110,6 +110,9 @@ def train(
         kept = log
         if held_out is None and config.validation > 0:
             kept, held_out = split_random(log, config.validation, np.random.default_rng([config.seed, 1]))
+        base = BASE_MODELS[config.model]
+        if isinstance(base, Baseline):
+            return _count(base, log, kept, held_out, config, say)
         if held_out is None:
             config = config.resolved()
             start = make_start(log, config, threads, teacher)
@@ -128,6 +131,38 @@ def train(
         return replace(whole, history=history)
     finally:
         numba.set_num_threads(before)
+
+
+def _count(
+    base: Baseline,
+    log: Interactions,
+    kept: Interactions,
+    validation: Interactions | None,
+    config: Config,
+    say: Callable[[Record], None],
+) -> Fitted:
+    """What a baseline counts: in what the validation part leaves, to be measured, then in all interactions."""
+    config = config.resolved()
+    history: list[Record] = []
+
+    def counted(some: Interactions, phase: str) -> Fitted:
+        clock = time.perf_counter()
+        table, dim = base.count(some, **{name: getattr(config, name) for name in base.settings})
+        model = config.model_over(table, dim, some)
+        budget = Budget(table.rows, dim, table.nnz, id_bytes(log.user_ids, log.item_ids))
+        empty = int(np.count_nonzero(np.diff(table.indptr) == 0))
+        record: Record = {"epoch": 0, "seconds": time.perf_counter() - clock, "loss": None, "phase": phase}
+        record |= {"nnz": table.nnz, "rows_without_entries": empty}
+        if validation is not None and phase != "refit":
+            measured = evaluate(model.ranker(), validation, some)
+            record |= {name: measured[name] for name in ("recall@20", SELECT_BY)}
+        history.append(record)
+        say(record)
+        held = {"interactions": log.nbytes, "tables": table.nbytes, "workspaces": model.workspace_bytes}
+        return Fitted(model, some, budget, config, history, 0, False, held)
+
+    first = counted(kept, "train" if validation is None else "search")
+    return first if kept is log or not config.refit else counted(log, "refit")
 
 
 class EntryState:

@@ -61,3 +61,11 @@ def make_model(
             "train_digest": "ab" * 32,
         },
     )
+
+
+def as_lightgcn(
+    model: ServedModel, layers: int = 2, similarity: str = "dot", temperature: float = 1.0
+) -> ServedModel:
+    """The same tables as those of a LightGCN, with the seen items as its graph."""
+    settings = {"layers": str(layers), "similarity": similarity, "temperature": str(temperature)}
+    return replace(model, metadata={**model.metadata, "model": "lightgcn", **settings})

@@ -44,7 +44,7 @@ from sparserec_np.runtime import (
     read_artifact,
 )
 from sparserec_np.table import SparseTable
-from tests.served_models import make_model
+from tests.served_models import as_lightgcn, make_model
 
 NAMES = np.array([f"Größe {i}" for i in range(50)])
 NOBODY = np.zeros(0, dtype=np.intp)
@@ -110,6 +110,7 @@ def test_what_serving_holds_is_counted() -> None:
     assert packed.pop("total") == sum(packed.values())
     assert packed == {
         "items by dimension": (np.dtype(np.intp).itemsize + 4) * model.items.nnz,
+        "graph": 0,
         "row bounds": 4 * (301 + 51),
         "seen": 4 * 301 + len(model.seen_items),
         "ids": sys.getsizeof(texts) + sum(map(sys.getsizeof, texts)),
@@ -169,10 +170,10 @@ def test_float16_refuses_what_it_cannot_hold() -> None:
     pack(model, "int8")
 
 
-def test_a_model_that_the_runtime_does_not_serve_is_not_exported() -> None:
+def test_a_model_whose_scores_are_no_products_of_stored_rows_is_not_exported() -> None:
     model = make_model()
     with pytest.raises(ArtifactError, match="metadata model is 'lightgcn'"):
-        pack(replace(model, metadata={**model.metadata, "model": "lightgcn"}), "int8")
+        pack(as_lightgcn(model), "int8")
 
 
 def test_values_of_any_size_keep_their_order_of_magnitude_in_int8() -> None:

@@ -25,6 +25,7 @@ QUICK = Config(dim=8, density=0.3, epochs=2, batch_size=128, negatives=32, learn
         {"similarity": "cosine", "temperature": 0.2},
         {"model": "lightgcn", "layers": 2},
         {"model": "lightgcn", "similarity": "cosine", "temperature": 0.2},
+        {"model": "itemknn"},
         {"model": "neumf", "hidden": 6},
     ],
     ids=str,

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from sparserec_np.model_file import ServedModel, save_model
 from sparserec_np.restoring import restore
 from sparserec_np.runtime import ArtifactError, Ids, Recommender, UnknownItemError, UnknownUserError, _best
 from sparserec_np.table import SparseTable
-from tests.served_models import make_model, make_towers_model
+from tests.served_models import as_lightgcn, make_model, make_towers_model
 
 
 def recommender_of(model: ServedModel) -> Recommender:
@@ -331,20 +332,133 @@ def test_similar_rows_are_those_of_largest_cosine(which: str) -> None:
         np.testing.assert_allclose(found, [cosines[name] for name in names], atol=1e-6)
 
 
-def test_a_model_that_scores_otherwise_is_inspected_and_not_served() -> None:
+def test_a_model_that_is_not_known_is_inspected_and_not_served() -> None:
     model = make_model()
-    recommender = recommender_of(replace(model, metadata={**model.metadata, "model": "lightgcn"}))
-    assert recommender.inspect()["model"] == "lightgcn"
+    recommender = recommender_of(replace(model, metadata={**model.metadata, "model": "oracle"}))
+    assert recommender.inspect()["model"] == "oracle"
     assert recommender.inspect()["resident_bytes"]["total"] == 0
     for call in (
         lambda: recommender.recommend(3),
         lambda: recommender.recommend_for_items([3]),
+        lambda: recommender.fold_in([3]),
         lambda: recommender.similar_items(3),
         lambda: recommender.similar_users(3),
         lambda: recommender.score(3, [4]),
     ):
-        with pytest.raises(ArtifactError, match="a lightgcn model does not score by its stored rows alone"):
+        with pytest.raises(ArtifactError, match="model 'oracle' is none of those that are served, mf,"):
             call()
+
+
+# -- LightGCN
+
+
+def lonely(model: ServedModel) -> ServedModel:
+    """The model, whose user 2 and item 0 have no interactions."""
+    keep = (model.seen_items != 0) & (np.repeat(np.arange(30), np.diff(model.seen_indptr)) != 2)
+    before = np.concatenate(([0], np.cumsum(keep)))
+    return replace(model, seen_indptr=before[model.seen_indptr], seen_items=model.seen_items[keep])
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3, 4])
+@pytest.mark.parametrize(("similarity", "temperature"), [("dot", 1.0), ("dot", 0.3), ("cosine", 0.2)])
+def test_lightgcn_ranks_as_the_model_that_was_trained(
+    layers: int, similarity: str, temperature: float
+) -> None:
+    model = lonely(as_lightgcn(make_model(), layers, similarity, temperature))
+    recommender = recommender_of(model)
+    seen = Interactions(model.seen_indptr, model.seen_items.astype(np.int32), model.user_ids, model.item_ids)
+    items, scores = restore(model).ranker().rank(np.arange(30, dtype=np.int32), 50, seen)
+    for user in range(30):
+        left = items[user] >= 0
+        found = recommender.recommend(user, 50)
+        by_item = dict(zip(items[user, left].tolist(), scores[user, left].tolist(), strict=True))
+        assert sorted(found.items) == sorted(by_item)
+        np.testing.assert_allclose(
+            found.scores, [by_item[item] for item in found.items], rtol=1e-4, atol=1e-5
+        )
+        assert found.scores == sorted(found.scores, reverse=True)
+        np.testing.assert_allclose(
+            recommender.score(user, list(by_item)), list(by_item.values()), rtol=1e-4, atol=1e-5
+        )
+    graph = np.diff(model.seen_indptr)
+    assert graph[2] == 0 and 0 not in model.seen_items  # rows without neighbours were among them
+
+
+def test_lightgcn_breaks_ties_by_item_and_takes_candidates() -> None:
+    model = as_lightgcn(make_model())
+    items = model.items._replace(values=np.ones_like(model.items.values))
+    alone = replace(
+        model,
+        items=SparseTable(
+            np.arange(51, dtype=np.int32), np.zeros(50, np.uint8), np.ones(50, items.values.dtype)
+        ),
+        seen_indptr=np.zeros(31, np.int64),
+        seen_items=model.seen_items[:0],
+    )
+    recommender = recommender_of(alone)  # without edges all items are alike
+    assert recommender.recommend(3, 4).items == [0, 1, 2, 3]
+    assert recommender.recommend(3, 4, items=[9, 5, 7], exclude=[7]).items == [5, 9]
+    seen = recommender_of(model)
+    own = set(model.seen_items[model.seen_indptr[3] : model.seen_indptr[4]].tolist())
+    assert set(seen.recommend(3, 50).items) == set(range(50)) - own
+    assert len(seen.recommend(3, 50, filter_seen=False).items) == 50
+
+
+def test_lightgcn_makes_no_table_of_all_rows() -> None:
+    dim, n_items = 400, 20_000
+    model = as_lightgcn(make_model(10, n_items, dim, density=0.002), similarity="cosine")
+    artifact = model.encode()
+    tracemalloc.start()
+    Recommender(artifact).recommend(3)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < n_items * dim  # a quarter of such a table in float32
+
+
+def test_lightgcn_counts_the_bytes_of_its_graph() -> None:
+    model = as_lightgcn(make_model())
+    recommender = recommender_of(model)
+    edges, degrees, factors = 8 * len(model.seen_items), 4 * 30, 8 * (30 + 50)
+    stored = recommender_of(make_model()).inspect()
+    inspected = recommender.inspect()
+    assert inspected["bytes"]["graph"] == stored["seen_bytes"] > 0
+    assert inspected["bytes"]["total"] == stored["bytes"]["total"] + stored["seen_bytes"]
+    counted = inspected["resident_bytes"]
+    assert counted["graph"] == edges + degrees + factors
+    assert counted["items by dimension"] == 0
+
+
+def test_lightgcn_compares_no_rows_and_says_what_does() -> None:
+    recommender = recommender_of(as_lightgcn(make_model()))
+    for call in (
+        lambda: recommender.recommend_for_items([3]),
+        lambda: recommender.fold_in([3]),
+        lambda: recommender.similar_items(3),
+        lambda: recommender.similar_users(3),
+    ):
+        with pytest.raises(ArtifactError, match="`sparserec distill` makes an mf model of it"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"layers": None}, "metadata layers is missing"),
+        ({"layers": "9"}, "metadata layers is '9', expected 1 to 4"),
+        ({"layers": "x"}, "metadata layers is 'x'"),
+        ({"similarity": "taste"}, "metadata similarity is 'taste', expected dot or cosine"),
+        ({"temperature": "0"}, "metadata temperature is '0', expected a number above 0"),
+        ({"temperature": "nan"}, "metadata temperature is 'nan'"),
+        ({"temperature": "warm"}, "metadata temperature is 'warm'"),
+        ({"temperature": "1e-40"}, "scores could overflow float32"),
+        ({"seen": "left out"}, "they are the graph that a lightgcn model scores by"),
+    ],
+)
+def test_a_lightgcn_that_cannot_be_scored_is_refused(change: dict[str, str | None], said: str) -> None:
+    model = as_lightgcn(make_model())
+    metadata = {name: text for name, text in {**model.metadata, **change}.items() if text is not None}
+    with pytest.raises(ArtifactError, match=said):
+        replace(model, metadata=metadata).encode()
 
 
 def test_threads_share_a_recommender() -> None:
@@ -392,6 +506,7 @@ def test_inspect_counts(tmp_path: Path) -> None:
         "file_bytes": file_bytes,
         "resident_bytes": {
             "items by dimension": (np.dtype(np.intp).itemsize + 4) * model.items.nnz,
+            "graph": 0,
             "row bounds": 0,
             "seen": 0,
             "ids": 0,

@@ -257,9 +257,13 @@ def test_everybody_is_ranked_as_their_model_ranks(tmp_path: Path) -> None:
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert [answer["items"] for answer in answers] == items.tolist()
     np.testing.assert_allclose([answer["scores"] for answer in answers], scores)
-    result = sparserec(tmp_path, "--user", "3")
+    alone = json.loads(sparserec(tmp_path, "--user", "3", "-n", "5", "--json").stdout)
+    assert alone["items"] == answers[3]["items"]
+    np.testing.assert_allclose(alone["scores"], answers[3]["scores"], rtol=1e-5)
+    result = sparserec(tmp_path, "--items", "3")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "a lightgcn model does not score by its stored rows alone" in result.stderr
+    assert "`sparserec distill` makes an mf model of it" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_an_export_without_users_has_nobody_to_rank(tmp_path: Path) -> None:

@@ -15,7 +15,14 @@ from types import FrameType
 import numpy as np
 
 from sparserec_np.model_file import ServedModel, load_model
-from sparserec_np.runtime import ArtifactError, Recommender, decode_model, read_artifact
+from sparserec_np.runtime import (
+    SERVED_MODELS,
+    ArtifactError,
+    Recommender,
+    SeenItemsMissingError,
+    decode_model,
+    read_artifact,
+)
 
 LONGEST_SENTENCE = 1_000  # characters
 SECONDS = 5.0
@@ -88,14 +95,24 @@ def _check_lists(recommender: Recommender, model: ServedModel, row: int) -> None
     n_items = model.items.rows
     seen = set(model.seen_items[model.seen_indptr[row] : model.seen_indptr[row + 1]].tolist())
     indptr, columns, values = model.users
-    user = np.zeros(model.dim)
-    user[columns[indptr[row] : indptr[row + 1]]] = values[indptr[row] : indptr[row + 1]]
-    products = user[model.items.columns] * model.items.values
-    rows = np.repeat(np.arange(n_items), np.diff(model.items.indptr))
-    exact = np.bincount(rows, products, minlength=n_items)
-    magnitude = np.bincount(rows, abs(products), minlength=n_items)
+    if model.metadata["model"] not in SERVED_MODELS:
+        _must_raise(ArtifactError, recommender, row)
+        return
+    if model.metadata["model"] == "lightgcn":
+        exact, magnitude = _propagated_scores(model, row)
+    else:
+        user = np.zeros(model.dim)
+        user[columns[indptr[row] : indptr[row + 1]]] = values[indptr[row] : indptr[row + 1]]
+        products = user[model.items.columns] * model.items.values
+        rows = np.repeat(np.arange(n_items), np.diff(model.items.indptr))
+        exact = np.bincount(rows, products, minlength=n_items)
+        magnitude = np.bincount(rows, abs(products), minlength=n_items)
+    options = {}
+    if not model.has_seen:
+        _must_raise(SeenItemsMissingError, recommender, row)
+        options = {"filter_seen": False}
     for n in (1, 5, n_items + 1):
-        items, scores = recommender.recommend(recommender.user_ids[row], n)
+        items, scores = recommender.recommend(recommender.user_ids[row], n, **options)
         found = [recommender.item_ids.find(item) for item in items]
         if len(items) != len(scores) or len(items) != min(n, n_items - len(seen)):
             raise Fault(f"{len(items)} of {n} items were given")
@@ -110,6 +127,36 @@ def _check_lists(recommender: Recommender, model: ServedModel, row: int) -> None
         rest = np.delete(exact, [*found, *seen])
         if len(rest) and len(items) and rest.max() > scores[-1] + 2e-5 * magnitude.max() + 1e-37:
             raise Fault("a better item was left out")
+
+
+def _must_raise(error: type[Exception], recommender: Recommender, row: int) -> None:
+    try:
+        recommender.recommend(recommender.user_ids[row])
+    except error:
+        return
+    raise Fault(f"a list was given where {error.__name__} should be raised")
+
+
+def _propagated_scores(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of a lightgcn model by its equation, in dense matrices, and the magnitude of what they are the sum of."""
+    n_users = model.users.rows
+    rows = np.concatenate([table.to_dense(model.dim) for table in (model.users, model.items)]).astype(float)
+    adjacency = np.zeros((len(rows), len(rows)))
+    pairs = np.repeat(np.arange(n_users), np.diff(model.seen_indptr)), n_users + model.seen_items
+    adjacency[pairs] = adjacency[pairs[::-1]] = 1
+    roots = np.sqrt(np.maximum(adjacency.sum(axis=0), 1))
+    adjacency /= roots[:, None] * roots
+    layers, temperature = int(model.metadata["layers"]), float(model.metadata["temperature"])
+    powers = [np.linalg.matrix_power(adjacency, layer) for layer in range(layers + 1)]
+    mean = sum(powers) / (layers + 1)
+    made, magnitudes = mean @ rows, mean @ abs(rows)
+    if model.metadata["similarity"] == "cosine":
+        lengths = np.sqrt(np.square(made).sum(axis=1, keepdims=True))
+        made, magnitudes = (
+            np.divide(some, lengths, out=np.zeros_like(some), where=lengths > 0)
+            for some in (made, magnitudes)
+        )
+    return tuple(some[n_users:] @ some[row] / temperature for some in (made, magnitudes))  # type: ignore[return-value]
 
 
 @contextlib.contextmanager

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from sparserec_np.model_file import ServedModel, save_model
-from sparserec_np.runtime import DTYPES
-from tests.served_models import make_model
+from sparserec_np.artifact import write_artifact
+from sparserec_np.export import keep_users, pack, without_seen
+from sparserec_np.runtime import DTYPES, Artifact
+from tests.served_models import as_lightgcn, make_model
 
 Rng = np.random.Generator
 
@@ -25,7 +26,7 @@ TEXTS = np.array([f"Größe {i}" for i in range(12)])
 
 
 def sound_files() -> list[bytes]:
-    """Small model files of every kind: ids as row numbers, integers and text; narrow and wide; empty and full."""
+    """Small model files of every kind: ids as row numbers, integers and text; narrow and wide; empty, full, packed."""
     models = [
         make_model(6, 9, dim=4, seed=1),
         make_model(12, 8, dim=300, density=0.02, seed=2, user_ids=TEXTS, item_ids=np.arange(8) * 40 - 99),
@@ -33,14 +34,22 @@ def sound_files() -> list[bytes]:
         make_model(3, 400, dim=8, density=0.1, seed=4, decimals=0),
         make_model(4, 6, dim=2, density=0.0, seed=5, user_ids=TEXTS[:4], item_ids=TEXTS[:6]),
         make_model(1, 1, dim=1, density=1.0, seed=6),
+        as_lightgcn(make_model(7, 9, dim=3, density=0.6, seed=7), layers=3),
+        as_lightgcn(make_model(4, 8, dim=2, seed=8), layers=2, similarity="cosine", temperature=0.2),
     ]
-    return [_saved(model) for model in models]
+    packed = [
+        pack(models[1], "float16"),
+        pack(models[3], "int8"),
+        pack(keep_users(models[2], np.zeros(0, np.intp)), "int8"),
+        pack(without_seen(models[0]), "float16"),
+    ]
+    return [_written(model.encode()) for model in models] + [_written(artifact) for artifact in packed]
 
 
-def _saved(model: ServedModel) -> bytes:
+def _written(artifact: Artifact) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
-        save_model(path, model)
+        write_artifact(path, artifact.arrays, artifact.metadata)
         return path.read_bytes()
 
 

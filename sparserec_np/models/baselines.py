@@ -1,0 +1,79 @@
+"""Baselines that are counted, not trained, and yet are sparse tables: they are scored and served as any other.
+
+Both are what a learnt model has to beat (Dacrema et al. 2019).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparserec_np.errors import DataError
+from sparserec_np.interactions import Interactions
+from sparserec_np.table import Array, SparseTable, column_dtype, index_dtype
+
+BLOCK = 256  # items whose similarities to all others exist at once
+MOST_ITEMS = 65_536  # as many columns as a table can have
+
+
+def popularity(log: Interactions) -> tuple[SparseTable, int]:
+    """Ranks by how many users an item has: a stacked table of dimension 1, and that 1.
+
+    A user's row is 1, an item's its number of users over that of the most popular item.
+    """
+    degrees = log.item_degrees / max(int(log.item_degrees.max(initial=0)), 1)
+    values = np.concatenate([np.ones(log.n_users), degrees]).astype(np.float32)
+    return SparseTable.full(values[:, None]), 1
+
+
+def item_neighbours(log: Interactions, neighbours: int, shrinkage: float) -> tuple[SparseTable, int]:
+    """Ranks by how similar an item is to those a user had: a stacked table, and its columns, one for each item.
+
+    A user's row is 1 in the columns of the user's items. An item's row holds its similarities to the ``neighbours``
+    other items most similar to it,
+
+        s(i, j) = |U_i and U_j| / (sqrt(|U_i| |U_j|) + shrinkage)
+
+    where U_i are the users of item i: the cosine, with a shrinkage term against items of few users (Dacrema et al.
+    2019, section 3). Of equally similar items the lower is kept.
+
+    Raises:
+        DataError: more items than a table can have columns.
+    """
+    from scipy.sparse import csr_matrix
+
+    if log.n_items > MOST_ITEMS:
+        raise DataError(
+            f"The model itemknn needs a column for each item, at most {MOST_ITEMS:,}; found {log.n_items:,} items:"
+            " train mf, or leave out rare items"
+        )
+    ones = np.ones(log.n_interactions, np.float32)
+    matrix = csr_matrix((ones, log.items, log.indptr), shape=(log.n_users, log.n_items))
+    by_item = matrix.T.tocsr()
+    roots = np.sqrt(log.item_degrees)
+    lengths, columns, values = [np.diff(log.indptr)], [log.items], [ones]
+    for start in range(0, log.n_items, BLOCK):
+        shared = by_item[start : start + BLOCK] @ matrix
+        shared.sort_indices()
+        for row in range(shared.shape[0]):
+            part = slice(shared.indptr[row], shared.indptr[row + 1])
+            others, counts = shared.indices[part], shared.data[part]
+            similar = np.where(
+                others == start + row, 0, counts / (roots[start + row] * roots[others] + shrinkage)
+            )
+            kept = _largest(similar, neighbours)
+            lengths.append(np.array([len(kept)]))
+            columns.append(others[kept])
+            values.append(similar[kept])
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    table = SparseTable(
+        indptr.astype(index_dtype(int(indptr[-1]))),
+        np.concatenate(columns).astype(column_dtype(log.n_items)),
+        np.concatenate(values).astype(np.float32),
+    )
+    return table, log.n_items
+
+
+def _largest(numbers: Array, count: int) -> Array:
+    """Ascending positions of the ``count`` largest ``numbers`` (m,) above 0; of equal ones the first."""
+    best = np.argsort(-numbers, kind="stable")[:count]
+    return np.sort(best[numbers[best] > 0])

@@ -1,0 +1,90 @@
+"""``sparserec export --to c`` through its installed command: a program with the model's lists, true sizes, refusals."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sparserec_np.model_file import save_model
+from sparserec_np.runtime import Recommender
+from tests.served_models import make_model
+
+MODEL = make_model(n_users=12, n_items=50, item_ids=np.arange(50) * 10, seed=4)
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A run directory."""
+    (tmp_path / "run").mkdir()
+    save_model(tmp_path / "run" / "model.safetensors", MODEL)
+    return tmp_path / "run"
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler was found: there is no cc on the path")
+def test_the_program_gives_the_lists_of_a_slice(run, trained, tmp_path):
+    (tmp_path / "users.txt").write_text("7\n3\n")
+    (tmp_path / "items.txt").write_text("\n".join(str(item * 20) for item in range(25)))
+    words = ["--users", tmp_path / "users.txt", "--items", tmp_path / "items.txt"]
+    done = run("export", trained, "--to", "c", "-o", tmp_path / "c", *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^flash +[\d,]+$", done.stdout, re.MULTILINE)
+    assert f"make -C {tmp_path / 'c'}" in done.stdout
+    subprocess.run(
+        ["cc", "-std=c99", "-O2", "-o", tmp_path / "recommend", tmp_path / "c" / "main.c"], check=True
+    )
+    for user in ("7", "3"):
+        told = subprocess.run(
+            [tmp_path / "recommend", user, "5"], capture_output=True, text=True, check=True
+        ).stdout
+        found = [(int(item), np.float32(score)) for item, score in map(str.split, told.splitlines())]
+        expected = Recommender.open(trained).recommend(user, 5, items=range(0, 500, 20))
+        assert found == list(zip(expected.items, map(np.float32, expected.scores), strict=True))
+    gone = subprocess.run([tmp_path / "recommend", "4"], capture_output=True, text=True, check=False)
+    assert (gone.returncode, gone.stderr) == (1, "unknown user 4\n")
+
+
+def test_the_sizes_are_those_in_the_header(run, trained, tmp_path):
+    done = run("export", trained, "--to", "c", "-o", tmp_path / "c", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    assert (report["folder"], report["users"], report["items"]) == (str(tmp_path / "c"), 12, 50)
+    header = (tmp_path / "c" / "recommender.h").read_text()
+    for name in ("flash", "scratch"):
+        stated = re.search(rf"SPARSEREC_{name.upper()}_BYTES (\d+)", header)
+        assert stated is not None and int(stated[1]) == report["bytes"][name]
+
+
+@pytest.mark.parametrize("option", [("--dtype", "int8"), ("--test", "x.csv")])
+def test_options_that_would_do_nothing_are_usage_errors(run, trained, tmp_path, option):
+    done = run("export", trained, "--to", "c", "-o", tmp_path / "c", *option)
+    assert done.returncode == 2
+    assert f"{option[0]} is of no use with --to c" in done.stderr
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "said"),
+    [
+        (MODEL, ("--drop", "seen"), "users have seen were left out, and the C function would recommend them"),
+        (MODEL, ("--drop", "users"), "the model has no users, so there is nothing to write as C"),
+        (
+            replace(MODEL, metadata={**MODEL.metadata, "model": "oracle"}),
+            (),
+            "metadata model is 'oracle': the C function scores by inner products of stored rows",
+        ),
+    ],
+    ids=["seen", "users", "model"],
+)
+def test_what_cannot_be_written_is_refused_in_a_sentence(run, tmp_path, model, options, said):
+    save_model(tmp_path / "model.safetensors", model)
+    done = run("export", tmp_path, "--to", "c", "-o", tmp_path / "c", *options)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "c").exists()
