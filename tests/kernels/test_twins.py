@@ -79,11 +79,15 @@ def test_the_comparison_sees_what_differs() -> None:
     assert differences({"f": both}, {"f": silent}) == ["f: the twin specifies nothing"]
 
 
-def test_threads_wait_without_spinning_unless_told_otherwise() -> None:
-    code = "import os, sparserec_np.kernels.compiled; print(os.environ['OMP_WAIT_POLICY'])"
-    for given, expected in ((None, "passive"), ("active", "active")):
-        environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-        environment |= {} if given is None else {"OMP_WAIT_POLICY": given}
+def test_threads_spin_for_a_moment_only_unless_told_otherwise() -> None:
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    code = f"import os, sparserec_np.kernels.compiled; print(*map(os.environ.get, {names}))"
+    for given, expected in (
+        ({}, "passive 1000"),
+        ({names[0]: "active"}, "active None"),
+        ({names[1]: "7"}, "passive 7"),
+    ):
+        environment = {name: value for name, value in os.environ.items() if name not in names} | given
         done = subprocess.run(
             [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
         )
