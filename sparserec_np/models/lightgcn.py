@@ -27,6 +27,7 @@ from sparserec_np.rankers import TableRanker, table_ranker
 from sparserec_np.table import Array, SparseTable, index_dtype
 
 LINE = 16  # columns of a block: a cache line of float32
+CHUNKS = 64  # parts of the rows that threads share out
 
 
 class Graph(NamedTuple):
@@ -80,12 +81,15 @@ class Propagation:
         self._out_of = np.sqrt(degrees).astype(dtype)
         rows = len(degrees)
         self._blocks = [np.empty((rows if layers > 1 or n == 0 else 0, LINE), dtype) for n in range(2)]
+        # As many edges in each chunk: rows of popular items lie together, and their chunk would take longest.
+        marks = np.linspace(0, len(graph.neighbours) + rows, CHUNKS + 1)
+        self._chunks = np.searchsorted(graph.indptr + np.arange(rows + 1), marks).astype(np.int32)
         self._edge_bounds = np.empty(rows + 1, dtype=graph.indptr.dtype)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the blocks, the factors and the bounds."""
-        factors = (self._mean, self._into, self._out_of, self._edge_bounds)
+        factors = (self._mean, self._into, self._out_of, self._chunks, self._edge_bounds)
         return int(sum(array.nbytes for array in (*self._blocks, *factors)))
 
     def forward(self, table: SparseTable, rows: Array) -> Array:
@@ -96,7 +100,7 @@ class Propagation:
             here, there = self._blocks
             kernels.read_columns(table, first, self._into, here)
             for _ in range(1, self.layers):
-                kernels.propagate(self.graph, here, self._mean, there)
+                kernels.propagate(self.graph, self._chunks, here, self._mean, there)
                 here, there = there, here
                 kernels.add_rows(rows, here, self._out_of, first, local)
             kernels.add_propagated(self.graph, rows, here, self._into, first, local)
@@ -122,11 +126,11 @@ class Propagation:
             block, graph = given, edges
             there, spare = self._blocks
             for _ in range(1, self.layers):
-                kernels.propagate(graph, block, self._mean, there)
+                kernels.propagate(graph, self._chunks, block, self._mean, there)
                 there[rows] += given
                 block, graph = there, self.graph
                 there, spare = spare, there
-            kernels.pull_columns(graph, table, first, block, self._into, gradient, explored)
+            kernels.pull_columns(graph, self._chunks, table, first, block, self._into, gradient, explored)
 
 
 class LightGCN:

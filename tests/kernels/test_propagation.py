@@ -31,6 +31,7 @@ DIM = 37
 LOG = small_log(40, 30, 200)
 ROWS = LOG.n_users + LOG.n_items
 GRAPH = Graph.of(LOG)
+CHUNKS = np.array([0, 0, 3, 40, 41, ROWS], np.int32)
 
 
 def adjacency() -> Array:
@@ -51,7 +52,7 @@ def run(kernel: Any, seed: int, dtype: Any, first: int = 16, part: float = 0.5) 
     for name, arguments, changed in (
         ("read_rows", (table, rows, local.copy()), [2]),
         ("read_columns", (table, first, factors, np.full_like(block, 77)), [3]),
-        ("propagate", (tuple(GRAPH), block, factors, np.full_like(block, 77)), [3]),
+        ("propagate", (tuple(GRAPH), CHUNKS, block, factors, np.full_like(block, 77)), [4]),
         ("add_rows", (rows, block, factors, first, local.copy()), [4]),
         ("add_propagated", (tuple(GRAPH), rows, block, factors, first, local.copy()), [5]),
         (
@@ -62,10 +63,10 @@ def run(kernel: Any, seed: int, dtype: Any, first: int = 16, part: float = 0.5) 
         (
             "pull_columns",
             (
-                *(tuple(GRAPH), table, first, block, factors, np.ones(table.nnz, dtype)),
+                *(tuple(GRAPH), CHUNKS, table, first, block, factors, np.ones(table.nnz, dtype)),
                 random_explored(rng, ROWS, DIM, 0.3, dtype),
             ),
-            [5, 6],
+            [6, 7],
         ),
     ):
         getattr(kernel, name)(*arguments)
@@ -100,7 +101,7 @@ def test_steps_are_products_with_the_adjacency(kernel: Any) -> None:
     block, factors = rng.standard_normal((ROWS, 16)), rng.random(ROWS)
     out, local = np.empty_like(block), np.zeros((5, 16))
     wanted = factors[:, None] * oracles.product(adjacency(), block)
-    kernel.propagate(tuple(GRAPH), block, factors, out)
+    kernel.propagate(tuple(GRAPH), CHUNKS, block, factors, out)
     np.testing.assert_allclose(out, wanted, rtol=1e-12)
     rows = np.array([3, 60, 0, 41, 7], np.int32)
     kernel.add_propagated(tuple(GRAPH), rows, block, factors, 0, local)

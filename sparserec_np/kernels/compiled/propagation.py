@@ -38,13 +38,14 @@ def read_columns(table: Any, first: Any, factors: Any, block: Any) -> None:
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
-def propagate(graph: Any, block: Any, factors: Any, out: Any) -> None:
+def propagate(graph: Any, chunks: Any, block: Any, factors: Any, out: Any) -> None:
     indptr, neighbours = graph
-    for row in numba.prange(len(out)):
-        own = out[row]
-        sum_rows(block, neighbours, indptr[row], indptr[row + 1], own)
-        for c in range(LINE):
-            own[c] *= factors[row]
+    for chunk in numba.prange(len(chunks) - 1):
+        for row in range(chunks[chunk], chunks[chunk + 1]):
+            own = out[row]
+            sum_rows(block, neighbours, indptr[row], indptr[row + 1], own)
+            for c in range(LINE):
+                own[c] *= factors[row]
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
@@ -92,16 +93,15 @@ def edges_from(graph: Any, rows: Any, indptr: Any, sources: Any) -> int:
 
 @numba.njit(parallel=True, nogil=True, cache=True)
 def pull_columns(
-    graph: Any, table: Any, first: Any, block: Any, factors: Any, gradient: Any, explored: Any
+    graph: Any, chunks: Any, table: Any, first: Any, block: Any, factors: Any, gradient: Any, explored: Any
 ) -> None:
     bounds, neighbours = graph
     indptr, columns, _ = table
     slots, sums = explored
-    n_rows = len(factors)
     width = min(LINE, sums.shape[1] - first)
-    for run in numba.prange((n_rows + RUN - 1) // RUN):
+    for chunk in numba.prange(len(chunks) - 1):
         line = np.empty(LINE, dtype=block.dtype)
-        for row in range(run * RUN, min(n_rows, (run + 1) * RUN)):
+        for row in range(chunks[chunk], chunks[chunk + 1]):
             start, stop = indptr[row], indptr[row + 1]
             while start < stop and columns[start] < first:
                 start += 1

@@ -7,6 +7,8 @@ Some arguments recur:
 * ``block`` (rows, 16): 16 columns of a table, every entry of them; ``first`` is the number of the first one.
 * ``local`` (m, columns): every entry of the rows ``rows`` (m,), in their order; columns is a multiple of 16.
 * ``factors`` (rows,): one for each row.
+* ``chunks`` (any,) int32 ascending from 0 to the number of rows: bounds of the parts that threads share out among
+  themselves. They change no result.
 
 All floats have one dtype, float32 or float64.
 """
@@ -47,11 +49,12 @@ def read_columns(table: SparseTable, first: int, factors: Array, block: Array) -
     block[rows, columns[here]] = table.values[here] * factors[rows]
 
 
-def propagate(graph: tuple[Array, Array], block: Array, factors: Array, out: Array) -> None:
+def propagate(graph: tuple[Array, Array], chunks: Array, block: Array, factors: Array, out: Array) -> None:
     """One step over all edges: ``out[r] = factors[r] * sum of block[n] over the neighbours n of r``.
 
     Args:
         graph: see above; neighbours may be numbers of rows of ``block`` that are not rows of the graph.
+        chunks: see above.
         block: (any, 16)
         factors: (rows,)
         out: (rows, 16) overwritten.
@@ -120,6 +123,7 @@ def edges_from(graph: tuple[Array, Array], rows: Array, indptr: Array, sources: 
 
 def pull_columns(
     graph: tuple[Array, Array],
+    chunks: Array,
     table: SparseTable,
     first: int,
     block: Array,
@@ -134,6 +138,7 @@ def pull_columns(
 
     Args:
         graph: see above.
+        chunks: see above.
         table: whose entries get a gradient.
         first: number of the block's first column.
         block: (rows, 16)
