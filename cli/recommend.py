@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from sparserec_np.artifact import replacing
 from sparserec_np.errors import DataError
+from sparserec_np.files import replacing
 from sparserec_np.model_file import load_model
 from sparserec_np.runtime import Recommendation, Recommender, SeenItemsMissingError
 

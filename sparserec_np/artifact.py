@@ -5,14 +5,13 @@ The reader is ``runtime.read_artifact``, so that it can be taken along without t
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from sparserec_np.files import replacing
 from sparserec_np.runtime import DTYPES, MAX_HEADER_BYTES, Array, ArtifactError, Path
 
 KINDS = {dtype: kind for kind, dtype in DTYPES.items()}
@@ -48,26 +47,6 @@ def write_artifact(path: Path, arrays: Mapping[str, Array], metadata: Mapping[st
         for part in parts:
             file.write(part.data)
     return 8 + len(header) + end
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A binary file to write beside ``path``, which takes its place once it is complete and on the disk.
-
-    If the block raises, the older file stays as it was and the unfinished one is removed.
-    """
-    folder, name = os.path.split(os.path.abspath(path))
-    unfinished = os.path.join(folder, f".{name}.{os.getpid()}.unfinished")
-    try:
-        with open(unfinished, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.remove(unfinished)
-        raise
 
 
 def _checked_text(key: str, value: str) -> str:

@@ -20,7 +20,7 @@ from string import Template
 
 import numpy as np
 
-from sparserec_np.artifact import replacing
+from sparserec_np.files import replacing
 from sparserec_np.model_file import ServedModel
 from sparserec_np.runtime import PRODUCT_MODELS, Array, ArtifactError, Path
 

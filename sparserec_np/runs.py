@@ -14,10 +14,10 @@ import os
 import tempfile
 from typing import IO, Any
 
-from sparserec_np.artifact import replacing
 from sparserec_np.base_models import BASE_MODELS, Baseline
 from sparserec_np.config import Config
 from sparserec_np.errors import ConfigError, SparseRecError
+from sparserec_np.files import replacing
 from sparserec_np.interactions import Interactions
 from sparserec_np.model_file import ServedModel, save_model
 from sparserec_np.runtime import ArtifactError

@@ -15,7 +15,8 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparserec_np.artifact import replacing, write_artifact
+from sparserec_np.artifact import write_artifact
+from sparserec_np.files import replacing
 from sparserec_np.model_file import ServedModel, load_model, save_model
 from sparserec_np.runtime import (
     DTYPES,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import errno
 import gzip
 import io
 import os
@@ -18,6 +17,7 @@ from typing import IO, Any
 import numpy.typing as npt
 
 from sparserec_np.errors import ConfigError, DataError
+from sparserec_np.files import replacing
 from sparserec_np.formats.detect import format_of_name
 from sparserec_np.formats.matrices import write_matrix
 from sparserec_np.interactions import Interactions
@@ -71,7 +71,7 @@ def write_interactions(
         OSError: the place cannot be written to.
     """
     kind = format_to_write(path, format)
-    with replacing(os.fspath(path)) as stream:
+    with replacing(path) as target, _compressed(os.fspath(path), target) as stream:
         if kind in ("npz", "mtx"):
             write_matrix(interactions, stream, kind)
         else:
@@ -81,36 +81,6 @@ def write_interactions(
             text.flush()
             text.detach()
     return kind
-
-
-@contextlib.contextmanager
-def replacing(path: str) -> Iterator[IO[bytes]]:
-    """A stream whose bytes are at ``path`` once the block ends well, and nowhere if it does not."""
-    if os.path.isdir(path):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    if os.path.exists(path) and not os.path.isfile(path):  # /dev/stdout, a pipe: nothing to replace
-        with open(path, "wb") as stream, _compressed(path, stream) as packed:
-            yield packed
-        return
-    target = os.path.realpath(path)  # a link stays a link
-    folder, name = os.path.split(target)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(errno.ENOENT, "No such folder", folder)
-    beside = os.path.join(folder, f".{name}.{os.getpid()}.part")
-    try:
-        with open(beside, "wb") as stream:
-            with _compressed(path, stream) as packed:
-                yield packed
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(beside, target)
-    except OSError as error:
-        if error.filename == beside:  # a name that nobody gave
-            error.filename = path
-        raise
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
 
 
 @contextlib.contextmanager

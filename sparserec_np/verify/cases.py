@@ -6,13 +6,13 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sparserec_np.batches import Batch, Groups
 from sparserec_np.errors import DataError
+from sparserec_np.files import replacing
 from sparserec_np.interactions import Interactions
 from sparserec_np.losses import Scores
 from sparserec_np.table import Array, SparseTable
@@ -72,14 +72,8 @@ class ReferenceCase:
         """
         arrays = {field.name: getattr(self, field.name) for field in fields(self)[1:-1]}
         arrays |= {EXPECTED + name: array for name, array in self.expected.items()}
-        target = Path(path)
-        beside = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            with open(beside, "wb") as file:
-                np.savez(file, settings=np.array(json.dumps(asdict(self.settings))), **arrays)
-            os.replace(beside, target)
-        finally:
-            beside.unlink(missing_ok=True)
+        with replacing(path) as file:
+            np.savez(file, settings=np.array(json.dumps(asdict(self.settings))), **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ReferenceCase:

@@ -1,0 +1,46 @@
+"""A file that appears whole, in place of an older one, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from typing import BinaryIO
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A stream whose bytes are at ``path`` once the block ends well, and nowhere if it does not.
+
+    They are written beside their place and moved there when they are complete and on the disk. A link stays a link, and
+    what is no file, a pipe or a terminal, is written to as it is.
+
+    Raises:
+        OSError: the place cannot be written to; it names ``path``.
+    """
+    path = os.fspath(path)
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as stream:
+            yield stream
+        return
+    target = os.path.realpath(path)
+    folder, name = os.path.split(target)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "No such folder", folder)
+    beside = os.path.join(folder, f".{name}.{os.getpid()}.unfinished")
+    try:
+        with open(beside, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(beside, target)
+    except OSError as error:
+        if error.filename == beside:  # a name that nobody gave
+            error.filename = path
+        raise
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)

@@ -1,0 +1,48 @@
+"""A file appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sparserec_np.files import replacing
+
+
+def test_a_block_that_raises_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), replacing(path) as stream:
+        stream.write(b"half of")
+        raise RuntimeError
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["kept"]
+    with replacing(path) as stream:
+        stream.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["kept"]
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    with replacing(link) as stream:
+        stream.write(b"new")
+    assert link.is_symlink() and target.read_bytes() == b"new"
+
+
+def test_what_is_no_file_is_written_to(tmp_path: Path) -> None:
+    with replacing(os.devnull) as stream:
+        stream.write(b"gone")
+    assert not os.path.isfile(os.devnull)
+
+
+def test_places_that_cannot_be_written_to_are_named(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match=str(tmp_path)), replacing(tmp_path):
+        pass
+    missing = tmp_path / "missing" / "file"
+    with pytest.raises(FileNotFoundError, match="missing"), replacing(missing):
+        pass
