@@ -98,4 +98,4 @@ def test_a_case_that_cannot_be_written_is_exit_code_1(tmp_path: Path) -> None:
     path = tmp_path / "nowhere" / "case.npz"
     result = CliRunner().invoke(root, ["gradcheck", "--export", str(path)])
     assert result.exit_code == 1
-    assert "No such file or directory" in result.stderr and result.stderr.count("\n") == 1
+    assert "nowhere: No such folder" in result.stderr and result.stderr.count("\n") == 1
