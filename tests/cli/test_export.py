@@ -168,7 +168,7 @@ def test_wrong_options_are_usage_errors(run: Path, words: list[str]) -> None:
 def test_missing_places_are_named(run: Path) -> None:
     result = sparserec("export", run, "-o", run / "no" / "device")
     assert result.exit_code == 1
-    assert "no/" in result.stderr and len(result.stderr.splitlines()) == 1
+    assert "no: No such folder" in result.stderr and len(result.stderr.splitlines()) == 1
     assert "does not exist" in sparserec("export", run / "none", "-o", run / "device").stderr
 
 
