@@ -12,8 +12,9 @@ from sparserec_np.formats import read_interactions
 from sparserec_np.interactions import Interactions
 from sparserec_np.model_file import load_model
 
+from .aligning import align
 from .options import json_option, reader_options
-from .output import counted, emit_json, examples, table
+from .output import counted, emit_json, table
 from .run_argument import reading_run, run_argument
 from .threads import set_threads, threads_option
 
@@ -55,14 +56,9 @@ def command(
         recommender = restore(model)
     seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
     given = read_interactions(test_file, **reader)
-    test, unknown = given.aligned_to(seen)
-    if not test.n_interactions:
-        raise DataError(
-            f"No interaction in {test_file} is between a user and an item of the model: expected user ids"
-            f" {examples(seen.user_ids)} and item ids {examples(seen.item_ids)},"
-            f" found {examples(given.user_ids)} and {examples(given.item_ids)};"
-            " use a test file with the ids of the training file."
-        )
+    test, unknown = align(
+        given, seen, test_file, "the model", "; use a test file with the ids of the training file."
+    )
     set_threads(threads)
     ks = tuple(dict.fromkeys(ks))
     shared = test.shared_with(seen)

@@ -22,10 +22,11 @@ from sparserec_np.losses import LOSSES
 if TYPE_CHECKING:  # importing it loads Numba
     from sparserec_np.distillation import Teacher
 
+from .aligning import align
 from .epochs import epoch_progress
 from .interrupts import check_interrupts
 from .options import json_option, reader_options
-from .output import counted, emit_json, examples, human_bytes, table
+from .output import counted, emit_json, human_bytes, table
 from .threads import threads_option
 
 # Name -> (type, help). What is given goes before what a configuration file says, and that before the defaults.
@@ -275,13 +276,7 @@ def train_run(
 
 def _known_to(teacher: Interactions, log: Interactions, file: str) -> Interactions:
     """The interactions over the teacher's users and items; what it does not know is left out, and said."""
-    placed, unknown = log.aligned_to(teacher)
-    if not placed.n_interactions:
-        raise DataError(
-            f"No interaction in {file} is between a user and an item of the teacher: expected user ids"
-            f" {examples(teacher.user_ids)} and item ids {examples(teacher.item_ids)},"
-            f" found {examples(log.user_ids)} and {examples(log.item_ids)}."
-        )
+    placed, unknown = align(log, teacher, file, "the teacher")
     if unknown.dropped_pairs:
         left = counted(unknown.dropped_pairs, "interaction")
         click.echo(f"{file}: {left} of users or items that the teacher does not know left out.", err=True)
@@ -303,13 +298,7 @@ def _held_out(
 ) -> tuple[Interactions, dict[str, int]]:
     """The interactions to validate by, over the ids of ``log``, and how many of the file's cannot tell anything."""
     given = read_interactions(file, **reader)
-    placed, unknown = given.aligned_to(log)
-    if not placed.n_interactions:
-        raise DataError(
-            f"No interaction in {file} is between a user and an item of {train_file}: expected user ids"
-            f" {examples(log.user_ids)} and item ids {examples(log.item_ids)},"
-            f" found {examples(given.user_ids)} and {examples(given.item_ids)}."
-        )
+    placed, unknown = align(given, log, file, train_file)
     shared = placed.shared_with(log)
     if shared == placed.n_interactions:
         raise DataError(

@@ -18,7 +18,6 @@ from sparserec_np.interactions import Interactions
 from sparserec_np.losses import Loss, Scores
 from sparserec_np.masks import one_blas_thread, prune_factors, varimax
 from sparserec_np.models.inner_products import InnerProducts
-from sparserec_np.models.pairs import Pairs
 from sparserec_np.table import Array, SparseTable
 
 
@@ -48,15 +47,15 @@ class Teacher:
         """The start that knows what the teacher knows."""
         return TeacherStart(self, rotation_iterations, sample)
 
-    def beside(self, loss: Loss, log: Interactions) -> Imitation:
-        """The data's loss and the imitation of this teacher, for batches over ``log``.
+    def beside(self, loss: Loss) -> Imitation:
+        """The data's loss and the imitation of this teacher.
 
         Raises:
             ConfigError: a weight below zero.
         """
         if not 0 <= self.weight < np.inf:
             raise ConfigError(f"The weight of the imitation must be 0 or more, found {self.weight!r}")
-        return Imitation(loss, self, Pairs(log), InnerProducts(self.dim, self.table.values.dtype))
+        return Imitation(loss, self, InnerProducts(self.dim, self.table.values.dtype))
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,6 @@ class Imitation:
 
     loss: Loss
     teacher: Teacher
-    pairs: Pairs
     products: InnerProducts
 
     def slopes(self, batch: Batch, scores: Scores) -> Array:
@@ -79,11 +77,11 @@ class Imitation:
         if not batch.shared:
             raise ConfigError("A teacher ranks a block of negatives; set negatives above 1")
         _, theirs = self.products.forward(self.teacher.table, batch)
-        valid = self.pairs.mask(batch, theirs)
         own = scores.negatives.copy()
+        np.copyto(theirs, -np.inf, where=np.isneginf(own))
         losses = self.loss.slopes(batch, scores)
         slopes.imitation_block(
-            batch.users.starts, own, theirs, valid, self.teacher.weight, scores.negatives, losses
+            batch.users.starts, own, theirs, scores.valid, self.teacher.weight, scores.negatives, losses
         )
         return losses
 

@@ -300,7 +300,7 @@ def _fit(
     )
     sampler = PairSampler(log, config.batch_size, config.drawn_negatives)
     update = TopologyUpdate(config.floor, config.regrow_start)
-    loss = config.objective if teacher is None else teacher.beside(config.objective, log)
+    loss = config.objective if teacher is None else teacher.beside(config.objective)
     steps = max(1, config.epochs * sampler.batches)
 
     history: list[Record] = []

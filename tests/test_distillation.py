@@ -58,7 +58,7 @@ def test_slopes_are_the_differences_of_both_losses() -> None:
     teacher = Teacher(random_table(rng, ROWS, DIM, 150, np.float64), DIM, 0.7)
     model = MatrixFactorization(random_table(rng, ROWS, DIM, 150, np.float64), DIM, LOG)
     batch = next(PairSampler(LOG, 25, SharedBlock(5)).epoch(rng))
-    both, loss = teacher.beside(LOSSES["softmax"], LOG), LOSSES["softmax"]
+    both, loss = teacher.beside(LOSSES["softmax"]), LOSSES["softmax"]
     given, theirs = model.forward(batch), MatrixFactorization(teacher.table, DIM, LOG).forward(batch)
     counted = np.isfinite(given.negatives)
 
@@ -88,9 +88,9 @@ def test_a_teacher_needs_a_block_and_a_weight() -> None:
     batch = next(PairSampler(LOG, 25, OnePerPair()).epoch(np.random.default_rng(0)))
     scores = MatrixFactorization(a_teacher().table, DIM, LOG).forward(batch)
     with pytest.raises(ConfigError, match="ranks a block of negatives"):
-        a_teacher().beside(LOSSES["bpr"], LOG).slopes(batch, scores)
+        a_teacher().beside(LOSSES["bpr"]).slopes(batch, scores)
     with pytest.raises(ConfigError, match="must be 0 or more, found -1"):
-        a_teacher(-1.0).beside(LOSSES["bpr"], LOG)
+        a_teacher(-1.0).beside(LOSSES["bpr"])
 
 
 def test_a_student_comes_closer_to_its_teacher() -> None:
