@@ -8,26 +8,31 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparserec_np.base_models import BASE_MODELS, MODEL_SETTINGS
-from sparserec_np.batches import Negatives, OnePerPair, SharedBlock
+from sparserec_np.base_models import BASE_MODELS, MODEL_SETTINGS, Baseline
+from sparserec_np.batches import Negatives, OnePerPair, PairSampler, SharedBlock
 from sparserec_np.errors import ConfigError
 from sparserec_np.exploration import IMPORTANCES, Exploration
+from sparserec_np.growth import LastBatchGrowth
 from sparserec_np.interactions import Interactions
-from sparserec_np.losses import LOSSES, Loss
+from sparserec_np.losses import LOSSES, Loss, Objective
 from sparserec_np.masks import STARTS
 from sparserec_np.methods import METHODS
 from sparserec_np.models.model import Decay, Model
 from sparserec_np.models.views import SIMILARITIES, Dropout, View, similarity_views
-from sparserec_np.optimizers import OPTIMIZERS
+from sparserec_np.optimizers import OPTIMIZERS, Optimizer
 from sparserec_np.schedules import DropSchedule
 from sparserec_np.table import Array, SparseTable
 
+if TYPE_CHECKING:
+    from sparserec_np.passes import Pass
+
 # Learning rates to choose from, the first two first: see ``learning_rate`` below.
 RATES = (0.01, 0.003, 0.03, 0.001)
+PAIR_RATES = (0.1, 0.03, 0.3, 0.01)  # those of batches of one pair
 L2 = ("l2_user", "l2_positive", "l2_negative")
 LOSS_SETTINGS = ("negative_weight", "margin", "sharpness")
 CHOICES = {
@@ -68,8 +73,9 @@ class Config:
         negatives: size of the block of negatives shared by a batch; 1 draws one for each pair instead. None takes the
             model's own.
         epochs: most epochs; fewer if validation stops getting better.
-        batch_size: pairs in a batch.
-        optimizer: how values follow their gradients.
+        batch_size: pairs in a batch; 1 goes through all pairs one after another, each with a negative of its own, in a
+            kernel of its own: for mf by bpr, with sgd or adagrad. See :class:`~sparserec_np.passes.PairPass`.
+        optimizer: how values follow their gradients; None takes adam, and adagrad for batches of one pair.
         learning_rate: at first; falls to zero along half a cosine wave over ``epochs``. None tries 0.01 and 0.003, and
             then 0.03 or 0.001, whichever lies on the side of the better, and takes what is best on the validation part;
             where there is none, 0.01.
@@ -110,7 +116,7 @@ class Config:
     negatives: int | None = None
     epochs: int = 20
     batch_size: int = 2048
-    optimizer: str = "adam"
+    optimizer: str | None = None
     learning_rate: float | None = None
     l2_user: float | None = None
     l2_positive: float | None = None
@@ -189,10 +195,33 @@ class Config:
                 raise ConfigError(
                     f"{name} is no setting of the model {self.model}, but of {', '.join(owners)}; leave it out"
                 )
+        if self.batch_size == 1:
+            self._check_single_pairs()
         if self.layers is not None:
             self._within("layers", 1, 4)
         if self.hidden is not None:
             self._within("hidden", 2, 1024)
+
+    def _check_single_pairs(self) -> None:
+        """Batches of one pair are a kernel of their own, for one model and one loss."""
+        fits = {
+            "model": self.model == "mf" or isinstance(BASE_MODELS[self.model], Baseline),
+            "loss": self.loss == "bpr",
+            "negatives": self.negatives in (None, 1),
+            "optimizer": self.optimizer in (None, "adagrad", "sgd"),
+            "similarity": self.similarity in (None, "dot"),
+            "temperature": self.temperature in (None, 1),
+            "embedding_dropout": self.embedding_dropout == 0,
+            "method": not isinstance(METHODS[self.method].growth, LastBatchGrowth),
+            "importance": self.importance != "gradient" or not METHODS[self.method].growth.grows,
+        }
+        for name, good in fits.items():
+            if not good:
+                raise ConfigError(
+                    "With batch_size 1, mf learns by bpr from one negative for each pair, with the inner product as its"
+                    f" score, sgd or adagrad, and no look at batches as a whole: {name} cannot be"
+                    f" {getattr(self, name)!r}; change it, or set batch_size above 1"
+                )
 
     def _within(self, name: str, low: float, high: float = float("inf"), open_below: bool = False) -> None:
         value = getattr(self, name)
@@ -200,6 +229,20 @@ class Config:
             bound = f"above {low:g}" if open_below else f"{low:g} or more"
             most = "" if high == float("inf") else f" and at most {high:g}"
             raise ConfigError(f"{name} must be {bound}{most}, found {value!r}")
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Learning rates to choose from; see ``learning_rate``."""
+        return PAIR_RATES if self.batch_size == 1 else RATES
+
+    def one_pass(self, log: Interactions, loss: Objective, weights_optimizer: Optimizer) -> Pass:
+        """How an epoch goes through the pairs of ``log``."""
+        from sparserec_np.passes import BatchPass, PairPass
+
+        if self.batch_size == 1:
+            return PairPass(log, loss)
+        sampler = PairSampler(log, self.batch_size, self.drawn_negatives)
+        return BatchPass(sampler, loss, weights_optimizer)
 
     @property
     def drawn_negatives(self) -> Negatives:
@@ -226,13 +269,14 @@ class Config:
             **BASE_MODELS[self.model].settings,
             **dict.fromkeys(L2, loss.decay),
             **dict(loss.settings),
-            "negatives": BASE_MODELS[self.model].negatives,
+            "negatives": 1 if self.batch_size == 1 else BASE_MODELS[self.model].negatives,
+            "optimizer": "adagrad" if self.batch_size == 1 else "adam",
             "similarity": similarity,
             "temperature": loss.temperature if similarity == "cosine" else 1.0,
         }
         missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         if self.learning_rate is None:
-            missing["learning_rate"] = RATES[0]
+            missing["learning_rate"] = self.rates[0]
         return dataclasses.replace(self, **missing)
 
     def model_over(self, table: SparseTable, dim: int, log: Interactions) -> Model:

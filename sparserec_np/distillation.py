@@ -8,7 +8,6 @@ Which items are compared, and that both are weighed against each other for each 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -19,14 +18,6 @@ from sparserec_np.losses import Loss, Scores
 from sparserec_np.masks import one_blas_thread, prune_factors, varimax
 from sparserec_np.models.inner_products import InnerProducts
 from sparserec_np.table import Array, SparseTable
-
-
-class Objective(Protocol):
-    """What turns the scores of a batch into slopes."""
-
-    def slopes(self, batch: Batch, scores: Scores) -> Array:
-        """See :meth:`~sparserec_np.losses.Loss.slopes`."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ equations stand in ``kernels/reference/slopes.py``.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -30,6 +30,14 @@ class Scores(NamedTuple):
     positives: Array
     negatives: Array
     valid: Array
+
+
+class Objective(Protocol):
+    """What turns the scores of a batch into slopes."""
+
+    def slopes(self, batch: Batch, scores: Scores) -> Array:
+        """See :meth:`Loss.slopes`."""
+        ...
 
 
 @dataclass(frozen=True)

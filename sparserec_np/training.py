@@ -13,23 +13,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparserec_np.base_models import BASE_MODELS, Baseline
-from sparserec_np.batches import PairSampler
 from sparserec_np.budget import Budget
-from sparserec_np.config import RATES, Config
+from sparserec_np.config import Config
 from sparserec_np.distillation import Teacher
 from sparserec_np.errors import ConfigError, DataError, SparseRecError
 from sparserec_np.evaluation import evaluate
-from sparserec_np.growth import Explored
+from sparserec_np.growth import NO_ROWS, Explored
 from sparserec_np.interactions import Interactions
-from sparserec_np.kernels.compiled import gradients as gradient_kernels
 from sparserec_np.masks import STARTS, strongest_first
 from sparserec_np.methods import METHODS
 from sparserec_np.model_file import id_bytes
-from sparserec_np.models.model import Gradients, Model
-from sparserec_np.optimizers import OPTIMIZERS, Carry, Optimizer, one_row
+from sparserec_np.models.model import Model
+from sparserec_np.optimizers import OPTIMIZERS
+from sparserec_np.passes import EntryState, Training
 from sparserec_np.schedules import cosine
 from sparserec_np.splitting import split_random
-from sparserec_np.table import Array, SparseTable
+from sparserec_np.table import SparseTable
 from sparserec_np.topology import TopologyUpdate, prune
 
 SELECT_BY = "ndcg@20"
@@ -165,24 +164,6 @@ def _count(
     return first if kept is log or not config.refit else counted(log, "refit")
 
 
-class EntryState:
-    """What lies beside the stored entries while they are trained, and follows them through a topology update.
-
-    Attributes:
-        optimizer: its moments.
-        origin: (nnz,) what L2 terms draw the values towards; 0 for regrown entries.
-    """
-
-    def __init__(self, optimizer: Optimizer, origin: Array) -> None:
-        self.optimizer = optimizer
-        self.origin = origin
-
-    def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
-        """Both follow; see :meth:`~sparserec_np.optimizers.Optimizer.carry`."""
-        self.optimizer.carry(move, row_means)
-        self.origin = move(self.origin, np.zeros_like(row_means(self.origin)))
-
-
 def budget_of(log: Interactions, config: Config) -> Budget:
     """The entries that ``config`` grants a model of ``log``. Raises ConfigError where there can be none."""
     rows = log.n_users + log.n_items
@@ -232,7 +213,8 @@ def _search(
 ) -> Fitted:
     """The best on the validation part: of all epochs, and of the learning rates, where none is given."""
     start = make_start(log, config, threads, teacher)
-    rates = list(RATES[:2]) if config.learning_rate is None else [config.learning_rate]
+    choices = config.rates
+    rates = list(choices[:2]) if config.learning_rate is None else [config.learning_rate]
     best: Fitted | None = None
     history: list[Record] = []
     reached: dict[float, float] = {}
@@ -254,8 +236,8 @@ def _search(
             best = replace(best, interrupted=True)
             break
         if len(reached) == 2:
-            first, second = RATES[:2]
-            rates.append(RATES[2] if reached[first] >= reached[second] else RATES[3])
+            first, second = choices[:2]
+            rates.append(choices[2] if reached[first] >= reached[second] else choices[3])
     assert best is not None  # there is a first rate, and it raised or was kept
     return replace(best, history=history)
 
@@ -286,22 +268,15 @@ def _fit(
     table = start.table._replace(values=values.copy())
     model = config.model_over(table, dim, log)
     near_start = config.decay_to == "start" and (teacher is not None or STARTS[config.start].informed)
-    optimizer = OPTIMIZERS[config.optimizer](table.nnz, rows)
-    state = EntryState(optimizer, values if near_start else np.zeros_like(values))
-    decay = config.decay(state.origin)
+    assert config.optimizer is not None
+    kind = OPTIMIZERS[config.optimizer]
+    state = EntryState(kind(table.nnz, rows), values if near_start else np.zeros_like(values))
     degrees = np.concatenate([log.user_degrees, log.item_degrees])
     norms = np.zeros(rows if growth.grows and config.importance == "gradient" else 0, dtype=np.float32)
-    weights, the_row = one_row(model.weights), np.zeros(1, np.int32)
-    weights_optimizer = OPTIMIZERS[config.optimizer](weights.nnz, 1)
-    gradients = Gradients(
-        np.zeros(table.nnz, np.float32),
-        Explored.of(np.empty(0, np.int32), rows, dim),
-        np.zeros_like(model.weights),
-    )
-    sampler = PairSampler(log, config.batch_size, config.drawn_negatives)
+    training = Training(model, state, Explored.of(NO_ROWS, rows, dim), norms, config.decay(state.origin))
     update = TopologyUpdate(config.floor, config.regrow_start)
     loss = config.objective if teacher is None else teacher.beside(config.objective)
-    steps = max(1, config.epochs * sampler.batches)
+    one_pass = config.one_pass(log, loss, kind(len(model.weights), 1))
 
     history: list[Record] = []
     best = (-1.0, 0, table, model.weights)
@@ -342,23 +317,13 @@ def _fit(
                 wanted = growth.explore(degrees, norms, growth_rng)
                 upcoming = config.drops.fraction(epoch - 1 + config.drop_interval, config.epochs)
                 wanted = wanted if upcoming > 0 else wanted[:0]
-                gradients = gradients._replace(explored=Explored.of(wanted, rows, dim))
+                training.explore(wanted)
                 norms[:] = 0
-            total = 0.0
-            for number, batch in enumerate(sampler.epoch(batch_rng)):
-                touched = model.touched(batch)
-                if fraction > 0 and number == sampler.batches - 1:
-                    wanted = growth.explore_last(touched)
-                    if len(wanted):
-                        gradients = gradients._replace(explored=Explored.of(wanted, rows, dim))
-                scores = model.forward(batch)
-                total += float(loss.slopes(batch, scores).sum(dtype=np.float64))
-                model.backward(batch, scores, decay, gradients)
-                if len(norms):
-                    gradient_kernels.add_row_norms(model.table.indptr, touched, gradients.active, norms)
-                rate = highest_rate * cosine(((epoch - 1) * sampler.batches + number) / steps)
-                state.optimizer.step(model.table, touched, gradients.active, rate)
-                weights_optimizer.step(weights, the_row, gradients.weights, rate)
+
+            def rate(step: int, steps: int, done: int = epoch - 1) -> float:
+                return highest_rate * cosine((done * steps + step) / (config.epochs * steps))
+
+            total = one_pass.epoch(training, batch_rng, rate, growth if fraction > 0 else None)
             if not all(np.isfinite(numbers).all() for numbers in (total, model.table.values, model.weights)):
                 raise SparseRecError(
                     f"Training diverged in epoch {epoch}: numbers are no longer finite; lower --learning-rate"
@@ -366,13 +331,12 @@ def _fit(
             changed = 0
             if fraction > 0:
                 model.table, changed = update(
-                    model.table, growth, gradients.explored, fraction, state, growth_rng
+                    model.table, growth, training.explored, fraction, state, growth_rng
                 )
             if epoch == full_epochs:
                 model.table, kept = prune(model.table, budget.nnz, config.floor)
                 state.carry(lambda array, grown, kept=kept: array[kept], lambda array: array[:0])
-                gradients = gradients._replace(active=np.zeros(budget.nnz, np.float32))
-            decay = config.decay(state.origin)
+            training.decay = config.decay(state.origin)
             seconds = time.perf_counter() - clock
             record = {
                 "epoch": epoch,
@@ -397,13 +361,13 @@ def _fit(
     held = {
         "interactions": log.nbytes,
         "tables": model.table.nbytes * (2 if validation is not None else 1),
-        "gradient": gradients.active.nbytes,
         "optimizer": state.optimizer.nbytes,
         "origin": state.origin.nbytes,
-        "explored": gradients.explored.nbytes,
-        "weights": model.weights.nbytes + gradients.weights.nbytes + weights_optimizer.nbytes,
+        "explored": training.explored.nbytes,
         "workspaces": model.workspace_bytes,
+        **one_pass.bytes,
     }
+    held["weights"] = held.get("weights", 0) + model.weights.nbytes
     return Fitted(model, log, budget, config, history, best_epoch, interrupted, held)
 
 

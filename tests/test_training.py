@@ -568,7 +568,7 @@ def test_without_a_learning_rate_the_best_of_three_is_taken(epochs: int) -> None
 
 @WITHOUT_WARNINGS
 def test_a_rate_that_diverges_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "RATES", (0.01, 1e-9, 1e30, 0.001))
+    monkeypatch.setattr("sparserec_np.config.RATES", (0.01, 1e-9, 1e30, 0.001))
     fitted = fit(LOG, learning_rate=None, optimizer="sgd", epochs=12, refit=False)
     assert list(by_rate(fitted)) == [0.01, 1e-9] and fitted.config.learning_rate == 0.01
 

@@ -19,9 +19,9 @@ from sparserec_np.losses import LOSSES, Scores
 from sparserec_np.models.model import Decay, Gradients, Model
 from sparserec_np.models.views import similarity_views
 from sparserec_np.optimizers import OPTIMIZERS, one_row
+from sparserec_np.passes import EntryState
 from sparserec_np.table import Array, SparseTable
 from sparserec_np.topology import TopologyUpdate
-from sparserec_np.training import EntryState
 from sparserec_np.verify import plain
 
 NEGATIVES: dict[str, Negatives] = {"pairs": OnePerPair(), "block": SharedBlock(7)}

@@ -1,0 +1,254 @@
+"""One pair after another, in cells that threads can share out. Specified in ``kernels/reference/stratified.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from sparserec_np.kernels.compiled.elementary import dot
+
+FAR = 80.0  # exp of a larger difference of scores would overflow in float32
+FULL_PRODUCT = 1e200
+
+
+@numba.njit(nogil=True, cache=True)
+def fill_cells(indptr: Any, items: Any, ranges: Any, part_of: Any, cells: Any) -> None:
+    bounds, users, positives, _, _ = cells
+    parts = len(ranges) - 1
+    counts = np.zeros((parts, parts), dtype=np.int64)
+    for p in range(parts):
+        for k in range(indptr[ranges[p]], indptr[ranges[p + 1]]):
+            counts[p, part_of[items[k]]] += 1
+    at = 0
+    for p in range(parts):
+        for q in range(parts):
+            bounds[p * parts + q] = at
+            at += counts[p, q]
+            counts[p, q] = bounds[p * parts + q]
+    bounds[parts * parts] = at
+    for p in range(parts):
+        places = counts[p]
+        for user in range(ranges[p], ranges[p + 1]):
+            for k in range(indptr[user], indptr[user + 1]):
+                q = part_of[items[k]]
+                users[places[q]] = user
+                positives[places[q]] = items[k]
+                places[q] += 1
+
+
+@numba.njit(nogil=True)
+def _mixed(number: Any) -> Any:
+    number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    number = (number ^ (number >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return number ^ (number >> np.uint64(31))
+
+
+@numba.njit(nogil=True)
+def _draw_negatives(users: Any, positives: Any, members: Any, seed: Any, first: int, picked: Any) -> None:
+    """For the pairs of one cell, of which ``first`` are in cells before; ``members`` are the items of its part."""
+    size = np.uint64(len(members))
+    start = 0
+    while start < len(users):
+        stop = start + 1
+        while stop < len(users) and users[stop] == users[start]:
+            stop += 1
+        own = positives[start:stop]
+        for m in range(start, stop):
+            number = _mixed(seed + np.uint64(first + m) * np.uint64(0x9E3779B97F4A7C15))
+            picked[m] = -1
+            while stop - start < len(members):
+                item = members[np.int64(((number >> np.uint64(32)) * size) >> np.uint64(32))]
+                seen = False
+                for k in range(len(own)):  # to the end: that way it is done in SIMD lanes
+                    seen |= own[k] == item
+                if not seen:
+                    picked[m] = item
+                    break
+                number = _mixed(number + np.uint64(1))
+        start = stop
+
+
+@numba.njit(nogil=True)
+def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
+    """Goes through one cell; returns the sum of its losses."""
+    indptr, columns, values = table
+    users, positives, negatives, n_users = cell
+    _, decay, origin, squares, together = steps
+    slots, sums = explored
+    dim = sums.shape[1]
+    one, far, epsilon = values.dtype.type(1), values.dtype.type(FAR), values.dtype.type(1e-10)
+    adapts, drawn, explores = len(squares) > 0, len(origin) > 0, len(sums) > 0
+    own = np.zeros(dim, dtype=values.dtype)
+    pull = np.zeros(dim, dtype=values.dtype)
+    # The sum of log(1 + e) is taken as the logarithm of a product, now and then.
+    loss, product = 0.0, 1.0
+    start = 0
+    while start < len(users):
+        user = users[start]
+        stop = start + 1
+        while stop < len(users) and users[stop] == user and stop - start < together:
+            stop += 1
+        for k in range(indptr[user], indptr[user + 1]):
+            own[columns[k]] = values[k]
+        pull[:] = 0
+        pairs = one * 0
+        for m in range(start, stop):
+            if negatives[m] < 0:
+                continue
+            positive, negative = n_users + positives[m], n_users + negatives[m]
+            begin, end = indptr[positive], indptr[positive + 1]
+            begin2, end2 = indptr[negative], indptr[negative + 1]
+            score, score2 = one * 0, one * 0
+            for k in range(begin, end):
+                score += own[columns[k]] * values[k]
+            for k in range(begin2, end2):
+                score2 += own[columns[k]] * values[k]
+            e = np.exp(min(max(score2 - score, -far), far))
+            product *= 1.0 + e
+            if product > FULL_PRODUCT:
+                loss += np.log(product)
+                product = 1.0
+            slope = e / (one + e)
+            pairs += one
+            for k in range(begin, end):
+                c = columns[k]
+                value = values[k]
+                pull[c] -= slope * value
+                g = decay[1] * (value - origin[k] if drawn else value) - slope * own[c]
+                if adapts:
+                    squares[k] += g * g
+                    g /= np.sqrt(squares[k]) + epsilon
+                values[k] = value - rate * g
+            for k in range(begin2, end2):
+                c = columns[k]
+                value = values[k]
+                pull[c] += slope * value
+                g = decay[2] * (value - origin[k] if drawn else value) + slope * own[c]
+                if adapts:
+                    squares[k] += g * g
+                    g /= np.sqrt(squares[k]) + epsilon
+                values[k] = value - rate * g
+            if explores:
+                if slots[positive] >= 0:
+                    row = sums[slots[positive]]
+                    for c in range(dim):
+                        row[c] -= slope * own[c]
+                if slots[negative] >= 0:
+                    row = sums[slots[negative]]
+                    for c in range(dim):
+                        row[c] += slope * own[c]
+        if explores and slots[user] >= 0:
+            row = sums[slots[user]]
+            for c in range(dim):
+                row[c] += pull[c]
+        for k in range(indptr[user], indptr[user + 1]):
+            c = columns[k]
+            value = values[k]
+            own[c] = 0
+            if pairs > 0:
+                g = pull[c] + decay[0] * pairs * (value - origin[k] if drawn else value)
+                if adapts:
+                    squares[k] += g * g
+                    g /= np.sqrt(squares[k]) + epsilon
+                values[k] = value - rate * g
+        start = stop
+    return loss + np.log(product)
+
+
+@numba.njit(nogil=True)
+def _move(values: Any, gradient: Any, weight: Any, rate: Any, decay: Any, origin: Any, squares: Any) -> None:
+    """One step of a full row against ``weight * gradient``; ``origin`` and ``squares`` may be empty."""
+    epsilon = values.dtype.type(1e-10)
+    n = len(values)
+    if len(origin):
+        for c in range(n):
+            gradient[c] = weight * gradient[c] + decay * (values[c] - origin[c])
+    else:
+        for c in range(n):
+            gradient[c] = weight * gradient[c] + decay * values[c]
+    if len(squares):
+        for c in range(n):
+            squares[c] += gradient[c] * gradient[c]
+            values[c] -= rate * gradient[c] / (np.sqrt(squares[c]) + epsilon)
+    else:
+        for c in range(n):
+            values[c] -= rate * gradient[c]
+
+
+@numba.njit(nogil=True)
+def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> float:
+    """As :func:`_descend`, where every row stores all its columns: no column is looked up."""
+    _, _, values = table
+    users, positives, negatives, n_users = cell
+    _, decay, origin, squares, together = steps
+    one, far = values.dtype.type(1), values.dtype.type(FAR)
+    pull = np.zeros(dim, dtype=values.dtype)
+    gradient = np.zeros(dim, dtype=values.dtype)
+    loss, product = 0.0, 1.0
+    start = 0
+    while start < len(users):
+        user = users[start]
+        stop = start + 1
+        while stop < len(users) and users[stop] == user and stop - start < together:
+            stop += 1
+        at = np.int64(user) * dim
+        own = values[at : at + dim]
+        pull[:] = 0
+        pairs = one * 0
+        for m in range(start, stop):
+            if negatives[m] < 0:
+                continue
+            a = np.int64(n_users + positives[m]) * dim
+            b = np.int64(n_users + negatives[m]) * dim
+            positive, negative = values[a : a + dim], values[b : b + dim]
+            e = np.exp(min(max(dot(own, negative) - dot(own, positive), -far), far))
+            product *= 1.0 + e
+            if product > FULL_PRODUCT:
+                loss += np.log(product)
+                product = 1.0
+            slope = e / (one + e)
+            pairs += one
+            for c in range(dim):
+                pull[c] += slope * (negative[c] - positive[c])
+            for c in range(dim):
+                gradient[c] = own[c]
+            _move(positive, gradient, -slope, rate, decay[1], origin[a : a + dim], squares[a : a + dim])
+            for c in range(dim):
+                gradient[c] = own[c]
+            _move(negative, gradient, slope, rate, decay[2], origin[b : b + dim], squares[b : b + dim])
+        if pairs > 0:
+            each = decay[0] * pairs
+            _move(own, pull, one, rate, each, origin[at : at + dim], squares[at : at + dim])
+        start = stop
+    return loss + np.log(product)
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def sweep(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, losses: Any) -> None:
+    # A tuple from outside keeps a parallel loop on one thread: all are taken apart here, and put together within.
+    indptr, columns, values = table
+    bounds, users, positives, members, starts = cells
+    rates, decay, origin, squares, together = steps
+    slots, sums = explored
+    parts = len(starts) - 1
+    n_users = len(indptr) - 1 - len(members)
+    dim = sums.shape[1]
+    full = len(values) == (len(indptr) - 1) * dim
+    for stratum in range(parts):
+        for p in numba.prange(parts):
+            q = (p + stratum) % parts
+            first, last = bounds[p * parts + q], bounds[p * parts + q + 1]
+            own_users, own_positives = users[first:last], positives[first:last]
+            negatives = np.empty(last - first, dtype=np.int32)
+            inside = members[starts[q] : starts[q + 1]]
+            _draw_negatives(own_users, own_positives, inside, seed, first, negatives)
+            cell = (own_users, own_positives, negatives, n_users)
+            way = (rates, decay, origin, squares, together)
+            if full:
+                losses[stratum, p] = _descend_full((indptr, columns, values), cell, rates[stratum], way, dim)
+            else:
+                losses[stratum, p] = _descend(
+                    (indptr, columns, values), cell, rates[stratum], way, (slots, sums)
+                )

@@ -1,0 +1,141 @@
+"""One pair after another, in cells that threads can share out: the specification of ``kernels.compiled.stratified``.
+
+Users are divided into ``parts`` ranges and items into as many parts. A *cell* holds the pairs of one range of
+users and one part of items. The cells of a *stratum* have no user and no item in common, so that they may be
+worked on at once, in any order, by any number of threads, with the same result (Gemulla et al. 2011). A pair's
+negative is drawn from the part of its positive: it is in no other cell of the stratum either. Parts are drawn
+anew for every sweep, so that in the long run every item is set against every other (our choice).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sparserec_np.table import Array, SparseTable
+
+if TYPE_CHECKING:
+    from sparserec_np.growth import Explored
+    from sparserec_np.strata import Cells, Steps
+
+WRAP = 2**64 - 1
+FAR = 80.0
+
+
+def fill_cells(indptr: Array, items: Array, ranges: Array, part_of: Array, cells: Cells) -> None:
+    """Lists the pairs of each cell: by user, and a user's pairs in the order they come in.
+
+    Args:
+        indptr: (users + 1,) int64, with ``items`` the interactions by user.
+        items: (n,) int32.
+        ranges: (parts + 1,) int64: users ``ranges[p]`` to ``ranges[p + 1] - 1`` are the range p; covers all users.
+        part_of: (items,) uint8, below parts.
+        cells: ``bounds``, ``users`` and ``positives`` are overwritten; pairs ``bounds[p * parts + q]`` to
+            ``bounds[p * parts + q + 1] - 1`` are those of range p and part q.
+    """
+    parts = len(ranges) - 1
+    users = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
+    range_of = np.searchsorted(ranges, users, side="right") - 1
+    number = range_of * parts + part_of[items]
+    order = np.argsort(number, kind="stable")
+    cells.bounds[:] = np.searchsorted(number[order], np.arange(parts * parts + 1))
+    cells.users[:] = users[order]
+    cells.positives[:] = items[order]
+
+
+def _mixed(number: int) -> int:
+    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): every bit of the result hangs on every bit."""
+    number = ((number ^ (number >> 30)) * 0xBF58476D1CE4E5B9) & WRAP
+    number = ((number ^ (number >> 27)) * 0x94D049BB133111EB) & WRAP
+    return number ^ (number >> 31)
+
+
+def _negative(pair: int, own: Array, members: Array, seed: int) -> int:
+    """The first of a row of random ``members`` that is not in ``own``; -1 where there is none."""
+    if len(own) >= len(members):
+        return -1
+    number = _mixed((seed + pair * 0x9E3779B97F4A7C15) & WRAP)
+    while True:
+        item = int(members[((number >> 32) * len(members)) >> 32])
+        if item not in own:
+            return item
+        number = _mixed((number + 1) & WRAP)
+
+
+def _step(table: SparseTable, row: int, gradient: Array, decay: float, rate: float, steps: Steps) -> None:
+    """Moves the stored entries of ``row`` against ``gradient`` (dim,) and the L2 term."""
+    own = slice(table.indptr[row], table.indptr[row + 1])
+    values = table.values[own]
+    origin = steps.origin[own] if len(steps.origin) else 0
+    g = gradient[table.columns[own]] + decay * (values - origin)
+    if len(steps.squares):
+        steps.squares[own] += g * g
+        g = g / (np.sqrt(steps.squares[own]) + table.values.dtype.type(1e-10))
+    table.values[own] = values - table.values.dtype.type(rate) * g
+
+
+def sweep(
+    table: SparseTable, cells: Cells, seed: int, steps: Steps, explored: Explored, losses: Array
+) -> None:
+    """Goes once through all pairs: stratum s is the cells of the ranges p and the parts (p + s) modulo ``parts``.
+
+    Within a cell, pairs come in their order. A pair of user u and item i draws the negative j from i's part, never
+    an item of u's; where the part holds nothing else, the pair is passed over. With z the clipped difference of
+    scores, ``z = min(max(<u, j> - <u, i>, -80), 80)``, it costs ``log(1 + exp z)`` (BPR, Rendle et al. 2009) and has
+    the slope ``a = 1 / (1 + exp -z)``. Its items move at once, against ``g_i = -a u`` and ``g_j = a u``. The user
+    moves after a run of at most ``steps.together`` of its pairs in the cell, against the sum
+    of their ``a (j - i)``, with i and j as they were before they moved (our choice: a row is read once a run).
+
+    A row moves by its stored entries x alone, with ``g`` its gradient and ``d`` its L2 weight, the user's times the
+    pairs of the run: ``g <- g + d (x - origin)``; where there are ``squares`` s, ``s <- s + g^2`` and
+    ``g <- g / (sqrt(s) + 1e-10)`` (Adagrad, Duchi et al. 2011); then ``x <- x - rate g``.
+
+    Args:
+        table: stacked, users first; values are changed in place.
+        cells: filled by :func:`fill_cells`; ``members[starts[q]:starts[q + 1]]`` are the items of part q.
+        seed: uint64; the numbers of pair m come from ``SplitMix64(seed + m * 0x9E3779B97F4A7C15)``.
+        steps: rates (one for each stratum), L2 weights, what they draw to, and the state; ``squares`` change in place.
+        explored: the gradient of the loss (not of the L2 terms) is added, at every column.
+        losses: (parts, parts), overwritten: at [s, p] the sum over the cell of range p in stratum s.
+    """
+    parts = len(cells.starts) - 1
+    n_users = table.rows - len(cells.members)
+    dim = explored.sums.shape[1]
+
+    def dense(row: int) -> Array:
+        return table.slice_rows(row, row + 1).to_dense(dim)[0]
+
+    def explore(row: int, gradient: Array) -> None:
+        if explored.slots[row] >= 0:
+            explored.sums[explored.slots[row]] += gradient
+
+    for stratum in range(parts):
+        for p in range(parts):
+            q = (p + stratum) % parts
+            first, last = cells.bounds[p * parts + q], cells.bounds[p * parts + q + 1]
+            members = cells.members[cells.starts[q] : cells.starts[q + 1]]
+            rate = steps.rates[stratum]
+            losses[stratum, p] = 0
+            for user in np.unique(cells.users[first:last]):
+                pairs = first + np.flatnonzero(cells.users[first:last] == user)
+                own = cells.positives[pairs]
+                if len(own) >= len(members):
+                    continue
+                for start in range(0, len(pairs), steps.together):
+                    run = pairs[start : start + steps.together]
+                    u = dense(user)
+                    pull = np.zeros_like(u)
+                    for m in run:
+                        i = n_users + int(cells.positives[m])
+                        j = n_users + _negative(int(m), own, members, int(seed))
+                        z = np.clip(u @ dense(j) - u @ dense(i), -FAR, FAR)
+                        losses[stratum, p] += np.log1p(np.exp(z))
+                        a = 1 / (1 + np.exp(-z))
+                        pull += a * (dense(j) - dense(i))
+                        explore(i, -a * u)
+                        explore(j, a * u)
+                        _step(table, i, -a * u, steps.decay[1], rate, steps)
+                        _step(table, j, a * u, steps.decay[2], rate, steps)
+                    explore(user, pull)
+                    _step(table, user, pull, steps.decay[0] * len(run), rate, steps)

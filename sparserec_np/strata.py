@@ -1,0 +1,92 @@
+"""All training pairs, one after another, in an order that threads can share out: cells of strata.
+
+Stochastic gradient descent on single pairs learns from each pair at once, and reads three rows for it; what it
+costs on top is an order in which no two threads meet in a row (Gemulla et al. 2011).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sparserec_np.interactions import Interactions
+from sparserec_np.table import Array
+
+PARTS = 8  # of users, and of items: no more threads than this find work; fixed, as the bits depend on it
+PART_ITEMS = 64  # at least, on average: a negative comes from a part
+TOGETHER = 8  # pairs of a user that share one step of the user's row
+
+
+class Cells(NamedTuple):
+    """The training pairs by range of users and part of items. Goes into kernels as it is.
+
+    Attributes:
+        bounds: (parts^2 + 1,) int64; pairs ``bounds[p * parts + q]`` and on are those of range p and part q.
+        users, positives: (n,) int32, the user and the item (not its row) of each pair.
+        members: (items,) int32, the items by part.
+        starts: (parts + 1,) int64; ``members[starts[q]:starts[q + 1]]`` are those of part q.
+    """
+
+    bounds: Array
+    users: Array
+    positives: Array
+    members: Array
+    starts: Array
+
+
+class Steps(NamedTuple):
+    """How rows move. Goes into kernels as it is.
+
+    Attributes:
+        rates: (parts,) learning rate of each stratum.
+        decay: (3,) L2 weights of the user, the positive and the negative of a pair.
+        origin: (nnz,) what these draw the values to; empty for zero.
+        squares: (nnz,) sums of squared gradients, for Adagrad; empty for plain descent.
+        together: most pairs of a user that share one step of the user's row.
+    """
+
+    rates: Array
+    decay: Array
+    origin: Array
+    squares: Array
+    together: int
+
+
+class Strata:
+    """Puts the training pairs into cells, with other parts of items for every sweep.
+
+    Attributes:
+        log: the training interactions.
+        parts: number of parts, of ranges and of strata; it depends on the interactions alone.
+    """
+
+    def __init__(self, log: Interactions) -> None:
+        self.log = log
+        self.parts = max(1, min(PARTS, log.n_items // PART_ITEMS, log.n_users))
+        even = np.arange(1, self.parts) * (log.n_interactions / self.parts)
+        inner = np.searchsorted(log.indptr, even)
+        self._ranges = np.concatenate([[0], inner, [log.n_users]]).astype(np.int64)
+        self._part_of = np.empty(log.n_items, dtype=np.uint8)
+        self._cells = Cells(
+            np.empty(self.parts**2 + 1, dtype=np.int64),
+            np.empty(log.n_interactions, dtype=np.int32),
+            np.empty(log.n_interactions, dtype=np.int32),
+            np.arange(log.n_items, dtype=np.int32),
+            np.linspace(0, log.n_items, self.parts + 1).astype(np.int64),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the cells: 8 for each pair and 5 for each item."""
+        return sum(array.nbytes for array in self._cells) + self._part_of.nbytes
+
+    def cells(self, rng: np.random.Generator) -> Cells:
+        """The cells of a new division of the items. They are those of the last call, overwritten."""
+        from sparserec_np.kernels.compiled.stratified import fill_cells
+
+        cells = self._cells
+        rng.shuffle(cells.members)
+        self._part_of[cells.members] = np.repeat(np.arange(self.parts, dtype=np.uint8), np.diff(cells.starts))
+        fill_cells(self.log.indptr, self.log.items, self._ranges, self._part_of, cells)
+        return cells
