@@ -57,7 +57,11 @@ SETTINGS: dict[str, tuple[Any, str]] = {
     "embedding_dropout": (float, "Probability that an entry is left out when a batch reads it."),
     "negatives": (click.IntRange(1), "Negatives shared by a batch; 1 draws one for each pair."),
     "epochs": (click.IntRange(0), "Most epochs; validation may choose fewer."),
-    "batch_size": (click.IntRange(1), "Pairs in a batch."),
+    "order": (
+        click.Choice(CHOICES["order"]),
+        "Random batches, or pair after pair in cells: many times as fast.",
+    ),
+    "batch_size": (click.IntRange(1), "Pairs in a batch; in cells, that share their negatives."),
     "optimizer": (click.Choice(CHOICES["optimizer"]), "How values follow their gradients."),
     "learning_rate": (float, "At first; falls to zero as a cosine."),
     "l2_user": (float, "L2 weight of a pair's user."),

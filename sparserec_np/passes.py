@@ -14,10 +14,10 @@ from sparserec_np.growth import Explored, Growth
 from sparserec_np.interactions import Interactions
 from sparserec_np.kernels.compiled import gradients as gradient_kernels
 from sparserec_np.kernels.compiled import stratified
-from sparserec_np.losses import LOSSES, Objective
+from sparserec_np.losses import Loss, Objective
 from sparserec_np.models.model import Decay, Gradients, Model
 from sparserec_np.optimizers import SGD, Adagrad, Carry, Optimizer, one_row
-from sparserec_np.strata import TOGETHER, Steps, Strata
+from sparserec_np.strata import BLOCK_LOSSES, TOGETHER, Shared, Steps, Strata
 from sparserec_np.table import Array
 
 
@@ -148,23 +148,30 @@ class BatchPass:
         return total
 
 
-class PairPass:
-    """One pair after another, each with a negative of its own: matrix factorisation by BPR, in a single kernel.
+class CellPass:
+    """Pair after pair, in cells that threads share out: matrix factorisation in a single kernel.
 
-    Rows move at once, by plain descent or by Adagrad, and no gradient is kept between pairs. See
-    :func:`sparserec_np.kernels.reference.stratified.sweep` for the order and for what a step is.
+    Rows move at once, by plain descent or by Adagrad, and no gradient outlasts its step. In which order, and what a
+    step is, say the kernels' specifications in ``kernels/reference/stratified.py``: ``sweep_pairs`` for a negative for
+    each pair, ``sweep_blocks`` for shared ones.
 
     Attributes:
         strata: the order.
+        shared: the blocks of negatives.
 
     Raises:
-        ConfigError: another loss, as that of a teacher.
+        ConfigError: a loss that no kernel knows, as that of a teacher.
     """
 
-    def __init__(self, log: Interactions, loss: Objective) -> None:
-        if loss != LOSSES["bpr"]:
-            raise ConfigError("Batches of one pair learn by the loss bpr alone; set batch_size above 1")
+    def __init__(self, log: Interactions, loss: Objective, negatives: int, batch: int) -> None:
+        known = BLOCK_LOSSES if negatives > 1 else BLOCK_LOSSES[:1]
+        if not isinstance(loss, Loss) or loss.block not in known:
+            raise ConfigError(
+                "In cells, pairs learn by softmax against shared negatives, or by bpr, and not from a teacher; change"
+                " loss or negatives, or set order to batches"
+            )
         self.strata = Strata(log)
+        self.shared = Shared(BLOCK_LOSSES.index(loss.block), batch, negatives)
 
     @property
     def bytes(self) -> dict[str, int]:
@@ -181,7 +188,9 @@ class PairPass:
         """See :meth:`Pass.epoch`. The rate changes with the stratum."""
         table, decay, optimizer = training.model.table, training.decay, training.state.optimizer
         if not isinstance(optimizer, SGD | Adagrad):
-            raise ConfigError("Batches of one pair move rows by sgd or adagrad; set batch_size above 1")
+            raise ConfigError(
+                "In cells, rows move by adagrad or sgd; change optimizer, or set order to batches"
+            )
         kind = table.values.dtype
         parts = self.strata.parts
         weights = np.array([decay.user, decay.positive, decay.negative], dtype=kind)
@@ -194,7 +203,10 @@ class PairPass:
             TOGETHER,
         )
         cells = self.strata.cells(rng)
-        seed = np.uint64(rng.integers(2**63))
         losses = np.zeros((parts, parts))
-        stratified.sweep(table, cells, seed, steps, training.explored, losses)
+        if self.shared.negatives > 1:
+            stratified.sweep_blocks(table, cells, self.shared, steps, training.explored, losses)
+        else:
+            seed = np.uint64(rng.integers(2**63))
+            stratified.sweep_pairs(table, cells, seed, steps, training.explored, losses)
         return float(losses.sum())

@@ -16,6 +16,7 @@ from sparserec_np.table import Array
 PARTS = 8  # of users, and of items: no more threads than this find work; fixed, as the bits depend on it
 PART_ITEMS = 64  # at least, on average: a negative comes from a part
 TOGETHER = 8  # pairs of a user that share one step of the user's row
+BLOCK_LOSSES = ("bpr_block", "softmax_block")  # that a kernel knows by their places here
 
 
 class Cells(NamedTuple):
@@ -51,6 +52,20 @@ class Steps(NamedTuple):
     origin: Array
     squares: Array
     together: int
+
+
+class Shared(NamedTuple):
+    """Blocks of negatives. Goes into kernels as it is.
+
+    Attributes:
+        loss: its number among :data:`BLOCK_LOSSES`.
+        batch: pairs of a cell that share a block.
+        negatives: items in a block.
+    """
+
+    loss: int
+    batch: int
+    negatives: int
 
 
 class Strata:

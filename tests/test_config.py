@@ -75,7 +75,7 @@ def test_a_refusal_names_the_field(name: str, value: Any) -> None:
 
 def test_bounds_are_taken() -> None:
     Config(density=1, explore=1, drop_until=0, drop_fraction=0, validation=0, epochs=0, patience=0, floor=0)
-    Config(dim=1, batch_size=1, loss="bpr", evaluate_every=1, learning_rate=1e-9, memory_budget=1)
+    Config(dim=1, batch_size=1, evaluate_every=1, learning_rate=1e-9, memory_budget=1)
     Config(dim=65_536, validation=0.9, drop_fraction=0.99, drop_until=1)
 
 

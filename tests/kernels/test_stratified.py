@@ -11,7 +11,7 @@ from sparserec_np.growth import Explored
 from sparserec_np.interactions import Interactions
 from sparserec_np.kernels.compiled import stratified as compiled
 from sparserec_np.kernels.reference import stratified as reference
-from sparserec_np.strata import Cells, Steps, Strata
+from sparserec_np.strata import BLOCK_LOSSES, Cells, Shared, Steps, Strata
 from sparserec_np.table import SparseTable
 from tests.kernels.cases import (
     PRECISIONS,
@@ -117,12 +117,97 @@ def test_twins_agree(dtype: Any, density: float, rule: str, part: float) -> None
     for kernel in (compiled, reference):
         now, way, sums = copied(table, steps, explored)
         losses = np.full((strata.parts, strata.parts), np.nan)
-        kernel.sweep(now, cells, np.uint64(2**63 + 11), way, sums, losses)
+        kernel.sweep_pairs(now, cells, np.uint64(2**63 + 11), way, sums, losses)
         ends.append((now.values, way.squares, sums.sums, losses))
     tolerance = 1e-10 if dtype == np.float64 else 2e-3  # 2,000 steps, one upon another
     for found, expected in zip(*ends, strict=True):
         np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
     assert np.abs(ends[0][0] - table.values).max() > 0.01
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("density", [0.3, 1.0])
+@pytest.mark.parametrize("rule", ["sgd, origin", "adagrad", "adagrad, origin"])
+@pytest.mark.parametrize("shared", [Shared(0, 7, 20), Shared(1, 16, 9), Shared(1, 1000, 1000)])
+def test_twins_agree_on_blocks(dtype: Any, density: float, rule: str, shared: Shared) -> None:
+    rng = np.random.default_rng(5)
+    log = random_log(rng, 30, 150, 0.1)
+    dim = 12
+    rows = log.n_users + log.n_items
+    table = random_table(rng, rows, dim, density, dtype)
+    if density == 1:
+        table = SparseTable.full(rng.standard_normal((rows, dim)).astype(dtype))
+    strata = Strata(log)
+    steps = random_steps(rng, table, strata.parts, rule)
+    explored = Explored(*random_explored(rng, rows, dim, 0.4, dtype))
+    cells = strata.cells(rng)
+    ends = []
+    for kernel in (compiled, reference):
+        now, way, sums = copied(table, steps, explored)
+        losses = np.full((strata.parts, strata.parts), np.nan)
+        kernel.sweep_blocks(now, cells, shared, way, sums, losses)
+        ends.append((now.values, way.squares, sums.sums, losses))
+    tolerance = 1e-10 if dtype == np.float64 else 2e-3
+    for found, expected in zip(*ends, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+    assert np.abs(ends[0][0] - table.values).max() > 0.01
+
+
+def softmax_loss(u: Array, items: Array, i: int, block: Array) -> float:
+    return float(np.log(np.exp(items[i] @ u) + np.exp(items[block] @ u).sum()) - items[i] @ u)
+
+
+def bpr_loss(u: Array, items: Array, i: int, block: Array) -> float:
+    return float(np.log(1 + np.exp(items[block] @ u - items[i] @ u)).mean())
+
+
+@KERNELS
+@pytest.mark.parametrize("loss", [bpr_loss, softmax_loss], ids=BLOCK_LOSSES)
+def test_a_block_by_finite_differences(kernel: Any, loss: Any) -> None:
+    """Users of one item, all in one block of all items: each step is along the loss, with the block as it was."""
+    n_users, n_items, dim = 3, 6, 4
+    log = log_of(range(n_users), range(n_users), n_users, n_items)
+    rng = np.random.default_rng(2)
+    dense = rng.standard_normal((n_users + n_items, dim))
+    table = SparseTable.full(dense.copy())
+    rate, d = 0.01, np.array([0.1, 0.2, 0.3])
+    steps = Steps(np.array([rate]), d, np.empty(0), np.empty(0), 8)
+    explored = Explored(np.arange(n_users + n_items, dtype=np.int32), np.zeros((n_users + n_items, dim)))
+    losses = np.empty((1, 1))
+    cells = Strata(log).cells(np.random.default_rng(0))
+    kind = [bpr_loss, softmax_loss].index(loss)
+    kernel.sweep_blocks(table, cells, Shared(kind, 100, 100), steps, explored, losses)
+
+    items = dense[n_users:].copy()
+    frozen, pulls, total = items.copy(), np.zeros_like(items), 0.0
+    for user in range(n_users):
+        u, block = dense[user], np.delete(np.arange(n_items), user)
+
+        def cost(u: Array, i: Array, others: Array, user: int = user, block: Array = block) -> float:
+            every = others.copy()
+            every[user] = i
+            return loss(u, every, user, block)
+
+        now = (u, items[user].copy(), frozen)
+        total += cost(*now)
+        slopes = []
+        for which in range(3):
+            slope = np.zeros_like(now[which])
+            for at in np.ndindex(*slope.shape):
+                moved = [array.copy() for array in now]
+                ends = []
+                for side in (1e-6, -2e-6):
+                    moved[which][at] += side
+                    ends.append(cost(*moved))
+                slope[at] = (ends[0] - ends[1]) / 2e-6
+            slopes.append(slope)
+        items[user] -= rate * (slopes[1] + d[1] * items[user])
+        pulls += slopes[2]
+        np.testing.assert_allclose(table.to_dense(dim)[user], u - rate * (slopes[0] + d[0] * u), atol=1e-9)
+        np.testing.assert_allclose(explored.sums[user], slopes[0], atol=1e-7)
+    items -= rate * (pulls + d[2] * n_users / n_items * items)
+    np.testing.assert_allclose(table.to_dense(dim)[n_users:], items, atol=1e-8)
+    assert losses[0, 0] == pytest.approx(total, rel=1e-12)
 
 
 @KERNELS
@@ -137,7 +222,7 @@ def test_one_pair_after_another_by_hand(kernel: Any, together: int) -> None:
     losses = np.empty((1, 1))
     cells = Strata(log).cells(np.random.default_rng(0))
     explored = Explored(np.array([1, 0, -1, 2], np.int32), np.zeros((3, 2)))
-    kernel.sweep(table, cells, np.uint64(1), steps, explored, losses)
+    kernel.sweep_pairs(table, cells, np.uint64(1), steps, explored, losses)
 
     u, i, j = dense[0].copy(), dense[1:3].copy(), dense[3].copy()
     mask = dense[1:3] != 0
@@ -172,7 +257,7 @@ def test_a_user_of_all_items_is_passed_over(kernel: Any) -> None:
     steps = Steps(np.array([0.1]), np.zeros(3), np.empty(0), np.empty(0), 8)
     explored = Explored(np.full(5, -1, np.int32), np.zeros((0, 2)))
     cells = Strata(log).cells(np.random.default_rng(0))
-    kernel.sweep(table, cells, np.uint64(1), steps, explored, losses)
+    kernel.sweep_pairs(table, cells, np.uint64(1), steps, explored, losses)
     np.testing.assert_array_equal(table.values[:2], before[:2])
     assert (table.values[2:4] != before[2:4]).all()
     assert 0 < losses[0, 0] < 1
@@ -187,7 +272,7 @@ def test_scores_far_apart_stay_finite(kernel: Any) -> None:
         explored = Explored(np.full(3, -1, np.int32), np.zeros((0, 1), np.float32))
         losses = np.empty((1, 1))
         cells = Strata(log).cells(np.random.default_rng(0))
-        kernel.sweep(table, cells, np.uint64(1), steps, explored, losses)
+        kernel.sweep_pairs(table, cells, np.uint64(1), steps, explored, losses)
         assert losses[0, 0] == pytest.approx(80 * slope, abs=1e-6)
         assert table.values[1] == pytest.approx(sign * 30 + slope * 15, abs=1e-4)
 
@@ -206,7 +291,7 @@ def test_negatives_are_even_and_none_of_the_users(kernel: Any) -> None:
         steps = Steps(np.array([2e9]), np.zeros(3), np.empty(0), np.empty(0), 8)
         explored = Explored(np.full(1 + n_items, -1, np.int32), np.zeros((0, 1)))
         cells = strata.cells(rng)
-        kernel.sweep(table, cells, np.uint64(sweep), steps, explored, np.empty((1, 1)))
+        kernel.sweep_pairs(table, cells, np.uint64(sweep), steps, explored, np.empty((1, 1)))
         counts += np.round(-table.values[1:])
     assert (counts[:5] == -sweeps).all()
     assert counts[5:].sum() == 5 * sweeps
@@ -215,7 +300,8 @@ def test_negatives_are_even_and_none_of_the_users(kernel: Any) -> None:
 
 @needs_two_threads
 @pytest.mark.parametrize("density", [0.3, 1.0])
-def test_threads_change_nothing(density: float) -> None:
+@pytest.mark.parametrize("shared", [None, Shared(1, 64, 32)])
+def test_threads_change_nothing(density: float, shared: Shared | None) -> None:
     rng = np.random.default_rng(6)
     log = random_log(rng, 80, 700, 0.1)
     rows, dim = log.n_users + log.n_items, 8
@@ -231,7 +317,10 @@ def test_threads_change_nothing(density: float) -> None:
     def run() -> list[Array]:
         now, way, sums = copied(table, steps, explored)
         losses = np.empty((strata.parts, strata.parts))
-        compiled.sweep(now, cells, np.uint64(5), way, sums, losses)
+        if shared is None:
+            compiled.sweep_pairs(now, cells, np.uint64(5), way, sums, losses)
+        else:
+            compiled.sweep_blocks(now, cells, shared, way, sums, losses)
         return [now.values, way.squares, sums.sums, losses]
 
     assert_threads_change_nothing(run)
@@ -248,6 +337,6 @@ def test_loss_of_many_pairs_is_the_sum_of_logarithms() -> None:
     losses = [np.empty((1, 1)) for _ in range(2)]
     cells = strata.cells(rng)
     for kernel, out in zip((compiled, reference), losses, strict=True):
-        kernel.sweep(table, cells, np.uint64(5), steps, explored, out)
+        kernel.sweep_pairs(table, cells, np.uint64(5), steps, explored, out)
     assert losses[1][0, 0] > 3 * 200 * np.log(10)
     assert_close(*losses)

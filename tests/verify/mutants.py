@@ -110,13 +110,11 @@ MUTANTS = (
         "slope = small / (1 + small) if margin > 0 else",
         "slope = small / (1 + small) if margin < 0 else",
     ),
-    Mutant("stale sums of slopes", SLOPES, "            sums[:] = 0\n", ""),
-    Mutant("mean over all negatives, seen ones too", SLOPES, "one / max(valid[g], 1)", "one / size"),
-    Mutant("scores left where slopes should be", SLOPES, "            scores[:] = sums\n", ""),
+    Mutant("stale sums of slopes", SLOPES, "    sums[:] = 0\n", ""),
+    Mutant("mean over all negatives, seen ones too", SLOPES, "one / max(valid, 1)", "one / size"),
+    Mutant("scores left where slopes should be", SLOPES, "    scores[:] = sums\n", ""),
     Mutant("loss summed, not averaged", SLOPES, "losses[m] = total(odds) * share", "losses[m] = total(odds)"),
-    Mutant(
-        "softmax without negatives", SLOPES, "if valid[g] == 0:  # all of them are -inf", "if valid[g] < 0:"
-    ),
+    Mutant("softmax without negatives", SLOPES, "if valid == 0:  # all of them are -inf", "if valid < 0:"),
     Mutant("softmax of the last pair alone", SLOPES, "weight += slope / mass", "weight = slope / mass"),
     Mutant(
         "softmax without its peak",

@@ -23,59 +23,73 @@ def bpr_pairs(positive: Any, negative: Any, losses: Any) -> None:
         negative[m] = slope
 
 
+@numba.njit(nogil=True)
+def _bpr_group(positive: Any, scores: Any, valid: int, losses: Any, room: Any) -> None:
+    """``bpr_block`` of a single group; ``room`` (3, s) is worked in."""
+    size = len(scores)
+    one = scores.dtype.type(1)
+    margins, odds, sums = room[0], room[1], room[2]
+    sums[:] = 0
+    share = one / max(valid, 1)
+    for m in range(len(positive)):
+        for s in range(size):
+            margins[s] = scores[s] - positive[m]
+        exp_into(margins, odds)
+        for s in range(size):
+            margins[s] = one + odds[s]
+            odds[s] = odds[s] / margins[s] * share
+            sums[s] += odds[s]
+        positive[m] = -total(odds)
+        log_into(margins, odds)
+        losses[m] = total(odds) * share
+    scores[:] = sums
+
+
 @numba.njit(parallel=True, nogil=True, cache=True)
 def bpr_block(starts: Any, positive: Any, negatives: Any, valid: Any, losses: Any) -> None:
     groups, size = negatives.shape
-    one = negatives.dtype.type(1)
     for run in numba.prange((groups + RUN - 1) // RUN):
-        margins = np.empty(size, dtype=negatives.dtype)
-        odds = np.empty_like(margins)
-        sums = np.empty_like(margins)
+        room = np.empty((3, size), dtype=negatives.dtype)
         for g in range(run * RUN, min(groups, (run + 1) * RUN)):
-            scores = negatives[g]
-            sums[:] = 0
-            share = one / max(valid[g], 1)
-            for m in range(starts[g], starts[g + 1]):
-                for s in range(size):
-                    margins[s] = scores[s] - positive[m]
-                exp_into(margins, odds)
-                for s in range(size):
-                    margins[s] = one + odds[s]
-                    odds[s] = odds[s] / margins[s] * share
-                    sums[s] += odds[s]
-                positive[m] = -total(odds)
-                log_into(margins, odds)
-                losses[m] = total(odds) * share
-            scores[:] = sums
+            first, last = starts[g], starts[g + 1]
+            _bpr_group(positive[first:last], negatives[g], valid[g], losses[first:last], room)
+
+
+@numba.njit(nogil=True)
+def _softmax_group(positive: Any, scores: Any, valid: int, losses: Any, room: Any) -> None:
+    """``softmax_block`` of a single group; ``room`` (1 or more, s) is worked in."""
+    kind = scores.dtype.type
+    if valid == 0:  # all of them are -inf
+        scores[:] = 0
+        positive[:] = 0
+        losses[:] = 0
+        return
+    shifted = room[0]
+    peak = highest(scores)
+    for s in range(len(scores)):
+        shifted[s] = scores[s] - peak
+    exp_into(shifted, scores)
+    mass = total(scores)
+    weight = kind(0)
+    for m in range(len(positive)):
+        excess = np.log(mass) + peak - positive[m]
+        small = np.exp(-abs(excess))
+        losses[m] = np.log1p(small) + max(excess, kind(0))
+        slope = small / (1 + small) if excess < 0 else 1 / (1 + small)
+        positive[m] = -slope
+        weight += slope / mass
+    for s in range(len(scores)):
+        scores[s] *= weight
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
 def softmax_block(starts: Any, positive: Any, negatives: Any, valid: Any, losses: Any) -> None:
     groups, size = negatives.shape
     for run in numba.prange((groups + RUN - 1) // RUN):
-        shifted = np.empty(size, dtype=negatives.dtype)
+        room = np.empty((1, size), dtype=negatives.dtype)
         for g in range(run * RUN, min(groups, (run + 1) * RUN)):
-            scores = negatives[g]
-            if valid[g] == 0:  # all of them are -inf
-                scores[:] = 0
-                positive[starts[g] : starts[g + 1]] = 0
-                losses[starts[g] : starts[g + 1]] = 0
-                continue
-            peak = highest(scores)
-            for s in range(size):
-                shifted[s] = scores[s] - peak
-            exp_into(shifted, scores)
-            mass = total(scores)
-            weight = negatives.dtype.type(0)
-            for m in range(starts[g], starts[g + 1]):
-                excess = np.log(mass) + peak - positive[m]
-                small = np.exp(-abs(excess))
-                losses[m] = np.log1p(small) + max(excess, negatives.dtype.type(0))
-                slope = small / (1 + small) if excess < 0 else 1 / (1 + small)
-                positive[m] = -slope
-                weight += slope / mass
-            for s in range(size):
-                scores[s] *= weight
+            first, last = starts[g], starts[g + 1]
+            _softmax_group(positive[first:last], negatives[g], valid[g], losses[first:last], room)
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)

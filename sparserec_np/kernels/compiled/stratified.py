@@ -8,6 +8,7 @@ import numba
 import numpy as np
 
 from sparserec_np.kernels.compiled.elementary import dot
+from sparserec_np.kernels.compiled.slopes import _bpr_group, _softmax_group
 
 FAR = 80.0  # exp of a larger difference of scores would overflow in float32
 FULL_PRODUCT = 1e200
@@ -226,7 +227,7 @@ def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> flo
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
-def sweep(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, losses: Any) -> None:
+def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, losses: Any) -> None:
     # A tuple from outside keeps a parallel loop on one thread: all are taken apart here, and put together within.
     indptr, columns, values = table
     bounds, users, positives, members, starts = cells
@@ -252,3 +253,141 @@ def sweep(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, losses: 
                 losses[stratum, p] = _descend(
                     (indptr, columns, values), cell, rates[stratum], way, (slots, sums)
                 )
+
+
+@numba.njit(nogil=True)
+def _moved(value: Any, gradient: Any, squares: Any, k: int, rate: Any) -> Any:
+    """An entry after its step; ``squares`` may be empty."""
+    if len(squares):
+        squares[k] += gradient * gradient
+        gradient /= np.sqrt(squares[k]) + squares.dtype.type(1e-10)
+    return value - rate * gradient
+
+
+@numba.njit(nogil=True)
+def _descend_blocks(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
+    """Goes through one cell, with a block of negatives for every ``batch`` pairs; returns the sum of the losses."""
+    indptr, columns, values = table
+    users, positives, inside, places, n_users, loss, batch, negatives = cell
+    decay, origin, squares, together = steps
+    slots, sums = explored
+    dim = sums.shape[1]
+    kind = values.dtype.type
+    drawn, explores = len(origin) > 0, len(sums) > 0
+    size = min(negatives, len(inside))
+    block = np.empty((dim, size), dtype=values.dtype)
+    pulls = np.empty((dim, size), dtype=values.dtype)
+    scores = np.empty(size, dtype=values.dtype)
+    room = np.empty((3, size), dtype=values.dtype)
+    own = np.zeros(dim, dtype=values.dtype)
+    pull = np.empty(dim, dtype=values.dtype)
+    near = np.empty(together, dtype=values.dtype)
+    losses = np.empty(together, dtype=values.dtype)
+    total = 0.0
+    offset = start = last = 0
+    first = 0
+    while start < len(users):
+        block[:] = 0
+        pulls[:] = 0
+        for s in range(size):
+            item = inside[(offset + s) % len(inside)]
+            places[item] = s
+            for k in range(indptr[n_users + item], indptr[n_users + item + 1]):
+                block[columns[k], s] = values[k]
+        end = min(start + batch, len(users))
+        pairs = kind(end - start)
+        while start < end:
+            user = users[start]
+            if start >= last:
+                first, last = start, start + 1
+                while last < len(users) and users[last] == user:
+                    last += 1
+            stop = min(start + together, end, last)
+            run = kind(stop - start)
+            scores[:] = 0
+            for k in range(indptr[user], indptr[user + 1]):
+                value = values[k]
+                own[columns[k]] = value
+                source = block[columns[k]]
+                for s in range(size):
+                    scores[s] += value * source[s]
+            valid = size
+            for m in range(first, last):
+                place = places[positives[m]]
+                if place >= 0:
+                    scores[place] = -np.inf
+                    valid -= 1
+            for m in range(start, stop):
+                score = kind(0)
+                for k in range(indptr[n_users + positives[m]], indptr[n_users + positives[m] + 1]):
+                    score += own[columns[k]] * values[k]
+                near[m - start] = score
+            if loss == 0:
+                _bpr_group(near[: stop - start], scores, valid, losses, room)
+            else:
+                _softmax_group(near[: stop - start], scores, valid, losses[: stop - start], room)
+            pull[:] = 0
+            for m in range(start, stop):
+                row = n_users + positives[m]
+                slope = near[m - start]
+                total += losses[m - start]
+                if explores and slots[row] >= 0:
+                    more = sums[slots[row]]
+                    for c in range(dim):
+                        more[c] += slope * own[c]
+                for k in range(indptr[row], indptr[row + 1]):
+                    value = values[k]
+                    pull[columns[k]] += slope * value
+                    g = slope * own[columns[k]] + decay[1] * (value - origin[k] if drawn else value)
+                    values[k] = _moved(value, g, squares, k, rate)
+            if explores and slots[user] >= 0:
+                more = sums[slots[user]]
+                for c in range(dim):
+                    more[c] += pull[c] + dot(block[c], scores)
+            for k in range(indptr[user], indptr[user + 1]):
+                c = columns[k]
+                value = own[c]
+                own[c] = 0
+                g = pull[c] + dot(block[c], scores) + decay[0] * run * (value - origin[k] if drawn else value)
+                out = pulls[c]
+                for s in range(size):
+                    out[s] += value * scores[s]
+                values[k] = _moved(value, g, squares, k, rate)
+            start = stop
+        share = decay[2] * pairs / kind(size)
+        for s in range(size):
+            item = inside[(offset + s) % len(inside)]
+            places[item] = -1
+            row = n_users + item
+            if explores and slots[row] >= 0:
+                more = sums[slots[row]]
+                for c in range(dim):
+                    more[c] += pulls[c, s]
+            for k in range(indptr[row], indptr[row + 1]):
+                value = values[k]
+                g = pulls[columns[k], s] + share * (value - origin[k] if drawn else value)
+                values[k] = _moved(value, g, squares, k, rate)
+        offset = (offset + size) % len(inside)
+    return total
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def sweep_blocks(table: Any, cells: Any, shared: Any, steps: Any, explored: Any, losses: Any) -> None:
+    indptr, columns, values = table
+    bounds, users, positives, members, starts = cells
+    loss, batch, negatives = shared
+    rates, decay, origin, squares, together = steps
+    slots, sums = explored
+    parts = len(starts) - 1
+    n_users = len(indptr) - 1 - len(members)
+    for stratum in range(parts):
+        for p in numba.prange(parts):
+            q = (p + stratum) % parts
+            first, last = bounds[p * parts + q], bounds[p * parts + q + 1]
+            places = np.full(len(members), -1, dtype=np.int32)
+            inside = members[starts[q] : starts[q + 1]]
+            cell = (users[first:last], positives[first:last], inside, places, n_users, loss, batch, negatives)
+            way = (decay, origin, squares, together)
+            losses[stratum, p] = _descend_blocks(
+                (indptr, columns, values), cell, rates[stratum], way, (slots, sums)
+            )

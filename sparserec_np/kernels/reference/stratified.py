@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sparserec_np.kernels.reference import slopes
 from sparserec_np.table import Array, SparseTable
 
 if TYPE_CHECKING:
     from sparserec_np.growth import Explored
-    from sparserec_np.strata import Cells, Steps
+    from sparserec_np.strata import Cells, Shared, Steps
 
 WRAP = 2**64 - 1
 FAR = 80.0
@@ -75,7 +76,7 @@ def _step(table: SparseTable, row: int, gradient: Array, decay: float, rate: flo
     table.values[own] = values - table.values.dtype.type(rate) * g
 
 
-def sweep(
+def sweep_pairs(
     table: SparseTable, cells: Cells, seed: int, steps: Steps, explored: Explored, losses: Array
 ) -> None:
     """Goes once through all pairs: stratum s is the cells of the ranges p and the parts (p + s) modulo ``parts``.
@@ -139,3 +140,73 @@ def sweep(
                         _step(table, j, a * u, steps.decay[2], rate, steps)
                     explore(user, pull)
                     _step(table, user, pull, steps.decay[0] * len(run), rate, steps)
+
+
+def sweep_blocks(
+    table: SparseTable, cells: Cells, shared: Shared, steps: Steps, explored: Explored, losses: Array
+) -> None:
+    """As :func:`sweep_pairs`, with a block of negatives for every ``shared.batch`` pairs of a cell.
+
+    The block is the next ``shared.negatives`` items of the cell's part, in the order of ``members`` and from the first
+    again after the last: an even sample, as they lie in random order (all of them, if they are fewer). Items of the
+    user's in it count for nothing. With i, j the positives and the block, a run of at most ``steps.together`` pairs of
+    a user, within the block's pairs, has the losses and the slopes of ``slopes.bpr_block`` or ``slopes.softmax_block``
+    as one group. The positives move at once, one after another. The user moves after them, against its gradient by
+    all of them as they were. The block moves after its last pair, against the sum of its gradients; in between, it is
+    read as it was at first. A pair's share of the L2 term of each item in the block is one in the block's length.
+
+    Args:
+        table, cells, steps, explored, losses: see :func:`sweep_pairs`.
+        shared: the loss (0 is BPR, 1 softmax), pairs that share a block, and items in a block.
+    """
+    kernel = (slopes.bpr_block, slopes.softmax_block)[shared.loss]
+    parts = len(cells.starts) - 1
+    n_users = table.rows - len(cells.members)
+    dim = explored.sums.shape[1]
+    kind = table.values.dtype
+
+    def dense(row: int) -> Array:
+        return table.slice_rows(row, row + 1).to_dense(dim)[0]
+
+    def explore(row: int, gradient: Array) -> None:
+        if explored.slots[row] >= 0:
+            explored.sums[explored.slots[row]] += gradient
+
+    for stratum in range(parts):
+        for p in range(parts):
+            q = (p + stratum) % parts
+            inside = slice(*cells.bounds[p * parts + q :][:2])
+            users, positives = cells.users[inside], cells.positives[inside]
+            members = cells.members[cells.starts[q] : cells.starts[q + 1]]
+            size = min(shared.negatives, len(members))
+            rate = steps.rates[stratum]
+            losses[stratum, p] = 0
+            for number, begin in enumerate(range(0, len(users), shared.batch)):
+                chosen = members[(number * size + np.arange(size)) % len(members)]
+                block = np.array([dense(n_users + j) for j in chosen])
+                pulls = np.zeros_like(block)
+                batch = np.arange(begin, min(begin + shared.batch, len(users)))
+                for user in np.unique(users[batch]):
+                    pairs = batch[users[batch] == user]
+                    seen = np.isin(chosen, positives[users == user])
+                    for start in range(0, len(pairs), steps.together):
+                        run = pairs[start : start + steps.together]
+                        u = dense(user)
+                        near = np.array([u @ dense(n_users + i) for i in positives[run]], dtype=kind)
+                        scores = np.where(seen, -np.inf, block @ u)[None].astype(kind)
+                        valid = np.array([size - seen.sum()], dtype=np.int32)
+                        each = np.empty(len(run), dtype=kind)
+                        kernel(np.array([0, len(run)], np.int32), near, scores, valid, each)
+                        losses[stratum, p] += each.sum()
+                        pull = scores[0] @ block
+                        for slope, i in zip(near, n_users + positives[run], strict=True):
+                            pull = pull + slope * dense(i)
+                            explore(i, slope * u)
+                            _step(table, i, slope * u, steps.decay[1], rate, steps)
+                        pulls += scores[0][:, None] * u
+                        explore(user, pull)
+                        _step(table, user, pull, steps.decay[0] * len(run), rate, steps)
+                share = steps.decay[2] * len(batch) / size
+                for j, gradient in zip(n_users + chosen, pulls, strict=True):
+                    explore(j, gradient)
+                    _step(table, j, gradient, share, rate, steps)
