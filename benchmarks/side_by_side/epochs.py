@@ -145,8 +145,8 @@ def section(runs: dict[str, list[Record]]) -> str:
     return (
         "A pair is a positive and a negative, and 256 shared negatives make 256 pairs of each positive. Our epochs"
         " include drawing the negatives and changing the mask; PyTorch's and both LightGCNs' are some steps, scaled,"
-        f" without drawing. Batches of {BATCH} but for implicit, which takes one pair at a time; {DIM} columns.\n\n"
-        + table(head, rows)
+        f" without drawing. {DIM} columns; LightGCN, PyTorch and what says so go in batches of {BATCH}, all others"
+        " pair by pair.\n\n" + table(head, rows)
     )
 
 

@@ -97,6 +97,14 @@ def bytes_of_step(own: int, rows: int, state: int) -> int:
     return own * 8 * (2 + state) + rows * (4 + BOUNDS)
 
 
+def bytes_of_sweep(own: int, read: int, pairs: int, compared: int, state: int) -> int:
+    """``sweep``: entries of users (``own``, once a run) and of items (``read``) are read, then moved with their state.
+
+    Besides: the pairs, their negatives and all bounds, and the user's items that negatives are ``compared`` with.
+    """
+    return (own + read) * (ENTRY + 1 + 8 + 4 + 8 * state) + pairs * (8 + 4 + 8 + 2 * BOUNDS) + 4 * compared
+
+
 def bytes_of_lists(user_entries: Sequence[int], item_entries: Sequence[int], blocks: int) -> int:
     """``top_items``, were nothing skipped: bounds of all blocks, and all products of entries of one dimension.
 
@@ -121,12 +129,14 @@ def works(setting: Setting) -> Iterator[Work]:
         sampling,
         scoring,
         slopes,
+        stratified,
         updates,
     )
     from sparserec_np.masks import STARTS
     from sparserec_np.models.inner_products import PARTS
     from sparserec_np.models.lightgcn import CHUNKS, LINE, Graph
     from sparserec_np.models.pairs import Pairs
+    from sparserec_np.strata import TOGETHER, Steps, Strata
 
     rng = np.random.default_rng(0)
     log = read_interactions(setting.train)
@@ -240,6 +250,27 @@ def works(setting: Setting) -> Iterator[Work]:
             sum(bytes_of_step(entries(some), len(some), state) + counters * len(some) for some in touched),
             HERE_AND_THERE,
             lambda: np.copyto(gradient, fresh),
+        )
+
+    strata = Strata(log)
+    cells = strata.cells(rng)
+    heads = np.union1d(np.flatnonzero(np.diff(cells.users, prepend=-1)), cells.bounds)
+    lengths = np.diff(heads)  # of a user's pairs in a cell
+    turns = np.repeat(cells.users[heads[:-1]], -(-lengths // TOGETHER))
+    # Every item row is about as long as any other, and a negative is drawn like any other item.
+    drawn_read = round(log.n_interactions * entries(np.arange(log.n_users, rows)) / log.n_items)
+    item_read = entries(cells.positives + log.n_users) + drawn_read
+    compared = int((lengths.astype(np.int64) ** 2).sum())
+    rates, decay = np.full(strata.parts, 1e-6, np.float32), np.full(3, 1e-3, np.float32)
+    sums = np.zeros((strata.parts, strata.parts))
+    for name, state in (("SGD", 0), ("Adagrad", 1)):
+        steps_of = Steps(rates, decay, t.values, second if state else second[:0], TOGETHER)
+        yield Work(
+            f"stratified.sweep, an epoch, {name}",
+            stratified.sweep,
+            [(stepped, cells, np.uint64(1), steps_of, explored, sums)],
+            bytes_of_sweep(entries(turns), item_read, log.n_interactions, compared, state),
+            HERE_AND_THERE,
         )
 
     losses, positive, negative = np.empty(b, np.float32), slope.copy(), slope.copy()

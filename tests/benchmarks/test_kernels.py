@@ -95,6 +95,25 @@ def test_steps(table, state: int) -> None:  # type: ignore[no-untyped-def]
     assert kernels.bytes_of_step(entries(table, GROUPED), len(GROUPED), state) == moved
 
 
+@pytest.mark.parametrize("state", [0, 1])
+def test_sweeps(table, state: int) -> None:  # type: ignore[no-untyped-def]
+    negatives = [np.array([28, 29]), np.array([21]), np.array([22, 23, 24])]
+
+    def moved_row(row: int) -> int:  # column and value to score; column, value, origin and state to move
+        return sum(1 + 4 + 1 + 2 * 4 + 4 + state * 2 * 4 for _ in stored(table, row))
+
+    moved = 0
+    for row, positives, drawn in zip(GROUPED, PARTNERS, negatives, strict=True):
+        moved += moved_row(row)
+        for positive, negative in zip(positives, drawn, strict=True):
+            moved += 4 + 4 + 4 + 4 + 4  # user and positive; a member; the negative, written and read
+            moved += 2 * 2 * 4 + 4 * len(positives)  # bounds; the user's items that the negative is none of
+            moved += moved_row(positive) + moved_row(negative)
+    read = entries(table, np.concatenate(PARTNERS + negatives))
+    compared = sum(len(some) ** 2 for some in PARTNERS)
+    assert kernels.bytes_of_sweep(entries(table, GROUPED), read, EACH, compared, state) == moved
+
+
 def test_lists(table) -> None:  # type: ignore[no-untyped-def]
     users, items = table.slice_rows(0, 10), table.slice_rows(10, ROWS)
     blocks, moved = 2, 0

@@ -12,7 +12,7 @@ from benchmarks.side_by_side import machine, plots
 from benchmarks.side_by_side.epochs import MASKED
 from benchmarks.side_by_side.results import BEGIN, END, Results, write_between_marks
 
-OURS = "sparserec_np, BPR, 1 negative, density 0.1"
+OURS = "sparserec_np, BPR, 1 negative, SGD, density 0.1"
 PEER = "implicit, BPR, 1 negative, full table"
 
 
