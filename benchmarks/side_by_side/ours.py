@@ -28,6 +28,7 @@ EPOCHS: dict[str, Settings] = {
 
 # Curves of quality over time. The learning rate is that of a training without a validation part: none is chosen.
 SPECTRAL_DENSE: Settings = {"dim": 64, "method": "dense"}
+SELDOM: Settings = {"evaluate_every": 2}  # full tables take long to rank
 QUALITY: dict[str, Settings] = {
     "sparserec_np, softmax, dim 64, density 0.1": SPARSE | {"epochs": 20, "learning_rate": 0.01},
     "sparserec_np, softmax, dim 256, density 0.025": {
@@ -36,11 +37,14 @@ QUALITY: dict[str, Settings] = {
         "epochs": 20,
         "learning_rate": 0.01,
     },
-    "sparserec_np, softmax, dim 64, density 1.0": SPECTRAL_DENSE | {"epochs": 10, "learning_rate": 0.01},
+    "sparserec_np, softmax, dim 64, density 1.0": SPECTRAL_DENSE
+    | SELDOM
+    | {"epochs": 10, "learning_rate": 0.01},
     "sparserec_np, BPR, 1 negative, dim 64, density 0.1": SPARSE
     | ADAGRAD
     | {"epochs": 20, "learning_rate": 0.1},
     "sparserec_np, BPR, 1 negative, dim 64, density 1.0": SPECTRAL_DENSE
+    | SELDOM
     | ADAGRAD
     | {"epochs": 20, "learning_rate": 0.1},
     "sparserec_np, spectral start alone, dim 64, density 0.1": SPARSE | {"epochs": 0},

@@ -11,7 +11,7 @@ from benchmarks.side_by_side.contender import OURS, Contender, Record, Setting
 from benchmarks.side_by_side.figures import spread, table
 
 TITLE = "Threads"
-REPEAT = (3, 1)
+REPEAT = (2, 1)
 prepare = ranking.prepare
 
 

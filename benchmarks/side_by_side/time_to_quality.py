@@ -21,7 +21,7 @@ PEER = "implicit, ALS, 64 factors, regularization 20, alpha 40"
 
 
 def of_ours(settings: ours.Settings, setting: Setting) -> Record:
-    """NDCG@20 after the start and after every epoch."""
+    """NDCG@20 after the start and after every epoch, or as many as the settings say."""
     from sparserec_np.config import Config
     from sparserec_np.formats import read_interactions
     from sparserec_np.training import train
@@ -33,19 +33,20 @@ def of_ours(settings: ours.Settings, setting: Setting) -> Record:
     seconds = time.perf_counter() - clock
     test, _ = test.aligned_to(log)
     epochs = min(settings["epochs"], setting.pick(1000, 4))
-    # Given as the validation part, the test part is looked at after every epoch; with patience 0 nothing depends on it.
+    # Given as the validation part, the test part is looked at between epochs; with patience 0 nothing depends on it.
     fixed = {"epochs": epochs, "learning_rate": 0.01, "evaluate_every": 1, "patience": 0, "refit": False}
     config = Config(**(fixed | settings | {"epochs": epochs}))
     fitted = train(log, config, validation=test, threads=setting.threads)
     points = []
     for record in fitted.history:
         seconds += record["seconds"]
-        points.append([seconds, record["ndcg@20"]])
+        if "ndcg@20" in record:
+            points.append([seconds, record["ndcg@20"]])
     return {"points": points}
 
 
-def of_implicit(make: Any, iterations: int, every: int, setting: Setting) -> Record:
-    """NDCG@20 after every so many iterations of a model of implicit's."""
+def of_implicit(make: Any, looks: tuple[int, ...], setting: Setting) -> Record:
+    """NDCG@20 after as many iterations of a model of implicit's as ``looks`` says, of which the last is the end."""
     from threadpoolctl import threadpool_limits
 
     from sparserec_np.evaluation import evaluate
@@ -59,14 +60,14 @@ def of_implicit(make: Any, iterations: int, every: int, setting: Setting) -> Rec
     seconds = time.perf_counter() - clock
     test, _ = test.aligned_to(log)
     points: list[list[float]] = []
-    model = make(setting.pick(iterations, 4), setting.threads)
+    model = make(setting.pick(looks[-1], 4), setting.threads)
     looked = 0.0
     clock = time.perf_counter()
 
     def look(iteration: int, *_: Any) -> None:
         nonlocal looked
         begin = time.perf_counter()
-        if (iteration + 1) % every == 0 or setting.quick:
+        if iteration + 1 in looks or setting.quick:
             reached = evaluate(dense_ranker(model.user_factors, model.item_factors), test, log)["ndcg@20"]
             points.append([seconds + begin - clock - looked, reached])
         looked += time.perf_counter() - begin
@@ -112,10 +113,14 @@ CONTENDERS = {
         name: Contender(partial(of_ours, settings), IMPORTS, ours=True)
         for name, settings in ours.QUALITY.items()
     },
-    PEER: Contender(partial(of_implicit, als, 15, 1), (*IMPORTS, *IMPLICIT), needs="implicit"),
+    PEER: Contender(
+        partial(of_implicit, als, (1, 2, 3, 5, 8, 11, 15)), (*IMPORTS, *IMPLICIT), needs="implicit"
+    ),
     **{
         f"implicit, BPR, 64 factors, learning rate {rate}": Contender(
-            partial(of_implicit, partial(bpr, rate), 100, 10), (*IMPORTS, *IMPLICIT), needs="implicit"
+            partial(of_implicit, partial(bpr, rate), (5, 10, 20, 50, 100)),
+            (*IMPORTS, *IMPLICIT),
+            needs="implicit",
         )
         for rate in (0.01, 0.05)
     },
