@@ -17,6 +17,9 @@ DENSE: Settings = {"dim": 64, "method": "dense", "start": "uniform"}
 
 EPOCHS: dict[str, Settings] = {
     "sparserec_np, BPR, 1 negative, SGD, density 0.1": SPARSE | SGD,
+    "sparserec_np, BPR, 1 negative, SGD, density 0.1, mask never changed": SPARSE
+    | SGD
+    | {"method": "static"},
     "sparserec_np, BPR, 1 negative, SGD, density 1.0": DENSE | SGD,
     "sparserec_np, BPR, 1 negative, Adagrad, density 0.1": SPARSE | ADAGRAD,
     "sparserec_np, BPR, 1 negative, Adagrad, density 1.0": DENSE | ADAGRAD,
