@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: install test test-all coverage lint format ci clean
+.PHONY: install test test-all coverage lint format bench bench-quick ci clean
 
 install: ## the library, its command and every tool, in .venv
 	$(PYTHON) -m venv .venv
@@ -25,6 +25,12 @@ lint: ## style, types, and who may import whom
 format: ## put the code in its one layout
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: ## speed and memory beside peers, about half an hour; DATA=folder with train.txt and test.txt, plain or .gz
+	$(BIN)/python -m benchmarks.side_by_side $(DATA)
+
+bench-quick: ## the same in little, to see that it works; on generated data unless DATA is given
+	$(BIN)/python -m benchmarks.side_by_side --quick $(DATA)
 
 ci: ## everything that has to hold before a change lands
 	.ci/run

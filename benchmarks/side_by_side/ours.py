@@ -1,0 +1,80 @@
+"""The settings of ours that are measured: one table for each question. All other settings are the defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Settings = dict[str, Any]
+
+# One pair after another, as implicit does it; BATCHED gathers the gradients of a batch first.
+SGD: Settings = {"loss": "bpr", "negatives": 1, "batch_size": 1, "optimizer": "sgd"}
+ADAGRAD: Settings = SGD | {"optimizer": "adagrad"}
+BATCHED: Settings = ADAGRAD | {"batch_size": 2048}
+BLOCK: Settings = {"negatives": 256}
+SPARSE: Settings = {"dim": 64, "density": 0.1}
+# A full table costs the same whatever it starts from, and chance is the fastest start.
+DENSE: Settings = {"dim": 64, "method": "dense", "start": "uniform"}
+
+EPOCHS: dict[str, Settings] = {
+    "sparserec_np, BPR, 1 negative, SGD, density 0.1": SPARSE | SGD,
+    "sparserec_np, BPR, 1 negative, SGD, density 0.1, mask never changed": SPARSE
+    | SGD
+    | {"method": "static"},
+    "sparserec_np, BPR, 1 negative, SGD, density 1.0": DENSE | SGD,
+    "sparserec_np, BPR, 1 negative, Adagrad, density 0.1": SPARSE | ADAGRAD,
+    "sparserec_np, BPR, 1 negative, Adagrad, density 1.0": DENSE | ADAGRAD,
+    "sparserec_np, BPR, 1 negative, Adagrad, density 0.1, batches": SPARSE | BATCHED,
+    "sparserec_np, BPR, 256 shared negatives, density 0.1, batches": SPARSE | BLOCK | {"loss": "bpr"},
+    "sparserec_np, softmax, 256 shared negatives, density 0.1, batches": SPARSE | BLOCK,
+    "sparserec_np, softmax, 256 shared negatives, density 1.0, batches": DENSE | BLOCK,
+}
+
+# Curves of quality over time. The learning rate is that of a training without a validation part: none is chosen.
+SPECTRAL_DENSE: Settings = {"dim": 64, "method": "dense"}
+SELDOM: Settings = {"evaluate_every": 2}  # full tables take long to rank
+QUALITY: dict[str, Settings] = {
+    "sparserec_np, softmax, dim 64, density 0.1": SPARSE | {"epochs": 20, "learning_rate": 0.01},
+    "sparserec_np, softmax, dim 256, density 0.025": {
+        "dim": 256,
+        "density": 0.025,
+        "epochs": 20,
+        "learning_rate": 0.01,
+    },
+    "sparserec_np, softmax, dim 64, density 1.0": SPECTRAL_DENSE
+    | SELDOM
+    | {"epochs": 10, "learning_rate": 0.01},
+    "sparserec_np, BPR, 1 negative, dim 64, density 0.1": SPARSE
+    | ADAGRAD
+    | {"epochs": 20, "learning_rate": 0.1},
+    "sparserec_np, BPR, 1 negative, dim 64, density 1.0": SPECTRAL_DENSE
+    | SELDOM
+    | ADAGRAD
+    | {"epochs": 20, "learning_rate": 0.1},
+    "sparserec_np, spectral start alone, dim 64, density 0.1": SPARSE | {"epochs": 0},
+    "sparserec_np, spectral start alone, dim 256, density 0.025": {"dim": 256, "density": 0.025, "epochs": 0},
+}
+
+# The models whose lists are timed, trained for a few epochs: how long exact lists take depends on the scores.
+RANKED: dict[str, Settings] = {
+    "sparse": SPARSE | {"epochs": 4, "learning_rate": 0.01},
+    "dense": SPECTRAL_DENSE | ADAGRAD | {"epochs": 4, "learning_rate": 0.1},
+}
+
+# What is run on one thread and on all, and has to give the same bits.
+SCALED: dict[str, Settings] = {
+    "epoch, BPR, 1 negative, SGD, density 0.1": SPARSE | SGD,
+    "epoch, BPR, 1 negative, SGD, density 1.0": DENSE | SGD,
+    "epoch, softmax, 256 shared negatives, density 0.1": SPARSE | BLOCK,
+}
+
+
+def load_kernels(settings: Settings) -> None:
+    """Trains with these settings on next to nothing: what is measured afterwards finds all kernels in memory."""
+    from sparserec_np.config import Config
+    from sparserec_np.synthetic import generate
+    from sparserec_np.training import train
+
+    log = generate(200, 150, 3000, groups=5)
+    fixed = {"epochs": min(1, settings.get("epochs", 1)), "validation": 0.0, "learning_rate": 0.01}
+    fitted = train(log, Config(**settings | fixed))
+    fitted.model.ranker().rank(log.pair_users()[:1], 20, log)
