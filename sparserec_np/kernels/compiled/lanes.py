@@ -121,6 +121,4 @@ def _spread(builder: Any, number: Any, line: Any) -> Any:
     """A vector that holds ``number`` in every lane."""
     nothing = ir.Constant(line, ir.Undefined)
     first = ir.Constant(ir.VectorType(ir.IntType(32), line.count), [0] * line.count)
-    return builder.shuffle_vector(
-        builder.insert_element(nothing, number, ir.IntType(32)(0)), nothing, first
-    )
+    return builder.shuffle_vector(builder.insert_element(nothing, number, ir.IntType(32)(0)), nothing, first)

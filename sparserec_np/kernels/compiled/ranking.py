@@ -27,7 +27,12 @@ BLOCK_ITEMS = LINE  # an item's place in its block fits uint8, and a block's ite
 GROUP_USERS = 64  # users that a thread ranks between two looks for more work
 WHOLE = 16  # entries from which on a block stores its 64 places of a dimension: faster to add than to scatter
 LANES = 16  # running maxima held side by side, because a single one is not vectorised
-LEVELS = (0.8, 0.6, 0.4, -np.inf)  # a pass takes blocks whose bound is at least this part of the user's largest
+LEVELS = (
+    0.8,
+    0.6,
+    0.4,
+    -np.inf,
+)  # a pass takes blocks whose bound is at least this part of the user's largest
 FEW = 4  # all items are scored where blocks times dimensions are more than this many times the entries
 
 
