@@ -59,6 +59,7 @@ SEEN_LEFT_OUT = "left out"  # metadata seen, of a file without the items that us
 # Of Recommender.fold_in; our choice, on interactions held out from LastFM's and Gowalla's training parts.
 UNTOUCHED = 0.1  # weight of an item that is not in the list, against 1 of one that is
 RIDGE = 0.6  # weight of the row's own length, in parts of the mean column's
+FOLDED_DIMENSIONS = 4096  # most that the products of all pairs of columns are made for: 134 MB
 VARINT_BLOCK = 1 << 16  # bytes that are decoded at once, which bounds the memory
 SMALLEST_SQUARE = 1e-30  # below it values are damage, and their reciprocals would overflow float32
 ID_TYPES = ("U8", "I8", "U16", "I16", "U32", "I32", "I64")
@@ -1009,7 +1010,8 @@ class Recommender:
         held out from training. For an itemknn model the row is 1 in the columns of the items. The same list in any
         order gives the same row; items told twice count once.
 
-        Raises UnknownItemError, and ValueError for an empty list.
+        Raises UnknownItemError, ValueError for an empty list, and ArtifactError for a model of more than
+        ``FOLDED_DIMENSIONS`` columns.
         """
         return self._fold_in(self._item_rows(liked))
 
@@ -1184,6 +1186,11 @@ class Recommender:
                     " folded in; export it with all items"
                 )
             return rows, np.ones(len(rows), dtype=np.float32)
+        if self.model.dim > FOLDED_DIMENSIONS:
+            raise ArtifactError(
+                f"folding in takes the products of all pairs of columns, and the model has {self.model.dim:,} columns:"
+                f" expected at most {FOLDED_DIMENSIONS:,}"
+            )
         liked = np.zeros((len(rows), self.model.dim))
         for place, row in enumerate(rows.tolist()):
             columns, values = self.model.items.row(row)

@@ -298,6 +298,14 @@ def test_a_row_folded_in_keeps_to_the_budget_and_is_the_same_in_any_order() -> N
         assert again[1].tobytes() == values.tobytes()
 
 
+def test_a_model_of_too_many_columns_folds_nobody_in() -> None:
+    """Its products of all pairs of columns would take 34 GB; a small file can declare as many."""
+    recommender = recommender_of(make_model(3, 5, dim=65_535, density=1e-4))
+    assert len(recommender.recommend(1, 2).items) == 2
+    with pytest.raises(ArtifactError, match="65,535 columns: expected at most 4,096"):
+        recommender.recommend_for_items([1])
+
+
 def test_a_user_folded_in_gets_a_list_like_their_own() -> None:
     """In a model of two groups, who has touched items of one gets the others of it."""
     items = np.zeros((20, 4), np.float32)
