@@ -360,6 +360,8 @@ class Model(NamedTuple):
         has_seen: whether the file says what users had in training.
         seen_indptr, seen_items: item rows that each user had, ascending, as a CSR matrix; without entries where
             ``has_seen`` is false.
+        held_out: where in ``seen_items`` the pairs are that a lightgcn was not trained on, ascending: they are no
+            edges of its graph.
         weights: (n,) float32 dense weights of neumf; empty for the others.
         metadata: the file's text.
         metrics: what the training measured.
@@ -374,6 +376,7 @@ class Model(NamedTuple):
     has_seen: bool
     seen_indptr: Array
     seen_items: Array
+    held_out: Array
     weights: Array
     metadata: dict[str, str]
     metrics: dict[str, Any]
@@ -431,6 +434,7 @@ def decode_model(artifact: Artifact) -> Model:
         has_seen,
         seen_indptr,
         seen_items,
+        _decode_held_out(artifact, len(seen_items)),
         _decode_weights(artifact, users, items, dim),
         metadata,
         metrics,
@@ -577,6 +581,16 @@ def _decode_seen(artifact: Artifact, n_users: int, n_items: int, has_seen: bool)
     np.cumsum(items, out=items)
     items -= 1
     return indptr, items.astype(np.min_scalar_type(max(n_items - 1, 0)))
+
+
+def _decode_held_out(artifact: Artifact, n_seen: int) -> Array:
+    """Where in the seen items those are that the model was not trained on; mostly nowhere."""
+    if "seen.held_out" not in artifact.arrays:
+        return np.zeros(0, dtype=np.int32)
+    places = _take(artifact, "seen.held_out", INDEX_TYPES)
+    if len(places) and not (0 <= int(places[0]) and int(places[-1]) < n_seen and np.all(places[1:] > places[:-1])):
+        raise ArtifactError(f"seen.held_out must rise, from 0 or more to less than {n_seen:,}, the number of seen items")
+    return places
 
 
 def decode_varints(data: Array, limit: int) -> Array:
@@ -752,7 +766,8 @@ class ByDimension:
 
 
 class GraphScores:
-    """Scores of a LightGCN model for one user at a time, from its stored rows and the graph of the seen items.
+    """Scores of a LightGCN model for one user at a time, from its stored rows and the graph of the seen items
+    without those that were held out of its training.
 
     With E the stored rows of users and items together, ``A = D^-1/2 B D^-1/2``, B the graph's adjacency and D its
     degrees, and ``P = (1 + A + ... + A^layers) / (layers + 1)``, the rows that are multiplied are ``P E`` (He et al.
@@ -771,9 +786,16 @@ class GraphScores:
         self.layers, self.temperature = int(metadata["layers"]), float(metadata["temperature"])
         self.cosine = metadata["similarity"] == "cosine"
         self._tables, self._dim = (model.users, model.items), model.dim
+        edges, self._bounds = model.seen_items, model.seen_indptr
+        if len(model.held_out):
+            kept = np.ones(len(edges), dtype=bool)
+            kept[model.held_out] = False
+            before = np.zeros(len(edges) + 1, dtype=np.int64)
+            np.cumsum(kept, out=before[1:])
+            edges, self._bounds = edges[kept], before[self._bounds]
         # In the machine's own index type: NumPy would convert any other at every use.
-        self._edges = model.seen_items.astype(np.intp)
-        self._bounds, self._user_degrees = model.seen_indptr, np.diff(model.seen_indptr)
+        self._edges = edges.astype(np.intp)
+        self._user_degrees = np.diff(self._bounds)
         item_degrees = np.bincount(self._edges, minlength=len(model.item_ids))
         self._user_factors, self._item_factors = (
             np.divide(1, np.sqrt(degrees), out=np.zeros(len(degrees)), where=degrees > 0)
