@@ -59,6 +59,7 @@ SEEN_LEFT_OUT = "left out"  # metadata seen, of a file without the items that us
 # Of Recommender.fold_in; our choice, on interactions held out from LastFM's and Gowalla's training parts.
 UNTOUCHED = 0.1  # weight of an item that is not in the list, against 1 of one that is
 RIDGE = 0.6  # weight of the row's own length, in parts of the mean column's
+TOWER_BYTES = 1 << 30  # most that the items' part of a neumf's first layer may take
 FOLDED_DIMENSIONS = 4096  # most that the products of all pairs of columns are made for: 134 MB
 VARINT_BLOCK = 1 << 16  # bytes that are decoded at once, which bounds the memory
 SMALLEST_SQUARE = 1e-30  # below it values are damage, and their reciprocals would overflow float32
@@ -588,8 +589,11 @@ def _decode_held_out(artifact: Artifact, n_seen: int) -> Array:
     if "seen.held_out" not in artifact.arrays:
         return np.zeros(0, dtype=np.int32)
     places = _take(artifact, "seen.held_out", INDEX_TYPES)
-    if len(places) and not (0 <= int(places[0]) and int(places[-1]) < n_seen and np.all(places[1:] > places[:-1])):
-        raise ArtifactError(f"seen.held_out must rise, from 0 or more to less than {n_seen:,}, the number of seen items")
+    steps_up = bool(np.all(places[1:] > places[:-1]))
+    if len(places) and not (steps_up and places[0] >= 0 and places[-1] < n_seen):
+        raise ArtifactError(
+            f"seen.held_out must rise, from 0 or more to less than {n_seen:,}, the seen items"
+        )
     return places
 
 
@@ -647,6 +651,12 @@ def _decode_weights(artifact: Artifact, users: Table, items: Table, dim: int) ->
     expected = sum(math.prod(shape) for shape in _tower_shapes(dim, width))
     if len(weights) != expected:
         raise ArtifactError(f"weights hold {len(weights):,} numbers, expected {expected:,}")
+    n_items = len(items.indptr) - 1
+    if 4 * width * n_items > TOWER_BYTES:
+        raise ArtifactError(
+            f"metadata hidden is {width:,}: the first layer would take {4 * width * n_items:,} bytes for"
+            f" {n_items:,} items, expected at most {TOWER_BYTES:,}"
+        )
     most, largest = max(_largest(users.floats()), _largest(items.floats())), _largest(weights)
     first = largest * (2 * dim * most + 1)
     second = largest * (width * first + 1)
@@ -896,15 +906,18 @@ class Towers:
         factors[: len(products)] = products
         items = model.items
         scaled = Table(items.indptr, items.columns, items.floats() * factors[items.columns])
-        self._products = ByDimension(scaled, model.dim)
+        self._products, self._dim = ByDimension(scaled, model.dim), model.dim
         self._user_rows = model.users
-        self._users = _project(model.users, len(products), user) + bias
+        self._user, self._bias1 = user, bias
         self._items = np.ascontiguousarray(_project(items, len(products), item).T)
 
     def scores(self, row: int) -> Array:
         """(n_items,) float32 scores of a user's row."""
         scores = self._products.scores(*self._user_rows.row(row))
-        first = np.maximum(self._users[row][:, None] + self._items, 0)
+        begin, end = self._user_rows.indptr[row : row + 2].tolist()
+        own = Table(np.array([0, end - begin]), *self._user_rows.row(row))
+        unit_sums = _project(own, self._dim - len(self._user), self._user)[0] + self._bias1
+        first = np.maximum(unit_sums[:, None] + self._items, 0)
         for unit in range(len(self._out)):
             second = np.full_like(scores, self._bias[unit])
             for weight, source in zip(self._hidden[:, unit], first, strict=True):
@@ -915,7 +928,7 @@ class Towers:
     @property
     def nbytes(self) -> int:
         """Bytes of what is made beside the file."""
-        return int(self._products.nbytes + self._users.nbytes + self._items.nbytes)
+        return int(self._products.nbytes + self._items.nbytes)
 
 
 def _project(table: Table, first: int, weights: Array) -> Array:

@@ -42,7 +42,9 @@ def test_lists_and_scores_are_those_of_the_trained_model(settings: dict[str, obj
 
 
 @pytest.mark.parametrize("settings", [{"layers": 2}, {"layers": 1, "similarity": "cosine"}], ids=str)
-def test_a_lightgcn_propagates_over_what_it_was_trained_on(settings: dict[str, object], tmp_path: Path) -> None:
+def test_a_lightgcn_propagates_over_what_it_was_trained_on(
+    settings: dict[str, object], tmp_path: Path
+) -> None:
     """Without a second training on all data, what was held out is never recommended, and yet no edge of the graph."""
     fitted = train(LOG, replace(QUICK, model="lightgcn", validation=0.2, refit=False, **settings))
     assert fitted.log.n_interactions < LOG.n_interactions
