@@ -612,11 +612,13 @@ def decode_varints(data: Array, limit: int) -> Array:
         ends = np.flatnonzero(part < 128)
         starts = np.zeros_like(ends)
         starts[1:] = ends[:-1] + 1
-        if not len(ends) or int((ends - starts).max()) > 4:
+        more = ends - starts  # bytes after a number's first
+        most = int(more.max()) if len(more) else 5
+        if most > 4:
             raise ArtifactError("seen.gaps holds a number that does not end within 5 bytes")
         numbers = (part[starts] & 127).astype(np.int64)
-        for place in range(1, 5):
-            longer = np.flatnonzero(ends - starts >= place)
+        for place in range(1, most + 1):
+            longer = np.flatnonzero(more >= place)
             numbers[longer] |= (part[starts[longer] + place] & 127).astype(np.int64) << (7 * place)
         if int(numbers.max()) >= limit:
             raise ArtifactError(f"seen.gaps holds {int(numbers.max()):,}, expected less than {limit:,}")
