@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from .interrupts import check_interrupts
+
+if TYPE_CHECKING:
+    from sparserec_np.runs import RunDirectory
 
 # Phase of a record -> what its bar is called; the learning rate follows.
 LABELS = {"search": "Search", "refit": "Refit ", "train": "Train "}
@@ -29,6 +34,27 @@ def epoch_progress(epochs: int) -> Iterator[Callable[[dict[str, Any]], None]]:
         return
     with _Bars(epochs) as bars:
         yield bars.show
+
+
+@contextmanager
+def recorded(
+    directory: RunDirectory, progress: AbstractContextManager[Callable[[dict[str, Any]], None]]
+) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """What a training is to call after each epoch: the run directory takes the record, the progress shows it.
+
+    An interrupt that came meanwhile is raised there. However the training ends, the records are closed.
+    """
+    try:
+        with progress as show:
+
+            def on_epoch(record: dict[str, Any]) -> None:
+                directory.add(record)
+                show(record)
+                check_interrupts()
+
+            yield on_epoch
+    finally:
+        directory.close()
 
 
 class _Bars(ExitStack):

@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from .epochs import epoch_progress
-from .interrupts import check_interrupts
+from .epochs import epoch_progress, recorded
 from .options import json_option
 from .output import emit_json, human_bytes, table
 from .threads import threads_option
@@ -47,17 +46,8 @@ def command(run: str | None, seed: int, threads: int | None, as_json: bool) -> N
     config = Config(dim=64, density=0.1, epochs=20, seed=seed)
     with tempfile.TemporaryDirectory() as scratch:
         directory = RunDirectory(run or os.path.join(scratch, "run"))
-        try:
-            with epoch_progress(config.epochs) as show:
-
-                def on_epoch(record: dict[str, Any]) -> None:
-                    directory.add(record)
-                    show(record)
-                    check_interrupts()
-
-                fitted = train(kept, config, threads=threads, on_epoch=on_epoch)
-        finally:
-            directory.close()
+        with recorded(directory, epoch_progress(config.epochs)) as on_epoch:
+            fitted = train(kept, config, threads=threads, on_epoch=on_epoch)
         directory.finish(fitted, kept)
         if fitted.interrupted:
             if run:

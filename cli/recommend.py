@@ -18,7 +18,7 @@ from .names import known, shown, split_ids
 from .output import counted, emit_json, table
 from .run_argument import reading_run, run_argument
 
-BLOCK_USERS = 4096  # users of --all-users that are ranked, and written, at once
+BLOCK_PLACES = 1 << 18  # places of --all-users' lists that are ranked, and written, at once: some 30 MB
 REQUEST = ("user", "items", "n", "exclude", "among", "filter_seen")
 
 
@@ -187,17 +187,18 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 def _rank_everybody(run: str, n: int, output: str, filter_seen: bool) -> None:
     """Writes everybody's list as JSON lines, whole or not at all; to standard output as it goes."""
-    lists = _everybodys_lists(run, n, filter_seen)
-    answers = ({"user": user, **found._asdict()} for user, found in lists)
+    # Lists and numbers are Python's own here, and scores finite: nothing for emit_json to convert.
+    lines = (
+        json.dumps({"user": user, **found._asdict()}).encode() + b"\n"
+        for user, found in _everybodys_lists(run, n, filter_seen)
+    )
     if output == "-":
-        for answer in answers:
-            emit_json(answer)
+        sys.stdout.buffer.writelines(lines)
         return
     count = 0
     with replacing(output) as file:
-        for answer in answers:
-            file.write(json.dumps(answer).encode() + b"\n")
-            count += 1
+        for count, line in enumerate(lines, 1):  # noqa: B007
+            file.write(line)
     click.echo(f"Written to {output}: {counted(count, 'user')}.", err=True)
 
 
@@ -226,10 +227,12 @@ def _everybodys_lists(run: str, n: int, filter_seen: bool) -> Iterator[tuple[int
     seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
     if not filter_seen:
         seen = seen.subset(np.zeros(seen.n_interactions, dtype=bool))
-    for start in range(0, model.users.rows, BLOCK_USERS):
-        rows = np.arange(start, min(start + BLOCK_USERS, model.users.rows))
-        items, scores = ranker.rank(rows, min(n, model.items.rows), seen)
-        for row, some, theirs in zip(rows.tolist(), items, scores, strict=True):
-            left = some >= 0
-            found = Recommendation(model.item_ids[some[left]].tolist(), theirs[left].tolist())
-            yield model.user_ids[row].item(), found
+    n = min(n, model.items.rows)
+    block = max(1, BLOCK_PLACES // max(1, n))
+    for start in range(0, model.users.rows, block):
+        rows = np.arange(start, min(start + block, model.users.rows))
+        items, scores = ranker.rank(rows, n, seen)
+        users, ids = model.user_ids[rows].tolist(), model.item_ids[items].tolist()
+        lengths = (items >= 0).sum(axis=1).tolist()  # past the end of a list, ids and scores mean nothing
+        for user, length, some, theirs in zip(users, lengths, ids, scores.tolist(), strict=True):
+            yield user, Recommendation(some[:length], theirs[:length])

@@ -23,8 +23,7 @@ if TYPE_CHECKING:  # importing it loads Numba
     from sparserec_np.distillation import Teacher
 
 from .aligning import align
-from .epochs import epoch_progress
-from .interrupts import check_interrupts
+from .epochs import epoch_progress, recorded
 from .options import json_option, reader_options
 from .output import counted, emit_json, human_bytes, table
 from .threads import threads_option
@@ -219,24 +218,16 @@ def train_run(
             click.echo(f"Budget: {METHODS[config.method].spend(budget).arithmetic()}")
 
     clock = time.perf_counter()
-    try:
-        with nullcontext(lambda record: None) if is_counted else epoch_progress(config.epochs) as show:
-
-            def on_epoch(record: dict[str, Any]) -> None:
-                directory.add(record)
-                show(record)
-                check_interrupts()
-
-            fitted = train(
-                log,
-                config,
-                validation=held_out,
-                teacher=teacher[0] if teacher else None,
-                threads=threads,
-                on_epoch=on_epoch,
-            )
-    finally:
-        directory.close()
+    progress = nullcontext(lambda record: None) if is_counted else epoch_progress(config.epochs)
+    with recorded(directory, progress) as on_epoch:
+        fitted = train(
+            log,
+            config,
+            validation=held_out,
+            teacher=teacher[0] if teacher else None,
+            threads=threads,
+            on_epoch=on_epoch,
+        )
     seconds = time.perf_counter() - clock
     where = {"train": train_file, "validation": validation_file, "reader": reader}
     file_bytes = directory.finish(fitted, log, where)

@@ -31,6 +31,8 @@ class BaseModel:
         ordered: whether it reads the first columns in another way than the last, and starts with the strongest first.
         products: whether the scores are inner products of rows, which can be made cosines or divided by a
             temperature by changing the rows.
+        graph: whether it goes on reading the interactions it was trained on, so that a model file tells which these
+            are.
     """
 
     name: str
@@ -41,6 +43,7 @@ class BaseModel:
     common: tuple[str, ...] = ()
     negatives: int = 256
     products: bool = True
+    graph: bool = False
     ordered: bool = False
 
     def over(
@@ -90,6 +93,7 @@ BASE_MODELS = {
             ("lightgcn", "LightGCN"),
             settings={"layers": 3},
             saved=("layers", "similarity", "temperature"),
+            graph=True,
         ),
         BaseModel(
             "neumf",

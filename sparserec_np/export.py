@@ -92,12 +92,12 @@ def pack(model: ServedModel, dtype: str) -> Artifact:
     Raises ArtifactError, naming the field, for a model that no reader would accept, and for values that the dtype
     cannot hold.
     """
-    plain = model.encode()
     if model.metadata["model"] not in PRODUCT_MODELS:
         raise ArtifactError(
             f"metadata model is {model.metadata['model']!r}: of it no list is made from the stored rows alone, so there"
             f" is nothing to export; a model of {', '.join(PRODUCT_MODELS)} can be"
         )
+    plain = model.encode()
     arrays = dict(plain.arrays)
     for name in ("users", "items"):
         arrays[f"{name}.lengths"] = _narrowest(np.diff(arrays.pop(f"{name}.indptr")))

@@ -8,6 +8,7 @@ name                                  type                   what
 ``user_ids``, ``item_ids``            U8 ... I64             (rows,) outside ids, where the kind is ``int``
 ``user_ids.text``, ``.offsets``       U8, I32 or I64         UTF-8 and (rows + 1,) bounds, where the kind is ``text``
 ``seen.indptr``, ``seen.items``       I32 or I64, U8 to U32  each user's items in training, ascending
+``seen.held_out``                     I32 or I64             which of these a lightgcn was not trained on, if any
 ====================================  =====================  ==========================================================
 
 Ids of the kind ``range`` are the row numbers and take no bytes. Metadata are text: ``format``,
@@ -57,6 +58,8 @@ class ServedModel:
         seen_indptr: (n_users + 1,) integer bounds into ``seen_items``.
         seen_items: (n,) integer item rows that a user had in training, ascending for each user; never
         recommended.
+        held_out: (m,) ascending places in ``seen_items`` of what a lightgcn was not trained on, and does not propagate
+        over: what was held out to validate by, where it was not trained again on all.
         weights: (n,) float32 dense weights; empty for a model that has none.
         metadata: text; ``model``, ``method`` and ``budget`` (number of entries allowed) must be there. Where
         ``seen`` is ``left out``, the seen items are empty because nobody knows them.
@@ -71,6 +74,7 @@ class ServedModel:
     seen_items: Array
     metadata: dict[str, str] = field(default_factory=dict)
     weights: Array = field(default_factory=lambda: np.empty(0, np.float32))
+    held_out: Array = field(default_factory=lambda: np.empty(0, np.int32))
 
     @property
     def has_seen(self) -> bool:
@@ -96,6 +100,8 @@ class ServedModel:
             arrays["seen.indptr"] = np.asarray(self.seen_indptr, index_dtype(len(self.seen_items)))
             item_dtype = np.min_scalar_type(max(self.items.rows - 1, 0))
             arrays["seen.items"] = _narrowed("seen.items", self.seen_items, item_dtype)
+            if len(self.held_out):
+                arrays["seen.held_out"] = np.asarray(self.held_out, index_dtype(len(self.seen_items)))
         entries = (self.users.rows + self.items.rows) * self.dim
         metadata = {
             **self.metadata,
@@ -156,6 +162,7 @@ def served_from(artifact: Artifact) -> ServedModel:
         seen_items=model.seen_items.astype(np.int32),
         metadata=dict(model.metadata),
         weights=model.weights,
+        held_out=model.held_out,
     )
 
 

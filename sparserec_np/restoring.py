@@ -17,12 +17,16 @@ from sparserec_np.table import SparseTable, index_dtype
 def restore(model: ServedModel) -> Model:
     """The base recommender that a model file names, over the file's tables and settings.
 
-    The interactions it is given are the seen ones of the file: for LightGCN, the graph.
+    The interactions it is given are the seen ones of the file that it was trained on: for LightGCN, the graph.
 
     Raises:
         ArtifactError: the file names no base recommender, or settings that it cannot have.
     """
     seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
+    if len(model.held_out):
+        trained = np.ones(seen.n_interactions, dtype=bool)
+        trained[model.held_out] = False
+        seen = seen.subset(trained)
     restored = saved_config(model.metadata).model_over(stacked(model.users, model.items), model.dim, seen)
     restored.weights[:] = model.weights
     return restored

@@ -14,6 +14,8 @@ import os
 import tempfile
 from typing import IO, Any
 
+import numpy as np
+
 from sparserec_np.base_models import BASE_MODELS, Baseline
 from sparserec_np.config import Config
 from sparserec_np.errors import ConfigError, SparseRecError
@@ -21,6 +23,7 @@ from sparserec_np.files import replacing
 from sparserec_np.interactions import Interactions
 from sparserec_np.model_file import ServedModel, save_model
 from sparserec_np.runtime import ArtifactError
+from sparserec_np.table import Array
 from sparserec_np.training import SELECT_BY, Fitted, Record
 
 CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", "model.safetensors"
@@ -156,7 +159,14 @@ def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
         seen_items=log.items,
         weights=fitted.model.weights,
         metadata=metadata,
+        held_out=_held_out(fitted.log, log) if base.graph else np.empty(0, np.int32),
     )
+
+
+def _held_out(trained: Interactions, log: Interactions) -> Array:
+    """Ascending places of the pairs of ``log`` that are not in ``trained``."""
+    ours, theirs = (some.pair_users() * np.int64(some.n_items) + some.items for some in (log, trained))
+    return np.flatnonzero(~np.isin(ours, theirs, assume_unique=True))
 
 
 def validation_metrics(fitted: Fitted) -> dict[str, float]:

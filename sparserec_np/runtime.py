@@ -59,6 +59,8 @@ SEEN_LEFT_OUT = "left out"  # metadata seen, of a file without the items that us
 # Of Recommender.fold_in; our choice, on interactions held out from LastFM's and Gowalla's training parts.
 UNTOUCHED = 0.1  # weight of an item that is not in the list, against 1 of one that is
 RIDGE = 0.6  # weight of the row's own length, in parts of the mean column's
+TOWER_BYTES = 1 << 30  # most that the items' part of a neumf's first layer may take
+FOLDED_DIMENSIONS = 4096  # most that the products of all pairs of columns are made for: 134 MB
 VARINT_BLOCK = 1 << 16  # bytes that are decoded at once, which bounds the memory
 SMALLEST_SQUARE = 1e-30  # below it values are damage, and their reciprocals would overflow float32
 ID_TYPES = ("U8", "I8", "U16", "I16", "U32", "I32", "I64")
@@ -359,6 +361,8 @@ class Model(NamedTuple):
         has_seen: whether the file says what users had in training.
         seen_indptr, seen_items: item rows that each user had, ascending, as a CSR matrix; without entries where
             ``has_seen`` is false.
+        held_out: where in ``seen_items`` the pairs are that a lightgcn was not trained on, ascending: they are no
+            edges of its graph.
         weights: (n,) float32 dense weights of neumf; empty for the others.
         metadata: the file's text.
         metrics: what the training measured.
@@ -373,6 +377,7 @@ class Model(NamedTuple):
     has_seen: bool
     seen_indptr: Array
     seen_items: Array
+    held_out: Array
     weights: Array
     metadata: dict[str, str]
     metrics: dict[str, Any]
@@ -430,6 +435,7 @@ def decode_model(artifact: Artifact) -> Model:
         has_seen,
         seen_indptr,
         seen_items,
+        _decode_held_out(artifact, len(seen_items)),
         _decode_weights(artifact, users, items, dim),
         metadata,
         metrics,
@@ -578,6 +584,19 @@ def _decode_seen(artifact: Artifact, n_users: int, n_items: int, has_seen: bool)
     return indptr, items.astype(np.min_scalar_type(max(n_items - 1, 0)))
 
 
+def _decode_held_out(artifact: Artifact, n_seen: int) -> Array:
+    """Where in the seen items those are that the model was not trained on; mostly nowhere."""
+    if "seen.held_out" not in artifact.arrays:
+        return np.zeros(0, dtype=np.int32)
+    places = _take(artifact, "seen.held_out", INDEX_TYPES)
+    steps_up = bool(np.all(places[1:] > places[:-1]))
+    if len(places) and not (steps_up and places[0] >= 0 and places[-1] < n_seen):
+        raise ArtifactError(
+            f"seen.held_out must rise, from 0 or more to less than {n_seen:,}, the seen items"
+        )
+    return places
+
+
 def decode_varints(data: Array, limit: int) -> Array:
     """(m,) int32 or int64: the numbers below ``limit`` that ``data`` (n,) uint8 spells, seven bits a byte, the lowest
     first (LEB128); a byte of 128 or more has another after it.
@@ -593,11 +612,13 @@ def decode_varints(data: Array, limit: int) -> Array:
         ends = np.flatnonzero(part < 128)
         starts = np.zeros_like(ends)
         starts[1:] = ends[:-1] + 1
-        if not len(ends) or int((ends - starts).max()) > 4:
+        more = ends - starts  # bytes after a number's first
+        most = int(more.max()) if len(more) else 5
+        if most > 4:
             raise ArtifactError("seen.gaps holds a number that does not end within 5 bytes")
         numbers = (part[starts] & 127).astype(np.int64)
-        for place in range(1, 5):
-            longer = np.flatnonzero(ends - starts >= place)
+        for place in range(1, most + 1):
+            longer = np.flatnonzero(more >= place)
             numbers[longer] |= (part[starts[longer] + place] & 127).astype(np.int64) << (7 * place)
         if int(numbers.max()) >= limit:
             raise ArtifactError(f"seen.gaps holds {int(numbers.max()):,}, expected less than {limit:,}")
@@ -632,6 +653,12 @@ def _decode_weights(artifact: Artifact, users: Table, items: Table, dim: int) ->
     expected = sum(math.prod(shape) for shape in _tower_shapes(dim, width))
     if len(weights) != expected:
         raise ArtifactError(f"weights hold {len(weights):,} numbers, expected {expected:,}")
+    n_items = len(items.indptr) - 1
+    if 4 * width * n_items > TOWER_BYTES:
+        raise ArtifactError(
+            f"metadata hidden is {width:,}: the first layer would take {4 * width * n_items:,} bytes for"
+            f" {n_items:,} items, expected at most {TOWER_BYTES:,}"
+        )
     most, largest = max(_largest(users.floats()), _largest(items.floats())), _largest(weights)
     first = largest * (2 * dim * most + 1)
     second = largest * (width * first + 1)
@@ -751,7 +778,8 @@ class ByDimension:
 
 
 class GraphScores:
-    """Scores of a LightGCN model for one user at a time, from its stored rows and the graph of the seen items.
+    """Scores of a LightGCN model for one user at a time, from its stored rows and the graph of the seen items
+    without those that were held out of its training.
 
     With E the stored rows of users and items together, ``A = D^-1/2 B D^-1/2``, B the graph's adjacency and D its
     degrees, and ``P = (1 + A + ... + A^layers) / (layers + 1)``, the rows that are multiplied are ``P E`` (He et al.
@@ -770,9 +798,16 @@ class GraphScores:
         self.layers, self.temperature = int(metadata["layers"]), float(metadata["temperature"])
         self.cosine = metadata["similarity"] == "cosine"
         self._tables, self._dim = (model.users, model.items), model.dim
+        edges, self._bounds = model.seen_items, model.seen_indptr
+        if len(model.held_out):
+            kept = np.ones(len(edges), dtype=bool)
+            kept[model.held_out] = False
+            before = np.zeros(len(edges) + 1, dtype=np.int64)
+            np.cumsum(kept, out=before[1:])
+            edges, self._bounds = edges[kept], before[self._bounds]
         # In the machine's own index type: NumPy would convert any other at every use.
-        self._edges = model.seen_items.astype(np.intp)
-        self._bounds, self._user_degrees = model.seen_indptr, np.diff(model.seen_indptr)
+        self._edges = edges.astype(np.intp)
+        self._user_degrees = np.diff(self._bounds)
         item_degrees = np.bincount(self._edges, minlength=len(model.item_ids))
         self._user_factors, self._item_factors = (
             np.divide(1, np.sqrt(degrees), out=np.zeros(len(degrees)), where=degrees > 0)
@@ -873,15 +908,18 @@ class Towers:
         factors[: len(products)] = products
         items = model.items
         scaled = Table(items.indptr, items.columns, items.floats() * factors[items.columns])
-        self._products = ByDimension(scaled, model.dim)
+        self._products, self._dim = ByDimension(scaled, model.dim), model.dim
         self._user_rows = model.users
-        self._users = _project(model.users, len(products), user) + bias
+        self._user, self._bias1 = user, bias
         self._items = np.ascontiguousarray(_project(items, len(products), item).T)
 
     def scores(self, row: int) -> Array:
         """(n_items,) float32 scores of a user's row."""
         scores = self._products.scores(*self._user_rows.row(row))
-        first = np.maximum(self._users[row][:, None] + self._items, 0)
+        begin, end = self._user_rows.indptr[row : row + 2].tolist()
+        own = Table(np.array([0, end - begin]), *self._user_rows.row(row))
+        unit_sums = _project(own, self._dim - len(self._user), self._user)[0] + self._bias1
+        first = np.maximum(unit_sums[:, None] + self._items, 0)
         for unit in range(len(self._out)):
             second = np.full_like(scores, self._bias[unit])
             for weight, source in zip(self._hidden[:, unit], first, strict=True):
@@ -892,7 +930,7 @@ class Towers:
     @property
     def nbytes(self) -> int:
         """Bytes of what is made beside the file."""
-        return int(self._products.nbytes + self._users.nbytes + self._items.nbytes)
+        return int(self._products.nbytes + self._items.nbytes)
 
 
 def _project(table: Table, first: int, weights: Array) -> Array:
@@ -1009,7 +1047,8 @@ class Recommender:
         held out from training. For an itemknn model the row is 1 in the columns of the items. The same list in any
         order gives the same row; items told twice count once.
 
-        Raises UnknownItemError, and ValueError for an empty list.
+        Raises UnknownItemError, ValueError for an empty list, and ArtifactError for a model of more than
+        ``FOLDED_DIMENSIONS`` columns.
         """
         return self._fold_in(self._item_rows(liked))
 
@@ -1184,6 +1223,11 @@ class Recommender:
                     " folded in; export it with all items"
                 )
             return rows, np.ones(len(rows), dtype=np.float32)
+        if self.model.dim > FOLDED_DIMENSIONS:
+            raise ArtifactError(
+                f"folding in takes the products of all pairs of columns, and the model has {self.model.dim:,} columns:"
+                f" expected at most {FOLDED_DIMENSIONS:,}"
+            )
         liked = np.zeros((len(rows), self.model.dim))
         for place, row in enumerate(rows.tolist()):
             columns, values = self.model.items.row(row)

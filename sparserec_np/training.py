@@ -99,6 +99,8 @@ def train(
         raise DataError("There is no interaction to train on")
     if threads is not None and threads < 1:
         raise ConfigError(f"threads must be 1 or more, found {threads}")
+    if teacher is not None:
+        _check_student(config)
     most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     threads = most if threads is None else min(threads, most)
     before = numba.get_num_threads()
@@ -130,6 +132,16 @@ def train(
         return replace(whole, history=history)
     finally:
         numba.set_num_threads(before)
+
+
+def _check_student(config: Config) -> None:
+    """Refuses what cannot learn from a teacher, whose start and scores are inner products of stored rows."""
+    similarity = config.resolved().similarity
+    if config.model != "mf" or similarity != "dot":
+        raise ConfigError(
+            "A student is a matrix factorisation scored by inner products, model mf and similarity dot; found model"
+            f" {config.model} and similarity {similarity}"
+        )
 
 
 def _count(

@@ -64,8 +64,16 @@ def make_model(
 
 
 def as_lightgcn(
-    model: ServedModel, layers: int = 2, similarity: str = "dot", temperature: float = 1.0
+    model: ServedModel,
+    layers: int = 2,
+    similarity: str = "dot",
+    temperature: float = 1.0,
+    held_out: tuple[int, ...] = (),
 ) -> ServedModel:
-    """The same tables as those of a LightGCN, with the seen items as its graph."""
+    """The same tables as those of a LightGCN, with the seen items as its graph but for those at ``held_out``."""
     settings = {"layers": str(layers), "similarity": similarity, "temperature": str(temperature)}
-    return replace(model, metadata={**model.metadata, "model": "lightgcn", **settings})
+    return replace(
+        model,
+        held_out=np.array(held_out, np.int32),
+        metadata={**model.metadata, "model": "lightgcn", **settings},
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +92,22 @@ def test_a_teacher_needs_a_block_and_a_weight() -> None:
         a_teacher().beside(LOSSES["bpr"]).slopes(batch, scores)
     with pytest.raises(ConfigError, match="must be 0 or more, found -1"):
         a_teacher(-1.0).beside(LOSSES["bpr"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({"model": "lightgcn"}, "model lightgcn and similarity dot"),
+        ({"model": "neumf"}, "model neumf and similarity dot"),
+        ({"model": "itemknn"}, "model itemknn and similarity dot"),
+        ({"similarity": "cosine"}, "model mf and similarity cosine"),
+        ({"loss": "ccl"}, "model mf and similarity cosine"),
+    ],
+    ids=str,
+)
+def test_a_student_multiplies_its_stored_rows(settings: dict[str, Any], found: str) -> None:
+    with pytest.raises(ConfigError, match=f"A student is a matrix factorisation .*; found {found}$"):
+        train(LOG, Config(dim=DIM, density=0.5, epochs=1, **settings), teacher=a_teacher())
 
 
 def test_a_student_comes_closer_to_its_teacher() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sparserec_np import Config, load_model, save_run, train
 from sparserec_np.restoring import restore, stacked
-from sparserec_np.runtime import ArtifactError
+from sparserec_np.runtime import ArtifactError, Recommender
 from tests.served_models import make_model
 from tests.small import small_log
 
@@ -39,6 +39,27 @@ def test_lists_and_scores_are_those_of_the_trained_model(settings: dict[str, obj
         restored.ranker().rank(users, 5, LOG), fitted.model.ranker().rank(users, 5, LOG), strict=True
     ):
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("settings", [{"layers": 2}, {"layers": 1, "similarity": "cosine"}], ids=str)
+def test_a_lightgcn_propagates_over_what_it_was_trained_on(
+    settings: dict[str, object], tmp_path: Path
+) -> None:
+    """Without a second training on all data, what was held out is never recommended, and yet no edge of the graph."""
+    fitted = train(LOG, replace(QUICK, model="lightgcn", validation=0.2, refit=False, **settings))
+    assert fitted.log.n_interactions < LOG.n_interactions
+    save_run(tmp_path / "run", fitted, LOG)
+    saved = load_model(tmp_path / "run")
+    np.testing.assert_array_equal(saved.seen_items, LOG.items)
+    users = np.arange(LOG.n_users, dtype=np.int32)
+    items, scores = restore(saved).ranker().rank(users, 5, LOG)
+    expected = fitted.model.ranker().rank(users, 5, LOG)
+    np.testing.assert_array_equal(items, expected[0])
+    np.testing.assert_array_equal(scores, expected[1])
+    recommender = Recommender.open(tmp_path / "run")
+    for row in range(LOG.n_users):
+        found = recommender.recommend(LOG.user_ids[row].item(), 5)
+        np.testing.assert_allclose(found.scores, scores[row][: len(found.scores)], rtol=1e-4, atol=1e-6)
 
 
 def test_tables_are_stacked_users_first() -> None:

@@ -81,6 +81,18 @@ def test_two_towers_rank_as_the_compiled_kernel_to_the_last_bit(
         np.testing.assert_array_equal(np.array(listed.scores, np.float32), scores[row])
 
 
+def test_a_first_layer_that_takes_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte for an item's row may stand for a thousand numbers there, so a small file could ask for gigabytes."""
+    artifact = make_towers_model().encode()
+    monkeypatch.setattr(runtime, "TOWER_BYTES", 4 * 6 * 50 - 1)
+    with pytest.raises(
+        ArtifactError, match="hidden is 6: the first layer would take 1,200 bytes for 50 items"
+    ):
+        runtime.decode_model(artifact)
+    monkeypatch.setattr(runtime, "TOWER_BYTES", 4 * 6 * 50)
+    runtime.decode_model(artifact)
+
+
 def test_two_towers_are_weighed_and_refuse_what_needs_inner_products() -> None:
     recommender = recommender_of(make_towers_model())
     assert recommender.inspect()["resident_bytes"]["items by dimension"] > 0
@@ -296,6 +308,14 @@ def test_a_row_folded_in_keeps_to_the_budget_and_is_the_same_in_any_order() -> N
         again = recommender.fold_in(other)
         assert again[0].tolist() == columns.tolist()
         assert again[1].tobytes() == values.tobytes()
+
+
+def test_a_model_of_too_many_columns_folds_nobody_in() -> None:
+    """Its products of all pairs of columns would take 34 GB; a small file can declare as many."""
+    recommender = recommender_of(make_model(3, 5, dim=65_535, density=1e-4))
+    assert len(recommender.recommend(1, 2).items) == 2
+    with pytest.raises(ArtifactError, match="65,535 columns: expected at most 4,096"):
+        recommender.recommend_for_items([1])
 
 
 def test_a_user_folded_in_gets_a_list_like_their_own() -> None:

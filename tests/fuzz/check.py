@@ -100,6 +100,8 @@ def _check_lists(recommender: Recommender, model: ServedModel, row: int) -> None
         return
     if model.metadata["model"] == "lightgcn":
         exact, magnitude = _propagated_scores(model, row)
+    elif model.metadata["model"] == "neumf":
+        exact, magnitude = _towered_scores(model, row)
     else:
         user = np.zeros(model.dim)
         user[columns[indptr[row] : indptr[row + 1]]] = values[indptr[row] : indptr[row + 1]]
@@ -143,6 +145,7 @@ def _propagated_scores(model: ServedModel, row: int) -> tuple[np.ndarray, np.nda
     rows = np.concatenate([table.to_dense(model.dim) for table in (model.users, model.items)]).astype(float)
     adjacency = np.zeros((len(rows), len(rows)))
     pairs = np.repeat(np.arange(n_users), np.diff(model.seen_indptr)), n_users + model.seen_items
+    pairs = tuple(np.delete(some, model.held_out) for some in pairs)
     adjacency[pairs] = adjacency[pairs[::-1]] = 1
     roots = np.sqrt(np.maximum(adjacency.sum(axis=0), 1))
     adjacency /= roots[:, None] * roots
@@ -157,6 +160,27 @@ def _propagated_scores(model: ServedModel, row: int) -> tuple[np.ndarray, np.nda
             for some in (made, magnitudes)
         )
     return tuple(some[n_users:] @ some[row] / temperature for some in (made, magnitudes))  # type: ignore[return-value]
+
+
+def _towered_scores(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of a neumf model by its definition, in dense matrices, and a bound of all they are the sum of."""
+    width, gmf = int(model.metadata["hidden"]), model.dim - (model.dim + 2) // 4
+    mlp, narrow = model.dim - gmf, width // 2
+    shapes = (mlp, width), (mlp, width), (width,), (width, narrow), (narrow,), (narrow,), (gmf,)
+    ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+    weights = [
+        part.reshape(shape)
+        for part, shape in zip(np.split(model.weights.astype(float), ends), shapes, strict=True)
+    ]
+    rows = model.users.to_dense(model.dim)[row].astype(float), model.items.to_dense(model.dim).astype(float)
+
+    def run(rows: tuple[np.ndarray, np.ndarray], weights: list[np.ndarray]) -> np.ndarray:
+        (own, items), (user, item, bias1, hidden, bias2, out, products) = rows, weights
+        first = np.maximum(own[gmf:] @ user + items[:, gmf:] @ item + bias1, 0)
+        second = np.maximum(first @ hidden + bias2, 0)
+        return np.asarray(second @ out + items[:, :gmf] @ (products * own[:gmf]))
+
+    return run(rows, weights), run((abs(rows[0]), abs(rows[1])), [abs(part) for part in weights])
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ import numpy as np
 from sparserec_np.artifact import write_artifact
 from sparserec_np.export import keep_users, pack, without_seen
 from sparserec_np.runtime import DTYPES, Artifact
-from tests.served_models import as_lightgcn, make_model
+from tests.served_models import as_lightgcn, make_model, make_towers_model
 
 Rng = np.random.Generator
 
@@ -36,6 +36,9 @@ def sound_files() -> list[bytes]:
         make_model(1, 1, dim=1, density=1.0, seed=6),
         as_lightgcn(make_model(7, 9, dim=3, density=0.6, seed=7), layers=3),
         as_lightgcn(make_model(4, 8, dim=2, seed=8), layers=2, similarity="cosine", temperature=0.2),
+        as_lightgcn(make_model(6, 7, dim=4, density=0.5, seed=9), layers=1, held_out=(0, 3, 5)),
+        make_towers_model(hidden=4, seed=10, n_users=5, n_items=8, dim=6, density=0.6),
+        make_towers_model(hidden=2, seed=11, n_users=3, n_items=4, dim=1, density=1.0),
     ]
     packed = [
         pack(models[1], "float16"),

@@ -174,10 +174,17 @@ def test_a_large_catalogue() -> None:
         )
 
 
-def test_more_than_256_dimensions() -> None:
+def is_scored_one_by_one(items: SparseTable, dim: int) -> bool:
+    """Whether the compiled kernel does without blocks, as it does where entries are few."""
+    return items.rows * dim > compiled.FEW * compiled.BLOCK_ITEMS * items.nnz
+
+
+@pytest.mark.parametrize("density", [0.02, 0.002])
+def test_more_than_256_dimensions(density: float) -> None:
     rng = np.random.default_rng(4)
-    users, items = (random_table(rng, n, 300, 0.02, np.float32, False) for n in (3, 150))
+    users, items = (random_table(rng, n, 300, d, np.float32, False) for n, d in ((3, 0.1), (150, density)))
     assert users.columns.dtype == np.uint16
+    assert is_scored_one_by_one(items, 300) == (density < 0.01)
     seen = random_seen(rng, 3, 150, 0.1)
     assert_same(
         rank(compiled, users, items, 300, seen, [0, 1, 2], 20),
@@ -185,17 +192,61 @@ def test_more_than_256_dimensions() -> None:
     )
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_items=st.integers(1, 260),
+    whole=st.booleans(),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    part_seen=st.sampled_from([0.0, 0.1, 0.95, 1.0]),
+    k=st.integers(1, 300),
+)
+def test_few_entries_in_many_dimensions(
+    seed: int, n_items: int, whole: bool, dtype: type, part_seen: float, k: int
+) -> None:
+    """As a table with a column for each item has them: most scores are 0, and equal."""
+    rng = np.random.default_rng(seed)
+    dim = 2000
+    users = random_table(rng, 4, dim, 0.3, dtype, whole)
+    items = random_table(rng, n_items, dim, 0.001, dtype, whole)
+    assert is_scored_one_by_one(items, dim)
+    seen = random_seen(rng, 4, n_items, part_seen)
+    rows = [3, 0, 2, 2]
+    assert_same(
+        rank(compiled, users, items, dim, seen, rows, k), rank(reference, users, items, dim, seen, rows, k)
+    )
+
+
+@pytest.mark.parametrize("dim", [1, 64])
+@pytest.mark.parametrize("sign", [1.0, -1.0], ids=["positive", "negative"])
+def test_blocks_stored_whole_and_in_part(dim: int, sign: float) -> None:
+    """Dimensions that a block lists in full, in good part, and hardly at all, taken in turns by one row."""
+    rng = np.random.default_rng(8)
+    densities = np.resize([1.0, 0.6, 0.05, 0.3], dim)
+    values = (sign * rng.random((500, dim)) * densities).astype(np.float32)
+    items = SparseTable.from_dense(values, rng.random((500, dim)) < densities)
+    users = random_table(rng, 6, dim, 0.8, np.float32, False)
+    seen = random_seen(rng, 6, 500, 0.2)
+    for k in (1, 20, 600):
+        assert_same(
+            rank(compiled, users, items, dim, seen, range(6), k),
+            rank(reference, users, items, dim, seen, range(6), k),
+        )
+
+
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
-def test_the_number_of_threads_changes_nothing() -> None:
+@pytest.mark.parametrize(("dim", "density"), [(8, 0.4), (4000, 0.0004)])
+def test_the_number_of_threads_changes_nothing(dim: int, density: float) -> None:
     rng = np.random.default_rng(6)
-    users, items = (random_table(rng, n, 8, 0.4, np.float32, True) for n in (300, 500))
+    users, items = (random_table(rng, n, dim, density, np.float32, True) for n in (300, 500))
+    assert is_scored_one_by_one(items, dim) == (density < 0.01)
     seen = random_seen(rng, 300, 500, 0.05)
     before = numba.get_num_threads()
     lists = []
     try:
         for threads in (1, 2):
             numba.set_num_threads(threads)
-            lists.append(rank(compiled, users, items, 8, seen, range(300), 10))
+            lists.append(rank(compiled, users, items, dim, seen, range(300), 10))
     finally:
         numba.set_num_threads(before)
     assert_same(*lists)

@@ -2,12 +2,15 @@
 
 Most items cannot enter a user's list, and it is cheap to know which. Items are put in blocks of 64 with the
 same strongest dimension, the largest values first. For each block and dimension the largest and the smallest
-value are kept, so that a user's row gives an upper bound of every score in a block. Blocks are scored in two
-passes, the promising ones first, and only while their bound can still beat the user's k-th best.
+value are kept, so that a user's row gives an upper bound of every score in a block. Blocks are scored in
+passes, the most promising ones first, and only while their bound can still beat the user's k-th best.
 
 This changes the time and never the lists. A bound is summed over the user's stored dimensions in the same
 order as a score, in the same precision; rounding is monotone, so a rounded bound is never below a rounded
 score of its block. (That needs multiplications and additions to be rounded one by one: no ``fastmath`` here.)
+
+Bounds are as many as blocks times dimensions. Where entries are much fewer, as in a table with a column for each
+item, all items are scored instead: what a user's dimensions list is little then.
 """
 
 from __future__ import annotations
@@ -17,13 +20,20 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from sparserec_np.kernels.compiled.lanes import LINE, add_lines, lowest_bit, reaching
 from sparserec_np.table import Array, SparseTable
 
-BLOCK_ITEMS = 64  # an item's place in its block fits uint8, and a block of scores fits four cache lines
+BLOCK_ITEMS = LINE  # an item's place in its block fits uint8, and a block's items are the bits of a mask
 GROUP_USERS = 64  # users that a thread ranks between two looks for more work
-SCAN = 64  # bounds compared with the user's k-th best in one vector loop, before any is looked at singly
+WHOLE = 16  # entries from which on a block stores its 64 places of a dimension: faster to add than to scatter
 LANES = 16  # running maxima held side by side, because a single one is not vectorised
-PROMISING = 0.5  # the first pass takes blocks whose bound is at least this part of the user's largest
+LEVELS = (
+    0.8,
+    0.6,
+    0.4,
+    -np.inf,
+)  # a pass takes blocks whose bound is at least this part of the user's largest
+FEW = 4  # all items are scored where blocks times dimensions are more than this many times the entries
 
 
 class ItemBlocks(NamedTuple):
@@ -31,21 +41,23 @@ class ItemBlocks(NamedTuple):
 
     Attributes:
         order: (n_items,) int32, item numbers in block order: block b holds ``order[64 * b : 64 * (b + 1)]``.
+        position: (n_items,) int32, where in ``order`` each item is.
         least: (blocks,) int32, the lowest item number of each block.
-        begins: (blocks * dim + 1,) the entries of block b and dimension c start at ``begins[b * dim + c]``.
-        places: (nnz,) uint8, each entry's item as a place in its block.
-        values: (nnz,) each entry's value; in order of place where a block's 64 items all have the dimension.
-        high, low: (dim, blocks) the largest and smallest value of a block in a dimension, an absent entry
-            counting as zero.
+        begins: (blocks * dim + 1,) int64, the entries of block b and dimension c start at ``begins[b * dim + c]``:
+            64 of them, in order of place and zeros among them, where the block has ``WHOLE`` or more.
+        places: (entries,) uint8, each entry's item as a place in its block.
+        values: (entries,) each entry's value.
+        extremes: (2 * dim, lines * 64) the largest (row 2c) and the smallest (row 2c + 1) value of each block in
+            dimension c, an absent entry counting as zero; a line is 64 blocks.
     """
 
     order: Array
+    position: Array
     least: Array
     begins: Array
     places: Array
     values: Array
-    high: Array
-    low: Array
+    extremes: Array
 
 
 @numba.njit(cache=True, nogil=True)
@@ -90,30 +102,31 @@ def _block_items(lists, n_items):  # type: ignore[no-untyped-def]
         least[p // BLOCK_ITEMS] = min(least[p // BLOCK_ITEMS], order[p])
 
     counts = np.zeros((blocks, dim), dtype=np.int32)
-    high = np.zeros((dim, blocks), dtype=lists.values.dtype)
-    low = np.zeros((dim, blocks), dtype=lists.values.dtype)
+    extremes = np.zeros((2 * dim, (blocks + LINE - 1) // LINE * LINE), dtype=lists.values.dtype)
     for c in range(dim):
+        high, low = extremes[2 * c], extremes[2 * c + 1]
         for e in range(lists.indptr[c], lists.indptr[c + 1]):
             b = position[lists.columns[e]] // BLOCK_ITEMS
             value = lists.values[e]
             if counts[b, c] == 0:
-                high[c, b] = value
-                low[c, b] = value
+                high[b] = value
+                low[b] = value
             else:
-                high[c, b] = max(high[c, b], value)
-                low[c, b] = min(low[c, b], value)
+                high[b] = max(high[b], value)
+                low[b] = min(low[b], value)
             counts[b, c] += 1
 
-    begins = np.zeros(blocks * dim + 1, dtype=lists.indptr.dtype)
+    begins = np.zeros(blocks * dim + 1, dtype=np.int64)
     for b in range(blocks):
         for c in range(dim):
-            begins[b * dim + c + 1] = begins[b * dim + c] + counts[b, c]
+            stored = counts[b, c] if counts[b, c] < WHOLE else BLOCK_ITEMS
+            begins[b * dim + c + 1] = begins[b * dim + c] + stored
             if counts[b, c] < BLOCK_ITEMS:
-                high[c, b] = max(high[c, b], 0)
-                low[c, b] = min(low[c, b], 0)
+                extremes[2 * c, b] = max(extremes[2 * c, b], 0)
+                extremes[2 * c + 1, b] = min(extremes[2 * c + 1, b], 0)
 
-    places = np.empty(len(lists.values), dtype=np.uint8)
-    values = np.empty(len(lists.values), dtype=lists.values.dtype)
+    places = np.empty(begins[-1], dtype=np.uint8)
+    values = np.zeros(begins[-1], dtype=lists.values.dtype)
     cursor = begins[:-1].copy()
     for c in range(dim):
         for e in range(lists.indptr[c], lists.indptr[c + 1]):
@@ -121,12 +134,12 @@ def _block_items(lists, n_items):  # type: ignore[no-untyped-def]
             b = p // BLOCK_ITEMS
             place = p - b * BLOCK_ITEMS
             at = cursor[b * dim + c]
-            if counts[b, c] == BLOCK_ITEMS:
+            if counts[b, c] >= WHOLE:
                 at = begins[b * dim + c] + place
             cursor[b * dim + c] += 1
             places[at] = place
             values[at] = lists.values[e]
-    return ItemBlocks(order, least, begins, places, values, high, low)
+    return ItemBlocks(order, position, least, begins, places, values, extremes)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -154,72 +167,6 @@ def _sift_down(items, scores, size, item, score):  # type: ignore[no-untyped-def
 
 
 @numba.njit(cache=True, nogil=True)
-def _contains(sorted_items, item):  # type: ignore[no-untyped-def]
-    low, high = 0, len(sorted_items)
-    while low < high:
-        middle = (low + high) >> 1
-        if sorted_items[middle] < item:
-            low = middle + 1
-        else:
-            high = middle
-    return low < len(sorted_items) and sorted_items[low] == item
-
-
-@numba.njit(cache=True, nogil=True)
-def _bound_blocks(columns, values, blocks, bounds):  # type: ignore[no-untyped-def]
-    """Fills ``bounds`` with what no score of a block exceeds, -inf past the blocks; returns the largest."""
-    n_blocks = blocks.high.shape[1]
-    bounds[:n_blocks] = 0
-    bounds[n_blocks:] = -np.inf
-    for u in range(len(columns)):
-        value = values[u]
-        extreme = blocks.high[columns[u]] if value > 0 else blocks.low[columns[u]]
-        for b in range(n_blocks):
-            bounds[b] += value * extreme[b]
-    largest = bounds[:LANES].copy()
-    for start in range(0, len(bounds), LANES):
-        part = bounds[start : start + LANES]
-        for lane in range(LANES):
-            largest[lane] = part[lane] if part[lane] > largest[lane] else largest[lane]
-    return largest.max()
-
-
-@numba.njit(cache=True, nogil=True)
-def _score_block(b, columns, values, blocks, scores):  # type: ignore[no-untyped-def]
-    dim = len(blocks.high)
-    for i in range(BLOCK_ITEMS):
-        scores[i] = 0
-    for u in range(len(columns)):
-        value = values[u]
-        segment = b * dim + np.int64(columns[u])
-        begin, end = np.uint64(blocks.begins[segment]), np.uint64(blocks.begins[segment + 1])
-        if end - begin == np.uint64(BLOCK_ITEMS):
-            whole = blocks.values[begin:end]
-            for i in range(BLOCK_ITEMS):
-                scores[i] += value * whole[i]
-        else:
-            for e in range(begin, end):
-                scores[blocks.places[e]] += value * blocks.values[e]
-
-
-@numba.njit(cache=True, nogil=True)
-def _offer_block(b, blocks, block_scores, seen, items, scores):  # type: ignore[no-untyped-def]
-    """Takes a block's unseen items into the user's heap (items, scores)."""
-    floor = scores[0]
-    reached = False
-    for i in range(BLOCK_ITEMS):
-        reached |= block_scores[i] >= floor
-    if not reached:
-        return
-    first = b * BLOCK_ITEMS
-    for i in range(min(BLOCK_ITEMS, len(blocks.order) - first)):
-        if block_scores[i] >= scores[0]:
-            item = blocks.order[first + i]
-            if _worse(scores[0], items[0], block_scores[i], item) and not _contains(seen, item):
-                _sift_down(items, scores, len(items), item, block_scores[i])
-
-
-@numba.njit(cache=True, nogil=True)
 def _sort_heap(items, scores):  # type: ignore[no-untyped-def]
     """Sorts a heap best first, and marks with -1 the places that no item took."""
     for last in range(len(items) - 1, 0, -1):
@@ -232,36 +179,141 @@ def _sort_heap(items, scores):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _rank_rows(users, blocks, seen_indptr, seen_items, rows, out_items, out_scores):  # type: ignore[no-untyped-def]
-    n_blocks = blocks.high.shape[1]
-    bounds = np.empty(max(1, (n_blocks + SCAN - 1) // SCAN) * SCAN, dtype=blocks.values.dtype)
+def _bound_blocks(columns, values, blocks, begins, bounds):  # type: ignore[no-untyped-def]
+    """Fills ``bounds`` with what no score of a block exceeds, -inf past the blocks; returns the largest."""
+    width = blocks.extremes.shape[1]
+    for u in range(len(columns)):
+        begins[u] = (2 * np.int64(columns[u]) + (values[u] <= 0)) * width
+    bounds[:] = 0
+    for start in range(0, width, LINE):
+        add_lines(values, begins, 0, len(columns), start, blocks.extremes.ravel(), bounds, start)
+    bounds[len(blocks.least) :] = -np.inf
+    largest = bounds[:LANES].copy()
+    for start in range(0, width, LANES):
+        part = bounds[start : start + LANES]
+        for lane in range(LANES):
+            largest[lane] = part[lane] if part[lane] > largest[lane] else largest[lane]
+    return largest.max()
+
+
+@numba.njit(cache=True, nogil=True)
+def _score_block(b, columns, values, blocks, begins, scores):  # type: ignore[no-untyped-def]
+    scores[:] = 0
+    first = b * (len(blocks.extremes) >> 1)
+    n = len(columns)
+    u = 0
+    while u < n:
+        since = u  # dimensions stored whole are added together
+        while u < n:
+            segment = first + np.int64(columns[u])
+            begin, end = blocks.begins[segment], blocks.begins[segment + 1]
+            if end - begin != BLOCK_ITEMS:
+                break
+            begins[u] = begin
+            u += 1
+        if u > since:
+            add_lines(values, begins, since, u, 0, blocks.values, scores, 0)
+        if u < n:
+            for e in range(np.uint64(begin), np.uint64(end)):
+                scores[blocks.places[e]] += values[u] * blocks.values[e]
+            u += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _offer_block(b, blocks, block_scores, hidden, items, scores):  # type: ignore[no-untyped-def]
+    """Takes a block's items that are not ``hidden``, a mask, into the user's heap (items, scores)."""
+    reach = reaching(block_scores, 0, scores[0]) & ~hidden
+    while reach:
+        place = lowest_bit(reach)
+        reach &= reach - np.uint64(1)
+        if block_scores[place] >= scores[0]:
+            item = blocks.order[b * BLOCK_ITEMS + place]
+            if _worse(scores[0], items[0], block_scores[place], item):
+                _sift_down(items, scores, len(items), item, block_scores[place])
+
+
+@numba.njit(cache=True, nogil=True)
+def _bit(position):  # type: ignore[no-untyped-def]
+    return np.uint64(1) << np.uint64(position & (BLOCK_ITEMS - 1))
+
+
+@numba.njit(cache=True, nogil=True)
+def _rank_by_blocks(users, blocks, seen_indptr, seen_items, rows, turns, out_items, out_scores):  # type: ignore[no-untyped-def]
+    n_items, n_blocks = len(blocks.order), len(blocks.least)
+    bounds = np.empty(max(LINE, blocks.extremes.shape[1]), dtype=blocks.values.dtype)
     block_scores = np.empty(BLOCK_ITEMS, dtype=blocks.values.dtype)
-    for r in range(len(rows)):
-        row = rows[r]
+    begins = np.empty(len(blocks.extremes) >> 1, dtype=np.int64)
+    hidden = np.zeros(n_blocks, dtype=np.uint64)
+    for p in range(n_items, n_blocks * BLOCK_ITEMS):  # places that no item has
+        hidden[p // BLOCK_ITEMS] |= _bit(p)
+    for turn in turns:
+        row = rows[turn]
         columns = users.columns[users.indptr[row] : users.indptr[row + 1]]
         values = users.values[users.indptr[row] : users.indptr[row + 1]]
         seen = seen_items[seen_indptr[row] : seen_indptr[row + 1]]
-        items, scores = out_items[r], out_scores[r]
-        items[:] = len(blocks.order)  # any item is better than an empty place
+        for item in seen:
+            p = blocks.position[item]
+            hidden[p // BLOCK_ITEMS] |= _bit(p)
+        items, scores = out_items[turn], out_scores[turn]
+        items[:] = n_items  # any item is better than an empty place
         scores[:] = -np.inf
-        promising = PROMISING * _bound_blocks(columns, values, blocks, bounds)
-        for rest in range(2):
-            for start in range(0, len(bounds), SCAN):
-                needed = max(scores[0], promising) if rest == 0 else scores[0]
-                reached = False
-                for b in range(start, start + SCAN):
-                    reached |= bounds[b] >= needed
-                if not reached:
-                    continue
-                for b in range(start, min(start + SCAN, n_blocks)):
-                    bound = bounds[b]
-                    reaches = bound >= needed and bound >= scores[0]
-                    if not reaches or (bound == scores[0] and blocks.least[b] > items[0]):
+        largest = _bound_blocks(columns, values, blocks, begins, bounds)
+        for level in LEVELS:
+            promising = scores.dtype.type(level * largest) if largest > 0 else scores.dtype.type(-np.inf)
+            for start in range(0, len(bounds), LINE):
+                reach = reaching(bounds, start, max(scores[0], promising))
+                while reach:
+                    b = start + lowest_bit(reach)
+                    reach &= reach - np.uint64(1)
+                    beaten = bounds[b] < scores[0]  # by a block scored since
+                    if b >= n_blocks or beaten or (bounds[b] == scores[0] and blocks.least[b] > items[0]):
                         continue
                     bounds[b] = np.nan  # done: fails every comparison, even with the -inf of an open place
-                    _score_block(b, columns, values, blocks, block_scores)
-                    _offer_block(b, blocks, block_scores, seen, items, scores)
+                    _score_block(b, columns, values, blocks, begins, block_scores)
+                    _offer_block(b, blocks, block_scores, hidden[b], items, scores)
+        for item in seen:
+            p = blocks.position[item]
+            hidden[p // BLOCK_ITEMS] &= ~_bit(p)
         _sort_heap(items, scores)
+
+
+@numba.njit(cache=True, nogil=True)
+def _rank_one_by_one(users, lists, n_items, seen_indptr, seen_items, rows, out_items, out_scores):  # type: ignore[no-untyped-def]
+    item_scores = np.full((n_items + LINE - 1) // LINE * LINE, -np.inf, dtype=lists.values.dtype)
+    for r in range(len(rows)):
+        row = rows[r]
+        item_scores[:n_items] = 0
+        for u in range(users.indptr[row], users.indptr[row + 1]):
+            c, value = users.columns[u], users.values[u]
+            for e in range(lists.indptr[c], lists.indptr[c + 1]):
+                item_scores[lists.columns[e]] += value * lists.values[e]
+        for item in seen_items[seen_indptr[row] : seen_indptr[row + 1]]:
+            item_scores[item] = -np.inf
+        items, scores = out_items[r], out_scores[r]
+        items[:] = n_items
+        scores[:] = -np.inf
+        for start in range(0, len(item_scores), LINE):
+            reach = reaching(item_scores, start, scores[0])
+            while reach:
+                item = start + lowest_bit(reach)
+                reach &= reach - np.uint64(1)
+                if item_scores[item] > scores[0]:  # of equal scores the lower item, which came before
+                    _sift_down(items, scores, len(items), item, item_scores[item])
+        _sort_heap(items, scores)
+
+
+@numba.njit(cache=True, nogil=True)
+def _by_strongest_dimension(users, rows):  # type: ignore[no-untyped-def]
+    """(m,) where in ``rows`` to go on: users who score the same blocks one after the other, for the cache."""
+    strongest = np.zeros(len(rows), dtype=np.int32)
+    for r in range(len(rows)):
+        begin, end = users.indptr[rows[r]], users.indptr[rows[r] + 1]
+        strength = users.values.dtype.type(0)
+        for e in range(begin, end):
+            if abs(users.values[e]) > strength:
+                strength = abs(users.values[e])
+                strongest[r] = users.columns[e]
+    return np.argsort(strongest, kind="mergesort")
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
@@ -276,20 +328,38 @@ def top_items(
     out_scores: Array,
 ) -> None:
     """The lists of ``kernels.reference.ranking.top_items``, bit for bit, for any number of threads."""
-    blocks = _block_items(items_by_dimension, n_items)
-    # Only plain arrays may enter the loop: for a NamedTuple, Numba runs it on one thread and says nothing.
+    # Only plain arrays may enter the loops: for a NamedTuple, Numba runs them on one thread and says nothing.
     indptr, columns, values = users
-    order, least, begins, places, block_values, high, low = blocks
     m = len(rows)
-    for group in numba.prange((m + GROUP_USERS - 1) // GROUP_USERS):
-        start = group * GROUP_USERS
-        stop = min(start + GROUP_USERS, m)
-        _rank_rows(
+    groups = (m + GROUP_USERS - 1) // GROUP_USERS
+    dim = len(items_by_dimension.indptr) - 1
+    if n_items * dim > FEW * BLOCK_ITEMS * len(items_by_dimension.values):
+        list_indptr, list_columns, list_values = items_by_dimension
+        for group in numba.prange(groups):
+            start = group * GROUP_USERS
+            stop = min(start + GROUP_USERS, m)
+            _rank_one_by_one(
+                SparseTable(indptr, columns, values),
+                SparseTable(list_indptr, list_columns, list_values),
+                n_items,
+                seen_indptr,
+                seen_items,
+                rows[start:stop],
+                out_items[start:stop],
+                out_scores[start:stop],
+            )
+        return
+    blocks = _block_items(items_by_dimension, n_items)
+    order, position, least, begins, places, block_values, extremes = blocks
+    turns = _by_strongest_dimension(users, rows)
+    for group in numba.prange(groups):
+        _rank_by_blocks(
             SparseTable(indptr, columns, values),
-            ItemBlocks(order, least, begins, places, block_values, high, low),
+            ItemBlocks(order, position, least, begins, places, block_values, extremes),
             seen_indptr,
             seen_items,
-            rows[start:stop],
-            out_items[start:stop],
-            out_scores[start:stop],
+            rows,
+            turns[group * GROUP_USERS : (group + 1) * GROUP_USERS],
+            out_items,
+            out_scores,
         )
