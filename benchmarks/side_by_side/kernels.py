@@ -266,8 +266,8 @@ def works(setting: Setting) -> Iterator[Work]:
     for name, state in (("SGD", 0), ("Adagrad", 1)):
         steps_of = Steps(rates, decay, t.values, second if state else second[:0], TOGETHER)
         yield Work(
-            f"stratified.sweep, an epoch, {name}",
-            stratified.sweep,
+            f"stratified.sweep_pairs, an epoch, {name}",
+            stratified.sweep_pairs,
             [(stepped, cells, np.uint64(1), steps_of, explored, sums)],
             bytes_of_sweep(entries(turns), item_read, log.n_interactions, compared, state),
             HERE_AND_THERE,

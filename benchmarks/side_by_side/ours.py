@@ -7,9 +7,10 @@ from typing import Any
 Settings = dict[str, Any]
 
 # One pair after another, as implicit does it; BATCHED gathers the gradients of a batch first.
-SGD: Settings = {"loss": "bpr", "negatives": 1, "batch_size": 1, "optimizer": "sgd"}
+CELLS: Settings = {"order": "cells"}
+SGD: Settings = CELLS | {"loss": "bpr", "negatives": 1, "optimizer": "sgd"}
 ADAGRAD: Settings = SGD | {"optimizer": "adagrad"}
-BATCHED: Settings = ADAGRAD | {"batch_size": 2048}
+BATCHED: Settings = ADAGRAD | {"order": "batches", "batch_size": 2048}
 BLOCK: Settings = {"negatives": 256}
 SPARSE: Settings = {"dim": 64, "density": 0.1}
 # A full table costs the same whatever it starts from, and chance is the fastest start.
@@ -24,9 +25,9 @@ EPOCHS: dict[str, Settings] = {
     "sparserec_np, BPR, 1 negative, Adagrad, density 0.1": SPARSE | ADAGRAD,
     "sparserec_np, BPR, 1 negative, Adagrad, density 1.0": DENSE | ADAGRAD,
     "sparserec_np, BPR, 1 negative, Adagrad, density 0.1, batches": SPARSE | BATCHED,
-    "sparserec_np, BPR, 256 shared negatives, density 0.1, batches": SPARSE | BLOCK | {"loss": "bpr"},
+    "sparserec_np, BPR, 256 shared negatives, density 0.1": SPARSE | CELLS | BLOCK | {"loss": "bpr"},
+    "sparserec_np, softmax, 256 shared negatives, density 0.1": SPARSE | CELLS | BLOCK,
     "sparserec_np, softmax, 256 shared negatives, density 0.1, batches": SPARSE | BLOCK,
-    "sparserec_np, softmax, 256 shared negatives, density 1.0, batches": DENSE | BLOCK,
 }
 
 # Curves of quality over time. The learning rate is that of a training without a validation part: none is chosen.
@@ -34,6 +35,18 @@ SPECTRAL_DENSE: Settings = {"dim": 64, "method": "dense"}
 SELDOM: Settings = {"evaluate_every": 2}  # full tables take long to rank
 QUALITY: dict[str, Settings] = {
     "sparserec_np, softmax, dim 64, density 0.1": SPARSE | {"epochs": 20, "learning_rate": 0.01},
+    "sparserec_np, softmax, cells, dim 64, density 0.1": SPARSE
+    | CELLS
+    | {"epochs": 20, "learning_rate": 0.3, "negatives": 512, "batch_size": 256},
+    "sparserec_np, softmax, cells, dim 256, density 0.025": CELLS
+    | {
+        "dim": 256,
+        "density": 0.025,
+        "epochs": 20,
+        "learning_rate": 0.3,
+        "negatives": 512,
+        "batch_size": 256,
+    },
     "sparserec_np, softmax, dim 256, density 0.025": {
         "dim": 256,
         "density": 0.025,
@@ -64,7 +77,8 @@ RANKED: dict[str, Settings] = {
 SCALED: dict[str, Settings] = {
     "epoch, BPR, 1 negative, SGD, density 0.1": SPARSE | SGD,
     "epoch, BPR, 1 negative, SGD, density 1.0": DENSE | SGD,
-    "epoch, softmax, 256 shared negatives, density 0.1": SPARSE | BLOCK,
+    "epoch, softmax, 256 shared negatives, density 0.1": SPARSE | CELLS | BLOCK,
+    "epoch, softmax, 256 shared negatives, density 0.1, batches": SPARSE | BLOCK,
 }
 
 
