@@ -1,0 +1,36 @@
+"""What is warmed up is what a real run calls."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparserec_np.config import Config
+from sparserec_np.distillation import Teacher
+from sparserec_np.evaluation import evaluate
+from sparserec_np.model_file import load_model
+from sparserec_np.restoring import restore
+from sparserec_np.runs import save_run
+from sparserec_np.splitting import split_random
+from sparserec_np.synthetic import generate
+from sparserec_np.training import train
+from sparserec_np.warming import kernels, warm_up
+from tests.small import needs_compiler
+
+pytestmark = needs_compiler
+
+
+def signatures() -> dict[str, list[object]]:
+    return {f"{k.py_func.__module__}.{k.__name__}": list(k.signatures) for k in kernels()}
+
+
+def test_a_real_run_calls_nothing_that_is_not_warm(tmp_path) -> None:
+    done = warm_up()
+    assert done.kernels == len(signatures()) > 10
+    assert 0 <= done.compiled <= done.kernels
+    ready = signatures()
+    kept, test = split_random(generate(seed=1), 0.2, np.random.default_rng(1))
+    save_run(tmp_path / "teacher", train(kept, Config(epochs=5, learning_rate=0.01)), kept)
+    teacher = restore(load_model(tmp_path / "teacher"))
+    evaluate(teacher.ranker(), test, kept, ks=(5, 20))
+    train(kept, Config(epochs=2, validation=0), teacher=Teacher(teacher.factors(), teacher.dim, 1.0))
+    assert signatures() == ready
