@@ -6,7 +6,7 @@ in this file is our choice.
 
 A factorisation hands over its item factors (n_items, dim) and makes user factors in row blocks: a user's row
 is pruned as soon as it is made, and no (users, dim) array exists, but for the one that scikit-learn's NMF
-holds while it fits.
+fits.
 """
 
 from __future__ import annotations
@@ -79,11 +79,12 @@ class NMF:
     share columns with score above zero from the first batch on.
 
     Attributes:
-        iterations: passes of scikit-learn's multiplicative updates over the users, in batches.
+        iterations: of scikit-learn's coordinate descent, from non-negative parts of singular vectors; more of them
+            hardly fit better (docs/speed.md).
         floor: entries that every row keeps, where the budget allows it.
     """
 
-    iterations: int = 20
+    iterations: int = 10
     floor: int = 1
     informed: bool = True
 
@@ -91,24 +92,22 @@ class NMF:
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
         """See :class:`Start`."""
-        from sklearn.decomposition import MiniBatchNMF
+        from sklearn.decomposition import NMF as Factorisation
 
         matrix = _matrix(log, np.ones(log.n_users, np.float32), np.ones(log.n_items, np.float32))
-        rank = min(dim, *matrix.shape)
-        solver = MiniBatchNMF(
-            n_components=rank,
-            init="nndsvda",
-            batch_size=BLOCK,
+        solver = Factorisation(
+            n_components=min(dim, *matrix.shape),
+            init="nndsvd",
             max_iter=self.iterations,
-            tol=0,  # all passes: a start need not converge, and there is nothing to warn of
+            tol=0,  # all iterations: a start need not converge, and there is nothing to warn of
             random_state=int(rng.integers(2**31)),
         )
         with one_blas_thread():
-            solver.fit(matrix)
+            factors = solver.fit_transform(matrix)
             items = _widened(np.sqrt(solver.components_.T.astype(np.float32)), dim)
 
             def users(start: int, stop: int) -> Array:
-                return _widened(np.sqrt(solver.transform(matrix[start:stop]).astype(np.float32)), dim)
+                return _widened(np.sqrt(factors[start:stop].astype(np.float32, copy=False)), dim)
 
             return prune_factors(users, items, log.n_users, nnz, self.floor, normalise=False)
 
