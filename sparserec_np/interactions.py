@@ -89,7 +89,7 @@ class Interactions:
         bounds = self.indptr[first : last + 1]
         items = self.items[bounds[0] : bounds[-1]]
         if items.size and (items.min() < 0 or items.max() >= self.item_ids.size):
-            raise DataError(f"Item numbers must lie in 0..{self.item_ids.size - 1}.")
+            raise DataError(f"items must lie in 0..{self.item_ids.size - 1}.")
         rising = items[1:] > items[:-1]
         inner = bounds[1:-1] - bounds[0]
         rising[inner[(inner > 0) & (inner < items.size)] - 1] = True  # a new user may start anywhere
@@ -254,10 +254,13 @@ class Interactions:
             raise DataError(
                 f"subset needs a bool mask of shape {self.items.shape}, found {keep.dtype} of shape {keep.shape}."
             )
-        before = np.zeros(keep.size + 1, dtype=np.int64)
-        np.cumsum(keep, out=before[1:])
+        indptr = np.zeros_like(self.indptr)
+        for first, last in self.user_blocks():
+            bounds = self.indptr[first : last + 1]
+            kept = np.concatenate([indptr[first : first + 1], keep[bounds[0] : bounds[-1]]])
+            indptr[first : last + 1] = np.cumsum(kept)[bounds - bounds[0]]
         times = None if self.times is None else self.times[keep]
-        return replace(self, indptr=before[self.indptr], items=self.items[keep], times=times, duplicates=0)
+        return replace(self, indptr=indptr, items=self.items[keep], times=times, duplicates=0)
 
     def union(self, other: Interactions) -> Interactions:
         """The pairs of both, over the users and items they share; times are kept if both have them.
