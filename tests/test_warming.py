@@ -7,6 +7,7 @@ import numpy as np
 from sparserec_np.config import Config
 from sparserec_np.distillation import Teacher
 from sparserec_np.evaluation import evaluate
+from sparserec_np.formats import read_interactions, write_interactions
 from sparserec_np.model_file import load_model
 from sparserec_np.restoring import restore
 from sparserec_np.runs import save_run
@@ -29,6 +30,8 @@ def test_a_real_run_calls_nothing_that_is_not_warm(tmp_path) -> None:
     assert 0 <= done.compiled <= done.kernels
     ready = signatures()
     kept, test = split_random(generate(seed=1), 0.2, np.random.default_rng(1))
+    write_interactions(kept, tmp_path / "kept.safetensors")
+    kept = read_interactions(tmp_path / "kept.safetensors")  # a mapped file needs no other kernels
     save_run(tmp_path / "teacher", train(kept, Config(epochs=5, learning_rate=0.01)), kept)
     teacher = restore(load_model(tmp_path / "teacher"))
     evaluate(teacher.ranker(), test, kept, ks=(5, 20))
