@@ -100,3 +100,8 @@ def _others() -> Iterator[Config]:
     for optimizer in CHOICES["optimizer"]:
         yield Config(optimizer=optimizer, importance="gradient", embedding_dropout=0.1, **short)
     yield Config(similarity="cosine", **short)
+    for optimizer in CHOICES["optimizer"]:
+        try:
+            yield Config(loss="bpr", optimizer=optimizer, **short | {"batch_size": 1})
+        except ConfigError:  # single pairs know fewer
+            continue

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import numpy as np
+import pytest
 
 from sparserec_np.config import Config
 from sparserec_np.distillation import Teacher
 from sparserec_np.evaluation import evaluate
 from sparserec_np.formats import read_interactions, write_interactions
+from sparserec_np.kernels import compiled
 from sparserec_np.model_file import load_model
 from sparserec_np.restoring import restore
 from sparserec_np.runs import save_run
@@ -37,3 +42,17 @@ def test_a_real_run_calls_nothing_that_is_not_warm(tmp_path) -> None:
     evaluate(teacher.ranker(), test, kept, ks=(5, 20))
     train(kept, Config(epochs=2, validation=0), teacher=Teacher(teacher.factors(), teacher.dim, 1.0))
     assert signatures() == ready
+
+
+@pytest.mark.slow
+def test_everything_is_every_kernel_that_python_calls() -> None:
+    warm_up(everything=True)
+    ready = {name.split(".compiled.")[1] for name in signatures()}
+    public = {
+        f"{file.stem}.{node.name}"
+        for file in Path(compiled.__path__[0]).glob("*.py")
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    }
+    assert {name for name in public - ready if not name.startswith("elementary.")} == set()
+    assert len(public & ready) > 40
