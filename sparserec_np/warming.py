@@ -76,11 +76,16 @@ def warm_up(everything: bool = False) -> Warmth:
 
 
 def kernels() -> Iterator[Any]:
-    """The compiled kernels that this process has called from Python: Numba's functions, none twice."""
+    """The kernels that this process has called from Python: Numba's functions, none twice.
+
+    What kernels call in turn is compiled into them, and only there to be seen when they are not read from the cache.
+    """
     for module in pkgutil.iter_modules(compiled.__path__):
         place = importlib.import_module(f"{compiled.__name__}.{module.name}")
         for kernel in vars(place).values():
-            if getattr(kernel, "signatures", None) and kernel.py_func.__module__ == place.__name__:
+            if not getattr(kernel, "signatures", None) or kernel.__module__ != place.__name__:
+                continue
+            if kernel.stats.cache_path and not kernel.__name__.startswith("_"):
                 yield kernel
 
 

@@ -17,6 +17,7 @@ def test_a_second_warmup_compiles_nothing(run):
         line.split(maxsplit=2)[0::2] for line in second.stdout.splitlines() if line.startswith("compiled")
     )
     assert rows == {"compiled": "0"}
+    assert f"kernels ready  {report['kernels']}\n" in second.stdout
     assert report["folder"] in second.stdout
 
 
