@@ -4,8 +4,8 @@
 
 Density, dimension and interactions per row stay as they are, so time and memory should grow as the rows do: both are
 drawn over the rows on logarithmic axes, with a line of slope one. The data are generated, two users to an item, and
-written as mapped files, which go again. No part is held out. The smallest size (or ``--quick``'s largest, 100,000 rows)
-is also trained with one thread and with two, and both model files must have the same bytes.
+written as mapped files, which go again. No part is held out. The largest size up to 100,000 rows is also
+trained with one thread and with two, and both model files must have the same bytes.
 
 Peak memory is given twice: all of it, and without the pages of the mapped file, which the system can take back at any
 time. Writes ``scaling.json`` and ``scaling.png`` to ``results`` beside this file; exits with 1 if the files differ.
