@@ -20,7 +20,7 @@ from .options import WRITABLE, json_option, reader_options, to_option
 from .output import emit_json, human_bytes, table
 
 QUANTILES = {"min": 0.0, "10%": 0.1, "median": 0.5, "90%": 0.9, "max": 1.0}
-ENDINGS = {"adjacency": ".txt", "csv": ".csv", "tsv": ".tsv", "inter": ".inter", "npz": ".npz", "mtx": ".mtx"}
+ENDINGS = {kind: f".{kind}" for kind in WRITABLE} | {"adjacency": ".txt"}
 SECONDS = (10**8, 10**10)  # moments taken for seconds since 1970: from 1973 to 2286
 # What a grammar cannot hold, as the keys of the reports below.
 TIMELESS = ("adjacency", "npz", "mtx")
@@ -96,7 +96,8 @@ def convert(
 ) -> None:
     """Write the interactions of FILE to OUT in another grammar.
 
-    The ending of OUT says which (.txt is adjacency; .gz compresses), or --to does.
+    The ending of OUT says which (.txt is adjacency; .gz compresses), or --to does. A .safetensors file is mapped into
+    memory instead of read: for interactions that are many.
     """
     kind = format_to_write(out, to)  # before a long read is in vain
     log = read_interactions(file, **reader)

@@ -93,15 +93,16 @@ def _double(numbers: Any) -> Any:
 
 
 def _cache(problems: list[str]) -> dict[str, Any]:
-    """Where Numba keeps the compiled kernels, by asking one of them, and whether a file can be written there."""
+    """Where Numba keeps the compiled kernels, and whether a file can be written there."""
     folder: str | None = None
     try:
-        from sparserec_np.kernels.compiled.ranking import top_items
+        from sparserec_np.kernels.compiled import CACHE_FOLDER
 
-        statistics = getattr(top_items, "stats", None)
-        if statistics is None:  # compilation is switched off, which _numba() reports
+        folder = CACHE_FOLDER.path
+        if folder is None:  # compilation is switched off, which _numba() reports
             return {"folder": None, "writable": None}
-        folder = str(statistics.cache_path)
+        if not CACHE_FOLDER.lasting:
+            raise OSError("kernels are compiled anew in every run")
         os.makedirs(folder, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return {"folder": folder, "writable": True}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -26,6 +29,7 @@ COMMANDS = {
     "export": "export:command",
     "inspect": "inspect:command",
     "gradcheck": "gradcheck:command",
+    "warmup": "warmup:command",
     "doctor": "doctor:command",
 }
 
@@ -66,7 +70,7 @@ class Root(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command. A bug keeps its traceback; everything a user can cause or mend becomes a sentence."""
-        with Interrupts() as interrupts:
+        with Interrupts() as interrupts, own_warnings_as_sentences():
             ctx.obj = interrupts
             try:
                 return self._invoke(ctx)
@@ -93,6 +97,24 @@ class Root(click.Group):
         except MemoryError as error:
             message = "memory ran out; a smaller --dim, --density or --batch-size needs less."
             raise click.ClickException(message) from error
+
+
+@contextmanager
+def own_warnings_as_sentences() -> Iterator[None]:
+    """The library's warnings become one line on stderr; those of other packages stay as they are."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if category.__module__.startswith("sparserec_np."):
+            click.echo(f"Warning: {message}", err=True)
+        else:
+            usual(message, category, *rest, **more)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = usual
 
 
 def _os_sentence(error: OSError) -> str:

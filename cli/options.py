@@ -11,8 +11,8 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Spelt out, because importing the readers to ask them would slow down every --help.
-FORMATS = ("adjacency", "udata", "ratings-dat", "csv", "tsv", "inter", "npz", "mtx")
-WRITABLE = ("adjacency", "csv", "tsv", "inter", "npz", "mtx")
+FORMATS = ("adjacency", "udata", "ratings-dat", "csv", "tsv", "inter", "npz", "mtx", "safetensors")
+WRITABLE = ("adjacency", "csv", "tsv", "inter", "npz", "mtx", "safetensors")
 
 _READER_OPTIONS = (
     click.option(

@@ -13,8 +13,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from sparserec_np.interactions import Interactions
+from sparserec_np.interactions import PAIRS_AT_ONCE, Interactions
 from sparserec_np.table import Array
+
+CHUNK = 4096  # pairs, or more, that lie beside each other and come in the same part of an epoch
 
 
 class Groups(NamedTuple):
@@ -122,19 +124,41 @@ class PairSampler:
         return -(-self.log.n_interactions // self.batch_size)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """The batches of one epoch. Memory: 8 bytes for each training pair while it lasts."""
+        """The batches of one epoch. Memory: 12 bytes for each pair of a window while it lasts."""
         log = self.log
-        user_of_pair = log.pair_users()
-        order = rng.permutation(np.arange(log.n_interactions, dtype=np.int32))
-        for start in range(0, len(order), self.batch_size):
-            pairs = np.sort(order[start : start + self.batch_size])
-            users = user_of_pair[pairs]
-            heads = np.flatnonzero(np.diff(users, prepend=-1))
-            negatives = self.negatives.draw(users, log, rng)
-            yield Batch(
-                Groups(users[heads], np.append(heads, len(users)).astype(np.int32)),
-                users,
-                log.items[pairs] + np.int32(log.n_users),
-                negatives + np.int32(log.n_users),
-                self.negatives.shared,
-            )
+        for user_of_pair, items in self._windows(rng):
+            order = rng.permutation(np.arange(len(items), dtype=np.int32))
+            for start in range(0, len(order), self.batch_size):
+                pairs = np.sort(order[start : start + self.batch_size])
+                users = user_of_pair[pairs]
+                heads = np.flatnonzero(np.diff(users, prepend=-1))
+                negatives = self.negatives.draw(users, log, rng)
+                yield Batch(
+                    Groups(users[heads], np.append(heads, len(users)).astype(np.int32)),
+                    users,
+                    items[pairs] + np.int32(log.n_users),
+                    negatives + np.int32(log.n_users),
+                    self.negatives.shared,
+                )
+
+    def _windows(self, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
+        """Users and items of all pairs, (w,) int32 each and ascending: at once, or window by window if they are many.
+
+        A window is made of chunks of neighbouring pairs that were drawn at random, so that a file of any size is read
+        in long runs, a batch still mixes thousands of places in it, and memory does not grow with it (our choice).
+        """
+        log, n = self.log, self.log.n_interactions
+        if n <= PAIRS_AT_ONCE:
+            yield log.pair_users(), log.items
+            return
+        chunk = self.batch_size * -(
+            -CHUNK // self.batch_size
+        )  # whole batches: one alone in an epoch is smaller
+        chunks = rng.permutation(-(-n // chunk))
+        together = max(1, PAIRS_AT_ONCE // chunk)
+        for start in range(0, len(chunks), together):
+            firsts = np.sort(chunks[start : start + together]) * chunk
+            lasts = np.minimum(firsts + chunk, n)
+            pairs = np.concatenate([np.arange(*ends) for ends in zip(firsts, lasts, strict=True)])
+            users = np.searchsorted(log.indptr, pairs, side="right") - 1
+            yield users.astype(np.int32), log.items[pairs]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -19,6 +20,9 @@ from sparserec_np.errors import DataError
 
 Array = npt.NDArray[Any]
 
+# Work on all pairs is done on so many at a time: what it takes beside them does not grow with their number, and pairs
+# that lie in a mapped file need not all be in memory.
+PAIRS_AT_ONCE = 1 << 23
 _USERS_AT_ONCE = 16_384
 
 
@@ -69,15 +73,8 @@ class Interactions:
             raise DataError(f"indptr must have shape ({self.user_ids.size + 1},), found {self.indptr.shape}.")
         if self.indptr[0] != 0 or self.indptr[-1] != self.items.size or np.any(np.diff(self.indptr) < 0):
             raise DataError("indptr must rise from 0 to the number of items and never fall.")
-        if self.items.size and (self.items.min() < 0 or self.items.max() >= self.item_ids.size):
-            raise DataError(f"Item numbers must lie in 0..{self.item_ids.size - 1}.")
-        rising = self.items[1:] > self.items[:-1]
-        inner = self.indptr[1:-1]
-        rising[inner[(inner > 0) & (inner < self.items.size)] - 1] = True  # a new user may start anywhere
-        if not rising.all():
-            raise DataError(
-                "The items of a user must be sorted and unique; build Interactions with from_pairs."
-            )
+        for first, last in self.user_blocks():
+            self._check_items(first, last)
         if self.times is not None and self.times.shape != self.items.shape:
             raise DataError(f"times must have shape {self.items.shape}, found {self.times.shape}.")
         for name, ids in (("user_ids", self.user_ids), ("item_ids", self.item_ids)):
@@ -87,6 +84,19 @@ class Interactions:
                 )
             if np.any(ids[1:] <= ids[:-1]):
                 raise DataError(f"{name} must be sorted and unique; build Interactions with from_pairs.")
+
+    def _check_items(self, first: int, last: int) -> None:
+        bounds = self.indptr[first : last + 1]
+        items = self.items[bounds[0] : bounds[-1]]
+        if items.size and (items.min() < 0 or items.max() >= self.item_ids.size):
+            raise DataError(f"items must lie in 0..{self.item_ids.size - 1}.")
+        rising = items[1:] > items[:-1]
+        inner = bounds[1:-1] - bounds[0]
+        rising[inner[(inner > 0) & (inner < items.size)] - 1] = True  # a new user may start anywhere
+        if not rising.all():
+            raise DataError(
+                "The items of a user must be sorted and unique; build Interactions with from_pairs."
+            )
 
     def __repr__(self) -> str:
         return f"Interactions(users={self.n_users}, items={self.n_items}, interactions={self.n_interactions})"
@@ -210,13 +220,25 @@ class Interactions:
     @property
     def item_degrees(self) -> Array:
         """``(n_items,)`` int64: how many users touched each item."""
-        return np.bincount(self.items, minlength=self.n_items)
+        degrees = np.zeros(self.n_items, dtype=np.int64)
+        for start in range(0, self.items.size, PAIRS_AT_ONCE):
+            degrees += np.bincount(self.items[start : start + PAIRS_AT_ONCE], minlength=self.n_items)
+        return degrees
 
     # ---- other views of the same pairs
 
     def pair_users(self) -> Array:
         """``(n,)`` int32: the user of each pair, aligned with ``items``."""
         return np.repeat(np.arange(self.n_users, dtype=np.int32), self.user_degrees)
+
+    def user_blocks(self) -> Iterator[tuple[int, int]]:
+        """All users as ranges ``first, last`` of at most ``PAIRS_AT_ONCE`` pairs each, or one user."""
+        first = 0
+        while first < self.n_users:
+            reach = int(np.searchsorted(self.indptr, self.indptr[first] + PAIRS_AT_ONCE, side="right")) - 1
+            last = max(first + 1, reach)
+            yield first, last
+            first = last
 
     def by_item(self) -> tuple[Array, Array]:
         """The transpose: ``(n_items + 1,)`` int64 indptr and ``(n,)`` int32 users, sorted within an item."""
@@ -232,10 +254,13 @@ class Interactions:
             raise DataError(
                 f"subset needs a bool mask of shape {self.items.shape}, found {keep.dtype} of shape {keep.shape}."
             )
-        before = np.zeros(keep.size + 1, dtype=np.int64)
-        np.cumsum(keep, out=before[1:])
+        indptr = np.zeros_like(self.indptr)
+        for first, last in self.user_blocks():
+            bounds = self.indptr[first : last + 1]
+            kept = np.concatenate([indptr[first : first + 1], keep[bounds[0] : bounds[-1]]])
+            indptr[first : last + 1] = np.cumsum(kept)[bounds - bounds[0]]
         times = None if self.times is None else self.times[keep]
-        return replace(self, indptr=before[self.indptr], items=self.items[keep], times=times, duplicates=0)
+        return replace(self, indptr=indptr, items=self.items[keep], times=times, duplicates=0)
 
     def union(self, other: Interactions) -> Interactions:
         """The pairs of both, over the users and items they share; times are kept if both have them.
@@ -308,7 +333,8 @@ class Interactions:
         """Hex sha256 over the pairs and all ids; equal pairs and ids give equal digests on any machine."""
         sha = hashlib.sha256()
         for array in (self.indptr, self.items):
-            sha.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            sha.update(np.ascontiguousarray(little).view(np.uint8).data)
         for ids in (self.user_ids, self.item_ids):
             text = ids.dtype.kind == "U"
             sha.update(b"text" if text else b"int8")

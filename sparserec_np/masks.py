@@ -6,7 +6,7 @@ in this file is our choice.
 
 A factorisation hands over its item factors (n_items, dim) and makes user factors in row blocks: a user's row
 is pruned as soon as it is made, and no (users, dim) array exists, but for the one that scikit-learn's NMF
-holds while it fits.
+fits.
 """
 
 from __future__ import annotations
@@ -79,11 +79,12 @@ class NMF:
     share columns with score above zero from the first batch on.
 
     Attributes:
-        iterations: passes of scikit-learn's multiplicative updates over the users, in batches.
+        iterations: of scikit-learn's coordinate descent, from non-negative parts of singular vectors; more of them
+            hardly fit better (docs/speed.md).
         floor: entries that every row keeps, where the budget allows it.
     """
 
-    iterations: int = 20
+    iterations: int = 10
     floor: int = 1
     informed: bool = True
 
@@ -91,24 +92,23 @@ class NMF:
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
         """See :class:`Start`."""
-        from sklearn.decomposition import MiniBatchNMF
+        from sklearn.decomposition import NMF as Factorisation
 
-        matrix = _matrix(log, np.ones(log.n_users, np.float32), np.ones(log.n_items, np.float32))
-        rank = min(dim, *matrix.shape)
-        solver = MiniBatchNMF(
-            n_components=rank,
-            init="nndsvda",
-            batch_size=BLOCK,
+        ones = np.ones(log.n_users, np.float32), np.ones(log.n_items, np.float32)
+        matrix = Scaled(log, *ones).rows(0, log.n_users)
+        solver = Factorisation(
+            n_components=min(dim, *matrix.shape),
+            init="nndsvd",
             max_iter=self.iterations,
-            tol=0,  # all passes: a start need not converge, and there is nothing to warn of
+            tol=0,  # all iterations: a start need not converge, and there is nothing to warn of
             random_state=int(rng.integers(2**31)),
         )
         with one_blas_thread():
-            solver.fit(matrix)
+            factors = solver.fit_transform(matrix)
             items = _widened(np.sqrt(solver.components_.T.astype(np.float32)), dim)
 
             def users(start: int, stop: int) -> Array:
-                return _widened(np.sqrt(solver.transform(matrix[start:stop]).astype(np.float32)), dim)
+                return _widened(np.sqrt(factors[start:stop].astype(np.float32, copy=False)), dim)
 
             return prune_factors(users, items, log.n_users, nnz, self.floor, normalise=False)
 
@@ -146,19 +146,21 @@ class Spectral:
         item_roots = np.sqrt(np.maximum(log.item_degrees, 1)).astype(np.float32)
         with one_blas_thread():
             vectors = leading_right_vectors(
-                _matrix(log, 1 / user_roots, 1 / item_roots), rank, self.iterations, rng, threads
+                Scaled(log, 1 / user_roots, 1 / item_roots), rank, self.iterations, rng, threads
             )
-            plain = _matrix(log, np.ones_like(user_roots), 1 / item_roots)
+            plain = Scaled(log, np.ones_like(user_roots), 1 / item_roots)
 
             def users(start: int, stop: int) -> Array:
-                made: Array = plain[start:stop] @ vectors
+                made: Array = plain.rows(start, stop) @ vectors
                 return made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)
 
             if self.rotation_iterations:
                 n_rows = log.n_users + log.n_items
                 rows = np.sort(rng.choice(n_rows, min(self.sample, n_rows), replace=False))
                 split = np.searchsorted(rows, log.n_users)
-                sample = np.concatenate([plain[rows[:split]] @ vectors, vectors[rows[split:] - log.n_users]])
+                sample = np.concatenate(
+                    [plain.picked(rows[:split]) @ vectors, vectors[rows[split:] - log.n_users]]
+                )
                 sample /= np.maximum(np.linalg.norm(sample, axis=1, keepdims=True), 1e-12)
                 vectors = vectors @ varimax(sample, self.rotation_iterations)
                 del sample
@@ -227,16 +229,69 @@ def _with_floor(values: Array, floor: int) -> Array:
     return keys
 
 
+class Scaled:
+    """The interactions as a matrix of ones with rows and columns scaled, in SciPy's CSR, float32.
+
+    Its rows are made when they are asked for: a log may lie in a mapped file that is larger than the memory.
+
+    Args:
+        user_scale, item_scale: (n_users,), (n_items,) float32.
+    """
+
+    def __init__(self, log: Interactions, user_scale: Array, item_scale: Array) -> None:
+        self.shape = (log.n_users, log.n_items)
+        self._log = log
+        self._scales = user_scale, item_scale
+
+    def rows(self, start: int, stop: int) -> Any:
+        """Rows ``start`` to ``stop``."""
+        bounds = self._log.indptr[start : stop + 1]
+        items = self._log.items[bounds[0] : bounds[-1]]
+        return self._made(np.arange(start, stop), bounds - bounds[0], items)
+
+    def picked(self, rows: Array) -> Any:
+        """Rows (m,) of these numbers."""
+        firsts, sizes = self._log.indptr[rows], self._log.indptr[rows + 1] - self._log.indptr[rows]
+        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+        places = np.arange(bounds[-1]) + np.repeat(firsts - bounds[:-1], sizes)
+        return self._made(rows, bounds, self._log.items[places])
+
+    def gram(self) -> Callable[[Array], Array]:
+        """The function that multiplies ``vectors`` (n_items, m) by this matrix and then by its transpose."""
+        blocks = list(self._log.user_blocks())
+        if len(blocks) == 1:  # the matrix is small enough to be kept, also transposed, which is faster
+            matrix = self.rows(*blocks[0])
+            transposed = matrix.T.tocsr()
+            return lambda vectors: transposed @ (matrix @ vectors)
+
+        def by_blocks(vectors: Array) -> Array:
+            total = np.zeros_like(vectors)
+            for block in blocks:
+                some = self.rows(*block)
+                total += some.T @ (some @ vectors)
+            return total
+
+        return by_blocks
+
+    def _made(self, rows: Array, indptr: Array, items: Array) -> Any:
+        from scipy.sparse import csr_matrix
+
+        values = np.repeat(self._scales[0][rows], np.diff(indptr)) * self._scales[1][items]
+        return csr_matrix(
+            (values.astype(np.float32, copy=False), items, indptr), shape=(len(rows), self.shape[1])
+        )
+
+
 def leading_right_vectors(
-    matrix: Any, rank: int, iterations: int, rng: np.random.Generator, threads: int = 1, extra: int = 16
+    matrix: Scaled, rank: int, iterations: int, rng: np.random.Generator, threads: int = 1, extra: int = 16
 ) -> Array:
     """Leading right singular vectors by subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4).
 
-    Only (columns, rank + extra) arrays are held: the products with the matrix and its transpose are made for
+    Only one (columns, rank + extra) array is held: the products with the matrix and its transpose are made for
     a few vectors at a time, which also lets threads share them without changing a bit of the result.
 
     Args:
-        matrix: SciPy CSR (rows, columns) float32.
+        matrix: (rows, columns).
         rank: number of vectors, at most the smaller side of the matrix.
 
     Returns:
@@ -248,16 +303,16 @@ def leading_right_vectors(
 
 
 def _leading_subspace(
-    matrix: Any, width: int, iterations: int, rng: np.random.Generator, threads: int
+    matrix: Scaled, width: int, iterations: int, rng: np.random.Generator, threads: int
 ) -> Array:
     """As above, (columns, width); the transposed matrix is gone before the vectors are copied."""
-    transposed = matrix.T.tocsr()
+    gram = matrix.gram()
     vectors = rng.standard_normal((matrix.shape[1], width), dtype=np.float32)
     pieces = [slice(start, min(start + 16, width)) for start in range(0, width, 16)]
     with ThreadPoolExecutor(threads) as pool:
 
         def multiply(piece: slice) -> tuple[slice, Array]:
-            return piece, transposed @ (matrix @ np.ascontiguousarray(vectors[:, piece]))
+            return piece, gram(np.ascontiguousarray(vectors[:, piece]))
 
         for _ in range(iterations + 1):
             for piece, product in pool.map(multiply, pieces):
@@ -300,16 +355,6 @@ def varimax(loadings: Array, iterations: int, tolerance: float = 1e-5) -> Array:
             break
         before = float(strengths.sum())
     return rotation
-
-
-def _matrix(log: Interactions, user_scale: Array, item_scale: Array) -> Any:
-    """The interactions as a SciPy CSR matrix, rows and columns scaled, float32."""
-    from scipy.sparse import csr_matrix
-
-    values = np.repeat(user_scale, log.user_degrees) * item_scale[log.items]
-    return csr_matrix(
-        (values.astype(np.float32, copy=False), log.items, log.indptr), shape=(log.n_users, log.n_items)
-    )
 
 
 def _widened(factors: Array, dim: int) -> Array:

@@ -144,7 +144,7 @@ def read_artifact(path: Path) -> Artifact:
         raise ArtifactError(f"{name} is not a sound model file: {error}") from None
 
 
-def parse_artifact(buffer: bytes | mmap.mmap) -> Artifact:
+def parse_artifact(buffer: bytes | bytearray | mmap.mmap) -> Artifact:
     """The arrays (views) and the metadata of a safetensors file that is in ``buffer``.
 
     Raises ArtifactError unless the header is sound and the arrays fill the rest of the file without gap or
@@ -159,7 +159,7 @@ def parse_artifact(buffer: bytes | mmap.mmap) -> Artifact:
             f"the header length is {header_bytes:,}, expected 2 to {min(size - 8, MAX_HEADER_BYTES):,}"
             " (the file may be cut short, or is no safetensors file)"
         )
-    header = _parse_json(buffer[8 : 8 + header_bytes], "the header")
+    header = _parse_json(bytes(buffer[8 : 8 + header_bytes]), "the header")
     if not isinstance(header, dict):
         raise ArtifactError("the header must be a JSON object")
     metadata = header.pop("__metadata__", {})

@@ -47,8 +47,12 @@ def split_random(
     degrees = interactions.user_degrees
     totals = np.floor(np.cumsum(fraction * degrees) + rng.random())
     quotas = np.minimum(np.diff(totals, prepend=0.0).astype(np.int64), degrees - 1)
-    ranks = _ranks(interactions, rng.random(interactions.n_interactions))
-    return _parts(interactions, ranks < np.repeat(quotas, degrees))
+    held_out = np.empty(interactions.n_interactions, dtype=bool)
+    for first, last in interactions.user_blocks():
+        bounds = interactions.indptr[first : last + 1]
+        ranks = _ranks(bounds - bounds[0], rng.random(int(bounds[-1] - bounds[0])))
+        held_out[bounds[0] : bounds[-1]] = ranks < np.repeat(quotas[first:last], degrees[first:last])
+    return _parts(interactions, held_out)
 
 
 def split_last(interactions: Interactions, n: int) -> tuple[Interactions, Interactions]:
@@ -68,7 +72,7 @@ def split_last(interactions: Interactions, n: int) -> tuple[Interactions, Intera
         raise ConfigError(f"The number of items to hold out per user must be at least 1, found {n}.")
     times = _times(interactions)
     degrees = interactions.user_degrees
-    from_the_end = np.repeat(degrees, degrees) - 1 - _ranks(interactions, times)
+    from_the_end = np.repeat(degrees, degrees) - 1 - _ranks(interactions.indptr, times)
     return _parts(interactions, from_the_end < np.repeat(np.minimum(n, degrees - 1), degrees))
 
 
@@ -105,12 +109,15 @@ def _times(interactions: Interactions) -> Array:
     return interactions.times
 
 
-def _ranks(interactions: Interactions, values: Array) -> Array:
-    """``(n,)`` int64: place of each pair among those of its user, by rising value, ties by item order."""
-    users = interactions.pair_users()
+def _ranks(indptr: Array, values: Array) -> Array:
+    """``(n,)`` int64: place of each value among those of its user, from the lowest on, of equals the first before.
+
+    ``indptr`` (users + 1,) starts at 0.
+    """
+    users = np.repeat(np.arange(indptr.size - 1, dtype=np.int32), np.diff(indptr))
     order = np.lexsort((values, users))
     ranks = np.empty(order.size, dtype=np.int64)
-    ranks[order] = np.arange(order.size) - interactions.indptr[users]  # sorting moves nobody out of their row
+    ranks[order] = np.arange(order.size) - indptr[users]  # sorting moves nobody out of their row
     return ranks
 
 

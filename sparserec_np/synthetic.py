@@ -52,14 +52,14 @@ def generate(
     catalogue = _Catalogue(n_items, groups, rng)
     degrees = _activity(n_users, n_items // 2, n_interactions, rng)
     tastes = catalogue.draw_groups((n_users, len(TASTES)), rng)
-    keys: list[Array] = []
+    items = np.empty(n_interactions, dtype=np.int32)
     bounds = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(degrees)])
     start = 0
     while start < n_users:
         stop = max(start + 1, int(np.searchsorted(bounds, bounds[start] + _PAIRS_AT_ONCE, side="right")) - 1)
-        keys.append(_choose(catalogue, degrees[start:stop], tastes[start:stop], rng))
+        keys = _choose(catalogue, degrees[start:stop], tastes[start:stop], rng)
+        items[bounds[start] : bounds[stop]] = keys % n_items
         start = stop
-    items = np.concatenate([part % n_items for part in keys]).astype(np.int32)
     ids = np.arange(n_users, dtype=np.int64), np.arange(n_items, dtype=np.int64)
     return Interactions(bounds, items, *ids)
 

@@ -40,17 +40,17 @@ def prunable(table: SparseTable, inside: Array | None, floor: int) -> Array:
     Args:
         inside: (rows,) bool, the rows that may lose entries; all by default.
     """
-    rows = table.row_numbers()
+    sizes = np.diff(table.indptr)
+    within = np.ones(table.rows, dtype=bool) if inside is None else inside
+    places = np.flatnonzero(np.repeat(within, sizes))
     if floor <= 0:
-        free = np.ones(table.nnz, dtype=bool)
-    else:
-        order = np.lexsort((-np.abs(table.values), rows))
-        rank = np.empty(table.nnz, dtype=np.int64)
-        rank[order] = np.arange(table.nnz) - np.repeat(table.indptr[:-1], np.diff(table.indptr))
-        free = rank >= floor
-    if inside is not None:
-        free &= inside[rows]
-    return np.flatnonzero(free)
+        return places
+    sizes = sizes[within]
+    rows = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    order = np.lexsort((-np.abs(table.values[places]), rows))
+    rank = np.empty(len(places), dtype=np.int64)
+    rank[order] = np.arange(len(places)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return places[rank >= floor]
 
 
 def smallest(table: SparseTable, places: Array, count: int) -> Array:

@@ -34,6 +34,25 @@ def test_an_epoch_has_every_pair_once(size: int, negatives: Negatives) -> None:
     assert np.array_equal(users[order], LOG.pair_users()) and np.array_equal(items[order], LOG.items)
 
 
+@pytest.mark.parametrize("size", [1, 7, 16, 50, 900])
+def test_many_pairs_come_window_by_window_each_once(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sparserec_np.batches.PAIRS_AT_ONCE", 200)
+    monkeypatch.setattr("sparserec_np.batches.CHUNK", 20)
+    made = batches(size, SharedBlock(4))
+    assert len(made) == PairSampler(LOG, size, SharedBlock(4)).batches
+    assert sorted(batch.size for batch in made)[1:] == [size] * (len(made) - 1)
+    for batch in made:
+        assert np.all(np.diff(batch.users.rows) > 0)
+    pairs = np.concatenate([batch.user_of.astype(np.int64) * 1000 + batch.positives for batch in made])
+    assert np.array_equal(np.sort(pairs), LOG.pair_users().astype(np.int64) * 1000 + LOG.items + LOG.n_users)
+    again, other = batches(size, SharedBlock(4)), batches(size, SharedBlock(4), seed=1)
+    assert all(np.array_equal(a.positives, b.positives) for a, b in zip(made, again, strict=True))
+    if size < 900:
+        assert not all(np.array_equal(a.positives, b.positives) for a, b in zip(made, other, strict=True))
+    if size == 16:  # a window is ten chunks of 32 pairs or so, from anywhere
+        assert np.mean([np.ptp(batch.user_of) for batch in made]) > LOG.n_users / 2
+
+
 @pytest.mark.parametrize("negatives", [OnePerPair(), SharedBlock(16)], ids=["pairs", "block"])
 def test_pairs_lie_together_by_user(negatives: Negatives) -> None:
     for batch in batches(150, negatives):

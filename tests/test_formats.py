@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 from scipy import io as scipy_io
 from scipy import sparse
 
+from sparserec_np.artifact import write_artifact
 from sparserec_np.errors import ConfigError, DataError, SparseRecError
 from sparserec_np.formats import FORMATS, WRITABLE, read_file, read_interactions, source, write_interactions
 from sparserec_np.formats.fields import parse_integers
 from sparserec_np.interactions import Interactions
+from sparserec_np.runtime import parse_artifact
+from tests.small import small_log
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -615,3 +618,103 @@ def test_reading_text_loads_neither_scipy_nor_numba(tmp_path):
 def test_public_data_sets(name, sizes, options):
     log = read_interactions(REAL_DATA / name, **options)
     assert (log.n_users, log.n_items, log.n_interactions) == sizes and log.duplicates == 0
+
+
+# -- files that are mapped
+
+LOG = small_log()
+
+
+@pytest.mark.parametrize("words", [False, True])
+@pytest.mark.parametrize("times", [None, "i8", "f8"])
+def test_a_mapped_file_keeps_everything_and_is_read_where_it_lies(tmp_path, words, times):
+    rng = np.random.default_rng(0)
+    users, items = rng.integers(0, 40, 300) * 3 - 9, rng.integers(0, 30, 300)
+    more = [99, 5] if not words else ["Größe", ""]
+    if words:
+        users = [f"u {user}" for user in users]
+    log = Interactions.from_pairs(
+        users, items, None if times is None else rng.integers(0, 9, 300).astype(times), user_ids=more
+    )
+    path = tmp_path / "log.safetensors"
+    assert write_interactions(log, path) == "safetensors"
+    reading = read_file(path)
+    back = reading.interactions
+    assert (reading.format, reading.pairs_read, reading.below_min_rating) == (
+        "safetensors",
+        log.n_interactions,
+        0,
+    )
+    assert back.digest() == log.digest()
+    assert (back.times is None) if times is None else np.array_equal(back.times, log.times)
+    # As compiled kernels expect them: the machine's own types, in the file's memory; what is written does not reach it.
+    for array in (back.items, back.indptr):
+        assert not array.flags.owndata and array.flags.writeable and array.flags.aligned
+    before = path.read_bytes()
+    back.items[0] += 1
+    assert path.read_bytes() == before
+    write_interactions(log, tmp_path / "again", "safetensors")
+    assert (tmp_path / "again").read_bytes() == before
+
+
+def test_a_mapped_file_may_be_compressed_by_others_or_come_from_a_pipe(tmp_path, monkeypatch):
+    path = tmp_path / "log.safetensors"
+    write_interactions(LOG, path)
+    content = path.read_bytes()
+    (tmp_path / "log.gz").write_bytes(gzip.compress(content))
+    assert read_interactions(tmp_path / "log.gz").digest() == LOG.digest()
+    with path.open("rb") as stream:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(stream))
+        assert read_interactions("-").digest() == LOG.digest()
+    with pytest.raises(ConfigError, match="cannot be compressed; leave out .gz"):
+        write_interactions(LOG, tmp_path / "log.safetensors.gz")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda arrays, metadata: arrays.pop("items"), "items is missing"),
+        (
+            lambda arrays, metadata: arrays.update(items=arrays["items"].astype("i8")),
+            "items is 1-dimensional int64",
+        ),
+        (lambda arrays, metadata: arrays["items"].__setitem__(0, 10**6), "items must lie in 0.."),
+        (lambda arrays, metadata: arrays["items"].sort(), "The items of a user must be sorted and unique"),
+        (lambda arrays, metadata: arrays["indptr"].__setitem__(1, 10**6), "indptr must rise from 0"),
+        (
+            lambda arrays, metadata: arrays["item_ids"].__setitem__(0, 10**6),
+            "item_ids must be sorted and unique",
+        ),
+        (lambda arrays, metadata: arrays.update(times=np.zeros(2)), "times must have shape"),
+        (
+            lambda arrays, metadata: arrays.update(times=np.full(len(arrays["items"]), np.nan)),
+            "times must be finite",
+        ),
+        (lambda arrays, metadata: arrays.update(values=np.zeros(2)), "'values' is no array of such a file"),
+        (
+            lambda arrays, metadata: metadata.update(format="sparserec_np"),
+            "metadata format is 'sparserec_np'",
+        ),
+        (lambda arrays, metadata: metadata.update(format_version="2"), "metadata format_version is '2'"),
+    ],
+)
+def test_a_mapped_file_that_is_damaged_is_refused_by_its_field(tmp_path, change, sentence):
+    path = tmp_path / "log.safetensors"
+    write_interactions(LOG, path)
+    artifact = parse_artifact(bytearray(path.read_bytes()))
+    change(artifact.arrays, artifact.metadata)
+    write_artifact(path, artifact.arrays, artifact.metadata)
+    with pytest.raises(DataError) as refused:
+        read_interactions(path)
+    assert str(refused.value).startswith(f"{path} is no sound file of interactions: {sentence}")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_mapped_file_that_is_cut_short_is_refused(tmp_path):
+    path = tmp_path / "log.safetensors"
+    write_interactions(LOG, path)
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(DataError, match="is no sound file of interactions: 'items': data_offsets"):
+        read_interactions(path)
+    with pytest.raises(DataError, match="is read as safetensors, which has no rating column"):
+        read_interactions(path, min_rating=3)

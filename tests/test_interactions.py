@@ -206,3 +206,20 @@ def test_the_constructor_checks_its_arrays(change, sentence):
 def test_one_base_for_all_refusals():
     assert issubclass(DataError, SparseRecError) and issubclass(ConfigError, SparseRecError)
     assert issubclass(DataError, ValueError) and issubclass(ConfigError, ValueError)
+
+
+def test_users_come_in_blocks_of_a_bounded_number_of_pairs(monkeypatch):
+    log = Interactions.from_pairs([1, 1, 1, 2, 4, 4], [0, 1, 2, 0, 1, 2], user_ids=range(7))
+    assert list(log.user_blocks()) == [(0, 7)]
+    degrees = log.item_degrees
+    monkeypatch.setattr("sparserec_np.interactions.PAIRS_AT_ONCE", 2)
+    blocks = list(log.user_blocks())
+    assert [first for first, _ in blocks] == [0, *(last for _, last in blocks[:-1])] and blocks[-1][1] == 7
+    sizes = [int(log.indptr[last] - log.indptr[first]) for first, last in blocks]
+    assert sum(sizes) == 6
+    assert all(size <= 2 or last == first + 1 for size, (first, last) in zip(sizes, blocks, strict=True))
+    assert np.array_equal(log.item_degrees, degrees)
+    with pytest.raises(DataError, match="sorted and unique"):
+        Interactions(log.indptr, log.items[[0, 1, 2, 3, 5, 4]], log.user_ids, log.item_ids)
+    with pytest.raises(DataError, match="must lie in"):
+        Interactions(log.indptr, log.items + np.int32(1), log.user_ids, log.item_ids)

@@ -10,6 +10,7 @@ csv, tsv       fields, with or without a header                            yes
 inter          tabs, header ``user_id:token item_id:token ...`` (RecBole)  yes
 npz            a SciPy sparse matrix, users x items, numbered from 0       yes
 mtx            a Matrix Market matrix, users x items, numbered from 1      yes
+safetensors    the arrays themselves, mapped into memory                   yes
 =============  ==========================================================  =========
 
 Each may be compressed with gzip, and each may come from standard input, named ``-``.
@@ -26,6 +27,7 @@ from sparserec_np.formats.adjacency import read_adjacency
 from sparserec_np.formats.delimited import Pairs, read_delimited
 from sparserec_np.formats.detect import FORMATS, check_format, detect_format
 from sparserec_np.formats.layout import Columns, find_layout
+from sparserec_np.formats.mapped import read_mapped
 from sparserec_np.formats.matrices import read_matrix
 from sparserec_np.formats.source import Source
 from sparserec_np.formats.writing import WRITABLE, format_to_write, write_interactions
@@ -65,7 +67,7 @@ def read_interactions(
 
     Ids stay what they are in the file. A column of ids is read as integers if all of it is integers without leading
     zeros, else as strings. Repeated pairs are merged and counted; users without items are kept (``adjacency``, ``npz``,
-    ``mtx``); times are read where there are any, ISO dates as seconds since 1970.
+    ``mtx``, ``safetensors``); times are read where there are any, ISO dates as seconds since 1970.
 
     Args:
         path: the file, or ``"-"`` for standard input.
@@ -121,18 +123,21 @@ def read_file(
 
 def _read(source: Source, kind: str, columns: Columns, min_rating: float | None, named: bool) -> Pairs:
     """Hands an open source to the reader of its grammar."""
-    if kind not in ("adjacency", "npz", "mtx"):
+    if kind not in ("adjacency", "npz", "mtx", "safetensors"):
         return read_delimited(source, find_layout(source, kind, columns), min_rating)
     if any(wish is not None for wish in columns):
         raise DataError(
             f"{source.name} is read as {kind}, which has no columns to name; pass --format csv if it has columns."
         )
-    if kind != "adjacency":
+    if kind in ("npz", "mtx"):
         return read_matrix(source, kind, min_rating)
     if min_rating is not None:
         raise DataError(
-            f"{source.name} is read as adjacency, which has no rating column for --min-rating {min_rating:g}; "
+            f"{source.name} is read as {kind}, which has no rating column for --min-rating {min_rating:g}; "
             "name its --format if it has one."
         )
+    if kind == "safetensors":
+        mapped = read_mapped(source)
+        return Pairs(mapped, mapped.n_interactions, 0)
     interactions, read = read_adjacency(source, words=named)
     return Pairs(interactions, read, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.formats.layout import first_lines, sniff_separator
+from sparserec_np.formats.mapped import looks_mapped
 from sparserec_np.formats.source import Source, shown
 
 # Grammar -> what it looks like, in the words of a help text.
@@ -16,11 +17,13 @@ FORMATS = {
     "inter": "RecBole: tabs, and a header such as user_id:token, item_id:token",
     "npz": "a SciPy sparse matrix, users x items, numbered from 0",
     "mtx": "a Matrix Market matrix, users x items, numbered from 1",
+    "safetensors": "this library's own: the arrays as they lie in memory, mapped instead of read",
 }
 
 _ENDINGS = {
     ".npz": "npz",
     ".mtx": "mtx",
+    ".safetensors": "safetensors",
     ".inter": "inter",
     ".csv": "csv",
     ".tsv": "tsv",
@@ -62,11 +65,13 @@ def detect_format(source: Source) -> str:
         return "npz"
     if head[:14].lower() == b"%%matrixmarket":
         return "mtx"
+    if looks_mapped(head):
+        return "safetensors"
     lines = first_lines(head)
     if not lines:
         raise DataError(f"{source.name} is empty: expected one interaction a line.")
     named = format_of_name(source.name)
-    if named in ("npz", "mtx"):
+    if named in ("npz", "mtx", "safetensors"):
         raise DataError(f"{source.name} does not start like a {named} file; name the --format it is in.")
     first = lines[0]
     if b"\t" in first and b":token" in first:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import mmap
+import os
+import stat
 import sys
 import zlib
 from collections.abc import Iterator
@@ -97,6 +100,17 @@ class Source:
         while part := self._read(BLOCK_BYTES):
             parts.append(part)
         return b"".join(parts)
+
+    def mapped(self) -> mmap.mmap | bytearray:
+        """The whole content: a plain file is mapped into memory, and of anything else it is a copy.
+
+        It can be written to, as compiled kernels expect of arrays; what is written stays in memory.
+        """
+        if self._path != "-" and self._stream is self._outer:
+            found = os.fstat(self._raw.fileno())
+            if stat.S_ISREG(found.st_mode) and found.st_size > 0:
+                return mmap.mmap(self._raw.fileno(), 0, access=mmap.ACCESS_COPY)
+        return bytearray(self.everything())
 
     def blocks(self) -> Iterator[Block]:
         """The content as blocks of whole lines: no byte order mark, ``\\n`` after the last line, no NUL byte."""

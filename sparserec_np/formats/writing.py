@@ -19,12 +19,13 @@ import numpy.typing as npt
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.files import replacing
 from sparserec_np.formats.detect import format_of_name
+from sparserec_np.formats.mapped import write_mapped
 from sparserec_np.formats.matrices import write_matrix
 from sparserec_np.interactions import Interactions
 
 Array = npt.NDArray[Any]
 
-WRITABLE = ("adjacency", "csv", "tsv", "inter", "npz", "mtx")
+WRITABLE = ("adjacency", "csv", "tsv", "inter", "npz", "mtx", "safetensors")
 
 _PAIRS_AT_ONCE = 1 << 18
 _HEADERS = {
@@ -46,6 +47,10 @@ def format_to_write(path: str | os.PathLike[str], format: str | None = None) -> 
     if kind not in WRITABLE:
         found = f"format {kind!r}" if kind else f"the name {os.path.basename(path)!r}"
         raise ConfigError(f"Cannot tell what to write from {found}; choose one of {', '.join(WRITABLE)}.")
+    if kind == "safetensors" and os.fspath(path).lower().endswith(".gz"):
+        raise ConfigError(
+            "A safetensors file is mapped into memory, so it cannot be compressed; leave out .gz."
+        )
     return kind
 
 
@@ -55,7 +60,8 @@ def write_interactions(
     """Writes a file, atomically; with the ending ``.gz`` compressed, with the same bytes every time.
 
     What each grammar keeps: ``adjacency`` users without items, but no times; ``csv``, ``tsv`` and ``inter`` times, but
-    no users without items; ``npz`` and ``mtx`` users and items without pairs, but only ids that count up from 0 or 1.
+    no users without items; ``npz`` and ``mtx`` users and items without pairs, but only ids that count up from 0 or 1;
+    ``safetensors`` everything.
 
     Args:
         interactions: what to write.
@@ -71,6 +77,9 @@ def write_interactions(
         OSError: the place cannot be written to.
     """
     kind = format_to_write(path, format)
+    if kind == "safetensors":
+        write_mapped(interactions, path)
+        return kind
     with replacing(path) as target, _compressed(os.fspath(path), target) as stream:
         if kind in ("npz", "mtx"):
             write_matrix(interactions, stream, kind)

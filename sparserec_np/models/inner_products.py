@@ -20,11 +20,18 @@ PARTS = 8
 
 def mean_product(table: SparseTable, log: Interactions) -> float:
     """The mean inner product of a user's row and an item's over all interactions; ``table`` is stacked, users first."""
-    scores = np.empty(log.n_interactions, dtype=table.values.dtype)
-    users = np.arange(log.n_users, dtype=np.int32)
-    starts = log.indptr.astype(np.int32)  # as in a batch: another type would be compiled for anew
-    scoring.score_pairs(table, users, starts, log.items + np.int32(log.n_users), scores)
-    return float(scores.mean(dtype=np.float64))
+    total = 0.0
+    for first, last in log.user_blocks():
+        bounds = log.indptr[first : last + 1]
+        users = np.arange(first, last, dtype=np.int32)
+        starts = (bounds - bounds[0]).astype(
+            np.int32
+        )  # as in a batch: another type would be compiled for anew
+        partners = log.items[bounds[0] : bounds[-1]] + np.int32(log.n_users)
+        scores = np.empty(len(partners), dtype=table.values.dtype)
+        scoring.score_pairs(table, users, starts, partners, scores)
+        total += float(scores.sum(dtype=np.float64))
+    return total / log.n_interactions
 
 
 class InnerProducts:

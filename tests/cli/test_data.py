@@ -244,3 +244,36 @@ def test_interactions_of_a_split_share_nothing(run, tmp_path):
     train, test = (read_interactions(row["file"]) for row in files)
     assert train.union(test.aligned_to(train)[0]).duplicates == 0
     assert test.n_interactions == 150
+
+
+class TestMapped:
+    def test_training_on_a_mapped_file_gives_the_same_bytes(self, run, tmp_path):
+        text, mapped = tmp_path / "log.txt", tmp_path / "log.safetensors"
+        assert (
+            run("data", "generate", text, "--users", 80, "--items", 60, "--interactions", 900).returncode == 0
+        )
+        (made,) = answer(run("data", "convert", text, mapped, "--json"))["files"]
+        assert (made["format"], made["interactions"], made["users_lost"]) == ("safetensors", 900, 0)
+        said, same = (answer(run("data", "describe", path, "--json")) for path in (text, mapped))
+        assert said["digest"] == same["digest"]
+        for path in (text, mapped):
+            done = run(
+                "train", path, "-o", f"{path}.run", "--epochs", 1, "--learning-rate", 0.01, "--threads", 1
+            )
+            assert done.returncode == 0, done.stderr
+        one, other = (tmp_path / f"{path.name}.run" / "model.safetensors" for path in (text, mapped))
+        assert one.read_bytes() == other.read_bytes()
+
+    def test_a_damaged_one_or_a_model_is_refused_with_a_sentence(self, run, tmp_path):
+        mapped = tmp_path / "log.safetensors"
+        assert (
+            run("data", "generate", mapped, "--users", 50, "--items", 40, "--interactions", 500).returncode
+            == 0
+        )
+        mapped.write_bytes(mapped.read_bytes()[:-8])
+        said = refusal(run("train", mapped, "-o", tmp_path / "run"))
+        assert said.count("\n") == 1 and "is no sound file of interactions: 'items': data_offsets" in said
+        assert not (tmp_path / "run" / "model.safetensors").exists()
+        assert "cannot be compressed" in refusal(
+            run("data", "convert", mapped, tmp_path / "a.safetensors.gz"), 2
+        )

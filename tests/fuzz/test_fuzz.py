@@ -17,6 +17,7 @@ from sparserec_np.artifact import write_artifact
 from sparserec_np.model_file import load_model
 from sparserec_np.runtime import ArtifactError, Recommender, read_artifact
 from tests.fuzz import check as checks
+from tests.fuzz import mapped
 from tests.fuzz.check import Fault, check
 from tests.fuzz.mutations import Draft, Raw, sound_files
 from tests.fuzz.run import fuzz, make_file
@@ -38,6 +39,18 @@ def test_a_few_thousand_files_are_refused_or_served_soundly() -> None:
 def test_memory_stays_in_proportion_to_the_file(tmp_path: Path) -> None:
     _, faults = fuzz(seed=0, first=3_000, count=300, folder=tmp_path)
     assert not faults
+
+
+def test_a_thousand_files_of_interactions_are_refused_or_read_soundly() -> None:
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+        sentences, faults = mapped.fuzz(seed=0, first=0, count=1_000, folder=Path(folder), trace=False)
+        _, larger = mapped.fuzz(seed=0, first=1_000, count=200, folder=Path(folder))
+        for content in mapped.sound_files():
+            (Path(folder) / "sound").write_bytes(content)
+            assert mapped.check(Path(folder) / "sound") is None
+    assert not faults + larger
+    assert len(sentences) > 40
+    assert 50 < sentences["accepted"] < 300
 
 
 @pytest.mark.parametrize("place", range(len(sound_files())))

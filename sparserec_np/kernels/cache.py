@@ -1,0 +1,98 @@
+"""Where Numba keeps the kernels that it has compiled.
+
+By itself Numba takes the first of these folders that it can write to, and says nothing: the one named by
+``NUMBA_CACHE_DIR``, ``__pycache__`` beside the kernels, the user's cache folder. Where there is none, it raises while
+the kernels are imported.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numba
+
+from sparserec_np.errors import SparseRecError
+
+
+class CacheFolderWarning(UserWarning):
+    """Compiled kernels are not kept where one would look for them."""
+
+
+class CacheFolder(NamedTuple):
+    """Where compiled kernels are kept.
+
+    Attributes:
+        path: the folder, or None where nothing is compiled.
+        lasting: whether the next process finds them there.
+    """
+
+    path: str | None
+    lasting: bool
+
+
+def settle_cache_folder(kernel: Callable[..., Any]) -> CacheFolder:
+    """Asks Numba for the folder; makes a temporary one where it has none, and warns where one was passed over.
+
+    That the user's cache folder is used warns as long as nothing is in it: the first run compiles, later ones do not.
+
+    Args:
+        kernel: a function in the folder of the kernels.
+
+    Raises:
+        SparseRecError: not even a temporary folder can be made.
+    """
+    wanted = os.environ.get("NUMBA_CACHE_DIR")
+    own = os.path.join(os.path.dirname(os.path.abspath(kernel.__code__.co_filename)), "__pycache__")
+    try:
+        path = _folder_of(kernel)
+    except RuntimeError:  # there is none
+        _make_temporary_folder()
+        _warn(
+            f"{wanted or own} cannot be written to, nor can the user's cache folder, so kernels are compiled anew in"
+            " every run; set NUMBA_CACHE_DIR to a folder of yours."
+        )
+        return CacheFolder(_folder_of(kernel), lasting=False)
+    if path is None:
+        return CacheFolder(None, lasting=False)
+    if wanted and not _inside(path, wanted):
+        _warn(
+            f"NUMBA_CACHE_DIR names {wanted}, which cannot be written to; compiled kernels are kept in {path}."
+        )
+    elif not wanted and not _inside(path, own) and not os.listdir(path):
+        _warn(f"{own} cannot be written to; compiled kernels are kept in {path}.")
+    return CacheFolder(path, lasting=True)
+
+
+def _folder_of(kernel: Callable[..., Any]) -> str | None:
+    """What Numba chooses; None where its compiler is switched off. Raises RuntimeError where there is no choice."""
+    statistics = getattr(numba.njit(cache=True)(kernel), "stats", None)
+    return None if statistics is None else str(statistics.cache_path)
+
+
+def _make_temporary_folder() -> None:
+    """A new folder that goes with the process. One that stays would have to be nobody else's: kernels are programs."""
+    try:
+        path = tempfile.mkdtemp(prefix="sparserec-kernels-")
+    except OSError as error:
+        raise SparseRecError(
+            f"There is no folder to keep compiled kernels in ({error.strerror or error}); set NUMBA_CACHE_DIR to a"
+            " folder of yours that can be written to"
+        ) from error
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    os.environ["NUMBA_CACHE_DIR"] = path
+    numba.config.reload_config()
+
+
+def _inside(path: str, folder: str) -> bool:
+    path, folder = os.path.abspath(path), os.path.abspath(folder)
+    return os.path.commonpath([path, folder]) == folder
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, CacheFolderWarning, stacklevel=2)
