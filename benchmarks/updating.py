@@ -105,8 +105,8 @@ def main() -> None:
         print(json.dumps(report))
         return
     print(
-        f"{first.n_interactions:,} interactions, then {rest.n_interactions:,} more, of {report['new users']:,} new users"
-        f" and {report['new items']:,} new items among others; {before['budget']:,} entries"
+        f"{first.n_interactions:,} interactions, then {rest.n_interactions:,} more, of {report['new users']:,} new"
+        f" users and {report['new items']:,} new items among others; {before['budget']:,} entries"
     )
     for title, row in rows.items():
         print(f"{title:26s}" + "  ".join(f"{key} {value:.4g}" for key, value in row.items()))

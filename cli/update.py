@@ -101,8 +101,6 @@ def command(
     if [new_file, known_file, validation_file].count("-") > 1:
         raise click.UsageError("Only one of NEW, --known and --validation can be standard input.")
     changes = {name: value for name, value in given.items() if value is not None}
-    if part is not None:
-        changes["validation"] = part
     directory = RunDirectory(updated)
     imports = resident()
     known = read_interactions(known_file, **reader) if known_file else None
@@ -110,7 +108,7 @@ def command(
         former = load_run(run, known)
     new = read_interactions(new_file, **reader)
     log = former.log.joined(new)
-    config = going_on(former, log, **changes)
+    config = going_on(former, log, **changes, **({} if part is None else {"validation": part}))
     held_out, told = read_held_out(validation_file, new_file, log, reader) if validation_file else (None, {})
     growth = {
         "new_users": log.n_users - former.log.n_users,
@@ -124,7 +122,8 @@ def command(
     )
 
     def fit(on_epoch: Callable[[dict[str, Any]], None]) -> Fitted:
-        return update(former, new, validation=held_out, threads=threads, on_epoch=on_epoch, **changes)
+        chosen_by = held_out if validation_file else part
+        return update(former, new, validation=chosen_by, threads=threads, on_epoch=on_epoch, **changes)
 
     where = {"train": None, "validation": validation_file, "reader": reader, "former": run, "new": new_file}
     report = write_run(directory, log, config, fit, where, None if as_json else sizes, growth | told, imports)

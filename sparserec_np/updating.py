@@ -41,7 +41,7 @@ def update(
     former: Fitted,
     new: Interactions,
     *,
-    validation: Interactions | None = None,
+    validation: Interactions | float | None = None,
     threads: int | None = None,
     on_epoch: Callable[[Record], None] | None = None,
     **changes: Any,
@@ -55,8 +55,8 @@ def update(
         former: as :func:`~sparserec_np.training.train` or :func:`~sparserec_np.restoring.load_run` gave it; its ``log``
             is what the model knows. It is left as it is.
         new: more interactions. Those that the model knows already are merged.
-        validation: interactions to choose the epoch by, which the model does not know; by default a tenth of each
-            user's new ones. Where no user has any to spare, all epochs are trained.
+        validation: interactions to choose the epoch by, which the model does not know, or the part of each user's
+            new ones to hold out for it; 0.1 by default, and 0 for none. Where no user has any to spare, all epochs are trained.
         threads, on_epoch: see :func:`~sparserec_np.training.train`.
         changes: settings by name, see :class:`~sparserec_np.config.Config`, of those in ``CHANGEABLE``. Without them,
             training takes 5 epochs at most, at 0.3 of the learning rate before.
@@ -70,6 +70,8 @@ def update(
         SparseRecError: training diverged.
     """
     log = former.log.joined(expect_interactions(new))
+    if isinstance(validation, (int, float)):
+        changes, validation = {**changes, "validation": validation}, None
     config = going_on(former, log, **changes)
     known, _ = former.log.aligned_to(log)
     if log.n_interactions == known.n_interactions:

@@ -1,4 +1,4 @@
-"""Updating: a trained model learns on within its budget, in bits that do not depend on threads; what cannot is refused."""
+"""Updating: a trained model learns on within its budget, in the same bits for any threads; what cannot is refused."""
 
 from __future__ import annotations
 
