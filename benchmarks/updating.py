@@ -3,8 +3,8 @@
     python benchmarks/updating.py TRAIN TEST [--part 0.2] [--seed 0] [--threads N] [--json] [-- SETTINGS]
 
 Users and items drawn at random are hidden, so that about PART of TRAIN is theirs; a run is trained on the others, and
-updated with the rest. Beside it: the same start without training (new users and items are folded in), and a run trained
-on all of TRAIN in the same budget. All are evaluated on TEST. SETTINGS go to `sparserec train`. To hold out a part of
+updated with the rest. Beside it: the run as it was, into which new users are folded when a list is asked for, and which
+has no new items; the start of the update, not trained; and a run trained on all of TRAIN in the same budget. All are evaluated on TEST. SETTINGS go to `sparserec train`. To hold out a part of
 TRAIN in place of TEST, as one should to choose anything: `sparserec data split`.
 """
 
@@ -17,23 +17,72 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sparserec_np.evaluation import evaluate
 from sparserec_np.formats import read_interactions, write_interactions
 from sparserec_np.interactions import Interactions
+from sparserec_np.table import Array
+
+
+def command() -> str:
+    """The installed command, that beside this Python before others."""
+    return shutil.which("sparserec", path=str(Path(sys.executable).parent)) or "sparserec"
 
 
 def sparserec(*words: Any) -> tuple[dict[str, Any], float]:
     """What the command printed as JSON, and the seconds it took."""
-    script = shutil.which("sparserec", path=str(Path(sys.executable).parent)) or "sparserec"
     clock = time.perf_counter()
-    done = subprocess.run([script, *map(str, words), "--json"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [command(), *map(str, words), "--json"], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         sys.exit(done.stderr)
     return json.loads(done.stdout), time.perf_counter() - clock
+
+
+@dataclass
+class Served:
+    """Ranks by the run as it is, through `sparserec recommend`: users it does not know are folded in.
+
+    Attributes:
+        run: the run directory.
+        first: the interactions it was trained on.
+        log: numbers the users and items of the evaluation.
+    """
+
+    run: Path
+    first: Interactions
+    log: Interactions
+
+    def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
+        """See ``sparserec_np.rankers.Ranker``. Items that the run does not know are in no list."""
+        known_users, known_items = (set(ids.tolist()) for ids in (self.first.user_ids, self.first.item_ids))
+        requests: list[dict[str, Any]] = []
+        places = []
+        for place, user in enumerate(users.tolist()):
+            own = seen.item_ids[seen.items[seen.indptr[user] : seen.indptr[user + 1]]].tolist()
+            had = [item for item in own if item in known_items]
+            name = self.log.user_ids[user].item()
+            if name in known_users or had:
+                requests.append({"user": name, "n": n} if name in known_users else {"items": had, "n": n})
+                places.append(place)
+        done = subprocess.run(
+            [command(), "recommend", str(self.run), "-"],
+            input="\n".join(map(json.dumps, requests)),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        items = np.full((len(users), n), -1, dtype=np.int32)
+        for place, line in zip(places, done.stdout.splitlines(), strict=True):
+            found = json.loads(line)["items"]
+            items[place, : len(found)] = np.searchsorted(self.log.item_ids, found)
+        return items, np.zeros(items.shape, dtype=np.float32)
 
 
 def cut(log: Interactions, part: float, seed: int) -> tuple[Interactions, Interactions]:
@@ -72,10 +121,10 @@ def main() -> None:
         run, to = folder / "run", "-o"
         before, seconds = sparserec("train", folder / "first.csv", to, run, *threads, *given.settings)
         same = before["budget"] / ((log.n_users + log.n_items) * before["dim"])
-        done = {"trained on the first part": (run, seconds)}
+        done = {"as it was, users folded in": (run, seconds)}
         for title, words in (
             (
-                "folded in, not trained",
+                "rows solved for, no training",
                 ("update", run, folder / "rest.csv", "--epochs", 0, "--validation", 0),
             ),
             ("updated", ("update", run, folder / "rest.csv")),
@@ -86,8 +135,12 @@ def main() -> None:
             if report["nnz"] > before["budget"]:
                 sys.exit(f"{title}: {report['nnz']} entries in a budget of {before['budget']}")
             done[title] = made, seconds
+        test, _ = read_interactions(given.test).aligned_to(log)
         for title, (made, seconds) in done.items():
-            found, _ = sparserec("evaluate", made, given.test)
+            if made == run:
+                found = evaluate(Served(run, first, log), test, log)
+            else:
+                found, _ = sparserec("evaluate", made, given.test)
             rows[title] = {key: found[key] for key in ("users", "recall@20", "ndcg@20")} | {
                 "seconds": seconds
             }
@@ -109,7 +162,7 @@ def main() -> None:
         f" users and {report['new items']:,} new items among others; {before['budget']:,} entries"
     )
     for title, row in rows.items():
-        print(f"{title:26s}" + "  ".join(f"{key} {value:.4g}" for key, value in row.items()))
+        print(f"{title:29s}" + "  ".join(f"{key} {value:.4g}" for key, value in row.items()))
 
 
 if __name__ == "__main__":

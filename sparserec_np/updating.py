@@ -56,7 +56,8 @@ def update(
             is what the model knows. It is left as it is.
         new: more interactions. Those that the model knows already are merged.
         validation: interactions to choose the epoch by, which the model does not know, or the part of each user's
-            new ones to hold out for it; 0.1 by default, and 0 for none. Where no user has any to spare, all epochs are trained.
+            new ones to hold out for it; 0.1 by default, 0 for none. Where no user has any to spare, all epochs are
+            trained.
         threads, on_epoch: see :func:`~sparserec_np.training.train`.
         changes: settings by name, see :class:`~sparserec_np.config.Config`, of those in ``CHANGEABLE``. Without them,
             training takes 5 epochs at most, at 0.3 of the learning rate before.
