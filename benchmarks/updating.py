@@ -4,8 +4,9 @@
 
 Users and items drawn at random are hidden, so that about PART of TRAIN is theirs; a run is trained on the others, and
 updated with the rest. Beside it: the run as it was, into which new users are folded when a list is asked for, and which
-has no new items; the start of the update, not trained; and a run trained on all of TRAIN in the same budget. All are evaluated on TEST. SETTINGS go to `sparserec train`. To hold out a part of
-TRAIN in place of TEST, as one should to choose anything: `sparserec data split`.
+has no new items; the start of the update, not trained; and a run trained on all of TRAIN in the same budget. All are
+evaluated on TEST. SETTINGS go to `sparserec train`. To hold out a part of TRAIN in place of TEST, as one should to
+choose anything: `sparserec data split`.
 """
 
 from __future__ import annotations

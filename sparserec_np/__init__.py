@@ -20,6 +20,7 @@ _HOMES = {
     "Interactions": "interactions",
     "Recommender": "runtime",
     "SeenItemsMissingError": "runtime",
+    "SparseRec": "estimator",
     "SparseRecError": "errors",
     "SparseTable": "table",
     "TableRanker": "rankers",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.errors import ConfigError as ConfigError
     from sparserec_np.errors import DataError as DataError
     from sparserec_np.errors import SparseRecError as SparseRecError
+    from sparserec_np.estimator import SparseRec as SparseRec
     from sparserec_np.evaluation import evaluate as evaluate
     from sparserec_np.formats import read_interactions as read_interactions
     from sparserec_np.formats import write_interactions as write_interactions

@@ -23,12 +23,12 @@ from sparserec_np.training import Fitted, Record, budget_of, train
 # What differs from the settings the model was trained with; our choice, on data held out from LastFM's training part.
 GOING_ON: dict[str, Any] = {
     "epochs": 5,
+    "learning_rate": 0.003,
     "evaluate_every": 1,
     "drop_fraction": 0.1,
     "validation": 0.1,
     "refit": True,
 }
-RATE = 0.3  # part of the learning rate that the model was trained with
 # Settings that an update may change; the others belong to the model and its budget.
 CHANGEABLE = (
     *("epochs", "learning_rate", "batch_size", "negatives", "l2_user", "l2_positive", "l2_negative"),
@@ -60,7 +60,7 @@ def update(
             trained.
         threads, on_epoch: see :func:`~sparserec_np.training.train`.
         changes: settings by name, see :class:`~sparserec_np.config.Config`, of those in ``CHANGEABLE``. Without them,
-            training takes 5 epochs at most, at 0.3 of the learning rate before.
+            training takes 5 epochs at most, at a learning rate of 0.003.
 
     Returns:
         The model over all users and items; its ``log`` holds all interactions.
@@ -112,7 +112,7 @@ def going_on(former: Fitted, log: Interactions, **changes: Any) -> Config:
             raise ConfigError(
                 f"{name} belongs to the model, which an update keeps; what may change: {', '.join(CHANGEABLE)}"
             )
-    settings = GOING_ON | {"learning_rate": RATE * (config.learning_rate or 0.0)}
+    settings = dict(GOING_ON)
     if METHODS[config.method].full_until > 0:
         settings["method"] = "static"  # what was full is pruned for good
     if config.memory_budget is None:
