@@ -23,7 +23,6 @@ from sparserec_np.training import Fitted, Record, budget_of, train
 # What differs from the settings the model was trained with; our choice, on data held out from LastFM's training part.
 GOING_ON: dict[str, Any] = {
     "epochs": 5,
-    "learning_rate": 0.003,
     "evaluate_every": 1,
     "drop_fraction": 0.1,
     "validation": 0.1,
@@ -60,7 +59,8 @@ def update(
             trained.
         threads, on_epoch: see :func:`~sparserec_np.training.train`.
         changes: settings by name, see :class:`~sparserec_np.config.Config`, of those in ``CHANGEABLE``. Without them,
-            training takes 5 epochs at most, at a learning rate of 0.003.
+            training takes 5 epochs at most, at the lower of the learning rates that
+            training tries first, 0.003 but for batches of one pair.
 
     Returns:
         The model over all users and items; its ``log`` holds all interactions.
@@ -112,7 +112,7 @@ def going_on(former: Fitted, log: Interactions, **changes: Any) -> Config:
             raise ConfigError(
                 f"{name} belongs to the model, which an update keeps; what may change: {', '.join(CHANGEABLE)}"
             )
-    settings = dict(GOING_ON)
+    settings = GOING_ON | {"learning_rate": replace(config, **changes).rates[1]}
     if METHODS[config.method].full_until > 0:
         settings["method"] = "static"  # what was full is pruned for good
     if config.memory_budget is None:
