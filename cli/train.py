@@ -191,15 +191,14 @@ def train_run(
     elif "density" in given:
         given["memory_budget"] = None
     part, validation_file = part_or_file(validation, base.validation, data.get("validation"))
-    config = replace(base, **given, validation=part)
-    kind = BASE_MODELS[config.model]
-    is_counted = isinstance(kind, Baseline)
+    kind = BASE_MODELS[given.get("model", base.model)]
     for name in given:
-        if is_counted and name not in ("model", "seed", "refit", *kind.settings):
+        if isinstance(kind, Baseline) and name not in ("model", "seed", "refit", *kind.settings):
             raise ConfigError(
-                f"{flag(name)} has no meaning for the model {config.model}, which is counted and not"
+                f"{flag(name)} has no meaning for the model {kind.name}, which is counted and not"
                 " trained; leave it out"
             )
+    config = replace(base, **given, validation=part)
     train_file = train_file or data.get("train")
     reader = {**(data.get("reader") or {}), **reader}
     if train_file is None:

@@ -89,15 +89,17 @@ class FormerStart:
             former.table.slice_rows(n_users, former.table.rows),
         )
         wanted = [users.nnz / n_users * log.n_users, items.nnz / former.log.n_items * log.n_items]
+        floor = min(self.floor, nnz // (log.n_users + log.n_items))
         share = round(nnz * wanted[0] / sum(wanted))
+        share = min(max(share, floor * log.n_users), nnz - floor * log.n_items)
         items = _among(items, encode_ids(former.log.item_ids, log.item_ids)[0], log.n_items)
         ones = np.ones(log.n_interactions, dtype=np.float32)
         by_user = csr_matrix((ones, log.items, log.indptr), shape=(log.n_users, log.n_items))
         by_item = by_user.T.tocsr()
         with one_blas_thread():
-            users = solved_rows(by_user, items, dim, share, self.floor, threads)
-            items = solved_rows(by_item, users, dim, nnz - share, self.floor, threads)
-            users = solved_rows(by_user, items, dim, share, self.floor, threads)
+            users = solved_rows(by_user, items, dim, share, floor, threads)
+            items = solved_rows(by_item, users, dim, nnz - share, floor, threads)
+            users = solved_rows(by_user, items, dim, share, floor, threads)
         return stacked(users, items)
 
 

@@ -31,7 +31,8 @@ def solved_rows(
 ) -> SparseTable:
     """The rows of one side, pruned together to the entries that matter most, and solved for once more within these.
 
-    What an entry adds to a score is its value times a value of its column: by that product entries are ranked. Call it
+    Entries are ranked by the square of their value times their column's element on the diagonal of c (V'V + r m I): what
+    leaving one out does to the scores of what was not touched, as in optimal brain damage (LeCun et al. 1990). Call it
     with one BLAS thread (:func:`~sparserec_np.masks.one_blas_thread`); the bits are then the same for any ``threads``.
 
     Args:

@@ -74,11 +74,6 @@ def update(
     if isinstance(validation, (int, float)):
         changes, validation = {**changes, "validation": validation}, None
     config = going_on(former, log, **changes)
-    known, _ = former.log.aligned_to(log)
-    if log.n_interactions == known.n_interactions:
-        raise DataError(
-            f"The model knows all {new.n_interactions:,} of these interactions already, so there is nothing to learn"
-        )
     rows = Former(former.model.factors(), former.model.dim, former.log)
     if validation is not None:
         validation, _ = validation.aligned_to(log)
@@ -94,7 +89,7 @@ def going_on(former: Fitted, log: Interactions, **changes: Any) -> Config:
     """The settings with which :func:`update` trains on ``log``, known and new interactions; they hold the budget.
 
     Raises:
-        ConfigError: see :func:`update`.
+        DataError, ConfigError: see :func:`update`.
     """
     config = former.config.resolved()
     if isinstance(BASE_MODELS[config.model], Baseline):
@@ -112,6 +107,8 @@ def going_on(former: Fitted, log: Interactions, **changes: Any) -> Config:
             raise ConfigError(
                 f"{name} belongs to the model, which an update keeps; what may change: {', '.join(CHANGEABLE)}"
             )
+    if log.n_interactions == former.log.n_interactions:
+        raise DataError("The model knows all of these interactions already, so there is nothing to learn")
     settings = GOING_ON | {"learning_rate": replace(config, **changes).rates[1]}
     if METHODS[config.method].full_until > 0:
         settings["method"] = "static"  # what was full is pruned for good
