@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparserec_np.base_models import BASE_MODELS, Baseline
+from sparserec_np.base_models import BASE_MODELS, MODEL_SETTINGS, Baseline
 from sparserec_np.config import CHOICES, L2, LOSS_SETTINGS, Config
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.formats import read_interactions
@@ -193,7 +193,7 @@ def train_run(
     part, validation_file = part_or_file(validation, base.validation, data.get("validation"))
     kind = BASE_MODELS[given.get("model", base.model)]
     for name in given:
-        if isinstance(kind, Baseline) and name not in ("model", "seed", "refit", *kind.settings):
+        if isinstance(kind, Baseline) and name not in ("model", "seed", "refit", *MODEL_SETTINGS):
             raise ConfigError(
                 f"{flag(name)} has no meaning for the model {kind.name}, which is counted and not"
                 " trained; leave it out"

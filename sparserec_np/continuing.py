@@ -91,7 +91,8 @@ class FormerStart:
         wanted = [users.nnz / n_users * log.n_users, items.nnz / former.log.n_items * log.n_items]
         floor = min(self.floor, nnz // (log.n_users + log.n_items))
         share = round(nnz * wanted[0] / sum(wanted))
-        share = min(max(share, floor * log.n_users), nnz - floor * log.n_items)
+        share = max(share, floor * log.n_users, nnz - dim * log.n_items)
+        share = min(share, dim * log.n_users, nnz - floor * log.n_items)
         items = _among(items, encode_ids(former.log.item_ids, log.item_ids)[0], log.n_items)
         ones = np.ones(log.n_interactions, dtype=np.float32)
         by_user = csr_matrix((ones, log.items, log.indptr), shape=(log.n_users, log.n_items))

@@ -31,9 +31,9 @@ def solved_rows(
 ) -> SparseTable:
     """The rows of one side, pruned together to the entries that matter most, and solved for once more within these.
 
-    Entries are ranked by the square of their value times their column's element on the diagonal of c (V'V + r m I): what
-    leaving one out does to the scores of what was not touched, as in optimal brain damage (LeCun et al. 1990). Call it
-    with one BLAS thread (:func:`~sparserec_np.masks.one_blas_thread`); the bits are then the same for any ``threads``.
+    Entries are ranked by the square of their value times their column's element on the diagonal of c (V'V + r m I):
+    what leaving one out does to all scores, as in optimal brain damage (LeCun et al. 1990). Call it with one BLAS
+    thread (:func:`~sparserec_np.masks.one_blas_thread`); the bits are then the same for any ``threads``.
 
     Args:
         touched: SciPy CSR (rows, others): what each row touched; its values are not read.
