@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "train:command",
     "evaluate": "evaluate:command",
     "distill": "distill:command",
+    "update": "update:command",
     "recommend": "recommend:command",
     "similar": "similar:command",
     "export": "export:command",

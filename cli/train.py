@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparserec_np.base_models import BASE_MODELS, Baseline
+from sparserec_np.base_models import BASE_MODELS, MODEL_SETTINGS, Baseline
 from sparserec_np.config import CHOICES, L2, LOSS_SETTINGS, Config
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.formats import read_interactions
@@ -21,6 +21,8 @@ from sparserec_np.losses import LOSSES
 
 if TYPE_CHECKING:  # importing it loads Numba
     from sparserec_np.distillation import Teacher
+    from sparserec_np.runs import RunDirectory
+    from sparserec_np.training import Fitted
 
 from .aligning import align
 from .epochs import epoch_progress, recorded
@@ -106,9 +108,13 @@ class Setting(click.Option):
 def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds an option for each setting of a training run."""
     for name, (kind, text) in reversed(SETTINGS.items()):
-        flag = f"--{name.replace('_', '-')}"
-        command = click.option(flag, name, type=kind, cls=Setting, help=text)(command)
+        command = click.option(flag(name), name, type=kind, cls=Setting, help=text)(command)
     return command
+
+
+def flag(name: str) -> str:
+    """The option of a setting."""
+    return f"--{name.replace('_', '-')}"
 
 
 @click.command(short_help="Train a model within a budget, into a run directory.")
@@ -176,9 +182,8 @@ def train_run(
     A teacher comes with the interactions it was saved with: the student is over the same users and items.
     """
     from sparserec_np.budget import parse_bytes
-    from sparserec_np.methods import METHODS
-    from sparserec_np.runs import RunDirectory, read_config, validation_metrics
-    from sparserec_np.training import budget_of, train
+    from sparserec_np.runs import RunDirectory, read_config
+    from sparserec_np.training import train
 
     base, data = read_config(config_file) if config_file else (Config(), {})
     given = {name: value for name, value in given.items() if value is not None}
@@ -188,16 +193,15 @@ def train_run(
         given["memory_budget"] = parse_bytes(given["memory_budget"])
     elif "density" in given:
         given["memory_budget"] = None
-    part, validation_file = _validation(validation, base.validation, data.get("validation"))
-    config = replace(base, **given, validation=part)
-    kind = BASE_MODELS[config.model]
-    is_counted = isinstance(kind, Baseline)
+    part, validation_file = part_or_file(validation, base.validation, data.get("validation"))
+    kind = BASE_MODELS[given.get("model", base.model)]
     for name in given:
-        if is_counted and name not in ("model", "seed", "refit", *kind.settings):
+        if isinstance(kind, Baseline) and name not in ("model", "seed", "refit", *MODEL_SETTINGS):
             raise ConfigError(
-                f"--{name.replace('_', '-')} has no meaning for the model {config.model}, which is counted and not"
+                f"{flag(name)} has no meaning for the model {kind.name}, which is counted and not"
                 " trained; leave it out"
             )
+    config = replace(base, **given, validation=part)
     train_file = train_file or data.get("train")
     reader = {**(data.get("reader") or {}), **reader}
     if train_file is None:
@@ -206,21 +210,17 @@ def train_run(
         raise click.UsageError("TRAIN and --validation cannot both be standard input.")
 
     directory = RunDirectory(run)
-    imports = _resident()
+    imports = resident()
     log = read_interactions(train_file, **reader)
     if teacher:
         log = _known_to(teacher[1], log, train_file)
-    held_out, told = _held_out(validation_file, train_file, log, reader) if validation_file else (None, {})
-    if not quiet:
-        click.echo(f"{log.n_users:,} users, {log.n_items:,} items, {log.n_interactions:,} interactions")
-        if not is_counted:
-            budget = budget_of(log, config)
-            click.echo(f"Budget: {METHODS[config.method].spend(budget).arithmetic()}")
+    held_out, told = (
+        read_held_out(validation_file, train_file, log, reader) if validation_file else (None, {})
+    )
+    sizes = f"{log.n_users:,} users, {log.n_items:,} items, {log.n_interactions:,} interactions"
 
-    clock = time.perf_counter()
-    progress = nullcontext(lambda record: None) if is_counted else epoch_progress(config.epochs)
-    with recorded(directory, progress) as on_epoch:
-        fitted = train(
+    def fit(on_epoch: Callable[[dict[str, Any]], None]) -> Fitted:
+        return train(
             log,
             config,
             validation=held_out,
@@ -228,18 +228,55 @@ def train_run(
             threads=threads,
             on_epoch=on_epoch,
         )
-    seconds = time.perf_counter() - clock
+
     where = {"train": train_file, "validation": validation_file, "reader": reader}
+    return write_run(directory, log, config, fit, where, None if quiet else sizes, told, imports)
+
+
+def write_run(
+    directory: RunDirectory,
+    log: Interactions,
+    config: Config,
+    fit: Callable[[Callable[[dict[str, Any]], None]], Fitted],
+    where: dict[str, Any],
+    sizes: str | None,
+    told: dict[str, Any],
+    imports: int,
+) -> dict[str, Any]:
+    """Trains, with records and progress, writes the run, and returns the report, which begins as ``told`` does.
+
+    Args:
+        fit: trains on ``log`` as ``config`` says, and calls what it is given with the record of each epoch.
+        where: the data come from; see :func:`sparserec_np.runs.read_config`.
+        sizes: what to print before the budget; without it nothing is printed.
+        imports: bytes resident before any data was read.
+    """
+    from sparserec_np.methods import METHODS
+    from sparserec_np.runs import validation_metrics
+    from sparserec_np.training import budget_of
+
+    is_counted = isinstance(BASE_MODELS[config.model], Baseline)
+    if sizes is not None:
+        click.echo(sizes)
+        if not is_counted:
+            click.echo(f"Budget: {METHODS[config.method].spend(budget_of(log, config)).arithmetic()}")
+
+    clock = time.perf_counter()
+    progress = nullcontext(lambda record: None) if is_counted else epoch_progress(config.epochs)
+    with recorded(directory, progress) as on_epoch:
+        fitted = fit(on_epoch)
+    seconds = time.perf_counter() - clock
     file_bytes = directory.finish(fitted, log, where)
     if fitted.interrupted:
         click.echo(
-            f"Interrupted: the best state so far (epoch {fitted.best_epoch}) is saved in {run}.", err=True
+            f"Interrupted: the best state so far (epoch {fitted.best_epoch}) is saved in {directory.path}.",
+            err=True,
         )
 
     nnz = fitted.model.table.nnz
     serving_bytes = fitted.budget.total_bytes + fitted.model.weights.nbytes
     report = {
-        "run": run,
+        "run": directory.path,
         "model": config.model,
         "method": "counted" if is_counted else config.method,
         "dim": fitted.model.dim,
@@ -255,7 +292,7 @@ def train_run(
         "file_bytes": file_bytes,
         "memory": {"imports": imports, **fitted.bytes, "peak_resident": _peak()},
     }
-    if quiet:
+    if sizes is None:
         return report
     rows: list[list[Any]] = [
         ["kept epoch", fitted.best_epoch],
@@ -278,7 +315,7 @@ def _known_to(teacher: Interactions, log: Interactions, file: str) -> Interactio
     return placed
 
 
-def _validation(given: str | None, part: float, file: str | None) -> tuple[float, str | None]:
+def part_or_file(given: str | None, part: Any, file: str | None) -> tuple[Any, str | None]:
     """The held-out part, or the file to validate by."""
     if given is None:
         return part, file
@@ -288,7 +325,7 @@ def _validation(given: str | None, part: float, file: str | None) -> tuple[float
         return part, given
 
 
-def _held_out(
+def read_held_out(
     file: str, train_file: str, log: Interactions, reader: dict[str, Any]
 ) -> tuple[Interactions, dict[str, int]]:
     """The interactions to validate by, over the ids of ``log``, and how many of the file's cannot tell anything."""
@@ -317,7 +354,7 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _resident() -> int:
+def resident() -> int:
     """Memory this process has resident now, bytes; 0 where the system does not say."""
     try:
         with open("/proc/self/statm") as stream:

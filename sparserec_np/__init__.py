@@ -20,6 +20,7 @@ _HOMES = {
     "Interactions": "interactions",
     "Recommender": "runtime",
     "SeenItemsMissingError": "runtime",
+    "SparseRec": "estimator",
     "SparseRecError": "errors",
     "SparseTable": "table",
     "TableRanker": "rankers",
@@ -28,12 +29,14 @@ _HOMES = {
     "evaluate": "evaluation",
     "generate": "synthetic",
     "load_model": "model_file",
+    "load_run": "restoring",
     "read_interactions": "formats",
     "save_run": "runs",
     "split_last": "splitting",
     "split_random": "splitting",
     "split_time": "splitting",
     "train": "training",
+    "update": "updating",
     "write_c": "c_export",
     "write_interactions": "formats",
 }
@@ -46,12 +49,14 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.errors import ConfigError as ConfigError
     from sparserec_np.errors import DataError as DataError
     from sparserec_np.errors import SparseRecError as SparseRecError
+    from sparserec_np.estimator import SparseRec as SparseRec
     from sparserec_np.evaluation import evaluate as evaluate
     from sparserec_np.formats import read_interactions as read_interactions
     from sparserec_np.formats import write_interactions as write_interactions
     from sparserec_np.interactions import Interactions as Interactions
     from sparserec_np.model_file import load_model as load_model
     from sparserec_np.rankers import TableRanker as TableRanker
+    from sparserec_np.restoring import load_run as load_run
     from sparserec_np.runs import save_run as save_run
     from sparserec_np.runtime import ArtifactError as ArtifactError
     from sparserec_np.runtime import Recommender as Recommender
@@ -65,6 +70,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.table import SparseTable as SparseTable
     from sparserec_np.training import Fitted as Fitted
     from sparserec_np.training import train as train
+    from sparserec_np.updating import update as update
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,11 @@ from sparserec_np.errors import ConfigError
 from sparserec_np.table import column_dtype, index_dtype
 
 VALUE_BYTES = 4
-_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_UNITS = {"": 1, "b": 1} | {
+    f"{letter}{ending}": base**power
+    for power, letter in enumerate("kmgt", start=1)
+    for ending, base in (("b", 1000), ("ib", 1024))
+}
 
 
 def parse_bytes(text: str) -> int:

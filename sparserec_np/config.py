@@ -36,6 +36,8 @@ RATES = (0.01, 0.003, 0.03, 0.001)
 CELL_RATES = (0.1, 0.03, 0.3, 0.01)  # where pairs come in cells
 L2 = ("l2_user", "l2_positive", "l2_negative")
 LOSS_SETTINGS = ("negative_weight", "margin", "sharpness")
+# Settings that a baseline has besides its own: those of measuring it.
+COUNTED = ("model", "seed", "validation", "refit")
 CHOICES = {
     "model": tuple(BASE_MODELS),
     "method": tuple(METHODS),
@@ -142,12 +144,24 @@ class Config:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _check_type(field.name, getattr(self, field.name), field.type)
+            value = getattr(self, field.name)
+            if isinstance(value, np.generic):  # a number or text of NumPy's, which JSON does not know
+                value = value.item()
+                object.__setattr__(self, field.name, value)
+            _check_type(field.name, value, field.type)
         for name, choices in CHOICES.items():
             if getattr(self, name) not in (*choices, _DEFAULTS[name]):
                 raise ConfigError(
                     f"{name} must be one of {', '.join(choices)}, found {getattr(self, name)!r}"
                 )
+        base = BASE_MODELS[self.model]
+        if isinstance(base, Baseline):
+            for name, default in _DEFAULTS.items():
+                if getattr(self, name) != default and name not in (*COUNTED, *MODEL_SETTINGS):
+                    raise ConfigError(
+                        f"{name} has no meaning for the model {self.model}, which is counted and not trained;"
+                        " leave it out"
+                    )
         self._within("dim", 1, 65_536)
         self._within("density", 0, 1, open_below=True)
         self._within("explore", 0, 1, open_below=True)
@@ -270,14 +284,18 @@ class Config:
         return LOSSES[self.loss].with_settings(**given)
 
     def resolved(self) -> Config:
-        """The same settings, with those that depend on others filled in."""
+        """The same settings, with those that depend on others filled in; of a baseline, its own alone."""
+        base = BASE_MODELS[self.model]
+        if isinstance(base, Baseline):
+            own = {name: value for name, value in base.settings.items() if getattr(self, name) is None}
+            return dataclasses.replace(self, **own)
         loss = self.objective
         similarity = self.similarity or ("cosine" if loss.cosine else "dot")
         defaults: dict[str, Any] = {
-            **BASE_MODELS[self.model].settings,
+            **base.settings,
             **dict.fromkeys(L2, loss.decay),
             **dict(loss.settings),
-            "negatives": BASE_MODELS[self.model].negatives,
+            "negatives": base.negatives,
             "batch_size": 512 if self.order == "cells" else 2048,
             "optimizer": "adagrad" if self.order == "cells" else "adam",
             "similarity": similarity,
@@ -297,7 +315,9 @@ class Config:
 
     @property
     def views(self) -> tuple[View, ...]:
-        """What lies between the stored entries and the rows that are multiplied."""
+        """What lies between the stored entries and the rows that are multiplied; nothing in a baseline."""
+        if isinstance(BASE_MODELS[self.model], Baseline):
+            return ()
         dropout = (
             (Dropout(self.embedding_dropout, np.random.default_rng([self.seed, 5])),)
             if self.embedding_dropout

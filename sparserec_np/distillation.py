@@ -112,7 +112,7 @@ class TeacherStart:
         lengths = row_lengths(teacher.table)
         count = len(lengths)
         rows = np.sort(rng.choice(count, min(self.sample, count), replace=False))
-        some = _rows(teacher.table, rows, teacher.dim)
+        some = teacher.table.dense_rows(rows, teacher.dim)
         some /= np.maximum(lengths[rows, None], 1e-12)
         with one_blas_thread():
             turn = varimax(some, self.rotation_iterations)
@@ -122,7 +122,7 @@ class TeacherStart:
         teacher, n_users, count = self.teacher, log.n_users, len(lengths)
 
         def wide(start: int, stop: int) -> Array:
-            made = _rows(teacher.table, np.arange(start, stop), teacher.dim) @ turn
+            made = teacher.table.dense_rows(np.arange(start, stop), teacher.dim) @ turn
             return np.pad(made, ((0, 0), (0, dim - teacher.dim)))
 
         def users(start: int, stop: int) -> Array:
@@ -142,12 +142,3 @@ def row_lengths(table: SparseTable) -> Array:
     """(rows,) float32 Euclidean lengths."""
     squares = np.bincount(table.row_numbers(), np.square(table.values, dtype=np.float64), table.rows)
     return np.sqrt(squares).astype(np.float32)
-
-
-def _rows(table: SparseTable, rows: Array, dim: int) -> Array:
-    """Every entry of some rows, (m, dim)."""
-    dense = np.zeros((len(rows), dim), dtype=np.float32)
-    places = table.places(rows)
-    owners = np.repeat(np.arange(len(rows)), table.indptr[rows + 1] - table.indptr[rows])
-    dense[owners, table.columns[places]] = table.values[places]
-    return dense

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sparserec_np.errors import ConfigError, DataError
-from sparserec_np.interactions import Interactions
+from sparserec_np.interactions import Interactions, expect_interactions
 from sparserec_np.metrics import PER_USER, best_places
 from sparserec_np.rankers import Ranker
 from sparserec_np.table import Array
@@ -49,6 +49,7 @@ def evaluate(
         raise ConfigError(
             f"Evaluation needs list lengths and a block of 1 or more, found {list(ks)} and {block}."
         )
+    expect_interactions(test), expect_interactions(seen)
     if (test.n_users, test.n_items) != (seen.n_users, seen.n_items):
         raise DataError(
             f"Test and seen interactions must be over the same users and items, found {test.n_users} x {test.n_items}"

@@ -281,6 +281,29 @@ class Interactions:
         items = np.concatenate([self.items, other.items])
         return Interactions.from_codes(users, items, self.user_ids, self.item_ids, times)
 
+    def joined(self, other: Interactions) -> Interactions:
+        """The pairs of both over the users and items of either; as :meth:`union` where these are the same.
+
+        Ids are matched as in :meth:`aligned_to`; where one side has numbers and the other text, the ids become text.
+        """
+        both = [encode_ids(getattr(self, name), getattr(other, name))[1] for name in ("user_ids", "item_ids")]
+        nobody = Interactions.from_codes([], [], *both)
+        return self.aligned_to(nobody)[0].union(other.aligned_to(nobody)[0])
+
+    def without(self, other: Interactions) -> Interactions:
+        """The pairs that are not in ``other``, which is over equally many users and items.
+
+        Raises:
+            DataError: it is not; use :meth:`aligned_to` first.
+        """
+        self._check_over_same(other, "without")
+        keep = np.ones(self.n_interactions, dtype=bool)
+        for first in range(0, self.n_users, _USERS_AT_ONCE):  # which bounds the memory
+            own, others = (log._pair_numbers(first, first + _USERS_AT_ONCE) for log in (self, other))
+            last = min(first + _USERS_AT_ONCE, self.n_users)
+            keep[self.indptr[first] : self.indptr[last]] = ~np.isin(own, others, assume_unique=True)
+        return self.subset(keep)
+
     def aligned_to(self, reference: Interactions) -> tuple[Interactions, Counts]:
         """These pairs over the users and items of ``reference``, and what had no place there.
 
@@ -308,15 +331,18 @@ class Interactions:
         Raises:
             DataError: the two are not over equally many users and items; use :meth:`aligned_to` first.
         """
-        if (self.n_users, self.n_items) != (other.n_users, other.n_items):
-            raise DataError(
-                "shared_with needs interactions over the same users and items; use aligned_to first."
-            )
+        self._check_over_same(other, "shared_with")
         shared = 0
         for first in range(0, self.n_users, _USERS_AT_ONCE):  # which bounds the memory
             own, others = (log._pair_numbers(first, first + _USERS_AT_ONCE) for log in (self, other))
             shared += np.intersect1d(own, others, assume_unique=True).size
         return shared
+
+    def _check_over_same(self, other: Interactions, asked: str) -> None:
+        if (self.n_users, self.n_items) != (other.n_users, other.n_items):
+            raise DataError(
+                f"{asked} needs interactions over the same users and items; use aligned_to first."
+            )
 
     def _pair_numbers(self, first: int, stop: int) -> Array:
         """The pairs of some users as one ascending int64 number each."""
@@ -340,6 +366,20 @@ class Interactions:
             sha.update(b"text" if text else b"int8")
             sha.update(json.dumps(ids.tolist()).encode() if text else ids.astype("<i8", copy=False).tobytes())
         return sha.hexdigest()
+
+
+def expect_interactions(given: object) -> Interactions:
+    """What was given, if it is Interactions.
+
+    Raises:
+        DataError: it is something else, the path of a file perhaps.
+    """
+    if not isinstance(given, Interactions):
+        raise DataError(
+            f"Expected Interactions, found {repr(given)[:80] if isinstance(given, str) else type(given).__name__}; use"
+            " read_interactions(path) for a file, or Interactions.from_pairs(users, items)"
+        )
+    return given
 
 
 def encode_ids(

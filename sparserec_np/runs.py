@@ -33,7 +33,7 @@ READER: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("user_col", "item_col", "rating_col", "time_col"), (str, int)),
     "min_rating": (int, float),
 }
-DATA = ("train", "validation", "reader")
+DATA = ("train", "validation", "reader", "former", "new")
 
 
 class RunDirectory:
@@ -183,8 +183,9 @@ def validation_metrics(fitted: Fitted) -> dict[str, float]:
 def read_config(path: str) -> tuple[Config, dict[str, Any]]:
     """The settings in a file, and where its data came from.
 
-    The latter is ``{"train": path, "validation": path, "reader": {...}}``, of which any may be missing or None;
-    the reader's are keywords of :func:`~sparserec_np.formats.read_interactions`.
+    The latter is ``{"train": path, "validation": path, "reader": {...}}``, and for an update ``"former"`` and
+    ``"new"``, the run it went on from and the file it went on with; any may be missing or None. The reader's are
+    keywords of :func:`~sparserec_np.formats.read_interactions`.
 
     Raises:
         ConfigError: it is no JSON object, or holds a name or a value that is no setting.
@@ -208,7 +209,7 @@ def read_config(path: str) -> tuple[Config, dict[str, Any]]:
     if not isinstance(reader, dict):
         raise ConfigError(f"reader in {path} must be an object of reader options, found {reader!r}")
     _check_names(reader, tuple(READER), f"reader in {path}")
-    for name in ("train", "validation"):
+    for name in ("train", "validation", "former", "new"):
         _check_value(data.get(name), (str,), f"{name} in {path}")
     for name, value in reader.items():
         _check_value(value, READER[name], f"{name} in {path}")

@@ -93,6 +93,14 @@ class SparseTable(NamedTuple):
         dense[self.row_numbers(), self.columns] = self.values
         return dense
 
+    def dense_rows(self, rows: Array, dim: int) -> Array:
+        """Every entry of ``rows`` (m,), which may name a row twice, (m, dim) of the values' dtype."""
+        dense = np.zeros((len(rows), dim), dtype=self.values.dtype)
+        owners = np.repeat(np.arange(len(rows)), self.indptr[rows + 1] - self.indptr[rows])
+        places = self.places(rows)
+        dense[owners, self.columns[places]] = self.values[places]
+        return dense
+
     @classmethod
     def from_dense(cls, dense: Array, keep: Array | None = None) -> SparseTable:
         """The table of the entries marked in ``keep`` (rows, dim) bool, by default the non-zero ones of ``dense``."""
@@ -129,3 +137,13 @@ class SparseTable(NamedTuple):
             raise ValueError("columns must be sorted and unique within a row")
         if not np.isfinite(self.values).all():
             raise ValueError("values must be finite")
+
+
+def stacked(users: SparseTable, items: SparseTable) -> SparseTable:
+    """One table, the users' rows first; a copy."""
+    indptr = np.concatenate([users.indptr[:-1], users.nnz + items.indptr.astype(np.int64)])
+    return SparseTable(
+        indptr.astype(index_dtype(users.nnz + items.nnz)),
+        np.concatenate([users.columns, items.columns]),
+        np.concatenate([users.values, items.values]),
+    )

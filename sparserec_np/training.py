@@ -15,11 +15,12 @@ import numpy as np
 from sparserec_np.base_models import BASE_MODELS, Baseline
 from sparserec_np.budget import Budget
 from sparserec_np.config import Config
+from sparserec_np.continuing import Former
 from sparserec_np.distillation import Teacher
 from sparserec_np.errors import ConfigError, DataError, SparseRecError
 from sparserec_np.evaluation import evaluate
 from sparserec_np.growth import NO_ROWS, Explored
-from sparserec_np.interactions import Interactions
+from sparserec_np.interactions import Interactions, expect_interactions
 from sparserec_np.masks import STARTS, strongest_first
 from sparserec_np.methods import METHODS
 from sparserec_np.model_file import id_bytes
@@ -66,6 +67,7 @@ def train(
     *,
     validation: Interactions | None = None,
     teacher: Teacher | None = None,
+    former: Former | None = None,
     threads: int | None = None,
     on_epoch: Callable[[Record], None] | None = None,
 ) -> Fitted:
@@ -80,6 +82,8 @@ def train(
             that ``config.validation`` says. Where it is given, training on ``log`` again would change nothing.
         teacher: a trained model over the same users and items, to start from and to imitate. What it was trained on
             may hold the validation part: the epochs chosen then are those that imitate best.
+        former: a model trained on a part of ``log``, to go on from. None of that part is held out: the model knows it.
+            See :func:`~sparserec_np.updating.update`.
         threads: threads to work on; by default all.
         on_epoch: called with the record of each epoch as soon as it ends.
 
@@ -88,14 +92,14 @@ def train(
         best state so far.
 
     Raises:
-        DataError: there is nothing to train on, or nothing that can be held out.
+        DataError: ``log`` is no Interactions, there is nothing to train on, or nothing that can be held out.
         ConfigError: the budget is impossible, ``threads`` is below 1, or the settings do not go with a teacher.
         SparseRecError: training diverged.
     """
     import numba
 
     config = config or Config()
-    if not log.n_interactions:
+    if not expect_interactions(log).n_interactions:
         raise DataError("There is no interaction to train on")
     if threads is not None and threads < 1:
         raise ConfigError(f"threads must be 1 or more, found {threads}")
@@ -110,19 +114,20 @@ def train(
         held_out = validation
         kept = log
         if held_out is None and config.validation > 0:
-            kept, held_out = split_random(log, config.validation, np.random.default_rng([config.seed, 1]))
+            hold_out = split_random if former is None else former.hold_out
+            kept, held_out = hold_out(log, config.validation, np.random.default_rng([config.seed, 1]))
         base = BASE_MODELS[config.model]
         if isinstance(base, Baseline):
             return _count(base, log, kept, held_out, config, say)
         if held_out is None:
             config = config.resolved()
-            start = make_start(log, config, threads, teacher)
+            start = make_start(log, config, threads, former or teacher)
             return _fit(log, None, config, config.epochs, start, "train", say, teacher)
-        chosen = _search(kept, held_out, config, threads, say, teacher)
+        chosen = _search(kept, held_out, config, threads, say, teacher, former)
         if kept is log or not config.refit or chosen.interrupted:
             return chosen
         try:
-            start = make_start(log, config, threads, teacher)
+            start = make_start(log, config, threads, former or teacher)
         except KeyboardInterrupt:
             return replace(chosen, interrupted=True)
         whole = _fit(log, None, chosen.config, chosen.best_epoch, start, "refit", say, teacher)
@@ -191,28 +196,34 @@ class Start(NamedTuple):
     Attributes:
         table: users and items, scaled; its values are not written to.
         seconds: it took.
+        informed: whether the values know the data; see :class:`~sparserec_np.masks.Start`.
     """
 
     table: SparseTable
     seconds: float
+    informed: bool
 
 
-def make_start(log: Interactions, config: Config, threads: int, teacher: Teacher | None = None) -> Start:
-    """The table that ``config``, or a teacher, starts from: full for a while for methods that prune later."""
+def make_start(
+    log: Interactions, config: Config, threads: int, given: Former | Teacher | None = None
+) -> Start:
+    """The table that ``config``, or a trained model, starts from: full for a while for methods that prune later."""
     clock = time.perf_counter()
     method = METHODS[config.method]
     budget = method.spend(budget_of(log, config))
     full = round(method.full_until * config.epochs) > 0
     entries = budget.rows * budget.dim if full else budget.nnz
-    maker = STARTS[config.start] if teacher is None else teacher.start()
+    maker = STARTS[config.start] if given is None else given.start()
     _give_back_freed()  # what reading, or an earlier training, has left
     table = maker(log, budget.dim, entries, np.random.default_rng([config.seed, 2]), threads)
     _give_back_freed()  # before the kernels are loaded beside it
-    if maker.informed and teacher is None and BASE_MODELS[config.model].ordered:
+    if maker.informed and given is None and BASE_MODELS[config.model].ordered:
         table = strongest_first(table, budget.dim)
-    if maker.informed and teacher is None:  # a teacher's scores are to be met, at the size they have
+    if maker.informed and not isinstance(
+        given, Teacher
+    ):  # a teacher's scores are to be met, at the size they have
         _scale(config.model_over(table, budget.dim, log), config.start_score)
-    return Start(table, time.perf_counter() - clock)
+    return Start(table, time.perf_counter() - clock, maker.informed)
 
 
 def _search(
@@ -222,9 +233,10 @@ def _search(
     threads: int,
     say: Callable[[Record], None],
     teacher: Teacher | None,
+    former: Former | None,
 ) -> Fitted:
     """The best on the validation part: of all epochs, and of the learning rates, where none is given."""
-    start = make_start(log, config, threads, teacher)
+    start = make_start(log, config, threads, former or teacher)
     choices = config.rates
     rates = list(choices[:2]) if config.learning_rate is None else [config.learning_rate]
     best: Fitted | None = None
@@ -279,7 +291,7 @@ def _fit(
     values = start.table.values
     table = start.table._replace(values=values.copy())
     model = config.model_over(table, dim, log)
-    near_start = config.decay_to == "start" and (teacher is not None or STARTS[config.start].informed)
+    near_start = config.decay_to == "start" and start.informed
     assert config.optimizer is not None
     kind = OPTIMIZERS[config.optimizer]
     state = EntryState(kind(table.nnz, rows), values if near_start else np.zeros_like(values))

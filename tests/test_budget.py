@@ -76,6 +76,8 @@ def test_the_bytes_are_those_of_the_served_tables() -> None:
         (" 2 kib ", 2048),
         (".5GB", 500_000_000),
         ("1GiB", 2**30),
+        ("1TB", 10**12),
+        (".25 TiB", 2**38),
         ("3b", 3),
         ("10 KB", 10_000),
     ],

@@ -140,3 +140,28 @@ def test_a_loss_brings_its_similarity_and_settings() -> None:
 def test_settings_that_make_no_sense_together_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Config(**settings)
+
+
+def test_numbers_of_numpy_are_taken_and_kept_as_pythons() -> None:
+    given = Config(
+        dim=np.int64(8),
+        density=np.float32(0.25),
+        learning_rate=np.float64(0.01),
+        refit=np.bool_(False),
+        model=np.str_("mf"),
+    )
+    assert given == Config(dim=8, density=0.25, learning_rate=0.01, refit=False)
+    assert Config.from_json(json.dumps(given.to_dict())) == given
+    for wrong in (np.float64(8.5), np.bool_(True), np.str_("8")):
+        with pytest.raises(ConfigError, match="dim must be of type int"):
+            Config(dim=wrong)
+
+
+@pytest.mark.parametrize("model", ["popularity", "itemknn"])
+def test_a_baseline_has_no_settings_of_training(model: str) -> None:
+    for name, value in (("epochs", 3), ("density", 0.2), ("memory_budget", 1000), ("learning_rate", 0.01)):
+        with pytest.raises(ConfigError, match=f"{name} has no meaning for the model {model}"):
+            Config(model=model, **{name: value})
+    config = Config(model=model, seed=3, validation=0.2, refit=False).resolved()
+    assert config.learning_rate is config.negatives is config.similarity is None
+    assert Config.from_dict(config.to_dict()) == config and config.views == ()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparserec_np.errors import ConfigError, DataError, SparseRecError
-from sparserec_np.interactions import Counts, Interactions, encode_ids
+from sparserec_np.interactions import Counts, Interactions, encode_ids, expect_interactions
 
 numbers = st.integers(-5, 12)
 words = st.sampled_from(["", "7", "12", "a", "b", "ü", "z z"])
@@ -223,3 +223,30 @@ def test_users_come_in_blocks_of_a_bounded_number_of_pairs(monkeypatch):
         Interactions(log.indptr, log.items[[0, 1, 2, 3, 5, 4]], log.user_ids, log.item_ids)
     with pytest.raises(DataError, match="must lie in"):
         Interactions(log.indptr, log.items + np.int32(1), log.user_ids, log.item_ids)
+
+
+def test_joined_is_over_the_ids_of_both():
+    one = Interactions.from_pairs([1, 1, 3], [10, 20, 10])
+    other = Interactions.from_pairs([3, 2], [10, 15], user_ids=[9])
+    both = one.joined(other)
+    assert (both.user_ids.tolist(), both.item_ids.tolist()) == ([1, 2, 3, 9], [10, 15, 20])
+    assert both.digest() == Interactions.from_pairs([1, 1, 2, 3], [10, 20, 15, 10], user_ids=[9]).digest()
+    assert both.duplicates == 1
+    mixed = one.joined(Interactions.from_pairs(["3", "zoe"], [10, 10]))
+    assert (mixed.user_ids.tolist(), mixed.n_interactions) == (["1", "3", "zoe"], 4)
+
+
+def test_without_leaves_the_pairs_of_the_first_alone():
+    one = Interactions.from_codes([0, 0, 1, 2], [0, 1, 1, 0], np.arange(3), np.arange(2))
+    other = Interactions.from_codes([0, 2, 1], [1, 0, 0], np.arange(3), np.arange(2))
+    left = one.without(other)
+    assert (left.pair_users().tolist(), left.items.tolist()) == ([0, 1], [0, 1])
+    assert one.without(left).n_interactions == one.shared_with(other) == 2
+    with pytest.raises(DataError, match="without needs interactions over the same users"):
+        one.without(Interactions.from_pairs([0], [0]))
+
+
+@pytest.mark.parametrize("given", ["x.csv", 3, None])
+def test_what_is_no_interactions_is_named(given):
+    with pytest.raises(DataError, match="Expected Interactions, found .*; use read_interactions"):
+        expect_interactions(given)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from sparserec_np import Config, load_model, save_run, train
-from sparserec_np.restoring import restore, stacked
+from sparserec_np.restoring import restore
 from sparserec_np.runtime import ArtifactError, Recommender
+from sparserec_np.table import stacked
 from tests.served_models import make_model
 from tests.small import small_log
 

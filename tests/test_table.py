@@ -103,3 +103,10 @@ def test_a_full_table_stores_every_entry(dim: int) -> None:
     assert full.nnz == 5 * dim
     np.testing.assert_array_equal(full.to_dense(dim), dense)
     assert SparseTable.full(np.empty((0, dim))).rows == 0
+
+
+def test_dense_rows_may_repeat_and_come_in_any_order() -> None:
+    table = SparseTable.from_dense(np.array([[0, 2.0, 0], [0, 0, 0], [1.0, 0, 3.0]]))
+    rows = np.array([2, 1, 0, 2])
+    np.testing.assert_array_equal(table.dense_rows(rows, 3), table.to_dense(3)[rows])
+    assert table.dense_rows(rows[:0], 3).shape == (0, 3)

@@ -583,3 +583,8 @@ def test_ctrl_c_in_the_second_search_keeps_the_first() -> None:
     alone = fit(LOG, learning_rate=RATES[0], epochs=12, refit=False)
     assert fitted.interrupted and fitted.config.learning_rate == RATES[0]
     np.testing.assert_array_equal(fitted.model.table.values, alone.model.table.values)
+
+
+def test_a_path_is_no_interactions() -> None:
+    with pytest.raises(DataError, match="found 'x.csv'; use read_interactions"):
+        train("x.csv")  # type: ignore[arg-type]

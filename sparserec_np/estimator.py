@@ -1,0 +1,289 @@
+"""An estimator with the manners of scikit-learn, whose answers have the shapes of implicit's."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from inspect import Parameter, Signature
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparserec_np.config import Config
+from sparserec_np.errors import DataError
+from sparserec_np.evaluation import evaluate
+from sparserec_np.formats import read_interactions
+from sparserec_np.interactions import Interactions, expect_interactions
+from sparserec_np.model_file import load_model, save_model
+from sparserec_np.restoring import fitted_from, load_run, saved_config
+from sparserec_np.runs import CONFIG, save_run, served_model
+from sparserec_np.runtime import Recommender, UnknownItemError, UnknownUserError
+from sparserec_np.table import Array
+from sparserec_np.training import SELECT_BY, Fitted, train
+from sparserec_np.updating import update
+
+# Parameter -> its default: the settings of a training run, and the threads.
+PARAMETERS: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(Config)} | {
+    "threads": None
+}
+MODEL_ENDING = ".safetensors"
+
+
+class SparseRec:
+    """Trains, learns on, recommends and measures; the parameters are the settings of ``Config``, and ``threads``.
+
+    ``get_params`` and ``set_params`` are as scikit-learn's, and ``sklearn.base.clone`` copies it. Parameters are
+    checked by :meth:`fit`, which raises ConfigError. Interactions are given as
+    :class:`~sparserec_np.interactions.Interactions`, as a SciPy sparse matrix of users x items (all but zeros count;
+    the ids are the numbers of rows and columns), or as the path of a file. To cross-validate, split interactions
+    (``split_random``), not rows: a user who is in no training part has no row to recommend by.
+
+    Attributes:
+        fitted_: the trained model and how it came about, once :meth:`fit` or :meth:`load` was called.
+        interactions_: those that it knows.
+
+    >>> from sparserec_np import generate
+    >>> log = generate(60, 40, 600, seed=1)
+    >>> model = SparseRec(dim=8, density=0.3, epochs=2, learning_rate=0.01, threads=1).fit(log)
+    >>> ids, scores = model.recommend([0, 5], n=3)
+    >>> ids.shape, scores.shape
+    ((2, 3), (2, 3))
+    """
+
+    fitted_: Fitted
+    interactions_: Interactions
+
+    def __init__(self, **parameters: Any) -> None:
+        for name in parameters:
+            if name not in PARAMETERS:
+                raise TypeError(f"SparseRec.__init__() got an unexpected keyword argument {name!r}")
+        for name, default in PARAMETERS.items():
+            setattr(self, name, parameters.get(name, default))
+
+    def __repr__(self) -> str:
+        changed = {name: value for name, value in self.get_params().items() if value != PARAMETERS[name]}
+        return f"SparseRec({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """All parameters by name; there are none within others, so ``deep`` changes nothing."""
+        return {name: getattr(self, name) for name in PARAMETERS}
+
+    def set_params(self, **parameters: Any) -> SparseRec:
+        """Sets some parameters, and returns the estimator. Raises ValueError for a name that is none."""
+        for name in parameters:
+            if name not in PARAMETERS:
+                raise ValueError(
+                    f"Invalid parameter {name!r} for estimator SparseRec; there are: {', '.join(PARAMETERS)}"
+                )
+        for name, value in parameters.items():
+            setattr(self, name, value)
+        return self
+
+    def fit(self, X: Any, y: None = None) -> SparseRec:
+        """Trains anew on interactions; ``y`` is not used.
+
+        Raises:
+            DataError: ``X`` is no interactions, or there is nothing to train on.
+            ConfigError: parameters that are wrong, or go ill together.
+        """
+        log = as_interactions(X)
+        return self._keep(train(log, self._config, threads=self._threads), log)
+
+    def partial_fit(self, X: Any, y: None = None, **changes: Any) -> SparseRec:
+        """Learns on with more interactions, within the budget; trains anew where nothing was trained before.
+
+        Args:
+            X: more interactions, of users and items that are known or not; what is known is merged.
+            changes: settings of this update; see :func:`~sparserec_np.updating.update`, which has defaults of its own.
+
+        Raises:
+            DataError: ``X`` holds nothing that is not known.
+            ConfigError: a model that cannot learn on.
+        """
+        if not hasattr(self, "fitted_"):
+            return self.fit(X)
+        new = as_interactions(X)
+        former = dataclasses.replace(self.fitted_, log=self.interactions_)
+        return self._keep(update(former, new, threads=self._threads, **changes), former.log.joined(new))
+
+    def recommend(self, users: Any, n: int = 10, filter_seen: bool = True) -> tuple[Array, Array]:
+        """The best items for one user, or for several.
+
+        Args:
+            users: an outside id, or (m,) of them.
+            n: how many items.
+            filter_seen: leave out the items that a user is known to have.
+
+        Returns:
+            Outside ids of items and float32 scores, (n,) for one user and (m, n) for several, best first. Where fewer
+            items are left, a list goes on with the id -1 (or an empty text) and the score -inf.
+
+        Raises:
+            UnknownUserError: an id that is not known.
+        """
+        log = self._known
+        rows = _rows(users, log.user_ids, UnknownUserError, "user")
+        width = min(n, log.n_items)
+        seen = log if filter_seen else log.subset(np.zeros(log.n_interactions, dtype=bool))
+        places, scores = self._ranker.rank(rows.astype(np.int32), width, seen)
+        found = _padded(places, scores, log.item_ids, n)
+        return (found[0][0], found[1][0]) if np.ndim(users) == 0 else found
+
+    def similar_items(self, items: Any, n: int = 10) -> tuple[Array, Array]:
+        """The items nearest to one, or to each of several, by the cosine of their rows; none is near to itself.
+
+        Args and Returns are as in :meth:`recommend`, with items for users.
+
+        Raises:
+            UnknownItemError: an id that is not known.
+            ArtifactError: a model whose stored rows are not what is multiplied.
+        """
+        log = self._known
+        rows = _rows(items, log.item_ids, UnknownItemError, "item")
+        places = np.full((len(rows), n), -1, dtype=np.int64)
+        scores = np.full((len(rows), n), -np.inf, dtype=np.float32)
+        for place, row in enumerate(rows.tolist()):
+            near = self._recommender.similar_items(log.item_ids[row].item(), n)
+            places[place, : len(near.items)] = np.searchsorted(log.item_ids, near.items)
+            scores[place, : len(near.items)] = near.scores
+        found = _padded(places, scores, log.item_ids, n)
+        return (found[0][0], found[1][0]) if np.ndim(items) == 0 else found
+
+    def score(self, X: Any, y: None = None) -> float:
+        """NDCG@20 of all users on held-out interactions; those of users or items that are not known are left out.
+
+        Raises:
+            DataError: none is between a known user and a known item.
+        """
+        test, _ = as_interactions(X).aligned_to(self._known)
+        return evaluate(self._ranker, test, self._known)[SELECT_BY]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a run directory, or, where the name ends in ``.safetensors``, the model file alone.
+
+        Raises:
+            SparseRecError: the path is no place for it.
+        """
+        log = self._known
+        if os.fspath(path).endswith(MODEL_ENDING):
+            save_model(path, served_model(self.fitted_, log))
+        else:
+            save_run(path, self.fitted_, log)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], interactions: Any = None) -> SparseRec:
+        """Reads what :meth:`save`, or ``sparserec train``, wrote: a run directory, or a model file.
+
+        Of a model file alone the settings of training are not known: they are at their defaults.
+
+        Args:
+            path: of the directory or the file.
+            interactions: that it was trained on, where the model file was exported without.
+
+        Raises:
+            DataError: they are missing.
+            ArtifactError, ConfigError, OSError: it cannot be read, or is not sound.
+        """
+        known = None if interactions is None else as_interactions(interactions)
+        if os.path.isfile(os.path.join(path, CONFIG)):
+            fitted = load_run(path, known)
+        else:
+            model = load_model(path)
+            config = dataclasses.replace(
+                saved_config(model.metadata), dim=model.dim, density=float(model.metadata["density"])
+            )
+            fitted = fitted_from(model, config, [], known)
+        return cls(**fitted.config.to_dict())._keep(fitted, fitted.log)
+
+    def _keep(self, fitted: Fitted, log: Interactions) -> SparseRec:
+        for name in ("_ranker", "_recommender"):
+            self.__dict__.pop(name, None)
+        self.fitted_, self.interactions_ = fitted, log
+        return self
+
+    @property
+    def _config(self) -> Config:
+        return Config.from_dict(
+            {name: value for name, value in self.get_params().items() if name != "threads"}
+        )
+
+    @property
+    def _threads(self) -> int | None:
+        threads: int | None = self.threads  # type: ignore[attr-defined]
+        return threads
+
+    @property
+    def _known(self) -> Interactions:
+        """The interactions. Raises NotFittedError before :meth:`fit`."""
+        if not hasattr(self, "interactions_"):
+            from sklearn.exceptions import NotFittedError
+
+            raise NotFittedError(
+                "This SparseRec is not fitted yet: call fit or load before it is asked for anything"
+            )
+        return self.interactions_
+
+    @cached_property
+    def _ranker(self) -> Any:
+        return self.fitted_.model.ranker()
+
+    @cached_property
+    def _recommender(self) -> Recommender:
+        return Recommender(served_model(self.fitted_, self.interactions_).encode())
+
+
+SparseRec.__init__.__signature__ = Signature(  # type: ignore[attr-defined]
+    [
+        Parameter("self", Parameter.POSITIONAL_OR_KEYWORD),
+        *(Parameter(name, Parameter.KEYWORD_ONLY, default=default) for name, default in PARAMETERS.items()),
+    ]
+)
+
+
+def as_interactions(given: Any) -> Interactions:
+    """Interactions from what people have: themselves, a SciPy sparse matrix of users x items, or the path of a file.
+
+    Raises:
+        DataError: it is something else.
+
+    >>> from scipy.sparse import csr_matrix
+    >>> as_interactions(csr_matrix([[0, 2.0, 0], [1.0, 0, 0]]))
+    Interactions(users=2, items=3, interactions=2)
+    """
+    if isinstance(given, (str, os.PathLike)):
+        return read_interactions(given)
+    if hasattr(given, "tocoo"):
+        matrix = given.tocoo()
+        if len(matrix.shape) != 2:
+            raise DataError(f"Expected a matrix of users x items, found the shape {matrix.shape}")
+        there = matrix.data != 0
+        users, items = (np.arange(count, dtype=np.int64) for count in matrix.shape)
+        return Interactions.from_codes(matrix.row[there], matrix.col[there], users, items)
+    return expect_interactions(given)
+
+
+def _rows(wanted: Any, ids: Array, error: type[KeyError], noun: str) -> Array:
+    """(m,) where ``wanted``, an id or (m,) of them, lie among sorted ``ids``; 12 and "12" are the same id."""
+    listed: Iterable[Any] = [wanted] if np.ndim(wanted) == 0 else wanted
+    place = {str(name): row for row, name in enumerate(ids.tolist())}
+    rows = []
+    for one in listed:
+        row = place.get(str(one))
+        if row is None:
+            raise error(f"{noun} {one!r} is not in the model")
+        rows.append(row)
+    return np.array(rows, dtype=np.int64)
+
+
+def _padded(places: Array, scores: Array, ids: Array, n: int) -> tuple[Array, npt.NDArray[np.float32]]:
+    """Ids and scores (m, n) of places (m, up to n), where -1 is none."""
+    missing: Any = "" if ids.dtype.kind == "U" else -1
+    found = np.full((len(places), n), missing, dtype=ids.dtype)
+    reached = np.full((len(places), n), -np.inf, dtype=np.float32)
+    width = places.shape[1]
+    found[:, :width] = np.where(places >= 0, ids[np.maximum(places, 0)], missing)
+    reached[:, :width] = scores
+    return found, reached

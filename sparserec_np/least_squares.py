@@ -1,0 +1,119 @@
+"""Least squares: the rows of one side that explain the interactions best, given the rows of the other side.
+
+With X the rows of what somebody touched, V those of all and m the mean of the diagonal of V'V, a row x solves
+
+    (X'X + c (V'V + r m I)) x = X'1
+
+It scores near 1 on what was touched, near 0 elsewhere, and stays short: least squares with a weight for what was not
+touched (Hu, Koren and Volinsky 2008, equation 4). ``runtime.Recommender.fold_in`` does the same for one user; c and r
+are its. Solving for one side and then for the other is the sweep of their alternating least squares. Which entries are
+kept is our choice.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sparserec_np.runtime import RIDGE, UNTOUCHED
+from sparserec_np.selection import LargestEntries, table_of
+from sparserec_np.table import Array, SparseTable
+
+BLOCK = 128  # rows solved for together
+BLOCK_NUMBERS = 1 << 21  # of the matrices of a block, which bounds their memory
+
+
+def solved_rows(
+    touched: Any, others: SparseTable, dim: int, nnz: int, floor: int = 1, threads: int = 1
+) -> SparseTable:
+    """The rows of one side, pruned together to the entries that matter most, and solved for once more within these.
+
+    Entries are ranked by the square of their value times their column's element on the diagonal of c (V'V + r m I):
+    what leaving one out does to all scores, as in optimal brain damage (LeCun et al. 1990). Call it with one BLAS
+    thread (:func:`~sparserec_np.masks.one_blas_thread`); the bits are then the same for any ``threads``.
+
+    Args:
+        touched: SciPy CSR (rows, others): what each row touched; its values are not read.
+        others: rows of the other side, ``dim`` columns.
+        nnz: entries of the result; fewer where there are not as many that are not zero.
+        floor: entries that each row keeps, as far as ``nnz`` allows it.
+
+    Memory: for each thread the matrices of a block, and every entry of the rows that it touched.
+    """
+    side = _Side(touched.indptr, touched.indices, others, dim, _weighed_gram(others, dim))
+    rows = len(side.indptr) - 1
+    floor = min(floor, nnz // rows, dim)
+    size = max(1, min(BLOCK, BLOCK_NUMBERS // dim**2))
+    blocks = [np.arange(start, min(start + size, rows)) for start in range(0, rows, size)]
+    reach = np.sqrt(np.diag(side.gram)).astype(np.float32)
+    best = LargestEntries(nnz)
+    with ThreadPoolExecutor(threads) as pool:
+        for block, values in zip(blocks, pool.map(side.solve, blocks), strict=True):
+            keys = np.abs(values) * reach
+            keys[keys == 0] = -np.inf
+            if floor:
+                strongest = np.argsort(-keys, axis=1, kind="stable")[:, :floor]
+                np.put_along_axis(keys, strongest, np.inf, axis=1)
+            best.offer(block, values, keys)
+        table = table_of(*best.take(), rows, dim)
+        again = pool.map(lambda block: side.solve_within(block, table), blocks)
+        return table._replace(values=np.concatenate(list(again)).astype(np.float32))
+
+
+def _weighed_gram(others: SparseTable, dim: int) -> Array:
+    """``c (V'V + r m I)``, (dim, dim) float64."""
+    gram = np.zeros((dim, dim))
+    for start in range(0, others.rows, 1024):
+        some = others.dense_rows(np.arange(start, min(start + 1024, others.rows)), dim).astype(np.float64)
+        gram += some.T @ some
+    mean = max(float(np.trace(gram)) / dim, 1e-12)  # above zero, so that there is a solution
+    return UNTOUCHED * (gram + RIDGE * mean * np.eye(dim))
+
+
+@dataclass(frozen=True)
+class _Side:
+    """What the rows of one side are solved from.
+
+    Attributes:
+        indptr, indices: what each row touched.
+        others: rows of the other side.
+        gram: see :func:`_weighed_gram`.
+    """
+
+    indptr: Array
+    indices: Array
+    others: SparseTable
+    dim: int
+    gram: Array
+
+    def solve(self, block: Array) -> Array:
+        """(m, dim) float32: every entry of the consecutive rows ``block`` (m,)."""
+        dense, bounds = self._touched(block)
+        matrices = np.empty((len(block), self.dim, self.dim))
+        targets = np.empty((len(block), self.dim, 1))
+        for k in range(len(block)):
+            own = dense[bounds[k] : bounds[k + 1]]
+            np.matmul(own.T, own, out=matrices[k])
+            targets[k, :, 0] = own.sum(axis=0)
+        matrices += self.gram
+        solved: Array = np.linalg.solve(matrices, targets)[:, :, 0].astype(np.float32)
+        return solved
+
+    def solve_within(self, block: Array, table: SparseTable) -> Array:
+        """Values of the entries that ``table`` stores in these rows, as if there were no others."""
+        dense, bounds = self._touched(block)
+        found = []
+        for k, row in enumerate(block.tolist()):
+            kept = table.columns[table.indptr[row] : table.indptr[row + 1]]
+            own = dense[bounds[k] : bounds[k + 1]][:, kept]
+            found.append(np.linalg.solve(own.T @ own + self.gram[np.ix_(kept, kept)], own.sum(axis=0)))
+        return np.concatenate(found)
+
+    def _touched(self, block: Array) -> tuple[Array, list[int]]:
+        """Every entry of the rows that ``block`` touched, float64, row after row, and the bounds between them."""
+        bounds = self.indptr[block[0] : block[-1] + 2]
+        others = self.indices[bounds[0] : bounds[-1]]
+        return self.others.dense_rows(others, self.dim).astype(np.float64), (bounds - bounds[0]).tolist()

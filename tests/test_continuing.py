@@ -1,0 +1,75 @@
+"""Going on: the start keeps to the budget and has room for new rows; only what is new is held out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparserec_np.continuing import Former
+from sparserec_np.errors import ConfigError, DataError
+from sparserec_np.interactions import Interactions
+from sparserec_np.masks import STARTS
+from sparserec_np.splitting import split_random
+from tests.small import same_bits, small_log
+
+DIM = 8
+LOG = small_log(50, 40, 800)
+KNOWN = LOG.subset(LOG.items % 5 > 0)
+PART = Interactions.from_pairs(KNOWN.user_ids[KNOWN.pair_users()], KNOWN.item_ids[KNOWN.items])
+NNZ = 240
+
+
+def former() -> Former:
+    table = STARTS["spectral"](PART, DIM, NNZ, np.random.default_rng(0))
+    return Former(table, DIM, PART)
+
+
+def start(log: Interactions = LOG, nnz: int = NNZ, threads: int = 1):
+    return former().start()(log, DIM, nnz, np.random.default_rng(1), threads)
+
+
+@given(st.integers(90, 700))
+def test_all_rows_share_the_budget(nnz: int) -> None:
+    table = start(nnz=nnz)
+    table.validate(DIM)
+    assert table.rows == LOG.n_users + LOG.n_items
+    assert table.nnz == nnz and np.diff(table.indptr).min() >= 1
+
+
+def test_new_items_are_near_to_those_that_the_same_users_had() -> None:
+    """The generated log has groups; a new item's row is nearest to rows of its own group more often than by chance."""
+    dense = start(nnz=LOG.n_users * DIM).to_dense(DIM)
+    users, items = dense[: LOG.n_users], dense[LOG.n_users :]
+    scores = users @ items.T
+    had = np.zeros(scores.shape, dtype=bool)
+    had[LOG.pair_users(), LOG.items] = True
+    new = ~np.isin(LOG.item_ids, PART.item_ids)
+    assert new.any()
+    assert scores[:, new][had[:, new]].mean() > 1.2 * scores[:, new][~had[:, new]].mean()
+
+
+def test_the_same_bits_for_any_threads() -> None:
+    assert same_bits(start(), start(threads=3))
+
+
+def test_the_columns_stay() -> None:
+    with pytest.raises(ConfigError, match="fills 8 columns, .* room for 7 only"):
+        former().start()(LOG, 7, NNZ, np.random.default_rng(1))
+
+
+def test_only_what_is_new_is_held_out() -> None:
+    kept, held = former().hold_out(LOG, 0.3, np.random.default_rng(0))
+    known, _ = PART.aligned_to(LOG)
+    assert held.n_interactions and held.shared_with(known) == 0 and kept.shared_with(held) == 0
+    assert kept.union(held).digest() == LOG.digest() and known.shared_with(kept) == known.n_interactions
+    with pytest.raises(DataError, match="Nothing can be held out"):
+        Former(former().table, DIM, PART).hold_out(PART, 0.3, np.random.default_rng(0))
+
+
+def test_a_part_of_the_log_is_what_splitting_holds_out_where_nothing_is_known() -> None:
+    nobody = LOG.subset(np.zeros(LOG.n_interactions, dtype=bool))
+    ours = Former(former().table, DIM, nobody).hold_out(LOG, 0.3, np.random.default_rng(0))
+    theirs = split_random(LOG, 0.3, np.random.default_rng(0))
+    assert [part.digest() for part in ours] == [part.digest() for part in theirs]

@@ -1,0 +1,182 @@
+"""The estimator: scikit-learn's manners, implicit's shapes, and the same models as the functions beneath it."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import ParameterGrid
+from sklearn.utils import estimator_checks
+
+from sparserec_np import Config, DataError, Interactions, SparseRec, train, update, write_interactions
+from sparserec_np.errors import ConfigError
+from sparserec_np.evaluation import evaluate
+from sparserec_np.runtime import ArtifactError, Recommender, UnknownItemError, UnknownUserError
+from sparserec_np.splitting import split_random
+from tests.small import same_bits, small_log
+
+LOG = small_log(60, 40, 900)
+KEPT, TEST = split_random(LOG, 0.2, np.random.default_rng(0))
+QUICK: dict[str, Any] = {"dim": 8, "density": 0.3, "epochs": 2, "batch_size": 256, "negatives": 32}
+QUICK |= {"learning_rate": 0.01, "validation": 0.0}
+
+
+@pytest.fixture(scope="module")
+def model() -> SparseRec:
+    return SparseRec(**QUICK, threads=1).fit(KEPT)
+
+
+def matrix(log: Interactions) -> csr_matrix:
+    return csr_matrix((np.full(log.n_interactions, 2.5), log.items, log.indptr), (log.n_users, log.n_items))
+
+
+def test_parameters_are_those_of_the_configuration() -> None:
+    assert SparseRec().get_params() == Config().to_dict() | {"threads": None}
+    assert list(inspect.signature(SparseRec).parameters) == list(SparseRec().get_params())
+    with pytest.raises(TypeError, match="unexpected keyword argument 'dimension'"):
+        SparseRec(dimension=8)
+    with pytest.raises(ValueError, match="Invalid parameter 'dimension'"):
+        SparseRec().set_params(dimension=8)
+    assert SparseRec().set_params(dim=8).dim == 8  # type: ignore[attr-defined]
+    assert repr(SparseRec(dim=8, seed=3)) == "SparseRec(dim=8, seed=3)"
+
+
+def test_parameters_are_checked_when_they_are_used() -> None:
+    with pytest.raises(ConfigError, match="density must be above 0"):
+        SparseRec(density=-1).fit(KEPT)
+
+
+def test_it_is_cloned_without_what_it_has_learnt(model: SparseRec) -> None:
+    copied = clone(model)
+    assert copied.get_params() == model.get_params() and not hasattr(copied, "fitted_")
+    tried = [clone(model).set_params(**some).density for some in ParameterGrid({"density": [0.1, 0.2]})]
+    assert tried == [0.1, 0.2]
+
+
+# The others fit on dense X, y of random numbers, or want BaseEstimator's private methods and tags.
+@pytest.mark.parametrize(
+    "check",
+    [
+        "check_estimator_cloneable",
+        "check_no_attributes_set_in_init",
+        "check_get_params_invariance",
+        "check_set_params",
+        "check_parameters_default_constructible",
+    ],
+)
+def test_scikit_learns_own_checks(check: str) -> None:
+    if not hasattr(estimator_checks, check):
+        pytest.skip("this scikit-learn does not have the check")
+    getattr(estimator_checks, check)("SparseRec", SparseRec())
+
+
+@pytest.mark.parametrize("kind", ["csr", "coo", "path", "Path"])
+def test_interactions_come_in_many_forms(kind: str, model: SparseRec, tmp_path: Path) -> None:
+    write_interactions(KEPT, tmp_path / "log.csv")
+    given = {
+        "csr": lambda: matrix(KEPT),
+        "coo": lambda: matrix(KEPT).tocoo(),
+        "path": lambda: str(tmp_path / "log.csv"),
+        "Path": lambda: tmp_path / "log.csv",
+    }[kind]()
+    made = SparseRec(**QUICK, threads=1).fit(given)
+    assert same_bits(made.fitted_.model.table, model.fitted_.model.table)
+
+
+def test_zeros_in_a_matrix_are_no_interactions() -> None:
+    given = csr_matrix(([1.0, 0.0, 1.0], ([0, 0, 1], [0, 1, 2])), (4, 3))
+    made = SparseRec(**QUICK, threads=1).fit(given)
+    assert (made.interactions_.n_users, made.interactions_.n_interactions) == (4, 2)
+    with pytest.raises(DataError, match="Expected Interactions, found list"):
+        SparseRec().fit([[1, 0]])
+
+
+def test_it_is_what_train_makes(model: SparseRec) -> None:
+    fitted = train(KEPT, Config(**QUICK), threads=1)
+    assert same_bits(fitted.model.table, model.fitted_.model.table)
+    assert model.score(TEST) == evaluate(fitted.model.ranker(), TEST, KEPT)["ndcg@20"]
+    assert model.score(matrix(TEST)) == model.score(TEST)
+
+
+def test_lists_are_those_that_are_served(model: SparseRec, tmp_path: Path) -> None:
+    model.save(tmp_path / "run")
+    served = Recommender.open(tmp_path / "run")
+    users = KEPT.user_ids[[3, 0, 17]]
+    ids, scores = model.recommend(users, n=6)
+    assert ids.shape == scores.shape == (3, 6) and scores.dtype == np.float32
+    near, cosines = model.similar_items(KEPT.item_ids[[5, 1]], n=4)
+    assert near.shape == cosines.shape == (2, 4)
+    for user, row, theirs in zip(users.tolist(), ids, scores, strict=True):
+        found = served.recommend(user, 6)
+        assert row.tolist() == found.items
+        np.testing.assert_allclose(theirs, found.scores, rtol=1e-5)
+        one, own = model.recommend(user, n=6)
+        assert one.shape == own.shape == (6,) and one.tolist() == found.items
+    for item, row in zip(KEPT.item_ids[[5, 1]].tolist(), near, strict=True):
+        assert row.tolist() == served.similar_items(item, 4).items and item not in row
+
+
+def test_lists_that_end_early_are_padded(model: SparseRec) -> None:
+    ids, scores = model.recommend([0, 1], n=60)
+    left = KEPT.n_items - KEPT.user_degrees[:2]
+    assert ids.shape == (2, 60)
+    for row, theirs, count in zip(ids, scores, left, strict=True):
+        assert np.all(row[:count] >= 0) and np.all(row[count:] == -1)
+        assert np.isfinite(theirs[:count]).all() and np.all(theirs[count:] == -np.inf)
+    everything, _ = model.recommend(0, n=40, filter_seen=False)
+    assert sorted(everything) == KEPT.item_ids.tolist()
+    named = Interactions.from_pairs(KEPT.pair_users(), [f"item {item}" for item in KEPT.items])
+    ids, _ = SparseRec(**QUICK, threads=1).fit(named).recommend([0], n=60)
+    assert ids[0, 0].startswith("item ") and ids[0, -1] == ""
+
+
+def test_who_is_not_known_is_refused(model: SparseRec) -> None:
+    with pytest.raises(UnknownUserError, match="user 999 is not in the model"):
+        model.recommend([0, 999])
+    with pytest.raises(UnknownItemError, match="item 'x' is not in the model"):
+        model.similar_items("x")
+    with pytest.raises(NotFittedError, match="call fit or load"):
+        SparseRec().recommend(0)
+
+
+def test_it_learns_on_as_update_does(model: SparseRec) -> None:
+    made = clone(model).fit(KEPT)
+    before = made.recommend(0, n=5)[0]
+    assert made.partial_fit(TEST, epochs=1) is made
+    expected = update(train(KEPT, Config(**QUICK), threads=1), TEST, threads=1, epochs=1)
+    assert same_bits(made.fitted_.model.table, expected.model.table)
+    assert made.interactions_.digest() == LOG.digest()
+    assert made.fitted_.model.table.nnz == model.fitted_.model.table.nnz
+    had = set(LOG.item_ids[LOG.items[: LOG.indptr[1]]].tolist())
+    assert not had & set(made.recommend(0, n=5)[0].tolist()) and len(before) == 5
+    fresh = clone(model).partial_fit(KEPT)
+    assert same_bits(fresh.fitted_.model.table, model.fitted_.model.table)
+
+
+def test_what_is_saved_is_loaded_and_learns_on(model: SparseRec, tmp_path: Path) -> None:
+    model.save(tmp_path / "run")
+    model.save(tmp_path / "m.safetensors")
+    folder, file = SparseRec.load(tmp_path / "run"), SparseRec.load(str(tmp_path / "m.safetensors"))
+    assert folder.get_params()["batch_size"] == 256 and file.get_params()["dim"] == 8
+    for loaded in (folder, file):
+        np.testing.assert_array_equal(loaded.recommend([0, 4], n=5)[0], model.recommend([0, 4], n=5)[0])
+        assert loaded.score(TEST) == model.score(TEST)
+        budget = loaded.fitted_.model.table.nnz
+        assert loaded.set_params(threads=1).partial_fit(TEST, epochs=1).fitted_.model.table.nnz == budget
+    folder.save(tmp_path / "again")
+    np.testing.assert_array_equal(
+        SparseRec.load(tmp_path / "again").recommend([0], n=5)[1], folder.recommend([0], n=5)[1]
+    )
+
+
+def test_models_with_a_graph_recommend_but_compare_no_rows() -> None:
+    made = SparseRec(**QUICK | {"model": "lightgcn", "epochs": 1}, threads=1).fit(KEPT)
+    assert made.recommend([0], n=3)[0].shape == (1, 3)
+    with pytest.raises(ArtifactError, match="no rows are compared"):
+        made.similar_items([0])

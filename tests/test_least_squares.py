@@ -1,0 +1,83 @@
+"""Least squares: the rows solve their equations, within the budget; the same bits for any threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+
+from sparserec_np.least_squares import solved_rows
+from sparserec_np.masks import one_blas_thread
+from sparserec_np.runtime import RIDGE, UNTOUCHED
+from sparserec_np.table import SparseTable
+from tests.small import Array, random_table, same_bits
+
+DIM = 6
+
+
+def touched(rng: np.random.Generator, rows: int, others: int, part: float = 0.2) -> csr_matrix:
+    return csr_matrix((rng.random((rows, others)) < part).astype(np.float32))
+
+
+def solve(matrix: csr_matrix, others: SparseTable, nnz: int, floor: int = 1, threads: int = 1) -> SparseTable:
+    with one_blas_thread():
+        return solved_rows(matrix, others, DIM, nnz, floor, threads)
+
+
+def equations(matrix: csr_matrix, others: SparseTable, row: int) -> tuple[Array, Array]:
+    """The plain definition: the matrix and the right side of one row's equations."""
+    dense = others.to_dense(DIM).astype(np.float64)
+    own = dense[matrix[row].indices]
+    gram = dense.T @ dense
+    everybody = UNTOUCHED * (gram + RIDGE * np.trace(gram) / DIM * np.eye(DIM))
+    return own.T @ own + everybody, own.sum(axis=0)
+
+
+@given(st.integers(0, 10_000), st.integers(20, 40), st.integers(0, 2))
+def test_rows_solve_their_equations_within_the_budget(seed: int, rows: int, floor: int) -> None:
+    rng = np.random.default_rng(seed)
+    others = random_table(rng, 15, DIM, 45)
+    matrix = touched(rng, rows, 15)
+    nnz = int(rng.integers(rows, rows * DIM))
+    table = solve(matrix, others, nnz, floor)
+    table.validate(DIM)
+    assert table.rows == rows and table.nnz <= nnz
+    assert np.diff(table.indptr).min() >= min(floor, nnz // rows)
+    for row in range(rows):
+        kept = table.columns[table.indptr[row] : table.indptr[row + 1]]
+        left, right = equations(matrix, others, row)
+        values = table.values[table.indptr[row] : table.indptr[row + 1]].astype(np.float64)
+        np.testing.assert_allclose(left[np.ix_(kept, kept)] @ values, right[kept], atol=1e-3)
+
+
+def test_a_full_budget_keeps_the_whole_solution_and_a_smaller_one_what_matters_most() -> None:
+    rng = np.random.default_rng(3)
+    others, matrix = random_table(rng, 15, DIM, 80), touched(rng, 25, 15, 0.5)
+    full = solve(matrix, others, 25 * DIM).to_dense(DIM)
+    exact = np.stack([np.linalg.solve(*equations(matrix, others, row)) for row in range(25)])
+    np.testing.assert_allclose(full, exact, atol=1e-4)
+    squares = np.square(others.to_dense(DIM), dtype=np.float64).sum(axis=0)
+    reach = np.abs(exact) * np.sqrt(squares + RIDGE * squares.mean())
+    some = solve(matrix, others, 60, floor=0)
+    wanted = np.zeros(25 * DIM, dtype=bool)
+    wanted[np.argsort(-reach.ravel())[:60]] = True
+    np.testing.assert_array_equal(np.flatnonzero(wanted), some.row_numbers() * DIM + some.columns)
+
+
+def test_rows_that_touched_nothing_known_stay_at_zero() -> None:
+    rng = np.random.default_rng(0)
+    matrix = csr_matrix((3, 15), dtype=np.float32)
+    table = solve(matrix, random_table(rng, 15, DIM, 45), 12)
+    assert table.nnz == 3 and not table.values.any()
+    nothing = SparseTable.from_dense(np.zeros((15, DIM), dtype=np.float32))
+    table = solve(touched(rng, 3, 15), nothing, 12)
+    assert np.isfinite(table.values).all() and not table.values.any()
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_the_same_bits_for_any_threads(threads: int) -> None:
+    rng = np.random.default_rng(1)
+    others, matrix = random_table(rng, 60, DIM, 200), touched(rng, 700, 60)
+    assert same_bits(solve(matrix, others, 2000), solve(matrix, others, 2000, threads=threads))
