@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparserec_np.base_models import BASE_MODELS, Baseline
 from sparserec_np.config import Config
 from sparserec_np.errors import DataError
 from sparserec_np.evaluation import evaluate
@@ -192,9 +193,9 @@ class SparseRec:
             fitted = load_run(path, known)
         else:
             model = load_model(path)
-            config = dataclasses.replace(
-                saved_config(model.metadata), dim=model.dim, density=float(model.metadata["density"])
-            )
+            config = saved_config(model.metadata)
+            if not isinstance(BASE_MODELS[config.model], Baseline):
+                config = dataclasses.replace(config, dim=model.dim, density=float(model.metadata["density"]))
             fitted = fitted_from(model, config, [], known)
         return cls(**fitted.config.to_dict())._keep(fitted, fitted.log)
 

@@ -180,3 +180,13 @@ def test_models_with_a_graph_recommend_but_compare_no_rows() -> None:
     assert made.recommend([0], n=3)[0].shape == (1, 3)
     with pytest.raises(ArtifactError, match="no rows are compared"):
         made.similar_items([0])
+
+
+def test_a_baseline_is_an_estimator_too(tmp_path: Path) -> None:
+    made = SparseRec(model="popularity", threads=1).fit(KEPT)
+    for name in ("run", "m.safetensors"):
+        made.save(tmp_path / name)
+        loaded = SparseRec.load(tmp_path / name)
+        np.testing.assert_array_equal(loaded.recommend([0], n=5)[0], made.recommend([0], n=5)[0])
+    with pytest.raises(ConfigError, match="counted, not trained"):
+        made.partial_fit(TEST)
