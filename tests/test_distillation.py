@@ -99,7 +99,6 @@ def test_a_teacher_needs_a_block_and_a_weight() -> None:
     [
         ({"model": "lightgcn"}, "model lightgcn and similarity dot"),
         ({"model": "neumf"}, "model neumf and similarity dot"),
-        ({"model": "itemknn"}, "model itemknn and similarity dot"),
         ({"similarity": "cosine"}, "model mf and similarity cosine"),
         ({"loss": "ccl"}, "model mf and similarity cosine"),
     ],
@@ -108,6 +107,11 @@ def test_a_teacher_needs_a_block_and_a_weight() -> None:
 def test_a_student_multiplies_its_stored_rows(settings: dict[str, Any], found: str) -> None:
     with pytest.raises(ConfigError, match=f"A student is a matrix factorisation .*; found {found}$"):
         train(LOG, Config(dim=DIM, density=0.5, epochs=1, **settings), teacher=a_teacher())
+
+
+def test_a_baseline_is_no_student() -> None:
+    with pytest.raises(ConfigError, match="found model itemknn and similarity dot$"):
+        train(LOG, Config(model="itemknn"), teacher=a_teacher())
 
 
 def test_a_student_comes_closer_to_its_teacher() -> None:

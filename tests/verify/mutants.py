@@ -259,10 +259,10 @@ MUTANTS = (
         "0 * row_means(self.squares)",
     ),
     # ---- topology
-    Mutant("optimizer state not carried", "training.py", "self.optimizer.carry(move, row_means)", "pass"),
+    Mutant("optimizer state not carried", "passes.py", "self.optimizer.carry(move, row_means)", "pass"),
     Mutant(
         "regrown entries drawn elsewhere",
-        "training.py",
+        "passes.py",
         "np.zeros_like(row_means(self.origin))",
         "row_means(self.origin)",
     ),
@@ -275,7 +275,7 @@ MUTANTS = (
         "magnitudes = table.values[places]",
     ),
     Mutant("the largest pruned", "topology.py", "below = magnitudes < kth", "below = magnitudes > kth"),
-    Mutant("floor one too high", "topology.py", "free = rank >= floor", "free = rank > floor"),
+    Mutant("floor one too high", "topology.py", "places[rank >= floor]", "places[rank > floor]"),
     Mutant(
         "regrown at the smallest pruned",
         "topology.py",

@@ -7,8 +7,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from sparserec_np.kernels.compiled import slopes
 from sparserec_np.kernels.compiled.elementary import dot
-from sparserec_np.kernels.compiled.slopes import _bpr_group, _softmax_group
 
 FAR = 80.0  # exp of a larger difference of scores would overflow in float32
 FULL_PRODUCT = 1e200
@@ -323,9 +323,9 @@ def _descend_blocks(table: Any, cell: Any, rate: Any, steps: Any, explored: Any)
                     score += own[columns[k]] * values[k]
                 near[m - start] = score
             if loss == 0:
-                _bpr_group(near[: stop - start], scores, valid, losses, room)
+                slopes._bpr_group(near[: stop - start], scores, valid, losses, room)
             else:
-                _softmax_group(near[: stop - start], scores, valid, losses[: stop - start], room)
+                slopes._softmax_group(near[: stop - start], scores, valid, losses[: stop - start], room)
             pull[:] = 0
             for m in range(start, stop):
                 row = n_users + positives[m]
