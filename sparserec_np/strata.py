@@ -15,6 +15,9 @@ from sparserec_np.table import Array
 
 PARTS = 8  # of users, and of items: no more threads than this find work; fixed, as the bits depend on it
 PART_ITEMS = 64  # at least, on average: a negative comes from a part
+NEIGHBOURS = (
+    32  # items that stay together: their rows share cache lines, which threads would take from each other
+)
 TOGETHER = 8  # pairs of a user that share one step of the user's row
 BLOCK_LOSSES = ("bpr_block", "softmax_block")  # that a kernel knows by their places here
 
@@ -26,7 +29,7 @@ class Cells(NamedTuple):
         bounds: (parts^2 + 1,) int64; pairs ``bounds[p * parts + q]`` and on are those of range p and part q.
         users, positives: (n,) int32, the user and the item (not its row) of each pair.
         members: (items,) int32, the items by part.
-        starts: (parts + 1,) int64; ``members[starts[q]:starts[q + 1]]`` are those of part q.
+        starts: (parts + 1,) int64; ``members[starts[q]:starts[q + 1]]`` are those of part q, in random order.
     """
 
     bounds: Array
@@ -88,7 +91,7 @@ class Strata:
             np.empty(log.n_interactions, dtype=np.int32),
             np.empty(log.n_interactions, dtype=np.int32),
             np.arange(log.n_items, dtype=np.int32),
-            np.linspace(0, log.n_items, self.parts + 1).astype(np.int64),
+            np.zeros(self.parts + 1, dtype=np.int64),
         )
 
     @property
@@ -100,8 +103,12 @@ class Strata:
         """The cells of a new division of the items. They are those of the last call, overwritten."""
         from sparserec_np.kernels.compiled.stratified import fill_cells
 
-        cells = self._cells
+        cells, n_items = self._cells, self.log.n_items
+        together = max(1, min(NEIGHBOURS, n_items // (8 * self.parts)))
+        groups = np.arange(-(-n_items // together)) * self.parts // -(-n_items // together)
+        self._part_of[:] = np.repeat(rng.permutation(groups), together)[:n_items]
         rng.shuffle(cells.members)
-        self._part_of[cells.members] = np.repeat(np.arange(self.parts, dtype=np.uint8), np.diff(cells.starts))
+        cells.members[:] = cells.members[np.argsort(self._part_of[cells.members], kind="stable")]
+        np.cumsum(np.bincount(self._part_of, minlength=self.parts), out=cells.starts[1:])
         fill_cells(self.log.indptr, self.log.items, self._ranges, self._part_of, cells)
         return cells

@@ -228,8 +228,9 @@ def test_one_pair_after_another_by_hand(kernel: Any, together: int) -> None:
     mask = dense[1:3] != 0
     expected = 0.0
     pull, pairs, wanted = np.zeros(2), 0, np.zeros((3, 2))
+    first_j = j.copy()
     for pair in range(2):
-        margin = u @ i[pair] - u @ j
+        margin = u @ i[pair] - u @ (j if together == 1 else first_j)  # a run is scored before anything moves
         expected += np.log(1 + np.exp(-margin))
         a = 1 / (1 + np.exp(margin))
         pull += a * (j - i[pair])

@@ -8,29 +8,26 @@ import numba
 import numpy as np
 
 from sparserec_np.kernels.compiled import slopes
-from sparserec_np.kernels.compiled.elementary import dot
+from sparserec_np.kernels.compiled.elementary import dot, exp_into
 
 FAR = 80.0  # exp of a larger difference of scores would overflow in float32
 FULL_PRODUCT = 1e200
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(parallel=True, nogil=True, cache=True)
 def fill_cells(indptr: Any, items: Any, ranges: Any, part_of: Any, cells: Any) -> None:
     bounds, users, positives, _, _ = cells
     parts = len(ranges) - 1
-    counts = np.zeros((parts, parts), dtype=np.int64)
-    for p in range(parts):
+    bounds[parts * parts] = len(items)
+    for p in numba.prange(parts):  # the cells of a range of users lie together
+        places = np.zeros(parts, dtype=np.int64)
         for k in range(indptr[ranges[p]], indptr[ranges[p + 1]]):
-            counts[p, part_of[items[k]]] += 1
-    at = 0
-    for p in range(parts):
+            places[part_of[items[k]]] += 1
+        at = indptr[ranges[p]]
         for q in range(parts):
             bounds[p * parts + q] = at
-            at += counts[p, q]
-            counts[p, q] = bounds[p * parts + q]
-    bounds[parts * parts] = at
-    for p in range(parts):
-        places = counts[p]
+            at += places[q]
+            places[q] = bounds[p * parts + q]
         for user in range(ranges[p], ranges[p + 1]):
             for k in range(indptr[user], indptr[user + 1]):
                 q = part_of[items[k]]
@@ -83,6 +80,8 @@ def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> flo
     adapts, drawn, explores = len(squares) > 0, len(origin) > 0, len(sums) > 0
     own = np.zeros(dim, dtype=values.dtype)
     pull = np.zeros(dim, dtype=values.dtype)
+    apart = np.zeros(together, dtype=values.dtype)
+    odds = np.zeros(together, dtype=values.dtype)
     # The sum of log(1 + e) is taken as the logarithm of a product, now and then.
     loss, product = 0.0, 1.0
     start = 0
@@ -91,28 +90,30 @@ def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> flo
         stop = start + 1
         while stop < len(users) and users[stop] == user and stop - start < together:
             stop += 1
+        if negatives[start] < 0:  # all of the user's pairs in this cell are without
+            start = stop
+            continue
         for k in range(indptr[user], indptr[user + 1]):
             own[columns[k]] = values[k]
         pull[:] = 0
-        pairs = one * 0
         for m in range(start, stop):
-            if negatives[m] < 0:
-                continue
             positive, negative = n_users + positives[m], n_users + negatives[m]
-            begin, end = indptr[positive], indptr[positive + 1]
-            begin2, end2 = indptr[negative], indptr[negative + 1]
             score, score2 = one * 0, one * 0
-            for k in range(begin, end):
+            for k in range(indptr[positive], indptr[positive + 1]):
                 score += own[columns[k]] * values[k]
-            for k in range(begin2, end2):
+            for k in range(indptr[negative], indptr[negative + 1]):
                 score2 += own[columns[k]] * values[k]
-            e = np.exp(min(max(score2 - score, -far), far))
-            product *= 1.0 + e
+            apart[m - start] = min(max(score2 - score, -far), far)
+        exp_into(apart, odds)  # of the whole run at once, in SIMD lanes
+        for m in range(start, stop):
+            product *= 1.0 + odds[m - start]
             if product > FULL_PRODUCT:
                 loss += np.log(product)
                 product = 1.0
-            slope = e / (one + e)
-            pairs += one
+            slope = odds[m - start] / (one + odds[m - start])
+            positive, negative = n_users + positives[m], n_users + negatives[m]
+            begin, end = indptr[positive], indptr[positive + 1]
+            begin2, end2 = indptr[negative], indptr[negative + 1]
             for k in range(begin, end):
                 c = columns[k]
                 value = values[k]
@@ -144,16 +145,16 @@ def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> flo
             row = sums[slots[user]]
             for c in range(dim):
                 row[c] += pull[c]
+        each = decay[0] * values.dtype.type(stop - start)
         for k in range(indptr[user], indptr[user + 1]):
             c = columns[k]
             value = values[k]
             own[c] = 0
-            if pairs > 0:
-                g = pull[c] + decay[0] * pairs * (value - origin[k] if drawn else value)
-                if adapts:
-                    squares[k] += g * g
-                    g /= np.sqrt(squares[k]) + epsilon
-                values[k] = value - rate * g
+            g = pull[c] + each * (value - origin[k] if drawn else value)
+            if adapts:
+                squares[k] += g * g
+                g /= np.sqrt(squares[k]) + epsilon
+            values[k] = value - rate * g
         start = stop
     return loss + np.log(product)
 
@@ -187,6 +188,8 @@ def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> flo
     one, far = values.dtype.type(1), values.dtype.type(FAR)
     pull = np.zeros(dim, dtype=values.dtype)
     gradient = np.zeros(dim, dtype=values.dtype)
+    apart = np.zeros(together, dtype=values.dtype)
+    odds = np.zeros(together, dtype=values.dtype)
     loss, product = 0.0, 1.0
     start = 0
     while start < len(users):
@@ -194,23 +197,27 @@ def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> flo
         stop = start + 1
         while stop < len(users) and users[stop] == user and stop - start < together:
             stop += 1
+        if negatives[start] < 0:
+            start = stop
+            continue
         at = np.int64(user) * dim
         own = values[at : at + dim]
         pull[:] = 0
-        pairs = one * 0
         for m in range(start, stop):
-            if negatives[m] < 0:
-                continue
             a = np.int64(n_users + positives[m]) * dim
             b = np.int64(n_users + negatives[m]) * dim
-            positive, negative = values[a : a + dim], values[b : b + dim]
-            e = np.exp(min(max(dot(own, negative) - dot(own, positive), -far), far))
-            product *= 1.0 + e
+            z = dot(own, values[b : b + dim]) - dot(own, values[a : a + dim])
+            apart[m - start] = min(max(z, -far), far)
+        exp_into(apart, odds)
+        for m in range(start, stop):
+            product *= 1.0 + odds[m - start]
             if product > FULL_PRODUCT:
                 loss += np.log(product)
                 product = 1.0
-            slope = e / (one + e)
-            pairs += one
+            slope = odds[m - start] / (one + odds[m - start])
+            a = np.int64(n_users + positives[m]) * dim
+            b = np.int64(n_users + negatives[m]) * dim
+            positive, negative = values[a : a + dim], values[b : b + dim]
             for c in range(dim):
                 pull[c] += slope * (negative[c] - positive[c])
             for c in range(dim):
@@ -219,9 +226,8 @@ def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> flo
             for c in range(dim):
                 gradient[c] = own[c]
             _move(negative, gradient, slope, rate, decay[2], origin[b : b + dim], squares[b : b + dim])
-        if pairs > 0:
-            each = decay[0] * pairs
-            _move(own, pull, one, rate, each, origin[at : at + dim], squares[at : at + dim])
+        each = decay[0] * values.dtype.type(stop - start)
+        _move(own, pull, one, rate, each, origin[at : at + dim], squares[at : at + dim])
         start = stop
     return loss + np.log(product)
 

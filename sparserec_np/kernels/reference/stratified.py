@@ -84,9 +84,10 @@ def sweep_pairs(
     Within a cell, pairs come in their order. A pair of user u and item i draws the negative j from i's part, never
     an item of u's; where the part holds nothing else, the pair is passed over. With z the clipped difference of
     scores, ``z = min(max(<u, j> - <u, i>, -80), 80)``, it costs ``log(1 + exp z)`` (BPR, Rendle et al. 2009) and has
-    the slope ``a = 1 / (1 + exp -z)``. Its items move at once, against ``g_i = -a u`` and ``g_j = a u``. The user
-    moves after a run of at most ``steps.together`` of its pairs in the cell, against the sum
-    of their ``a (j - i)``, with i and j as they were before they moved (our choice: a row is read once a run).
+    the slope ``a = 1 / (1 + exp -z)``. A user's pairs in the cell come in runs of at most ``steps.together``: all of a
+    run are scored first, then their items move, pair after pair, against ``g_i = -a u`` and ``g_j = a u``, and last
+    the user, against the sum of ``a (j - i)``, with i and j as they were before they moved (our choice: the user's row
+    is read once, and a run's exponentials are taken at once).
 
     A row moves by its stored entries x alone, with ``g`` its gradient and ``d`` its L2 weight, the user's times the
     pairs of the run: ``g <- g + d (x - origin)``; where there are ``squares`` s, ``s <- s + g^2`` and
@@ -127,10 +128,15 @@ def sweep_pairs(
                     run = pairs[start : start + steps.together]
                     u = dense(user)
                     pull = np.zeros_like(u)
-                    for m in run:
-                        i = n_users + int(cells.positives[m])
-                        j = n_users + _negative(int(m), own, members, int(seed))
-                        z = np.clip(u @ dense(j) - u @ dense(i), -FAR, FAR)
+                    rows = [
+                        (
+                            n_users + int(cells.positives[m]),
+                            n_users + _negative(int(m), own, members, int(seed)),
+                        )
+                        for m in run
+                    ]
+                    apart = [np.clip(u @ dense(j) - u @ dense(i), -FAR, FAR) for i, j in rows]
+                    for (i, j), z in zip(rows, apart, strict=True):
                         losses[stratum, p] += np.log1p(np.exp(z))
                         a = 1 / (1 + np.exp(-z))
                         pull += a * (dense(j) - dense(i))
