@@ -65,6 +65,26 @@ def test_a_run_holds_settings_records_and_a_model(run, files, tmp_path):
     assert evaluated["recall@20"] > 0.15
 
 
+@pytest.mark.parametrize("words", [(), ("--loss", "bpr", "--negatives", "1")])
+def test_pairs_in_cells(run, files, tmp_path, words):
+    quick = (*QUICK, "--density", "0.2", "--order", "cells", *words)
+    made = run("train", files[0], "-o", str(tmp_path / "r"), *quick, "--json", "--threads", "1")
+    assert made.returncode == 0, made.stderr
+    assert json.loads((tmp_path / "r" / "config.json").read_text())["order"] == "cells"
+    assert "pairs" in json.loads(made.stdout)["memory"]
+    evaluated = json.loads(run("evaluate", str(tmp_path / "r"), files[1], "--json").stdout)
+    assert evaluated["recall@20"] > 0.15
+    again = run("train", files[0], "-o", str(tmp_path / "again"), *quick, "--json")
+    assert again.returncode == 0, again.stderr
+    assert digest(tmp_path / "r") == digest(tmp_path / "again")
+
+
+def test_what_does_not_go_in_cells_is_refused(run, files, tmp_path):
+    made = run("train", files[0], "-o", str(tmp_path / "r"), "--order", "cells", "--model", "lightgcn")
+    assert made.returncode == 2 and "model cannot be 'lightgcn'" in made.stderr and "Traceback" not in made.stderr
+    assert not (tmp_path / "r").exists()
+
+
 def test_neumf_is_trained_evaluated_served_and_weighed(run, files, tmp_path):
     words = ("--model", "neumf", "--hidden", "8")
     made = run("train", files[0], "-o", str(tmp_path / "r"), *QUICK, *words, "--density", "0.2", "--json")
