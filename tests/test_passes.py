@@ -23,6 +23,8 @@ from sparserec_np.splitting import split_random
 from sparserec_np.training import SELECT_BY, Fitted, train
 from tests.small import needs_compiler, same_bits, small_log
 
+# As plain Python, with NUMBA_DISABLE_JIT=1, the kernels' random numbers warn of wrapping around.
+pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in scalar:RuntimeWarning")
 LOG = small_log(80, 300, 2400)
 KEPT, HELD = split_random(LOG, 0.2, np.random.default_rng(0))
 SINGLE = Config(

@@ -81,7 +81,11 @@ def test_pairs_in_cells(run, files, tmp_path, words):
 
 def test_what_does_not_go_in_cells_is_refused(run, files, tmp_path):
     made = run("train", files[0], "-o", str(tmp_path / "r"), "--order", "cells", "--model", "lightgcn")
-    assert made.returncode == 2 and "model cannot be 'lightgcn'" in made.stderr and "Traceback" not in made.stderr
+    assert (
+        made.returncode == 2
+        and "model cannot be 'lightgcn'" in made.stderr
+        and "Traceback" not in made.stderr
+    )
     assert not (tmp_path / "r").exists()
 
 

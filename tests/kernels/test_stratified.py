@@ -23,6 +23,8 @@ from tests.kernels.cases import (
     random_table,
 )
 
+# As plain Python, with NUMBA_DISABLE_JIT=1, the random numbers of these kernels warn of wrapping around.
+pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in scalar:RuntimeWarning")
 KERNELS = pytest.mark.parametrize("kernel", [compiled, reference], ids=["compiled", "reference"])
 
 

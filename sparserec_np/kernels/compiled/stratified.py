@@ -106,7 +106,7 @@ def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> flo
             apart[m - start] = min(max(score2 - score, -far), far)
         exp_into(apart, odds)  # of the whole run at once, in SIMD lanes
         for m in range(start, stop):
-            product *= 1.0 + odds[m - start]
+            product *= 1.0 + np.float64(odds[m - start])
             if product > FULL_PRODUCT:
                 loss += np.log(product)
                 product = 1.0
@@ -210,7 +210,7 @@ def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> flo
             apart[m - start] = min(max(z, -far), far)
         exp_into(apart, odds)
         for m in range(start, stop):
-            product *= 1.0 + odds[m - start]
+            product *= 1.0 + np.float64(odds[m - start])
             if product > FULL_PRODUCT:
                 loss += np.log(product)
                 product = 1.0
