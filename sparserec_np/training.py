@@ -141,7 +141,7 @@ def train(
 
 def _check_student(config: Config) -> None:
     """Refuses what cannot learn from a teacher, whose start and scores are inner products of stored rows."""
-    similarity = config.resolved().similarity
+    similarity = config.resolved().similarity or "dot"  # a baseline has none to choose
     if config.model != "mf" or similarity != "dot":
         raise ConfigError(
             "A student is a matrix factorisation scored by inner products, model mf and similarity dot; found model"
