@@ -19,7 +19,7 @@ from .train import SETTINGS, flag, part_or_file, read_held_out, resident, write_
 # Setting -> its default here, in words; as in the run where there is none. All others belong to the model.
 DEFAULTS = {
     "epochs": "5",
-    "learning_rate": "0.003, for batches of one pair 0.03",
+    "learning_rate": "0.003, in cells 0.03",
     "batch_size": "",
     "negatives": "",
     "l2_user": "",

@@ -60,7 +60,7 @@ def update(
         threads, on_epoch: see :func:`~sparserec_np.training.train`.
         changes: settings by name, see :class:`~sparserec_np.config.Config`, of those in ``CHANGEABLE``. Without them,
             training takes 5 epochs at most, at the lower of the learning rates that
-            training tries first, 0.003 but for batches of one pair.
+            training tries first, 0.003, and in cells 0.03.
 
     Returns:
         The model over all users and items; its ``log`` holds all interactions.

@@ -25,6 +25,7 @@ from tests.kernels.cases import (
 
 # As plain Python, with NUMBA_DISABLE_JIT=1, the random numbers of these kernels warn of wrapping around.
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in scalar:RuntimeWarning")
+DIM = 12
 KERNELS = pytest.mark.parametrize("kernel", [compiled, reference], ids=["compiled", "reference"])
 
 
@@ -40,6 +41,17 @@ def random_log(rng: np.random.Generator, n_users: int, n_items: int, part: float
     mask[0] = True
     mask[0, n_items // 2] = False
     return log_of(*np.nonzero(mask), n_users, n_items)
+
+
+def a_problem(density: float, dtype: Any) -> tuple[np.random.Generator, Interactions, SparseTable]:
+    """Interactions and a table for them; at density 1 it is full, for the sweep that looks up no columns."""
+    rng = np.random.default_rng(5)
+    log = random_log(rng, 30, 150, 0.1)
+    rows = log.n_users + log.n_items
+    table = random_table(rng, rows, DIM, density, dtype)
+    if density == 1:
+        table = SparseTable.full(rng.standard_normal((rows, DIM)).astype(dtype))
+    return rng, log, table
 
 
 def random_steps(rng: np.random.Generator, table: SparseTable, parts: int, rule: str) -> Steps:
@@ -103,13 +115,9 @@ def test_items_are_divided_anew() -> None:
 @pytest.mark.parametrize("rule", ["sgd", "sgd, origin", "adagrad", "adagrad, origin"])
 @pytest.mark.parametrize("part", [0.0, 0.4])
 def test_twins_agree(dtype: Any, density: float, rule: str, part: float) -> None:
-    rng = np.random.default_rng(5)
-    log = random_log(rng, 30, 150, 0.1)
-    dim = 12
-    rows = log.n_users + log.n_items
-    table = random_table(rng, rows, dim, density, dtype)
+    rng, log, table = a_problem(density, dtype)
+    rows, dim = table.rows, DIM
     if density == 1:
-        table = SparseTable.full(rng.standard_normal((rows, dim)).astype(dtype))
         part = 0.0
     strata = Strata(log)
     steps = random_steps(rng, table, strata.parts, rule)
@@ -132,13 +140,8 @@ def test_twins_agree(dtype: Any, density: float, rule: str, part: float) -> None
 @pytest.mark.parametrize("rule", ["sgd, origin", "adagrad", "adagrad, origin"])
 @pytest.mark.parametrize("shared", [Shared(0, 7, 20), Shared(1, 16, 9), Shared(1, 1000, 1000)])
 def test_twins_agree_on_blocks(dtype: Any, density: float, rule: str, shared: Shared) -> None:
-    rng = np.random.default_rng(5)
-    log = random_log(rng, 30, 150, 0.1)
-    dim = 12
-    rows = log.n_users + log.n_items
-    table = random_table(rng, rows, dim, density, dtype)
-    if density == 1:
-        table = SparseTable.full(rng.standard_normal((rows, dim)).astype(dtype))
+    rng, log, table = a_problem(density, dtype)
+    rows, dim = table.rows, DIM
     strata = Strata(log)
     steps = random_steps(rng, table, strata.parts, rule)
     explored = Explored(*random_explored(rng, rows, dim, 0.4, dtype))

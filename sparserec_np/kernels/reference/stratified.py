@@ -64,6 +64,16 @@ def _negative(pair: int, own: Array, members: Array, seed: int) -> int:
         number = _mixed((number + 1) & WRAP)
 
 
+def _dense(table: SparseTable, row: int, dim: int) -> Array:
+    return table.slice_rows(row, row + 1).to_dense(dim)[0]
+
+
+def _explore(explored: Explored, row: int, gradient: Array) -> None:
+    """Adds the gradient of every entry of ``row``, where it is explored."""
+    if explored.slots[row] >= 0:
+        explored.sums[explored.slots[row]] += gradient
+
+
 def _step(table: SparseTable, row: int, gradient: Array, decay: float, rate: float, steps: Steps) -> None:
     """Moves the stored entries of ``row`` against ``gradient`` (dim,) and the L2 term."""
     own = slice(table.indptr[row], table.indptr[row + 1])
@@ -106,11 +116,7 @@ def sweep_pairs(
     dim = explored.sums.shape[1]
 
     def dense(row: int) -> Array:
-        return table.slice_rows(row, row + 1).to_dense(dim)[0]
-
-    def explore(row: int, gradient: Array) -> None:
-        if explored.slots[row] >= 0:
-            explored.sums[explored.slots[row]] += gradient
+        return _dense(table, row, dim)
 
     for stratum in range(parts):
         for p in range(parts):
@@ -140,11 +146,11 @@ def sweep_pairs(
                         losses[stratum, p] += np.log1p(np.exp(z))
                         a = 1 / (1 + np.exp(-z))
                         pull += a * (dense(j) - dense(i))
-                        explore(i, -a * u)
-                        explore(j, a * u)
+                        _explore(explored, i, -a * u)
+                        _explore(explored, j, a * u)
                         _step(table, i, -a * u, steps.decay[1], rate, steps)
                         _step(table, j, a * u, steps.decay[2], rate, steps)
-                    explore(user, pull)
+                    _explore(explored, user, pull)
                     _step(table, user, pull, steps.decay[0] * len(run), rate, steps)
 
 
@@ -172,11 +178,7 @@ def sweep_blocks(
     kind = table.values.dtype
 
     def dense(row: int) -> Array:
-        return table.slice_rows(row, row + 1).to_dense(dim)[0]
-
-    def explore(row: int, gradient: Array) -> None:
-        if explored.slots[row] >= 0:
-            explored.sums[explored.slots[row]] += gradient
+        return _dense(table, row, dim)
 
     for stratum in range(parts):
         for p in range(parts):
@@ -207,12 +209,12 @@ def sweep_blocks(
                         pull = scores[0] @ block
                         for slope, i in zip(near, n_users + positives[run], strict=True):
                             pull = pull + slope * dense(i)
-                            explore(i, slope * u)
+                            _explore(explored, i, slope * u)
                             _step(table, i, slope * u, steps.decay[1], rate, steps)
                         pulls += scores[0][:, None] * u
-                        explore(user, pull)
+                        _explore(explored, user, pull)
                         _step(table, user, pull, steps.decay[0] * len(run), rate, steps)
                 share = steps.decay[2] * len(batch) / size
                 for j, gradient in zip(n_users + chosen, pulls, strict=True):
-                    explore(j, gradient)
+                    _explore(explored, j, gradient)
                     _step(table, j, gradient, share, rate, steps)
