@@ -1,6 +1,6 @@
 """What each part of the method adds, and how it stands beside other ways to spend the same budget.
 
-    python benchmarks/quality.py DATA -o results.json [--plan ladder others headline] [--threads 2] [--jobs 1]
+    python benchmarks/quality.py DATA -o results.json [--plan ladder others headline losses] [--threads 2] [--jobs 1]
 
 DATA is a folder with train.txt.gz and test.txt.gz. Every row is trained by the installed command ``sparserec``, in a
 process of its own. Where a row has several settings to choose from, each is trained with a tenth of the training data
@@ -72,7 +72,18 @@ def headline() -> dict[str, Choices]:
     }
 
 
-PLANS = {"ladder": ladder, "others": others, "headline": headline}
+def losses() -> dict[str, Choices]:
+    """The losses of today's strongest matrix factorisations, on the sparse table and on a full one, and NeuMF."""
+    tables = {"density 0.1": BUDGET, "dense": ("--dim", "64", "--method", "dense")}
+    rows: dict[str, Choices] = {
+        f"{loss}, {name}": [(*table, "--loss", loss, "--start", "spectral")]
+        for loss in ("bsl", "softmax")
+        for name, table in tables.items()
+    }
+    return rows | {"NeuMF, density 0.1": [(*BUDGET, "--model", "neumf")]}
+
+
+PLANS = {"ladder": ladder, "others": others, "headline": headline, "losses": losses}
 
 
 def command(*arguments: str) -> tuple[str, float, int]:

@@ -14,7 +14,7 @@ from .interrupts import check_interrupts
 if TYPE_CHECKING:
     from sparserec_np.runs import RunDirectory
 
-# Phase of a record -> what its bar is called; the learning rate follows.
+# Phase of a record -> what its bar is called; the start and the learning rate follow.
 LABELS = {"search": "Search", "refit": "Refit ", "train": "Train "}
 BAR_WIDTH = 12  # with which a line of numbers fits into 80 columns
 
@@ -92,7 +92,7 @@ class _Bars(ExitStack):
             bar = self.enter_context(
                 click.progressbar(
                     length=self._length,
-                    label=f"{LABELS[phase]} at {record['learning_rate']:g}",
+                    label=f"{LABELS[phase]} {record['start']} {record['learning_rate']:g}",
                     file=sys.stderr,
                     width=BAR_WIDTH,
                     show_pos=True,

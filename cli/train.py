@@ -39,7 +39,10 @@ SETTINGS: dict[str, tuple[Any, str]] = {
     "dim": (click.IntRange(1, 65536), "Embedding dimension."),
     "density": (float, "Part of all entries that is stored, above 0 and at most 1."),
     "memory_budget": (str, "Bytes of the served tables, like 1.5MB, instead of a density."),
-    "start": (click.Choice(CHOICES["start"]), "What the mask and its values start from."),
+    "start": (
+        click.Choice(CHOICES["start"]),
+        "What the mask and its values start from; by default the better of the first two.",
+    ),
     "start_score": (float, "Mean score of a training pair that the start is scaled to; 0 leaves it."),
     "loss": (click.Choice(CHOICES["loss"]), "What is minimised."),
     "similarity": (

@@ -31,6 +31,8 @@ from sparserec_np.table import Array, SparseTable
 if TYPE_CHECKING:
     from sparserec_np.passes import Pass
 
+# Least squares solve for a row in the cube of its entries' number: too long for full rows, and not tried there.
+STARTS_TO_TRY = ("spectral", "als")
 # Learning rates to choose from, the first two first: see ``learning_rate`` below.
 RATES = (0.01, 0.003, 0.03, 0.001)
 CELL_RATES = (0.1, 0.03, 0.3, 0.01)  # where pairs come in cells
@@ -63,7 +65,9 @@ class Config:
         dim: embedding dimension.
         density: part of all entries that is stored; ``memory_budget`` goes before it.
         memory_budget: bytes of the served model, or None.
-        start: what the mask and its values start from.
+        start: what the mask and its values start from. None takes "spectral"; where a part is held out, and a matrix
+            factorisation keeps to a budget from its first epoch on, it tries "als", too, and takes what trains to the
+            better lists.
         start_score: mean score of a training pair at the start; the start is scaled to it. 0 does not.
         loss: what is minimised.
         similarity: "dot", the inner product of two rows, or "cosine"; None takes what suits the loss.
@@ -108,7 +112,7 @@ class Config:
     dim: int = 64
     density: float = 0.1
     memory_budget: int | None = None
-    start: str = "spectral"
+    start: str | None = None
     start_score: float = 2.0
     loss: str = "softmax"
     similarity: str | None = None
@@ -251,6 +255,18 @@ class Config:
             raise ConfigError(f"{name} must be {bound}{most}, found {value!r}")
 
     @property
+    def starts(self) -> tuple[str, ...]:
+        """Starts to choose from, the usual one first; see ``start``."""
+        if self.start is not None:
+            return (self.start,)
+        method = METHODS[self.method]
+        return (
+            STARTS_TO_TRY
+            if self.model == "mf" and not (method.full or method.full_until)
+            else STARTS_TO_TRY[:1]
+        )
+
+    @property
     def rates(self) -> tuple[float, ...]:
         """Learning rates to choose from; see ``learning_rate``."""
         return CELL_RATES if self.order == "cells" else RATES
@@ -304,6 +320,8 @@ class Config:
         missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         if self.learning_rate is None:
             missing["learning_rate"] = self.rates[0]
+        if self.start is None:
+            missing["start"] = STARTS_TO_TRY[0]
         return dataclasses.replace(self, **missing)
 
     def model_over(self, table: SparseTable, dim: int, log: Interactions) -> Model:

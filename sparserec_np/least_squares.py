@@ -6,8 +6,8 @@ With X the rows of what somebody touched, V those of all and m the mean of the d
 
 It scores near 1 on what was touched, near 0 elsewhere, and stays short: least squares with a weight for what was not
 touched (Hu, Koren and Volinsky 2008, equation 4). ``runtime.Recommender.fold_in`` does the same for one user; c and r
-are its. Solving for one side and then for the other is the sweep of their alternating least squares. Which entries are
-kept is our choice.
+are its. Which entries are kept is our choice. Solving for one side and then for the other, again and again, is their
+alternating least squares; here it stays within a budget of entries.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 from sparserec_np.runtime import RIDGE, UNTOUCHED
-from sparserec_np.selection import LargestEntries, table_of
-from sparserec_np.table import Array, SparseTable
+from sparserec_np.selection import LargestEntries, keys_with_floor, table_of
+from sparserec_np.table import Array, SparseTable, stacked
 
 BLOCK = 128  # rows solved for together
 BLOCK_NUMBERS = 1 << 21  # of the matrices of a block, which bounds their memory
+PIECE_ROWS = 4096  # rows of which every entry is weighed together
 
 
 def solved_rows(
@@ -54,23 +55,86 @@ def solved_rows(
         for block, values in zip(blocks, pool.map(side.solve, blocks), strict=True):
             keys = np.abs(values) * reach
             keys[keys == 0] = -np.inf
-            if floor:
-                strongest = np.argsort(-keys, axis=1, kind="stable")[:, :floor]
-                np.put_along_axis(keys, strongest, np.inf, axis=1)
-            best.offer(block, values, keys)
+            best.offer(block, values, keys_with_floor(keys, floor))
         table = table_of(*best.take(), rows, dim)
         again = pool.map(lambda block: side.solve_within(block, table), blocks)
         return table._replace(values=np.concatenate(list(again)).astype(np.float32))
 
 
+def alternate(
+    start: SparseTable,
+    n_users: int,
+    touched: Any,
+    dim: int,
+    *,
+    passes: int,
+    untouched: float,
+    ridge: float,
+    floor: int = 1,
+) -> SparseTable:
+    """Alternating least squares within a budget: in each pass, first the users' rows and then the items'.
+
+    A side is solved for within its stored entries; of all its entries, stored or not, as many are kept as there were,
+    those that lower the sum of squares the most; and the side is solved for within these. With V the rows of the other
+    side, a row that touched n of them reads ``untouched`` V'V as G, and ``ridge`` times the root of n times the mean
+    squared length of a row of V as r, in the terms of ``kernels/reference/least_squares.py``. Call it with one BLAS
+    thread (:func:`~sparserec_np.masks.one_blas_thread`); the bits are then the same for any number of Numba's threads.
+
+    Args:
+        start: the stacked table to begin with, users first.
+        touched: SciPy CSR (users, items): what each user touched; its values are not read.
+        floor: entries that each row keeps, as far as its side's entries allow it.
+
+    Memory: ``touched`` once more, transposed, and two blocks of full rows.
+    """
+    users, items = start.slice_rows(0, n_users), start.slice_rows(n_users, start.rows)
+    transposed = touched.T.tocsr()
+    for _ in range(passes):
+        users = _better(users, items, touched, dim, untouched, ridge, floor)
+        items = _better(items, users, transposed, dim, untouched, ridge, floor)
+    return stacked(users, items)
+
+
+def _better(
+    own: SparseTable, others: SparseTable, touched: Any, dim: int, untouched: float, ridge: float, floor: int
+) -> SparseTable:
+    """One side's part of a pass."""
+    if not own.nnz:
+        return own
+    from sparserec_np.kernels.compiled import least_squares as kernels  # imports Numba
+
+    gram = _gram(others, dim)
+    length = max(
+        float(np.trace(gram)) / max(others.rows, 1), 1e-12
+    )  # above zero, so that there is a solution
+    ridges = ridge * length * np.sqrt(np.maximum(np.diff(touched.indptr), 1.0))
+    problem = (others, touched.indptr, touched.indices, untouched * gram, ridges)
+    best = LargestEntries(own.nnz)
+    floor = min(floor, own.nnz // max(own.rows, 1), dim)
+    for first in range(0, own.rows, PIECE_ROWS):
+        rows = np.arange(first, min(first + PIECE_ROWS, own.rows))
+        values, worths = (np.empty((len(rows), dim), np.float32) for _ in range(2))
+        kernels.weigh_rows(own, *problem, first, values, worths)
+        best.offer(rows, values, keys_with_floor(worths, floor))
+    table = table_of(*best.take(), own.rows, dim)
+    kernels.solve_rows(table, *problem)
+    return table
+
+
 def _weighed_gram(others: SparseTable, dim: int) -> Array:
     """``c (V'V + r m I)``, (dim, dim) float64."""
+    gram = _gram(others, dim)
+    mean = max(float(np.trace(gram)) / dim, 1e-12)  # above zero, so that there is a solution
+    return UNTOUCHED * (gram + RIDGE * mean * np.eye(dim))
+
+
+def _gram(others: SparseTable, dim: int) -> Array:
+    """``V'V``, (dim, dim) float64."""
     gram = np.zeros((dim, dim))
     for start in range(0, others.rows, 1024):
         some = others.dense_rows(np.arange(start, min(start + 1024, others.rows)), dim).astype(np.float64)
         gram += some.T @ some
-    mean = max(float(np.trace(gram)) / dim, 1e-12)  # above zero, so that there is a solution
-    return UNTOUCHED * (gram + RIDGE * mean * np.eye(dim))
+    return gram
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from sparserec_np.interactions import Interactions
-from sparserec_np.selection import LargestEntries, table_of
+from sparserec_np.least_squares import alternate
+from sparserec_np.selection import LargestEntries, keys_with_floor, table_of
 from sparserec_np.table import Array, SparseTable
 
 BLOCK = 4096
@@ -168,6 +169,45 @@ class Spectral:
             return prune_factors(lambda a, b: _widened(users(a, b), dim), items, log.n_users, nnz, self.floor)
 
 
+@dataclass(frozen=True)
+class LeastSquares:
+    """The spectral start, then alternating least squares within the budget: mask and values both move.
+
+    Where rows store about a tenth of their entries, lists get a good deal better than the spectral start's, in a
+    second or two for a million interactions. Where they store much less, training goes on from the spectral start to
+    better lists.
+
+    Attributes:
+        first: what it begins with.
+        passes, untouched, ridge: see :func:`~sparserec_np.least_squares.alternate`.
+    """
+
+    first: Spectral = Spectral()
+    passes: int = 4
+    untouched: float = 0.1
+    ridge: float = 2.0
+    informed: bool = True
+
+    def __call__(
+        self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
+    ) -> SparseTable:
+        """See :class:`Start`. The kernels work on the threads that Numba is set to."""
+        table = self.first(log, dim, nnz, rng, threads)
+        ones = np.ones(log.n_users, np.float32), np.ones(log.n_items, np.float32)
+        touched = Scaled(log, *ones).rows(0, log.n_users)
+        with one_blas_thread():
+            return alternate(
+                table,
+                log.n_users,
+                touched,
+                dim,
+                passes=self.passes,
+                untouched=self.untouched,
+                ridge=self.ridge,
+                floor=self.first.floor,
+            )
+
+
 def prune_factors(
     users: Callable[[int, int], Array],
     items: Array,
@@ -197,10 +237,10 @@ def prune_factors(
     best = LargestEntries(nnz)
     for start, stop in blocks:
         some = users(start, stop)
-        best.offer(np.arange(start, stop), some, _with_floor(some, floor))
+        best.offer(np.arange(start, stop), some, keys_with_floor(np.abs(some), floor))
     for start in range(0, n_items, BLOCK):
         some = items[start : start + BLOCK]
-        best.offer(np.arange(start, start + len(some)) + n_users, some, _with_floor(some, floor))
+        best.offer(np.arange(start, start + len(some)) + n_users, some, keys_with_floor(np.abs(some), floor))
     return table_of(*best.take(), n_users + n_items, dim)
 
 
@@ -217,16 +257,6 @@ def strongest_first(table: SparseTable, dim: int) -> SparseTable:
     columns = place[table.columns]
     order = np.lexsort((columns, table.row_numbers()))
     return SparseTable(table.indptr, columns[order], table.values[order])
-
-
-def _with_floor(values: Array, floor: int) -> Array:
-    keys = np.abs(values)
-    if floor == 1:
-        keys[np.arange(len(keys)), keys.argmax(axis=1)] = np.inf
-    elif floor:
-        top = np.argpartition(-keys, floor - 1, axis=1)[:, :floor]
-        np.put_along_axis(keys, top, np.inf, axis=1)
-    return keys
 
 
 class Scaled:
@@ -371,4 +401,9 @@ def one_blas_thread() -> Iterator[None]:
         yield
 
 
-STARTS: dict[str, Start] = {"spectral": Spectral(), "nmf": NMF(), "uniform": Uniform()}
+STARTS: dict[str, Start] = {
+    "spectral": Spectral(),
+    "als": LeastSquares(),
+    "nmf": NMF(),
+    "uniform": Uniform(),
+}

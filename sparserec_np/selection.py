@@ -93,6 +93,20 @@ class LargestEntries:
         return rows[order], columns[order], values[order]
 
 
+def keys_with_floor(keys: Array, floor: int) -> Array:
+    """``keys`` (rows, dim), of which the ``floor`` largest of each row now go before all others; written to.
+
+    >>> keys_with_floor(np.array([[3.0, 1.0], [0.0, 2.0]]), 1).tolist()
+    [[inf, 1.0], [0.0, inf]]
+    """
+    if floor == 1:
+        keys[np.arange(len(keys)), keys.argmax(axis=1)] = np.inf
+    elif floor:
+        top = np.argpartition(-keys, floor - 1, axis=1)[:, :floor]
+        np.put_along_axis(keys, top, np.inf, axis=1)
+    return keys
+
+
 def table_of(rows: Array, columns: Array, values: Array, n_rows: int, dim: int) -> SparseTable:
     """The table of ``n_rows`` rows that holds these entries, given by row and then by column."""
     indptr = np.zeros(n_rows + 1, dtype=index_dtype(len(rows)))

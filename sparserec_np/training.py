@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -127,7 +128,7 @@ def train(
         if kept is log or not config.refit or chosen.interrupted:
             return chosen
         try:
-            start = make_start(log, config, threads, former or teacher)
+            start = make_start(log, chosen.config, threads, former or teacher)
         except KeyboardInterrupt:
             return replace(chosen, interrupted=True)
         whole = _fit(log, None, chosen.config, chosen.best_epoch, start, "refit", say, teacher)
@@ -194,11 +195,13 @@ class Start(NamedTuple):
     """What training starts from.
 
     Attributes:
+        name: of the choice in ``masks.STARTS``, or "model" where a trained model is the start.
         table: users and items, scaled; its values are not written to.
         seconds: it took.
         informed: whether the values know the data; see :class:`~sparserec_np.masks.Start`.
     """
 
+    name: str
     table: SparseTable
     seconds: float
     informed: bool
@@ -213,7 +216,8 @@ def make_start(
     budget = method.spend(budget_of(log, config))
     full = round(method.full_until * config.epochs) > 0
     entries = budget.rows * budget.dim if full else budget.nnz
-    maker = STARTS[config.start] if given is None else given.start()
+    name = "model" if given else config.starts[0]
+    maker = given.start() if given else STARTS[name]
     _give_back_freed()  # what reading, or an earlier training, has left
     table = maker(log, budget.dim, entries, np.random.default_rng([config.seed, 2]), threads)
     _give_back_freed()  # before the kernels are loaded beside it
@@ -223,7 +227,7 @@ def make_start(
         given, Teacher
     ):  # a teacher's scores are to be met, at the size they have
         _scale(config.model_over(table, budget.dim, log), config.start_score)
-    return Start(table, time.perf_counter() - clock, maker.informed)
+    return Start(name, table, time.perf_counter() - clock, maker.informed)
 
 
 def _search(
@@ -235,35 +239,59 @@ def _search(
     teacher: Teacher | None,
     former: Former | None,
 ) -> Fitted:
-    """The best on the validation part: of all epochs, and of the learning rates, where none is given."""
-    start = make_start(log, config, threads, former or teacher)
-    choices = config.rates
-    rates = list(choices[:2]) if config.learning_rate is None else [config.learning_rate]
+    """The best on the validation part: of all epochs, and of the starts and learning rates, where none is given."""
+    given = former or teacher
+    trials = _trials(
+        config.starts if given is None else config.starts[:1],
+        config.rates if config.learning_rate is None else (config.learning_rate,),
+    )
+    starts: dict[str, Start] = {}
     best: Fitted | None = None
+    most = -1.0
     history: list[Record] = []
-    reached: dict[float, float] = {}
-    for rate in rates:  # grows by one below
-        settings = replace(config.resolved(), learning_rate=rate)
-        try:
-            fitted = _fit(log, validation, settings, config.epochs, start, "search", say, teacher)
-        except SparseRecError:
-            if best is None:
-                raise
-            continue  # this rate was too high, another was not
-        history += fitted.history
-        reached[rate] = max(
-            (record[SELECT_BY] for record in fitted.history if SELECT_BY in record), default=-1.0
-        )
-        if best is None or reached[rate] > max(value for other, value in reached.items() if other != rate):
-            best = fitted
-        if fitted.interrupted:
-            best = replace(best, interrupted=True)
-            break
-        if len(reached) == 2:
-            first, second = choices[:2]
-            rates.append(choices[2] if reached[first] >= reached[second] else choices[3])
-    assert best is not None  # there is a first rate, and it raised or was kept
+    failure = None
+    with suppress(StopIteration):
+        name, rate = next(trials)
+        while True:
+            settings = replace(config.resolved(), learning_rate=rate, start=name)
+            if name not in starts:
+                starts[name] = make_start(log, settings, threads, given)
+            reached = -2.0
+            try:
+                fitted = _fit(log, validation, settings, config.epochs, starts[name], "search", say, teacher)
+            except SparseRecError as error:  # this rate was too high; another may not be
+                failure = error
+            else:
+                history += fitted.history
+                measured = (record[SELECT_BY] for record in fitted.history if SELECT_BY in record)
+                reached = max(measured, default=-1.0)
+                if best is None or reached > most:
+                    best, most = fitted, reached
+                    starts = {name: starts[name]}
+                if fitted.interrupted:
+                    best = replace(best, interrupted=True)
+                    break
+            name, rate = trials.send(reached)
+    if best is None:
+        assert failure is not None
+        raise failure
     return replace(best, history=history)
+
+
+def _trials(starts: Sequence[str], rates: Sequence[float]) -> Generator[tuple[str, float], float, None]:
+    """Which start to try next, at which learning rate; is sent what the last one reached.
+
+    All starts at the first rate; the best of them, the earlier of equals, at the second rate, and at a third: the one
+    that lies beyond the better of these two.
+    """
+    first, *others = rates
+    reached = {}
+    for start in starts:
+        reached[start] = yield start, first
+    best = max(reached, key=lambda start: reached[start])
+    if others:
+        second = yield best, others[0]
+        yield best, others[1] if reached[best] >= second else others[2]
 
 
 def _fit(
@@ -322,6 +350,7 @@ def _fit(
     def note(record: Record) -> None:
         record |= {
             "phase": phase,
+            "start": start.name,
             "learning_rate": highest_rate,
             "nnz": model.table.nnz,
             "rows_without_entries": int(np.count_nonzero(np.diff(model.table.indptr) == 0)),

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from sparserec_np.least_squares import solved_rows
+from sparserec_np.least_squares import alternate, solved_rows
 from sparserec_np.masks import one_blas_thread
 from sparserec_np.runtime import RIDGE, UNTOUCHED
-from sparserec_np.table import SparseTable
+from sparserec_np.table import SparseTable, stacked
 from tests.small import Array, random_table, same_bits
 
 DIM = 6
@@ -81,3 +81,62 @@ def test_the_same_bits_for_any_threads(threads: int) -> None:
     rng = np.random.default_rng(1)
     others, matrix = random_table(rng, 60, DIM, 200), touched(rng, 700, 60)
     assert same_bits(solve(matrix, others, 2000), solve(matrix, others, 2000, threads=threads))
+
+
+def alternated(
+    start: SparseTable, matrix: csr_matrix, passes: int = 2, ridge: float = 1.0, floor: int = 1
+) -> SparseTable:
+    with one_blas_thread():
+        return alternate(
+            start, matrix.shape[0], matrix, DIM, passes=passes, untouched=0.1, ridge=ridge, floor=floor
+        )
+
+
+@given(st.integers(0, 10_000), st.integers(0, 2))
+def test_alternating_keeps_the_entries_of_both_sides_and_the_floor(seed: int, floor: int) -> None:
+    rng = np.random.default_rng(seed)
+    users, items = random_table(rng, 14, DIM, 40), random_table(rng, 11, DIM, int(rng.integers(0, 60)))
+    table = alternated(stacked(users, items), touched(rng, 14, 11), floor=floor)
+    table.validate(DIM)
+    assert (table.indptr[14], table.nnz) == (users.nnz, users.nnz + items.nnz)
+    lengths = np.diff(table.indptr)
+    assert lengths[:14].min() >= min(floor, users.nnz // 14)
+    assert lengths[14:].min() >= min(floor, items.nnz // 11)
+
+
+def test_on_full_tables_a_pass_is_that_of_dense_alternating_least_squares() -> None:
+    rng = np.random.default_rng(0)
+    users, items = (rng.standard_normal((rows, DIM)) for rows in (20, 15))
+    matrix = touched(rng, 20, 15, 0.4)
+    start = stacked(SparseTable.full(users.astype(np.float32)), SparseTable.full(items.astype(np.float32)))
+    table = alternated(start, matrix, passes=3, ridge=0.7).to_dense(DIM)
+
+    def solved(of: csr_matrix, others: Array) -> Array:
+        rows = []
+        mean = np.square(others).sum() / len(others)
+        for row in range(of.shape[0]):
+            own = others[of[row].indices]
+            ridge = 0.7 * mean * np.sqrt(max(len(own), 1)) * np.eye(DIM)
+            rows.append(np.linalg.solve(own.T @ own + 0.1 * others.T @ others + ridge, own.sum(axis=0)))
+        return np.array(rows)
+
+    for _ in range(3):
+        users = solved(matrix, items)
+        items = solved(matrix.T.tocsr(), users)
+    np.testing.assert_allclose(table, np.concatenate([users, items]), atol=1e-4)
+
+
+def test_a_mask_at_random_becomes_one_that_explains_more() -> None:
+    """Two groups with tastes of their own: each should end with a column that the other does not use."""
+    rng = np.random.default_rng(1)
+    matrix = csr_matrix(np.kron(np.eye(2), np.ones((10, 8))).astype(np.float32))
+    start = random_table(rng, 36, DIM, 72)
+
+    def apart(table: SparseTable) -> float:
+        dense = table.to_dense(DIM)
+        scores = dense[:20] @ dense[20:].T
+        own = matrix.toarray() > 0
+        return float(scores[own].mean() - scores[~own].mean())
+
+    once, often = (apart(alternated(start, matrix, passes, ridge=0.1)) for passes in (1, 5))
+    assert often > 0.8 and often > once > apart(start)

@@ -18,7 +18,7 @@ from sparserec_np.errors import ConfigError, DataError, SparseRecError
 from sparserec_np.evaluation import evaluate
 from sparserec_np.growth import AccumulatedGrowth, Explored, Growth, LastBatchGrowth
 from sparserec_np.interactions import Interactions
-from sparserec_np.masks import STARTS
+from sparserec_np.masks import STARTS, Uniform
 from sparserec_np.methods import METHODS
 from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.optimizers import OPTIMIZERS, Optimizer
@@ -566,11 +566,45 @@ def test_without_a_learning_rate_the_best_of_three_is_taken(epochs: int) -> None
     assert fitted.best_epoch == again.best_epoch
 
 
+def by_start(fitted: Fitted) -> dict[str, float]:
+    """The best validation NDCG@20 of each start, in the order they were tried."""
+    reached: dict[str, float] = {}
+    for record in fitted.history:
+        if SELECT_BY in record:
+            reached[record["start"]] = max(reached.get(record["start"], -1.0), record[SELECT_BY])
+    return reached
+
+
+@pytest.mark.parametrize("best", ["spectral", "als"])
+def test_without_a_start_the_one_that_trains_to_better_lists_is_taken(
+    monkeypatch: pytest.MonkeyPatch, best: str
+) -> None:
+    other = {"spectral": "als", "als": "spectral"}[best]
+    monkeypatch.setitem(STARTS, other, Uniform(deviation=0))  # has no gradients
+    fitted = fit(LOG, start=None, learning_rate=None)
+    assert list(by_start(fitted)) == ["spectral", "als"]
+    assert fitted.config.start == best
+    firsts = [r for r in fitted.history if (r["phase"], r["epoch"]) == ("search", 1)]
+    rates = [record["learning_rate"] for record in firsts]
+    assert rates[:3] == [RATES[0], RATES[0], RATES[1]] and len(rates) == 4
+    alone = fit(LOG, start=best, learning_rate=fitted.config.learning_rate)
+    assert same_bits(fitted.model.table, alone.model.table)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"validation": 0.0}, {"method": "dense"}, {"method": "magnitude"}, {"model": "neumf"}]
+)
+def test_where_nothing_is_held_out_or_rows_are_full_the_start_is_spectral(changes: dict[str, Any]) -> None:
+    fitted = fit(LOG, start=None, **changes)
+    assert {record["start"] for record in fitted.history} == {"spectral"} == {fitted.config.start}
+
+
 @WITHOUT_WARNINGS
 def test_a_rate_that_diverges_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sparserec_np.config.RATES", (0.01, 1e-9, 1e30, 0.001))
-    fitted = fit(LOG, learning_rate=None, optimizer="sgd", epochs=12, refit=False)
-    assert list(by_rate(fitted)) == [0.01, 1e-9] and fitted.config.learning_rate == 0.01
+    for rates, good in (((0.01, 1e-9, 1e30, 0.001), [0.01, 1e-9]), ((1e30, 1e-9, 1e30, 0.01), [1e-9, 0.01])):
+        monkeypatch.setattr("sparserec_np.config.RATES", rates)
+        fitted = fit(LOG, learning_rate=None, optimizer="sgd", epochs=12, refit=False)
+        assert list(by_rate(fitted)) == good and fitted.config.learning_rate == 0.01
 
 
 def test_ctrl_c_in_the_second_search_keeps_the_first() -> None:

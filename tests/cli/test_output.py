@@ -78,6 +78,7 @@ def records(phase: str, epochs: int) -> list[dict[str, object]]:
     """As training gives them: a start, and then an epoch each."""
     return [
         {
+            "start": "als",
             "learning_rate": 0.01,
             "phase": phase,
             "epoch": n,

@@ -1,0 +1,119 @@
+"""Rows that solve least squares within their entries. Specified by the twins in ``kernels/reference/least_squares.py``.
+
+A row reads, of each row that it touched, the entries in columns that both store: a matrix of a few columns is summed
+and factorised where a full row would have ``dim``. Every row is solved by one thread, in the order of its entries.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def solve_rows(own: Any, others: Any, indptr: Any, touched: Any, gram: Any, ridge: Any) -> None:
+    starts, columns, values = own
+    other_starts, other_columns, other_values = others
+    for row in numba.prange(len(starts) - 1):
+        first, last = starts[row], starts[row + 1]
+        mine = touched[indptr[row] : indptr[row + 1]]
+        x = _solution(columns[first:last], other_starts, other_columns, other_values, mine, gram, ridge[row])
+        for k in range(last - first):
+            values[first + k] = x[k]
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def weigh_rows(
+    own: Any,
+    others: Any,
+    indptr: Any,
+    touched: Any,
+    gram: Any,
+    ridge: Any,
+    first: Any,
+    values: Any,
+    worths: Any,
+) -> None:
+    starts, columns, _ = own
+    other_starts, other_columns, other_values = others
+    dim = len(gram)
+    for t in numba.prange(len(values)):
+        row = first + t
+        kept = columns[starts[row] : starts[row + 1]]
+        mine = touched[indptr[row] : indptr[row + 1]]
+        x = _solution(kept, other_starts, other_columns, other_values, mine, gram, ridge[row])
+        spread = np.zeros(dim)
+        found = np.zeros(dim)
+        curvature = np.empty(dim)
+        for column in range(dim):
+            curvature[column] = gram[column, column] + ridge[row]
+        for k in range(len(kept)):
+            spread[kept[k]] = x[k]
+            for column in range(dim):
+                found[column] -= gram[kept[k], column] * x[k]
+        for other in mine:
+            begin, end = other_starts[other], other_starts[other + 1]
+            rest = 1.0
+            for k in range(begin, end):
+                rest -= other_values[k] * spread[other_columns[k]]
+            for k in range(begin, end):
+                value = np.float64(other_values[k])
+                found[other_columns[k]] += rest * value
+                curvature[other_columns[k]] += value * value
+        for column in range(dim):
+            found[column] /= curvature[column]
+        for k in range(len(kept)):
+            found[kept[k]] = x[k]
+        for column in range(dim):
+            values[t, column] = found[column]
+            worths[t, column] = curvature[column] * found[column] * found[column]
+
+
+@numba.njit(nogil=True, cache=True)
+def _solution(
+    kept: Any, other_starts: Any, other_columns: Any, other_values: Any, mine: Any, gram: Any, ridge: Any
+) -> Any:
+    """The row's solution, by Cholesky's factorisation of the lower half of its matrix."""
+    size = len(kept)
+    place = np.full(len(gram), -1, np.int32)
+    matrix = np.empty((size, size))
+    x = np.zeros(size)
+    for a in range(size):
+        place[kept[a]] = a
+        for b in range(a + 1):
+            matrix[a, b] = gram[kept[a], kept[b]]
+        matrix[a, a] += ridge
+    places = np.empty(size, np.int32)
+    shared = np.empty(size)
+    for other in mine:
+        count = 0
+        for k in range(other_starts[other], other_starts[other + 1]):
+            at = place[other_columns[k]]
+            if at >= 0:  # rising, as columns are sorted in both rows
+                places[count] = at
+                shared[count] = other_values[k]
+                count += 1
+        for i in range(count):
+            x[places[i]] += shared[i]
+            for j in range(i + 1):
+                matrix[places[i], places[j]] += shared[i] * shared[j]
+    for a in range(size):
+        for b in range(a + 1):
+            rest = matrix[a, b]
+            for c in range(b):
+                rest -= matrix[a, c] * matrix[b, c]
+            if a > b:
+                matrix[a, b] = rest / matrix[b, b]
+            else:
+                matrix[a, a] = np.sqrt(rest)
+    for a in range(size):
+        for b in range(a):
+            x[a] -= matrix[a, b] * x[b]
+        x[a] /= matrix[a, a]
+    for a in range(size - 1, -1, -1):
+        for b in range(a + 1, size):
+            x[a] -= matrix[b, a] * x[b]
+        x[a] /= matrix[a, a]
+    return x

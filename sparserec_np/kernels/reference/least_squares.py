@@ -1,0 +1,75 @@
+"""Rows that solve a least-squares problem within their stored entries, and what each of their entries is worth.
+
+With X the rows of what somebody touched, restricted to the columns S of their own row, the row solves
+
+    (X'X + G_SS + r I) x = X'1
+
+where G holds what the rows of the other side weigh together and r keeps the row short (Hu, Koren and Volinsky 2008,
+equation 4, with unknown entries left out). Rows are those of one side, others those of the other, and CSR bounds and
+indices say which others each row touched. Sums are formed in float64.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparserec_np.table import Array, SparseTable
+
+
+def solve_rows(
+    own: SparseTable, others: SparseTable, indptr: Array, touched: Array, gram: Array, ridge: Array
+) -> None:
+    """Every row of ``own`` becomes the solution within its stored entries.
+
+    Args:
+        own: (n, dim); the values are written to.
+        others: (m, dim).
+        indptr, touched: CSR of which others each row touched, (n + 1,) and (pairs,).
+        gram: G, (dim, dim) float64.
+        ridge: r, (n,) float64, above 0.
+    """
+    for row in range(own.rows):
+        _, kept, x = _solution(own, others, indptr, touched, gram, ridge, row)
+        own.values[own.indptr[row] : own.indptr[row + 1]] = x
+
+
+def weigh_rows(
+    own: SparseTable,
+    others: SparseTable,
+    indptr: Array,
+    touched: Array,
+    gram: Array,
+    ridge: Array,
+    first: int,
+    values: Array,
+    worths: Array,
+) -> None:
+    """For some rows, what every entry would hold and how much it lowers the sum of squares.
+
+    A stored entry holds its part of the solution. An entry that is not stored would hold ``g / h``, the best value
+    if all others stayed as they are: g is the negative gradient at the solution, half of it, and h the curvature, the
+    entry's element on the diagonal of X'X + G + r I. Its worth is ``h * value**2`` either way: what the objective
+    gains by one more entry, and about what it loses by one less (LeCun, Denker and Solla 1990, for the latter).
+
+    Args:
+        first: the first row.
+        values, worths: (m, dim), of rows ``first`` to ``first + m``; written over.
+    """
+    for t in range(len(values)):
+        row = first + t
+        dense, kept, x = _solution(own, others, indptr, touched, gram, ridge, row)
+        curvature = np.square(dense).sum(axis=0) + np.diag(gram) + ridge[row]
+        found = (dense.T @ (1 - dense[:, kept] @ x) - gram[:, kept] @ x) / curvature
+        found[kept] = x
+        values[t], worths[t] = found, curvature * found**2
+
+
+def _solution(
+    own: SparseTable, others: SparseTable, indptr: Array, touched: Array, gram: Array, ridge: Array, row: int
+) -> tuple[Array, Array, Array]:
+    """The touched rows in full, float64, the columns of a row, and the solution within these."""
+    dense = others.dense_rows(touched[indptr[row] : indptr[row + 1]], len(gram)).astype(np.float64)
+    kept = own.columns[own.indptr[row] : own.indptr[row + 1]]
+    inside = dense[:, kept]
+    matrix = inside.T @ inside + gram[np.ix_(kept, kept)] + ridge[row] * np.eye(len(kept))
+    return dense, kept, np.linalg.solve(matrix, inside.sum(axis=0))
