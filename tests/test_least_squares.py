@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
@@ -92,6 +92,7 @@ def alternated(
         )
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.integers(0, 10_000), st.integers(0, 2))
 def test_alternating_keeps_the_entries_of_both_sides_and_the_floor(seed: int, floor: int) -> None:
     rng = np.random.default_rng(seed)
