@@ -1,10 +1,10 @@
 """Going on from a trained model: a start over more users, more items and more interactions, within the same budget.
 
 The start is what the model's rows say about all interactions: users are folded in from its items, then items from
-these users, then users from these items, by :mod:`~sparserec_np.least_squares`. So rows of new users and items are made
-as all others are, and compete with them for entries. To go on from the rows as they were trained was worse: they fit
-their own interactions too well for new rows to find their place among them. All of this is our choice, made on data
-held out from LastFM's training part.
+these users, and then both by a pass of alternating least squares (:mod:`~sparserec_np.least_squares`). So rows of new
+users and items are made as all others are, and compete with them for entries. To go on from the rows as they were
+trained was worse: they fit their own interactions too well for new rows to find their place among them. All of this is
+our choice, made on data held out from LastFM's training part.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from sparserec_np.errors import ConfigError
 from sparserec_np.interactions import Interactions, encode_ids
-from sparserec_np.least_squares import solved_rows
+from sparserec_np.least_squares import alternate, solved_rows
 from sparserec_np.masks import one_blas_thread
 from sparserec_np.splitting import split_random
 from sparserec_np.table import Array, SparseTable, stacked
@@ -60,10 +60,12 @@ class FormerStart:
 
     Attributes:
         former: the trained model.
+        passes: of alternating least squares, once every row has been solved for.
         floor: entries that every row keeps, where the budget allows it.
     """
 
     former: Former
+    passes: int = 1
     floor: int = 1
     informed: bool = True
 
@@ -71,6 +73,8 @@ class FormerStart:
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
         """See :class:`~sparserec_np.masks.Start`; fewer entries than ``nnz`` where most rows have nothing to go by.
+
+        The kernels work on the threads that Numba is set to.
 
         Raises:
             ConfigError: the budget has become one of another number of columns.
@@ -100,8 +104,8 @@ class FormerStart:
         with one_blas_thread():
             users = solved_rows(by_user, items, dim, share, floor, threads)
             items = solved_rows(by_item, users, dim, nnz - share, floor, threads)
-            users = solved_rows(by_user, items, dim, share, floor, threads)
-        return stacked(users, items)
+            table = stacked(users, items)
+            return alternate(table, log.n_users, by_user, dim, passes=self.passes, floor=floor)
 
 
 def _among(table: SparseTable, places: Array, rows: int) -> SparseTable:

@@ -68,8 +68,8 @@ def alternate(
     dim: int,
     *,
     passes: int,
-    untouched: float,
-    ridge: float,
+    untouched: float = 0.1,
+    ridge: float = 2.0,
     floor: int = 1,
 ) -> SparseTable:
     """Alternating least squares within a budget: in each pass, first the users' rows and then the items'.

@@ -179,13 +179,11 @@ class LeastSquares:
 
     Attributes:
         first: what it begins with.
-        passes, untouched, ridge: see :func:`~sparserec_np.least_squares.alternate`.
+        passes: see :func:`~sparserec_np.least_squares.alternate`.
     """
 
     first: Spectral = Spectral()
     passes: int = 4
-    untouched: float = 0.1
-    ridge: float = 2.0
     informed: bool = True
 
     def __call__(
@@ -196,16 +194,7 @@ class LeastSquares:
         ones = np.ones(log.n_users, np.float32), np.ones(log.n_items, np.float32)
         touched = Scaled(log, *ones).rows(0, log.n_users)
         with one_blas_thread():
-            return alternate(
-                table,
-                log.n_users,
-                touched,
-                dim,
-                passes=self.passes,
-                untouched=self.untouched,
-                ridge=self.ridge,
-                floor=self.first.floor,
-            )
+            return alternate(table, log.n_users, touched, dim, passes=self.passes, floor=self.first.floor)
 
 
 def prune_factors(
