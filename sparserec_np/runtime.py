@@ -274,6 +274,14 @@ class Ids:
         value = self.values[row]
         return value if isinstance(value, str) else int(value)
 
+    def of_rows(self, rows: list[Any]) -> list[int | str]:
+        """The ids of several rows that there are; ``rows`` itself where they are the ids."""
+        if isinstance(self.values, range):
+            return rows
+        if isinstance(self.values, np.ndarray):
+            return list(self.values[rows].tolist())
+        return [self.values[row] for row in rows]
+
     @property
     def are_text(self) -> bool:
         """True for text, False for integers."""
@@ -1067,7 +1075,7 @@ class Recommender:
         """
         row = self._user_row(user)
         scores = self._scores(row)
-        hidden: list[Any] = [self._rows_to_hide(exclude)]
+        hidden: list[Any] = [self._rows_to_hide(exclude)] if exclude is not None else []
         if filter_seen and not self.model.has_seen and exclude is None:
             raise SeenItemsMissingError(
                 "the model file was exported without the items that users have seen:"
@@ -1209,10 +1217,11 @@ class Recommender:
         if among is not None:
             scores = scores[among]
         best = _best(scores, min(n, len(scores)))
-        best = best[scores[best] > -np.inf]
-        rows = best if among is None else among[best]
+        values = scores[best].tolist()
+        left = len(values) - values.count(-math.inf)  # what is hidden comes last
+        rows = best[:left] if among is None else among[best[:left]]
         ids = self.item_ids if ids is None else ids
-        return Recommendation([ids[row] for row in rows.tolist()], scores[best].tolist())
+        return Recommendation(ids.of_rows(rows.tolist()), values[:left])
 
     @property
     def _name(self) -> str:
@@ -1344,8 +1353,15 @@ def _best(scores: Array, n: int) -> Array:
         return np.zeros(0, dtype=np.intp)
     # Each of the n largest maxima of disjoint groups is a score of its own, so no list of n ends below the smallest
     # of them. Small groups give many maxima to choose from, large ones many candidates; groups of one are exact.
+    # A quarter of each group bounds the list nearly as well as all of it, and is read in a quarter of the time.
     size = max(1, min(128, len(scores) // (4 * n)))
-    maxima = scores[: len(scores) // size * size].reshape(size, -1).max(axis=0)
-    floor = np.partition(maxima, len(maxima) - n)[len(maxima) - n]
-    candidates = np.flatnonzero(scores >= floor)
-    return candidates[np.argsort(-scores[candidates], kind="stable")[:n]]
+    maxima = scores[: len(scores) // size * size].reshape(size, -1)[::4].max(axis=0)
+    maxima.sort()  # so few are not worth selecting from
+    floor = maxima[-n]
+    candidates = (scores > floor).nonzero()[0]
+    if (
+        len(candidates) < n
+    ):  # the first of the equals, which may be most of a catalogue that a user has no entries for
+        equals = (scores == floor).nonzero()[0]
+        candidates = np.concatenate((candidates, equals[: n - len(candidates)]))
+    return candidates[(-scores[candidates]).argsort(kind="stable")[:n]]
