@@ -19,14 +19,14 @@ import mmap
 import os
 import stat
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+Array = np.ndarray[Any, np.dtype[Any]]
 Path = str | os.PathLike[str]
 
 FORMAT = "sparserec_np"
@@ -61,7 +61,9 @@ UNTOUCHED = 0.1  # weight of an item that is not in the list, against 1 of one t
 RIDGE = 0.6  # weight of the row's own length, in parts of the mean column's
 TOWER_BYTES = 1 << 30  # most that the items' part of a neumf's first layer may take
 FOLDED_DIMENSIONS = 4096  # most that the products of all pairs of columns are made for: 134 MB
-VARINT_BLOCK = 1 << 16  # bytes that are decoded at once, which bounds the memory
+# So much is checked, decoded and laid out at once: an allocator that has seen larger temporary arrays keeps megabytes.
+BLOCK = 1 << 13  # entries
+VARINT_BLOCK = 1 << 13  # bytes
 SMALLEST_SQUARE = 1e-30  # below it values are damage, and their reciprocals would overflow float32
 ID_TYPES = ("U8", "I8", "U16", "I16", "U32", "I32", "I64")
 
@@ -131,17 +133,22 @@ def read_artifact(path: Path) -> Artifact:
     Raises ArtifactError, naming the file and the field; OSError when the file cannot be opened.
     """
     name = locate(path)
+    buffer = _map_file(name)
+    try:
+        return parse_artifact(buffer)
+    except ArtifactError as error:
+        raise ArtifactError(f"{name} is not a sound model file: {error}") from None
+
+
+def _map_file(name: str) -> mmap.mmap:
+    """A file in memory, read-only. Raises ArtifactError for what is no file, or too short; OSError."""
     if not stat.S_ISREG(os.stat(name).st_mode):
         raise ArtifactError(f"{name} is not a regular file, so it cannot be mapped into memory")
     with open(name, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size < 8:
             raise ArtifactError(f"{name} holds {size} bytes: too short to be a model file")
-        buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    try:
-        return parse_artifact(buffer)
-    except ArtifactError as error:
-        raise ArtifactError(f"{name} is not a sound model file: {error}") from None
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def parse_artifact(buffer: bytes | bytearray | mmap.mmap) -> Artifact:
@@ -267,6 +274,14 @@ class Ids:
         value = self.values[row]
         return value if isinstance(value, str) else int(value)
 
+    def of_rows(self, rows: list[Any]) -> list[int | str]:
+        """The ids of several rows that there are; ``rows`` itself where they are the ids."""
+        if isinstance(self.values, range):
+            return rows
+        if isinstance(self.values, np.ndarray):
+            return list(self.values[rows].tolist())
+        return [self.values[row] for row in rows]
+
     @property
     def are_text(self) -> bool:
         """True for text, False for integers."""
@@ -345,6 +360,20 @@ class Table(NamedTuple):
         values = self.values[first:last].astype(np.float32, copy=False)
         return values if self.scales is None else values * self.scales[self.columns[first:last]]
 
+    def largest(self) -> float:
+        """The largest magnitude of an entry, 0 without any."""
+        blocks = range(0, len(self.values), BLOCK)
+        return max((_largest(self.floats(first, first + BLOCK)) for first in blocks), default=0.0)
+
+    def blocks(self, size: int) -> Iterator[tuple[Array, Array, Array]]:
+        """Rows, columns and float32 values of ``size`` entries at a time."""
+        for first in range(0, len(self.columns), size):
+            last = min(first + size, len(self.columns))
+            row, starts = _rows_that_begin(self.indptr, first, last)
+            lengths = np.diff(starts, prepend=0, append=last - first)
+            rows = np.repeat(np.arange(row - 1, row + len(starts)), lengths)
+            yield rows, self.columns[first:last], self.floats(first, last)
+
     def row_numbers(self) -> Array:
         """(nnz,) int32: the row of every entry."""
         return np.repeat(np.arange(len(self.indptr) - 1, dtype=np.int32), np.diff(self.indptr))
@@ -408,7 +437,7 @@ def decode_model(artifact: Artifact) -> Model:
     items = _decode_table(artifact, "items", n_items, dim)
     # So large a value comes from damage or from a training that diverged; refused here, no score can overflow
     # later.
-    if dim * max(_largest(users.floats()), _largest(items.floats())) ** 2 > 1e38:
+    if dim * max(users.largest(), items.largest()) ** 2 > 1e38:
         raise ArtifactError("users.values times items.values would overflow float32: the training diverged")
     has_seen = metadata.get("seen") != SEEN_LEFT_OUT
     seen_indptr, seen_items = _decode_seen(artifact, n_users, n_items, has_seen)
@@ -543,7 +572,7 @@ def _check_propagation(metadata: Mapping[str, str], has_seen: bool, users: Table
             "the seen items were left out, and they are the graph that a lightgcn model scores by"
         )
     # Propagation lengthens no vector, so a score is at most the sum of all squares of the tables.
-    squares = sum(len(table.values) * _largest(table.floats()) ** 2 for table in (users, items))
+    squares = sum(len(table.values) * table.largest() ** 2 for table in (users, items))
     if max(1.0, squares) > 1e38 * temperature:
         raise ArtifactError("scores could overflow float32: users.values and items.values are too large")
 
@@ -554,11 +583,25 @@ def _check_rising(name: str, indptr: Array, columns: Array, limit: int) -> None:
         return
     if int(columns.max()) >= limit:
         raise ArtifactError(f"{name} holds {int(columns.max()):,}, expected less than {limit:,}")
-    rising = columns[1:] > columns[:-1]
-    starts = indptr[(indptr > 0) & (indptr < len(columns))]
-    rising[starts - 1] = True  # the first of a row may be smaller than the last of the row before
-    if not rising.all():
-        raise ArtifactError(f"{name} must rise within a row")
+    for first in range(1, len(columns), BLOCK):
+        last = min(first + BLOCK, len(columns))
+        rising = columns[first:last] > columns[first - 1 : last - 1]
+        _, starts = _rows_that_begin(indptr, first, last)
+        rising[starts] = True  # the first of a row may be smaller than the last of the row before
+        if not rising.all():
+            raise ArtifactError(f"{name} must rise within a row")
+
+
+def _rows_that_begin(indptr: Array, first: int, last: int) -> tuple[int, Array]:
+    """Number of the first row that begins among the entries from ``first`` to before ``last``, and where it and those
+    after it begin, counted from ``first``.
+
+    >>> _rows_that_begin(np.array([0, 2, 5, 5, 7]), 1, 6)
+    (1, array([1, 4, 4]))
+    """
+    # In the type of the bounds, or the search would convert them all.
+    begin, end = np.searchsorted(indptr, np.array([first, last], dtype=indptr.dtype)).tolist()
+    return begin, indptr[begin:end] - first
 
 
 def _decode_seen(artifact: Artifact, n_users: int, n_items: int, has_seen: bool) -> tuple[Array, Array]:
@@ -570,18 +613,24 @@ def _decode_seen(artifact: Artifact, n_users: int, n_items: int, has_seen: bool)
         indptr = _decode_bounds(artifact, "seen", n_users, len(items), "seen.items")
         _check_rising("seen.items", indptr, items, n_items)
         return indptr, items
-    # A gap below n_items fits the type that holds item numbers, and so does a user's sum of gaps, once it is checked.
     items = decode_varints(_take(artifact, "seen.gaps", ("U8",)), n_items)
     indptr = _decode_bounds(artifact, "seen", n_users, len(items), "seen.gaps")
-    items += 1
-    firsts = indptr[:-1][np.diff(indptr) > 0]
-    sums = np.add.reduceat(items, firsts, dtype=np.int64) if len(firsts) else firsts
-    if len(sums) and int(sums.max()) > n_items:
-        raise ArtifactError(f"seen.gaps lead to item {int(sums.max()) - 1:,}, expected less than {n_items:,}")
-    items[firsts[1:]] -= sums[:-1].astype(items.dtype)  # a user's sum starts where the one before ended
-    np.cumsum(items, out=items)
-    items -= 1
-    return indptr, items.astype(np.min_scalar_type(max(n_items - 1, 0)))
+    after = 0  # the item after the last, in the row that goes on
+    for first in range(0, len(items), BLOCK):
+        part = items[first : first + BLOCK]
+        sums = np.zeros(len(part) + 1, dtype=np.int64)
+        np.cumsum(part, out=sums[1:])
+        sums += np.arange(len(sums))  # from item to item it is a gap and a step
+        _, starts = _rows_that_begin(indptr, first, first + len(part))
+        before = np.concatenate(([-after], sums[starts]))
+        numbers = sums[1:] - 1 - np.repeat(before, np.diff(starts, prepend=0, append=len(part)))
+        if int(numbers.max()) >= n_items:
+            raise ArtifactError(
+                f"seen.gaps lead to item {int(numbers.max()):,}, expected less than {n_items:,}"
+            )
+        part[:] = numbers
+        after = int(numbers[-1]) + 1
+    return indptr, items
 
 
 def _decode_held_out(artifact: Artifact, n_seen: int) -> Array:
@@ -598,15 +647,16 @@ def _decode_held_out(artifact: Artifact, n_seen: int) -> Array:
 
 
 def decode_varints(data: Array, limit: int) -> Array:
-    """(m,) int32 or int64: the numbers below ``limit`` that ``data`` (n,) uint8 spells, seven bits a byte, the lowest
-    first (LEB128); a byte of 128 or more has another after it.
+    """(m,) unsigned, as wide as ``limit`` asks for: the numbers below it that ``data`` (n,) uint8 spells, seven bits a
+    byte, the lowest first (LEB128); a byte of 128 or more has another after it.
 
     >>> decode_varints(np.array([5, 128 + 44, 2], np.uint8), limit=1000).tolist()
     [5, 300]
     """
-    dtype = np.int32 if limit < 2**31 else np.int64
-    parts = [np.zeros(0, dtype=dtype)]
-    begin = 0
+    blocks = range(0, len(data), VARINT_BLOCK)
+    count = sum(np.count_nonzero(data[begin : begin + VARINT_BLOCK] < 128) for begin in blocks)
+    decoded = np.empty(count, dtype=np.min_scalar_type(max(limit - 1, 0)))
+    begin = done = 0
     while begin < len(data):
         part = data[begin : begin + VARINT_BLOCK]
         ends = np.flatnonzero(part < 128)
@@ -622,9 +672,10 @@ def decode_varints(data: Array, limit: int) -> Array:
             numbers[longer] |= (part[starts[longer] + place] & 127).astype(np.int64) << (7 * place)
         if int(numbers.max()) >= limit:
             raise ArtifactError(f"seen.gaps holds {int(numbers.max()):,}, expected less than {limit:,}")
-        parts.append(numbers.astype(dtype))
+        decoded[done : done + len(numbers)] = numbers
+        done += len(numbers)
         begin += int(ends[-1]) + 1
-    return np.concatenate(parts)
+    return decoded
 
 
 def _check_bounds(name: str, bounds: Array, rows: int, end: int, target: str) -> None:
@@ -659,7 +710,7 @@ def _decode_weights(artifact: Artifact, users: Table, items: Table, dim: int) ->
             f"metadata hidden is {width:,}: the first layer would take {4 * width * n_items:,} bytes for"
             f" {n_items:,} items, expected at most {TOWER_BYTES:,}"
         )
-    most, largest = max(_largest(users.floats()), _largest(items.floats())), _largest(weights)
+    most, largest = max(users.largest(), items.largest()), _largest(weights)
     first = largest * (2 * dim * most + 1)
     second = largest * (width * first + 1)
     if not dim * largest * most**2 + width * largest * second < 1e38:
@@ -735,14 +786,24 @@ class ByDimension:
 
     def __init__(self, table: Table, dim: int) -> None:
         self.table, self.rows = table, len(table.indptr) - 1
-        order = np.argsort(table.columns, kind="stable")
-        # Row numbers in the machine's own index type: NumPy would convert any other at every use.
-        self._numbers = table.row_numbers()[order].astype(np.intp)
-        self._values = table.floats()[order]
-        ends = np.cumsum(np.bincount(table.columns, minlength=dim)).tolist()
+        size = max(BLOCK, dim)  # a block takes the time of ``dim`` steps, too
+        counts = np.zeros(dim, dtype=np.intp)
+        for first in range(0, len(table.columns), size):
+            counts += np.bincount(table.columns[first : first + size], minlength=dim)
+        ends = np.cumsum(counts)
+        self._numbers = np.empty(len(table.columns), dtype=np.min_scalar_type(max(self.rows - 1, 0)))
+        self._values = np.empty(len(table.columns), dtype=np.float32)
+        free = ends - counts
+        for rows, columns, values in table.blocks(size):
+            order = np.argsort(columns, kind="stable")
+            columns, counts = columns[order], np.bincount(columns, minlength=dim)
+            places = np.arange(len(columns)) + (free - np.cumsum(counts) + counts)[columns]
+            self._numbers[places], self._values[places] = rows[order], values[order]
+            free += counts
+        bounds = [0, *ends.tolist()]
         self._lists = [
             (self._numbers[first:last], self._values[first:last])
-            for first, last in zip([0, *ends[:-1]], ends, strict=True)
+            for first, last in zip(bounds[:-1], bounds[1:], strict=True)
         ]
 
     def scores(self, columns: Array, values: Array) -> Array:
@@ -754,8 +815,9 @@ class ByDimension:
         scores = np.zeros(self.rows, dtype=np.float32)
         for column, value in zip(columns.tolist(), values, strict=True):
             numbers, entries = self._lists[column]
-            # A row occurs once in a dimension; add.at is the faster way of `scores[numbers] += ...` there.
-            np.add.at(scores, numbers, value * entries)
+            # A row occurs once in a dimension; add.at is the faster way of `scores[numbers] += ...` there. It wants the
+            # machine's own index type, in which all the numbers would take up to eight times their memory.
+            np.add.at(scores, numbers.astype(np.intp), value * entries)
         return scores
 
     @cached_property
@@ -977,11 +1039,17 @@ class Recommender:
         Raises ArtifactError for a directory without a model or a file that is none; OSError when it cannot be
         read.
         """
-        artifact = read_artifact(path)
+        name = locate(path)
+        buffer = _map_file(name)
         try:
-            return cls(artifact)
+            recommender = cls(parse_artifact(buffer))
         except ArtifactError as error:
-            raise ArtifactError(f"{locate(path)} is not a sound model file: {error}") from None
+            raise ArtifactError(f"{name} is not a sound model file: {error}") from None
+        if hasattr(mmap, "MADV_DONTNEED"):
+            # The checks have read it all, and a list needs a few rows: only those come back into this process's memory.
+            with suppress(OSError):  # memory may be locked
+                buffer.madvise(mmap.MADV_DONTNEED)
+        return recommender
 
     def recommend(
         self,
@@ -1007,7 +1075,7 @@ class Recommender:
         """
         row = self._user_row(user)
         scores = self._scores(row)
-        hidden: list[Any] = [self._rows_to_hide(exclude)]
+        hidden: list[Any] = [self._rows_to_hide(exclude)] if exclude is not None else []
         if filter_seen and not self.model.has_seen and exclude is None:
             raise SeenItemsMissingError(
                 "the model file was exported without the items that users have seen:"
@@ -1149,10 +1217,11 @@ class Recommender:
         if among is not None:
             scores = scores[among]
         best = _best(scores, min(n, len(scores)))
-        best = best[scores[best] > -np.inf]
-        rows = best if among is None else among[best]
+        values = scores[best].tolist()
+        left = len(values) - values.count(-math.inf)  # what is hidden comes last
+        rows = best[:left] if among is None else among[best[:left]]
         ids = self.item_ids if ids is None else ids
-        return Recommendation([ids[row] for row in rows.tolist()], scores[best].tolist())
+        return Recommendation(ids.of_rows(rows.tolist()), values[:left])
 
     @property
     def _name(self) -> str:
@@ -1284,8 +1353,15 @@ def _best(scores: Array, n: int) -> Array:
         return np.zeros(0, dtype=np.intp)
     # Each of the n largest maxima of disjoint groups is a score of its own, so no list of n ends below the smallest
     # of them. Small groups give many maxima to choose from, large ones many candidates; groups of one are exact.
+    # A quarter of each group bounds the list nearly as well as all of it, and is read in a quarter of the time.
     size = max(1, min(128, len(scores) // (4 * n)))
-    maxima = scores[: len(scores) // size * size].reshape(size, -1).max(axis=0)
-    floor = np.partition(maxima, len(maxima) - n)[len(maxima) - n]
-    candidates = np.flatnonzero(scores >= floor)
-    return candidates[np.argsort(-scores[candidates], kind="stable")[:n]]
+    maxima = scores[: len(scores) // size * size].reshape(size, -1)[::4].max(axis=0)
+    maxima.sort()  # so few are not worth selecting from
+    floor = maxima[-n]
+    candidates = (scores > floor).nonzero()[0]
+    if (
+        len(candidates) < n
+    ):  # the first of the equals, which may be most of a catalogue that a user has no entries for
+        equals = (scores == floor).nonzero()[0]
+        candidates = np.concatenate((candidates, equals[: n - len(candidates)]))
+    return candidates[(-scores[candidates]).argsort(kind="stable")[:n]]

@@ -109,7 +109,7 @@ def test_what_serving_holds_is_counted() -> None:
     texts = [str(name) for name in NAMES]
     assert packed.pop("total") == sum(packed.values())
     assert packed == {
-        "items by dimension": (np.dtype(np.intp).itemsize + 4) * model.items.nnz,
+        "items by dimension": (1 + 4) * model.items.nnz,
         "graph": 0,
         "row bounds": 4 * (301 + 51),
         "seen": 4 * 301 + len(model.seen_items),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,11 +19,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np import runtime
+from sparserec_np.export import pack
 from sparserec_np.interactions import Interactions
 from sparserec_np.kernels.compiled import ranking
 from sparserec_np.model_file import ServedModel, save_model
 from sparserec_np.restoring import restore
-from sparserec_np.runtime import ArtifactError, Ids, Recommender, UnknownItemError, UnknownUserError, _best
+from sparserec_np.runtime import (
+    ArtifactError,
+    Ids,
+    Recommender,
+    UnknownItemError,
+    UnknownUserError,
+    _best,
+    read_artifact,
+)
 from sparserec_np.table import SparseTable
 from tests.served_models import as_lightgcn, make_model, make_towers_model
 
@@ -525,12 +535,12 @@ def test_inspect_counts(tmp_path: Path) -> None:
         "seen_bytes": 4 * 31 + len(model.seen_items),
         "file_bytes": file_bytes,
         "resident_bytes": {
-            "items by dimension": (np.dtype(np.intp).itemsize + 4) * model.items.nnz,
+            "items by dimension": (1 + 4) * model.items.nnz,
             "graph": 0,
             "row bounds": 0,
             "seen": 0,
             "ids": 0,
-            "total": (np.dtype(np.intp).itemsize + 4) * model.items.nnz,
+            "total": (1 + 4) * model.items.nnz,
         },
         "values": "float32",
         "has_seen": True,
@@ -545,6 +555,76 @@ def test_inspect_counts(tmp_path: Path) -> None:
     }
     assert report["rows_without_entries"] > 0
     assert json.loads(json.dumps(report)) == report
+
+
+@pytest.mark.parametrize("block", [1, 3, 50])
+def test_any_size_of_blocks_reads_the_same(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    model = make_model(density=0.2)
+    users = np.repeat(np.arange(30), np.diff(model.seen_indptr))
+    kept = users % 3 > 0  # a third of the users has seen nothing
+    bounds = np.concatenate(([0], np.cumsum(np.bincount(users[kept], minlength=30))))
+    model = replace(model, seen_indptr=bounds, seen_items=model.seen_items[kept])
+    artifacts = [pack(model, "float32"), pack(model, "int8")]
+    whole = [Recommender(artifact) for artifact in artifacts]
+    monkeypatch.setattr(runtime, "BLOCK", block)
+    for artifact, one in zip(artifacts, whole, strict=True):
+        other = Recommender(artifact)
+        assert np.array_equal(other.model.seen_items, model.seen_items)
+        assert [one.recommend(user) for user in range(30)] == [other.recommend(user) for user in range(30)]
+        assert [one.similar_items(item) for item in range(50)] == [
+            other.similar_items(item) for item in range(50)
+        ]
+
+
+@pytest.mark.parametrize("block", [1, 3, 50])
+def test_columns_that_do_not_rise_are_found_wherever_they_are(
+    monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(runtime, "BLOCK", block)
+    artifact = make_model(density=0.2).encode()
+    bounds, columns = artifact.arrays["items.indptr"], artifact.arrays["items.columns"]
+    for place in sorted(set(range(1, len(columns))) - set(bounds.tolist())):
+        damaged = columns.copy()
+        damaged[place] = damaged[place - 1]
+        with pytest.raises(ArtifactError, match="items.columns must rise within a row"):
+            Recommender(artifact._replace(arrays={**artifact.arrays, "items.columns": damaged}))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_opening_takes_what_inspect_counts_and_little_more_meanwhile(dtype: str) -> None:
+    artifact = pack(make_model(200, 20_000, dim=64, density=0.2), dtype)
+    tracemalloc.start()
+    recommender = Recommender(artifact)
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    counted = recommender.inspect()["resident_bytes"]["total"]
+    assert counted > 2_000_000
+    assert held < counted + 100_000
+    assert peak < held + 1_000_000
+
+
+def resident(path: Path) -> int:
+    """Bytes of a mapped file that are in this process's memory."""
+    mappings = re.split(r"^(?=[0-9a-f]+-)", Path("/proc/self/smaps").read_text(), flags=re.MULTILINE)
+    ours = [mapping for mapping in mappings if str(path) in mapping.partition("\n")[0]]
+    return sum(
+        1024 * int(found[1]) for mapping in ours if (found := re.search(r"^Rss: +(\d+)", mapping, re.M))
+    )
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/smaps").exists(), reason="only Linux tells what of a file is in memory"
+)
+def test_what_only_the_checks_read_does_not_stay_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    size = save_model(path, make_model(200, 20_000, dim=64, density=0.2))
+    artifact = read_artifact(path)
+    checked = Recommender(artifact)
+    assert resident(path) > size / 2
+    del artifact, checked
+    opened = Recommender.open(path)
+    opened.recommend(3)
+    assert resident(path) < size / 2
 
 
 SERVE = """
