@@ -255,6 +255,7 @@ def _search(
         while True:
             settings = replace(config.resolved(), learning_rate=rate, start=name)
             if name not in starts:
+                starts.clear()
                 starts[name] = make_start(log, settings, threads, given)
             reached = -2.0
             try:
@@ -267,7 +268,6 @@ def _search(
                 reached = max(measured, default=-1.0)
                 if best is None or reached > most:
                     best, most = fitted, reached
-                    starts = {name: starts[name]}
                 if fitted.interrupted:
                     best = replace(best, interrupted=True)
                     break
@@ -281,17 +281,14 @@ def _search(
 def _trials(starts: Sequence[str], rates: Sequence[float]) -> Generator[tuple[str, float], float, None]:
     """Which start to try next, at which learning rate; is sent what the last one reached.
 
-    All starts at the first rate; the best of them, the earlier of equals, at the second rate, and at a third: the one
-    that lies beyond the better of these two.
+    Every start at the first two rates, and at a third: the one that lies beyond the better of these two.
     """
     first, *others = rates
-    reached = {}
     for start in starts:
-        reached[start] = yield start, first
-    best = max(reached, key=lambda start: reached[start])
-    if others:
-        second = yield best, others[0]
-        yield best, others[1] if reached[best] >= second else others[2]
+        reached = yield start, first
+        if others:
+            second = yield start, others[0]
+            yield start, others[1] if reached >= second else others[2]
 
 
 def _fit(

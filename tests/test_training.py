@@ -584,9 +584,11 @@ def test_without_a_start_the_one_that_trains_to_better_lists_is_taken(
     fitted = fit(LOG, start=None, learning_rate=None)
     assert list(by_start(fitted)) == ["spectral", "als"]
     assert fitted.config.start == best
-    firsts = [r for r in fitted.history if (r["phase"], r["epoch"]) == ("search", 1)]
-    rates = [record["learning_rate"] for record in firsts]
-    assert rates[:3] == [RATES[0], RATES[0], RATES[1]] and len(rates) == 4
+    tried = [
+        (r["start"], r["learning_rate"]) for r in fitted.history if (r["phase"], r["epoch"]) == ("search", 1)
+    ]
+    assert [start for start, _ in tried] == ["spectral"] * 3 + ["als"] * 3
+    assert [rate for _, rate in tried[:2]] == [rate for _, rate in tried[3:5]] == list(RATES[:2])
     alone = fit(LOG, start=best, learning_rate=fitted.config.learning_rate)
     assert same_bits(fitted.model.table, alone.model.table)
 
