@@ -30,7 +30,8 @@ EPOCHS: dict[str, Settings] = {
     "sparserec_np, softmax, 256 shared negatives, density 0.1, batches": SPARSE | BLOCK,
 }
 
-# Curves of quality over time. The learning rate is that of a training without a validation part: none is chosen.
+# Curves of quality over time, from the spectral start unless said otherwise. The learning rate is that of a training
+# without a validation part: none is chosen.
 SPECTRAL_DENSE: Settings = {"dim": 64, "method": "dense"}
 SELDOM: Settings = {"evaluate_every": 2}  # full tables take long to rank
 QUALITY: dict[str, Settings] = {
@@ -65,6 +66,9 @@ QUALITY: dict[str, Settings] = {
     | {"epochs": 20, "learning_rate": 0.1},
     "sparserec_np, spectral start alone, dim 64, density 0.1": SPARSE | {"epochs": 0},
     "sparserec_np, spectral start alone, dim 256, density 0.025": {"dim": 256, "density": 0.025, "epochs": 0},
+    "sparserec_np, least-squares start alone, dim 64, density 0.1": SPARSE | {"start": "als", "epochs": 0},
+    "sparserec_np, softmax, least-squares start, dim 64, density 0.1": SPARSE
+    | {"start": "als", "epochs": 10, "learning_rate": 0.01},
 }
 
 # The models whose lists are timed, trained for a few epochs: how long exact lists take depends on the scores.

@@ -34,7 +34,7 @@ def of_ours(settings: ours.Settings, setting: Setting) -> Record:
     test, _ = test.aligned_to(log)
     epochs = min(settings["epochs"], setting.pick(1000, 4))
     # Given as the validation part, the test part is looked at between epochs; with patience 0 nothing depends on it.
-    fixed = {"epochs": epochs, "learning_rate": 0.01, "evaluate_every": 1, "patience": 0, "refit": False}
+    fixed = {"start": "spectral", "learning_rate": 0.01, "evaluate_every": 1, "patience": 0, "refit": False}
     config = Config(**(fixed | settings | {"epochs": epochs}))
     fitted = train(log, config, validation=test, threads=setting.threads)
     points = []
