@@ -18,8 +18,8 @@ from sparserec_np.table import Array, SparseTable
 class Carry(Protocol):
     """Takes an array of one value for each stored entry through a topology update."""
 
-    def __call__(self, state: Array, grown: Array) -> Array:
-        """``state`` (nnz,) for the new entries: kept ones move, regrown ones get ``grown`` (g,)."""
+    def __call__(self, state: Array, grown: npt.ArrayLike) -> Array:
+        """``state`` (nnz,) for the new entries: kept ones move, regrown ones get ``grown``, (g,) or one for all."""
         ...
 
 
@@ -121,7 +121,7 @@ class Adam:
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
         """Kept moments move; regrown ones start at zero and at their row's mean."""
         fresh = row_means(self.second)
-        self.first = move(self.first, np.zeros_like(fresh))
+        self.first = move(self.first, fresh.dtype.type(0))
         self.second = move(self.second, fresh)
 
     @property

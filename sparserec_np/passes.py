@@ -36,7 +36,7 @@ class EntryState:
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
         """Both follow; see :meth:`~sparserec_np.optimizers.Optimizer.carry`."""
         self.optimizer.carry(move, row_means)
-        self.origin = move(self.origin, np.zeros_like(row_means(self.origin)))
+        self.origin = move(self.origin, self.origin.dtype.type(0))
 
 
 @dataclass

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from sparserec_np.growth import Explored, Growth
 from sparserec_np.optimizers import Carry
@@ -29,8 +30,8 @@ class TopologyChange:
     kept: Array
     places: Array
 
-    def carry(self, state: Array, grown: Array) -> Array:
-        """An array of one value per entry, after the change: kept values move, regrown entries get ``grown`` (g,)."""
+    def carry(self, state: Array, grown: npt.ArrayLike) -> Array:
+        """An array of one value per entry, after the change; see :class:`~sparserec_np.optimizers.Carry`."""
         return np.insert(state[self.kept], self.places, grown)
 
 
@@ -45,12 +46,14 @@ def prunable(table: SparseTable, inside: Array | None, floor: int) -> Array:
     places = np.flatnonzero(np.repeat(within, sizes))
     if floor <= 0:
         return places
-    sizes = sizes[within]
+    sizes = sizes[within & (sizes > 0)]
     rows = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-    order = np.lexsort((-np.abs(table.values[places]), rows))
-    rank = np.empty(len(places), dtype=np.int64)
-    rank[order] = np.arange(len(places)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return places[rank >= floor]
+    starts = np.cumsum(sizes) - sizes
+    left = np.abs(table.values[places])
+    for _ in range(floor):  # the largest left of each row; of equal ones the first
+        largest = np.flatnonzero(left == np.repeat(np.maximum.reduceat(left, starts), sizes))
+        left[largest[np.diff(rows[largest], prepend=-1) > 0]] = -1
+    return places[left >= 0]
 
 
 def smallest(table: SparseTable, places: Array, count: int) -> Array:

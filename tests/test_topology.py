@@ -14,7 +14,7 @@ from sparserec_np.exploration import Exploration
 from sparserec_np.growth import AccumulatedGrowth, Explored, Growth, LastBatchGrowth, NoGrowth, RandomGrowth
 from sparserec_np.optimizers import SGD, Adagrad, Adam, Carry
 from sparserec_np.table import SparseTable
-from sparserec_np.topology import TopologyUpdate, prune, smallest
+from sparserec_np.topology import TopologyUpdate, prunable, prune, smallest
 from tests.small import Array, places, random_table, same_bits
 
 GROWTHS: dict[str, Growth] = {
@@ -128,6 +128,18 @@ def test_ties_fall_the_same_way_each_time() -> None:
     assert (
         smallest(table, np.arange(15), 3).tolist() == np.flatnonzero(np.abs(table.values) == 1)[:3].tolist()
     )
+
+
+@pytest.mark.parametrize(
+    ("floor", "free"),
+    [(0, [0, 1, 2, 3, 4, 5, 6]), (1, [1, 2, 4, 6]), (2, [2, 4]), (3, [4]), (4, []), (9, [])],
+)
+def test_a_row_keeps_its_largest_and_of_equal_ones_the_first(floor: int, free: list[int]) -> None:
+    sizes, values = [0, 1, 4, 0, 2], [-5, 1, -1, 2, 0, 3, -3]
+    indptr = np.append(0, np.cumsum(sizes)).astype(np.int32)
+    columns = np.concatenate([np.arange(size) for size in sizes]).astype(np.uint8)
+    table = SparseTable(indptr, columns, np.array(values, np.float32))
+    assert prunable(table, None, floor).tolist() == free
 
 
 def test_a_full_table_has_nothing_to_regrow() -> None:

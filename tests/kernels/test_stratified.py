@@ -26,6 +26,7 @@ from tests.kernels.cases import (
 # As plain Python, with NUMBA_DISABLE_JIT=1, the random numbers of these kernels warn of wrapping around.
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in scalar:RuntimeWarning")
 DIM = 12
+WIDE = 70  # columns: more than rows that unfold have
 KERNELS = pytest.mark.parametrize("kernel", [compiled, reference], ids=["compiled", "reference"])
 
 
@@ -43,14 +44,16 @@ def random_log(rng: np.random.Generator, n_users: int, n_items: int, part: float
     return log_of(*np.nonzero(mask), n_users, n_items)
 
 
-def a_problem(density: float, dtype: Any) -> tuple[np.random.Generator, Interactions, SparseTable]:
+def a_problem(
+    density: float, dtype: Any, dim: int = DIM
+) -> tuple[np.random.Generator, Interactions, SparseTable]:
     """Interactions and a table for them; at density 1 it is full, for the sweep that looks up no columns."""
     rng = np.random.default_rng(5)
     log = random_log(rng, 30, 150, 0.1)
     rows = log.n_users + log.n_items
-    table = random_table(rng, rows, DIM, density, dtype)
+    table = random_table(rng, rows, dim, density, dtype)
     if density == 1:
-        table = SparseTable.full(rng.standard_normal((rows, DIM)).astype(dtype))
+        table = SparseTable.full(rng.standard_normal((rows, dim)).astype(dtype))
     return rng, log, table
 
 
@@ -111,12 +114,13 @@ def test_items_are_divided_anew() -> None:
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("dim", [DIM, WIDE])
 @pytest.mark.parametrize("density", [0.3, 1.0])
 @pytest.mark.parametrize("rule", ["sgd", "sgd, origin", "adagrad", "adagrad, origin"])
 @pytest.mark.parametrize("part", [0.0, 0.4])
-def test_twins_agree(dtype: Any, density: float, rule: str, part: float) -> None:
-    rng, log, table = a_problem(density, dtype)
-    rows, dim = table.rows, DIM
+def test_twins_agree(dtype: Any, dim: int, density: float, rule: str, part: float) -> None:
+    rng, log, table = a_problem(density, dtype, dim)
+    rows = table.rows
     if density == 1:
         part = 0.0
     strata = Strata(log)
@@ -305,12 +309,13 @@ def test_negatives_are_even_and_none_of_the_users(kernel: Any) -> None:
 
 
 @needs_two_threads
+@pytest.mark.parametrize("dim", [8, WIDE])
 @pytest.mark.parametrize("density", [0.3, 1.0])
 @pytest.mark.parametrize("shared", [None, Shared(1, 64, 32)])
-def test_threads_change_nothing(density: float, shared: Shared | None) -> None:
+def test_threads_change_nothing(dim: int, density: float, shared: Shared | None) -> None:
     rng = np.random.default_rng(6)
     log = random_log(rng, 80, 700, 0.1)
-    rows, dim = log.n_users + log.n_items, 8
+    rows = log.n_users + log.n_items
     table = random_table(rng, rows, dim, density, np.float32)
     if density == 1:
         table = SparseTable.full(rng.standard_normal((rows, dim)).astype(np.float32))

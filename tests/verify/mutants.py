@@ -243,7 +243,7 @@ MUTANTS = (
     Mutant(
         "first moment not begun anew",
         "optimizers.py",
-        "move(self.first, np.zeros_like(fresh))",
+        "move(self.first, fresh.dtype.type(0))",
         "move(self.first, fresh)",
     ),
     Mutant(
@@ -263,7 +263,7 @@ MUTANTS = (
     Mutant(
         "regrown entries drawn elsewhere",
         "passes.py",
-        "np.zeros_like(row_means(self.origin))",
+        "self.origin.dtype.type(0)",
         "row_means(self.origin)",
     ),
     Mutant("growth on signed scores", "growth.py", "keys = np.abs(sums)", "keys = sums.copy()"),
@@ -275,7 +275,7 @@ MUTANTS = (
         "magnitudes = table.values[places]",
     ),
     Mutant("the largest pruned", "topology.py", "below = magnitudes < kth", "below = magnitudes > kth"),
-    Mutant("floor one too high", "topology.py", "places[rank >= floor]", "places[rank > floor]"),
+    Mutant("floor one too high", "topology.py", "in range(floor):", "in range(floor + 1):"),
     Mutant(
         "regrown at the smallest pruned",
         "topology.py",

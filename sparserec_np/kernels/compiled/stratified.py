@@ -9,6 +9,7 @@ import numpy as np
 
 from sparserec_np.kernels.compiled import slopes
 from sparserec_np.kernels.compiled.elementary import dot, exp_into
+from sparserec_np.kernels.compiled.unfolding import LINE, dot_row, row_bits, step_row, unfold
 
 FAR = 80.0  # exp of a larger difference of scores would overflow in float32
 FULL_PRODUCT = 1e200
@@ -242,6 +243,65 @@ def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> flo
     return loss + np.log(product)
 
 
+@numba.njit(nogil=True)
+def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
+    """As :func:`_descend`, where rows unfold into registers: no loop is as long as a row."""
+    indptr, bits, values = table
+    users, positives, negatives, n_users = cell
+    decay, origin, squares, together = steps
+    slots, sums = explored
+    dim = sums.shape[1]
+    one, far = values.dtype.type(1), values.dtype.type(FAR)
+    explores = len(sums) > 0
+    own = np.zeros(LINE, dtype=values.dtype)
+    pull = np.zeros(LINE, dtype=values.dtype)
+    apart = np.zeros(together, dtype=values.dtype)
+    odds = np.zeros(together, dtype=values.dtype)
+    loss, product = 0.0, 1.0
+    start = 0
+    while start < len(users):
+        user = users[start]
+        stop = start + 1
+        while stop < len(users) and users[stop] == user and stop - start < together:
+            stop += 1
+        if negatives[start] < 0:
+            start = stop
+            continue
+        unfold(values, indptr[user], bits[user], own)
+        pull[:] = 0
+        for m in range(start, stop):
+            positive, negative = n_users + positives[m], n_users + negatives[m]
+            score = dot_row(values, indptr[positive], bits[positive], own)
+            score2 = dot_row(values, indptr[negative], bits[negative], own)
+            apart[m - start] = min(max(score2 - score, -far), far)
+        exp_into(apart, odds)
+        for m in range(start, stop):
+            product *= 1.0 + np.float64(odds[m - start])
+            if product > FULL_PRODUCT:
+                loss += np.log(product)
+                product = 1.0
+            slope = odds[m - start] / (one + odds[m - start])
+            for row, weight, d in (
+                (n_users + positives[m], -slope, decay[1]),
+                (n_users + negatives[m], slope, decay[2]),
+            ):
+                step_row(values, indptr[row], bits[row], weight, own, (rate, d), origin, squares, pull)
+                if explores and slots[row] >= 0:
+                    more = sums[slots[row]]
+                    for c in range(dim):
+                        more[c] += weight * own[c]
+        if explores and slots[user] >= 0:
+            more = sums[slots[user]]
+            for c in range(dim):
+                more[c] += pull[c]
+        each = decay[0] * values.dtype.type(stop - start)
+        step_row(
+            values, indptr[user], bits[user], one, pull, (rate, each), origin, squares, own
+        )  # `own` is done with
+        start = stop
+    return loss + np.log(product)
+
+
 @numba.njit(parallel=True, nogil=True, cache=True)
 def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, losses: Any) -> None:
     # A tuple from outside keeps a parallel loop on one thread: all are taken apart here, and put together within.
@@ -253,6 +313,7 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
     n_users = len(indptr) - 1 - len(members)
     dim = sums.shape[1]
     full = len(values) == (len(indptr) - 1) * dim
+    bits = row_bits(indptr, columns, dim)
     for stratum in range(parts):
         for p in numba.prange(parts):
             q = (p + stratum) % parts
@@ -263,12 +324,14 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
             _draw_negatives(own_users, own_positives, inside, seed, first, negatives)
             cell = (own_users, own_positives, negatives, n_users)
             way = (decay, origin, squares, together)
-            if full:
-                losses[stratum, p] = _descend_full((indptr, columns, values), cell, rates[stratum], way, dim)
+            table_now, explored_now = (indptr, columns, values), (slots, sums)
+            if len(bits):
+                loss = _descend_unfolded((indptr, bits, values), cell, rates[stratum], way, explored_now)
+            elif full:
+                loss = _descend_full(table_now, cell, rates[stratum], way, dim)
             else:
-                losses[stratum, p] = _descend(
-                    (indptr, columns, values), cell, rates[stratum], way, (slots, sums)
-                )
+                loss = _descend(table_now, cell, rates[stratum], way, explored_now)
+            losses[stratum, p] = loss
 
 
 @numba.njit(nogil=True)

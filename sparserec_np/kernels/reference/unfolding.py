@@ -1,0 +1,92 @@
+"""Rows whose columns are the bits of a number: the specification of ``kernels.compiled.unfolding``.
+
+A row is where its values begin and 64 bits: its k-th value is in the column of the k-th bit that is set.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparserec_np.table import Array
+
+LINE = 64
+
+
+def row_bits(indptr: Array, columns: Array, dim: int) -> Array:
+    """(rows,) uint64: bit c is set where a row stores column c; empty where rows are not to be unfolded.
+
+    That is above 64 columns, and may be for reasons of the processor.
+
+    Args:
+        indptr, columns: of a table; the columns of a row ascend.
+        dim: number of its columns.
+    """
+    bits = np.zeros(len(indptr) - 1 if dim <= LINE else 0, dtype=np.uint64)
+    for row in range(len(bits)):
+        for column in columns[indptr[row] : indptr[row + 1]]:
+            bits[row] |= np.uint64(1 << int(column))
+    return bits
+
+
+def _columns(bits: np.uint64) -> list[int]:
+    return [c for c in range(LINE) if int(bits) >> c & 1]
+
+
+def unfold(values: Array, begin: int, bits: np.uint64, out: Array) -> None:
+    """Overwrites ``out`` (64,) with every entry of a row.
+
+    Args:
+        values: (n,) float32 or float64, in which the row lies.
+        begin: its first value.
+        bits: its columns.
+        out: of the same dtype; must not overlap ``values``.
+    """
+    out[:] = 0
+    columns = _columns(bits)
+    out[columns] = values[begin : begin + len(columns)]
+
+
+def dot_row(values: Array, begin: int, bits: np.uint64, dense: Array) -> float:
+    """The product of a row and ``dense`` (64,), of the values' dtype; rounding depends on the order of the sum.
+
+    Args:
+        values, begin, bits, dense: see :func:`unfold`.
+    """
+    columns = _columns(bits)
+    return values.dtype.type(sum(values[begin + k] * dense[c] for k, c in enumerate(columns)))
+
+
+def step_row(
+    values: Array,
+    begin: int,
+    bits: np.uint64,
+    weight: float,
+    gradient: Array,
+    numbers: tuple[float, float],
+    origin: Array,
+    squares: Array,
+    out: Array,
+) -> None:
+    """Moves the stored entries x of a row; first, adds ``weight x`` to what ``out`` has in its columns.
+
+    With ``g = weight gradient + decay (x - origin)``, ``x <- x - rate g``. Where there are ``squares`` s,
+    ``s <- s + g^2`` before that, and then ``g <- g / (sqrt(s) + 1e-10)``. Every operation is rounded singly.
+
+    Args:
+        values, begin, bits: see :func:`unfold`; the row's values are overwritten, and no others.
+        weight: of the values' dtype.
+        gradient: (64,) of the same dtype.
+        numbers: rate and decay, of the same dtype.
+        origin: (n,) beside ``values``, or empty for zero.
+        squares: (n,) beside ``values``, changed in place, or empty.
+        out: (64,) of the same dtype; no two of these arrays overlap.
+    """
+    rate, decay = numbers
+    columns = _columns(bits)
+    own = slice(begin, begin + len(columns))
+    out[columns] += weight * values[own]
+    g = weight * gradient[columns] + decay * (values[own] - origin[own] if len(origin) else values[own])
+    if len(squares):
+        squares[own] += g * g
+        g = g / (np.sqrt(squares[own]) + values.dtype.type(1e-10))
+    values[own] -= rate * g

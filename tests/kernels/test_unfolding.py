@@ -1,0 +1,133 @@
+"""Rows whose columns are bits: compiled, from Python, and plain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+
+from sparserec_np.kernels.compiled import unfolding as compiled
+from sparserec_np.kernels.reference import unfolding as reference
+from tests.kernels.cases import PRECISIONS, Array, random_table
+
+# No column, the first, the last, neighbours over all borders of registers, every column, and some at random.
+BITS = [0, 1, 1 << 63, 0x0001_8001_8001_8180, 2**64 - 1, 0xB7E1_5162_8AED_2A6B]
+
+
+@numba.njit
+def unfold_in_a_kernel(values: Any, begin: Any, bits: Any, out: Any) -> None:
+    compiled.unfold(values, begin, bits, out)
+
+
+@numba.njit
+def dot_in_a_kernel(values: Any, begin: Any, bits: Any, dense: Any) -> Any:
+    return compiled.dot_row(values, begin, bits, dense)
+
+
+@numba.njit
+def step_in_a_kernel(
+    values: Any,
+    begin: Any,
+    bits: Any,
+    weight: Any,
+    gradient: Any,
+    numbers: Any,
+    origin: Any,
+    squares: Any,
+    out: Any,
+) -> None:
+    compiled.step_row(values, begin, bits, weight, gradient, numbers, origin, squares, out)
+
+
+every_row = pytest.mark.parametrize("bits", BITS, ids=hex)
+both_types = pytest.mark.parametrize("dtype", PRECISIONS)
+
+
+def a_row(dtype: Any, bits: int) -> tuple[Array, int, np.uint64, Array]:
+    """Values with a row in them, where it is, its columns, and a dense row."""
+    rng = np.random.default_rng(bits % 1000)
+    return (
+        rng.standard_normal(80).astype(dtype),
+        7,
+        np.uint64(bits),
+        rng.standard_normal(64).astype(dtype),
+    )
+
+
+@pytest.mark.parametrize("density", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("dim", [1, 12, 64])
+def test_bits_are_the_columns(dim: int, density: float) -> None:
+    table = random_table(np.random.default_rng(1), 30, dim, density, np.float32)
+    bits = reference.row_bits(table.indptr, table.columns, dim)
+    assert len(bits) == 30
+    for row, found in enumerate(bits):
+        columns = table.columns[table.indptr[row] : table.indptr[row + 1]].tolist()
+        assert [c for c in range(64) if int(found) >> c & 1] == columns
+    fast = compiled.row_bits(table.indptr, table.columns, dim)
+    if len(fast):  # on a processor that unfolds
+        np.testing.assert_array_equal(fast, bits)
+
+
+@pytest.mark.parametrize("row_bits", [compiled.row_bits, reference.row_bits])
+def test_wide_rows_are_not_unfolded(row_bits: Any) -> None:
+    table = random_table(np.random.default_rng(1), 30, 65, 0.3, np.float32)
+    assert len(row_bits(table.indptr, table.columns, 65)) == 0
+
+
+@both_types
+@every_row
+@pytest.mark.parametrize("unfold", [unfold_in_a_kernel, compiled.unfold, reference.unfold])
+def test_unfolded_rows_hold_every_entry(unfold: Any, bits: int, dtype: Any) -> None:
+    values, begin, row, out = a_row(dtype, bits)
+    unfold(values, begin, row, out)
+    rest = iter(values[begin:])
+    assert out.tolist() == [next(rest) if bits >> c & 1 else 0 for c in range(64)]
+
+
+@both_types
+@every_row
+@pytest.mark.parametrize("dot_row", [dot_in_a_kernel, compiled.dot_row, reference.dot_row])
+def test_products_are_those_of_unfolded_rows(dot_row: Any, bits: int, dtype: Any) -> None:
+    values, begin, row, dense = a_row(dtype, bits)
+    whole = np.empty(64, dtype)
+    reference.unfold(values, begin, row, whole)
+    expected = float(whole.astype(np.float64) @ dense)
+    tolerance = 1e-5 if dtype == np.float32 else 1e-13
+    assert dot_row(values, begin, row, dense) == pytest.approx(expected, rel=tolerance, abs=tolerance)
+
+
+@both_types
+@every_row
+@pytest.mark.parametrize("origin", [False, True])
+@pytest.mark.parametrize("adagrad", [False, True])
+@pytest.mark.parametrize("step_row", [step_in_a_kernel, compiled.step_row])
+def test_steps_are_the_same_to_the_last_bit(
+    step_row: Any, adagrad: bool, origin: bool, bits: int, dtype: Any
+) -> None:
+    values, begin, row, gradient = a_row(dtype, bits)
+    rng = np.random.default_rng(2)
+    towards = rng.standard_normal(80 * origin).astype(dtype)
+    numbers = (dtype(0.3), dtype(0.01))
+    ends = []
+    for step in (step_row, reference.step_row):
+        now, squares = values.copy(), np.full(80 * adagrad, 0.25, dtype)
+        out = np.ones(64, dtype)
+        step(now, begin, row, dtype(-0.7), gradient, numbers, towards, squares, out)
+        ends.append((now, squares, out))
+    for found, expected in zip(*ends, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    moved = np.flatnonzero(ends[0][0] != values)
+    assert moved.tolist() == list(range(begin, begin + bits.bit_count()))
+
+
+def test_a_step_by_hand() -> None:
+    """x = 2 in column 3, drawn to 1, against half a gradient of 4 and a decay of 0.1: g = 2.1, s = 4 + 4.41."""
+    values, squares, out = np.array([9.0, 2.0, 9.0]), np.full(3, 4.0), np.zeros(64)
+    gradient = np.full(64, 4.0)
+    reference.step_row(values, 1, np.uint64(8), 0.5, gradient, (0.2, 0.1), np.ones(3), squares, out)
+    assert values == pytest.approx([9, 2 - 0.2 * 2.1 / (8.41**0.5 + 1e-10), 9])
+    assert squares == pytest.approx([4, 8.41, 4])
+    assert np.flatnonzero(out).tolist() == [3]
+    assert out[3] == 1
