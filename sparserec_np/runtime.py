@@ -801,10 +801,12 @@ class ByDimension:
             self._numbers[places], self._values[places] = rows[order], values[order]
             free += counts
         bounds = [0, *ends.tolist()]
-        self._lists = [
-            (self._numbers[first:last], self._values[first:last])
-            for first, last in zip(bounds[:-1], bounds[1:], strict=True)
-        ]
+        # None for a dimension without entries: a file of a kilobyte may claim to have thousands of them.
+        self._lists = {
+            column: (self._numbers[first:last], self._values[first:last])
+            for column, (first, last) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))
+            if first < last
+        }
 
     def scores(self, columns: Array, values: Array) -> Array:
         """(rows,) float32 inner products of every row with a sparse one; only its dimensions are visited, ascending.
@@ -814,6 +816,8 @@ class ByDimension:
         """
         scores = np.zeros(self.rows, dtype=np.float32)
         for column, value in zip(columns.tolist(), values, strict=True):
+            if column not in self._lists:
+                continue
             numbers, entries = self._lists[column]
             # A row occurs once in a dimension; add.at is the faster way of `scores[numbers] += ...` there. It wants the
             # machine's own index type, in which all the numbers would take up to eight times their memory.

@@ -603,6 +603,17 @@ def test_opening_takes_what_inspect_counts_and_little_more_meanwhile(dtype: str)
     assert peak < held + 1_000_000
 
 
+def test_dimensions_without_entries_take_no_memory() -> None:
+    artifact = make_model(12, 8, dim=65_535, density=0.0001).encode()
+    tracemalloc.start()
+    recommender = Recommender(artifact)
+    recommender.recommend(3)
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 200_000
+    assert peak < 8_000_000  # a fuzzed file of two kilobytes once took 22 million
+
+
 def resident(path: Path) -> int:
     """Bytes of a mapped file that are in this process's memory."""
     mappings = re.split(r"^(?=[0-9a-f]+-)", Path("/proc/self/smaps").read_text(), flags=re.MULTILINE)
