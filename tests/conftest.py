@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import numba  # noqa: F401
 from hypothesis import settings
+
+# A shell starts what it puts in the background with Ctrl-C ignored, and so would these tests and their commands be.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # With NUMBA_DISABLE_JIT=1 the kernels run as plain Python here, which small tests bear and whole commands do not: the
 # processes that tests start are compiled ones. Numba has read the variable by now.
