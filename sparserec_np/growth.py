@@ -7,7 +7,6 @@ et al. 2024), random growth SET's (Mocanu et al. 2018).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -15,10 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparserec_np.exploration import Exploration
-from sparserec_np.selection import LargestEntries
 from sparserec_np.table import Array, SparseTable
-
-BLOCK = 4096
 
 
 class Explored(NamedTuple):
@@ -56,7 +52,7 @@ class Grown(NamedTuple):
 
     Attributes:
         rows: (g,) int32.
-        columns: (g,) uint16.
+        columns: (g,) of the dtype of the table's.
         gradients: (g,) float32, the summed gradient; 0 where growth did not look at any.
     """
 
@@ -86,12 +82,8 @@ class Growth(Protocol):
         """Rows to explore in the last batch before a topology update, given those it touches; as :meth:`explore`."""
         ...
 
-    def candidates(self, table: SparseTable, explored: Explored) -> int:
-        """How many inactive entries there are to choose from."""
-        ...
-
     def grow(self, table: SparseTable, explored: Explored, count: int, rng: np.random.Generator) -> Grown:
-        """``count`` inactive entries, at most :meth:`candidates`."""
+        """``count`` inactive entries, or as many as there are to choose from."""
         ...
 
 
@@ -113,13 +105,9 @@ class NoGrowth:
         """No row."""
         return NO_ROWS
 
-    def candidates(self, table: SparseTable, explored: Explored) -> int:
-        """None."""
-        return 0
-
     def grow(self, table: SparseTable, explored: Explored, count: int, rng: np.random.Generator) -> Grown:
         """Nothing."""
-        return Grown(NO_ROWS, np.empty(0, np.uint16), np.empty(0, np.float32))
+        return Grown(NO_ROWS, table.columns[:0], np.empty(0, np.float32))
 
 
 @dataclass(frozen=True)
@@ -128,19 +116,18 @@ class RandomGrowth(NoGrowth):
 
     grows: bool = True
 
-    def candidates(self, table: SparseTable, explored: Explored) -> int:
-        """All inactive entries."""
-        return table.rows * explored.sums.shape[1] - table.nnz
-
     def grow(self, table: SparseTable, explored: Explored, count: int, rng: np.random.Generator) -> Grown:
         """Draws ranks among the inactive entries; in the memory of the entries stored and drawn."""
         dim = explored.sums.shape[1]
         active = table.row_numbers().astype(np.int64) * dim + table.columns
-        ranks = distinct(self.candidates(table, explored), count, rng)
+        free = table.rows * dim - table.nnz
+        ranks = distinct(free, min(count, free), rng)
         # active[k] - k inactive entries lie before the k-th active one: as many active ones lie before a rank.
         places = ranks + np.searchsorted(active - np.arange(len(active)), ranks, side="right")
         rows, columns = np.divmod(places, dim)
-        return Grown(rows.astype(np.int32), columns.astype(np.uint16), np.zeros(count, np.float32))
+        return Grown(
+            rows.astype(np.int32), columns.astype(table.columns.dtype), np.zeros(len(ranks), np.float32)
+        )
 
 
 @dataclass(frozen=True)
@@ -163,16 +150,15 @@ class AccumulatedGrowth:
         """No others than before: their sums go on."""
         return NO_ROWS
 
-    def candidates(self, table: SparseTable, explored: Explored) -> int:
-        """Inactive entries with a gradient that is not zero."""
-        return sum(int(np.count_nonzero(keys > 0)) for _, _, keys in inactive_sums(table, explored))
-
     def grow(self, table: SparseTable, explored: Explored, count: int, rng: np.random.Generator) -> Grown:
-        """Those with the largest sums; of equal ones, those of lower rows first."""
-        best = LargestEntries(count)
-        for rows, sums, keys in inactive_sums(table, explored):
-            best.offer(rows, sums, np.where(keys > 0, keys, -np.inf))
-        return Grown(*best.take())
+        """Those with the largest sums, none that are zero; of equal ones the first by row and column."""
+        from sparserec_np.kernels.compiled.topology import largest_inactive  # imports Numba
+
+        found = Grown(
+            np.empty(count, np.int32), np.empty(count, table.columns.dtype), np.empty(count, np.float32)
+        )
+        kept = largest_inactive(table, explored, count, *found)
+        return Grown(*(array[:kept] for array in found))
 
 
 @dataclass(frozen=True)
@@ -202,18 +188,3 @@ def distinct(below: int, count: int, rng: np.random.Generator) -> Array:
         found = found[np.sort(np.unique(found, return_index=True)[1])]
     found = np.sort(found[:few])
     return found if few == count else np.delete(np.arange(below), found)
-
-
-def inactive_sums(table: SparseTable, explored: Explored) -> Iterator[tuple[Array, Array, Array]]:
-    """Rows (m,), sums (m, dim) and magnitudes (m, dim) of the explored rows, block by block.
-
-    The magnitudes of active entries are 0.
-    """
-    order = explored.rows
-    for start in range(0, len(order), BLOCK):
-        rows = order[start : start + BLOCK]
-        sums = explored.sums[start : start + BLOCK]
-        keys = np.abs(sums)
-        lengths = table.indptr[rows + 1] - table.indptr[rows]
-        keys[np.repeat(np.arange(len(rows)), lengths), table.columns[table.places(rows)]] = 0
-        yield rows, sums, keys

@@ -13,7 +13,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sparserec_np.growth import Explored, Growth
+from sparserec_np.growth import NO_ROWS, Explored, Growth
+from sparserec_np.kernels.compiled import topology as kernels
 from sparserec_np.optimizers import Carry
 from sparserec_np.table import Array, SparseTable
 
@@ -24,7 +25,7 @@ class TopologyChange:
 
     Attributes:
         kept: (nnz,) bool, which entries stay.
-        places: (g,) where the regrown ones go, as ``numpy.insert`` takes it, among those kept.
+        places: (g,) int64, ascending, the places of the regrown ones in the table afterwards.
     """
 
     kept: Array
@@ -32,40 +33,10 @@ class TopologyChange:
 
     def carry(self, state: Array, grown: npt.ArrayLike) -> Array:
         """An array of one value per entry, after the change; see :class:`~sparserec_np.optimizers.Carry`."""
-        return np.insert(state[self.kept], self.places, grown)
-
-
-def prunable(table: SparseTable, inside: Array | None, floor: int) -> Array:
-    """Places (p,), ascending, of the entries that may go: all but the ``floor`` largest of each row.
-
-    Args:
-        inside: (rows,) bool, the rows that may lose entries; all by default.
-    """
-    sizes = np.diff(table.indptr)
-    within = np.ones(table.rows, dtype=bool) if inside is None else inside
-    places = np.flatnonzero(np.repeat(within, sizes))
-    if floor <= 0:
-        return places
-    sizes = sizes[within & (sizes > 0)]
-    rows = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-    starts = np.cumsum(sizes) - sizes
-    left = np.abs(table.values[places])
-    for _ in range(floor):  # the largest left of each row; of equal ones the first
-        largest = np.flatnonzero(left == np.repeat(np.maximum.reduceat(left, starts), sizes))
-        left[largest[np.diff(rows[largest], prepend=-1) > 0]] = -1
-    return places[left >= 0]
-
-
-def smallest(table: SparseTable, places: Array, count: int) -> Array:
-    """Those ``count`` of ``places`` (p,) whose values are smallest in magnitude; of equal ones the first."""
-    magnitudes = np.abs(table.values[places])
-    if count >= len(places):
-        return places
-    kth = np.partition(magnitudes, count - 1)[count - 1] if count else 0
-    below = magnitudes < kth
-    ties = np.flatnonzero(magnitudes == kth)[: count - int(np.count_nonzero(below))]
-    below[ties] = True
-    return places[below]
+        out = np.empty(np.count_nonzero(self.kept) + len(self.places), state.dtype)
+        new = np.broadcast_to(np.asarray(grown, state.dtype), len(self.places)).copy()
+        kernels.move(state, self.kept, self.places, new, out)
+        return out
 
 
 def prune(table: SparseTable, count: int, floor: int = 1) -> tuple[SparseTable, Array]:
@@ -75,10 +46,10 @@ def prune(table: SparseTable, count: int, floor: int = 1) -> tuple[SparseTable, 
         count: at most ``table.nnz``.
         floor: entries that each row keeps, as far as it has them and ``count`` allows it.
     """
-    floor = min(floor, count // table.rows)
-    kept = np.ones(table.nnz, dtype=bool)
-    kept[smallest(table, prunable(table, None, floor), table.nnz - count)] = False
-    indptr = np.append(0, np.cumsum(kept))[table.indptr].astype(table.indptr.dtype)
+    kept, indptr = np.empty(table.nnz, dtype=bool), np.empty_like(table.indptr)
+    kernels.mark_prunable(table, np.ones(table.rows, dtype=bool), min(floor, count // table.rows), kept)
+    kernels.keep_larger(table.values, table.nnz - count, kept)
+    kernels.merge(table, kept, NO_ROWS, table.columns[:0], indptr, np.empty(0, np.int64))
     return SparseTable(indptr, table.columns[kept], table.values[kept]), kept
 
 
@@ -125,30 +96,24 @@ class TopologyUpdate:
         Returns:
             The table after, with as many entries, and how many of them are new.
         """
-        inside = explored.slots >= 0 if growth.local else None
-        free = prunable(table, inside, self.floor)
-        within = table.nnz if inside is None else int(np.diff(table.indptr)[inside].sum())
-        count = min(int(fraction * within), len(free), growth.candidates(table, explored))
+        inside = explored.slots >= 0 if growth.local else np.ones(table.rows, dtype=bool)
+        kept = np.empty(table.nnz, dtype=bool)
+        free = kernels.mark_prunable(table, inside, self.floor, kept)
+        within = int(np.diff(table.indptr)[inside].sum())
+        grown = growth.grow(table, explored, min(int(fraction * within), free), rng)
+        count = len(grown.rows)
         if count == 0:
             return table, 0
-        drop = smallest(table, free, count)
-        largest = float(np.abs(table.values[drop]).max())
-        grown = growth.grow(table, explored, count, rng)
-        kept = np.ones(table.nnz, dtype=bool)
-        kept[drop] = False
-        dim = explored.sums.shape[1]
-        before = (table.row_numbers().astype(np.int64) * dim + table.columns)[kept]
-        change = TopologyChange(
-            kept, np.searchsorted(before, grown.rows.astype(np.int64) * dim + grown.columns)
-        )
+        largest = kernels.keep_larger(table.values, count, kept)
+        indptr, places = np.empty_like(table.indptr), np.empty(count, np.int64)
+        kernels.merge(table, kept, grown.rows, grown.columns, indptr, places)
+        change = TopologyChange(kept, places)
         signs = -np.sign(grown.gradients)
         if not signs.any():  # growth at random: so is the direction
             signs = rng.choice(np.array([-1, 1], dtype=np.float32), count)
-        indptr = np.append(0, np.cumsum(kept))[table.indptr]
-        indptr[1:] += np.cumsum(np.bincount(grown.rows, minlength=table.rows))
         after = SparseTable(
-            indptr.astype(table.indptr.dtype),
-            change.carry(table.columns, grown.columns.astype(table.columns.dtype)),
+            indptr,
+            change.carry(table.columns, grown.columns),
             change.carry(table.values, signs.astype(table.values.dtype) * self.start * largest),
         )
 
