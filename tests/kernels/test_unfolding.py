@@ -22,8 +22,15 @@ def unfold_in_a_kernel(values: Any, begin: Any, bits: Any, out: Any) -> None:
 
 
 @numba.njit
-def dot_in_a_kernel(values: Any, begin: Any, bits: Any, dense: Any) -> Any:
-    return compiled.dot_row(values, begin, bits, dense)
+def pick_in_a_kernel(columns: Any, begin: Any, bits: Any, dense: Any, out: Any, first: Any) -> None:
+    compiled.pick_row(columns, begin, bits, dense, out, first)
+
+
+@numba.njit
+def dot_in_a_kernel(
+    values: Any, columns: Any, begin: Any, bits: Any, dense: Any, picked: Any, first: Any
+) -> Any:
+    return compiled.dot_row(values, columns, begin, bits, dense, picked, first)
 
 
 @numba.njit
@@ -32,13 +39,14 @@ def step_in_a_kernel(
     begin: Any,
     bits: Any,
     weight: Any,
-    gradient: Any,
+    picked: Any,
+    first: Any,
     numbers: Any,
     origin: Any,
     squares: Any,
     out: Any,
 ) -> None:
-    compiled.step_row(values, begin, bits, weight, gradient, numbers, origin, squares, out)
+    compiled.step_row(values, begin, bits, weight, picked, first, numbers, origin, squares, out)
 
 
 every_row = pytest.mark.parametrize("bits", BITS, ids=hex)
@@ -54,6 +62,12 @@ def a_row(dtype: Any, bits: int) -> tuple[Array, int, np.uint64, Array]:
         np.uint64(bits),
         rng.standard_normal(64).astype(dtype),
     )
+
+
+def its_columns(begin: int, bits: int) -> Array:
+    """An array that ends with the row, so that nothing may be read beyond."""
+    own = [c for c in range(64) if bits >> c & 1]
+    return np.concatenate([np.full(begin, 99), own]).astype(np.uint8)
 
 
 @pytest.mark.parametrize("density", [0.0, 0.3, 1.0])
@@ -88,14 +102,28 @@ def test_unfolded_rows_hold_every_entry(unfold: Any, bits: int, dtype: Any) -> N
 
 @both_types
 @every_row
+@pytest.mark.parametrize("pick_row", [pick_in_a_kernel, compiled.pick_row, reference.pick_row])
+def test_picked_numbers_are_those_of_the_columns(pick_row: Any, bits: int, dtype: Any) -> None:
+    _, begin, row, dense = a_row(dtype, bits)
+    out = np.full(70, 7, dtype)
+    pick_row(its_columns(begin, bits), begin, row, dense, out, 6)
+    assert out[:6].tolist() == [7] * 6
+    assert out[6:][: bits.bit_count()].tolist() == [dense[c] for c in range(64) if bits >> c & 1]
+
+
+@both_types
+@every_row
 @pytest.mark.parametrize("dot_row", [dot_in_a_kernel, compiled.dot_row, reference.dot_row])
 def test_products_are_those_of_unfolded_rows(dot_row: Any, bits: int, dtype: Any) -> None:
     values, begin, row, dense = a_row(dtype, bits)
+    columns, picked = its_columns(begin, bits), np.empty(70, dtype)
     whole = np.empty(64, dtype)
     reference.unfold(values, begin, row, whole)
     expected = float(whole.astype(np.float64) @ dense)
     tolerance = 1e-5 if dtype == np.float32 else 1e-13
-    assert dot_row(values, begin, row, dense) == pytest.approx(expected, rel=tolerance, abs=tolerance)
+    found = dot_row(values, columns, begin, row, dense, picked, 6)
+    assert found == pytest.approx(expected, rel=tolerance, abs=tolerance)
+    assert picked[6:][: bits.bit_count()].tolist() == dense[columns[begin:]].tolist()
 
 
 @both_types
@@ -107,6 +135,7 @@ def test_steps_are_the_same_to_the_last_bit(
     step_row: Any, adagrad: bool, origin: bool, bits: int, dtype: Any
 ) -> None:
     values, begin, row, gradient = a_row(dtype, bits)
+    picked = np.concatenate([np.zeros(6, dtype), gradient])
     rng = np.random.default_rng(2)
     towards = rng.standard_normal(80 * origin).astype(dtype)
     numbers = (dtype(0.3), dtype(0.01))
@@ -114,7 +143,7 @@ def test_steps_are_the_same_to_the_last_bit(
     for step in (step_row, reference.step_row):
         now, squares = values.copy(), np.full(80 * adagrad, 0.25, dtype)
         out = np.ones(64, dtype)
-        step(now, begin, row, dtype(-0.7), gradient, numbers, towards, squares, out)
+        step(now, begin, row, dtype(-0.7), picked, 6, numbers, towards, squares, out)
         ends.append((now, squares, out))
     for found, expected in zip(*ends, strict=True):
         np.testing.assert_array_equal(found, expected)
@@ -125,8 +154,7 @@ def test_steps_are_the_same_to_the_last_bit(
 def test_a_step_by_hand() -> None:
     """x = 2 in column 3, drawn to 1, against half a gradient of 4 and a decay of 0.1: g = 2.1, s = 4 + 4.41."""
     values, squares, out = np.array([9.0, 2.0, 9.0]), np.full(3, 4.0), np.zeros(64)
-    gradient = np.full(64, 4.0)
-    reference.step_row(values, 1, np.uint64(8), 0.5, gradient, (0.2, 0.1), np.ones(3), squares, out)
+    reference.step_row(values, 1, np.uint64(8), 0.5, np.array([4.0]), 0, (0.2, 0.1), np.ones(3), squares, out)
     assert values == pytest.approx([9, 2 - 0.2 * 2.1 / (8.41**0.5 + 1e-10), 9])
     assert squares == pytest.approx([4, 8.41, 4])
     assert np.flatnonzero(out).tolist() == [3]

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparserec_np.kernels.compiled import slopes
 from sparserec_np.kernels.compiled.elementary import dot, exp_into
-from sparserec_np.kernels.compiled.unfolding import LINE, dot_row, row_bits, step_row, unfold
+from sparserec_np.kernels.compiled.unfolding import LINE, dot_row, pick_row, row_bits, step_row, unfold
 
 FAR = 80.0  # exp of a larger difference of scores would overflow in float32
 FULL_PRODUCT = 1e200
@@ -246,7 +246,7 @@ def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> flo
 @numba.njit(nogil=True)
 def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
     """As :func:`_descend`, where rows unfold into registers: no loop is as long as a row."""
-    indptr, bits, values = table
+    indptr, columns, bits, values = table
     users, positives, negatives, n_users = cell
     decay, origin, squares, together = steps
     slots, sums = explored
@@ -255,6 +255,7 @@ def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: An
     explores = len(sums) > 0
     own = np.zeros(LINE, dtype=values.dtype)
     pull = np.zeros(LINE, dtype=values.dtype)
+    picked = np.zeros(2 * together * LINE, dtype=values.dtype)
     apart = np.zeros(together, dtype=values.dtype)
     odds = np.zeros(together, dtype=values.dtype)
     loss, product = 0.0, 1.0
@@ -271,8 +272,9 @@ def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: An
         pull[:] = 0
         for m in range(start, stop):
             positive, negative = n_users + positives[m], n_users + negatives[m]
-            score = dot_row(values, indptr[positive], bits[positive], own)
-            score2 = dot_row(values, indptr[negative], bits[negative], own)
+            at = 2 * LINE * (m - start)
+            score = dot_row(values, columns, indptr[positive], bits[positive], own, picked, at)
+            score2 = dot_row(values, columns, indptr[negative], bits[negative], own, picked, at + LINE)
             apart[m - start] = min(max(score2 - score, -far), far)
         exp_into(apart, odds)
         for m in range(start, stop):
@@ -281,11 +283,12 @@ def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: An
                 loss += np.log(product)
                 product = 1.0
             slope = odds[m - start] / (one + odds[m - start])
-            for row, weight, d in (
-                (n_users + positives[m], -slope, decay[1]),
-                (n_users + negatives[m], slope, decay[2]),
+            at = 2 * LINE * (m - start)
+            for row, weight, d, k in (
+                (n_users + positives[m], -slope, decay[1], at),
+                (n_users + negatives[m], slope, decay[2], at + LINE),
             ):
-                step_row(values, indptr[row], bits[row], weight, own, (rate, d), origin, squares, pull)
+                step_row(values, indptr[row], bits[row], weight, picked, k, (rate, d), origin, squares, pull)
                 if explores and slots[row] >= 0:
                     more = sums[slots[row]]
                     for c in range(dim):
@@ -295,8 +298,9 @@ def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: An
             for c in range(dim):
                 more[c] += pull[c]
         each = decay[0] * values.dtype.type(stop - start)
+        pick_row(columns, indptr[user], bits[user], pull, picked, 0)
         step_row(
-            values, indptr[user], bits[user], one, pull, (rate, each), origin, squares, own
+            values, indptr[user], bits[user], one, picked, 0, (rate, each), origin, squares, own
         )  # `own` is done with
         start = stop
     return loss + np.log(product)
@@ -326,7 +330,9 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
             way = (decay, origin, squares, together)
             table_now, explored_now = (indptr, columns, values), (slots, sums)
             if len(bits):
-                loss = _descend_unfolded((indptr, bits, values), cell, rates[stratum], way, explored_now)
+                loss = _descend_unfolded(
+                    (indptr, columns, bits, values), cell, rates[stratum], way, explored_now
+                )
             elif full:
                 loss = _descend_full(table_now, cell, rates[stratum], way, dim)
             else:

@@ -2,8 +2,8 @@
 
 A loop over the few entries of a row ends where the processor does not foresee it, and a wrong guess costs as much
 as the whole row. AVX-512 has instructions that spread numbers that lie together over the lanes whose bits are
-set, and bring them together again: that way a row of any length takes the same steps. Other processors have none;
-there is nothing to be gained, and :func:`row_bits` tells so.
+set, and that look numbers up in registers: a row takes the same steps whatever its length, as long as its entries
+fit a register. Other processors have none; there is nothing to be gained, and :func:`row_bits` tells so.
 
 The specification of each function is its twin's in ``kernels/reference/unfolding.py``. Called from Python, or with
 Numba's compiler switched off, all but ``row_bits`` are their plain versions; kernels get the fast ones.
@@ -11,6 +11,8 @@ Numba's compiler switched off, all but ``row_bits`` are their plain versions; ke
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numba
@@ -23,6 +25,7 @@ from sparserec_np.kernels.compiled.lanes import _load, _spread
 
 LINE = 64  # columns: as many as uint64 has bits
 REGISTER = 512  # bits
+INLINE: Any = {"forceinline": True}  # a call would count references
 
 
 def _unfolds():  # type: ignore[no-untyped-def]  # Numba compares this signature with the overload's below
@@ -44,17 +47,25 @@ def unfold(values, begin, bits, out):  # type: ignore[no-untyped-def]
     out[columns] = values[begin : begin + len(columns)]
 
 
-def dot_row(values, begin, bits, dense):  # type: ignore[no-untyped-def]
-    columns = _columns(bits)
-    return np.dot(values[begin : begin + len(columns)], dense[columns])
+def pick_row(columns, begin, bits, dense, out, first):  # type: ignore[no-untyped-def]
+    own = _columns(bits)
+    out[first : first + len(own)] = dense[own]
 
 
-def step_row(values, begin, bits, weight, gradient, numbers, origin, squares, out):  # type: ignore[no-untyped-def]
+def dot_row(values, columns, begin, bits, dense, picked, first):  # type: ignore[no-untyped-def]
+    pick_row(columns, begin, bits, dense, picked, first)
+    count = len(_columns(bits))
+    return np.dot(values[begin : begin + count], picked[first : first + count])
+
+
+def step_row(values, begin, bits, weight, picked, first, numbers, origin, squares, out):  # type: ignore[no-untyped-def]
     rate, decay = numbers
     columns = _columns(bits)
     own = slice(begin, begin + len(columns))
     out[columns] += weight * values[own]
-    g = weight * gradient[columns] + decay * (values[own] - origin[own] if len(origin) else values[own])
+    g = weight * picked[first : first + len(columns)] + decay * (
+        values[own] - origin[own] if len(origin) else values[own]
+    )
     if len(squares):
         squares[own] += g * g
         g = g / (np.sqrt(squares[own]) + values.dtype.type(1e-10))
@@ -70,20 +81,30 @@ def _unfolds_here():  # type: ignore[no-untyped-def]
     return lambda: _has_expansion()  # type: ignore[call-arg]
 
 
-@overload(unfold)
+@overload(unfold, jit_options=INLINE)
 def _unfold(values, begin, bits, out):  # type: ignore[no-untyped-def]
     return lambda values, begin, bits, out: _spell_out(values, np.int64(begin), bits, out)  # type: ignore[call-arg]
 
 
-@overload(dot_row)
-def _dot_row(values, begin, bits, dense):  # type: ignore[no-untyped-def]
-    return lambda values, begin, bits, dense: _multiply(values, np.int64(begin), bits, dense)  # type: ignore[call-arg]
+@overload(pick_row, jit_options=INLINE)
+def _pick_row(columns, begin, bits, dense, out, first):  # type: ignore[no-untyped-def]
+    return lambda columns, begin, bits, dense, out, first: _pick(
+        dense, np.int64(begin), bits, columns, out, np.int64(first)
+    )  # type: ignore[call-arg]
 
 
-@overload(step_row)
-def _step_row(values, begin, bits, weight, gradient, numbers, origin, squares, out):  # type: ignore[no-untyped-def]
-    def step(values, begin, bits, weight, gradient, numbers, origin, squares, out):  # type: ignore[no-untyped-def]
-        _move(values, np.int64(begin), bits, weight, gradient, numbers, origin, squares, out)  # type: ignore[call-arg]
+@overload(dot_row, jit_options=INLINE)
+def _dot_row(values, columns, begin, bits, dense, picked, first):  # type: ignore[no-untyped-def]
+    def dot(values, columns, begin, bits, dense, picked, first):  # type: ignore[no-untyped-def]
+        return _multiply(values, np.int64(begin), bits, columns, dense, picked, np.int64(first))  # type: ignore[call-arg]
+
+    return dot
+
+
+@overload(step_row, jit_options=INLINE)
+def _step_row(values, begin, bits, weight, picked, first, numbers, origin, squares, out):  # type: ignore[no-untyped-def]
+    def step(values, begin, bits, weight, picked, first, numbers, origin, squares, out):  # type: ignore[no-untyped-def]
+        _move(values, np.int64(begin), bits, weight, picked, np.int64(first), numbers, origin, squares, out)  # type: ignore[call-arg]
 
     return step
 
@@ -100,23 +121,38 @@ def _has_expansion(typing):  # type: ignore[no-untyped-def]
 def _spell_out(typing, values, begin, bits, out):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         row = _Row(context, builder, signature, arguments)
-        row.store(row.unfolded(row.values), row.array(3).data)
+        row.store_parts(row.unfolded(), row.array(3).data)
         return context.get_dummy_value()
 
     return types.void(values, begin, bits, out), generate
 
 
 @intrinsic
-def _multiply(typing, values, begin, bits, dense):  # type: ignore[no-untyped-def]
+def _pick(typing, dense, begin, bits, columns, out, first):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         row = _Row(context, builder, signature, arguments)
-        products = [
-            builder.fmul(a, b)
-            for a, b in zip(row.unfolded(row.values), row.parts(row.array(3).data), strict=True)
-        ]
-        total = products[0]
-        for product in products[1:]:
-            total = builder.fadd(total, product)
+        parts = row.parts(row.array(0).data)
+        with row.chunks() as chunk:
+            chunk.write(
+                builder.gep(row.array(4).data, [arguments[5]]), chunk.looked_up(parts, row.array(3).data)
+            )
+        return context.get_dummy_value()
+
+    return types.void(dense, begin, bits, columns, out, first), generate
+
+
+@intrinsic
+def _multiply(typing, values, begin, bits, columns, dense, picked, first):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        row = _Row(context, builder, signature, arguments)
+        parts = row.parts(row.array(4).data)
+        sums = cgutils.alloca_once_value(builder, ir.Constant(row.part, None))
+        with row.chunks() as chunk:
+            found = chunk.looked_up(parts, row.array(3).data)
+            chunk.write(builder.gep(row.array(5).data, [arguments[6]]), found)
+            product = builder.fmul(chunk.load(row.values), found)
+            builder.store(builder.fadd(builder.load(sums), product), sums)
+        total = builder.load(sums)
         width = row.width
         while width > 1:  # halves on halves: an order that is the same everywhere
             width //= 2
@@ -129,147 +165,194 @@ def _multiply(typing, values, begin, bits, dense):  # type: ignore[no-untyped-de
             total = builder.fadd(low, high)
         return builder.extract_element(total, ir.IntType(32)(0))
 
-    return values.dtype(values, begin, bits, dense), generate
+    return values.dtype(values, begin, bits, columns, dense, picked, first), generate
 
 
 @intrinsic
-def _move(typing, values, begin, bits, weight, gradient, numbers, origin, squares, out):  # type: ignore[no-untyped-def]
+def _move(typing, values, begin, bits, weight, picked, first, numbers, origin, squares, out):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         row = _Row(context, builder, signature, arguments)
-        origin, squares = row.array(6), row.array(7)
+        picked, origin, squares, out = (row.array(k) for k in (4, 7, 8, 9))
         weight, rate, decay = (
             _spread(builder, number, row.part)
-            for number in (arguments[3], *cgutils.unpack_tuple(builder, arguments[5]))
+            for number in (arguments[3], *cgutils.unpack_tuple(builder, arguments[6]))
         )
-        # All of a row is read before any of it is written: a part's store holds up loads of what lies next to it.
-        old = row.unfolded(row.values)
-        out = row.array(8).data
-        row.store(
-            [builder.fadd(y, builder.fmul(weight, x)) for x, y in zip(old, row.parts(out), strict=True)],
-            out,
-        )
-        away = row.variables(old)
-        with builder.if_then(builder.icmp_signed(">", origin.nitems, origin.nitems.type(0))):
-            for variable, x, o in zip(away, old, row.unfolded(origin.data), strict=True):
-                builder.store(builder.fsub(x, o), variable)
-        steps = row.variables(
+        # Read before any of it is written.
+        row.store_parts(
             [
-                builder.fadd(builder.fmul(weight, g), builder.fmul(decay, builder.load(variable)))
-                for g, variable in zip(row.parts(row.array(4).data), away, strict=True)
-            ]
-        )
-        with builder.if_then(builder.icmp_signed(">", squares.nitems, squares.nitems.type(0))):
-            epsilon = ir.Constant(row.part, [1e-10] * row.width)
-            sums = []
-            for variable, s in zip(steps, row.unfolded(squares.data), strict=True):
-                g = builder.load(variable)
-                sums.append(builder.fadd(s, builder.fmul(g, g)))
-                root = builder.fadd(row.call("llvm.sqrt", row.part, sums[-1]), epsilon)
-                builder.store(builder.fdiv(g, root), variable)
-            row.fold(sums, squares.data)
-        row.fold(
-            [
-                builder.fsub(x, builder.fmul(rate, builder.load(variable)))
-                for x, variable in zip(old, steps, strict=True)
+                builder.fadd(y, builder.fmul(weight, x))
+                for x, y in zip(row.unfolded(), row.parts(out.data), strict=True)
             ],
-            row.values,
+            out.data,
         )
+        with row.chunks() as chunk:
+            old = chunk.load(row.values)
+            away = cgutils.alloca_once_value(builder, old)
+            with builder.if_then(builder.icmp_signed(">", origin.nitems, origin.nitems.type(0))):
+                builder.store(builder.fsub(old, chunk.load(origin.data)), away)
+            g = builder.fadd(
+                builder.fmul(weight, chunk.read(builder.gep(picked.data, [arguments[5]]))),
+                builder.fmul(decay, builder.load(away)),
+            )
+            step = cgutils.alloca_once_value(builder, g)
+            with builder.if_then(builder.icmp_signed(">", squares.nitems, squares.nitems.type(0))):
+                epsilon = ir.Constant(row.part, [1e-10] * row.width)
+                total = builder.fadd(chunk.load(squares.data), builder.fmul(g, g))
+                root = builder.fadd(row.call("llvm.sqrt", row.part, total), epsilon)
+                builder.store(builder.fdiv(g, root), step)
+                chunk.store(total, squares.data)
+            chunk.store(builder.fsub(old, builder.fmul(rate, builder.load(step))), row.values)
         return context.get_dummy_value()
 
     number = values.dtype
     return types.void(
-        values, begin, bits, number, gradient, types.UniTuple(number, 2), origin, squares, out
+        values, begin, bits, number, picked, first, types.UniTuple(number, 2), origin, squares, out
     ), generate
 
 
 class _Row:
-    """Code that works on a row, part by part; a part fills a register. The row is an intrinsic's first arguments.
+    """Code that works on a row. The row is an intrinsic's first arguments: an array, its place there and its bits.
 
     Attributes:
-        values: where the table's values are.
-        width: numbers in a part.
+        values: where the array's numbers are.
+        width: numbers in a register.
         part: a vector of them.
+        begin, bits: arguments.
+        count: of the stored entries.
     """
 
     def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
-        self._context, self._builder, self._types, self._arguments = (
-            context,
-            builder,
-            signature.args,
-            arguments,
-        )
-        kind = signature.args[0].dtype
+        self.context, self.builder = context, builder
+        self._types, self._arguments = signature.args, arguments
+        self.kind = signature.args[0].dtype
         self.values = self.array(0).data
-        self.width = REGISTER // kind.bitwidth
-        self.part = ir.VectorType(context.get_data_type(kind), self.width)
-        self._align = kind.bitwidth // 8
-        self._name = f"v{self.width}f{kind.bitwidth}"
-        at, bits = arguments[1:3]
-        self._pieces = []  # mask, number of its bits, place of the first value
-        for k in range(LINE // self.width):
-            mask = builder.trunc(builder.lshr(bits, bits.type(k * self.width)), ir.IntType(self.width))
-            count = builder.zext(builder.ctpop(mask), at.type)
-            self._pieces.append((builder.bitcast(mask, ir.VectorType(ir.IntType(1), self.width)), count, at))
-            at = builder.add(at, count)
+        self.width = REGISTER // self.kind.bitwidth
+        self.part = ir.VectorType(context.get_data_type(self.kind), self.width)
+        self.begin, self.bits = arguments[1:3]
+        self.count = builder.ctpop(self.bits)
 
     def array(self, k: int) -> Any:
         """The array that is argument ``k``."""
-        return self._context.make_array(self._types[k])(self._context, self._builder, self._arguments[k])
+        return self.context.make_array(self._types[k])(self.context, self.builder, self._arguments[k])
 
     def call(self, name: str, result: Any, *arguments: Any) -> Any:
         """One of LLVM's own functions, for vectors of a part's type."""
-        kind = ir.FunctionType(result, [argument.type for argument in arguments])
-        function = cgutils.get_or_insert_function(self._builder.module, kind, f"{name}.{self._name}")
-        return self._builder.call(function, arguments)
+        return self.call_named(f"{name}.v{self.width}f{self.kind.bitwidth}", result, *arguments)
 
-    def place(self, dense: Any, k: int) -> Any:
-        """Where part ``k`` of a dense row is."""
-        return self._builder.gep(dense, [ir.IntType(64)(k * self.width)])
+    def call_named(self, name: str, result: Any, *arguments: Any) -> Any:
+        """One of LLVM's own functions."""
+        kind = ir.FunctionType(result, [argument.type for argument in arguments])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return self.builder.call(function, arguments)
+
+    def _place(self, dense: Any, k: int) -> Any:
+        return self.builder.gep(dense, [ir.IntType(64)(k * self.width)])
 
     def parts(self, dense: Any) -> list[Any]:
         """A dense row."""
         return [
-            _load(self._builder, self.place(dense, k), self.part, self._types[0].dtype)
+            _load(self.builder, self._place(dense, k), self.part, self.kind)
             for k in range(LINE // self.width)
         ]
 
-    def unfolded(self, source: Any) -> list[Any]:
-        """What the row has in ``source``, with zero in all other columns."""
-        nothing = ir.Constant(self.part, None)
-        return [
-            self.call("llvm.masked.expandload", self.part, self._builder.gep(source, [at]), mask, nothing)
-            for mask, _, at in self._pieces
-        ]
-
-    def fold(self, parts: list[Any], target: Any) -> None:
-        """Overwrites what the row has in ``target``."""
-        builder = self._builder
-        for x, (mask, count, at) in zip(parts, self._pieces, strict=True):
-            place = builder.gep(target, [at])
-            if not _expands(self._context):
-                self.call("llvm.masked.compressstore", ir.VoidType(), x, place, mask)
-                continue
-            # In a register first: some processors take a hundred cycles to do both at once.
-            nothing = ir.Constant(self.part, None)
-            together = self.call("llvm.x86.avx512.mask.compress", self.part, x, nothing, mask)
-            ones = builder.not_(builder.shl(count.type(-1), count))
-            lowest = builder.bitcast(builder.trunc(ones, ir.IntType(self.width)), mask.type)
-            pointer = builder.bitcast(place, self.part.as_pointer())
-            self.call(
-                "llvm.masked.store", ir.VoidType(), together, pointer, ir.IntType(32)(self._align), lowest
-            )
-
-    def store(self, parts: list[Any], dense: Any) -> None:
+    def store_parts(self, parts: list[Any], dense: Any) -> None:
         """Overwrites a dense row."""
         for k, x in enumerate(parts):
-            place = self._builder.bitcast(self.place(dense, k), self.part.as_pointer())
-            self._builder.store(x, place).align = self._align
+            place = self.builder.bitcast(self._place(dense, k), self.part.as_pointer())
+            self.builder.store(x, place).align = self.kind.bitwidth // 8
 
-    def variables(self, parts: list[Any]) -> list[Any]:
-        """Parts that a branch may change."""
-        return [cgutils.alloca_once_value(self._builder, x) for x in parts]
+    def unfolded(self) -> list[Any]:
+        """The row with zero in all other columns."""
+        builder, at, parts = self.builder, self.begin, []
+        nothing = ir.Constant(self.part, None)
+        for k in range(LINE // self.width):
+            mask = builder.trunc(
+                builder.lshr(self.bits, self.bits.type(k * self.width)), ir.IntType(self.width)
+            )
+            lanes = builder.bitcast(mask, ir.VectorType(ir.IntType(1), self.width))
+            place = builder.gep(self.values, [at])
+            parts.append(self.call("llvm.masked.expandload", self.part, place, lanes, nothing))
+            at = builder.add(at, builder.zext(builder.ctpop(mask), at.type))
+        return parts
+
+    @contextmanager
+    def chunks(self) -> Iterator[_Chunk]:
+        """A loop over the stored entries, a register of them at a time."""
+        count = self.count
+        with cgutils.for_range_slice(
+            self.builder, count.type(0), count, count.type(self.width), count.type
+        ) as (first, _):
+            yield _Chunk(self, first)
+
+
+class _Chunk:
+    """Stored entries of a row that lie together in a register, from the ``first`` on; the last may be fewer."""
+
+    def __init__(self, row: _Row, first: Any) -> None:
+        self._row, self._first = row, first
+        builder, width = row.builder, row.width
+        left = builder.trunc(builder.sub(row.count, first), ir.IntType(32))
+        numbers = ir.VectorType(ir.IntType(32), width)
+        self._lanes = builder.icmp_unsigned(
+            "<", ir.Constant(numbers, list(range(width))), _spread(builder, left, numbers)
+        )
+        self._at = builder.add(row.begin, first)
+
+    def _masked(self, source: Any, part: Any, name: str, align: int) -> Any:
+        builder = self._row.builder
+        place = builder.bitcast(builder.gep(source, [self._at]), part.as_pointer())
+        return self._row.call_named(
+            f"llvm.masked.load.{name}",
+            part,
+            place,
+            ir.IntType(32)(align),
+            self._lanes,
+            ir.Constant(part, None),
+        )
+
+    def load(self, source: Any) -> Any:
+        """What the entries have in an array beside the values; 0 in other lanes."""
+        row = self._row
+        return self._masked(source, row.part, f"v{row.width}f{row.kind.bitwidth}", row.kind.bitwidth // 8)
+
+    def store(self, x: Any, target: Any) -> None:
+        """Overwrites what the entries have in an array beside the values."""
+        row = self._row
+        place = row.builder.bitcast(row.builder.gep(target, [self._at]), row.part.as_pointer())
+        align = ir.IntType(32)(row.kind.bitwidth // 8)
+        row.call("llvm.masked.store", ir.VoidType(), x, place, align, self._lanes)
+
+    def read(self, source: Any) -> Any:
+        """The entries' part of an array of their own."""
+        row = self._row
+        return _load(row.builder, row.builder.gep(source, [self._first]), row.part, row.kind)
+
+    def write(self, target: Any, x: Any) -> None:
+        """Overwrites the entries' part of an array of their own, to the end of the register."""
+        row = self._row
+        place = row.builder.bitcast(row.builder.gep(target, [self._first]), row.part.as_pointer())
+        row.builder.store(x, place).align = row.kind.bitwidth // 8
+
+    def looked_up(self, parts: list[Any], columns: Any) -> Any:
+        """What a dense row in registers has in the entries' columns."""
+        row, builder = self._row, self._row.builder
+        stored = self._masked(columns, ir.VectorType(ir.IntType(8), row.width), f"v{row.width}i8", 1)
+        numbers = ir.VectorType(ir.IntType(row.kind.bitwidth), row.width)
+        at = builder.zext(stored, numbers)
+        name = "llvm.x86.avx512.vpermi2var." + {32: "ps", 64: "pd"}[row.kind.bitwidth] + ".512"
+        found = [
+            row.call_named(name, row.part, a, at, b) for a, b in zip(parts[::2], parts[1::2], strict=True)
+        ]
+        reach = 2 * row.width
+        while len(found) > 1:
+            bit = ir.Constant(numbers, [reach] * row.width)
+            upper = builder.icmp_unsigned("!=", builder.and_(at, bit), ir.Constant(numbers, None))
+            found = [builder.select(upper, b, a) for a, b in zip(found[::2], found[1::2], strict=True)]
+            reach *= 2
+        return found[0]
 
 
 def _expands(context: Any) -> bool:
-    """Whether code is made for a processor that can unfold."""
-    return "+avx512f" in context.codegen().magic_tuple()[2]
+    """Whether code is made for a processor that can unfold and look up."""
+    features = context.codegen().magic_tuple()[2].split(",")
+    return {"+avx512f", "+avx512bw", "+avx512vl"} <= set(features)

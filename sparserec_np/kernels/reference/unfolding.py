@@ -46,14 +46,36 @@ def unfold(values: Array, begin: int, bits: np.uint64, out: Array) -> None:
     out[columns] = values[begin : begin + len(columns)]
 
 
-def dot_row(values: Array, begin: int, bits: np.uint64, dense: Array) -> float:
+def pick_row(columns: Array, begin: int, bits: np.uint64, dense: Array, out: Array, first: int) -> None:
+    """Overwrites ``out[first:]`` with what ``dense`` has in a row's columns, one after the other.
+
+    Args:
+        columns: (n,) uint8, in which the row lies.
+        begin: its first column there.
+        bits: its columns once more.
+        dense: (64,) float32 or float64.
+        out: of the same dtype, with room for 64 from ``first`` on. What lies beyond the row's columns there is not
+            specified afterwards.
+        first: place in ``out``.
+    """
+    own = columns[begin : begin + len(_columns(bits))]
+    out[first : first + len(own)] = dense[own]
+
+
+def dot_row(
+    values: Array, columns: Array, begin: int, bits: np.uint64, dense: Array, picked: Array, first: int
+) -> float:
     """The product of a row and ``dense`` (64,), of the values' dtype; rounding depends on the order of the sum.
 
     Args:
-        values, begin, bits, dense: see :func:`unfold`.
+        values: (n,) float32 or float64, in which the row lies.
+        columns, begin, bits, dense: see :func:`pick_row`.
+        picked: written to at ``first``, as by :func:`pick_row`.
+        first: place in ``picked``.
     """
-    columns = _columns(bits)
-    return values.dtype.type(sum(values[begin + k] * dense[c] for k, c in enumerate(columns)))
+    pick_row(columns, begin, bits, dense, picked, first)
+    count = len(_columns(bits))
+    return values.dtype.type(sum(values[begin : begin + count] * picked[first : first + count]))
 
 
 def step_row(
@@ -61,7 +83,8 @@ def step_row(
     begin: int,
     bits: np.uint64,
     weight: float,
-    gradient: Array,
+    picked: Array,
+    first: int,
     numbers: tuple[float, float],
     origin: Array,
     squares: Array,
@@ -69,13 +92,15 @@ def step_row(
 ) -> None:
     """Moves the stored entries x of a row; first, adds ``weight x`` to what ``out`` has in its columns.
 
-    With ``g = weight gradient + decay (x - origin)``, ``x <- x - rate g``. Where there are ``squares`` s,
-    ``s <- s + g^2`` before that, and then ``g <- g / (sqrt(s) + 1e-10)``. Every operation is rounded singly.
+    With y what :func:`pick_row` has left in ``picked``, ``g = weight y + decay (x - origin)``, ``x <- x - rate g``.
+    Where there are ``squares`` s, ``s <- s + g^2`` before that, and then ``g <- g / (sqrt(s) + 1e-10)``. Every
+    operation is rounded singly.
 
     Args:
         values, begin, bits: see :func:`unfold`; the row's values are overwritten, and no others.
         weight: of the values' dtype.
-        gradient: (64,) of the same dtype.
+        picked: of the same dtype.
+        first: place of y in ``picked``.
         numbers: rate and decay, of the same dtype.
         origin: (n,) beside ``values``, or empty for zero.
         squares: (n,) beside ``values``, changed in place, or empty.
@@ -85,7 +110,8 @@ def step_row(
     columns = _columns(bits)
     own = slice(begin, begin + len(columns))
     out[columns] += weight * values[own]
-    g = weight * gradient[columns] + decay * (values[own] - origin[own] if len(origin) else values[own])
+    y = picked[first : first + len(columns)]
+    g = weight * y + decay * (values[own] - origin[own] if len(origin) else values[own])
     if len(squares):
         squares[own] += g * g
         g = g / (np.sqrt(squares[own]) + values.dtype.type(1e-10))
