@@ -14,6 +14,7 @@ import numpy as np
 
 from sparserec_np.base_models import BASE_MODELS, MODEL_SETTINGS, Baseline
 from sparserec_np.batches import Negatives, OnePerPair, PairSampler, SharedBlock
+from sparserec_np.budget import Budget
 from sparserec_np.errors import ConfigError
 from sparserec_np.exploration import IMPORTANCES, Exploration
 from sparserec_np.growth import LastBatchGrowth
@@ -24,6 +25,7 @@ from sparserec_np.methods import METHODS
 from sparserec_np.models.model import Decay, Model
 from sparserec_np.models.views import SIMILARITIES, Dropout, View, similarity_views
 from sparserec_np.optimizers import OPTIMIZERS, Optimizer
+from sparserec_np.runtime import FOLDED_DIMENSIONS
 from sparserec_np.schedules import DropSchedule
 from sparserec_np.strata import BLOCK_LOSSES
 from sparserec_np.table import Array, SparseTable
@@ -31,8 +33,10 @@ from sparserec_np.table import Array, SparseTable
 if TYPE_CHECKING:
     from sparserec_np.passes import Pass
 
-# Least squares solve for a row in the cube of its entries' number: too long for full rows, and not tried there.
 STARTS_TO_TRY = ("spectral", "als")
+# Least squares solve for a row in the cube of its entries' number. That takes long where rows store more than these on
+# average, or are full, and is not tried there.
+TRIED_ENTRIES = 64
 # Learning rates to choose from, the first two first: see ``learning_rate`` below.
 RATES = (0.01, 0.003, 0.03, 0.001)
 CELL_RATES = (0.1, 0.03, 0.3, 0.01)  # where pairs come in cells
@@ -67,7 +71,8 @@ class Config:
         memory_budget: bytes of the served model, or None.
         start: what the mask and its values start from. None takes "spectral"; where a part is held out, and a matrix
             factorisation keeps to a budget from its first epoch on, it tries "als", too, and takes what trains to the
-            better lists.
+            better lists; but not in more than 4096 columns, where "als" is refused, nor with more than 64 entries a
+            row on average, where it takes long.
         start_score: mean score of a training pair at the start; the start is scaled to it. 0 does not.
         loss: what is minimised.
         similarity: "dot", the inner product of two rows, or "cosine"; None takes what suits the loss.
@@ -167,6 +172,11 @@ class Config:
                         " leave it out"
                     )
         self._within("dim", 1, 65_536)
+        if self.start == "als" and self.dim > FOLDED_DIMENSIONS:
+            raise ConfigError(
+                f"dim must be at most {FOLDED_DIMENSIONS:,} with the start als, which takes the products of all pairs"
+                f" of columns, found {self.dim:,}; set a lower dim, or start to spectral"
+            )
         self._within("density", 0, 1, open_below=True)
         self._within("explore", 0, 1, open_below=True)
         self._within("drop_until", 0, 1)
@@ -254,17 +264,14 @@ class Config:
             most = "" if high == float("inf") else f" and at most {high:g}"
             raise ConfigError(f"{name} must be {bound}{most}, found {value!r}")
 
-    @property
-    def starts(self) -> tuple[str, ...]:
-        """Starts to choose from, the usual one first; see ``start``."""
+    def starts(self, budget: Budget) -> tuple[str, ...]:
+        """Starts to choose from, the usual one first, for a table of this budget; see ``start``."""
         if self.start is not None:
             return (self.start,)
         method = METHODS[self.method]
-        return (
-            STARTS_TO_TRY
-            if self.model == "mf" and not (method.full or method.full_until)
-            else STARTS_TO_TRY[:1]
-        )
+        within = self.model == "mf" and not (method.full or method.full_until)
+        quick = budget.dim <= FOLDED_DIMENSIONS and budget.nnz <= TRIED_ENTRIES * budget.rows
+        return STARTS_TO_TRY if within and quick else STARTS_TO_TRY[:1]
 
     @property
     def rates(self) -> tuple[float, ...]:

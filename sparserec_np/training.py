@@ -15,7 +15,7 @@ import numpy as np
 
 from sparserec_np.base_models import BASE_MODELS, Baseline
 from sparserec_np.budget import Budget
-from sparserec_np.config import Config
+from sparserec_np.config import STARTS_TO_TRY, Config
 from sparserec_np.continuing import Former
 from sparserec_np.distillation import Teacher
 from sparserec_np.errors import ConfigError, DataError, SparseRecError
@@ -216,7 +216,7 @@ def make_start(
     budget = method.spend(budget_of(log, config))
     full = round(method.full_until * config.epochs) > 0
     entries = budget.rows * budget.dim if full else budget.nnz
-    name = "model" if given else config.starts[0]
+    name = "model" if given else config.start or STARTS_TO_TRY[0]
     maker = given.start() if given else STARTS[name]
     _give_back_freed()  # what reading, or an earlier training, has left
     table = maker(log, budget.dim, entries, np.random.default_rng([config.seed, 2]), threads)
@@ -241,8 +241,9 @@ def _search(
 ) -> Fitted:
     """The best on the validation part: of all epochs, and of the starts and learning rates, where none is given."""
     given = former or teacher
+    names = config.starts(METHODS[config.method].spend(budget_of(log, config)))
     trials = _trials(
-        config.starts if given is None else config.starts[:1],
+        names if given is None else names[:1],
         config.rates if config.learning_rate is None else (config.learning_rate,),
     )
     starts: dict[str, Start] = {}

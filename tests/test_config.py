@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from sparserec_np.batches import OnePerPair, SharedBlock
+from sparserec_np.budget import Budget
 from sparserec_np.config import CHOICES, Config
 from sparserec_np.errors import ConfigError
 from sparserec_np.exploration import Exploration
 from sparserec_np.losses import LOSSES
 from sparserec_np.models.model import Decay
+from sparserec_np.runtime import FOLDED_DIMENSIONS
 from sparserec_np.schedules import DropSchedule
 
 
@@ -77,6 +79,32 @@ def test_bounds_are_taken() -> None:
     Config(density=1, explore=1, drop_until=0, drop_fraction=0, validation=0, epochs=0, patience=0, floor=0)
     Config(dim=1, batch_size=1, evaluate_every=1, learning_rate=1e-9, memory_budget=1)
     Config(dim=65_536, validation=0.9, drop_fraction=0.99, drop_until=1)
+
+
+@pytest.mark.parametrize(
+    ("dim", "entries", "tried"),
+    [
+        (64, 6.4, ("spectral", "als")),
+        (64, 64, ("spectral", "als")),
+        (128, 64.1, ("spectral",)),
+        (FOLDED_DIMENSIONS, 64, ("spectral", "als")),
+        (FOLDED_DIMENSIONS + 1, 6.4, ("spectral",)),
+    ],
+)
+def test_least_squares_are_tried_where_rows_are_neither_long_nor_wide(
+    dim: int, entries: float, tried: tuple[str, ...]
+) -> None:
+    budget = Budget(rows=1000, dim=dim, nnz=round(1000 * entries))
+    assert Config(dim=dim).starts(budget) == tried
+    assert Config(dim=dim, start="nmf").starts(budget) == ("nmf",)
+
+
+def test_least_squares_in_very_many_columns_are_refused() -> None:
+    Config(start="als", dim=FOLDED_DIMENSIONS)
+    with pytest.raises(
+        ConfigError, match="dim must be at most 4,096 with the start als, .*, found 4,097; set"
+    ):
+        Config(start="als", dim=FOLDED_DIMENSIONS + 1)
 
 
 def test_softmax_with_one_negative_is_refused() -> None:

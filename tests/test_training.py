@@ -594,9 +594,14 @@ def test_without_a_start_the_one_that_trains_to_better_lists_is_taken(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"validation": 0.0}, {"method": "dense"}, {"method": "magnitude"}, {"model": "neumf"}]
+    "changes",
+    [
+        *({"validation": 0.0}, {"method": "dense"}, {"method": "magnitude"}, {"model": "neumf"}),
+        *({"dim": 80, "density": 0.9}, {"dim": 4097, "density": 0.01}),
+    ],
+    ids=str,
 )
-def test_where_nothing_is_held_out_or_rows_are_full_the_start_is_spectral(changes: dict[str, Any]) -> None:
+def test_where_nothing_is_held_out_or_rows_are_long_the_start_is_spectral(changes: dict[str, Any]) -> None:
     fitted = fit(LOG, start=None, **changes)
     assert {record["start"] for record in fitted.history} == {"spectral"} == {fitted.config.start}
 

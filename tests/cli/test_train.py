@@ -91,6 +91,13 @@ def test_what_does_not_go_in_cells_is_refused(run, files, tmp_path):
     assert not (tmp_path / "r").exists()
 
 
+def test_least_squares_in_very_many_columns_are_refused(run, files, tmp_path):
+    made = run("train", files[0], "-o", str(tmp_path / "r"), "--start", "als", "--dim", "65536")
+    assert made.returncode == 2 and "Traceback" not in made.stderr
+    assert "dim must be at most 4,096 with the start als" in made.stderr
+    assert not (tmp_path / "r").exists()
+
+
 def test_neumf_is_trained_evaluated_served_and_weighed(run, files, tmp_path):
     words = ("--model", "neumf", "--hidden", "8")
     made = run("train", files[0], "-o", str(tmp_path / "r"), *QUICK, *words, "--density", "0.2", "--json")
