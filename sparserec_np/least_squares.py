@@ -24,7 +24,7 @@ from sparserec_np.table import Array, SparseTable, stacked
 
 BLOCK = 128  # rows solved for together
 BLOCK_NUMBERS = 1 << 21  # of the matrices of a block, which bounds their memory
-PIECE_ROWS = 4096  # rows of which every entry is weighed together
+PIECE_NUMBERS = 1 << 18  # entries weighed together, of whole rows: no wider table makes larger pieces
 
 
 def solved_rows(
@@ -111,8 +111,9 @@ def _better(
     problem = (others, touched.indptr, touched.indices, untouched * gram, ridges)
     best = LargestEntries(own.nnz)
     floor = min(floor, own.nnz // max(own.rows, 1), dim)
-    for first in range(0, own.rows, PIECE_ROWS):
-        rows = np.arange(first, min(first + PIECE_ROWS, own.rows))
+    size = max(1, PIECE_NUMBERS // dim)
+    for first in range(0, own.rows, size):
+        rows = np.arange(first, min(first + size, own.rows))
         values, worths = (np.empty((len(rows), dim), np.float32) for _ in range(2))
         kernels.weigh_rows(own, *problem, first, values, worths)
         best.offer(rows, values, keys_with_floor(worths, floor))

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from sparserec_np.least_squares import alternate, solved_rows
+from sparserec_np import least_squares
+from sparserec_np.least_squares import PIECE_NUMBERS, alternate, solved_rows
 from sparserec_np.masks import one_blas_thread
 from sparserec_np.runtime import RIDGE, UNTOUCHED
+from sparserec_np.selection import LargestEntries
 from sparserec_np.table import SparseTable, stacked
 from tests.small import Array, random_table, same_bits
 
@@ -125,6 +127,37 @@ def test_on_full_tables_a_pass_is_that_of_dense_alternating_least_squares() -> N
         users = solved(matrix, items)
         items = solved(matrix.T.tocsr(), users)
     np.testing.assert_allclose(table, np.concatenate([users, items]), atol=1e-4)
+
+
+@pytest.mark.parametrize("numbers", [1, DIM, 5 * DIM + 1])
+def test_pieces_change_nothing_even_where_rows_tie(monkeypatch: pytest.MonkeyPatch, numbers: int) -> None:
+    rng = np.random.default_rng(2)
+    rows = np.append(
+        np.tile(np.arange(3), 6), [3, 4]
+    )  # six users of each of three tastes, and two of their own
+    matrix = touched(rng, 5, 11, 0.5)[rows]
+    users = SparseTable.from_dense(random_table(rng, 5, DIM, 14).to_dense(DIM)[rows])
+    start = stacked(users, random_table(rng, 11, DIM, 30))
+    whole = alternated(start, matrix)
+    monkeypatch.setattr(least_squares, "PIECE_NUMBERS", numbers)
+    assert same_bits(alternated(start, matrix), whole)
+
+
+def test_a_piece_has_fewer_rows_the_wider_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    offer = LargestEntries.offer
+
+    def noted(self: LargestEntries, rows: Array, values: Array, keys: Array | None = None) -> None:
+        sizes.append(values.size)
+        offer(self, rows, values, keys)
+
+    monkeypatch.setattr(LargestEntries, "offer", noted)
+    rng = np.random.default_rng(0)
+    dim = 1024
+    start = random_table(rng, 600 + 15, dim, 3000)
+    with one_blas_thread():
+        alternate(start, 600, touched(rng, 600, 15), dim, passes=1)
+    assert max(sizes) <= PIECE_NUMBERS < 600 * dim == sum(sizes) - 15 * dim
 
 
 def test_a_mask_at_random_becomes_one_that_explains_more() -> None:
