@@ -38,9 +38,16 @@ def solved_rows(
 
     Args:
         touched: SciPy CSR (rows, others): what each row touched; its values are not read.
-        others: rows of the other side, ``dim`` columns.
+        others: (others, dim) rows of the other side.
         nnz: entries of the result; fewer where there are not as many that are not zero.
         floor: entries that each row keeps, as far as ``nnz`` allows it.
+        threads: blocks of rows that are solved at a time.
+
+    Returns:
+        (rows, dim), up to ``nnz`` entries in float32.
+
+    Raises:
+        MemoryError: there is no room for (dim, dim) float64, several times over.
 
     Memory: for each thread the matrices of a block, and every entry of the rows that it touched.
     """
@@ -81,11 +88,23 @@ def alternate(
     thread (:func:`~sparserec_np.masks.one_blas_thread`); the bits are then the same for any number of Numba's threads.
 
     Args:
-        start: the stacked table to begin with, users first.
+        start: (users + items, dim) the stacked table to begin with, users first; left as it is.
+        n_users: users.
         touched: SciPy CSR (users, items): what each user touched; its values are not read.
+        dim: columns.
+        passes: how often both sides are solved for; 0 keeps the table.
+        untouched: weight of all scores' squares, where the squared errors of those touched weigh 1; 0 or more.
+        ridge: what keeps rows short, above 0, so that every row has one solution.
         floor: entries that each row keeps, as far as its side's entries allow it.
 
-    Memory: ``touched`` once more, transposed, and two blocks of full rows.
+    Returns:
+        (users + items, dim) float32, as many entries of users and as many of items as in ``start``.
+
+    Raises:
+        MemoryError: there is no room for (dim, dim) float64, several times over.
+
+    Memory: ``touched`` once more, transposed; G and what it is made of, (dim, dim) float64 each; and values and worths
+    of a piece, of ``PIECE_NUMBERS`` entries or, if that is more, of one row.
     """
     users, items = start.slice_rows(0, n_users), start.slice_rows(n_users, start.rows)
     transposed = touched.T.tocsr()
