@@ -14,6 +14,7 @@ from sparserec_np.growth import Explored, Growth
 from sparserec_np.interactions import Interactions
 from sparserec_np.kernels.compiled import gradients as gradient_kernels
 from sparserec_np.kernels.compiled import stratified
+from sparserec_np.kernels.compiled.unfolding import row_bits
 from sparserec_np.losses import Loss, Objective
 from sparserec_np.models.model import Decay, Gradients, Model
 from sparserec_np.optimizers import SGD, Adagrad, Carry, Optimizer, one_row
@@ -172,11 +173,12 @@ class CellPass:
             )
         self.strata = Strata(log)
         self.shared = Shared(BLOCK_LOSSES.index(loss.block), batch, negatives)
+        self._row_bits = 0
 
     @property
     def bytes(self) -> dict[str, int]:
-        """The pairs in their order."""
-        return {"pairs": self.strata.nbytes}
+        """The pairs in their order; and the bits of the rows, of which the kernel has none where rows do not unfold."""
+        return {"pairs": self.strata.nbytes, "row_bits": self._row_bits}
 
     def epoch(
         self,
@@ -208,5 +210,8 @@ class CellPass:
             stratified.sweep_blocks(table, cells, self.shared, steps, training.explored, losses)
         else:
             seed = np.uint64(rng.integers(2**63))
+            # The kernel makes them for itself, for all rows or for none; the first row tells which.
+            first = row_bits(table.indptr[:2], table.columns, training.model.dim)
+            self._row_bits = first.nbytes * table.rows
             stratified.sweep_pairs(table, cells, seed, steps, training.explored, losses)
         return float(losses.sum())

@@ -14,6 +14,7 @@ from sparserec_np.distillation import Teacher
 from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation import evaluate
 from sparserec_np.growth import Explored
+from sparserec_np.kernels.compiled.unfolding import row_bits
 from sparserec_np.losses import LOSSES
 from sparserec_np.methods import METHODS
 from sparserec_np.models.model import Decay
@@ -114,6 +115,17 @@ def test_what_it_holds_is_counted() -> None:
     assert fitted.bytes["pairs"] == cells
     assert "gradient" not in fitted.bytes
     assert fitted.bytes["optimizer"] == 4 * fitted.budget.nnz
+
+
+@pytest.mark.parametrize("dim", [8, 64, 65])
+@pytest.mark.parametrize("negatives", [1, 32])
+def test_the_bits_of_unfolded_rows_are_counted(dim: int, negatives: int) -> None:
+    """Which rows unfold, the kernel that makes their bits knows; blocks of negatives read no bits."""
+    fitted = fit(dim=dim, negatives=negatives, epochs=1)
+    table = fitted.model.table
+    bits = row_bits(table.indptr, table.columns, dim).nbytes if negatives == 1 else 0
+    assert bits in (0, 8 * table.rows) and (dim <= 64 or not bits)
+    assert fitted.bytes["row_bits"] == bits
 
 
 def test_settings_that_depend_on_it() -> None:
