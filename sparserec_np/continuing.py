@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparserec_np.errors import ConfigError
+from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.interactions import Interactions, encode_ids
 from sparserec_np.least_squares import alternate, solved_rows
 from sparserec_np.masks import one_blas_thread
@@ -41,14 +41,21 @@ class Former:
 
     def hold_out(
         self, log: Interactions, fraction: float, rng: np.random.Generator
-    ) -> tuple[Interactions, Interactions]:
+    ) -> tuple[Interactions, Interactions | None]:
         """As :func:`~sparserec_np.splitting.split_random`, but what the model knows is never held out.
 
         Args:
             log: interactions over users and items of which the model's are a part, and all that it knows among them.
+
+        Returns:
+            The part to train on and the held-out part, which is None where no user has a new one to spare.
         """
         known, _ = self.log.aligned_to(log)
-        kept, held_out = split_random(log.without(known), fraction, rng)
+        new = log.without(known)
+        try:
+            kept, held_out = split_random(new, fraction, rng)
+        except DataError:
+            return log, None
         return known.union(kept), held_out
 
 

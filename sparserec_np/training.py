@@ -83,8 +83,9 @@ def train(
             that ``config.validation`` says. Where it is given, training on ``log`` again would change nothing.
         teacher: a trained model over the same users and items, to start from and to imitate. What it was trained on
             may hold the validation part: the epochs chosen then are those that imitate best.
-        former: a model trained on a part of ``log``, to go on from. None of that part is held out: the model knows it.
-            See :func:`~sparserec_np.updating.update`.
+        former: a model trained on a part of ``log``, to go on from. None of that part is held out: the model knows it;
+            and where no user has other items to spare, all epochs are trained. See
+            :func:`~sparserec_np.updating.update`.
         threads: threads to work on; by default all.
         on_epoch: called with the record of each epoch as soon as it ends.
 

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from sparserec_np.base_models import BASE_MODELS, Baseline
 from sparserec_np.config import Config
 from sparserec_np.continuing import Former
@@ -77,11 +75,6 @@ def update(
     rows = Former(former.model.factors(), former.model.dim, former.log)
     if validation is not None:
         validation, _ = validation.aligned_to(log)
-    elif config.validation > 0:
-        try:
-            rows.hold_out(log, config.validation, np.random.default_rng(config.seed))
-        except DataError:  # nobody has any to spare
-            config = replace(config, validation=0.0)
     return train(log, config, validation=validation, former=rows, threads=threads, on_epoch=on_epoch)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np.continuing import Former
-from sparserec_np.errors import ConfigError, DataError
+from sparserec_np.errors import ConfigError
 from sparserec_np.interactions import Interactions
 from sparserec_np.masks import STARTS
 from sparserec_np.splitting import split_random
@@ -65,8 +65,11 @@ def test_only_what_is_new_is_held_out() -> None:
     known, _ = PART.aligned_to(LOG)
     assert held.n_interactions and held.shared_with(known) == 0 and kept.shared_with(held) == 0
     assert kept.union(held).digest() == LOG.digest() and known.shared_with(kept) == known.n_interactions
-    with pytest.raises(DataError, match="Nothing can be held out"):
-        Former(former().table, DIM, PART).hold_out(PART, 0.3, np.random.default_rng(0))
+
+
+def test_where_nobody_has_any_to_spare_nothing_is_held_out() -> None:
+    kept, held = former().hold_out(PART, 0.3, np.random.default_rng(0))
+    assert held is None and kept.digest() == PART.digest()
 
 
 def test_a_part_of_the_log_is_what_splitting_holds_out_where_nothing_is_known() -> None:

@@ -167,6 +167,16 @@ def test_where_nobody_has_any_to_spare_all_epochs_are_trained(former: Fitted) ->
     assert made.log.user_ids[-1] == 10_001
 
 
+def test_a_few_interactions_are_held_out_or_trained_on_by_chance(former: Fitted) -> None:
+    """Of three items, a tenth is one or none. Either will do; what must not be is that two draws disagree."""
+    few = Interactions.from_pairs([10_001] * 3, KNOWN.item_ids[:3])
+    phases = set()
+    for seed in range(12):
+        made = update(former, few, threads=1, epochs=1, seed=seed)
+        phases.add(tuple(record["phase"] for record in made.history if record["epoch"] == 0))
+    assert phases == {("train",), ("search", "refit")}
+
+
 def test_new_users_of_new_items_alone_do_no_harm(former: Fitted) -> None:
     strangers = Interactions.from_pairs([10_001, 10_001, 10_002], [20_001, 20_002, 20_001])
     made = update(former, strangers, threads=1)
