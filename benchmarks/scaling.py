@@ -178,6 +178,9 @@ def main() -> int:
     if given.measure:
         print(json.dumps(measure(given.file, given, given.threads)))
         return 0
+    for name in ("threads", "dim", "per_row", "epochs"):
+        if getattr(given, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be 1 or more, found {getattr(given, name)}")
     sizes = [size for size in SIZES if size <= (min(given.most, QUICK) if given.quick else given.most)]
     if not sizes:
         parser.error(f"--most must be {SIZES[0]:,} or more, found {given.most:,}")
