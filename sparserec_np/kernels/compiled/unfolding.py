@@ -131,11 +131,10 @@ def _spell_out(typing, values, begin, bits, out):  # type: ignore[no-untyped-def
 def _pick(typing, dense, begin, bits, columns, out, first):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         row = _Row(context, builder, signature, arguments)
-        parts = row.parts(row.array(0).data)
+        dense, columns, out = (row.array(k).data for k in (0, 3, 4))
+        parts = row.parts(dense)
         with row.chunks() as chunk:
-            chunk.write(
-                builder.gep(row.array(4).data, [arguments[5]]), chunk.looked_up(parts, row.array(3).data)
-            )
+            chunk.write(builder.gep(out, [arguments[5]]), chunk.looked_up(dense, parts, columns))
         return context.get_dummy_value()
 
     return types.void(dense, begin, bits, columns, out, first), generate
@@ -145,11 +144,12 @@ def _pick(typing, dense, begin, bits, columns, out, first):  # type: ignore[no-u
 def _multiply(typing, values, begin, bits, columns, dense, picked, first):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         row = _Row(context, builder, signature, arguments)
-        parts = row.parts(row.array(4).data)
+        columns, dense, picked = (row.array(k).data for k in (3, 4, 5))
+        parts = row.parts(dense)
         sums = cgutils.alloca_once_value(builder, ir.Constant(row.part, None))
         with row.chunks() as chunk:
-            found = chunk.looked_up(parts, row.array(3).data)
-            chunk.write(builder.gep(row.array(5).data, [arguments[6]]), found)
+            found = chunk.looked_up(dense, parts, columns)
+            chunk.write(builder.gep(picked, [arguments[6]]), found)
             product = builder.fmul(chunk.load(row.values), found)
             builder.store(builder.fadd(builder.load(sums), product), sums)
         total = builder.load(sums)
@@ -333,21 +333,31 @@ class _Chunk:
         place = row.builder.bitcast(row.builder.gep(target, [self._first]), row.part.as_pointer())
         row.builder.store(x, place).align = row.kind.bitwidth // 8
 
-    def looked_up(self, parts: list[Any], columns: Any) -> Any:
-        """What a dense row in registers has in the entries' columns."""
+    def looked_up(self, dense: Any, parts: list[Any], columns: Any) -> Any:
+        """What a ``dense`` row, whose ``parts`` are in registers, has in the entries' columns."""
+        row, builder = self._row, self._row.builder
+        found = cgutils.alloca_once(builder, row.part)
+        with builder.if_else(builder.icmp_unsigned("==", row.bits, row.bits.type(-1))) as (whole, some):
+            with whole:  # entry after entry
+                builder.store(self.read(dense), found)
+            with some:
+                builder.store(self._picked(parts, columns), found)
+        return builder.load(found)
+
+    def _picked(self, parts: list[Any], columns: Any) -> Any:
         row, builder = self._row, self._row.builder
         stored = self._masked(columns, ir.VectorType(ir.IntType(8), row.width), f"v{row.width}i8", 1)
         numbers = ir.VectorType(ir.IntType(row.kind.bitwidth), row.width)
         at = builder.zext(stored, numbers)
         name = "llvm.x86.avx512.vpermi2var." + {32: "ps", 64: "pd"}[row.kind.bitwidth] + ".512"
-        found = [
-            row.call_named(name, row.part, a, at, b) for a, b in zip(parts[::2], parts[1::2], strict=True)
-        ]
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        found = [row.call_named(name, row.part, low, at, high) for low, high in pairs]
         reach = 2 * row.width
         while len(found) > 1:
             bit = ir.Constant(numbers, [reach] * row.width)
             upper = builder.icmp_unsigned("!=", builder.and_(at, bit), ir.Constant(numbers, None))
-            found = [builder.select(upper, b, a) for a, b in zip(found[::2], found[1::2], strict=True)]
+            pairs = zip(found[::2], found[1::2], strict=True)
+            found = [builder.select(upper, high, low) for low, high in pairs]
             reach *= 2
         return found[0]
 
