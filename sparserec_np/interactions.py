@@ -181,7 +181,7 @@ class Interactions:
         indptr = np.searchsorted(keys, np.arange(user_ids.size + 1, dtype=np.int64) * n_items).astype(
             np.int64
         )
-        keys -= np.repeat(np.arange(user_ids.size, dtype=np.int64) * n_items, np.diff(indptr))
+        keys %= n_items
         return cls(indptr, keys.astype(np.int32), user_ids, item_ids, moments, duplicates)
 
     # ---- sizes

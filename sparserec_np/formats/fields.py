@@ -146,12 +146,15 @@ class IdColumn:
             ) from error
 
     def result(self) -> tuple[Array, Array]:
-        """Codes ``(n,)`` of the ids taken, and the unique ids they point into, int64 or strings."""
+        """Codes ``(n,)`` of the ids taken, and the unique ids they point into, int64 or strings. They are gone then."""
         if self._index is not None:
             return np.concatenate(self._codes), np.array(self._names, dtype=str)
-        if not self._numbers:
+        numbers, self._numbers = self._numbers, []  # here reading begins to take the most memory
+        if not numbers:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-        return encode_ids(np.concatenate(self._numbers))
+        whole = np.concatenate(numbers)
+        del numbers
+        return encode_ids(whole)
 
     def _start_text(self) -> None:
         """What was read as integers so far becomes text; canonical integers lose nothing by it."""
