@@ -15,7 +15,7 @@ from sparserec_np.batches import Batch
 from sparserec_np.errors import ConfigError
 from sparserec_np.interactions import Interactions
 from sparserec_np.losses import Loss, Scores
-from sparserec_np.masks import one_blas_thread, prune_factors, varimax
+from sparserec_np.masks import balance, one_blas_thread, prune_factors, varimax
 from sparserec_np.models.inner_products import InnerProducts
 from sparserec_np.table import Array, SparseTable
 
@@ -99,7 +99,7 @@ class TeacherStart:
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
-        """See :class:`~sparserec_np.masks.Start`. Memory: every entry of the teacher's items, and of a block of users.
+        """See :class:`~sparserec_np.masks.Start`. Memory: every entry of a sample and of a block of rows.
 
         Raises:
             ConfigError: the student has fewer columns than the teacher.
@@ -119,7 +119,7 @@ class TeacherStart:
             return self._pruned(log, dim, nnz, turn, lengths)
 
     def _pruned(self, log: Interactions, dim: int, nnz: int, turn: Array, lengths: Array) -> SparseTable:
-        teacher, n_users, count = self.teacher, log.n_users, len(lengths)
+        teacher, n_users = self.teacher, log.n_users
 
         def wide(start: int, stop: int) -> Array:
             made = teacher.table.dense_rows(np.arange(start, stop), teacher.dim) @ turn
@@ -128,12 +128,12 @@ class TeacherStart:
         def users(start: int, stop: int) -> Array:
             return wide(start, stop) / np.maximum(lengths[start:stop, None], 1e-12)
 
-        items = wide(n_users, count)
-        before = float(np.square(items, dtype=np.float64).sum())
-        table = prune_factors(users, items, n_users, nnz, self.floor)
-        after = float(np.square(items, dtype=np.float64).sum())
-        items_back = np.float32(np.sqrt(before / after)) if after > 0 else np.float32(1)
-        back = np.concatenate([lengths[:n_users], np.full(log.n_items, items_back, np.float32)])
+        def items(start: int, stop: int) -> Array:
+            return wide(n_users + start, n_users + stop)
+
+        scale = balance(users, items, n_users, log.n_items)
+        table = prune_factors(users, items, n_users, log.n_items, nnz, self.floor, scale)
+        back = np.concatenate([lengths[:n_users], np.full(log.n_items, 1 / scale, np.float32)])
         table.values[:] *= np.repeat(back, np.diff(table.indptr))
         return table
 

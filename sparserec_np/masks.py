@@ -11,6 +11,7 @@ fits.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -106,12 +107,15 @@ class NMF:
         )
         with one_blas_thread():
             factors = solver.fit_transform(matrix)
-            items = _widened(np.sqrt(solver.components_.T.astype(np.float32)), dim)
+            components = solver.components_.T
 
             def users(start: int, stop: int) -> Array:
                 return _widened(np.sqrt(factors[start:stop].astype(np.float32, copy=False)), dim)
 
-            return prune_factors(users, items, log.n_users, nnz, self.floor, normalise=False)
+            def items(start: int, stop: int) -> Array:
+                return _widened(np.sqrt(components[start:stop].astype(np.float32)), dim)
+
+            return prune_factors(users, items, log.n_users, log.n_items, nnz, self.floor)
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,10 @@ class Spectral:
 
             def users(start: int, stop: int) -> Array:
                 made: Array = plain.rows(start, stop) @ vectors
-                return made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)
+                return _widened(made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12), dim)
+
+            def items(start: int, stop: int) -> Array:
+                return _widened(vectors[start:stop] * item_roots[start:stop, None], dim)
 
             if self.rotation_iterations:
                 n_rows = log.n_users + log.n_items
@@ -165,8 +172,9 @@ class Spectral:
                 sample /= np.maximum(np.linalg.norm(sample, axis=1, keepdims=True), 1e-12)
                 vectors = vectors @ varimax(sample, self.rotation_iterations)
                 del sample
-            items = _widened(vectors * item_roots[:, None], dim)
-            return prune_factors(lambda a, b: _widened(users(a, b), dim), items, log.n_users, nnz, self.floor)
+            sizes = log.n_users, log.n_items
+            scale = balance(users, items, *sizes)
+            return prune_factors(users, items, *sizes, nnz, self.floor, scale)
 
 
 @dataclass(frozen=True)
@@ -197,40 +205,59 @@ class LeastSquares:
             return alternate(table, log.n_users, touched, dim, passes=self.passes, floor=self.first.floor)
 
 
+Factors = Callable[[int, int], Array]  # of rows start to stop of one side, (stop - start, dim) float32
+
+
+def balance(users: Factors, items: Factors, n_users: int, n_items: int) -> float:
+    """What items have to be multiplied by for both sides to have equal sums of squares; 1 where one has none.
+
+    It changes no list, and which entries are the largest.
+    """
+    own, theirs = (
+        sum(float(np.square(some(*block), dtype=np.float64).sum()) for block in _blocks(rows))
+        for some, rows in ((users, n_users), (items, n_items))
+    )
+    return float(np.float32(np.sqrt(own / theirs))) if own > 0 and theirs > 0 else 1.0
+
+
 def prune_factors(
-    users: Callable[[int, int], Array],
-    items: Array,
+    users: Factors,
+    items: Factors,
     n_users: int,
+    n_items: int,
     nnz: int,
     floor: int,
-    normalise: bool = True,
+    scale: float = 1,
 ) -> SparseTable:
     """The ``nnz`` largest magnitudes of user and item factors together, ``floor`` or more a row if the budget allows.
 
     Args:
-        users: gives the factors of users ``start`` to ``stop``, (stop - start, dim).
-        items: (n_items, dim) float32; scaled in place.
-        normalise: first bring both sides to equal sums of squares. It changes no list.
+        users, items: their factors, asked for in blocks.
+        scale: of the items, before all are compared.
+
+    Memory: a block of factors, and what is kept.
     """
-    n_items, dim = items.shape
-    floor = min(floor, nnz // (n_users + n_items))
-    blocks = [(start, min(start + BLOCK, n_users)) for start in range(0, n_users, BLOCK)]
-    if normalise:
-        squares = sum(float(np.square(users(*block), dtype=np.float64).sum()) for block in blocks)
-        parts = (items[start : start + BLOCK] for start in range(0, n_items, BLOCK))
-        own = sum(float(np.square(part, dtype=np.float64).sum()) for part in parts)
-        items *= np.float32(np.sqrt(squares / own)) if own > 0 and squares > 0 else 1
+    parts = (
+        (np.arange(first + start, first + stop), some(start, stop) * factor)
+        for some, first, count, factor in (
+            (users, 0, n_users, np.float32(1)),
+            (items, n_users, n_items, scale),
+        )
+        for start, stop in _blocks(count)
+    )
+    begin = next(parts)
+    dim = begin[1].shape[1]
     if nnz == (n_users + n_items) * dim:  # nothing to choose
-        values = np.concatenate([*(users(*block) for block in blocks), items])
-        return SparseTable.full(values)
+        return SparseTable.full(np.concatenate([begin[1], *(values for _, values in parts)]))
+    floor = min(floor, nnz // (n_users + n_items))
     best = LargestEntries(nnz)
-    for start, stop in blocks:
-        some = users(start, stop)
-        best.offer(np.arange(start, stop), some, keys_with_floor(np.abs(some), floor))
-    for start in range(0, n_items, BLOCK):
-        some = items[start : start + BLOCK]
-        best.offer(np.arange(start, start + len(some)) + n_users, some, keys_with_floor(np.abs(some), floor))
+    for rows, values in itertools.chain([begin], parts):
+        best.offer(rows, values, keys_with_floor(np.abs(values), floor))
     return table_of(*best.take(), n_users + n_items, dim)
+
+
+def _blocks(rows: int) -> list[tuple[int, int]]:
+    return [(start, min(start + BLOCK, rows)) for start in range(0, rows, BLOCK)]
 
 
 def strongest_first(table: SparseTable, dim: int) -> SparseTable:

@@ -16,6 +16,7 @@ from sparserec_np.masks import (
     Spectral,
     Start,
     Uniform,
+    balance,
     leading_right_vectors,
     prune_factors,
     varimax,
@@ -139,8 +140,10 @@ def test_pruned_factors_are_the_largest_above_the_floor(
     nnz = data.draw(st.integers(1, rows * dim))
     floor = data.draw(st.integers(0, dim))
     dense = rng(seed).permutation(rows * dim).reshape(rows, dim).astype(np.float32) + 1  # no ties
-    users, items = dense[:n_users], dense[n_users:].copy()
-    table = prune_factors(lambda a, b: users[a:b], items, n_users, nnz, floor, normalise=False)
+    users, items = dense[:n_users], dense[n_users:]
+    table = prune_factors(
+        lambda a, b: users[a:b], lambda a, b: items[a:b], n_users, rows - n_users, nnz, floor
+    )
     floor = min(floor, nnz // rows)
     keys = dense.copy()
     if floor:
@@ -154,7 +157,9 @@ def test_pruned_factors_are_the_largest_above_the_floor(
 def test_both_sides_are_brought_to_equal_sums_of_squares() -> None:
     users, items = rng().random((5, 3), np.float32), 100 * rng(1).random((9, 3), np.float32)
     ratio = items.ravel() / items[0, 0]
-    table = prune_factors(lambda a, b: users[a:b], items, 5, 42, 0)
+    both = lambda a, b: users[a:b], lambda a, b: items[a:b]
+    table = prune_factors(*both, 5, 9, 42, 0, balance(*both, 5, 9))
+    assert balance(both[0], lambda a, b: 0 * items[a:b], 5, 9) == 1
     squares = np.square(table.to_dense(3))
     assert squares[:5].sum() == pytest.approx(squares[5:].sum(), rel=1e-5)
     assert table.values[15:] / table.values[15] == pytest.approx(ratio, rel=1e-5)
