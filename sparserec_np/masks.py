@@ -211,7 +211,7 @@ Factors = Callable[[int, int], Array]  # of rows start to stop of one side, (sto
 def balance(users: Factors, items: Factors, n_users: int, n_items: int) -> float:
     """What items have to be multiplied by for both sides to have equal sums of squares; 1 where one has none.
 
-    It changes no list, and which entries are the largest.
+    To multiply them changes no list, but it changes which entries of all are the largest.
     """
     own, theirs = (
         sum(float(np.square(some(*block), dtype=np.float64).sum()) for block in _blocks(rows))
@@ -239,10 +239,7 @@ def prune_factors(
     """
     parts = (
         (np.arange(first + start, first + stop), some(start, stop) * factor)
-        for some, first, count, factor in (
-            (users, 0, n_users, np.float32(1)),
-            (items, n_users, n_items, scale),
-        )
+        for some, first, count, factor in ((users, 0, n_users, 1), (items, n_users, n_items, scale))
         for start, stop in _blocks(count)
     )
     begin = next(parts)
