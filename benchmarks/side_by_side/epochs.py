@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.side_by_side import ours
 from benchmarks.side_by_side.contender import IMPLICIT, OURS, TORCH, Contender, Record, Setting
 from benchmarks.side_by_side.figures import number, spread, table
+from benchmarks.side_by_side.processes import memory
 
 TITLE = "Training epochs"
 REPEAT = (3, 1)
@@ -24,6 +25,7 @@ def of_ours(settings: ours.Settings, setting: Setting) -> Record:
     from sparserec_np.training import train
 
     ours.load_kernels(settings)
+    loaded = memory("VmRSS")
     log = read_interactions(setting.train)
     # The mask changes in every epoch but the last: by default the last quarter of them would be cheaper.
     fixed = {"epochs": setting.pick(4, 3), "drop_until": 1.0, "validation": 0.0, "learning_rate": 0.01}
@@ -31,7 +33,8 @@ def of_ours(settings: ours.Settings, setting: Setting) -> Record:
     fitted = train(log, config, threads=setting.threads)
     seconds = [record["seconds"] for record in fitted.history if record["epoch"] > 0]
     negatives = 1 if config.negatives == 1 else min(config.negatives or 256, log.n_items)
-    return of_epoch(statistics.median(seconds[1:]), log.n_interactions * negatives) | {"epochs": seconds}
+    rate = of_epoch(statistics.median(seconds[1:]), log.n_interactions * negatives)
+    return rate | {"epochs": seconds, "loaded_bytes": loaded}
 
 
 def of_implicit_bpr(setting: Setting) -> Record:
@@ -140,14 +143,26 @@ def section(runs: dict[str, list[Record]]) -> str:
         seconds = spread(one["seconds"] for one in records)
         rate = spread(one["pairs_per_second"] / 1e6 for one in records).median
         ratio = number(seconds.median / base) if base else "-"
-        rows.append([name, str(seconds), number(rate), ratio, megabytes(records)])
-    head = ["way", "s an epoch", "million pairs a second", "times as long as the first", "MB above imports"]
+        rows.append([name, str(seconds), number(rate), ratio, megabytes(records), kernels(records)])
+    head = ["way", "s an epoch", "million pairs a second", "times as long as the first"]
+    head += ["MB above imports", "of them kernels"]
     return (
         "A pair is a positive and a negative, and 256 shared negatives make 256 pairs of each positive. Our epochs"
         " include drawing the negatives and changing the mask; PyTorch's and both LightGCNs' are some steps, scaled,"
         f" without drawing. {DIM} columns; LightGCN, PyTorch and what says so go in batches of {BATCH}, all others"
-        " pair by pair.\n\n" + table(head, rows)
+        " pair by pair. The last column is what a training on next to nothing leaves resident: Numba, which starts with"
+        " the first kernel, and all that it loads from its cache.\n\n" + table(head, rows)
     )
+
+
+def kernels(records: list[Record]) -> str:
+    """The median of what loading kernels adds to resident memory, MB; "-" where there are none, or nobody knows."""
+    known = [
+        (one["loaded_bytes"] - one["imports_bytes"]) / 1e6
+        for one in records
+        if one.get("loaded_bytes") and one["imports_bytes"]
+    ]
+    return f"{spread(known).median:.0f}" if known else "-"
 
 
 def megabytes(records: list[Record]) -> str:

@@ -21,6 +21,8 @@ EPOCHS: dict[str, Settings] = {
     "sparserec_np, BPR, 1 negative, SGD, density 0.1, mask never changed": SPARSE
     | SGD
     | {"method": "static"},
+    # As implicit and PyTorch begin: without the singular vectors, which take more memory than the training.
+    "sparserec_np, BPR, 1 negative, SGD, density 0.1, random start": SPARSE | SGD | {"start": "uniform"},
     "sparserec_np, BPR, 1 negative, SGD, density 1.0": DENSE | SGD,
     "sparserec_np, BPR, 1 negative, Adagrad, density 0.1": SPARSE | ADAGRAD,
     "sparserec_np, BPR, 1 negative, Adagrad, density 1.0": DENSE | ADAGRAD,
