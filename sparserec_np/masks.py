@@ -26,6 +26,7 @@ from sparserec_np.selection import LargestEntries, keys_with_floor, table_of
 from sparserec_np.table import Array, SparseTable
 
 BLOCK = 4096
+VARIMAX_BLOCK = 1024  # rows that stay in the cache while they are turned, squared and cubed
 
 
 class Start(Protocol):
@@ -380,18 +381,24 @@ def varimax(loadings: Array, iterations: int, tolerance: float = 1e-5) -> Array:
     """The rotation of ``loadings`` (rows, dim) that makes them sparsest (Kaiser 1958): (dim, dim) float32, orthogonal.
 
     Maximises the variance of the squared loadings, column by column, by projected gradient steps: T becomes the
-    orthogonal polar factor of ``L^T (B^3 - B diag(mean B^2))`` with ``B = L T``.
+    orthogonal polar factor of ``L^T B^3 - L^T L T diag(mean B^2)`` with ``B = L T``, of which a block of rows is made
+    at a time.
     """
-    rotation = np.eye(loadings.shape[1], dtype=np.float32)
-    turned, cubes = np.empty_like(loadings), np.empty_like(loadings)
+    rows, dim = loadings.shape
+    gram = loadings.T @ loadings
+    rotation = np.eye(dim, dtype=np.float32)
+    turned, cubes = (np.empty((min(VARIMAX_BLOCK, rows), dim), dtype=np.float32) for _ in range(2))
     before = 0.0
     for _ in range(iterations):
-        turned = np.matmul(loadings, rotation, out=turned)
-        means = np.square(turned, out=cubes).mean(axis=0)
-        np.power(turned, 3, out=cubes)
-        turned *= means
-        cubes -= turned
-        gradient = loadings.T @ cubes
+        squares, gradient = np.zeros(dim, dtype=np.float32), np.zeros((dim, dim), dtype=np.float32)
+        for start in range(0, rows, VARIMAX_BLOCK):
+            some = loadings[start : start + VARIMAX_BLOCK]
+            b = np.matmul(some, rotation, out=turned[: len(some)])
+            powers = np.multiply(b, b, out=cubes[: len(some)])
+            squares += powers.sum(axis=0)
+            powers *= b
+            gradient += some.T @ powers
+        gradient -= (gram @ rotation) * (squares / np.float32(rows))
         left, strengths, right = np.linalg.svd(gradient)
         rotation = (left @ right).astype(np.float32)
         if strengths.sum() <= before * (1 + tolerance):

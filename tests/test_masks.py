@@ -210,7 +210,8 @@ def criterion(loadings: Array) -> float:
 
 @pytest.mark.parametrize("dim", [1, 2, 10])
 def test_varimax_turns_and_raises_the_criterion(dim: int) -> None:
-    sparse = rng().standard_normal((500, dim)) * (rng(1).random((500, dim)) < 0.2)
+    rows = 2500  # more than are turned together
+    sparse = rng().standard_normal((rows, dim)) * (rng(1).random((rows, dim)) < 0.2)
     turn = np.linalg.qr(rng(2).standard_normal((dim, dim)))[0]
     mixed = (sparse @ turn).astype(np.float32)
     rotation = varimax(mixed, 100)

@@ -67,6 +67,7 @@ QUALITY: dict[str, Settings] = {
     | ADAGRAD
     | {"epochs": 20, "learning_rate": 0.1},
     "sparserec_np, spectral start alone, dim 64, density 0.1": SPARSE | {"epochs": 0},
+    "sparserec_np, spectral start alone, dim 128, density 0.05": {"dim": 128, "density": 0.05, "epochs": 0},
     "sparserec_np, spectral start alone, dim 256, density 0.025": {"dim": 256, "density": 0.025, "epochs": 0},
     "sparserec_np, least-squares start alone, dim 64, density 0.1": SPARSE | {"start": "als", "epochs": 0},
     "sparserec_np, softmax, least-squares start, dim 64, density 0.1": SPARSE
