@@ -33,9 +33,9 @@ from sparserec_np.table import Array, SparseTable
 if TYPE_CHECKING:
     from sparserec_np.passes import Pass
 
-STARTS_TO_TRY = ("spectral", "als")
+STARTS_TO_TRY = ("spectral", "als", "condensed")
 # Least squares solve for a row in the cube of its entries' number. That takes long where rows store more than these on
-# average, or are full, and is not tried there.
+# average, or are full, and is not tried there; nor is "condensed", which begins with full rows, in more columns.
 TRIED_ENTRIES = 64
 # Learning rates to choose from, the first two first: see ``learning_rate`` below.
 RATES = (0.01, 0.003, 0.03, 0.001)
@@ -70,9 +70,9 @@ class Config:
         density: part of all entries that is stored; ``memory_budget`` goes before it.
         memory_budget: bytes of the served model, or None.
         start: what the mask and its values start from. None takes "spectral"; where a part is held out, and a matrix
-            factorisation keeps to a budget from its first epoch on, it tries "als", too, and takes what trains to the
-            better lists; but not in more than 4096 columns, where "als" is refused, nor with more than 64 entries a
-            row on average, where it takes long.
+            factorisation keeps to a budget from its first epoch on, it tries "als" and "condensed", too, and takes what
+            trains to the best lists; but not in more than 4096 columns, where both are refused, nor with more than 64
+            entries a row on average, where they take long; "condensed" in up to 64 columns only.
         start_score: mean score of a training pair at the start; the start is scaled to it. 0 does not.
         loss: what is minimised.
         similarity: "dot", the inner product of two rows, or "cosine"; None takes what suits the loss.
@@ -172,10 +172,10 @@ class Config:
                         " leave it out"
                     )
         self._within("dim", 1, 65_536)
-        if self.start == "als" and self.dim > FOLDED_DIMENSIONS:
+        if self.start in ("als", "condensed") and self.dim > FOLDED_DIMENSIONS:
             raise ConfigError(
-                f"dim must be at most {FOLDED_DIMENSIONS:,} with the start als, which takes the products of all pairs"
-                f" of columns, found {self.dim:,}; set a lower dim, or start to spectral"
+                f"dim must be at most {FOLDED_DIMENSIONS:,} with the start {self.start}, which takes the products of"
+                f" all pairs of columns, found {self.dim:,}; set a lower dim, or start to spectral"
             )
         self._within("density", 0, 1, open_below=True)
         self._within("explore", 0, 1, open_below=True)
@@ -271,7 +271,9 @@ class Config:
         method = METHODS[self.method]
         within = self.model == "mf" and not (method.full or method.full_until)
         quick = budget.dim <= FOLDED_DIMENSIONS and budget.nnz <= TRIED_ENTRIES * budget.rows
-        return STARTS_TO_TRY if within and quick else STARTS_TO_TRY[:1]
+        if not (within and quick):
+            return STARTS_TO_TRY[:1]
+        return STARTS_TO_TRY if budget.dim <= TRIED_ENTRIES else STARTS_TO_TRY[:2]
 
     @property
     def rates(self) -> tuple[float, ...]:

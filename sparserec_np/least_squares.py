@@ -128,6 +128,10 @@ def _better(
     )  # above zero, so that there is a solution
     ridges = ridge * length * np.sqrt(np.maximum(np.diff(touched.indptr), 1.0))
     problem = (others, touched.indptr, touched.indices, untouched * gram, ridges)
+    if own.nnz == own.rows * dim:  # nothing to choose
+        table = own._replace(values=own.values.copy())
+        kernels.solve_rows(table, *problem)
+        return table
     best = LargestEntries(own.nnz)
     floor = min(floor, own.nnz // max(own.rows, 1), dim)
     size = max(1, PIECE_NUMBERS // dim)

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sparserec_np.condensing import condense
 from sparserec_np.interactions import Interactions
 from sparserec_np.least_squares import alternate
 from sparserec_np.selection import LargestEntries, keys_with_floor, table_of
@@ -219,6 +220,61 @@ def balance(users: Factors, items: Factors, n_users: int, n_items: int) -> float
         for some, rows in ((users, n_users), (items, n_items))
     )
     return float(np.float32(np.sqrt(own / theirs))) if own > 0 and theirs > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class Condensed:
+    """Alternating least squares without a budget, and the sparse table whose products come closest to these.
+
+    Full rows explain the interactions better than those within a budget can, and rate what nobody has touched, too.
+    They are rotated to their sparsest axes, pruned, and then solved for towards all scores of the full rows
+    (:func:`~sparserec_np.condensing.condense`). Items count by the root of their degree.
+    All of it is our choice.
+
+    Attributes:
+        first: what the full rows begin with; its sample is the one that the rotation is fitted to.
+        passes: of alternating least squares.
+        rotation_iterations: of varimax.
+        solving: passes of condensing.
+
+    Memory: every entry of all rows, while the start is made.
+    """
+
+    first: Spectral = Spectral()
+    passes: int = 5
+    rotation_iterations: int = 100
+    solving: int = 4
+    informed: bool = True
+
+    def __call__(
+        self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
+    ) -> SparseTable:
+        """See :class:`Start`. The kernels work on the threads that Numba is set to."""
+        n_users, n_rows = log.n_users, log.n_users + log.n_items
+        full = LeastSquares(self.first, self.passes)(log, dim, n_rows * dim, rng, threads)
+        rows = full.values.reshape(n_rows, dim)
+        roots = np.maximum(log.item_degrees, 1).astype(np.float32) ** np.float32(0.25)
+        rows[n_users:] *= roots[:, None]
+        lengths = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        some = np.sort(rng.choice(n_rows, min(self.first.sample, n_rows), replace=False))
+        with one_blas_thread():
+            turn = varimax(rows[some] / lengths[some], self.rotation_iterations)
+            for start in range(0, n_rows, BLOCK):
+                rows[start : start + BLOCK] = rows[start : start + BLOCK] @ turn
+
+            def users(start: int, stop: int) -> Array:
+                return rows[start:stop] / lengths[start:stop]
+
+            def items(start: int, stop: int) -> Array:
+                return rows[n_users + start : n_users + stop]
+
+            scale = balance(users, items, n_users, log.n_items)
+            table = prune_factors(users, items, n_users, log.n_items, nnz, self.first.floor, scale)
+            table = condense(
+                table, rows[:n_users], rows[n_users:], passes=self.solving, floor=self.first.floor
+            )
+        table.values[table.indptr[n_users] :] /= np.repeat(roots, np.diff(table.indptr[n_users:]))
+        return table
 
 
 def prune_factors(
@@ -424,6 +480,7 @@ def one_blas_thread() -> Iterator[None]:
 STARTS: dict[str, Start] = {
     "spectral": Spectral(),
     "als": LeastSquares(),
+    "condensed": Condensed(),
     "nmf": NMF(),
     "uniform": Uniform(),
 }

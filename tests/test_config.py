@@ -84,8 +84,9 @@ def test_bounds_are_taken() -> None:
 @pytest.mark.parametrize(
     ("dim", "entries", "tried"),
     [
-        (64, 6.4, ("spectral", "als")),
-        (64, 64, ("spectral", "als")),
+        (64, 6.4, ("spectral", "als", "condensed")),
+        (64, 64, ("spectral", "als", "condensed")),
+        (65, 6.4, ("spectral", "als")),
         (128, 64.1, ("spectral",)),
         (FOLDED_DIMENSIONS, 64, ("spectral", "als")),
         (FOLDED_DIMENSIONS + 1, 6.4, ("spectral",)),

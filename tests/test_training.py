@@ -575,19 +575,19 @@ def by_start(fitted: Fitted) -> dict[str, float]:
     return reached
 
 
-@pytest.mark.parametrize("best", ["spectral", "als"])
+@pytest.mark.parametrize("best", ["spectral", "als", "condensed"])
 def test_without_a_start_the_one_that_trains_to_better_lists_is_taken(
     monkeypatch: pytest.MonkeyPatch, best: str
 ) -> None:
-    other = {"spectral": "als", "als": "spectral"}[best]
-    monkeypatch.setitem(STARTS, other, Uniform(deviation=0))  # has no gradients
+    for other in {"spectral", "als", "condensed"} - {best}:
+        monkeypatch.setitem(STARTS, other, Uniform(deviation=0))  # has no gradients
     fitted = fit(LOG, start=None, learning_rate=None)
-    assert list(by_start(fitted)) == ["spectral", "als"]
+    assert list(by_start(fitted)) == ["spectral", "als", "condensed"]
     assert fitted.config.start == best
     tried = [
         (r["start"], r["learning_rate"]) for r in fitted.history if (r["phase"], r["epoch"]) == ("search", 1)
     ]
-    assert [start for start, _ in tried] == ["spectral"] * 3 + ["als"] * 3
+    assert [start for start, _ in tried] == ["spectral"] * 3 + ["als"] * 3 + ["condensed"] * 3
     assert [rate for _, rate in tried[:2]] == [rate for _, rate in tried[3:5]] == list(RATES[:2])
     alone = fit(LOG, start=best, learning_rate=fitted.config.learning_rate)
     assert same_bits(fitted.model.table, alone.model.table)
