@@ -132,8 +132,10 @@ def test_what_neumf_cannot_be_told_is_refused(run, files, tmp_path, words, sente
 def test_the_kept_epoch_is_the_best_on_validation(run, files, tmp_path):
     made = run("train", files[0], "-o", str(tmp_path / "r"), *QUICK, "--json")
     report = json.loads(made.stdout)
-    search = {r["epoch"]: r["ndcg@20"] for r in lines(tmp_path / "r") if r["phase"] == "search"}
-    assert report["best_epoch"] == max(search, key=search.__getitem__)
+    settings = json.loads((tmp_path / "r" / "config.json").read_text())
+    searched = (r for r in lines(tmp_path / "r") if r["phase"] == "search")
+    search = {(r["start"], r["epoch"]): r["ndcg@20"] for r in searched}
+    assert (settings["start"], report["best_epoch"]) == max(search, key=search.__getitem__)
     assert report["validation_ndcg@20"] == max(search.values())
     refit = [r["epoch"] for r in lines(tmp_path / "r") if r["phase"] == "refit"]
     assert refit == list(range(report["best_epoch"] + 1))
