@@ -35,8 +35,10 @@ if TYPE_CHECKING:
 
 STARTS_TO_TRY = ("spectral", "als", "condensed")
 # Least squares solve for a row in the cube of its entries' number. That takes long where rows store more than these on
-# average, or are full, and is not tried there; nor is "condensed", which begins with full rows, in more columns.
+# average, or are full, and is not tried there.
 TRIED_ENTRIES = 64
+# Multiplications that a pass over full rows may take for "condensed" to be tried: it makes ten, in some ten seconds.
+TRIED_PRODUCTS = 2e9
 # Learning rates to choose from, the first two first: see ``learning_rate`` below.
 RATES = (0.01, 0.003, 0.03, 0.001)
 CELL_RATES = (0.1, 0.03, 0.3, 0.01)  # where pairs come in cells
@@ -72,7 +74,7 @@ class Config:
         start: what the mask and its values start from. None takes "spectral"; where a part is held out, and a matrix
             factorisation keeps to a budget from its first epoch on, it tries "als" and "condensed", too, and takes what
             trains to the best lists; but not in more than 4096 columns, where both are refused, nor with more than 64
-            entries a row on average, where they take long; "condensed" in up to 64 columns only.
+            entries a row on average, where they take long; and "condensed" where its full rows are made in seconds.
         start_score: mean score of a training pair at the start; the start is scaled to it. 0 does not.
         loss: what is minimised.
         similarity: "dot", the inner product of two rows, or "cosine"; None takes what suits the loss.
@@ -264,16 +266,16 @@ class Config:
             most = "" if high == float("inf") else f" and at most {high:g}"
             raise ConfigError(f"{name} must be {bound}{most}, found {value!r}")
 
-    def starts(self, budget: Budget) -> tuple[str, ...]:
-        """Starts to choose from, the usual one first, for a table of this budget; see ``start``."""
+    def starts(self, budget: Budget, pairs: int) -> tuple[str, ...]:
+        """Starts to choose from, the usual one first, for a table of this budget and so many pairs; see ``start``."""
         if self.start is not None:
             return (self.start,)
-        method = METHODS[self.method]
+        method, dim = METHODS[self.method], budget.dim
         within = self.model == "mf" and not (method.full or method.full_until)
-        quick = budget.dim <= FOLDED_DIMENSIONS and budget.nnz <= TRIED_ENTRIES * budget.rows
-        if not (within and quick):
+        if not within or dim > FOLDED_DIMENSIONS or budget.nnz > TRIED_ENTRIES * budget.rows:
             return STARTS_TO_TRY[:1]
-        return STARTS_TO_TRY if budget.dim <= TRIED_ENTRIES else STARTS_TO_TRY[:2]
+        products = pairs * dim**2 + budget.rows * dim**3 / 3
+        return STARTS_TO_TRY if products <= TRIED_PRODUCTS else STARTS_TO_TRY[:2]
 
     @property
     def rates(self) -> tuple[float, ...]:

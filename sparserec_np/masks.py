@@ -5,8 +5,8 @@ the mask comes from a non-negative matrix factorisation is the paper's (arXiv 24
 in this file is our choice.
 
 A factorisation hands over its item factors (n_items, dim) and makes user factors in row blocks: a user's row
-is pruned as soon as it is made, and no (users, dim) array exists, but for the one that scikit-learn's NMF
-fits.
+is pruned as soon as it is made, and no (users, dim) array exists, but for those that scikit-learn's NMF and
+``Condensed`` fit.
 """
 
 from __future__ import annotations

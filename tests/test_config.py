@@ -82,22 +82,23 @@ def test_bounds_are_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dim", "entries", "tried"),
+    ("dim", "entries", "pairs", "tried"),
     [
-        (64, 6.4, ("spectral", "als", "condensed")),
-        (64, 64, ("spectral", "als", "condensed")),
-        (65, 6.4, ("spectral", "als")),
-        (128, 64.1, ("spectral",)),
-        (FOLDED_DIMENSIONS, 64, ("spectral", "als")),
-        (FOLDED_DIMENSIONS + 1, 6.4, ("spectral",)),
+        (64, 6.4, 400_000, ("spectral", "als", "condensed")),
+        (64, 64, 9000, ("spectral", "als", "condensed")),
+        (64, 6.4, 500_000, ("spectral", "als")),
+        (256, 6.4, 9000, ("spectral", "als")),
+        (128, 64.1, 9000, ("spectral",)),
+        (FOLDED_DIMENSIONS, 64, 9000, ("spectral", "als")),
+        (FOLDED_DIMENSIONS + 1, 6.4, 9000, ("spectral",)),
     ],
 )
-def test_least_squares_are_tried_where_rows_are_neither_long_nor_wide(
-    dim: int, entries: float, tried: tuple[str, ...]
+def test_least_squares_are_tried_where_they_are_soon_done(
+    dim: int, entries: float, pairs: int, tried: tuple[str, ...]
 ) -> None:
     budget = Budget(rows=1000, dim=dim, nnz=round(1000 * entries))
-    assert Config(dim=dim).starts(budget) == tried
-    assert Config(dim=dim, start="nmf").starts(budget) == ("nmf",)
+    assert Config(dim=dim).starts(budget, pairs) == tried
+    assert Config(dim=dim, start="nmf").starts(budget, pairs) == ("nmf",)
 
 
 def test_least_squares_in_very_many_columns_are_refused() -> None:
