@@ -70,7 +70,7 @@ def keep_larger(values: Any, count: int, kept: Any) -> float:
             counts[_bits(values[k]) & LOW] += 1
     low, ties = _first_reaching(counts[: LOW + 1], wanted)
     limit = (high << LOW_BITS) + low
-    largest = np.float32(0)
+    largest = np.float64(0)
     for k in range(len(values)):
         if kept[k]:
             continue
@@ -80,9 +80,9 @@ def keep_larger(values: Any, count: int, kept: Any) -> float:
             goes = True
             ties -= 1
         if goes:
-            largest = max(largest, np.float32(abs(values[k])))
+            largest = max(largest, np.float64(abs(values[k])))
         kept[k] = not goes
-    return np.float64(largest)
+    return largest
 
 
 @numba.njit(nogil=True)

@@ -46,14 +46,14 @@ def keep_larger(values: Array, count: int, kept: Array) -> float:
         kept: (nnz,) bool; True afterwards for all but the ``count`` that go.
 
     Returns:
-        The largest magnitude among those that go; 0 where none does.
+        The largest magnitude among those that go, not rounded; 0 where none does.
     """
     places = np.flatnonzero(~kept)
     magnitudes = np.abs(values[places].astype(np.float32))
     gone = places[np.argsort(magnitudes, kind="stable")[:count]]
     kept[:] = True
     kept[gone] = False
-    return float(np.abs(values[gone].astype(np.float32)).max(initial=0))
+    return float(np.abs(values[gone]).max(initial=0))
 
 
 def largest_inactive(
