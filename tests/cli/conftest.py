@@ -1,4 +1,4 @@
-"""The installed command, or the one in this checkout, as a function."""
+"""The command as a function: in this process, and as it is installed or lies in this checkout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import pytest
+from click.testing import CliRunner
+
+from cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,21 +23,40 @@ def _command():
     return [script] if script else [sys.executable, "-m", "cli"]
 
 
-@pytest.fixture
-def run():
-    """``run("data", "describe", path, stdin=b"...")`` -> CompletedProcess with text output."""
+@pytest.fixture(scope="session")
+def installed():
+    """``installed("data", "describe", path, stdin=b"...")`` -> CompletedProcess with text output.
 
-    def call(*arguments, stdin=b"", timeout=300, env=None):
+    For each command and each kind of refusal once: a process takes seconds to import Numba and to load kernels.
+    """
+
+    def call(*arguments, stdin=b"", timeout=300):
         done = subprocess.run(
             [*_command(), *map(str, arguments)],
             input=stdin,
             capture_output=True,
             timeout=timeout,
             cwd=ROOT,
-            env={**os.environ, **(env or {})},
             check=False,
         )
         done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
         return done
 
     return call
+
+
+@pytest.fixture(scope="session")
+def run(installed):
+    """The same in this process, where an error that is no refusal is raised. Plain kernels would take minutes here."""
+
+    def call(*arguments, stdin=b""):
+        threads, before = numba.get_num_threads(), os.getcwd()
+        os.chdir(ROOT)
+        try:
+            done = CliRunner().invoke(main, [*map(str, arguments)], input=stdin, catch_exceptions=False)
+        finally:
+            os.chdir(before)
+            numba.set_num_threads(threads)
+        return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+    return installed if numba.config.DISABLE_JIT else call

@@ -26,9 +26,9 @@ def files(tmp_path_factory):
     return str(folder / "train.csv"), str(folder / "test.csv"), kept
 
 
-def test_popularity_from_end_to_end(run, files, tmp_path):
+def test_popularity_from_end_to_end(installed, files, tmp_path):
     train_file, test_file, kept = files
-    made = run("train", train_file, "-o", tmp_path / "r", "--model", "popularity", "--json")
+    made = installed("train", train_file, "-o", tmp_path / "r", "--model", "popularity", "--json")
     assert (made.returncode, made.stderr) == (0, "")
     report = json.loads(made.stdout)
     assert (report["model"], report["method"], report["dim"], report["nnz"]) == (
@@ -38,12 +38,12 @@ def test_popularity_from_end_to_end(run, files, tmp_path):
         500,
     )
     assert report["validation_ndcg@20"] > 0
-    listed = json.loads(run("recommend", tmp_path / "r", "--user", "7", "-n", "5", "--json").stdout)
+    listed = json.loads(installed("recommend", tmp_path / "r", "--user", "7", "-n", "5", "--json").stdout)
     user = int(np.flatnonzero(kept.user_ids == 7)[0])
     own = kept.items[kept.indptr[user] : kept.indptr[user + 1]]
     order = [item for item in np.argsort(-kept.item_degrees, kind="stable") if item not in own]
     assert listed["items"] == kept.item_ids[order[:5]].tolist()
-    measured = json.loads(run("evaluate", tmp_path / "r", test_file, "--json").stdout)
+    measured = json.loads(installed("evaluate", tmp_path / "r", test_file, "--json").stdout)
     assert 0 < measured["recall@20"] < 1
 
 

@@ -42,10 +42,10 @@ def refusal(done, code=1):
 
 
 class TestDescribe:
-    def test_json(self, run, tmp_path):
+    def test_json(self, installed, tmp_path):
         path = tmp_path / "train.txt"
         path.write_text("0 1 1 2\n5\n7 2\n")
-        report = answer(run("data", "describe", path, "--json"))
+        report = answer(installed("data", "describe", path, "--json"))
         assert report["format"] == "adjacency"
         assert (report["users"], report["items"], report["interactions"]) == (3, 2, 3)
         assert (report["duplicates_merged"], report["users_without_items"]) == (1, 1)
@@ -73,20 +73,22 @@ class TestDescribe:
         said = run("data", "describe", tmp_path / "n.csv")
         assert said.returncode == 0 and "UTC" not in said.stdout
 
-    def test_reader_options_and_standard_input(self, run, ratings):
+    def test_reader_options_and_standard_input(self, installed, ratings):
         packed = gzip.compress(ratings.read_bytes())
         report = answer(
-            run("data", "describe", "-", "--min-rating", "4", "--format", "csv", "--json", stdin=packed)
+            installed("data", "describe", "-", "--min-rating", "4", "--format", "csv", "--json", stdin=packed)
         )
         log = read_interactions(ratings, min_rating=4)
         assert report["interactions"] == log.n_interactions and report["below_min_rating"] == 72
         assert (report["time_from"], report["time_to"]) == (log.times.min(), log.times.max())
-        swapped = answer(run("data", "describe", ratings, "--user-col", "item", "--item-col", "0", "--json"))
+        swapped = answer(
+            installed("data", "describe", ratings, "--user-col", "item", "--item-col", "0", "--json")
+        )
         assert swapped["users"] == read_interactions(ratings).n_items
 
-    def test_refusals(self, run, tmp_path, ratings):
+    def test_refusals(self, run, installed, tmp_path, ratings):
         assert "missing.txt: No such file or directory" in refusal(
-            run("data", "describe", tmp_path / "missing.txt")
+            installed("data", "describe", tmp_path / "missing.txt")
         )
         empty, bad = tmp_path / "empty.txt", tmp_path / "bad.txt"
         empty.write_text("")
@@ -95,13 +97,13 @@ class TestDescribe:
             refusal(run("data", "describe", empty))
             == f"Error: {empty} is empty: expected one interaction a line.\n"
         )
-        message = refusal(run("data", "describe", bad, "--json"))
+        message = refusal(installed("data", "describe", bad, "--json"))
         assert message.startswith(f"Error: {bad}, line 3: expected ") and message.count("\n") == 1
         assert "the columns there are user, item" in refusal(
             run("data", "describe", ratings, "--user-col", "gone")
         )
         assert "--min-rating" in refusal(run("data", "describe", bad, "--min-rating", "4"))
-        assert "--nonsense" in refusal(run("data", "describe", bad, "--nonsense"), code=2)
+        assert "--nonsense" in refusal(installed("data", "describe", bad, "--nonsense"), code=2)
 
 
 class TestConvert:
@@ -112,10 +114,10 @@ class TestConvert:
             assert report["files"][0]["interactions"] == log.n_interactions
             assert read_interactions(tmp_path / name).digest() == log.digest()
 
-    def test_renumbered(self, run, ratings, tmp_path):
+    def test_renumbered(self, installed, ratings, tmp_path):
         log = read_interactions(ratings)
         for name, first in (("a.npz", 0), ("a.mtx", 1), ("a.txt", 0)):
-            report = answer(run("data", "convert", ratings, tmp_path / name, "--renumber", "--json"))
+            report = answer(installed("data", "convert", ratings, tmp_path / name, "--renumber", "--json"))
             assert report["files"][0]["times_lost"]
             assert read_interactions(tmp_path / name).digest() == log.renumbered(first).digest()
 
@@ -150,14 +152,14 @@ class TestSplit:
             with open(row["file"], "rb") as one, open(row["file"].replace("one", "two"), "rb") as two:
                 assert one.read() == two.read()
 
-    def test_by_last_and_by_time(self, run, ratings, tmp_path):
+    def test_by_last_and_by_time(self, installed, ratings, tmp_path):
         log = read_interactions(ratings)
         files = answer(
-            run("data", "split", ratings, "-o", tmp_path / "l", "--by", "last", "-n", "2", "--json")
+            installed("data", "split", ratings, "-o", tmp_path / "l", "--by", "last", "-n", "2", "--json")
         )["files"]
         assert files[1]["interactions"] == 2 * log.n_users
         answer(
-            run(
+            installed(
                 "data",
                 "split",
                 ratings,
@@ -198,12 +200,12 @@ class TestSplit:
 
 
 class TestGenerate:
-    def test_writes_what_was_asked_for(self, run, tmp_path):
+    def test_writes_what_was_asked_for(self, installed, tmp_path):
         sizes = ("--users", "50", "--items", "40", "--interactions", "400", "--groups", "4", "--seed", "9")
-        report = answer(run("data", "generate", tmp_path / "a.txt.gz", *sizes, "--json"))
+        report = answer(installed("data", "generate", tmp_path / "a.txt.gz", *sizes, "--json"))
         log = read_interactions(tmp_path / "a.txt.gz")
         assert report["files"][0]["interactions"] == log.n_interactions == 400 and log.n_users == 50
-        answer(run("data", "generate", tmp_path / "b.csv", *sizes, "--json"))
+        answer(installed("data", "generate", tmp_path / "b.csv", *sizes, "--json"))
         assert read_interactions(tmp_path / "b.csv").digest() == log.digest()
 
     def test_refusals(self, run, tmp_path):

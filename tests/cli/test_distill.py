@@ -25,7 +25,7 @@ def files(tmp_path_factory):
     return str(folder / "train.csv"), str(folder / "test.csv")
 
 
-def test_a_student_of_a_lightgcn(run, files, tmp_path):
+def test_a_student_of_a_lightgcn(run, installed, files, tmp_path):
     train_file, test_file = files
     teacher, student = str(tmp_path / "teacher"), str(tmp_path / "student")
     made = run(
@@ -35,7 +35,7 @@ def test_a_student_of_a_lightgcn(run, files, tmp_path):
     assert made.returncode == 0, made.stderr
     seen = json.loads(run("inspect", teacher, "--json").stdout)
     assert seen["model"] == "lightgcn"
-    made = run(
+    made = installed(
         *("distill", teacher, train_file, "-o", student, *QUICK, "--density", "0.3"),
         *("--learning-rate", "0.01", "--test", test_file, "--json"),
     )
@@ -51,16 +51,16 @@ def test_a_student_of_a_lightgcn(run, files, tmp_path):
         assert told["ndcg@20"] == pytest.approx(wanted["ndcg@20"], rel=1e-6)
 
 
-def test_refusals(run, files, tmp_path):
+def test_refusals(run, installed, files, tmp_path):
     train_file, _ = files
-    done = run("distill", "nowhere", train_file, "-o", str(tmp_path / "s"))
+    done = installed("distill", "nowhere", train_file, "-o", str(tmp_path / "s"))
     assert done.returncode == 1 and "nowhere" in done.stderr and "Traceback" not in done.stderr
     teacher = str(tmp_path / "teacher")
     assert (
         run("train", train_file, "-o", teacher, *QUICK, "--dim", "8", "--learning-rate", "0.01").returncode
         == 0
     )
-    done = run("distill", teacher, train_file, "-o", str(tmp_path / "s"), "--model", "lightgcn")
+    done = installed("distill", teacher, train_file, "-o", str(tmp_path / "s"), "--model", "lightgcn")
     assert done.returncode == 2 and "student is a matrix factorisation" in done.stderr
     done = run("distill", teacher, train_file, "-o", str(tmp_path / "s"), "--dim", "4", *QUICK)
     assert done.returncode == 2 and "as many dimensions as its teacher has, 8" in done.stderr

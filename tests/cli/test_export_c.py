@@ -27,11 +27,11 @@ def trained(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler was found: there is no cc on the path")
-def test_the_program_gives_the_lists_of_a_slice(run, trained, tmp_path):
+def test_the_program_gives_the_lists_of_a_slice(installed, trained, tmp_path):
     (tmp_path / "users.txt").write_text("7\n3\n")
     (tmp_path / "items.txt").write_text("\n".join(str(item * 20) for item in range(25)))
     words = ["--users", tmp_path / "users.txt", "--items", tmp_path / "items.txt"]
-    done = run("export", trained, "--to", "c", "-o", tmp_path / "c", *words)
+    done = installed("export", trained, "--to", "c", "-o", tmp_path / "c", *words)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"^flash +[\d,]+$", done.stdout, re.MULTILINE)
     assert f"make -C {tmp_path / 'c'}" in done.stdout

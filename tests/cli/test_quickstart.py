@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 
-def test_quickstart_goes_from_nothing_to_recommendations(run):
-    made = run("quickstart", "--json")
+def test_quickstart_goes_from_nothing_to_recommendations(installed):
+    made = installed("quickstart", "--json")
     assert made.returncode == 0, made.stderr
     report = json.loads(made.stdout)
     assert report["recall@20"] > 1.5 * report["popularity_recall@20"] > 0

@@ -49,8 +49,8 @@ def lines(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_run_holds_settings_records_and_a_model(run, files, tmp_path):
-    made = run("train", files[0], "-o", str(tmp_path / "r"), *QUICK, "--density", "0.2", "--json")
+def test_a_run_holds_settings_records_and_a_model(installed, files, tmp_path):
+    made = installed("train", files[0], "-o", str(tmp_path / "r"), *QUICK, "--density", "0.2", "--json")
     assert made.returncode == 0, made.stderr
     report = json.loads(made.stdout)
     settings = json.loads((tmp_path / "r" / "config.json").read_text())
@@ -61,9 +61,9 @@ def test_a_run_holds_settings_records_and_a_model(run, files, tmp_path):
     assert settings["start"] in ("spectral", "als", "condensed")
     assert {"epoch", "seconds", "loss", "nnz", "rows_without_entries"} <= set(records[1])
     assert {record["nnz"] for record in records} == {report["nnz"]} == {report["budget"]}
-    inspected = json.loads(run("inspect", str(tmp_path / "r"), "--json").stdout)
+    inspected = json.loads(installed("inspect", str(tmp_path / "r"), "--json").stdout)
     assert inspected["nnz"] == report["nnz"] and inspected["bytes"]["total"] == report["serving_bytes"]
-    evaluated = json.loads(run("evaluate", str(tmp_path / "r"), files[1], "--json").stdout)
+    evaluated = json.loads(installed("evaluate", str(tmp_path / "r"), files[1], "--json").stdout)
     assert evaluated["recall@20"] > 0.15
 
 
@@ -81,8 +81,8 @@ def test_pairs_in_cells(run, files, tmp_path, words):
     assert digest(tmp_path / "r") == digest(tmp_path / "again")
 
 
-def test_what_does_not_go_in_cells_is_refused(run, files, tmp_path):
-    made = run("train", files[0], "-o", str(tmp_path / "r"), "--order", "cells", "--model", "lightgcn")
+def test_what_does_not_go_in_cells_is_refused(installed, files, tmp_path):
+    made = installed("train", files[0], "-o", str(tmp_path / "r"), "--order", "cells", "--model", "lightgcn")
     assert (
         made.returncode == 2
         and "model cannot be 'lightgcn'" in made.stderr
@@ -141,9 +141,9 @@ def test_the_kept_epoch_is_the_best_on_validation(run, files, tmp_path):
     assert refit == list(range(report["best_epoch"] + 1))
 
 
-def test_a_run_can_be_run_again_from_its_settings(run, files, tmp_path):
+def test_a_run_can_be_run_again_from_its_settings(run, installed, files, tmp_path):
     run("train", files[0], "-o", str(tmp_path / "a"), *QUICK, "--seed", "5")
-    run("train", "-o", str(tmp_path / "b"), "--config", str(tmp_path / "a" / "config.json"))
+    installed("train", "-o", str(tmp_path / "b"), "--config", str(tmp_path / "a" / "config.json"))
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
     run(
         *("train", "-o", str(tmp_path / "c"), "--config", str(tmp_path / "a" / "config.json"), "--seed", "6"),
@@ -151,9 +151,9 @@ def test_a_run_can_be_run_again_from_its_settings(run, files, tmp_path):
     assert digest(tmp_path / "a") != digest(tmp_path / "c")
 
 
-def test_the_model_does_not_depend_on_the_number_of_threads(run, files, tmp_path):
+def test_the_model_does_not_depend_on_the_number_of_threads(installed, files, tmp_path):
     for threads in ("1", "2"):
-        run("train", files[0], "-o", str(tmp_path / threads), *QUICK, "--threads", threads)
+        installed("train", files[0], "-o", str(tmp_path / threads), *QUICK, "--threads", threads)
     assert digest(tmp_path / "1") == digest(tmp_path / "2")
 
 
@@ -178,9 +178,9 @@ def test_without_validation_all_epochs_are_trained(run, files, tmp_path):
     assert [record["epoch"] for record in lines(tmp_path / "r")] == [0, 1, 2, 3]
 
 
-def test_standard_input_is_a_file(run, files, tmp_path):
+def test_standard_input_is_a_file(installed, files, tmp_path):
     with open(files[0], "rb") as stream:
-        made = run("train", "-", "-o", str(tmp_path / "r"), *QUICK, stdin=stream.read())
+        made = installed("train", "-", "-o", str(tmp_path / "r"), *QUICK, stdin=stream.read())
     assert made.returncode == 0, made.stderr
 
 
@@ -210,14 +210,14 @@ def test_a_wrong_setting_is_refused_in_a_sentence(run, files, tmp_path, options,
     assert not (tmp_path / "r" / "model.safetensors").exists()
 
 
-def test_a_wrong_file_is_refused(run, files, tmp_path):
+def test_a_wrong_file_is_refused(installed, files, tmp_path):
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("user,item\n1,2\n3\n")
-    made = run("train", str(wrong), "-o", str(tmp_path / "r"))
+    made = installed("train", str(wrong), "-o", str(tmp_path / "r"))
     assert made.returncode == 1 and "wrong.csv" in made.stderr and "line 3" in made.stderr
-    made = run("train", str(tmp_path / "none.csv"), "-o", str(tmp_path / "r"))
+    made = installed("train", str(tmp_path / "none.csv"), "-o", str(tmp_path / "r"))
     assert made.returncode == 1 and "none.csv" in made.stderr
-    made = run("train", "-o", str(tmp_path / "r"))
+    made = installed("train", "-o", str(tmp_path / "r"))
     assert made.returncode == 2 and "TRAIN" in made.stderr
     assert not (tmp_path / "r").exists()
 

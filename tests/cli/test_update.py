@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -30,18 +31,23 @@ def files(tmp_path_factory):
     return str(folder / "known.csv"), str(folder / "new.csv"), log
 
 
-@pytest.fixture
-def trained(run, files, tmp_path):
-    """The directory of a run on what is known."""
-    made = run(
-        "train", files[0], "-o", tmp_path / "run", *QUICK, "--learning-rate", "0.01", "--density", "0.3"
-    )
+@pytest.fixture(scope="module")
+def once(run, files, tmp_path_factory):
+    """The directory of a run on what is known, which no test changes."""
+    place = tmp_path_factory.mktemp("once") / "run"
+    made = run("train", files[0], "-o", place, *QUICK, "--learning-rate", "0.01", "--density", "0.3")
     assert made.returncode == 0, made.stderr
-    return tmp_path / "run"
+    return place
 
 
-def test_a_run_learns_on(run, files, trained, tmp_path):
-    done = run("update", trained, files[1], "-o", tmp_path / "after", "--epochs", "3", "--json")
+@pytest.fixture
+def trained(once, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(once, tmp_path / "run")
+
+
+def test_a_run_learns_on(installed, files, trained, tmp_path):
+    done = installed("update", trained, files[1], "-o", tmp_path / "after", "--epochs", "3", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
     log = files[2]
@@ -56,15 +62,14 @@ def test_a_run_learns_on(run, files, trained, tmp_path):
     assert {record["phase"] for record in records} == {"search", "refit"}
     _, data = read_config(str(tmp_path / "after" / "config.json"))
     assert (data["train"], data["former"], data["new"]) == (None, str(trained), files[1])
-    listed = run("recommend", tmp_path / "after", "--user", str(log.user_ids[-1]), "-n", "3")
+    listed = installed("recommend", tmp_path / "after", "--user", str(log.user_ids[-1]), "-n", "3")
     assert listed.returncode == 0, listed.stderr
 
 
-def test_the_bytes_are_those_of_the_function_for_any_threads(run, files, trained, tmp_path):
-    for threads in ("1", "2"):
-        assert (
-            run("update", trained, files[1], "-o", tmp_path / threads, "--threads", threads).returncode == 0
-        )
+def test_the_bytes_are_those_of_the_function_for_any_threads(run, installed, files, trained, tmp_path):
+    for threads, call in (("1", run), ("2", installed)):
+        done = call("update", trained, files[1], "-o", tmp_path / threads, "--threads", threads)
+        assert done.returncode == 0, done.stderr
     made = update(load_run(trained), read_interactions(files[1]), threads=1)
     save_run(tmp_path / "python", made, made.log)
     one, two, three = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("1", "2", "python"))
@@ -107,7 +112,7 @@ def test_models_that_cannot_learn_on_are_refused(run, files, tmp_path, model, sa
     assert not (tmp_path / "after").exists()
 
 
-def test_bad_input_is_refused_in_one_sentence(run, files, trained, tmp_path):
+def test_bad_input_is_refused_in_one_sentence(run, installed, files, trained, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.csv").write_text("user,item\n")
     file = trained / "model.safetensors"
@@ -127,13 +132,13 @@ def test_bad_input_is_refused_in_one_sentence(run, files, trained, tmp_path):
         assert said in done.stderr
         assert "Traceback" not in done.stderr
         assert not (tmp_path / "after" / "model.safetensors").exists()
-    done = run("update", trained, files[1], "-o", tmp_path / "after", "--dim", "8")
+    done = installed("update", trained, files[1], "-o", tmp_path / "after", "--dim", "8")
     assert done.returncode == 2 and "No such option" in done.stderr
 
 
-def test_a_damaged_model_is_refused(run, files, trained, tmp_path):
+def test_a_damaged_model_is_refused(installed, files, trained, tmp_path):
     whole = (trained / "model.safetensors").read_bytes()
     (trained / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    done = run("update", trained, files[1], "-o", tmp_path / "after")
+    done = installed("update", trained, files[1], "-o", tmp_path / "after")
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
-    assert np.array_equal(list((tmp_path).iterdir()), [trained])
+    assert np.array_equal(list(tmp_path.iterdir()), [trained])
