@@ -37,8 +37,18 @@ class Mutant(NamedTuple):
     new: str
 
 
-FILES = ("gradients", "slopes", "scoring", "updates", "sampling", "views", "propagation", "towers")
-GRADIENTS, SLOPES, SCORING, UPDATES, SAMPLING, VIEWS, PROPAGATION, TOWERS = (
+FILES = (
+    "gradients",
+    "slopes",
+    "scoring",
+    "updates",
+    "sampling",
+    "views",
+    "propagation",
+    "towers",
+    "topology",
+)
+GRADIENTS, SLOPES, SCORING, UPDATES, SAMPLING, VIEWS, PROPAGATION, TOWERS, TOPOLOGY = (
     f"kernels/compiled/{name}.py" for name in FILES
 )
 PLAIN = "kernels/reference/"
@@ -266,22 +276,11 @@ MUTANTS = (
         "self.origin.dtype.type(0)",
         "row_means(self.origin)",
     ),
-    Mutant("growth on signed scores", "growth.py", "keys = np.abs(sums)", "keys = sums.copy()"),
+    Mutant("the smallest sums grow", TOPOLOGY, "if bits > limit or", "if bits < limit or"),
+    Mutant("active entries grow", TOPOLOGY, "        out[columns[k]] = 0\n", "        pass\n"),
     Mutant("regrown along the gradient", "topology.py", "signs = -np.sign(", "signs = np.sign("),
-    Mutant(
-        "pruned by signed values",
-        "topology.py",
-        "magnitudes = np.abs(table.values[places])",
-        "magnitudes = table.values[places]",
-    ),
-    Mutant("the largest pruned", "topology.py", "below = magnitudes < kth", "below = magnitudes > kth"),
-    Mutant("floor one too high", "topology.py", "in range(floor):", "in range(floor + 1):"),
-    Mutant(
-        "regrown at the smallest pruned",
-        "topology.py",
-        "float(np.abs(table.values[drop]).max())",
-        "float(np.abs(table.values[drop]).min())",
-    ),
+    Mutant("the largest pruned", TOPOLOGY, "goes = bits < limit", "goes = bits > limit"),
+    Mutant("floor one too high", TOPOLOGY, "stay = min(floor,", "stay = min(floor + 1,"),
     Mutant("fraction of all entries", "topology.py", "int(fraction * within)", "int(fraction * table.nnz)"),
     # ---- plain twins
     Mutant(
@@ -316,6 +315,24 @@ MUTANTS = (
         f"{PLAIN}updates.py",
         "first, second, steps = moments",
         "second, first, steps = moments",
+    ),
+    Mutant(
+        "plain: growth on signed sums",
+        f"{PLAIN}topology.py",
+        "np.argsort(-np.abs(dense).ravel()",
+        "np.argsort(-dense.ravel()",
+    ),
+    Mutant(
+        "plain: pruned by signed values",
+        f"{PLAIN}topology.py",
+        "magnitudes = np.abs(values[places].astype(np.float32))",
+        "magnitudes = values[places].astype(np.float32)",
+    ),
+    Mutant(
+        "plain: regrown at the smallest pruned",
+        f"{PLAIN}topology.py",
+        "np.abs(values[gone]).max(initial=0)",
+        "np.abs(values[gone]).min(initial=np.inf)",
     ),
     Mutant("plain: scores of the next row", f"{PLAIN}scoring.py", "@ dense[row]", "@ dense[row - 1]"),
     Mutant("plain: seen negatives count", f"{PLAIN}sampling.py", "scores[g, seen] = -np.inf", "pass"),
