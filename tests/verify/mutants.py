@@ -2,7 +2,8 @@
 
 Run as a program, with kernels as plain Python, it plants the faults of :data:`MUTANTS` one at a time into a module's
 text, imports the library anew, checks it against finite differences, and prints as JSON what caught each of them, or
-null. A fault in a plain twin is planted by putting the twin in the place of its compiled kernel.
+null; as ``mutants.py K N``, the K-th of N parts of them, from 0. A fault in a plain twin is planted by putting the twin
+in the place of its compiled kernel.
 """
 
 from __future__ import annotations
@@ -52,10 +53,13 @@ GRADIENTS, SLOPES, SCORING, UPDATES, SAMPLING, VIEWS, PROPAGATION, TOWERS, TOPOL
     f"kernels/compiled/{name}.py" for name in FILES
 )
 PLAIN = "kernels/reference/"
-NOTHING = (Mutant("nothing", "table.py", "class SparseTable", "class SparseTable"),) + tuple(
-    Mutant(f"nothing, plain {name}", f"{PLAIN}{name}.py", "from __future__", "from __future__")
-    for name in FILES
-)
+# What is planted together and is no fault: the compiled kernels as they are, and all plain twins in their place.
+NOTHING = {
+    "nothing": (Mutant("nothing", "table.py", "class SparseTable", "class SparseTable"),),
+    "nothing, plain twins": tuple(
+        Mutant(f"plain {name}", f"{PLAIN}{name}.py", "from __future__", "from __future__") for name in FILES
+    ),
+}
 MUTANTS = (
     # ---- gradients
     Mutant(
@@ -365,22 +369,23 @@ class Planted(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader
         self.loaded = True
 
 
-def caught_by(mutant: Mutant) -> str | None:
+def caught_by(*mutants: Mutant) -> str | None:
     """The first quantity that the check finds wrong, or the error that ends it; None if there is nothing.
 
     Raises:
-        AssertionError: the fault cannot be planted, or is not in what was checked.
+        AssertionError: a fault cannot be planted, or is not in what was checked.
     """
-    planted = Planted(mutant)
-    planted.get_code(planted.name)
+    planted = [Planted(mutant) for mutant in mutants]
+    for each in planted:
+        each.get_code(each.name)
     for name in [name for name in sys.modules if name.split(".")[0] == "sparserec_np"]:
         del sys.modules[name]
-    sys.meta_path.insert(0, planted)
+    sys.meta_path[:0] = planted
     try:
         found = _first_error()
     finally:
-        sys.meta_path.remove(planted)
-    assert planted.loaded, mutant
+        del sys.meta_path[: len(planted)]
+    assert all(each.loaded for each in planted), mutants
     return found
 
 
@@ -408,4 +413,6 @@ def _first_error() -> str | None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    json.dump({mutant.what: caught_by(mutant) for mutant in NOTHING + MUTANTS}, sys.stdout)
+    part, parts = map(int, sys.argv[1:] or ("0", "1"))
+    everything = [*NOTHING.items(), *((mutant.what, (mutant,)) for mutant in MUTANTS)]
+    json.dump({what: caught_by(*mutants) for what, mutants in everything[part::parts]}, sys.stdout)
