@@ -34,7 +34,7 @@ def test_a_real_run_calls_nothing_that_is_not_warm(tmp_path) -> None:
     assert done.kernels == len(signatures()) > 10
     assert 0 <= done.compiled <= done.kernels
     ready = signatures()
-    kept, test = split_random(generate(seed=1), 0.2, np.random.default_rng(1))
+    kept, test = split_random(generate(1000, 750, 12_000, seed=1), 0.2, np.random.default_rng(1))
     write_interactions(kept, tmp_path / "kept.safetensors")
     kept = read_interactions(tmp_path / "kept.safetensors")  # a mapped file needs no other kernels
     save_run(tmp_path / "teacher", train(kept, Config(epochs=5, learning_rate=0.01)), kept)
