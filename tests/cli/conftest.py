@@ -23,6 +23,14 @@ def _command():
     return [script] if script else [sys.executable, "-m", "cli"]
 
 
+@pytest.fixture(autouse=True)
+def threads_as_before():
+    """A command may change their number for the rest of its process, which here is that of all tests."""
+    before = numba.get_num_threads()
+    yield
+    numba.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def installed():
     """``installed("data", "describe", path, stdin=b"...")`` -> CompletedProcess with text output.
@@ -50,13 +58,12 @@ def run(installed):
     """The same in this process, where an error that is no refusal is raised. Plain kernels would take minutes here."""
 
     def call(*arguments, stdin=b""):
-        threads, before = numba.get_num_threads(), os.getcwd()
+        before = os.getcwd()
         os.chdir(ROOT)
         try:
             done = CliRunner().invoke(main, [*map(str, arguments)], input=stdin, catch_exceptions=False)
         finally:
             os.chdir(before)
-            numba.set_num_threads(threads)
         return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
     return installed if numba.config.DISABLE_JIT else call
