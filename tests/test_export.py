@@ -342,6 +342,11 @@ def open_and_use(artifact: Artifact) -> None:
     except ArtifactError as error:
         assert str(error)
         return
+    if artifact.metadata["model"] not in runtime.SERVED_MODELS:  # it may be inspected
+        for user in recommender.user_ids.to_array()[:1].tolist():
+            with pytest.raises(ArtifactError, match="is none of those that are served"):
+                recommender.recommend(user, 3)
+        return
     for user in range(len(recommender.user_ids)):
         found = recommender.recommend(recommender.user_ids[user], 3, exclude=[])
         assert np.isfinite(found.scores).all()
@@ -382,6 +387,11 @@ def test_no_changed_bytes_crash_the_reader(tmp_path_factory: pytest.TempPathFact
     except ArtifactError:
         return
     open_and_use(artifact)
+
+
+def test_a_model_that_is_none_of_those_served_is_refused_in_use() -> None:
+    packed = pack(SMALL, "int8")
+    open_and_use(packed._replace(metadata={**packed.metadata, "model": " f"}))
 
 
 @pytest.mark.parametrize("value", [1e-30, 1e-19, 1e-12, 1e12, 1e18])
