@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from sparserec_np.least_squares import PIECE_NUMBERS
 from sparserec_np.selection import LargestEntries, keys_with_floor, table_of
 from sparserec_np.table import Array, SparseTable, stacked
 
 BLOCK_NUMBERS = 1 << 21  # of the matrices that are solved together, which bounds their memory
-PIECE_ROWS = 4096  # rows of which every entry is weighed together
 RIDGE = 1e-3  # part of the mean squared length of the other side's rows: for a solution, and no more
 
 
@@ -53,14 +53,15 @@ def _nearer(own: SparseTable, others: SparseTable, full: Array, other_full: Arra
         return own
     dim = full.shape[1]
     gram, cross = np.zeros((dim, dim)), np.zeros((dim, dim))
-    for start in range(0, others.rows, PIECE_ROWS):
-        stop = min(start + PIECE_ROWS, others.rows)
+    size = max(1, PIECE_NUMBERS // dim)
+    for start in range(0, others.rows, size):
+        stop = min(start + size, others.rows)
         some = others.dense_rows(np.arange(start, stop), dim).astype(np.float64)
         gram += some.T @ some
         cross += other_full[start:stop].T @ some
     # Above zero, so that there is a solution.
     gram += np.eye(dim) * max(RIDGE * float(np.trace(gram)) / max(others.rows, 1), 1e-12)
-    pieces = [(start, min(start + PIECE_ROWS, own.rows)) for start in range(0, own.rows, PIECE_ROWS)]
+    pieces = [(start, min(start + size, own.rows)) for start in range(0, own.rows, size)]
     best = LargestEntries(own.nnz)
     floor = min(floor, own.nnz // max(own.rows, 1), dim)
     curvature = np.diag(gram)
