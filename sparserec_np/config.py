@@ -300,7 +300,7 @@ class Config:
         return OnePerPair() if count == 1 else SharedBlock(count)
 
     def decay(self, origin: Array) -> Decay:
-        """The three L2 weights, and what they draw to, (nnz,)."""
+        """The three L2 weights, and what they draw to, (nnz,), or empty for zero."""
         user, positive, negative = (getattr(self.resolved(), name) for name in L2)
         return Decay(user, positive, negative, origin)
 

@@ -23,6 +23,7 @@ Array = npt.NDArray[Any]
 # Work on all pairs is done on so many at a time: what it takes beside them does not grow with their number, and pairs
 # that lie in a mapped file need not all be in memory.
 PAIRS_AT_ONCE = 1 << 23
+_PAIRS_AS_INT64 = 1 << 16  # fewer, where each is made a number of twice the size besides
 _USERS_AT_ONCE = 16_384
 
 
@@ -157,32 +158,39 @@ class Interactions:
                 f"Users and items must be equally many, found {user_codes.size} and {item_codes.size}."
             )
         moments = None if times is None else _as_times(times, user_codes.size)
-        del users, items
         n_items = max(item_ids.size, 1)
-        # In place, and nothing kept that is not needed: here reading takes the most memory.
-        keys = user_codes.astype(np.int64)
-        keys *= n_items
-        keys += item_codes
-        del user_codes, item_codes
-        if moments is None:
-            if np.any(keys[1:] < keys[:-1]):
+        indptr = np.zeros(user_ids.size + 1, dtype=np.int64)
+        merged = np.empty(user_codes.size, dtype=np.int32)
+        filled = 0
+        for first, last, user, next_user in _user_runs(user_codes, user_ids.size):
+            keys = user_codes[first:last].astype(np.int64)
+            keys *= n_items
+            keys += item_codes[first:last]
+            own = None
+            if moments is not None:
+                order = np.argsort(keys, kind="stable")
+                keys, own = keys[order], moments[first:last][order]
+            elif np.any(keys[1:] < keys[:-1]):
                 keys.sort()
-        else:
-            order = np.argsort(keys, kind="stable")
-            keys, moments = keys[order], moments[order]
-        fresh = np.ones(keys.size, dtype=bool)
-        np.not_equal(keys[1:], keys[:-1], out=fresh[1:])
-        duplicates = int(keys.size - np.count_nonzero(fresh))
+            fresh = np.ones(keys.size, dtype=bool)
+            np.not_equal(keys[1:], keys[:-1], out=fresh[1:])
+            if not fresh.all():
+                if own is not None:  # every group has a member, so reduceat is safe here
+                    own = np.maximum.reduceat(own, np.flatnonzero(fresh))
+                keys = keys[fresh]
+            # keys are sorted, so a user's first pair is found by bisection
+            starts = np.searchsorted(keys, np.arange(user, next_user + 1, dtype=np.int64) * n_items)
+            indptr[user : next_user + 1] = filled + starts
+            keys %= n_items
+            merged[filled : filled + keys.size] = keys
+            if moments is not None and own is not None:
+                moments[filled : filled + keys.size] = own
+            filled += keys.size
+        duplicates = merged.size - filled
         if duplicates:
-            if moments is not None:  # every group has a member, so reduceat is safe here
-                moments = np.maximum.reduceat(moments, np.flatnonzero(fresh))
-            keys = keys[fresh]
-        # keys are sorted, so a user's first pair is found by bisection
-        indptr = np.searchsorted(keys, np.arange(user_ids.size + 1, dtype=np.int64) * n_items).astype(
-            np.int64
-        )
-        keys %= n_items
-        return cls(indptr, keys.astype(np.int32), user_ids, item_ids, moments, duplicates)
+            merged = merged[:filled].copy()
+            moments = None if moments is None else moments[:filled].copy()
+        return cls(indptr, merged, user_ids, item_ids, moments, duplicates)
 
     # ---- sizes
 
@@ -221,8 +229,9 @@ class Interactions:
     def item_degrees(self) -> Array:
         """``(n_items,)`` int64: how many users touched each item."""
         degrees = np.zeros(self.n_items, dtype=np.int64)
-        for start in range(0, self.items.size, PAIRS_AT_ONCE):
-            degrees += np.bincount(self.items[start : start + PAIRS_AT_ONCE], minlength=self.n_items)
+        step = max(_PAIRS_AS_INT64, self.n_items)
+        for start in range(0, self.items.size, step):
+            degrees += np.bincount(self.items[start : start + step], minlength=self.n_items)
         return degrees
 
     # ---- other views of the same pairs
@@ -465,6 +474,23 @@ def _sort_ids(codes: Array, ids: Array, noun: str) -> tuple[Array, Array]:
                 f"The {noun} ids must be unique, found {ids[1:][ids[1:] == ids[:-1]][0]!r} twice."
             )
     return codes, ids
+
+
+def _user_runs(users: Array, n_users: int) -> Iterator[tuple[int, int, int, int]]:
+    """Pairs ``first`` to ``last - 1`` that are all those of users ``user`` to ``next_user - 1``, over all of both.
+
+    Where pairs come user by user, as in most files, a run is not much longer than ``_PAIRS_AS_INT64``, which bounds
+    the memory; otherwise all pairs are one.
+
+    >>> list(_user_runs(np.array([0, 0, 2]), 4))
+    [(0, 3, 0, 4)]
+    """
+    bounds = np.array([0, users.size])
+    if users.size > _PAIRS_AS_INT64 and not np.any(users[1:] < users[:-1]):
+        inner = np.searchsorted(users, users[_PAIRS_AS_INT64::_PAIRS_AS_INT64])
+        bounds = np.unique(np.concatenate([bounds, inner]))
+    owners = [0, *users[bounds[1:-1]].tolist(), n_users]
+    yield from zip(bounds[:-1].tolist(), bounds[1:].tolist(), owners[:-1], owners[1:], strict=True)
 
 
 def _positions(wanted: Array, ids: Array) -> Array:

@@ -27,7 +27,7 @@ class EntryState:
 
     Attributes:
         optimizer: its moments.
-        origin: (nnz,) what L2 terms draw the values towards; 0 for regrown entries.
+        origin: (nnz,) what L2 terms draw the values towards, 0 for regrown entries; empty where it is 0 for all.
     """
 
     def __init__(self, optimizer: Optimizer, origin: Array) -> None:
@@ -37,7 +37,8 @@ class EntryState:
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
         """Both follow; see :meth:`~sparserec_np.optimizers.Optimizer.carry`."""
         self.optimizer.carry(move, row_means)
-        self.origin = move(self.origin, self.origin.dtype.type(0))
+        if len(self.origin):
+            self.origin = move(self.origin, self.origin.dtype.type(0))
 
 
 @dataclass
@@ -177,8 +178,8 @@ class CellPass:
 
     @property
     def bytes(self) -> dict[str, int]:
-        """The pairs in their order; and the bits of the rows, of which the kernel has none where rows do not unfold."""
-        return {"pairs": self.strata.nbytes, "row_bits": self._row_bits}
+        """The division of the items; and the bits of the rows, none where rows do not unfold."""
+        return {"parts": self.strata.nbytes, "row_bits": self._row_bits}
 
     def epoch(
         self,
@@ -195,12 +196,11 @@ class CellPass:
             )
         kind = table.values.dtype
         parts = self.strata.parts
-        weights = np.array([decay.user, decay.positive, decay.negative], dtype=kind)
-        drawn = weights.any() and decay.origin.any()
+        weights = np.array(decay[:3], dtype=kind)
         steps = Steps(
             np.array([rate(stratum, parts) for stratum in range(parts)], dtype=kind),
             weights,
-            decay.origin if drawn else decay.origin[:0],
+            decay.origin,
             optimizer.squares if isinstance(optimizer, Adagrad) else table.values[:0],
             TOGETHER,
         )

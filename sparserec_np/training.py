@@ -123,16 +123,16 @@ def train(
             return _count(base, log, kept, held_out, config, say)
         if held_out is None:
             config = config.resolved()
-            start = make_start(log, config, threads, former or teacher)
-            return _fit(log, None, config, config.epochs, start, "train", say, teacher)
+            starts = [make_start(log, config, threads, former or teacher)]
+            return _fit(log, None, config, config.epochs, starts.pop(), "train", say, teacher)
         chosen = _search(kept, held_out, config, threads, say, teacher, former)
         if kept is log or not config.refit or chosen.interrupted:
             return chosen
         try:
-            start = make_start(log, chosen.config, threads, former or teacher)
+            starts = [make_start(log, chosen.config, threads, former or teacher)]
         except KeyboardInterrupt:
             return replace(chosen, interrupted=True)
-        whole = _fit(log, None, chosen.config, chosen.best_epoch, start, "refit", say, teacher)
+        whole = _fit(log, None, chosen.config, chosen.best_epoch, starts.pop(), "refit", say, teacher)
         history = chosen.history + whole.history
         if whole.interrupted:  # the search has ended well, the second training has not
             return replace(chosen, interrupted=True, history=history)
@@ -305,7 +305,7 @@ def _fit(
 ) -> Fitted:
     """Trains for ``last_epoch`` of the ``config.epochs`` epochs that all schedules are laid out for.
 
-    ``config`` is resolved: its learning rate is a number.
+    ``config`` is resolved: its learning rate is a number. A caller that lets go of the start saves its memory.
     """
     method = METHODS[config.method]
     growth = method.growth_with(config.exploration)
@@ -315,13 +315,13 @@ def _fit(
     batch_rng, growth_rng = (np.random.default_rng([config.seed, stream]) for stream in (3, 4))
     highest_rate = config.learning_rate or 0.0
     rows = log.n_users + log.n_items
-    values = start.table.values
-    table = start.table._replace(values=values.copy())
-    model = config.model_over(table, dim, log)
-    near_start = config.decay_to == "start" and start.informed
+    start_name, table, start_seconds, informed = start
+    model = config.model_over(table._replace(values=table.values.copy()), dim, log)
+    near_start = config.decay_to == "start" and informed
     assert config.optimizer is not None
     kind = OPTIMIZERS[config.optimizer]
-    state = EntryState(kind(table.nnz, rows), values if near_start else np.zeros_like(values))
+    state = EntryState(kind(table.nnz, rows), table.values if near_start else np.empty(0, np.float32))
+    del start, table
     degrees = np.concatenate([log.user_degrees, log.item_degrees])
     norms = np.zeros(rows if growth.grows and config.importance == "gradient" else 0, dtype=np.float32)
     training = Training(model, state, Explored.of(NO_ROWS, rows, dim), norms, config.decay(state.origin))
@@ -330,7 +330,7 @@ def _fit(
     one_pass = config.one_pass(log, loss, kind(len(model.weights), 1))
 
     history: list[Record] = []
-    best = (-1.0, 0, table, model.weights)
+    best: tuple[float, int, SparseTable, np.ndarray] | None = None
     misses = 0
     interrupted = False
 
@@ -340,7 +340,7 @@ def _fit(
         if validation is not None and not full:
             measured = evaluate(model.ranker(), validation, log)
             record |= {name: measured[name] for name in ("recall@20", SELECT_BY)}
-            if measured[SELECT_BY] > best[0]:
+            if best is None or measured[SELECT_BY] > best[0]:
                 kept = SparseTable(*(array.copy() for array in model.table))
                 best, misses = (measured[SELECT_BY], record["epoch"], kept, model.weights.copy()), 0
             else:
@@ -349,7 +349,7 @@ def _fit(
     def note(record: Record) -> None:
         record |= {
             "phase": phase,
-            "start": start.name,
+            "start": start_name,
             "learning_rate": highest_rate,
             "nnz": model.table.nnz,
             "rows_without_entries": int(np.count_nonzero(np.diff(model.table.indptr) == 0)),
@@ -358,7 +358,7 @@ def _fit(
         say(record)
 
     try:
-        record: Record = {"epoch": 0, "seconds": start.seconds, "loss": None}
+        record: Record = {"epoch": 0, "seconds": start_seconds, "loss": None}
         look(record)
         note(record)
         for epoch in range(1, last_epoch + 1):
@@ -408,7 +408,7 @@ def _fit(
             model.table, _ = prune(model.table, budget.nnz, config.floor)
 
     best_epoch = history[-1]["epoch"] if history else 0
-    if best[0] >= 0:
+    if best is not None:
         _, best_epoch, model.table, model.weights[:] = best
     held = {
         "interactions": log.nbytes,

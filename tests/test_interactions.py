@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparserec_np import interactions
 from sparserec_np.errors import ConfigError, DataError, SparseRecError
 from sparserec_np.interactions import Counts, Interactions, encode_ids, expect_interactions
 
@@ -32,6 +33,30 @@ def test_from_pairs_holds_each_distinct_pair_once(pairs):
     assert log.indptr.dtype == np.int64 and log.items.dtype == np.int32
     assert log.user_ids.tolist() == sorted({user for user, _ in pairs})
     assert log.item_ids.tolist() == sorted({item for _, item in pairs})
+
+
+@given(pairs_of_numbers, st.booleans(), st.booleans(), st.integers(1, 5))
+def test_pairs_merged_run_by_run_are_those_merged_at_once(pairs, in_order, timed, step):
+    pairs = sorted(pairs, key=lambda pair: pair[0]) if in_order else pairs
+    more = {
+        "times": [hash(pair) % 7 for pair in enumerate(pairs)] if timed else None,
+        "user_ids": range(-9, 20),
+    }
+    whole = build(pairs, **more)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interactions, "_PAIRS_AS_INT64", step)
+        runs = build(pairs, **more)
+    assert whole.digest() == runs.digest() and whole.duplicates == runs.duplicates
+    assert (whole.times is None) == (not timed)
+    if timed:
+        np.testing.assert_array_equal(whole.times, runs.times)
+
+
+def test_runs_end_where_users_do(monkeypatch):
+    monkeypatch.setattr(interactions, "_PAIRS_AS_INT64", 2)
+    users = np.array([1, 1, 1, 1, 4, 4, 5, 7])
+    assert list(interactions._user_runs(users, 9)) == [(0, 4, 0, 4), (4, 6, 4, 5), (6, 8, 5, 9)]
+    assert list(interactions._user_runs(users[::-1], 9)) == [(0, 8, 0, 9)]
 
 
 @given(pairs_of_numbers)

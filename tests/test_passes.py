@@ -111,8 +111,7 @@ def test_the_rate_falls_with_every_stratum() -> None:
 def test_what_it_holds_is_counted() -> None:
     fitted = fit()
     parts = KEPT.n_items // 64
-    cells = 8 * KEPT.n_interactions + 5 * KEPT.n_items + 8 * (parts**2 + 1) + 8 * (parts + 1)
-    assert fitted.bytes["pairs"] == cells
+    assert fitted.bytes["parts"] == 5 * KEPT.n_items + 8 * (parts**2 + 1) + 2 * 8 * (parts + 1)
     assert "gradient" not in fitted.bytes
     assert fitted.bytes["optimizer"] == 4 * fitted.budget.nnz
 

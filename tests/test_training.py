@@ -70,7 +70,10 @@ def ndcg(fitted: Fitted, test: Interactions = HELD, seen: Interactions = KEPT) -
 
 
 @EVERY_METHOD
-def test_the_budget_holds_at_every_topology_update(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("decay_to", ["start", "zero"])
+def test_the_budget_holds_at_every_topology_update(
+    method: str, decay_to: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     budget = METHODS[method].spend(Budget.of_density(ROWS, 8, 0.3))
     plain, changes = TopologyUpdate.__call__, []
 
@@ -92,13 +95,14 @@ def test_the_budget_holds_at_every_topology_update(method: str, monkeypatch: pyt
         if type(growth) is AccumulatedGrowth:
             assert len(explored.sums) == round(0.5 * ROWS)
         assert optimizer.optimizer.nbytes == 8 * budget.nnz + 4 * ROWS
-        assert len(optimizer.origin) == budget.nnz
+        assert len(optimizer.origin) == (budget.nnz if decay_to == "start" else 0)
         changes.append(changed)
         return after, changed
 
     monkeypatch.setattr(TopologyUpdate, "__call__", checked)
     records: list[Record] = []
     config = replace(TINY, method=method, explore=0.5, validation=0.0, epochs=6, drop_until=0.6)
+    config = replace(config, start="spectral", decay_to=decay_to)
     fitted = train(LOG, config, threads=1, on_epoch=records.append)
     growing = METHODS[method].growth.grows
     assert len(changes) == (3 if growing else 0)

@@ -89,6 +89,15 @@ SCALED: dict[str, Settings] = {
 }
 
 
+def start_numba() -> None:
+    """Calls a kernel that does next to nothing: what is in memory then, Numba needs for any function at all."""
+    import numpy as np
+
+    from sparserec_np.kernels.compiled.unfolding import row_bits
+
+    row_bits(np.zeros(2, np.int64), np.zeros(0, np.uint8), SPARSE["dim"])
+
+
 def load_kernels(settings: Settings) -> None:
     """Trains with these settings on next to nothing: what is measured afterwards finds all kernels in memory."""
     from sparserec_np.config import Config

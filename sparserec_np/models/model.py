@@ -35,7 +35,7 @@ class Decay(NamedTuple):
 
     Attributes:
         user, positive, negative: weights of the three rows.
-        origin: (nnz,) what the stored values are drawn towards.
+        origin: (nnz,) what the stored values are drawn towards; empty for zero.
     """
 
     user: float

@@ -154,6 +154,18 @@ def test_gradients_of_rows(name: str, case: Case) -> None:
             assert_close(added[slots[row]], exact[row], scale=10)
 
 
+@pytest.mark.parametrize("kernel", [compiled, reference], ids=["compiled", "reference"])
+@settings(max_examples=10, deadline=None)
+@given(case=ODD_CASES)
+def test_no_origin_is_zero(kernel: Any, case: Case) -> None:
+    ends = []
+    for origin in (case.gradient[:0], np.zeros_like(case.gradient)):
+        gradient = case.gradient.copy()
+        kernel.decay_gradients(case.table, case.rows, case.block_slopes[:, 0].copy(), origin, gradient)
+        ends.append(gradient)
+    np.testing.assert_array_equal(*ends)
+
+
 def block_sums(kernel: Any, case: Case) -> Array:
     partial = np.full((case.parts, *case.block.shape), 77, dtype=case.gradient.dtype)
     kernel.block_gradients(case.table, case.rows, case.block_slopes, partial)

@@ -109,7 +109,12 @@ MUTANTS = (
     Mutant(
         "L2 without its half", GRADIENTS, "gradient[k] += weights[g] *", "gradient[k] += 2 * weights[g] *"
     ),
-    Mutant("L2 to zero, not to the origin", GRADIENTS, "(values[k] - origin[k])", "values[k]"),
+    Mutant(
+        "L2 to zero, not to the origin",
+        GRADIENTS,
+        "values[k] - origin[k] if len(origin) else values[k]",
+        "values[k]",
+    ),
     # ---- losses
     Mutant(
         "1 - sigmoid for -log sigmoid",
@@ -293,9 +298,7 @@ MUTANTS = (
         "sums[slots[row]] += dense",
         "sums[slots[row]] -= dense",
     ),
-    Mutant(
-        "plain: L2 to zero", f"{PLAIN}gradients.py", "(table.values[own] - origin[own])", "table.values[own]"
-    ),
+    Mutant("plain: L2 to zero", f"{PLAIN}gradients.py", "if len(origin) else", "if False else"),
     Mutant(
         "plain: a part of the block left out",
         f"{PLAIN}gradients.py",

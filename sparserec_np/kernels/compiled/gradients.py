@@ -97,7 +97,8 @@ def decay_gradients(table: Any, rows: Any, weights: Any, origin: Any, gradient: 
     indptr, _, values = table
     for g in numba.prange(len(rows)):
         for k in range(indptr[rows[g]], indptr[rows[g] + 1]):
-            gradient[k] += weights[g] * (values[k] - origin[k])
+            away = values[k] - origin[k] if len(origin) else values[k]
+            gradient[k] += weights[g] * away
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)

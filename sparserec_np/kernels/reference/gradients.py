@@ -125,12 +125,13 @@ def decay_gradients(table: SparseTable, rows: Array, weights: Array, origin: Arr
         table: see above.
         rows: (groups,) int32, none twice.
         weights: (groups,) L2 weight of each row.
-        origin: (nnz,) what the values are drawn towards.
+        origin: (nnz,) what the values are drawn towards, or empty for zero.
         gradient: (nnz,) added to.
     """
     for row, weight in zip(rows, weights, strict=True):
         own = slice(table.indptr[row], table.indptr[row + 1])
-        gradient[own] += weight * (table.values[own] - origin[own])
+        away = table.values[own] - origin[own] if len(origin) else table.values[own]
+        gradient[own] += weight * away
 
 
 def add_row_norms(indptr: Array, rows: Array, gradient: Array, norms: Array) -> None:
