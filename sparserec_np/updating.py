@@ -16,6 +16,7 @@ from sparserec_np.continuing import Former
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.interactions import Interactions, expect_interactions
 from sparserec_np.methods import METHODS
+from sparserec_np.runtime import FOLDED_DIMENSIONS
 from sparserec_np.training import Fitted, Record, budget_of, train
 
 # What differs from the settings the model was trained with; our choice, on data held out from LastFM's training part.
@@ -94,6 +95,11 @@ def going_on(former: Fitted, log: Interactions, **changes: Any) -> Config:
         raise ConfigError(
             f"The stored rows of the model {config.model} are not what is multiplied, so rows of new users and items"
             " cannot be solved for from the others: train it anew, or update an mf model"
+        )
+    if former.model.dim > FOLDED_DIMENSIONS:
+        raise ConfigError(
+            f"An update solves for rows by the products of all pairs of columns, in at most {FOLDED_DIMENSIONS:,}"
+            f" columns, and the model has {former.model.dim:,}: train it anew"
         )
     for name in changes:
         if name not in CHANGEABLE:

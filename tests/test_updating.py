@@ -221,6 +221,12 @@ def test_models_that_cannot_learn_on_are_refused(settings: dict[str, Any], said:
         update(former, NEW, threads=1)
 
 
+def test_more_columns_than_rows_are_solved_in_are_refused() -> None:
+    former = train(KNOWN, replace(QUICK, dim=4097, density=0.001, start="uniform", epochs=0), threads=1)
+    with pytest.raises(ConfigError, match="at most 4,096 columns, and the model has 4,097: train it anew"):
+        update(former, NEW, threads=1)
+
+
 def test_a_baseline_is_counted_again() -> None:
     with pytest.raises(ConfigError, match="popularity is counted, not trained: count it again"):
         update(train(KNOWN, Config(model="popularity")), NEW)
