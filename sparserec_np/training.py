@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +20,7 @@ from sparserec_np.evaluation import evaluate
 from sparserec_np.growth import NO_ROWS, Explored
 from sparserec_np.interactions import Interactions, expect_interactions
 from sparserec_np.masks import STARTS, strongest_first
+from sparserec_np.memory import give_back_freed
 from sparserec_np.methods import METHODS
 from sparserec_np.model_file import id_bytes
 from sparserec_np.models.model import Model
@@ -219,9 +217,9 @@ def make_start(
     entries = budget.rows * budget.dim if full else budget.nnz
     name = "model" if given else config.start or STARTS_TO_TRY[0]
     maker = given.start() if given else STARTS[name]
-    _give_back_freed()  # what reading, or an earlier training, has left
+    give_back_freed()  # what reading, or an earlier training, has left
     table = maker(log, budget.dim, entries, np.random.default_rng([config.seed, 2]), threads)
-    _give_back_freed()  # before the kernels are loaded beside it
+    give_back_freed()  # before the kernels are loaded beside it
     if maker.informed and given is None and BASE_MODELS[config.model].ordered:
         table = strongest_first(table, budget.dim)
     if maker.informed and not isinstance(
@@ -421,25 +419,6 @@ def _fit(
     }
     held["weights"] = held.get("weights", 0) + model.weights.nbytes
     return Fitted(model, log, budget, config, history, best_epoch, interrupted, held)
-
-
-def _give_back_freed() -> None:
-    """Gives freed memory back to the system, where the C library would rather keep it for later use."""
-    trim = _trimmer()
-    if trim is not None:
-        trim(0)
-
-
-@cache
-def _trimmer() -> Callable[[int], int] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError):  # a C library without it
-        return None
-    trim.argtypes, trim.restype = [ctypes.c_size_t], ctypes.c_int
-    return trim
 
 
 def _scale(model: Model, score: float) -> None:
