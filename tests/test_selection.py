@@ -32,9 +32,9 @@ def test_blocks_give_what_a_full_sort_gives(seed: int, count: int, rows: int, di
 def test_keys_rank_in_place_of_the_values_and_minus_infinity_bars() -> None:
     best = LargestEntries(3)
     keys = np.array([[1.0, np.inf, -np.inf], [-np.inf, -np.inf, -np.inf]])
-    best.offer(np.array([7, 3]), np.array([[10.0, 20.0, 30.0], [40.0, 50.0, 60.0]]), keys)
+    best.offer(np.array([3, 7]), np.array([[10.0, 20.0, 30.0], [40.0, 50.0, 60.0]]), keys)
     rows, columns, values = best.take()
-    assert (rows.tolist(), columns.tolist(), values.tolist()) == ([7, 7], [0, 1], [10.0, 20.0])
+    assert (rows.tolist(), columns.tolist(), values.tolist()) == ([3, 3], [0, 1], [10.0, 20.0])
 
 
 def test_more_infinite_keys_than_places() -> None:
@@ -50,8 +50,18 @@ def test_what_is_held_stays_within_bounds() -> None:
     rng = np.random.default_rng(0)
     for row in range(200):
         best.offer(np.array([row]), rng.random((1, 40)))
-        assert best.held <= 50 + 25 + 40
-        assert best.held == sum(len(part[0]) for part in best.parts)
+        assert best.held <= 50 + 6
+        assert best.held == best.pieces[-1][1]
+
+
+def test_every_place_of_the_widest_row_has_a_number() -> None:
+    best = LargestEntries(3)
+    values = np.zeros((2, 1 << 16), np.float32)
+    values[0, [0, 65_535]] = 2, -3
+    values[1, 65_535] = 4
+    best.offer(np.arange(2), values)
+    rows, columns, values = best.take()
+    assert (rows.tolist(), columns.tolist(), values.tolist()) == ([0, 0, 1], [0, 65_535, 65_535], [2, -3, 4])
 
 
 def test_nothing_offered_is_nothing_kept() -> None:
