@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,13 +20,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from sparserec_np.condensing import condense
+from sparserec_np.decomposition import Strips, leading_right_vectors
 from sparserec_np.interactions import Interactions
 from sparserec_np.least_squares import alternate
+from sparserec_np.memory import give_back_freed
 from sparserec_np.selection import LargestEntries, keys_with_floor, table_of
 from sparserec_np.table import Array, SparseTable
 
-BLOCK = 4096
-VARIMAX_BLOCK = 1024  # rows that stay in the cache while they are turned, squared and cubed
+BLOCK = 1024  # rows that are made, turned or cubed together: they stay in the cache
 
 
 class Start(Protocol):
@@ -98,8 +98,7 @@ class NMF:
         """See :class:`Start`."""
         from sklearn.decomposition import NMF as Factorisation
 
-        ones = np.ones(log.n_users, np.float32), np.ones(log.n_items, np.float32)
-        matrix = Scaled(log, *ones).rows(0, log.n_users)
+        matrix = matrix_of_ones(log)
         solver = Factorisation(
             n_components=min(dim, *matrix.shape),
             init="nndsvd",
@@ -136,6 +135,9 @@ class Spectral:
         rotation_iterations: of varimax; 0 leaves the axes as they are.
         sample: rows that the rotation is fitted to.
         floor: entries that every row keeps, where the budget allows it.
+
+    Memory: (n_items, dim + 16) float32 and 16 columns for each thread; then (n_items, dim), beside it the sample and,
+    when it is gone, what is kept. Nothing grows with the number of interactions.
     """
 
     iterations: int = 4
@@ -148,32 +150,25 @@ class Spectral:
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
         """See :class:`Start`."""
-        rank = min(dim, log.n_users, log.n_items)
-        user_roots = np.sqrt(np.maximum(log.user_degrees, 1)).astype(np.float32)
-        item_roots = np.sqrt(np.maximum(log.item_degrees, 1)).astype(np.float32)
+        degrees = np.maximum(log.item_degrees, 1).astype(np.float32)
         with one_blas_thread():
             vectors = leading_right_vectors(
-                Scaled(log, 1 / user_roots, 1 / item_roots), rank, self.iterations, rng, threads
+                log, min(dim, log.n_users, log.n_items), self.iterations, rng, threads
             )
-            plain = Scaled(log, np.ones_like(user_roots), 1 / item_roots)
+            give_back_freed()  # what the products have left
+            vectors.scale(1 / np.sqrt(degrees))
 
             def users(start: int, stop: int) -> Array:
-                made: Array = plain.rows(start, stop) @ vectors
-                return _widened(made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12), dim)
+                return _widened(_of_length_one(vectors.sums(log, np.arange(start, stop))), dim)
 
             def items(start: int, stop: int) -> Array:
-                return _widened(vectors[start:stop] * item_roots[start:stop, None], dim)
+                return _widened(vectors[start:stop] * degrees[start:stop, None], dim)
 
             if self.rotation_iterations:
                 n_rows = log.n_users + log.n_items
                 rows = np.sort(rng.choice(n_rows, min(self.sample, n_rows), replace=False))
-                split = np.searchsorted(rows, log.n_users)
-                sample = np.concatenate(
-                    [plain.picked(rows[:split]) @ vectors, vectors[rows[split:] - log.n_users]]
-                )
-                sample /= np.maximum(np.linalg.norm(sample, axis=1, keepdims=True), 1e-12)
-                vectors = vectors @ varimax(sample, self.rotation_iterations)
-                del sample
+                vectors.turn(varimax(_rows_of_both(log, vectors, rows), self.rotation_iterations))
+                give_back_freed()  # and the sample
             sizes = log.n_users, log.n_items
             scale = balance(users, items, *sizes)
             return prune_factors(users, items, *sizes, nnz, self.floor, scale)
@@ -201,10 +196,21 @@ class LeastSquares:
     ) -> SparseTable:
         """See :class:`Start`. The kernels work on the threads that Numba is set to."""
         table = self.first(log, dim, nnz, rng, threads)
-        ones = np.ones(log.n_users, np.float32), np.ones(log.n_items, np.float32)
-        touched = Scaled(log, *ones).rows(0, log.n_users)
         with one_blas_thread():
-            return alternate(table, log.n_users, touched, dim, passes=self.passes, floor=self.first.floor)
+            return alternate(
+                table, log.n_users, matrix_of_ones(log), dim, passes=self.passes, floor=self.first.floor
+            )
+
+
+def _rows_of_both(log: Interactions, vectors: Strips, rows: Array) -> Array:
+    """Factors of some rows (m,) of users and items, ascending, users first: (m, width) float32, each of length one."""
+    sample = np.empty((len(rows), vectors.width), np.float32)
+    for start in range(0, len(rows), BLOCK):
+        some, made = rows[start : start + BLOCK], sample[start : start + BLOCK]
+        split = np.searchsorted(some, log.n_users)
+        made[:split] = vectors.sums(log, some[:split])
+        made[split:] = vectors[some[split:] - log.n_users]
+    return _of_length_one(sample)
 
 
 Factors = Callable[[int, int], Array]  # of rows start to stop of one side, (stop - start, dim) float32
@@ -329,108 +335,13 @@ def strongest_first(table: SparseTable, dim: int) -> SparseTable:
     return SparseTable(table.indptr, columns[order], table.values[order])
 
 
-class Scaled:
-    """The interactions as a matrix of ones with rows and columns scaled, in SciPy's CSR, float32.
+def matrix_of_ones(log: Interactions) -> Any:
+    """The interactions as SciPy's CSR (n_users, n_items), float32; items and bounds are the log's where they may be."""
+    from scipy.sparse import csr_matrix
 
-    Its rows are made when they are asked for: a log may lie in a mapped file that is larger than the memory.
-
-    Args:
-        user_scale, item_scale: (n_users,), (n_items,) float32.
-    """
-
-    def __init__(self, log: Interactions, user_scale: Array, item_scale: Array) -> None:
-        self.shape = (log.n_users, log.n_items)
-        self._log = log
-        self._scales = user_scale, item_scale
-
-    def rows(self, start: int, stop: int) -> Any:
-        """Rows ``start`` to ``stop``."""
-        bounds = self._log.indptr[start : stop + 1]
-        items = self._log.items[bounds[0] : bounds[-1]]
-        return self._made(np.arange(start, stop), bounds - bounds[0], items)
-
-    def picked(self, rows: Array) -> Any:
-        """Rows (m,) of these numbers."""
-        firsts, sizes = self._log.indptr[rows], self._log.indptr[rows + 1] - self._log.indptr[rows]
-        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-        places = np.arange(bounds[-1]) + np.repeat(firsts - bounds[:-1], sizes)
-        return self._made(rows, bounds, self._log.items[places])
-
-    def gram(self) -> Callable[[Array], Array]:
-        """The function that multiplies ``vectors`` (n_items, m) by this matrix and then by its transpose."""
-        blocks = list(self._log.user_blocks())
-        if len(blocks) == 1:  # the matrix is small enough to be kept, also transposed, which is faster
-            matrix = self.rows(*blocks[0])
-            transposed = matrix.T.tocsr()
-            return lambda vectors: transposed @ (matrix @ vectors)
-
-        def by_blocks(vectors: Array) -> Array:
-            total = np.zeros_like(vectors)
-            for block in blocks:
-                some = self.rows(*block)
-                total += some.T @ (some @ vectors)
-            return total
-
-        return by_blocks
-
-    def _made(self, rows: Array, indptr: Array, items: Array) -> Any:
-        from scipy.sparse import csr_matrix
-
-        values = np.repeat(self._scales[0][rows], np.diff(indptr)) * self._scales[1][items]
-        return csr_matrix(
-            (values.astype(np.float32, copy=False), items, indptr), shape=(len(rows), self.shape[1])
-        )
-
-
-def leading_right_vectors(
-    matrix: Scaled, rank: int, iterations: int, rng: np.random.Generator, threads: int = 1, extra: int = 16
-) -> Array:
-    """Leading right singular vectors by subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4).
-
-    Only one (columns, rank + extra) array is held: the products with the matrix and its transpose are made for
-    a few vectors at a time, which also lets threads share them without changing a bit of the result.
-
-    Args:
-        matrix: (rows, columns).
-        rank: number of vectors, at most the smaller side of the matrix.
-
-    Returns:
-        (columns, rank) float32 with orthonormal columns, the strongest first; columns of zeros beyond the
-        matrix's rank.
-    """
-    width = min(rank + extra, *matrix.shape)
-    return np.ascontiguousarray(_leading_subspace(matrix, width, iterations, rng, threads)[:, :rank])
-
-
-def _leading_subspace(
-    matrix: Scaled, width: int, iterations: int, rng: np.random.Generator, threads: int
-) -> Array:
-    """As above, (columns, width); the transposed matrix is gone before the vectors are copied."""
-    gram = matrix.gram()
-    vectors = rng.standard_normal((matrix.shape[1], width), dtype=np.float32)
-    pieces = [slice(start, min(start + 16, width)) for start in range(0, width, 16)]
-    with ThreadPoolExecutor(threads) as pool:
-
-        def multiply(piece: slice) -> tuple[slice, Array]:
-            return piece, gram(np.ascontiguousarray(vectors[:, piece]))
-
-        for _ in range(iterations + 1):
-            for piece, product in pool.map(multiply, pieces):
-                vectors[:, piece] = product
-            weights, axes = np.linalg.eigh(_gram(vectors))
-            # eigh sorts upwards; the smallest may be zero where the matrix has a lower rank than asked for.
-            turn = axes[:, ::-1] / np.sqrt(np.maximum(weights[::-1], weights[-1] * 1e-12))
-            for start in range(0, len(vectors), BLOCK):
-                vectors[start : start + BLOCK] = vectors[start : start + BLOCK] @ turn.astype(np.float32)
-    return vectors
-
-
-def _gram(vectors: Array) -> Array:
-    total = np.zeros((vectors.shape[1],) * 2)
-    for start in range(0, len(vectors), BLOCK):
-        some = vectors[start : start + BLOCK]
-        total += some.T @ some
-    return total
+    return csr_matrix(
+        (np.ones(log.n_interactions, np.float32), log.items, log.indptr), shape=(log.n_users, log.n_items)
+    )
 
 
 def varimax(loadings: Array, iterations: int, tolerance: float = 1e-5) -> Array:
@@ -443,12 +354,12 @@ def varimax(loadings: Array, iterations: int, tolerance: float = 1e-5) -> Array:
     rows, dim = loadings.shape
     gram = loadings.T @ loadings
     rotation = np.eye(dim, dtype=np.float32)
-    turned, cubes = (np.empty((min(VARIMAX_BLOCK, rows), dim), dtype=np.float32) for _ in range(2))
+    turned, cubes = (np.empty((min(BLOCK, rows), dim), dtype=np.float32) for _ in range(2))
     before = 0.0
     for _ in range(iterations):
         squares, gradient = np.zeros(dim, dtype=np.float32), np.zeros((dim, dim), dtype=np.float32)
-        for start in range(0, rows, VARIMAX_BLOCK):
-            some = loadings[start : start + VARIMAX_BLOCK]
+        for start in range(0, rows, BLOCK):
+            some = loadings[start : start + BLOCK]
             b = np.matmul(some, rotation, out=turned[: len(some)])
             powers = np.multiply(b, b, out=cubes[: len(some)])
             squares += powers.sum(axis=0)
@@ -461,6 +372,13 @@ def varimax(loadings: Array, iterations: int, tolerance: float = 1e-5) -> Array:
             break
         before = float(strengths.sum())
     return rotation
+
+
+def _of_length_one(rows: Array) -> Array:
+    """``rows`` (m, dim) float32, written to, each divided by its length; zeros stay."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    rows /= np.maximum(lengths, np.float32(1e-12))[:, None]
+    return rows
 
 
 def _widened(factors: Array, dim: int) -> Array:

@@ -1,4 +1,4 @@
-"""Starts: exact budgets, floors, and the decompositions beneath them against NumPy's own."""
+"""Starts: exact budgets, floors, what they score, and the rotation."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparserec_np import interactions
 from sparserec_np.interactions import Interactions
 from sparserec_np.masks import (
     NMF,
     STARTS,
-    Scaled,
     Spectral,
     Start,
     Uniform,
     balance,
-    leading_right_vectors,
     prune_factors,
     varimax,
 )
@@ -163,44 +160,6 @@ def test_both_sides_are_brought_to_equal_sums_of_squares() -> None:
     squares = np.square(table.to_dense(3))
     assert squares[:5].sum() == pytest.approx(squares[5:].sum(), rel=1e-5)
     assert table.values[15:] / table.values[15] == pytest.approx(ratio, rel=1e-5)
-
-
-def scaled(mask: Array) -> tuple[Scaled, Array]:
-    """A log of these pairs as a matrix with scales at random, and the same matrix dense."""
-    users, items = (np.arange(size) for size in mask.shape)
-    log = Interactions.from_pairs(*np.nonzero(mask), user_ids=users, item_ids=items)
-    scales = [(0.5 + rng(size).random(size)).astype(np.float32) for size in mask.shape]
-    return Scaled(log, *scales), mask * scales[0][:, None] * scales[1]
-
-
-def test_a_scaled_matrix_is_made_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    mask = rng().random((40, 30)) < 0.2
-    mask[7] = False
-    matrix, dense = scaled(mask)
-    assert np.allclose(matrix.rows(5, 20).toarray(), dense[5:20])
-    some = np.array([0, 7, 8, 39])
-    assert np.allclose(matrix.picked(some).toarray(), dense[some])
-    vectors = rng().random((30, 3), np.float32)
-    whole = matrix.gram()(vectors)
-    assert np.allclose(whole, dense.T @ (dense @ vectors), rtol=1e-5)
-    monkeypatch.setattr(interactions, "PAIRS_AT_ONCE", 25)
-    assert np.allclose(matrix.gram()(vectors), whole, rtol=1e-5)
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_leading_right_vectors_are_those_of_a_full_decomposition(threads: int) -> None:
-    matrix, dense = scaled(rng().random((120, 70)) < 0.15)
-    got = leading_right_vectors(matrix, 12, 40, rng(), threads)
-    wanted = np.linalg.svd(dense)[2][:12].T
-    assert np.allclose(got.T @ got, np.eye(12), atol=1e-5)
-    assert np.allclose(np.abs((got * wanted).sum(axis=0))[:6], 1, atol=1e-3)  # the strongest, in order
-    assert np.linalg.norm(dense @ got) == pytest.approx(np.linalg.norm(dense @ wanted), rel=1e-4)
-
-
-def test_as_many_vectors_as_the_smaller_side() -> None:
-    matrix, dense = scaled(rng().random((9, 30)) < 0.5)
-    got = leading_right_vectors(matrix, 9, 8, rng())
-    assert np.allclose(dense @ got @ got.T, dense, atol=1e-4)
 
 
 def criterion(loadings: Array) -> float:

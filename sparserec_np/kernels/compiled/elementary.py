@@ -6,8 +6,8 @@ place of float32. float64 arrays take the C library's functions: they are for te
 and speed does not.
 
 The specification of each function is its twin's in ``kernels/reference/elementary.py``. Called from Python,
-or with Numba's compiler switched off, ``exp_into``, ``log_into`` and ``sum_rows`` are their plain versions; kernels get
-the fast ones.
+or with Numba's compiler switched off, ``exp_into``, ``log_into``, ``sum_rows`` and ``add_to_rows`` are their plain
+versions; kernels get the fast ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
 F32 = np.float32
-LINE = 16  # columns that sum_rows works on: 64 bytes of float32, a cache line
+LINE = 16  # columns that sum_rows and add_to_rows work on: 64 bytes of float32, a cache line
 LOWEST = -87.0  # exp of less would not be a normal float32, and arithmetic on those is a hundred times slower
 HIGHEST = 88.0
 
@@ -37,6 +37,10 @@ def log_into(x, out):  # type: ignore[no-untyped-def]
 
 def sum_rows(block, rows, start, stop, out):  # type: ignore[no-untyped-def]
     out[:] = block[rows[start:stop]].sum(axis=0)
+
+
+def add_to_rows(line, rows, start, stop, block):  # type: ignore[no-untyped-def]
+    np.add.at(block, rows[start:stop], line)
 
 
 @numba.njit(nogil=True)
@@ -179,3 +183,41 @@ def _sum_lines(typing, block, rows, start, stop, out):  # type: ignore[no-untype
 @overload(sum_rows)
 def _sum_rows(block, rows, start, stop, out):  # type: ignore[no-untyped-def]
     return lambda block, rows, start, stop, out: _sum_lines(block, rows, start, stop, out)  # type: ignore[call-arg]
+
+
+@intrinsic
+def _add_line(typing, line, rows, start, stop, block):  # type: ignore[no-untyped-def]
+    """The line stays in its register, for the same reason as above."""
+    signature = types.void(line, rows, start, stop, block)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        line_type, rows_type, _, _, block_type = signature.args
+        line = context.make_array(line_type)(context, builder, arguments[0])
+        rows = context.make_array(rows_type)(context, builder, arguments[1])
+        block = context.make_array(block_type)(context, builder, arguments[4])
+        start, stop = arguments[2], arguments[3]
+        wide = ir.IntType(64)
+        vector = ir.VectorType(context.get_data_type(line_type.dtype), LINE)
+        width = cgutils.unpack_tuple(builder, block.shape)[1]
+        size = line_type.dtype.bitwidth // 8
+
+        def place(pointer):  # type: ignore[no-untyped-def]
+            return builder.bitcast(pointer, vector.as_pointer())
+
+        added = builder.load(place(line.data))
+        added.align = size
+        with cgutils.for_range_slice(builder, start, stop, start.type(1), start.type) as (k, _):
+            row = builder.sext(builder.load(builder.gep(rows.data, [k])), wide)
+            there = place(builder.gep(block.data, [builder.mul(row, width)]))
+            before = builder.load(there)
+            before.align = size
+            stored = builder.store(builder.fadd(before, added), there)
+            stored.align = size
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@overload(add_to_rows)
+def _add_to_rows(line, rows, start, stop, block):  # type: ignore[no-untyped-def]
+    return lambda line, rows, start, stop, block: _add_line(line, rows, start, stop, block)  # type: ignore[call-arg]

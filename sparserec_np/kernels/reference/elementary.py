@@ -64,3 +64,15 @@ def sum_rows(block: Array, rows: Array, start: int, stop: int, out: Array) -> No
         out: (16,) overwritten, the block's dtype; contiguous.
     """
     out[:] = block[rows[start:stop]].sum(axis=0)
+
+
+def add_to_rows(line: Array, rows: Array, start: int, stop: int, block: Array) -> None:
+    """Adds a line to some rows: ``block[rows[k]] += line for start <= k < stop``; a row named twice gets it twice.
+
+    Args:
+        line: (16,) float32 or float64; contiguous.
+        rows: (n,) int32, not below zero.
+        start, stop: from 0 to n.
+        block: (any, 16) added to, the line's dtype.
+    """
+    np.add.at(block, rows[start:stop], line)
