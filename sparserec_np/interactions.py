@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 # Work on all pairs is done on so many at a time: what it takes beside them does not grow with their number, and pairs
 # that lie in a mapped file need not all be in memory.
 PAIRS_AT_ONCE = 1 << 23
-_PAIRS_AS_INT64 = 1 << 16  # fewer, where each is made a number of twice the size besides
+FEW_PAIRS = 1 << 16  # where numbers are made of each that take more than the pairs themselves
 _USERS_AT_ONCE = 16_384
 
 
@@ -229,7 +229,7 @@ class Interactions:
     def item_degrees(self) -> Array:
         """``(n_items,)`` int64: how many users touched each item."""
         degrees = np.zeros(self.n_items, dtype=np.int64)
-        step = max(_PAIRS_AS_INT64, self.n_items)
+        step = max(FEW_PAIRS, self.n_items)
         for start in range(0, self.items.size, step):
             degrees += np.bincount(self.items[start : start + step], minlength=self.n_items)
         return degrees
@@ -240,11 +240,12 @@ class Interactions:
         """``(n,)`` int32: the user of each pair, aligned with ``items``."""
         return np.repeat(np.arange(self.n_users, dtype=np.int32), self.user_degrees)
 
-    def user_blocks(self) -> Iterator[tuple[int, int]]:
-        """All users as ranges ``first, last`` of at most ``PAIRS_AT_ONCE`` pairs each, or one user."""
+    def user_blocks(self, pairs: int | None = None) -> Iterator[tuple[int, int]]:
+        """All users as ranges ``first, last`` of at most ``pairs`` pairs each, or one user; by default 2^23."""
+        pairs = pairs or PAIRS_AT_ONCE
         first = 0
         while first < self.n_users:
-            reach = int(np.searchsorted(self.indptr, self.indptr[first] + PAIRS_AT_ONCE, side="right")) - 1
+            reach = int(np.searchsorted(self.indptr, self.indptr[first] + pairs, side="right")) - 1
             last = max(first + 1, reach)
             yield first, last
             first = last
@@ -479,15 +480,15 @@ def _sort_ids(codes: Array, ids: Array, noun: str) -> tuple[Array, Array]:
 def _user_runs(users: Array, n_users: int) -> Iterator[tuple[int, int, int, int]]:
     """Pairs ``first`` to ``last - 1`` that are all those of users ``user`` to ``next_user - 1``, over all of both.
 
-    Where pairs come user by user, as in most files, a run is not much longer than ``_PAIRS_AS_INT64``, which bounds
+    Where pairs come user by user, as in most files, a run is not much longer than ``FEW_PAIRS``, which bounds
     the memory; otherwise all pairs are one.
 
     >>> list(_user_runs(np.array([0, 0, 2]), 4))
     [(0, 3, 0, 4)]
     """
     bounds = np.array([0, users.size])
-    if users.size > _PAIRS_AS_INT64 and not np.any(users[1:] < users[:-1]):
-        inner = np.searchsorted(users, users[_PAIRS_AS_INT64::_PAIRS_AS_INT64])
+    if users.size > FEW_PAIRS and not np.any(users[1:] < users[:-1]):
+        inner = np.searchsorted(users, users[FEW_PAIRS::FEW_PAIRS])
         bounds = np.unique(np.concatenate([bounds, inner]))
     owners = [0, *users[bounds[1:-1]].tolist(), n_users]
     yield from zip(bounds[:-1].tolist(), bounds[1:].tolist(), owners[:-1], owners[1:], strict=True)

@@ -44,7 +44,7 @@ def test_pairs_merged_run_by_run_are_those_merged_at_once(pairs, in_order, timed
     }
     whole = build(pairs, **more)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(interactions, "_PAIRS_AS_INT64", step)
+        patch.setattr(interactions, "FEW_PAIRS", step)
         runs = build(pairs, **more)
     assert whole.digest() == runs.digest() and whole.duplicates == runs.duplicates
     assert (whole.times is None) == (not timed)
@@ -53,7 +53,7 @@ def test_pairs_merged_run_by_run_are_those_merged_at_once(pairs, in_order, timed
 
 
 def test_runs_end_where_users_do(monkeypatch):
-    monkeypatch.setattr(interactions, "_PAIRS_AS_INT64", 2)
+    monkeypatch.setattr(interactions, "FEW_PAIRS", 2)
     users = np.array([1, 1, 1, 1, 4, 4, 5, 7])
     assert list(interactions._user_runs(users, 9)) == [(0, 4, 0, 4), (4, 6, 4, 5), (6, 8, 5, 9)]
     assert list(interactions._user_runs(users[::-1], 9)) == [(0, 8, 0, 9)]
@@ -239,6 +239,7 @@ def test_users_come_in_blocks_of_a_bounded_number_of_pairs(monkeypatch):
     degrees = log.item_degrees
     monkeypatch.setattr("sparserec_np.interactions.PAIRS_AT_ONCE", 2)
     blocks = list(log.user_blocks())
+    assert list(log.user_blocks(3)) == [(0, 2), (2, 7)]
     assert [first for first, _ in blocks] == [0, *(last for _, last in blocks[:-1])] and blocks[-1][1] == 7
     sizes = [int(log.indptr[last] - log.indptr[first]) for first, last in blocks]
     assert sum(sizes) == 6

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from sparserec_np.batches import Batch, Groups
 from sparserec_np.growth import Explored
-from sparserec_np.interactions import Interactions
+from sparserec_np.interactions import FEW_PAIRS, Interactions
 from sparserec_np.kernels.compiled import gradients as kernels
 from sparserec_np.kernels.compiled import scoring
 from sparserec_np.losses import Scores
@@ -21,7 +21,7 @@ PARTS = 8
 def mean_product(table: SparseTable, log: Interactions) -> float:
     """The mean inner product of a user's row and an item's over all interactions; ``table`` is stacked, users first."""
     total = 0.0
-    for first, last in log.user_blocks():
+    for first, last in log.user_blocks(FEW_PAIRS):
         bounds = log.indptr[first : last + 1]
         users = np.arange(first, last, dtype=np.int32)
         starts = (bounds - bounds[0]).astype(
