@@ -90,7 +90,7 @@ def alternate(
     Args:
         start: (users + items, dim) the stacked table to begin with, users first; left as it is.
         n_users: users.
-        touched: SciPy CSR (users, items): what each user touched; its values are not read.
+        touched: SciPy CSR (users, items) float32: what each user touched, with the scores to come near, ones.
         dim: columns.
         passes: how often both sides are solved for; 0 keeps the table.
         untouched: weight of all scores' squares, where the squared errors of those touched weigh 1; 0 or more.
@@ -118,16 +118,36 @@ def _better(
     own: SparseTable, others: SparseTable, touched: Any, dim: int, untouched: float, ridge: float, floor: int
 ) -> SparseTable:
     """One side's part of a pass."""
+    gram = _gram(others, dim)
+    ridges = ridge * _mean_square(gram, others.rows) * np.sqrt(np.maximum(np.diff(touched.indptr), 1.0))
+    nothing = np.empty((own.rows, 0), np.float32), np.empty((0, dim))
+    return better_rows(own, others, touched, untouched * gram, ridges, *nothing, floor)
+
+
+def better_rows(
+    own: SparseTable,
+    others: SparseTable,
+    touched: Any,
+    gram: Array,
+    ridges: Array,
+    full: Array,
+    cross: Array,
+    floor: int,
+) -> SparseTable:
+    """The rows of one side, solved for within their entries, exchanged for as many that matter most, and solved again.
+
+    Args:
+        own, others: rows of this side and of the other.
+        touched: SciPy CSR (own, others) float32: what each row touched, and the scores to come near.
+        gram, ridges, full, cross: G, r, p and C in ``kernels/reference/least_squares.py``.
+        floor: entries that each row keeps, as far as there are as many.
+    """
     if not own.nnz:
         return own
     from sparserec_np.kernels.compiled import least_squares as kernels  # imports Numba
 
-    gram = _gram(others, dim)
-    length = max(
-        float(np.trace(gram)) / max(others.rows, 1), 1e-12
-    )  # above zero, so that there is a solution
-    ridges = ridge * length * np.sqrt(np.maximum(np.diff(touched.indptr), 1.0))
-    problem = (others, touched.indptr, touched.indices, untouched * gram, ridges)
+    dim = len(gram)
+    problem = (others, touched.indptr, touched.indices, touched.data, gram, ridges, full, cross)
     if own.nnz == own.rows * dim:  # nothing to choose
         table = own._replace(values=own.values.copy())
         kernels.solve_rows(table, *problem)
@@ -143,6 +163,83 @@ def _better(
     table = table_of(*best.take(), own.rows, dim)
     kernels.solve_rows(table, *problem)
     return table
+
+
+def alternate_full(
+    touched: Any, items: Array, *, passes: int, untouched: float = 0.1, ridge: float = 2.0, threads: int = 1
+) -> tuple[Array, Array]:
+    """Alternating least squares without a budget: the equations of :func:`alternate`, for every entry of all rows.
+
+    Call it with one BLAS thread (:func:`~sparserec_np.masks.one_blas_thread`); the bits are then the same for any
+    ``threads``.
+
+    Args:
+        touched: SciPy CSR (users, items): what each user touched; its values are not read.
+        items: (n_items, dim) float32, what the first users are solved from.
+        passes: how often both sides are solved for, 1 or more.
+        untouched, ridge: see :func:`alternate`.
+        threads: blocks of rows that are solved at a time.
+
+    Returns:
+        (n_users, dim) and (n_items, dim) float32.
+
+    Memory: every entry of all rows, twice; and for each thread ``PIECE_NUMBERS`` numbers, or what one row touched.
+    """
+    transposed = touched.T.tocsr()
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(passes):
+            users = _full_rows(touched, items, untouched, ridge, pool)
+            items = _full_rows(transposed, users, untouched, ridge, pool)
+    return users, items
+
+
+def _full_rows(
+    touched: Any, others: Array, untouched: float, ridge: float, pool: ThreadPoolExecutor
+) -> Array:
+    """One side's part of a pass.
+
+    Along the eigenvectors of V'V the matrix of a row is X'X and a diagonal D. A row that touched fewer others than it
+    has entries solves as many equations as it touched: x = D^-1 X' (X D^-1 X' + I)^-1 1, by Woodbury's identity.
+    """
+    dim = others.shape[1]
+    gram = np.zeros((dim, dim))
+    for start in range(0, len(others), 1024):
+        some = others[start : start + 1024].astype(np.float64)
+        gram += some.T @ some
+    length = _mean_square(gram, len(others))
+    strengths, axes = np.linalg.eigh(gram)
+    turned = others @ axes.astype(np.float32)
+    sizes = np.diff(touched.indptr)
+    solved = np.zeros((len(sizes), dim), np.float32)
+
+    def solve(block: tuple[int, Array]) -> None:
+        size, rows = block
+        diagonal = untouched * np.maximum(strengths, 0) + ridge * length * np.sqrt(size)
+        places = touched.indptr[rows, None] + np.arange(size)
+        own = turned[touched.indices[places]].astype(np.float64)
+        if size < dim:
+            scaled = own / diagonal
+            matrices = scaled @ own.transpose(0, 2, 1) + np.eye(size)
+            shares = np.linalg.solve(matrices, np.ones((len(rows), size, 1)))
+            x = (scaled * shares).sum(axis=1)
+        else:
+            matrices = own.transpose(0, 2, 1) @ own + np.diag(diagonal)
+            x = np.linalg.solve(matrices, own.sum(axis=1)[:, :, None])[:, :, 0]
+        solved[rows] = x @ axes.T
+
+    blocks = []
+    for size in np.unique(sizes[sizes > 0]).tolist():
+        rows = np.flatnonzero(sizes == size)
+        step = max(1, PIECE_NUMBERS // (size * dim + min(size, dim) ** 2))
+        blocks += [(size, rows[start : start + step]) for start in range(0, len(rows), step)]
+    for _ in pool.map(solve, blocks):
+        pass
+    return solved
+
+
+def _mean_square(gram: Array, rows: int) -> float:
+    """Mean squared length of the rows that ``gram`` sums up, above 0, so that there is a solution."""
+    return max(float(np.trace(gram)) / max(rows, 1), 1e-12)
 
 
 def _weighed_gram(others: SparseTable, dim: int) -> Array:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from sparserec_np import least_squares
-from sparserec_np.least_squares import PIECE_NUMBERS, alternate, solved_rows
+from sparserec_np.least_squares import PIECE_NUMBERS, alternate, alternate_full, solved_rows
 from sparserec_np.masks import one_blas_thread
 from sparserec_np.runtime import RIDGE, UNTOUCHED
 from sparserec_np.selection import LargestEntries
@@ -122,19 +122,61 @@ def test_on_full_tables_a_pass_is_that_of_dense_alternating_least_squares() -> N
     start = stacked(SparseTable.full(users.astype(np.float32)), SparseTable.full(items.astype(np.float32)))
     table = alternated(start, matrix, passes=3, ridge=0.7).to_dense(DIM)
 
+    users, items = dense_alternating(matrix, items, passes=3, ridge=0.7)
+    np.testing.assert_allclose(table, np.concatenate([users, items]), atol=1e-4)
+
+
+def dense_alternating(
+    matrix: csr_matrix, items: Array, passes: int, ridge: float, untouched: float = 0.1
+) -> tuple[Array, Array]:
+    """The plain definition of alternating least squares, without a budget."""
+
     def solved(of: csr_matrix, others: Array) -> Array:
         rows = []
+        dim = others.shape[1]
         mean = np.square(others).sum() / len(others)
         for row in range(of.shape[0]):
             own = others[of[row].indices]
-            ridge = 0.7 * mean * np.sqrt(max(len(own), 1)) * np.eye(DIM)
-            rows.append(np.linalg.solve(own.T @ own + 0.1 * others.T @ others + ridge, own.sum(axis=0)))
+            short = ridge * mean * np.sqrt(max(len(own), 1)) * np.eye(dim)
+            left = own.T @ own + untouched * others.T @ others + short
+            rows.append(np.linalg.solve(left, own.sum(axis=0)))
         return np.array(rows)
 
-    for _ in range(3):
+    for _ in range(passes):
         users = solved(matrix, items)
         items = solved(matrix.T.tocsr(), users)
-    np.testing.assert_allclose(table, np.concatenate([users, items]), atol=1e-4)
+    return users, items
+
+
+@given(st.integers(0, 10_000), st.integers(1, 12), st.sampled_from([0.0, 0.3]))
+def test_full_rows_are_those_of_dense_alternating_least_squares(
+    seed: int, dim: int, untouched: float
+) -> None:
+    """Users that touched fewer items than there are columns, more, and none."""
+    rng = np.random.default_rng(seed)
+    items = rng.standard_normal((15, dim)).astype(np.float32)
+    dense = rng.random((20, 15)) < rng.random((20, 1))
+    dense[3], dense[:, 5] = False, False
+    matrix = csr_matrix(dense.astype(np.float32))
+    with one_blas_thread():
+        found = alternate_full(matrix, items, passes=2, untouched=untouched, ridge=0.7)
+    expected = dense_alternating(matrix, items.astype(np.float64), 2, 0.7, untouched)
+    for ours, plain in zip(found, expected, strict=True):
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(ours, plain, atol=1e-4 * max(1, np.abs(plain).max()))
+
+
+@pytest.mark.parametrize(("numbers", "threads"), [(1, 1), (500, 1), (PIECE_NUMBERS, 2), (500, 3)])
+def test_full_rows_have_the_same_bits_for_any_pieces_and_threads(
+    monkeypatch: pytest.MonkeyPatch, numbers: int, threads: int
+) -> None:
+    rng = np.random.default_rng(6)
+    matrix, items = touched(rng, 300, 40), rng.standard_normal((40, DIM)).astype(np.float32)
+    with one_blas_thread():
+        whole = alternate_full(matrix, items, passes=2)
+        monkeypatch.setattr(least_squares, "PIECE_NUMBERS", numbers)
+        again = alternate_full(matrix, items, passes=2, threads=threads)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(whole, again, strict=True))
 
 
 @pytest.mark.parametrize("numbers", [1, DIM, 5 * DIM + 1])

@@ -24,8 +24,11 @@ class Problem(NamedTuple):
     others: SparseTable
     indptr: Array
     touched: Array
+    aims: Array
     gram: Array
     ridge: Array
+    full: Array
+    cross: Array
 
     def solved(self, kernels: object) -> SparseTable:
         own = self.own._replace(values=self.own.values.copy())
@@ -39,23 +42,32 @@ class Problem(NamedTuple):
 
     def objective(self, row: int, x: Array) -> float:
         """The sum of squares that a row (DIM,) makes as small as it can."""
-        own = self.others.to_dense(DIM)[self.touched[self.indptr[row] : self.indptr[row + 1]]]
-        return float(np.square(1 - own @ x).sum() + x @ self.gram @ x + self.ridge[row] * x @ x)
+        mine = slice(self.indptr[row], self.indptr[row + 1])
+        squares = np.square(self.aims[mine] - self.others.to_dense(DIM)[self.touched[mine]] @ x).sum()
+        pull = self.full[row] @ self.cross
+        return float(squares + x @ self.gram @ x + self.ridge[row] * x @ x - 2 * pull @ x)
 
 
-def problem(seed: int, rows: int = 25, others: int = 18, dtype: type = np.float32) -> Problem:
+def problem(
+    seed: int, rows: int = 25, others: int = 18, dtype: type = np.float32, width: int | None = None
+) -> Problem:
+    """A full row of 0 to 2 columns, where ``width`` does not say how many."""
     rng = np.random.default_rng(seed)
     mask = rng.random((rows, others)) < 0.3
     mask[0] = False  # who touched nothing
     table = random_table(rng, others, DIM, 0.5, dtype)
     dense = table.to_dense(DIM).astype(np.float64)
+    width = seed % 3 if width is None else width
     return Problem(
         random_table(rng, rows, DIM, 0.4, np.float64),
         table,
         np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int64),
         np.nonzero(mask)[1].astype(np.int32),
+        rng.uniform(0.5, 1.5, int(mask.sum())).astype(np.float32),
         0.1 * dense.T @ dense,
         rng.uniform(0.1, 2, rows),
+        rng.standard_normal((rows, width)).astype(np.float32),
+        rng.standard_normal((width, DIM)),
     )
 
 
@@ -109,5 +121,5 @@ def test_compiled_rows_are_those_of_the_twin(dtype: type, seed: int) -> None:
 
 @needs_two_threads
 def test_threads_change_nothing() -> None:
-    given_ = problem(5, rows=300, others=90)
+    given_ = problem(5, rows=300, others=90, width=4)
     assert_threads_change_nothing(lambda: (given_.solved(compiled).values, *given_.weighed(compiled, 0, 300)))

@@ -13,13 +13,26 @@ import numpy as np
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
-def solve_rows(own: Any, others: Any, indptr: Any, touched: Any, gram: Any, ridge: Any) -> None:
+def solve_rows(
+    own: Any,
+    others: Any,
+    indptr: Any,
+    touched: Any,
+    aims: Any,
+    gram: Any,
+    ridge: Any,
+    full: Any,
+    cross: Any,
+) -> None:
     starts, columns, values = own
     other_starts, other_columns, other_values = others
     for row in numba.prange(len(starts) - 1):
         first, last = starts[row], starts[row + 1]
-        mine = touched[indptr[row] : indptr[row + 1]]
-        x = _solution(columns[first:last], other_starts, other_columns, other_values, mine, gram, ridge[row])
+        mine, aim = touched[indptr[row] : indptr[row + 1]], aims[indptr[row] : indptr[row + 1]]
+        pull = _pull(full[row], cross)
+        x = _solution(
+            columns[first:last], other_starts, other_columns, other_values, mine, aim, gram, ridge[row], pull
+        )
         for k in range(last - first):
             values[first + k] = x[k]
 
@@ -30,8 +43,11 @@ def weigh_rows(
     others: Any,
     indptr: Any,
     touched: Any,
+    aims: Any,
     gram: Any,
     ridge: Any,
+    full: Any,
+    cross: Any,
     first: Any,
     values: Any,
     worths: Any,
@@ -42,10 +58,10 @@ def weigh_rows(
     for t in numba.prange(len(values)):
         row = first + t
         kept = columns[starts[row] : starts[row + 1]]
-        mine = touched[indptr[row] : indptr[row + 1]]
-        x = _solution(kept, other_starts, other_columns, other_values, mine, gram, ridge[row])
+        mine, aim = touched[indptr[row] : indptr[row + 1]], aims[indptr[row] : indptr[row + 1]]
+        found = _pull(full[row], cross)
+        x = _solution(kept, other_starts, other_columns, other_values, mine, aim, gram, ridge[row], found)
         spread = np.zeros(dim)
-        found = np.zeros(dim)
         curvature = np.empty(dim)
         for column in range(dim):
             curvature[column] = gram[column, column] + ridge[row]
@@ -53,9 +69,9 @@ def weigh_rows(
             spread[kept[k]] = x[k]
             for column in range(dim):
                 found[column] -= gram[kept[k], column] * x[k]
-        for other in mine:
-            begin, end = other_starts[other], other_starts[other + 1]
-            rest = 1.0
+        for m in range(len(mine)):
+            begin, end = other_starts[mine[m]], other_starts[mine[m] + 1]
+            rest = np.float64(aim[m])
             for k in range(begin, end):
                 rest -= other_values[k] * spread[other_columns[k]]
             for k in range(begin, end):
@@ -72,31 +88,50 @@ def weigh_rows(
 
 
 @numba.njit(nogil=True, cache=True)
+def _pull(row: Any, cross: Any) -> Any:
+    """``row @ cross`` in float64, (dim,)."""
+    pull = np.zeros(cross.shape[1])
+    for k in range(len(row)):
+        for column in range(len(pull)):
+            pull[column] += row[k] * cross[k, column]
+    return pull
+
+
+@numba.njit(nogil=True, cache=True)
 def _solution(
-    kept: Any, other_starts: Any, other_columns: Any, other_values: Any, mine: Any, gram: Any, ridge: Any
+    kept: Any,
+    other_starts: Any,
+    other_columns: Any,
+    other_values: Any,
+    mine: Any,
+    aim: Any,
+    gram: Any,
+    ridge: Any,
+    pull: Any,
 ) -> Any:
     """The row's solution, by Cholesky's factorisation of the lower half of its matrix."""
     size = len(kept)
     place = np.full(len(gram), -1, np.int32)
     matrix = np.empty((size, size))
-    x = np.zeros(size)
+    x = np.empty(size)
     for a in range(size):
         place[kept[a]] = a
+        x[a] = pull[kept[a]]
         for b in range(a + 1):
             matrix[a, b] = gram[kept[a], kept[b]]
         matrix[a, a] += ridge
     places = np.empty(size, np.int32)
     shared = np.empty(size)
-    for other in mine:
+    for m in range(len(mine)):
         count = 0
-        for k in range(other_starts[other], other_starts[other + 1]):
+        for k in range(other_starts[mine[m]], other_starts[mine[m] + 1]):
             at = place[other_columns[k]]
             if at >= 0:  # rising, as columns are sorted in both rows
                 places[count] = at
                 shared[count] = other_values[k]
                 count += 1
         for i in range(count):
-            x[places[i]] += shared[i]
+            x[places[i]] += aim[m] * shared[i]
             for j in range(i + 1):
                 matrix[places[i], places[j]] += shared[i] * shared[j]
     for a in range(size):

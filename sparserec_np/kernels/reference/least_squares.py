@@ -2,11 +2,12 @@
 
 With X the rows of what somebody touched, restricted to the columns S of their own row, the row solves
 
-    (X'X + G_SS + r I) x = X'1
+    (X'X + G_SS + r I) x = X'y + (C'p)_S
 
-where G holds what the rows of the other side weigh together and r keeps the row short (Hu, Koren and Volinsky 2008,
-equation 4, with unknown entries left out). Rows are those of one side, others those of the other, and CSR bounds and
-indices say which others each row touched. Sums are formed in float64.
+where y are the scores aimed at, G holds what the rows of the other side weigh together and r keeps the row short (Hu,
+Koren and Volinsky 2008, equation 4, with unknown entries left out). C'p is there where others, too, are to score what a
+full row p makes of them, and not 0: see ``condensing.py``. Rows are those of one side, others those of the other, and
+CSR bounds and indices say which others each row touched. Sums are formed in float64.
 """
 
 from __future__ import annotations
@@ -17,19 +18,29 @@ from sparserec_np.table import Array, SparseTable
 
 
 def solve_rows(
-    own: SparseTable, others: SparseTable, indptr: Array, touched: Array, gram: Array, ridge: Array
+    own: SparseTable,
+    others: SparseTable,
+    indptr: Array,
+    touched: Array,
+    aims: Array,
+    gram: Array,
+    ridge: Array,
+    full: Array,
+    cross: Array,
 ) -> None:
     """Every row of ``own`` becomes the solution within its stored entries.
 
     Args:
         own: (n, dim); the values are written to.
         others: (m, dim).
-        indptr, touched: CSR of which others each row touched, (n + 1,) and (pairs,).
+        indptr, touched, aims: CSR of which others each row touched and what they are to score: y, float32.
         gram: G, (dim, dim) float64.
         ridge: r, (n,) float64, above 0.
+        full: p of each row, (n, width) float32; width may be 0.
+        cross: C, (width, dim) float64.
     """
     for row in range(own.rows):
-        _, kept, x = _solution(own, others, indptr, touched, gram, ridge, row)
+        *_, kept, x = _solution(own, others, indptr, touched, aims, gram, ridge, full, cross, row)
         own.values[own.indptr[row] : own.indptr[row + 1]] = x
 
 
@@ -38,8 +49,11 @@ def weigh_rows(
     others: SparseTable,
     indptr: Array,
     touched: Array,
+    aims: Array,
     gram: Array,
     ridge: Array,
+    full: Array,
+    cross: Array,
     first: int,
     values: Array,
     worths: Array,
@@ -57,19 +71,30 @@ def weigh_rows(
     """
     for t in range(len(values)):
         row = first + t
-        dense, kept, x = _solution(own, others, indptr, touched, gram, ridge, row)
+        dense, right, kept, x = _solution(own, others, indptr, touched, aims, gram, ridge, full, cross, row)
         curvature = np.square(dense).sum(axis=0) + np.diag(gram) + ridge[row]
-        found = (dense.T @ (1 - dense[:, kept] @ x) - gram[:, kept] @ x) / curvature
+        found = (right - dense.T @ (dense[:, kept] @ x) - gram[:, kept] @ x) / curvature
         found[kept] = x
         values[t], worths[t] = found, curvature * found**2
 
 
 def _solution(
-    own: SparseTable, others: SparseTable, indptr: Array, touched: Array, gram: Array, ridge: Array, row: int
-) -> tuple[Array, Array, Array]:
-    """The touched rows in full, float64, the columns of a row, and the solution within these."""
-    dense = others.dense_rows(touched[indptr[row] : indptr[row + 1]], len(gram)).astype(np.float64)
+    own: SparseTable,
+    others: SparseTable,
+    indptr: Array,
+    touched: Array,
+    aims: Array,
+    gram: Array,
+    ridge: Array,
+    full: Array,
+    cross: Array,
+    row: int,
+) -> tuple[Array, Array, Array, Array]:
+    """The touched rows and the right side in full, float64, the columns of a row, and the solution within these."""
+    mine = slice(indptr[row], indptr[row + 1])
+    dense = others.dense_rows(touched[mine], len(gram)).astype(np.float64)
+    right = dense.T @ aims[mine].astype(np.float64) + full[row].astype(np.float64) @ cross
     kept = own.columns[own.indptr[row] : own.indptr[row + 1]]
     inside = dense[:, kept]
     matrix = inside.T @ inside + gram[np.ix_(kept, kept)] + ridge[row] * np.eye(len(kept))
-    return dense, kept, np.linalg.solve(matrix, inside.sum(axis=0))
+    return dense, right, kept, np.linalg.solve(matrix, right[kept])
