@@ -2,7 +2,8 @@
 
 With R the matrix of ones (users, items) and D_u, D_i the degrees of both, 1 where they are 0, these are the right
 singular vectors of ``D_u^-1/2 R D_i^-1/2``. Neither this matrix nor its transpose is made: kernels read the pairs as
-they lie in the interactions, which may be those of a mapped file.
+they lie in the interactions, which may be those of a mapped file. Nor is the product of two sets of rows, whose columns
+are made fewer.
 """
 
 from __future__ import annotations
@@ -155,3 +156,30 @@ class _GramProduct:
         product *= self._scales
         self._vectors.parts[number] = product
         self._spare.append(part)
+
+
+def fewer_columns(users: Array, items: Array, dim: int) -> tuple[Array, Array]:
+    """What users (n_users, width) and items (n_items, width) are multiplied by for products of rank ``dim`` at most.
+
+    Returns:
+        (width, k) float32 each, k the smaller of ``width`` and ``dim``: A and B for which ``users A (items B)'`` comes
+        closest to ``users items'`` (Eckart and Young 1936), and columns of both sides have the same lengths.
+    """
+    roots, inverses = zip(*(_root(side) for side in (users, items)), strict=True)
+    left, strengths, right = np.linalg.svd(roots[0] @ roots[1])
+    sizes = np.sqrt(strengths[:dim])
+    own, theirs = inverses[0] @ left[:, :dim] * sizes, inverses[1] @ right[:dim].T * sizes
+    return own.astype(np.float32), theirs.astype(np.float32)
+
+
+def _root(rows: Array) -> tuple[Array, Array]:
+    """The symmetric root of the products of all columns, (width, width) float64, and its pseudo-inverse."""
+    gram = np.zeros((rows.shape[1], rows.shape[1]))
+    for start in range(0, len(rows), BLOCK):
+        some = rows[start : start + BLOCK].astype(np.float64)
+        gram += some.T @ some
+    weights, axes = np.linalg.eigh(gram)
+    roots = np.sqrt(np.maximum(weights, 0))
+    # Below, there is no more than what rounding has left.
+    inverses = np.divide(1, roots, out=np.zeros_like(roots), where=roots > 1e-3 * roots[-1])
+    return (axes * roots) @ axes.T, (axes * inverses) @ axes.T

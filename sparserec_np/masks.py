@@ -20,10 +20,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from sparserec_np.condensing import condense
-from sparserec_np.decomposition import Strips, leading_right_vectors
+from sparserec_np.decomposition import Strips, fewer_columns, leading_right_vectors
 from sparserec_np.interactions import Interactions
-from sparserec_np.least_squares import alternate
+from sparserec_np.least_squares import alternate, alternate_full
 from sparserec_np.memory import give_back_freed
+from sparserec_np.runtime import FOLDED_DIMENSIONS
 from sparserec_np.selection import LargestEntries, keys_with_floor, table_of
 from sparserec_np.table import Array, SparseTable
 
@@ -232,55 +233,69 @@ def balance(users: Factors, items: Factors, n_users: int, n_items: int) -> float
 class Condensed:
     """Alternating least squares without a budget, and the sparse table whose products come closest to these.
 
-    Full rows explain the interactions better than those within a budget can, and rate what nobody has touched, too.
-    They are rotated to their sparsest axes, pruned, and then solved for towards all scores of the full rows
-    (:func:`~sparserec_np.condensing.condense`). Items count by the root of their degree.
+    Full rows explain the interactions better than those within a budget can, and rate what nobody has touched, too; in
+    more columns than the table has, better yet. The ``dim`` columns whose products come closest to theirs (Eckart and
+    Young 1936) are rotated to their sparsest axes and pruned, and the table is then solved for towards all scores of
+    the full rows, those of the best items above all (:func:`~sparserec_np.condensing.condense`).
     All of it is our choice.
 
     Attributes:
-        first: what the full rows begin with; its sample is the one that the rotation is fitted to.
+        first: its vectors are what the full rows begin with, its sample is what the rotation is fitted to.
+        widening: times the table's columns that full rows have, but 4,096 columns at most.
         passes: of alternating least squares.
         rotation_iterations: of varimax.
         solving: passes of condensing.
 
-    Memory: every entry of all rows, while the start is made.
+    Memory: every entry of the full rows, twice, while the start is made; see also :func:`condense`.
     """
 
     first: Spectral = Spectral()
+    widening: int = 2
     passes: int = 5
     rotation_iterations: int = 100
-    solving: int = 4
+    solving: int = 6
     informed: bool = True
 
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
         """See :class:`Start`. The kernels work on the threads that Numba is set to."""
-        n_users, n_rows = log.n_users, log.n_users + log.n_items
-        full = LeastSquares(self.first, self.passes)(log, dim, n_rows * dim, rng, threads)
-        rows = full.values.reshape(n_rows, dim)
-        roots = np.maximum(log.item_degrees, 1).astype(np.float32) ** np.float32(0.25)
-        rows[n_users:] *= roots[:, None]
+        width = min(self.widening * dim, FOLDED_DIMENSIONS, log.n_users, log.n_items)
+        touched = matrix_of_ones(log)
+        with one_blas_thread():
+            vectors = leading_right_vectors(log, width, self.first.iterations, rng, threads)
+            vectors.scale(np.sqrt(np.maximum(log.item_degrees, 1)).astype(np.float32))
+            first = vectors[0 : log.n_items]
+            del vectors
+            users, items = alternate_full(touched, first, passes=self.passes, threads=threads)
+            del first
+            table = self._pruned(users, items, dim, nnz, rng)
+            give_back_freed()  # what the rows in fewer columns have left
+            settings = {"passes": self.solving, "floor": self.first.floor, "threads": threads}
+            return condense(table, users, items, touched, dim, **settings)
+
+    def _pruned(
+        self, full_users: Array, full_items: Array, dim: int, nnz: int, rng: np.random.Generator
+    ) -> SparseTable:
+        """The largest entries of what full rows are in ``dim`` columns, turned to their sparsest axes."""
+        n_users, n_rows = len(full_users), len(full_users) + len(full_items)
+        own, theirs = fewer_columns(full_users, full_items, dim)
+        rows = _widened(np.concatenate([full_users @ own, full_items @ theirs]), dim)
         lengths = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
         some = np.sort(rng.choice(n_rows, min(self.first.sample, n_rows), replace=False))
-        with one_blas_thread():
-            turn = varimax(rows[some] / lengths[some], self.rotation_iterations)
-            for start in range(0, n_rows, BLOCK):
-                rows[start : start + BLOCK] = rows[start : start + BLOCK] @ turn
+        turn = varimax(rows[some] / lengths[some], self.rotation_iterations)
+        for start in range(0, n_rows, BLOCK):
+            rows[start : start + BLOCK] = rows[start : start + BLOCK] @ turn
 
-            def users(start: int, stop: int) -> Array:
-                return rows[start:stop] / lengths[start:stop]
+        def users(start: int, stop: int) -> Array:
+            return rows[start:stop] / lengths[start:stop]
 
-            def items(start: int, stop: int) -> Array:
-                return rows[n_users + start : n_users + stop]
+        def items(start: int, stop: int) -> Array:
+            return rows[n_users + start : n_users + stop]
 
-            scale = balance(users, items, n_users, log.n_items)
-            table = prune_factors(users, items, n_users, log.n_items, nnz, self.first.floor, scale)
-            table = condense(
-                table, rows[:n_users], rows[n_users:], passes=self.solving, floor=self.first.floor
-            )
-        table.values[table.indptr[n_users] :] /= np.repeat(roots, np.diff(table.indptr[n_users:]))
-        return table
+        sizes = n_users, len(full_items)
+        scale = balance(users, items, *sizes)
+        return prune_factors(users, items, *sizes, nnz, self.first.floor, scale)
 
 
 def prune_factors(

@@ -82,21 +82,23 @@ def test_bounds_are_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dim", "entries", "pairs", "tried"),
+    ("rows", "dim", "entries", "pairs", "tried"),
     [
-        (64, 6.4, 400_000, ("spectral", "als", "condensed")),
-        (64, 64, 9000, ("spectral", "als", "condensed")),
-        (64, 6.4, 500_000, ("spectral", "als")),
-        (256, 6.4, 9000, ("spectral", "als")),
-        (128, 64.1, 9000, ("spectral",)),
-        (FOLDED_DIMENSIONS, 64, 9000, ("spectral", "als")),
-        (FOLDED_DIMENSIONS + 1, 6.4, 9000, ("spectral",)),
+        (1000, 64, 6.4, 300_000, ("spectral", "als", "condensed")),
+        (1000, 64, 64, 9000, ("spectral", "als", "condensed")),
+        (1000, 64, 6.4, 310_000, ("spectral", "als")),
+        (15_000, 64, 6.4, 50_000, ("spectral", "als", "condensed")),
+        (20_000, 64, 6.4, 9000, ("spectral", "als")),
+        (1000, 512, 6.4, 9000, ("spectral", "als")),
+        (1000, 128, 64.1, 9000, ("spectral",)),
+        (1000, FOLDED_DIMENSIONS, 64, 9000, ("spectral", "als")),
+        (1000, FOLDED_DIMENSIONS + 1, 6.4, 9000, ("spectral",)),
     ],
 )
 def test_least_squares_are_tried_where_they_are_soon_done(
-    dim: int, entries: float, pairs: int, tried: tuple[str, ...]
+    rows: int, dim: int, entries: float, pairs: int, tried: tuple[str, ...]
 ) -> None:
-    budget = Budget(rows=1000, dim=dim, nnz=round(1000 * entries))
+    budget = Budget(rows=rows, dim=dim, nnz=round(rows * entries))
     assert Config(dim=dim).starts(budget, pairs) == tried
     assert Config(dim=dim, start="nmf").starts(budget, pairs) == ("nmf",)
 

@@ -1,4 +1,4 @@
-"""Leading singular vectors against NumPy's own, and a matrix in strips against the same in one piece."""
+"""Leading singular vectors and products of lower rank against NumPy's own; strips against the same in one piece."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparserec_np.decomposition import BLOCK, Strips, leading_right_vectors
+from sparserec_np.decomposition import BLOCK, Strips, fewer_columns, leading_right_vectors
 from sparserec_np.interactions import Interactions
 from sparserec_np.masks import one_blas_thread
 from tests.small import Array, small_log
@@ -81,3 +81,26 @@ def test_threads_change_no_bit() -> None:
     with one_blas_thread():
         one, two, many = (leading_right_vectors(log, 40, 3, rng(), threads)[0:200] for threads in (1, 2, 9))
     assert np.array_equal(one, two) and np.array_equal(one, many)
+
+
+@pytest.mark.parametrize("dim", [1, 4, 12, 20])
+def test_fewer_columns_give_the_nearest_products_of_lower_rank(dim: int) -> None:
+    users, items = (
+        rng(seed).standard_normal((rows, 12)).astype(np.float32) for seed, rows in ((0, 30), (1, 25))
+    )
+    items *= rng(2).uniform(0.1, 2, 12).astype(np.float32)
+    turns = fewer_columns(users, items, dim)
+    assert all(turn.shape == (12, min(dim, 12)) and turn.dtype == np.float32 for turn in turns)
+    left, strengths, right = np.linalg.svd(users.astype(np.float64) @ items.T)
+    nearest = left[:, :dim] * strengths[:dim] @ right[:dim] if dim < 12 else users @ items.T
+    own, theirs = users @ turns[0], items @ turns[1]
+    assert np.allclose(own @ theirs.T, nearest, atol=1e-3)
+    assert np.allclose(np.square(own).sum(axis=0), np.square(theirs).sum(axis=0), rtol=1e-3)
+
+
+def test_fewer_columns_of_rows_of_a_lower_rank() -> None:
+    users, items = rng().standard_normal((30, 3)) @ rng(1).standard_normal((3, 12)), np.ones((25, 12))
+    own, theirs = fewer_columns(users.astype(np.float32), items.astype(np.float32), 8)
+    assert np.allclose(users @ own @ (items @ theirs).T, users @ items.T, atol=1e-3)
+    nothing = np.zeros((5, 12), np.float32)
+    assert not any(turn.any() for turn in fewer_columns(nothing, items.astype(np.float32), 8))

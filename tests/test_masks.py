@@ -11,6 +11,7 @@ from sparserec_np.interactions import Interactions
 from sparserec_np.masks import (
     NMF,
     STARTS,
+    Condensed,
     Spectral,
     Start,
     Uniform,
@@ -185,3 +186,12 @@ def test_varimax_of_columns_of_zeros() -> None:
     loadings = np.pad(rng().standard_normal((40, 3)), ((0, 0), (0, 2))).astype(np.float32)
     rotation = varimax(loadings, 30)
     assert np.allclose(rotation.T @ rotation, np.eye(5), atol=1e-5)
+
+
+def test_a_condensed_start_lists_what_the_groups_like() -> None:
+    """Two groups with tastes of their own, and one pair in five left out, to be found."""
+    group = np.kron(np.eye(2), np.ones((30, 25))) > 0
+    known = group & (rng().random(group.shape) < 0.8)
+    table = Condensed()(Interactions.from_pairs(*np.nonzero(known)), 8, 2 * 110, rng()).to_dense(8)
+    scores = table[:60] @ table[60:].T
+    assert scores[group & ~known].min() > scores[~group].max()
