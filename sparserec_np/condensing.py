@@ -25,7 +25,7 @@ from sparserec_np.table import Array, SparseTable, stacked
 
 RIDGE = 1e-3  # part of the mean squared length of the other side's rows: for a solution, and no more
 LISTED = 20  # items of a list; all together weigh as much as all items do
-BLOCK_NUMBERS = 1 << 20  # scores made at a time
+BLOCK_NUMBERS = 1 << 21  # scores made at a time
 
 
 def condense(
@@ -53,10 +53,10 @@ def condense(
         dim: columns of the table.
         passes: 0 keeps the table.
         floor: entries that each row keeps, as far as its side's entries allow it.
-        threads: blocks of users that lists are made for at a time.
+        threads: blocks of users that full rows' lists are made for at a time.
 
-    Memory: every entry of the table's items; three times 8 bytes for each of up to ``LISTED`` pairs a user and pass;
-    and for each thread a block of scores.
+    Memory: three times 8 bytes for each of up to ``LISTED`` pairs a user and pass; and for each thread a block of
+    scores with the numbers of its items.
 
     >>> from scipy.sparse import csr_matrix
     >>> users, items = np.array([[1.0, 2.0]], np.float32), np.array([[1.0, 0.0], [0.0, 3.0]], np.float32)
@@ -64,18 +64,15 @@ def condense(
     >>> condense(start, users, items, csr_matrix((1, 2)), 2, passes=1).to_dense(2).round(2).tolist()
     [[0.0, 2.0], [0.0, 0.5], [0.0, 3.0]]
     """
-    from scipy.sparse import csr_matrix
-
     own_users, own_items = start.slice_rows(0, len(users)), start.slice_rows(len(users), start.rows)
     weight = len(items) / min(LISTED, len(items))
-    pairs = csr_matrix(touched.shape, dtype=np.float32)
-    rated: tuple[Array | SparseTable, Array] = users, items
-    for _ in range(passes):
-        pairs = pairs + best_pairs(*rated, touched, dim, threads)
-        listed = csr_matrix((_scores(users, items, pairs), pairs.indices, pairs.indptr), shape=pairs.shape)
+    pairs = best_of_full(users, items, touched, threads)
+    for number in range(passes):
+        if number:
+            pairs = pairs + best_of_tables(own_users, own_items, touched, dim)
+        listed = _with_scores(users, items, pairs)
         own_users = _nearer(own_users, own_items, users, items, listed, dim, weight, floor)
         own_items = _nearer(own_items, own_users, items, users, listed.T.tocsr(), dim, weight, floor)
-        rated = own_users, own_items.to_dense(dim)
     return stacked(own_users, own_items)
 
 
@@ -104,41 +101,64 @@ def _nearer(
     return better_rows(own, others, listed, gram / weight, ridges, full, cross / weight, floor)
 
 
-def best_pairs(users: Array | SparseTable, items: Array, touched: Any, dim: int, threads: int) -> Any:
+def best_of_full(users: Array, items: Array, touched: Any, threads: int) -> Any:
     """The ``LISTED`` best items of each user, of those not touched: SciPy CSR (n_users, n_items), ones.
 
     Args:
-        users: (n_users, width) full rows, or a table of ``dim`` columns.
-        items: (n_items, width), or (n_items, dim).
+        users, items: (n_users, width) and (n_items, width) float32.
         touched: SciPy CSR (n_users, n_items).
         threads: blocks of users at a time.
     """
-    from scipy.sparse import csr_matrix
-
     n_users, n_items = touched.shape
     count = min(LISTED, n_items)
     size = max(1, BLOCK_NUMBERS // n_items)
 
     def best(start: int) -> Array:
-        rows = np.arange(start, min(start + size, n_users))
-        scores = (users.dense_rows(rows, dim) if isinstance(users, SparseTable) else users[rows]) @ items.T
-        bounds = touched.indptr[start : rows[-1] + 2]
+        stop = min(start + size, n_users)
+        scores = users[start:stop] @ items.T
+        bounds = touched.indptr[start : stop + 1]
         known = touched.indices[bounds[0] : bounds[-1]]
-        scores[np.repeat(rows - start, np.diff(bounds)), known] = -np.inf
-        return np.sort(np.argpartition(scores, n_items - count, axis=1)[:, n_items - count :], axis=1)
+        scores[np.repeat(np.arange(stop - start), np.diff(bounds)), known] = -np.inf
+        # A copy: a view would keep the numbers of all items.
+        return np.argpartition(scores, n_items - count, axis=1)[:, n_items - count :].astype(np.int32)
 
     with ThreadPoolExecutor(threads) as pool:
-        lists = np.concatenate(list(pool.map(best, range(0, n_users, size))))
-    ones = np.ones(lists.size, np.float32)
-    return csr_matrix((ones, lists.ravel(), np.arange(n_users + 1) * count), shape=touched.shape)
+        return _pairs(np.concatenate(list(pool.map(best, range(0, n_users, size)))), n_items)
 
 
-def _scores(users: Array, items: Array, pairs: Any) -> Array:
-    """(pairs,) float32: the products of the rows that the CSR ``pairs`` (n_users, n_items) names."""
+def best_of_tables(users: SparseTable, items: SparseTable, touched: Any, dim: int) -> Any:
+    """The same by the rows of tables of ``dim`` columns; works on the threads that Numba is set to."""
+    from sparserec_np.kernels.compiled.ranking import top_items  # imports Numba
+
+    n_users, n_items = touched.shape
+    lists = np.empty((n_users, min(LISTED, n_items)), np.int32)
+    # The dtypes are those of evaluation, for which the kernel is compiled anyway.
+    seen = touched.indptr.astype(np.int64, copy=False), touched.indices.astype(np.int32, copy=False)
+    rows = np.arange(n_users, dtype=np.int32)
+    top_items(
+        users, items.by_column(dim), n_items, *seen, rows, lists, np.empty(lists.shape, users.values.dtype)
+    )
+    return _pairs(lists, n_items)
+
+
+def _pairs(lists: Array, n_items: int) -> Any:
+    """SciPy CSR (n_users, n_items) of ones where ``lists`` (n_users, count) has an item; a list that ended has -1."""
+    from scipy.sparse import csr_matrix
+
+    lists = np.sort(lists, axis=1)
+    some = lists >= 0
+    bounds = np.append(0, np.cumsum(some.sum(axis=1)))
+    return csr_matrix((np.ones(bounds[-1], np.float32), lists[some], bounds), shape=(len(lists), n_items))
+
+
+def _with_scores(users: Array, items: Array, pairs: Any) -> Any:
+    """The CSR ``pairs`` (n_users, n_items) with the products of full rows in place of its values."""
+    from scipy.sparse import csr_matrix
+
     owners = np.repeat(np.arange(len(users)), np.diff(pairs.indptr))
     scores = np.empty(len(owners), np.float32)
     size = max(1, PIECE_NUMBERS // users.shape[1])
     for start in range(0, len(owners), size):
         some = slice(start, start + size)
         np.einsum("ij,ij->i", users[owners[some]], items[pairs.indices[some]], out=scores[some])
-    return scores
+    return csr_matrix((scores, pairs.indices, pairs.indptr), shape=pairs.shape)

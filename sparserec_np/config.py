@@ -39,8 +39,6 @@ STARTS_TO_TRY = ("spectral", "als", "condensed")
 TRIED_ENTRIES = 64
 # Multiplications for which "condensed" is tried: it takes up to ten seconds for as many on one thread.
 TRIED_PRODUCTS = 5e9
-# A score is made, masked and ranked several times; counted is the square of the rows, four times as many or more.
-SCORE_PRODUCTS = 15
 # Learning rates to choose from, the first two first: see ``learning_rate`` below.
 RATES = (0.01, 0.003, 0.03, 0.001)
 CELL_RATES = (0.1, 0.03, 0.3, 0.01)  # where pairs come in cells
@@ -276,8 +274,8 @@ class Config:
         within = self.model == "mf" and not (method.full or method.full_until)
         if not within or dim > FOLDED_DIMENSIONS or budget.nnz > TRIED_ENTRIES * budget.rows:
             return STARTS_TO_TRY[:1]
-        # Full rows are of twice as many columns.
-        products = (pairs + 2 * budget.rows) * (2 * dim) ** 2 + SCORE_PRODUCTS * budget.rows**2
+        # Full rows have twice as many columns, and every user scores every item once. The factors are measured.
+        products = (pairs + 6 * budget.rows) * (2 * dim) ** 2 + 2 * budget.rows**2
         return STARTS_TO_TRY if products <= TRIED_PRODUCTS else STARTS_TO_TRY[:2]
 
     @property

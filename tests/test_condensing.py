@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from sparserec_np import condensing
-from sparserec_np.condensing import RIDGE, best_pairs, condense
+from sparserec_np.condensing import RIDGE, best_of_full, best_of_tables, condense
 from sparserec_np.masks import balance, one_blas_thread, prune_factors
 from sparserec_np.table import SparseTable
 from tests.small import Array
@@ -122,8 +122,11 @@ def test_pairs_are_the_best_of_those_not_touched(
     users, items = full_rows(rng, 40, 30)
     touched = some_touched(rng, 40, 30)
     expected = plain_lists(users, items, touched, 6)
-    for side in (users, SparseTable.from_dense(users)):
-        found = best_pairs(side, items, touched, DIM, threads)
+    tables = SparseTable.from_dense(users), SparseTable.from_dense(items)
+    for found in (
+        best_of_full(users, items, touched, threads),
+        best_of_tables(*tables, touched, DIM),
+    ):
         assert found.has_sorted_indices and (found.data == 1).all()
         np.testing.assert_array_equal(found.toarray() > 0, expected)
 
