@@ -34,7 +34,7 @@ def ladder() -> dict[str, Choices]:
     """Each rung adds one part of the method to the one before; by row name, the settings to choose from."""
     rows: dict[str, Choices] = {
         f"start alone: {start}": [(*BUDGET, "--start", start, *ALONE)]
-        for start in ("uniform", "nmf", "spectral", "als")
+        for start in ("uniform", "nmf", "spectral", "als", "condensed")
     }
     rungs = {
         "stored entries trained": ("--method", "static"),
@@ -51,9 +51,10 @@ def ladder() -> dict[str, Choices]:
                 rows[f"{loss}, {start} start: {name}"] = (
                     [(*options, *rate) for rate in GRID] if tuned else [options]
                 )
-    for name in ("stored entries trained", "+ accumulated growth, sampled rows"):
-        options = (*BUDGET, "--start", "als", *rungs[name])
-        rows[f"softmax, als start: {name}"] = [(*options, *rate) for rate in GRID]
+    for start in ("als", "condensed"):
+        for name in ("stored entries trained", "+ accumulated growth, sampled rows"):
+            options = (*BUDGET, "--start", start, *rungs[name])
+            rows[f"softmax, {start} start: {name}"] = [(*options, *rate) for rate in GRID]
     return rows
 
 

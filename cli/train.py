@@ -41,7 +41,7 @@ SETTINGS: dict[str, tuple[Any, str]] = {
     "memory_budget": (str, "Bytes of the served tables, like 1.5MB, instead of a density."),
     "start": (
         click.Choice(CHOICES["start"]),
-        "What the mask and its values start from; by default spectral, als or condensed, by validation.",
+        "What the mask and its values start from; by default spectral or condensed (on much data: als), by validation.",
     ),
     "start_score": (float, "Mean score of a training pair that the start is scaled to; 0 leaves it."),
     "loss": (click.Choice(CHOICES["loss"]), "What is minimised."),

@@ -25,7 +25,7 @@ from sparserec_np.table import Array, SparseTable, stacked
 
 RIDGE = 1e-3  # part of the mean squared length of the other side's rows: for a solution, and no more
 LISTED = 20  # items of a list; all together weigh as much as all items do
-BLOCK_NUMBERS = 1 << 21  # scores made at a time
+BLOCK_NUMBERS = 1 << 20  # scores made at a time
 
 
 def condense(
@@ -66,11 +66,12 @@ def condense(
     """
     own_users, own_items = start.slice_rows(0, len(users)), start.slice_rows(len(users), start.rows)
     weight = len(items) / min(LISTED, len(items))
-    pairs = best_of_full(users, items, touched, threads)
+    listed = best_of_full(users, items, touched, threads)
     for number in range(passes):
         if number:
-            pairs = pairs + best_of_tables(own_users, own_items, touched, dim)
-        listed = _with_scores(users, items, pairs)
+            listed.data[:] = 1
+            listed = listed + best_of_tables(own_users, own_items, touched, dim)
+        _fill_in_scores(listed, users, items)
         own_users = _nearer(own_users, own_items, users, items, listed, dim, weight, floor)
         own_items = _nearer(own_items, own_users, items, users, listed.T.tocsr(), dim, weight, floor)
     return stacked(own_users, own_items)
@@ -151,14 +152,10 @@ def _pairs(lists: Array, n_items: int) -> Any:
     return csr_matrix((np.ones(bounds[-1], np.float32), lists[some], bounds), shape=(len(lists), n_items))
 
 
-def _with_scores(users: Array, items: Array, pairs: Any) -> Any:
-    """The CSR ``pairs`` (n_users, n_items) with the products of full rows in place of its values."""
-    from scipy.sparse import csr_matrix
-
-    owners = np.repeat(np.arange(len(users)), np.diff(pairs.indptr))
-    scores = np.empty(len(owners), np.float32)
+def _fill_in_scores(pairs: Any, users: Array, items: Array) -> None:
+    """The values of the CSR ``pairs`` (n_users, n_items) become the products of full rows."""
     size = max(1, PIECE_NUMBERS // users.shape[1])
-    for start in range(0, len(owners), size):
-        some = slice(start, start + size)
-        np.einsum("ij,ij->i", users[owners[some]], items[pairs.indices[some]], out=scores[some])
-    return csr_matrix((scores, pairs.indices, pairs.indptr), shape=pairs.shape)
+    for start in range(0, pairs.nnz, size):
+        some = slice(start, min(start + size, pairs.nnz))
+        owners = np.searchsorted(pairs.indptr, np.arange(some.start, some.stop), side="right") - 1
+        np.einsum("ij,ij->i", users[owners], items[pairs.indices[some]], out=pairs.data[some])

@@ -33,12 +33,12 @@ from sparserec_np.table import Array, SparseTable
 if TYPE_CHECKING:
     from sparserec_np.passes import Pass
 
-STARTS_TO_TRY = ("spectral", "als", "condensed")
+STARTS_TO_TRY = ("spectral", "condensed", "als")
 # Least squares solve for a row in the cube of its entries' number. That takes long where rows store more than these on
 # average, or are full, and is not tried there.
 TRIED_ENTRIES = 64
-# Multiplications for which "condensed" is tried: it takes up to ten seconds for as many on one thread.
-TRIED_PRODUCTS = 5e9
+# Multiplications for which "condensed" is tried: it takes up to a minute for as many on one thread.
+TRIED_PRODUCTS = 4e10
 # Learning rates to choose from, the first two first: see ``learning_rate`` below.
 RATES = (0.01, 0.003, 0.03, 0.001)
 CELL_RATES = (0.1, 0.03, 0.3, 0.01)  # where pairs come in cells
@@ -72,9 +72,9 @@ class Config:
         density: part of all entries that is stored; ``memory_budget`` goes before it.
         memory_budget: bytes of the served model, or None.
         start: what the mask and its values start from. None takes "spectral"; where a part is held out, and a matrix
-            factorisation keeps to a budget from its first epoch on, it tries "als" and "condensed", too, and takes what
-            trains to the best lists; but not in more than 4096 columns, where both are refused, nor with more than 64
-            entries a row on average, where they take long; and "condensed" where its full rows are made in seconds.
+            factorisation keeps to a budget from its first epoch on, it tries "condensed" as well, or "als" where that
+            would take more than a minute, and takes what trains to the best lists; but not in more than 4096 columns,
+            where both are refused, nor with more than 64 entries a row on average, where they take long.
         start_score: mean score of a training pair at the start; the start is scaled to it. 0 does not.
         loss: what is minimised.
         similarity: "dot", the inner product of two rows, or "cosine"; None takes what suits the loss.
@@ -276,7 +276,8 @@ class Config:
             return STARTS_TO_TRY[:1]
         # Full rows have twice as many columns, and every user scores every item once. The factors are measured.
         products = (pairs + 6 * budget.rows) * (2 * dim) ** 2 + 2 * budget.rows**2
-        return STARTS_TO_TRY if products <= TRIED_PRODUCTS else STARTS_TO_TRY[:2]
+        first, better, cheaper = STARTS_TO_TRY
+        return first, better if products <= TRIED_PRODUCTS else cheaper
 
     @property
     def rates(self) -> tuple[float, ...]:

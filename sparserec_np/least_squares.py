@@ -175,20 +175,23 @@ def alternate_full(
 
     Args:
         touched: SciPy CSR (users, items): what each user touched; its values are not read.
-        items: (n_items, dim) float32, what the first users are solved from.
+        items: (n_items, dim) float32, what the first users are solved from; written to.
         passes: how often both sides are solved for, 1 or more.
         untouched, ridge: see :func:`alternate`.
         threads: blocks of rows that are solved at a time.
 
     Returns:
-        (n_users, dim) and (n_items, dim) float32.
+        (n_users, dim) and (n_items, dim) float32, up to a rotation of both: their columns are the axes of the users.
 
-    Memory: every entry of all rows, twice; and for each thread ``PIECE_NUMBERS`` numbers, or what one row touched.
+    Memory: every entry of all rows, and for each thread ``PIECE_NUMBERS`` numbers, or what one row touched.
     """
     transposed = touched.T.tocsr()
+    users = np.empty((0, items.shape[1]), np.float32)
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(passes):
+            del users  # what is solved for anew need not be kept
             users = _full_rows(touched, items, untouched, ridge, pool)
+            del items
             items = _full_rows(transposed, users, untouched, ridge, pool)
     return users, items
 
@@ -196,7 +199,7 @@ def alternate_full(
 def _full_rows(
     touched: Any, others: Array, untouched: float, ridge: float, pool: ThreadPoolExecutor
 ) -> Array:
-    """One side's part of a pass.
+    """One side's part of a pass: its rows; the others' are turned, in place, to the axes that these rows have, too.
 
     Along the eigenvectors of V'V the matrix of a row is X'X and a diagonal D. A row that touched fewer others than it
     has entries solves as many equations as it touched: x = D^-1 X' (X D^-1 X' + I)^-1 1, by Woodbury's identity.
@@ -208,7 +211,8 @@ def _full_rows(
         gram += some.T @ some
     length = _mean_square(gram, len(others))
     strengths, axes = np.linalg.eigh(gram)
-    turned = others @ axes.astype(np.float32)
+    for start in range(0, len(others), 1024):
+        others[start : start + 1024] = others[start : start + 1024] @ axes.astype(np.float32)
     sizes = np.diff(touched.indptr)
     solved = np.zeros((len(sizes), dim), np.float32)
 
@@ -216,7 +220,7 @@ def _full_rows(
         size, rows = block
         diagonal = untouched * np.maximum(strengths, 0) + ridge * length * np.sqrt(size)
         places = touched.indptr[rows, None] + np.arange(size)
-        own = turned[touched.indices[places]].astype(np.float64)
+        own = others[touched.indices[places]].astype(np.float64)
         if size < dim:
             scaled = own / diagonal
             matrices = scaled @ own.transpose(0, 2, 1) + np.eye(size)
@@ -225,7 +229,7 @@ def _full_rows(
         else:
             matrices = own.transpose(0, 2, 1) @ own + np.diag(diagonal)
             x = np.linalg.solve(matrices, own.sum(axis=1)[:, :, None])[:, :, 0]
-        solved[rows] = x @ axes.T
+        solved[rows] = x
 
     blocks = []
     for size in np.unique(sizes[sizes > 0]).tolist():

@@ -246,7 +246,7 @@ class Condensed:
         rotation_iterations: of varimax.
         solving: passes of condensing.
 
-    Memory: every entry of the full rows, twice, while the start is made; see also :func:`condense`.
+    Memory: every entry of the full rows while the start is made; see also :func:`condense`.
     """
 
     first: Spectral = Spectral()
@@ -265,10 +265,9 @@ class Condensed:
         with one_blas_thread():
             vectors = leading_right_vectors(log, width, self.first.iterations, rng, threads)
             vectors.scale(np.sqrt(np.maximum(log.item_degrees, 1)).astype(np.float32))
-            first = vectors[0 : log.n_items]
+            first = [vectors[0 : log.n_items]]
             del vectors
-            users, items = alternate_full(touched, first, passes=self.passes, threads=threads)
-            del first
+            users, items = alternate_full(touched, first.pop(), passes=self.passes, threads=threads)
             table = self._pruned(users, items, dim, nnz, rng)
             give_back_freed()  # what the rows in fewer columns have left
             settings = {"passes": self.solving, "floor": self.first.floor, "threads": threads}
@@ -280,18 +279,18 @@ class Condensed:
         """The largest entries of what full rows are in ``dim`` columns, turned to their sparsest axes."""
         n_users, n_rows = len(full_users), len(full_users) + len(full_items)
         own, theirs = fewer_columns(full_users, full_items, dim)
-        rows = _widened(np.concatenate([full_users @ own, full_items @ theirs]), dim)
-        lengths = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
         some = np.sort(rng.choice(n_rows, min(self.first.sample, n_rows), replace=False))
-        turn = varimax(rows[some] / lengths[some], self.rotation_iterations)
-        for start in range(0, n_rows, BLOCK):
-            rows[start : start + BLOCK] = rows[start : start + BLOCK] @ turn
+        of_users, of_items = some[some < n_users], some[some >= n_users] - n_users
+        sample = _of_length_one(np.concatenate([full_users[of_users] @ own, full_items[of_items] @ theirs]))
+        turn = varimax(sample, self.rotation_iterations)
+        del sample
+        own, theirs = own @ turn, theirs @ turn
 
         def users(start: int, stop: int) -> Array:
-            return rows[start:stop] / lengths[start:stop]
+            return _widened(_of_length_one(full_users[start:stop] @ own), dim)
 
         def items(start: int, stop: int) -> Array:
-            return rows[n_users + start : n_users + stop]
+            return _widened(full_items[start:stop] @ theirs, dim)
 
         sizes = n_users, len(full_items)
         scale = balance(users, items, *sizes)

@@ -288,7 +288,8 @@ def _trials(starts: Sequence[str], rates: Sequence[float]) -> Generator[tuple[st
         reached = yield start, first
         if others:
             second = yield start, others[0]
-            yield start, others[1] if reached >= second else others[2]
+            # Where both ended below their start they are equal, and too high.
+            yield start, others[1] if reached > second else others[2]
 
 
 def _fit(

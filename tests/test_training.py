@@ -25,7 +25,7 @@ from sparserec_np.optimizers import OPTIMIZERS, Optimizer
 from sparserec_np.splitting import split_random
 from sparserec_np.table import SparseTable
 from sparserec_np.topology import TopologyUpdate
-from sparserec_np.training import SELECT_BY, Fitted, Record, budget_of, train
+from sparserec_np.training import SELECT_BY, Fitted, Record, _trials, budget_of, train
 from tests.small import needs_compiler, same_bits, small_log
 
 LOG = small_log(60, 40, 900)
@@ -562,7 +562,7 @@ def test_without_a_learning_rate_the_best_of_three_is_taken(epochs: int) -> None
     fitted = fit(LOG, learning_rate=None, epochs=epochs, refit=False)
     reached = by_rate(fitted)
     first, second, *_ = RATES
-    third = RATES[2] if reached[first] >= reached[second] else RATES[3]
+    third = RATES[2] if reached[first] > reached[second] else RATES[3]
     assert list(reached) == [first, second, third]
     assert fitted.config.learning_rate == max(reached, key=reached.__getitem__)
     again = fit(LOG, learning_rate=fitted.config.learning_rate, epochs=epochs, refit=False)
@@ -579,19 +579,22 @@ def by_start(fitted: Fitted) -> dict[str, float]:
     return reached
 
 
-@pytest.mark.parametrize("best", ["spectral", "als", "condensed"])
+@pytest.mark.parametrize("second", ["als", "condensed"])
+@pytest.mark.parametrize("first_is_best", [True, False])
 def test_without_a_start_the_one_that_trains_to_better_lists_is_taken(
-    monkeypatch: pytest.MonkeyPatch, best: str
+    monkeypatch: pytest.MonkeyPatch, second: str, first_is_best: bool
 ) -> None:
-    for other in {"spectral", "als", "condensed"} - {best}:
-        monkeypatch.setitem(STARTS, other, Uniform(deviation=0))  # has no gradients
+    if second == "als":
+        monkeypatch.setattr("sparserec_np.config.TRIED_PRODUCTS", 1)
+    best, other = ("spectral", second) if first_is_best else (second, "spectral")
+    monkeypatch.setitem(STARTS, other, Uniform(deviation=0))  # has no gradients
     fitted = fit(LOG, start=None, learning_rate=None)
-    assert list(by_start(fitted)) == ["spectral", "als", "condensed"]
+    assert list(by_start(fitted)) == ["spectral", second]
     assert fitted.config.start == best
     tried = [
         (r["start"], r["learning_rate"]) for r in fitted.history if (r["phase"], r["epoch"]) == ("search", 1)
     ]
-    assert [start for start, _ in tried] == ["spectral"] * 3 + ["als"] * 3 + ["condensed"] * 3
+    assert [start for start, _ in tried] == ["spectral"] * 3 + [second] * 3
     assert [rate for _, rate in tried[:2]] == [rate for _, rate in tried[3:5]] == list(RATES[:2])
     alone = fit(LOG, start=best, learning_rate=fitted.config.learning_rate)
     assert same_bits(fitted.model.table, alone.model.table)
@@ -616,6 +619,16 @@ def test_a_rate_that_diverges_is_passed_over(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr("sparserec_np.config.RATES", rates)
         fitted = fit(LOG, learning_rate=None, optimizer="sgd", epochs=12, refit=False)
         assert list(by_rate(fitted)) == good and fitted.config.learning_rate == 0.01
+
+
+def test_where_no_epoch_improves_the_start_the_third_rate_is_a_lower_one() -> None:
+    trials = _trials(["one", "other"], (0.01, 0.003, 0.03, 0.001))
+    assert [next(trials), trials.send(0.5), trials.send(0.5)] == [
+        ("one", 0.01),
+        ("one", 0.003),
+        ("one", 0.001),
+    ]
+    assert [trials.send(0.5), trials.send(0.6), trials.send(0.5)][1:] == [("other", 0.003), ("other", 0.03)]
 
 
 def test_ctrl_c_in_the_second_search_keeps_the_first() -> None:

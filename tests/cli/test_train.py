@@ -57,8 +57,8 @@ def test_a_run_holds_settings_records_and_a_model(installed, files, tmp_path):
     assert settings["density"] == 0.2 and settings["dim"] == 16 and settings["data"]["train"] == files[0]
     records = lines(tmp_path / "r")
     search = [(record["start"], record["epoch"]) for record in records if record["phase"] == "search"]
-    assert search == [(start, epoch) for start in ("spectral", "als", "condensed") for epoch in range(4)]
-    assert settings["start"] in ("spectral", "als", "condensed")
+    assert search == [(start, epoch) for start in ("spectral", "condensed") for epoch in range(4)]
+    assert settings["start"] in ("spectral", "condensed")
     assert {"epoch", "seconds", "loss", "nnz", "rows_without_entries"} <= set(records[1])
     assert {record["nnz"] for record in records} == {report["nnz"]} == {report["budget"]}
     inspected = json.loads(installed("inspect", str(tmp_path / "r"), "--json").stdout)
