@@ -1,7 +1,8 @@
 """Going on from a trained model: a start over more users, more items and more interactions, within the same budget.
 
 The start is what the model's rows say about all interactions: users are folded in from its items, then items from
-these users, and then both by a pass of alternating least squares (:mod:`~sparserec_np.least_squares`). So rows of new
+these users, and then both by a pass of alternating least squares (:mod:`~sparserec_np.least_squares`), or, where the
+model began with full rows that were condensed, towards full rows of all interactions. So rows of new
 users and items are made as all others are, and compete with them for entries. To go on from the rows as they were
 trained was worse: they fit their own interactions too well for new rows to find their place among them. All of this is
 our choice, made on data held out from LastFM's training part.
@@ -16,7 +17,7 @@ import numpy as np
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.interactions import Interactions, encode_ids
 from sparserec_np.least_squares import alternate, solved_rows
-from sparserec_np.masks import one_blas_thread
+from sparserec_np.masks import Condensed, one_blas_thread
 from sparserec_np.splitting import split_random
 from sparserec_np.table import Array, SparseTable, stacked
 
@@ -29,11 +30,13 @@ class Former:
         table: the rows that are multiplied, users first.
         dim: number of columns.
         log: its users and items, and the interactions it knows.
+        condensed: how its own start was condensed; None if it was not.
     """
 
     table: SparseTable
     dim: int
     log: Interactions
+    condensed: Condensed | None = None
 
     def start(self) -> FormerStart:
         """The start that knows what the model knows."""
@@ -112,7 +115,10 @@ class FormerStart:
             users = solved_rows(by_user, items, dim, share, floor, threads)
             items = solved_rows(by_item, users, dim, nnz - share, floor, threads)
             table = stacked(users, items)
-            return alternate(table, log.n_users, by_user, dim, passes=self.passes, floor=floor)
+            if former.condensed is None:
+                return alternate(table, log.n_users, by_user, dim, passes=self.passes, floor=floor)
+        del by_user, by_item
+        return former.condensed.again(table, log, dim, rng, threads)
 
 
 def _among(table: SparseTable, places: Array, rows: int) -> SparseTable:

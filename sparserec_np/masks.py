@@ -260,18 +260,37 @@ class Condensed:
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
         """See :class:`Start`. The kernels work on the threads that Numba is set to."""
-        width = min(self.widening * dim, FOLDED_DIMENSIONS, log.n_users, log.n_items)
         touched = matrix_of_ones(log)
         with one_blas_thread():
-            vectors = leading_right_vectors(log, width, self.first.iterations, rng, threads)
-            vectors.scale(np.sqrt(np.maximum(log.item_degrees, 1)).astype(np.float32))
-            first = [vectors[0 : log.n_items]]
-            del vectors
-            users, items = alternate_full(touched, first.pop(), passes=self.passes, threads=threads)
+            users, items = self._full_rows(log, touched, dim, rng, threads)
             table = self._pruned(users, items, dim, nnz, rng)
             give_back_freed()  # what the rows in fewer columns have left
-            settings = {"passes": self.solving, "floor": self.first.floor, "threads": threads}
-            return condense(table, users, items, touched, dim, **settings)
+            return self._condensed(table, users, items, touched, dim, threads)
+
+    def again(
+        self, table: SparseTable, log: Interactions, dim: int, rng: np.random.Generator, threads: int = 1
+    ) -> SparseTable:
+        """As many entries as ``table`` has, users first, brought near the scores of full rows from where they are."""
+        touched = matrix_of_ones(log)
+        with one_blas_thread():
+            users, items = self._full_rows(log, touched, dim, rng, threads)
+            return self._condensed(table, users, items, touched, dim, threads)
+
+    def _full_rows(
+        self, log: Interactions, touched: Any, dim: int, rng: np.random.Generator, threads: int
+    ) -> tuple[Array, Array]:
+        width = min(self.widening * dim, FOLDED_DIMENSIONS, log.n_users, log.n_items)
+        vectors = leading_right_vectors(log, width, self.first.iterations, rng, threads)
+        vectors.scale(np.sqrt(np.maximum(log.item_degrees, 1)).astype(np.float32))
+        first = [vectors[0 : log.n_items]]
+        del vectors
+        return alternate_full(touched, first.pop(), passes=self.passes, threads=threads)
+
+    def _condensed(
+        self, table: SparseTable, users: Array, items: Array, touched: Any, dim: int, threads: int
+    ) -> SparseTable:
+        settings = {"passes": self.solving, "floor": self.first.floor, "threads": threads}
+        return condense(table, users, items, touched, dim, **settings)
 
     def _pruned(
         self, full_users: Array, full_items: Array, dim: int, nnz: int, rng: np.random.Generator

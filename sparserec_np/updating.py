@@ -15,6 +15,7 @@ from sparserec_np.config import Config
 from sparserec_np.continuing import Former
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.interactions import Interactions, expect_interactions
+from sparserec_np.masks import STARTS, Condensed
 from sparserec_np.methods import METHODS
 from sparserec_np.runtime import FOLDED_DIMENSIONS
 from sparserec_np.training import Fitted, Record, budget_of, train
@@ -73,7 +74,9 @@ def update(
     if isinstance(validation, (int, float)):
         changes, validation = {**changes, "validation": validation}, None
     config = going_on(former, log, **changes)
-    rows = Former(former.model.factors(), former.model.dim, former.log)
+    start = STARTS[config.start or "spectral"]
+    condensed = start if isinstance(start, Condensed) else None
+    rows = Former(former.model.factors(), former.model.dim, former.log, condensed)
     if validation is not None:
         validation, _ = validation.aligned_to(log)
     return train(log, config, validation=validation, former=rows, threads=threads, on_epoch=on_epoch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from sparserec_np.continuing import Former
 from sparserec_np.errors import ConfigError
 from sparserec_np.interactions import Interactions
-from sparserec_np.masks import STARTS
+from sparserec_np.masks import STARTS, Condensed, matrix_of_ones, one_blas_thread
 from sparserec_np.splitting import split_random
 from tests.small import same_bits, small_log
 
@@ -53,6 +55,24 @@ def test_new_items_are_near_to_those_that_the_same_users_had() -> None:
 
 def test_the_same_bits_for_any_threads() -> None:
     assert same_bits(start(), start(threads=3))
+
+
+def test_what_was_condensed_is_condensed_again_over_all_interactions() -> None:
+    plain = start()
+    condensed = Condensed(widening=1, passes=2, solving=2)
+    again = replace(former(), condensed=condensed).start()
+    found, threaded = (again(LOG, DIM, NNZ, np.random.default_rng(1), threads) for threads in (1, 3))
+    found.validate(DIM)
+    assert (found.rows, found.nnz) == (plain.rows, NNZ) and np.diff(found.indptr).min() >= 1
+    assert same_bits(found, threaded)
+    with one_blas_thread():
+        full = condensed._full_rows(LOG, matrix_of_ones(LOG), DIM, np.random.default_rng(1), 1)
+    wanted = full[0] @ full[1].T
+    away = [
+        np.square(made.to_dense(DIM)[: LOG.n_users] @ made.to_dense(DIM)[LOG.n_users :].T - wanted).sum()
+        for made in (found, plain)
+    ]
+    assert away[0] < 0.8 * away[1]
 
 
 def test_the_columns_stay() -> None:

@@ -14,8 +14,10 @@ from sparserec_np.budget import Budget
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.evaluation import evaluate
 from sparserec_np.interactions import Interactions
+from sparserec_np.masks import Condensed
 from sparserec_np.methods import METHODS
 from sparserec_np.splitting import split_random
+from sparserec_np.table import SparseTable
 from sparserec_np.topology import TopologyUpdate
 from sparserec_np.training import Fitted, budget_of
 from sparserec_np.updating import CHANGEABLE, going_on
@@ -144,6 +146,23 @@ def test_what_is_learnt_is_near_training_anew_and_above_what_was_known() -> None
         evaluate(made.model.ranker(), theirs, kept)["ndcg@20"]
         > 0.8 * evaluate(anew.model.ranker(), theirs, kept)["ndcg@20"]
     )
+
+
+@pytest.mark.parametrize("start", ["spectral", "condensed"])
+def test_rows_are_condensed_again_where_they_were_at_the_start(
+    start: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    again = Condensed.again
+
+    def listening(self: Condensed, table: SparseTable, *more: Any) -> SparseTable:
+        calls.append(table.nnz)
+        return again(self, table, *more)
+
+    monkeypatch.setattr(Condensed, "again", listening)
+    made = update(train(KNOWN, replace(QUICK, start=start), threads=1), NEW, threads=1, epochs=0)
+    assert set(calls) == ({made.budget.nnz} if start == "condensed" else set())
+    assert made.model.table.nnz == made.budget.nnz == entries(KNOWN)
 
 
 def test_only_what_is_new_is_held_out(former: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
