@@ -20,7 +20,7 @@ from sparserec_np.exploration import IMPORTANCES, Exploration
 from sparserec_np.growth import LastBatchGrowth
 from sparserec_np.interactions import Interactions
 from sparserec_np.losses import LOSSES, Loss, Objective
-from sparserec_np.masks import STARTS
+from sparserec_np.masks import STARTS, Condensed
 from sparserec_np.methods import METHODS
 from sparserec_np.models.model import Decay, Model
 from sparserec_np.models.views import SIMILARITIES, Dropout, View, similarity_views
@@ -37,8 +37,9 @@ STARTS_TO_TRY = ("spectral", "condensed", "als")
 # Least squares solve for a row in the cube of its entries' number. That takes long where rows store more than these on
 # average, or are full, and is not tried there.
 TRIED_ENTRIES = 64
-# Multiplications for which "condensed" is tried: it takes up to a minute for as many on one thread.
-TRIED_PRODUCTS = 4e10
+# Multiplications for which "condensed" is tried: it takes some two minutes for as many on one thread.
+TRIED_PRODUCTS = 4e11
+TRIED_BYTES = 1 << 28  # of its full rows
 # Learning rates to choose from, the first two first: see ``learning_rate`` below.
 RATES = (0.01, 0.003, 0.03, 0.001)
 CELL_RATES = (0.1, 0.03, 0.3, 0.01)  # where pairs come in cells
@@ -73,8 +74,9 @@ class Config:
         memory_budget: bytes of the served model, or None.
         start: what the mask and its values start from. None takes "spectral"; where a part is held out, and a matrix
             factorisation keeps to a budget from its first epoch on, it tries "condensed" as well, or "als" where that
-            would take more than a minute, and takes what trains to the best lists; but not in more than 4096 columns,
-            where both are refused, nor with more than 64 entries a row on average, where they take long.
+            would take more than two minutes or 256 MiB of full rows, and takes what trains to the best lists; but not
+            in more than 4096 columns, where both are refused, nor with more than 64 entries a row on average, where
+            they take long.
         start_score: mean score of a training pair at the start; the start is scaled to it. 0 does not.
         loss: what is minimised.
         similarity: "dot", the inner product of two rows, or "cosine"; None takes what suits the loss.
@@ -266,18 +268,17 @@ class Config:
             most = "" if high == float("inf") else f" and at most {high:g}"
             raise ConfigError(f"{name} must be {bound}{most}, found {value!r}")
 
-    def starts(self, budget: Budget, pairs: int) -> tuple[str, ...]:
-        """Starts to choose from, the usual one first, for a table of this budget and so many pairs; see ``start``."""
+    def starts(self, budget: Budget, log: Interactions) -> tuple[str, ...]:
+        """Starts to choose from, the usual one first, for a table of this budget over ``log``; see ``start``."""
         if self.start is not None:
             return (self.start,)
         method, dim = METHODS[self.method], budget.dim
         within = self.model == "mf" and not (method.full or method.full_until)
         if not within or dim > FOLDED_DIMENSIONS or budget.nnz > TRIED_ENTRIES * budget.rows:
             return STARTS_TO_TRY[:1]
-        # Full rows have twice as many columns, and every user scores every item once. The factors are measured.
-        products = (pairs + 6 * budget.rows) * (2 * dim) ** 2 + 2 * budget.rows**2
         first, better, cheaper = STARTS_TO_TRY
-        return first, better if products <= TRIED_PRODUCTS else cheaper
+        soon = Condensed().products(log, dim) <= TRIED_PRODUCTS
+        return first, better if soon and Condensed().full_bytes(log, dim) <= TRIED_BYTES else cheaper
 
     @property
     def rates(self) -> tuple[float, ...]:

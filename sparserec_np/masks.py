@@ -267,6 +267,17 @@ class Condensed:
             give_back_freed()  # what the rows in fewer columns have left
             return self._condensed(table, users, items, touched, dim, threads)
 
+    def products(self, log: Interactions, dim: int) -> float:
+        """How many multiplications it takes, more or less; those of lists, which are faster, count for an eighth."""
+        width = self._width(log, dim)
+        degrees = log.user_degrees, log.item_degrees
+        solving = sum(float(np.sum(some * np.minimum(some, width))) for some in degrees)
+        return width * (self.passes * solving + log.n_users * log.n_items / 8)
+
+    def full_bytes(self, log: Interactions, dim: int) -> int:
+        """Bytes of the full rows."""
+        return 4 * (log.n_users + log.n_items) * self._width(log, dim)
+
     def again(
         self, table: SparseTable, log: Interactions, dim: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
@@ -279,12 +290,15 @@ class Condensed:
     def _full_rows(
         self, log: Interactions, touched: Any, dim: int, rng: np.random.Generator, threads: int
     ) -> tuple[Array, Array]:
-        width = min(self.widening * dim, FOLDED_DIMENSIONS, log.n_users, log.n_items)
+        width = self._width(log, dim)
         vectors = leading_right_vectors(log, width, self.first.iterations, rng, threads)
         vectors.scale(np.sqrt(np.maximum(log.item_degrees, 1)).astype(np.float32))
         first = [vectors[0 : log.n_items]]
         del vectors
         return alternate_full(touched, first.pop(), passes=self.passes, threads=threads)
+
+    def _width(self, log: Interactions, dim: int) -> int:
+        return min(self.widening * dim, FOLDED_DIMENSIONS, log.n_users, log.n_items)
 
     def _condensed(
         self, table: SparseTable, users: Array, items: Array, touched: Any, dim: int, threads: int

@@ -240,7 +240,7 @@ def _search(
 ) -> Fitted:
     """The best on the validation part: of all epochs, and of the starts and learning rates, where none is given."""
     given = former or teacher
-    names = config.starts(METHODS[config.method].spend(budget_of(log, config)), log.n_interactions)
+    names = config.starts(METHODS[config.method].spend(budget_of(log, config)), log)
     trials = _trials(
         names if given is None else names[:1],
         config.rates if config.learning_rate is None else (config.learning_rate,),

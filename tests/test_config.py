@@ -15,9 +15,11 @@ from sparserec_np.config import CHOICES, Config
 from sparserec_np.errors import ConfigError
 from sparserec_np.exploration import Exploration
 from sparserec_np.losses import LOSSES
+from sparserec_np.masks import Condensed
 from sparserec_np.models.model import Decay
 from sparserec_np.runtime import FOLDED_DIMENSIONS
 from sparserec_np.schedules import DropSchedule
+from tests.small import small_log
 
 
 def test_settings_are_written_and_read_back() -> None:
@@ -82,26 +84,31 @@ def test_bounds_are_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "dim", "entries", "pairs", "tried"),
+    ("dim", "entries", "most", "tried"),
     [
-        (1000, 64, 6.4, 2_400_000, ("spectral", "condensed")),
-        (1000, 64, 64, 9000, ("spectral", "condensed")),
-        (1000, 64, 6.4, 2_500_000, ("spectral", "als")),
-        (70_839, 64, 6.4, 810_128, ("spectral", "condensed")),
-        (70_839, 128, 3.2, 810_128, ("spectral", "als")),
-        (150_000, 64, 6.4, 9000, ("spectral", "als")),
-        (1000, 512, 6.4, 9000, ("spectral", "condensed")),
-        (1000, 128, 64.1, 9000, ("spectral",)),
-        (1000, FOLDED_DIMENSIONS, 64, 9000, ("spectral", "als")),
-        (1000, FOLDED_DIMENSIONS + 1, 6.4, 9000, ("spectral",)),
+        (64, 6.4, 1.0, ("spectral", "condensed")),
+        (64, 64, 1.0, ("spectral", "condensed")),
+        (64, 6.4, 0.99, ("spectral", "als")),
+        (128, 64.1, 1.0, ("spectral",)),
+        (FOLDED_DIMENSIONS, 64, 1.0, ("spectral", "condensed")),
+        (FOLDED_DIMENSIONS, 64, 0.99, ("spectral", "als")),
+        (FOLDED_DIMENSIONS + 1, 6.4, 1.0, ("spectral",)),
     ],
 )
 def test_least_squares_are_tried_where_they_are_soon_done(
-    rows: int, dim: int, entries: float, pairs: int, tried: tuple[str, ...]
+    dim: int, entries: float, most: float, tried: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    budget = Budget(rows=rows, dim=dim, nnz=round(rows * entries))
-    assert Config(dim=dim).starts(budget, pairs) == tried
-    assert Config(dim=dim, start="nmf").starts(budget, pairs) == ("nmf",)
+    log = small_log(60, 40, 900)
+    products = Condensed().products(log, dim)
+    degrees = [np.bincount(log.pair_users()), np.bincount(log.items)]
+    pairs = sum(int(n) * min(int(n), 40) for some in degrees for n in some)  # no more columns than items
+    assert products == pytest.approx(40 * (5 * pairs + 60 * 40 / 8))
+    monkeypatch.setattr("sparserec_np.config.TRIED_PRODUCTS", most * products)
+    budget = Budget(rows=100, dim=dim, nnz=round(100 * entries))
+    assert Config(dim=dim).starts(budget, log) == tried
+    assert Config(dim=dim, start="nmf").starts(budget, log) == ("nmf",)
+    monkeypatch.setattr("sparserec_np.config.TRIED_BYTES", 4 * 100 * 40 - 1)
+    assert "condensed" not in Config(dim=dim).starts(budget, log)
 
 
 def test_least_squares_in_very_many_columns_are_refused() -> None:
