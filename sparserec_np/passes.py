@@ -178,8 +178,8 @@ class CellPass:
 
     @property
     def bytes(self) -> dict[str, int]:
-        """The division of the items; and the bits of the rows, none where rows do not unfold."""
-        return {"parts": self.strata.nbytes, "row_bits": self._row_bits}
+        """The pairs in their order; and the bits of the rows, none where rows do not unfold."""
+        return {"pairs": self.strata.nbytes, "row_bits": self._row_bits}
 
     def epoch(
         self,

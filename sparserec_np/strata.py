@@ -19,32 +19,28 @@ NEIGHBOURS = (
     32  # items that stay together: their rows share cache lines, which threads would take from each other
 )
 TOGETHER = 8  # pairs of a user that share one step of the user's row
+NARROW = 1 << 16  # users of a range, and items, that two bytes number
 BLOCK_LOSSES = ("bpr_block", "softmax_block")  # that a kernel knows by their places here
 
 
 class Cells(NamedTuple):
     """The training pairs by range of users and part of items. Goes into kernels as it is.
 
-    A cell's pairs are listed when it is their turn: to look through a range for those of a part is next to nothing
-    beside what they cost then, and nobody holds all pairs in a second order.
-
     Attributes:
-        indptr: (users + 1,) int64, with ``items`` the interactions by user.
-        items: (n,) int32.
-        ranges: (parts + 1,) int64; users ``ranges[p]`` to ``ranges[p + 1] - 1`` are the range p.
-        part_of: (items,) uint8, the part of each item.
-        bounds: (parts^2 + 1,) int64; ``bounds[p * parts + q]`` pairs are in cells before that of range p and part q.
+        bounds: (parts^2 + 1,) int64; pairs ``bounds[p * parts + q]`` and on are those of range p and part q.
+        users, positives: (n,) the user, counted from the first of its range, and the item (not its row) of each pair;
+            uint16 where that is enough for all, or int32.
         members: (items,) int32, the items by part.
         starts: (parts + 1,) int64; ``members[starts[q]:starts[q + 1]]`` are those of part q, in random order.
+        ranges: (parts + 1,) int64; users ``ranges[p]`` to ``ranges[p + 1] - 1`` are the range p.
     """
 
-    indptr: Array
-    items: Array
-    ranges: Array
-    part_of: Array
     bounds: Array
+    users: Array
+    positives: Array
     members: Array
     starts: Array
+    ranges: Array
 
 
 class Steps(NamedTuple):
@@ -92,33 +88,34 @@ class Strata:
         self.parts = max(1, min(PARTS, log.n_items // PART_ITEMS, log.n_users))
         even = np.arange(1, self.parts) * (log.n_interactions / self.parts)
         inner = np.searchsorted(log.indptr, even)
+        ranges = np.concatenate([[0], inner, [log.n_users]]).astype(np.int64)
+        narrow = max(log.n_items, int(np.diff(ranges).max())) <= NARROW
+        kind = np.uint16 if narrow else np.int32
+        self._part_of = np.empty(log.n_items, dtype=np.uint8)
         self._cells = Cells(
-            log.indptr,
-            log.items,
-            np.concatenate([[0], inner, [log.n_users]]).astype(np.int64),
-            np.empty(log.n_items, dtype=np.uint8),
-            np.zeros(self.parts**2 + 1, dtype=np.int64),
+            np.empty(self.parts**2 + 1, dtype=np.int64),
+            np.empty(log.n_interactions, dtype=kind),
+            np.empty(log.n_interactions, dtype=kind),
             np.arange(log.n_items, dtype=np.int32),
             np.zeros(self.parts + 1, dtype=np.int64),
+            ranges,
         )
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the division: 5 for each item. The pairs are the interactions' own."""
-        return sum(array.nbytes for array in self._cells[2:])
+        """Bytes of the cells: 4 or 8 for each pair and 5 for each item."""
+        return sum(array.nbytes for array in self._cells) + self._part_of.nbytes
 
     def cells(self, rng: np.random.Generator) -> Cells:
         """The cells of a new division of the items. They are those of the last call, overwritten."""
-        from sparserec_np.kernels.compiled.stratified import count_cells
+        from sparserec_np.kernels.compiled.stratified import fill_cells
 
         cells, n_items = self._cells, self.log.n_items
         together = max(1, min(NEIGHBOURS, n_items // (8 * self.parts)))
         groups = np.arange(-(-n_items // together)) * self.parts // -(-n_items // together)
-        cells.part_of[:] = np.repeat(rng.permutation(groups), together)[:n_items]
+        self._part_of[:] = np.repeat(rng.permutation(groups), together)[:n_items]
         rng.shuffle(cells.members)
-        cells.members[:] = cells.members[np.argsort(cells.part_of[cells.members], kind="stable")]
-        np.cumsum(np.bincount(cells.part_of, minlength=self.parts), out=cells.starts[1:])
-        counts = np.empty((self.parts, self.parts), dtype=np.int64)
-        count_cells(cells.indptr, cells.items, cells.ranges, cells.part_of, counts)
-        np.cumsum(counts, out=cells.bounds[1:])
+        cells.members[:] = cells.members[np.argsort(self._part_of[cells.members], kind="stable")]
+        np.cumsum(np.bincount(self._part_of, minlength=self.parts), out=cells.starts[1:])
+        fill_cells(self.log.indptr, self.log.items, cells.ranges, self._part_of, cells)
         return cells

@@ -111,7 +111,8 @@ def test_the_rate_falls_with_every_stratum() -> None:
 def test_what_it_holds_is_counted() -> None:
     fitted = fit()
     parts = KEPT.n_items // 64
-    assert fitted.bytes["parts"] == 5 * KEPT.n_items + 8 * (parts**2 + 1) + 2 * 8 * (parts + 1)
+    cells = 4 * KEPT.n_interactions + 5 * KEPT.n_items + 8 * (parts**2 + 1) + 2 * 8 * (parts + 1)
+    assert fitted.bytes["pairs"] == cells
     assert "gradient" not in fitted.bytes
     assert fitted.bytes["optimizer"] == 4 * fitted.budget.nnz
 

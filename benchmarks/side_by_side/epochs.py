@@ -26,7 +26,6 @@ def of_ours(settings: ours.Settings, setting: Setting) -> Record:
 
     ours.start_numba()
     started = memory("VmRSS")
-    ours.load_kernels(settings)
     log = read_interactions(setting.train)
     # The mask changes in every epoch but the last: by default the last quarter of them would be cheaper.
     fixed = {"epochs": setting.pick(4, 3), "drop_until": 1.0, "validation": 0.0, "learning_rate": 0.01}

@@ -97,15 +97,12 @@ def bytes_of_step(own: int, rows: int, state: int) -> int:
     return own * 8 * (2 + state) + rows * (4 + BOUNDS)
 
 
-def bytes_of_sweep(own: int, read: int, pairs: int, parts: int, compared: int, state: int) -> int:
+def bytes_of_sweep(own: int, read: int, pairs: int, compared: int, state: int) -> int:
     """``sweep``: entries of users (``own``, once a run) and of items (``read``) are read, then moved with their state.
 
-    Besides: the items and their parts, once for each of the ``parts`` that pairs are picked from; the pairs, their
-    negatives and all bounds, and the user's items that negatives are ``compared`` with.
+    Besides: the pairs, their negatives and all bounds, and the user's items that negatives are ``compared`` with.
     """
-    return (own + read) * (ENTRY + 1 + 8 + 4 + 8 * state) + (
-        pairs * (5 * parts + 2 * 8 + 4 + 8 + 2 * BOUNDS) + 4 * compared
-    )
+    return (own + read) * (ENTRY + 1 + 8 + 4 + 8 * state) + pairs * (4 + 4 + 8 + 2 * BOUNDS) + 4 * compared
 
 
 def bytes_of_lists(user_entries: Sequence[int], item_entries: Sequence[int], blocks: int) -> int:
@@ -257,13 +254,13 @@ def works(setting: Setting) -> Iterator[Work]:
 
     strata = Strata(log)
     cells = strata.cells(rng)
-    of_user, lengths = np.unique(  # a user's pairs in a cell
-        log.pair_users().astype(np.int64) * strata.parts + cells.part_of[log.items], return_counts=True
-    )
-    turns = np.repeat(of_user // strata.parts, -(-lengths // TOGETHER))
+    users = cells.users + np.repeat(cells.ranges[:-1], np.diff(cells.bounds[:: strata.parts]))
+    heads = np.union1d(np.flatnonzero(np.diff(users, prepend=-1)), cells.bounds)
+    lengths = np.diff(heads)  # of a user's pairs in a cell
+    turns = np.repeat(users[heads[:-1]], -(-lengths // TOGETHER))
     # Every item row is about as long as any other, and a negative is drawn like any other item.
     drawn_read = round(log.n_interactions * entries(np.arange(log.n_users, rows)) / log.n_items)
-    item_read = entries(log.items + log.n_users) + drawn_read
+    item_read = entries(cells.positives.astype(np.int64) + log.n_users) + drawn_read
     compared = int((lengths.astype(np.int64) ** 2).sum())
     rates, decay = np.full(strata.parts, 1e-6, np.float32), np.full(3, 1e-3, np.float32)
     sums = np.zeros((strata.parts, strata.parts))
@@ -273,7 +270,7 @@ def works(setting: Setting) -> Iterator[Work]:
             f"stratified.sweep_pairs, an epoch, {name}",
             stratified.sweep_pairs,
             [(stepped, cells, np.uint64(1), steps_of, explored, sums)],
-            bytes_of_sweep(entries(turns), item_read, log.n_interactions, strata.parts, compared, state),
+            bytes_of_sweep(entries(turns), item_read, log.n_interactions, compared, state),
             HERE_AND_THERE,
         )
 

@@ -106,14 +106,12 @@ def test_sweeps(table, state: int) -> None:  # type: ignore[no-untyped-def]
     for row, positives, drawn in zip(GROUPED, PARTNERS, negatives, strict=True):
         moved += moved_row(row)
         for positive, negative in zip(positives, drawn, strict=True):
-            moved += 3 * (4 + 1)  # item and part, looked at once for each of three parts
-            moved += 2 * (4 + 4)  # user and positive, written and read
-            moved += 4 + 4 + 4  # a member; the negative, written and read
+            moved += 2 + 2 + 4 + 4 + 4  # user and positive; a member; the negative, written and read
             moved += 2 * 2 * 4 + 4 * len(positives)  # bounds; the user's items that the negative is none of
             moved += moved_row(positive) + moved_row(negative)
     read = entries(table, np.concatenate(PARTNERS + negatives))
     compared = sum(len(some) ** 2 for some in PARTNERS)
-    assert kernels.bytes_of_sweep(entries(table, GROUPED), read, EACH, 3, compared, state) == moved
+    assert kernels.bytes_of_sweep(entries(table, GROUPED), read, EACH, compared, state) == moved
 
 
 def test_lists(table) -> None:  # type: ignore[no-untyped-def]

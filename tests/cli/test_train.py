@@ -73,7 +73,7 @@ def test_pairs_in_cells(run, files, tmp_path, words):
     made = run("train", files[0], "-o", str(tmp_path / "r"), *quick, "--json", "--threads", "1")
     assert made.returncode == 0, made.stderr
     assert json.loads((tmp_path / "r" / "config.json").read_text())["order"] == "cells"
-    assert "parts" in json.loads(made.stdout)["memory"]
+    assert "pairs" in json.loads(made.stdout)["memory"]
     evaluated = json.loads(run("evaluate", str(tmp_path / "r"), files[1], "--json").stdout)
     assert evaluated["recall@20"] > 0.15
     again = run("train", files[0], "-o", str(tmp_path / "again"), *quick, "--json")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sparserec_np import strata as strata_module
 from sparserec_np.growth import Explored
 from sparserec_np.interactions import Interactions
 from sparserec_np.kernels.compiled import stratified as compiled
@@ -78,43 +79,57 @@ def copied(table: SparseTable, steps: Steps, explored: Explored) -> tuple[Sparse
     )
 
 
-def listed(cells: Cells, p: int, q: int) -> tuple[Array, Array]:
-    """Users and items of the pairs of a cell, by the kernel that sweeps list them with."""
-    size = int(np.diff(cells.bounds)[p * (len(cells.starts) - 1) + q])
-    users, positives = (np.full(size + 1, -1, np.int32) for _ in range(2))
-    first, last = cells.ranges[p : p + 2]
-    compiled._list_pairs((cells.indptr, cells.items), cells.part_of, first, last, q, users, positives)
-    return users[:-1], positives[:-1]
-
-
 @pytest.mark.parametrize("size", [(7, 3), (40, 200), (60, 1000)])
 def test_cells(size: tuple[int, int]) -> None:
     log = random_log(np.random.default_rng(3), *size, 0.2)
     strata = Strata(log)
     cells = strata.cells(np.random.default_rng(4))
-    counts = np.full((strata.parts, strata.parts), -1)
-    reference.count_cells(log.indptr, log.items, cells.ranges, cells.part_of, counts)
-    np.testing.assert_array_equal(np.diff(cells.bounds), counts.ravel())
-    assert cells.bounds[0] == 0
-    assert (cells.bounds[-1], counts.sum()) == (log.n_interactions, log.n_interactions)
+    twin = Cells(*(array.copy() for array in cells))
+    for array in twin[:3]:
+        array[:] = 77
+    reference.fill_cells(log.indptr, log.items, cells.ranges, strata._part_of, twin)
+    for found, expected in zip(cells, twin, strict=True):
+        np.testing.assert_array_equal(found, expected)
     assert strata.parts == {3: 1, 200: 3, 1000: 8}[size[1]]
+    found_users = cells.users + np.repeat(cells.ranges[:-1], np.diff(cells.bounds[:: strata.parts]))
+    pairs = set(zip(found_users.tolist(), cells.positives.tolist(), strict=True))
+    assert pairs == set(zip(log.pair_users().tolist(), log.items.tolist(), strict=True))
     assert sorted(cells.members.tolist()) == list(range(log.n_items))
-    pairs: list[tuple[int, int]] = []
     for stratum in range(strata.parts):  # no user and no item is in two cells of a stratum
         users: list[int] = []
         items: list[int] = []
         for p in range(strata.parts):
             q = (p + stratum) % strata.parts
-            own_users, own_items = listed(cells, p, q)
-            pairs += zip(own_users.tolist(), own_items.tolist(), strict=True)
-            for found, expected in zip(reference._pairs(cells, p, q), (own_users, own_items), strict=True):
-                np.testing.assert_array_equal(found, expected)
-            users += np.unique(own_users).tolist()
+            inside = slice(*cells.bounds[p * strata.parts + q :][:2])
+            users += np.unique(found_users[inside]).tolist()
             items += cells.members[cells.starts[q] : cells.starts[q + 1]].tolist()
-            assert set(own_items) <= set(cells.members[cells.starts[q] : cells.starts[q + 1]])
+            assert set(cells.positives[inside]) <= set(cells.members[cells.starts[q] : cells.starts[q + 1]])
         assert len(users) == len(set(users))
         assert len(items) == len(set(items))
-    assert sorted(pairs) == list(zip(log.pair_users().tolist(), log.items.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("shared", [None, Shared(1, 16, 9)])
+def test_two_bytes_number_pairs_as_well_as_four(
+    shared: Shared | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, log, table = a_problem(0.3, np.float32)
+    found = []
+    for limit, kind in ((strata_module.NARROW, np.uint16), (149, np.int32)):
+        monkeypatch.setattr(strata_module, "NARROW", limit)
+        rng = np.random.default_rng(8)
+        strata = Strata(log)
+        cells = strata.cells(rng)
+        assert cells.users.dtype == cells.positives.dtype == kind
+        steps = random_steps(rng, table, strata.parts, "adagrad")
+        explored = Explored(*random_explored(rng, table.rows, DIM, 0.4, np.float32))
+        now, losses = table._replace(values=table.values.copy()), np.empty((strata.parts, strata.parts))
+        if shared:
+            compiled.sweep_blocks(now, cells, shared, steps, explored, losses)
+        else:
+            compiled.sweep_pairs(now, cells, np.uint64(5), steps, explored, losses)
+        found.append((cells.positives.astype(int), now.values, explored.sums, losses))
+    for narrow, wide in zip(*found, strict=True):
+        np.testing.assert_array_equal(narrow, wide)
 
 
 def test_items_are_divided_anew() -> None:

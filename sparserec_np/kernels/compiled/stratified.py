@@ -16,31 +16,25 @@ FULL_PRODUCT = 1e200
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
-def count_cells(indptr: Any, items: Any, ranges: Any, part_of: Any, counts: Any) -> None:
-    for p in numba.prange(len(ranges) - 1):
-        own = np.zeros(counts.shape[1], dtype=np.int64)
+def fill_cells(indptr: Any, items: Any, ranges: Any, part_of: Any, cells: Any) -> None:
+    bounds, users, positives, _, _, _ = cells
+    parts = len(ranges) - 1
+    bounds[parts * parts] = len(items)
+    for p in numba.prange(parts):  # the cells of a range of users lie together
+        places = np.zeros(parts, dtype=np.int64)
         for k in range(indptr[ranges[p]], indptr[ranges[p + 1]]):
-            own[part_of[np.uint32(items[k])]] += 1
-        counts[p] = own
-
-
-@numba.njit(nogil=True)
-def _list_pairs(log: Any, part_of: Any, first: int, last: int, part: int, users: Any, positives: Any) -> None:
-    """The pairs of one cell, of users ``first`` to ``last - 1``; there is room for one more, which is overwritten."""
-    indptr, items = log
-    part, begin = part_of.dtype.type(part), indptr[first]
-    # A branch would be mispredicted too often, a loop for each user is too short, and a number that may be negative is
-    # looked at before it serves as an index: this way a pair takes half the time.
-    size = np.uint64(0)
-    for k in range(np.uint64(indptr[last] - begin)):
-        users[size] = k
-        size += np.uint64(part_of[np.uint32(items[begin + k])] == part)
-    user = first
-    for m in range(len(users) - 1):
-        k = begin + users[m]
-        while indptr[user + 1] <= k:
-            user += 1
-        users[m], positives[m] = user, items[k]
+            places[part_of[items[k]]] += 1
+        at = indptr[ranges[p]]
+        for q in range(parts):
+            bounds[p * parts + q] = at
+            at += places[q]
+            places[q] = bounds[p * parts + q]
+        for user in range(ranges[p], ranges[p + 1]):
+            for k in range(indptr[user], indptr[user + 1]):
+                q = part_of[items[k]]
+                users[places[q]] = user - ranges[p]
+                positives[places[q]] = items[k]
+                places[q] += 1
 
 
 @numba.njit(nogil=True)
@@ -88,7 +82,7 @@ def _moved(value: Any, gradient: Any, squares: Any, k: int, rate: Any) -> Any:
 def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
     """Goes through one cell; returns the sum of its losses."""
     indptr, columns, values = table
-    users, positives, negatives, n_users = cell
+    users, positives, negatives, first_user, n_users = cell
     decay, origin, squares, together = steps
     slots, sums = explored
     dim = sums.shape[1]
@@ -103,9 +97,9 @@ def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> flo
     loss, product = 0.0, 1.0
     start = 0
     while start < len(users):
-        user = users[start]
+        user = first_user + users[start]
         stop = start + 1
-        while stop < len(users) and users[stop] == user and stop - start < together:
+        while stop < len(users) and users[stop] == users[start] and stop - start < together:
             stop += 1
         if negatives[start] < 0:  # all of the user's pairs in this cell are without
             start = stop
@@ -200,7 +194,7 @@ def _move(values: Any, gradient: Any, weight: Any, rate: Any, decay: Any, origin
 def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> float:
     """As :func:`_descend`, where every row stores all its columns: no column is looked up."""
     _, _, values = table
-    users, positives, negatives, n_users = cell
+    users, positives, negatives, first_user, n_users = cell
     decay, origin, squares, together = steps
     one, far = values.dtype.type(1), values.dtype.type(FAR)
     pull = np.zeros(dim, dtype=values.dtype)
@@ -210,9 +204,9 @@ def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> flo
     loss, product = 0.0, 1.0
     start = 0
     while start < len(users):
-        user = users[start]
+        user = first_user + users[start]
         stop = start + 1
-        while stop < len(users) and users[stop] == user and stop - start < together:
+        while stop < len(users) and users[stop] == users[start] and stop - start < together:
             stop += 1
         if negatives[start] < 0:
             start = stop
@@ -253,7 +247,7 @@ def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> flo
 def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
     """As :func:`_descend`, where rows unfold into registers: no loop is as long as a row."""
     indptr, columns, bits, values = table
-    users, positives, negatives, n_users = cell
+    users, positives, negatives, first_user, n_users = cell
     decay, origin, squares, together = steps
     slots, sums = explored
     dim = sums.shape[1]
@@ -267,9 +261,9 @@ def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: An
     loss, product = 0.0, 1.0
     start = 0
     while start < len(users):
-        user = users[start]
+        user = first_user + users[start]
         stop = start + 1
-        while stop < len(users) and users[stop] == user and stop - start < together:
+        while stop < len(users) and users[stop] == users[start] and stop - start < together:
             stop += 1
         if negatives[start] < 0:
             start = stop
@@ -316,7 +310,7 @@ def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: An
 def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, losses: Any) -> None:
     # A tuple from outside keeps a parallel loop on one thread: all are taken apart here, and put together within.
     indptr, columns, values = table
-    log_indptr, items, ranges, part_of, bounds, members, starts = cells
+    bounds, users, positives, members, starts, ranges = cells
     rates, decay, origin, squares, together = steps
     slots, sums = explored
     parts = len(starts) - 1
@@ -328,13 +322,11 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
         for p in numba.prange(parts):
             q = (p + stratum) % parts
             first, last = bounds[p * parts + q], bounds[p * parts + q + 1]
-            users, positives = np.empty(last - first + 1, np.int32), np.empty(last - first + 1, np.int32)
-            _list_pairs((log_indptr, items), part_of, ranges[p], ranges[p + 1], q, users, positives)
-            users, positives = users[:-1], positives[:-1]
+            own_users, own_positives = users[first:last], positives[first:last]
             negatives = np.empty(last - first, dtype=np.int32)
             inside = members[starts[q] : starts[q + 1]]
-            _draw_negatives(users, positives, inside, seed, first, negatives)
-            cell = (users, positives, negatives, n_users)
+            _draw_negatives(own_users, own_positives, inside, seed, first, negatives)
+            cell = (own_users, own_positives, negatives, ranges[p], n_users)
             way = (decay, origin, squares, together)
             table_now, explored_now = (indptr, columns, values), (slots, sums)
             if len(bits):
@@ -352,7 +344,7 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
 def _descend_blocks(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
     """Goes through one cell, with a block of negatives for every ``batch`` pairs; returns the sum of the losses."""
     indptr, columns, values = table
-    users, positives, inside, places, n_users, loss, batch, negatives = cell
+    users, positives, inside, places, first_user, n_users, loss, batch, negatives = cell
     decay, origin, squares, together = steps
     slots, sums = explored
     dim = sums.shape[1]
@@ -381,10 +373,10 @@ def _descend_blocks(table: Any, cell: Any, rate: Any, steps: Any, explored: Any)
         end = min(start + batch, len(users))
         pairs = kind(end - start)
         while start < end:
-            user = users[start]
+            user = first_user + users[start]
             if start >= last:
                 first, last = start, start + 1
-                while last < len(users) and users[last] == user:
+                while last < len(users) and users[last] == users[start]:
                     last += 1
             stop = min(start + together, end, last)
             run = kind(stop - start)
@@ -458,7 +450,7 @@ def _descend_blocks(table: Any, cell: Any, rate: Any, steps: Any, explored: Any)
 @numba.njit(parallel=True, nogil=True, cache=True)
 def sweep_blocks(table: Any, cells: Any, shared: Any, steps: Any, explored: Any, losses: Any) -> None:
     indptr, columns, values = table
-    log_indptr, items, ranges, part_of, bounds, members, starts = cells
+    bounds, users, positives, members, starts, ranges = cells
     loss, batch, negatives = shared
     rates, decay, origin, squares, together = steps
     slots, sums = explored
@@ -468,11 +460,10 @@ def sweep_blocks(table: Any, cells: Any, shared: Any, steps: Any, explored: Any,
         for p in numba.prange(parts):
             q = (p + stratum) % parts
             first, last = bounds[p * parts + q], bounds[p * parts + q + 1]
-            users, positives = np.empty(last - first + 1, np.int32), np.empty(last - first + 1, np.int32)
-            _list_pairs((log_indptr, items), part_of, ranges[p], ranges[p + 1], q, users, positives)
             places = np.full(len(members), -1, dtype=np.int32)
             inside = members[starts[q] : starts[q + 1]]
-            cell = (users[:-1], positives[:-1], inside, places, n_users, loss, batch, negatives)
+            pairs = (users[first:last], positives[first:last])
+            cell = (*pairs, inside, places, ranges[p], n_users, loss, batch, negatives)
             way = (decay, origin, squares, together)
             losses[stratum, p] = _descend_blocks(
                 (indptr, columns, values), cell, rates[stratum], way, (slots, sums)

@@ -9,7 +9,6 @@ anew for every sweep, so that in the long run every item is set against every ot
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,26 +24,25 @@ WRAP = 2**64 - 1
 FAR = 80.0
 
 
-def count_cells(indptr: Array, items: Array, ranges: Array, part_of: Array, counts: Array) -> None:
-    """The number of pairs in each cell.
+def fill_cells(indptr: Array, items: Array, ranges: Array, part_of: Array, cells: Cells) -> None:
+    """Lists the pairs of each cell: by user, and a user's pairs in the order they come in.
 
     Args:
         indptr: (users + 1,) int64, with ``items`` the interactions by user.
         items: (n,) int32.
         ranges: (parts + 1,) int64: users ``ranges[p]`` to ``ranges[p + 1] - 1`` are the range p; covers all users.
         part_of: (items,) uint8, below parts.
-        counts: (parts, parts) int64, overwritten: at [p, q] that of range p and part q.
+        cells: ``bounds``, ``users`` and ``positives`` are overwritten; pairs ``bounds[p * parts + q]`` to
+            ``bounds[p * parts + q + 1] - 1`` are those of range p and part q.
     """
-    for p, (first, last) in enumerate(itertools.pairwise(indptr[ranges])):
-        counts[p] = np.bincount(part_of[items[first:last]], minlength=counts.shape[1])
-
-
-def _pairs(cells: Cells, p: int, q: int) -> tuple[Array, Array]:
-    """Users and items of the pairs of one cell: by user, and a user's pairs in the order they come in."""
-    own = slice(*cells.indptr[cells.ranges[p : p + 2]])
-    users = np.repeat(np.arange(len(cells.indptr) - 1), np.diff(cells.indptr))[own]
-    inside = cells.part_of[cells.items[own]] == q
-    return users[inside], cells.items[own][inside]
+    parts = len(ranges) - 1
+    users = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
+    range_of = np.searchsorted(ranges, users, side="right") - 1
+    number = range_of * parts + part_of[items]
+    order = np.argsort(number, kind="stable")
+    cells.bounds[:] = np.searchsorted(number[order], np.arange(parts * parts + 1))
+    cells.users[:] = users[order] - ranges[range_of[order]]
+    cells.positives[:] = items[order]
 
 
 def _mixed(number: int) -> int:
@@ -107,9 +105,8 @@ def sweep_pairs(
 
     Args:
         table: stacked, users first; values are changed in place.
-        cells: see :class:`~sparserec_np.strata.Cells`.
-        seed: uint64; the numbers of the pair that m pairs precede, in cells before or its own, come from
-            ``SplitMix64(seed + m * 0x9E3779B97F4A7C15)``.
+        cells: filled by :func:`fill_cells`; ``members[starts[q]:starts[q + 1]]`` are the items of part q.
+        seed: uint64; the numbers of pair m come from ``SplitMix64(seed + m * 0x9E3779B97F4A7C15)``.
         steps: rates (one for each stratum), L2 weights, what they draw to, and the state; ``squares`` change in place.
         explored: the gradient of the loss (not of the L2 terms) is added, at every column.
         losses: (parts, parts), overwritten: at [s, p] the sum over the cell of range p in stratum s.
@@ -124,14 +121,14 @@ def sweep_pairs(
     for stratum in range(parts):
         for p in range(parts):
             q = (p + stratum) % parts
-            before = cells.bounds[p * parts + q]
-            users, positives = _pairs(cells, p, q)
+            first, last = cells.bounds[p * parts + q], cells.bounds[p * parts + q + 1]
             members = cells.members[cells.starts[q] : cells.starts[q + 1]]
             rate = steps.rates[stratum]
             losses[stratum, p] = 0
-            for user in np.unique(users):
-                pairs = np.flatnonzero(users == user)
-                own = positives[pairs]
+            for place in np.unique(cells.users[first:last]):
+                user = int(cells.ranges[p]) + int(place)
+                pairs = first + np.flatnonzero(cells.users[first:last] == place)
+                own = cells.positives[pairs]
                 if len(own) >= len(members):
                     continue
                 for start in range(0, len(pairs), steps.together):
@@ -140,8 +137,8 @@ def sweep_pairs(
                     pull = np.zeros_like(u)
                     rows = [
                         (
-                            n_users + int(positives[m]),
-                            n_users + _negative(int(before + m), own, members, int(seed)),
+                            n_users + int(cells.positives[m]),
+                            n_users + _negative(int(m), own, members, int(seed)),
                         )
                         for m in run
                     ]
@@ -187,7 +184,9 @@ def sweep_blocks(
     for stratum in range(parts):
         for p in range(parts):
             q = (p + stratum) % parts
-            users, positives = _pairs(cells, p, q)
+            inside = slice(*cells.bounds[p * parts + q :][:2])
+            users = cells.ranges[p] + cells.users[inside].astype(np.int64)
+            positives = cells.positives[inside].astype(np.int64)
             members = cells.members[cells.starts[q] : cells.starts[q + 1]]
             size = min(shared.negatives, len(members))
             rate = steps.rates[stratum]
