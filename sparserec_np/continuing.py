@@ -17,7 +17,7 @@ import numpy as np
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.interactions import Interactions, encode_ids
 from sparserec_np.least_squares import alternate, solved_rows
-from sparserec_np.masks import Condensed, one_blas_thread
+from sparserec_np.masks import Condensed, matrix_of_ones, one_blas_thread
 from sparserec_np.splitting import split_random
 from sparserec_np.table import Array, SparseTable, stacked
 
@@ -89,8 +89,6 @@ class FormerStart:
         Raises:
             ConfigError: the budget has become one of another number of columns.
         """
-        from scipy.sparse import csr_matrix
-
         former = self.former
         if dim != former.dim:
             raise ConfigError(
@@ -108,8 +106,7 @@ class FormerStart:
         share = max(share, floor * log.n_users, nnz - dim * log.n_items)
         share = min(share, dim * log.n_users, nnz - floor * log.n_items)
         items = _among(items, encode_ids(former.log.item_ids, log.item_ids)[0], log.n_items)
-        ones = np.ones(log.n_interactions, dtype=np.float32)
-        by_user = csr_matrix((ones, log.items, log.indptr), shape=(log.n_users, log.n_items))
+        by_user = matrix_of_ones(log)
         by_item = by_user.T.tocsr()
         with one_blas_thread():
             users = solved_rows(by_user, items, dim, share, floor, threads)

@@ -172,13 +172,18 @@ def fewer_columns(users: Array, items: Array, dim: int) -> tuple[Array, Array]:
     return own.astype(np.float32), theirs.astype(np.float32)
 
 
-def _root(rows: Array) -> tuple[Array, Array]:
-    """The symmetric root of the products of all columns, (width, width) float64, and its pseudo-inverse."""
+def products_of_columns(rows: Array) -> Array:
+    """``rows' rows`` (width, width) float64 of ``rows`` (n, width), summed block by block."""
     gram = np.zeros((rows.shape[1], rows.shape[1]))
     for start in range(0, len(rows), BLOCK):
         some = rows[start : start + BLOCK].astype(np.float64)
         gram += some.T @ some
-    weights, axes = np.linalg.eigh(gram)
+    return gram
+
+
+def _root(rows: Array) -> tuple[Array, Array]:
+    """The symmetric root of the products of all columns, (width, width) float64, and its pseudo-inverse."""
+    weights, axes = np.linalg.eigh(products_of_columns(rows))
     roots = np.sqrt(np.maximum(weights, 0))
     # Below, there is no more than what rounding has left.
     inverses = np.divide(1, roots, out=np.zeros_like(roots), where=roots > 1e-3 * roots[-1])

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from sparserec_np.decomposition import products_of_columns
 from sparserec_np.runtime import RIDGE, UNTOUCHED
 from sparserec_np.selection import LargestEntries, keys_with_floor, table_of
 from sparserec_np.table import Array, SparseTable, stacked
@@ -205,10 +206,7 @@ def _full_rows(
     has entries solves as many equations as it touched: x = D^-1 X' (X D^-1 X' + I)^-1 1, by Woodbury's identity.
     """
     dim = others.shape[1]
-    gram = np.zeros((dim, dim))
-    for start in range(0, len(others), 1024):
-        some = others[start : start + 1024].astype(np.float64)
-        gram += some.T @ some
+    gram = products_of_columns(others)
     length = _mean_square(gram, len(others))
     strengths, axes = np.linalg.eigh(gram)
     for start in range(0, len(others), 1024):
@@ -242,15 +240,14 @@ def _full_rows(
 
 
 def _mean_square(gram: Array, rows: int) -> float:
-    """Mean squared length of the rows that ``gram`` sums up, above 0, so that there is a solution."""
+    """The trace of ``gram`` by the ``rows`` that it sums up, or by its columns; above 0: there is a solution."""
     return max(float(np.trace(gram)) / max(rows, 1), 1e-12)
 
 
 def _weighed_gram(others: SparseTable, dim: int) -> Array:
     """``c (V'V + r m I)``, (dim, dim) float64."""
     gram = _gram(others, dim)
-    mean = max(float(np.trace(gram)) / dim, 1e-12)  # above zero, so that there is a solution
-    return UNTOUCHED * (gram + RIDGE * mean * np.eye(dim))
+    return UNTOUCHED * (gram + RIDGE * _mean_square(gram, dim) * np.eye(dim))
 
 
 def _gram(others: SparseTable, dim: int) -> Array:

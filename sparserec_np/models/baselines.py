@@ -9,6 +9,7 @@ import numpy as np
 
 from sparserec_np.errors import DataError
 from sparserec_np.interactions import Interactions
+from sparserec_np.masks import matrix_of_ones
 from sparserec_np.table import Array, SparseTable, column_dtype, index_dtype
 
 BLOCK = 256  # items whose similarities to all others exist at once
@@ -39,18 +40,15 @@ def item_neighbours(log: Interactions, neighbours: int, shrinkage: float) -> tup
     Raises:
         DataError: more items than a table can have columns.
     """
-    from scipy.sparse import csr_matrix
-
     if log.n_items > MOST_ITEMS:
         raise DataError(
             f"The model itemknn needs a column for each item, at most {MOST_ITEMS:,}; found {log.n_items:,} items:"
             " train mf, or leave out rare items"
         )
-    ones = np.ones(log.n_interactions, np.float32)
-    matrix = csr_matrix((ones, log.items, log.indptr), shape=(log.n_users, log.n_items))
+    matrix = matrix_of_ones(log)
     by_item = matrix.T.tocsr()
     roots = np.sqrt(log.item_degrees)
-    lengths, columns, values = [np.diff(log.indptr)], [log.items], [ones]
+    lengths, columns, values = [np.diff(log.indptr)], [log.items], [matrix.data]
     for start in range(0, log.n_items, BLOCK):
         shared = by_item[start : start + BLOCK] @ matrix
         shared.sort_indices()
