@@ -19,7 +19,10 @@ class Carry(Protocol):
     """Takes an array of one value for each stored entry through a topology update."""
 
     def __call__(self, state: Array, grown: npt.ArrayLike) -> Array:
-        """``state`` (nnz,) for the new entries: kept ones move, regrown ones get ``grown``, (g,) or one for all."""
+        """``state`` (nnz,) for the new entries: kept ones move, regrown ones get ``grown``, (g,) or one for all.
+
+        May overwrite ``state``, and return it.
+        """
         ...
 
 

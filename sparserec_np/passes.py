@@ -51,6 +51,7 @@ class Training:
         explored: gradients summed since the last topology update.
         norms: (rows,) norms of the rows' gradients, summed likewise; empty where nobody asks for them.
         decay: L2 weights, and what they draw to.
+        explored_bytes: most that ``explored`` has taken.
     """
 
     model: Model
@@ -58,10 +59,12 @@ class Training:
     explored: Explored
     norms: Array
     decay: Decay
+    explored_bytes: int = 0
 
     def explore(self, rows: Array) -> None:
         """Starts new sums, for ``rows`` (m,)."""
         self.explored = Explored.of(rows, self.model.table.rows, self.model.dim)
+        self.explored_bytes = max(self.explored_bytes, self.explored.nbytes)
 
 
 class Pass(Protocol):

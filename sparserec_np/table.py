@@ -60,6 +60,10 @@ class SparseTable(NamedTuple):
         """Bytes of the three arrays together."""
         return int(self.indptr.nbytes + self.columns.nbytes + self.values.nbytes)
 
+    def copy(self) -> SparseTable:
+        """The same in arrays of its own."""
+        return SparseTable(*(array.copy() for array in self))
+
     def slice_rows(self, start: int, stop: int) -> SparseTable:
         """Rows ``start`` to ``stop`` as a table of their own; columns and values are views of this one's."""
         first, last = int(self.indptr[start]), int(self.indptr[stop])

@@ -19,26 +19,6 @@ from sparserec_np.optimizers import Carry
 from sparserec_np.table import Array, SparseTable
 
 
-@dataclass(frozen=True)
-class TopologyChange:
-    """How the entries of one table become those of the next.
-
-    Attributes:
-        kept: (nnz,) bool, which entries stay.
-        places: (g,) int64, ascending, the places of the regrown ones in the table afterwards.
-    """
-
-    kept: Array
-    places: Array
-
-    def carry(self, state: Array, grown: npt.ArrayLike) -> Array:
-        """An array of one value per entry, after the change; see :class:`~sparserec_np.optimizers.Carry`."""
-        out = np.empty(np.count_nonzero(self.kept) + len(self.places), state.dtype)
-        new = np.broadcast_to(np.asarray(grown, state.dtype), len(self.places)).copy()
-        kernels.move(state, self.kept, self.places, new, out)
-        return out
-
-
 def prune(table: SparseTable, count: int, floor: int = 1) -> tuple[SparseTable, Array]:
     """The table of the ``count`` largest entries, and which were kept, (nnz,) bool.
 
@@ -83,44 +63,45 @@ class TopologyUpdate:
         fraction: float,
         state: FollowsEntries,
         rng: np.random.Generator,
-    ) -> tuple[SparseTable, int]:
-        """One update.
+    ) -> int:
+        """One update, in place: it needs no memory but a byte an entry, and that of the entries that change.
 
         Args:
-            table: the table before; left as it is.
+            table: overwritten, all three arrays.
             growth: which entries grow.
             explored: gradients summed since the last update.
             fraction: of the entries within reach, how many change.
             state: what lies beside the entries and follows them.
 
         Returns:
-            The table after, with as many entries, and how many of them are new.
+            How many entries are new.
         """
         inside = explored.slots >= 0 if growth.local else np.ones(table.rows, dtype=bool)
         kept = np.empty(table.nnz, dtype=bool)
         free = kernels.mark_prunable(table, inside, self.floor, kept)
         within = int(np.diff(table.indptr)[inside].sum())
-        grown = growth.grow(table, explored, min(int(fraction * within), free), rng)
-        count = len(grown.rows)
+        new = growth.grow(table, explored, min(int(fraction * within), free), rng)
+        count = len(new.rows)
         if count == 0:
-            return table, 0
+            return 0
         largest = kernels.keep_larger(table.values, count, kept)
         indptr, places = np.empty_like(table.indptr), np.empty(count, np.int64)
-        kernels.merge(table, kept, grown.rows, grown.columns, indptr, places)
-        change = TopologyChange(kept, places)
-        signs = -np.sign(grown.gradients)
+        kernels.merge(table, kept, new.rows, new.columns, indptr, places)
+        signs = -np.sign(new.gradients)
         if not signs.any():  # growth at random: so is the direction
             signs = rng.choice(np.array([-1, 1], dtype=np.float32), count)
-        after = SparseTable(
-            indptr,
-            change.carry(table.columns, grown.columns),
-            change.carry(table.values, signs.astype(table.values.dtype) * self.start * largest),
-        )
+
+        def carry(state: Array, grown: npt.ArrayLike) -> Array:
+            kernels.move(state, kept, places, np.broadcast_to(np.asarray(grown, state.dtype), count).copy())
+            return state
 
         def row_means(state: Array) -> Array:
-            sums = np.bincount(table.row_numbers(), weights=state, minlength=table.rows)
-            means: Array = (sums / np.maximum(np.diff(table.indptr), 1))[grown.rows].astype(state.dtype)
+            means = np.empty(count, state.dtype)
+            kernels.row_means(table.indptr, state, new.rows, means)
             return means
 
-        state.carry(change.carry, row_means)
-        return after, count
+        state.carry(carry, row_means)
+        carry(table.columns, new.columns)
+        carry(table.values, signs.astype(table.values.dtype) * self.start * largest)
+        table.indptr[:] = indptr
+        return count

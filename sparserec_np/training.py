@@ -195,7 +195,7 @@ class Start(NamedTuple):
 
     Attributes:
         name: of the choice in ``masks.STARTS``, or "model" where a trained model is the start.
-        table: users and items, scaled; its values are not written to.
+        table: users and items, scaled; not written to.
         seconds: it took.
         informed: whether the values know the data; see :class:`~sparserec_np.masks.Start`.
     """
@@ -315,13 +315,12 @@ def _fit(
     highest_rate = config.learning_rate or 0.0
     rows = log.n_users + log.n_items
     start_name, table, start_seconds, informed = start
-    model = config.model_over(table._replace(values=table.values.copy()), dim, log)
+    model = config.model_over(table.copy(), dim, log)
     near_start = config.decay_to == "start" and informed
     assert config.optimizer is not None
     kind = OPTIMIZERS[config.optimizer]
     state = EntryState(kind(table.nnz, rows), table.values if near_start else np.empty(0, np.float32))
     del start, table
-    degrees = np.concatenate([log.user_degrees, log.item_degrees])
     norms = np.zeros(rows if growth.grows and config.importance == "gradient" else 0, dtype=np.float32)
     training = Training(model, state, Explored.of(NO_ROWS, rows, dim), norms, config.decay(state.origin))
     update = TopologyUpdate(config.floor, config.regrow_start)
@@ -340,8 +339,8 @@ def _fit(
             measured = evaluate(model.ranker(), validation, log)
             record |= {name: measured[name] for name in ("recall@20", SELECT_BY)}
             if best is None or measured[SELECT_BY] > best[0]:
-                kept = SparseTable(*(array.copy() for array in model.table))
-                best, misses = (measured[SELECT_BY], record["epoch"], kept, model.weights.copy()), 0
+                kept = model.table.copy(), model.weights.copy()
+                best, misses = (measured[SELECT_BY], record["epoch"], *kept), 0
             else:
                 misses += 1
 
@@ -365,7 +364,9 @@ def _fit(
             fraction = config.drops.fraction(epoch, config.epochs) if growth.grows else 0.0
             # The last update lies ``interval`` epochs back; what is explored now serves the next one.
             if growth.grows and (epoch - 1) % config.drop_interval == 0:
+                degrees = np.concatenate([log.user_degrees, log.item_degrees])
                 wanted = growth.explore(degrees, norms, growth_rng)
+                del degrees
                 upcoming = config.drops.fraction(epoch - 1 + config.drop_interval, config.epochs)
                 wanted = wanted if upcoming > 0 else wanted[:0]
                 training.explore(wanted)
@@ -381,9 +382,8 @@ def _fit(
                 )
             changed = 0
             if fraction > 0:
-                model.table, changed = update(
-                    model.table, growth, training.explored, fraction, state, growth_rng
-                )
+                changed = update(model.table, growth, training.explored, fraction, state, growth_rng)
+                training.explore(NO_ROWS)  # the sums have done their work
             if epoch == full_epochs:
                 model.table, kept = prune(model.table, budget.nnz, config.floor)
                 state.carry(lambda array, grown, kept=kept: array[kept], lambda array: array[:0])
@@ -414,7 +414,7 @@ def _fit(
         "tables": model.table.nbytes * (2 if validation is not None else 1),
         "optimizer": state.optimizer.nbytes,
         "origin": state.origin.nbytes,
-        "explored": training.explored.nbytes,
+        "explored": training.explored_bytes,
         "workspaces": model.workspace_bytes,
         **one_pass.bytes,
     }

@@ -110,7 +110,7 @@ def test_alternating_keeps_the_entries_of_both_sides_and_the_floor(seed: int, fl
 def test_the_start_is_left_as_it_is_and_no_pass_keeps_it() -> None:
     rng = np.random.default_rng(4)
     start, matrix = random_table(rng, 20 + 12, DIM, 70), touched(rng, 20, 12)
-    before = SparseTable(*(array.copy() for array in start))
+    before = start.copy()
     assert not same_bits(alternated(start, matrix), before)
     assert same_bits(start, before) and same_bits(alternated(start, matrix, passes=0), before)
 

@@ -47,7 +47,7 @@ class Decay(NamedTuple):
 class Model(Protocol):
     """A recommender over one stacked table, users first.
 
-    The mask may change under a model: the training loop replaces ``table`` after a topology update.
+    The mask may change under a model: a topology update overwrites ``table``, and pruning replaces it.
 
     Attributes:
         table: the stored entries.
@@ -77,7 +77,7 @@ class Model(Protocol):
         ...
 
     def ranker(self) -> Ranker:
-        """What ranks items as the model scores them now; later training does not change it."""
+        """What ranks items as the model scores them now; no good any more once training goes on."""
         ...
 
     def served(self) -> SparseTable:

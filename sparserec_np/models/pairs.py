@@ -21,8 +21,8 @@ class Pairs:
 
     def __init__(self, log: Interactions) -> None:
         self.log = log
-        self._counts = np.zeros(log.n_users + log.n_items, dtype=np.int32)
-        self._places = np.full(log.n_items, -1, dtype=np.int32)
+        self._counts = np.empty(0, dtype=np.int32)  # (rows,) 0, and (items,) -1, from the first batch on
+        self._places = np.empty(0, dtype=np.int32)
         self._last: tuple[Batch, Array, Groups] | None = None
 
     @property
@@ -34,6 +34,8 @@ class Pairs:
         """Pairs, and negatives where each pair has its own, grouped by item: members (m,) and groups."""
         if self._last is None or self._last[0] is not batch:
             keys = batch.positives if batch.shared else np.concatenate([batch.positives, batch.negatives])
+            if not len(self._counts):
+                self._counts = np.zeros(self.log.n_users + self.log.n_items, dtype=np.int32)
             order = np.empty(len(keys), dtype=np.int32)
             starts = np.empty(len(keys) + 1, dtype=np.int32)
             rows = np.empty(len(keys), dtype=np.int32)
@@ -58,6 +60,8 @@ class Pairs:
         """
         if not batch.shared:
             return np.empty(0, dtype=np.int32)
+        if not len(self._places):
+            self._places = np.full(self.log.n_items, -1, dtype=np.int32)
         valid = np.empty(len(batch.users.rows), dtype=np.int32)
         items = batch.negatives - self.log.n_users
         self._places[items] = np.arange(len(items), dtype=np.int32)

@@ -274,7 +274,7 @@ class Engine:
 
     def __init__(self, problem: Problem) -> None:
         settings, dtype = problem.settings, problem.table.values.dtype
-        table = problem.table._replace(values=problem.table.values.copy())
+        table = problem.table.copy()
         self.problem = problem
         self.dtype = dtype
         self.model = base_model(settings, table, problem.log)
@@ -327,7 +327,7 @@ class Engine:
             settings.floor if floor is None else floor, settings.regrow_start if start is None else start
         )
         growth = AccumulatedGrowth(Exploration(settings.explore), local=local)
-        self.model.table, changed = change(
+        changed = change(
             self.model.table,
             growth,
             self.gradients.explored,

@@ -147,26 +147,22 @@ def test_new_entries_find_their_places(seed: int, dtype: Any) -> None:
     rng = rng_of(seed)
     rows, dim = int(rng.integers(1, 12)), int(rng.integers(1, 8))
     table = random_table(rng, rows, dim, rng.random(), dtype)
-    kept = rng.random(table.nnz) < 0.6
-    dense = np.zeros((rows, dim), dtype)
-    dense[table.row_numbers(), table.columns] = 1
-    new_rows, new_columns = (
-        part.astype(kind)
-        for part, kind in zip(
-            np.nonzero((dense == 0) & (rng.random((rows, dim)) < 0.4)),
-            (np.int32, table.columns.dtype),
-            strict=True,
-        )
-    )
+    dense = np.zeros((rows, dim), bool)
+    dense[table.row_numbers(), table.columns] = True
+    inactive = np.flatnonzero(~dense)
+    change = int(rng.integers(0, min(table.nnz, len(inactive)) + 1))
+    kept = np.ones(table.nnz, bool)
+    kept[rng.choice(table.nnz, change, replace=False)] = False
+    new_rows, new_columns = np.divmod(np.sort(rng.choice(inactive, change, replace=False)), dim)
+    new_rows, new_columns = new_rows.astype(np.int32), new_columns.astype(table.columns.dtype)
     grown = rng.standard_normal(len(new_rows)).astype(dtype)
-    nnz = int(np.count_nonzero(kept)) + len(grown)
     ends = []
     for kernel in (compiled, reference):
         indptr, places = np.full_like(table.indptr, -7), np.full(len(grown), -7, np.int64)
         kernel.merge(table, kept, new_rows, new_columns, indptr, places)
-        columns, values = np.empty(nnz, table.columns.dtype), np.empty(nnz, dtype)
-        kernel.move(table.columns, kept, places, new_columns, columns)
-        kernel.move(table.values, kept, places, grown, values)
+        columns, values = table.columns.copy(), table.values.copy()
+        kernel.move(columns, kept, places, new_columns)
+        kernel.move(values, kept, places, grown)
         ends.append((indptr, places, columns, values))
     for found, expected in zip(*ends, strict=True):
         np.testing.assert_array_equal(found, expected)
@@ -178,3 +174,19 @@ def test_new_entries_find_their_places(seed: int, dtype: Any) -> None:
     whole[new_rows, new_columns] = grown
     assert np.array_equal(after.to_dense(dim), whole)
     assert np.array_equal(after.values[places], grown)
+
+
+@many
+@given(seeds, st.sampled_from(PRECISIONS))
+def test_means_of_rows(seed: int, dtype: Any) -> None:
+    rng = rng_of(seed)
+    table = random_table(rng, int(rng.integers(1, 12)), int(rng.integers(1, 8)), rng.random(), dtype)
+    rows = np.sort(rng.integers(table.rows, size=int(rng.integers(0, 20)))).astype(np.int32)
+    ends = []
+    for kernel in (compiled, reference):
+        means = np.full(len(rows), np.nan, dtype)
+        kernel.row_means(table.indptr, table.values, rows, means)
+        ends.append(means)
+    np.testing.assert_array_equal(*ends)
+    each = [table.values[table.indptr[r] : table.indptr[r + 1]].astype(float) for r in rows]
+    assert ends[0] == pytest.approx([part.mean() if len(part) else 0 for part in each], rel=1e-6, abs=1e-7)

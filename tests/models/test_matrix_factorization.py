@@ -209,10 +209,14 @@ def test_lists_are_those_of_the_loops() -> None:
 
 
 def test_a_model_follows_its_table() -> None:
-    """The training loop replaces the table after a topology update."""
-    model, other = a_model(0), a_model(5, nnz=130)
+    """A topology update overwrites the table, pruning replaces it."""
+    model, same_size, other = a_model(0), a_model(4), a_model(5, nnz=130)
     batch = batches(SharedBlock(9))[0]
+    assert model.workspace_bytes == 0  # before the first batch
     model.forward(batch)
+    for mine, its in zip(model.table, same_size.table, strict=True):
+        mine[:] = its
+    assert np.array_equal(model.forward(batch).negatives, same_size.forward(batch).negatives)
     model.table = other.table
     assert np.array_equal(model.forward(batch).negatives, other.forward(batch).negatives)
     assert model.workspace_bytes > 0

@@ -165,17 +165,32 @@ def merge(table: Any, kept: Any, rows: Any, columns: Any, indptr: Any, places: A
 
 
 @numba.njit(nogil=True, cache=True)
-def move(state: Any, kept: Any, places: Any, grown: Any, out: Any) -> None:
-    at, g = 0, 0
-    for k in range(len(state)):
+def move(state: Any, kept: Any, places: Any, grown: Any) -> None:
+    stay = 0
+    for k in range(len(state)):  # those that stay move to the front,
         if kept[k]:
-            while g < len(places) and places[g] == at:
-                out[at] = grown[g]
-                at += 1
-                g += 1
-            out[at] = state[k]
-            at += 1
-    while g < len(places):
-        out[at] = grown[g]
-        at += 1
-        g += 1
+            state[stay] = state[k]
+            stay += 1
+    g = len(places) - 1
+    for k in range(len(state) - 1, -1, -1):  # and from the last one on to where they belong
+        if g < 0:
+            break
+        if places[g] == k:
+            state[k] = grown[g]
+            g -= 1
+        else:
+            stay -= 1
+            state[k] = state[stay]
+
+
+@numba.njit(nogil=True, cache=True)
+def row_means(indptr: Any, state: Any, rows: Any, means: Any) -> None:
+    for g in range(len(rows)):
+        if g > 0 and rows[g] == rows[g - 1]:
+            means[g] = means[g - 1]
+            continue
+        total = np.float64(0)
+        begin, end = indptr[rows[g]], indptr[rows[g] + 1]
+        for k in range(begin, end):
+            total += state[k]
+        means[g] = total / max(end - begin, 1)

@@ -106,17 +106,32 @@ def merge(table: SparseTable, kept: Array, rows: Array, columns: Array, indptr: 
     indptr[1:] = np.cumsum(sizes + np.bincount(rows, minlength=table.rows))
 
 
-def move(state: Array, kept: Array, places: Array, grown: Array, out: Array) -> None:
-    """An array of one value per entry, after the entries have changed as :func:`merge` says.
+def move(state: Array, kept: Array, places: Array, grown: Array) -> None:
+    """Takes an array of one value per entry through a change of entries as :func:`merge` says, in place.
 
     Args:
-        state: (nnz,) before.
-        kept: (nnz,) bool.
+        state: (nnz,) overwritten.
+        kept: (nnz,) bool, False for g entries.
         places: (g,) int64, ascending.
         grown: (g,) what the new entries get, of the dtype of ``state``.
-        out: (kept + g,) of that dtype, overwritten.
     """
-    new = np.zeros(len(out), dtype=bool)
+    new = np.zeros(len(state), dtype=bool)
     new[places] = True
-    out[new] = grown
-    out[~new] = state[kept]
+    stay = state[kept]
+    state[new] = grown
+    state[~new] = stay
+
+
+def row_means(indptr: Array, state: Array, rows: Array, means: Array) -> None:
+    """Means over the entries of rows, summed in float64 from the first entry on; 0 for rows without.
+
+    Args:
+        indptr: (n + 1,) where rows begin.
+        state: (nnz,) one value per entry.
+        rows: (g,) int32, ascending, some more than once.
+        means: (g,) of the dtype of ``state``, overwritten by the mean of each row.
+    """
+    sizes = np.diff(indptr)
+    numbers = np.repeat(np.arange(len(sizes)), sizes)
+    sums = np.bincount(numbers, weights=state, minlength=len(sizes))
+    means[:] = (sums / np.maximum(sizes, 1))[rows]
