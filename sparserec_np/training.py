@@ -321,6 +321,7 @@ def _fit(
     kind = OPTIMIZERS[config.optimizer]
     state = EntryState(kind(table.nnz, rows), table.values if near_start else np.empty(0, np.float32))
     del start, table
+    degrees = np.concatenate([log.user_degrees, log.item_degrees], dtype=np.int32)
     norms = np.zeros(rows if growth.grows and config.importance == "gradient" else 0, dtype=np.float32)
     training = Training(model, state, Explored.of(NO_ROWS, rows, dim), norms, config.decay(state.origin))
     update = TopologyUpdate(config.floor, config.regrow_start)
@@ -364,9 +365,7 @@ def _fit(
             fraction = config.drops.fraction(epoch, config.epochs) if growth.grows else 0.0
             # The last update lies ``interval`` epochs back; what is explored now serves the next one.
             if growth.grows and (epoch - 1) % config.drop_interval == 0:
-                degrees = np.concatenate([log.user_degrees, log.item_degrees])
                 wanted = growth.explore(degrees, norms, growth_rng)
-                del degrees
                 upcoming = config.drops.fraction(epoch - 1 + config.drop_interval, config.epochs)
                 wanted = wanted if upcoming > 0 else wanted[:0]
                 training.explore(wanted)
