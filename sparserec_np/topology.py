@@ -66,6 +66,8 @@ class TopologyUpdate:
     ) -> int:
         """One update, in place: it needs no memory but a byte an entry, and that of the entries that change.
 
+        The table is rewritten at one stroke: who is interrupted has it as it was before or as it is afterwards.
+
         Args:
             table: overwritten, all three arrays.
             growth: which entries grow.
@@ -101,7 +103,6 @@ class TopologyUpdate:
             return means
 
         state.carry(carry, row_means)
-        carry(table.columns, new.columns)
-        carry(table.values, signs.astype(table.values.dtype) * self.start * largest)
-        table.indptr[:] = indptr
+        values = signs.astype(table.values.dtype) * self.start * largest
+        kernels.rewrite(table, kept, places, new.columns, values.astype(table.values.dtype), indptr)
         return count

@@ -18,6 +18,7 @@ from sparserec_np.errors import ConfigError, DataError, SparseRecError
 from sparserec_np.evaluation import evaluate
 from sparserec_np.growth import AccumulatedGrowth, Explored, Growth, LastBatchGrowth
 from sparserec_np.interactions import Interactions
+from sparserec_np.kernels.compiled import topology as kernels
 from sparserec_np.masks import STARTS, Uniform
 from sparserec_np.methods import METHODS
 from sparserec_np.models.matrix_factorization import MatrixFactorization
@@ -485,6 +486,28 @@ def test_ctrl_c_in_the_midst_of_an_epoch(method: str, monkeypatch: pytest.Monkey
     fitted.model.table.validate(fitted.model.dim)
     assert fitted.interrupted and fitted.model.table.nnz == fitted.budget.nnz
     assert len(fitted.history) == 2
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_ctrl_c_in_the_midst_of_a_topology_update(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is saved is a table, with entries that belong to their columns: the one before, or the one afterwards."""
+    plain, tables = kernels.rewrite, []
+
+    def pressed(table: SparseTable, *change: Any) -> None:
+        tables.append(table.copy())
+        plain(table, *change)
+        tables.append(table.copy())
+        if moment == "before":
+            for now, then in zip(table, tables[0], strict=True):
+                now[:] = then
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kernels, "rewrite", pressed)
+    fitted = fit(validation=0.0)
+    assert fitted.interrupted and fitted.model.table.nnz == fitted.budget.nnz
+    assert same_bits(fitted.model.table, tables[0 if moment == "before" else 1])
+    assert not same_bits(*tables)
+    fitted.model.table.validate(fitted.model.dim)
 
 
 @WITHOUT_WARNINGS

@@ -160,14 +160,15 @@ def test_new_entries_find_their_places(seed: int, dtype: Any) -> None:
     for kernel in (compiled, reference):
         indptr, places = np.full_like(table.indptr, -7), np.full(len(grown), -7, np.int64)
         kernel.merge(table, kept, new_rows, new_columns, indptr, places)
-        columns, values = table.columns.copy(), table.values.copy()
-        kernel.move(columns, kept, places, new_columns)
-        kernel.move(values, kept, places, grown)
-        ends.append((indptr, places, columns, values))
+        after, beside = table.copy(), table.values.copy()
+        kernel.rewrite(after, kept, places, new_columns, grown, indptr)
+        kernel.move(beside, kept, places, grown)
+        assert np.array_equal(beside, after.values)
+        ends.append((places, *after))
     for found, expected in zip(*ends, strict=True):
         np.testing.assert_array_equal(found, expected)
-    indptr, places, columns, values = ends[0]
-    after = SparseTable(indptr, columns, values)
+    places, *arrays = ends[0]
+    after = SparseTable(*arrays)
     after.validate(dim)
     whole = table.to_dense(dim)
     whole[table.row_numbers()[~kept], table.columns[~kept]] = 0

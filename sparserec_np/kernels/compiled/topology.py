@@ -184,6 +184,13 @@ def move(state: Any, kept: Any, places: Any, grown: Any) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
+def rewrite(table: Any, kept: Any, places: Any, columns: Any, values: Any, indptr: Any) -> None:
+    move(table[1], kept, places, columns)
+    move(table[2], kept, places, values)
+    table[0][:] = indptr
+
+
+@numba.njit(nogil=True, cache=True)
 def row_means(indptr: Any, state: Any, rows: Any, means: Any) -> None:
     for g in range(len(rows)):
         if g > 0 and rows[g] == rows[g - 1]:

@@ -122,6 +122,22 @@ def move(state: Array, kept: Array, places: Array, grown: Array) -> None:
     state[~new] = stay
 
 
+def rewrite(
+    table: SparseTable, kept: Array, places: Array, columns: Array, values: Array, indptr: Array
+) -> None:
+    """Takes a table through a change of entries, in place. Compiled, nothing can interrupt it half-way.
+
+    Args:
+        table: (n, dim), overwritten.
+        kept, places, indptr: as :func:`merge` took and found them.
+        columns: (g,) of the new entries, of the dtype of the table's.
+        values: (g,) theirs, of the dtype of the table's.
+    """
+    move(table.columns, kept, places, columns)
+    move(table.values, kept, places, values)
+    table.indptr[:] = indptr
+
+
 def row_means(indptr: Array, state: Array, rows: Array, means: Array) -> None:
     """Means over the entries of rows, summed in float64 from the first entry on; 0 for rows without.
 
