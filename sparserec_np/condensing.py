@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from sparserec_np.least_squares import PIECE_NUMBERS, better_rows
+from sparserec_np.least_squares import PIECE_NUMBERS, Equations, better_rows
 from sparserec_np.table import Array, SparseTable, stacked
 
 RIDGE = 1e-3  # part of the mean squared length of the other side's rows: for a solution, and no more
@@ -99,7 +99,8 @@ def _nearer(
     # Above zero, so that there is a solution.
     ridge = max(RIDGE * float(np.trace(gram)) / max(others.rows, 1), 1e-12)
     ridges = np.full(own.rows, ridge / weight)
-    return better_rows(own, others, listed, gram / weight, ridges, full, cross / weight, floor)
+    pairs = listed.indptr, listed.indices, listed.data
+    return better_rows(own, Equations(others, *pairs, gram / weight, ridges, full, cross / weight), floor)
 
 
 def best_of_full(users: Array, items: Array, touched: Any, threads: int) -> Any:

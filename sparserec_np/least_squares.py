@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,28 @@ from sparserec_np.table import Array, SparseTable, stacked
 BLOCK = 128  # rows solved for together
 BLOCK_NUMBERS = 1 << 21  # of the matrices of a block, which bounds their memory
 PIECE_NUMBERS = 1 << 18  # entries weighed together, of whole rows: no wider table makes larger pieces
+
+
+class Equations(NamedTuple):
+    """What the rows of one side solve; see ``kernels/reference/least_squares.py``. Goes into kernels as it is.
+
+    Attributes:
+        others: (m, dim) rows of the other side.
+        indptr, touched, aims: CSR of which others each row touched and what they are to score: y, float32.
+        gram: G, (dim, dim) float64.
+        ridges: r, (n,) float64, above 0.
+        full: p of each row, (n, width) float32; width may be 0.
+        cross: C, (width, dim) float64.
+    """
+
+    others: SparseTable
+    indptr: Array
+    touched: Array
+    aims: Array
+    gram: Array
+    ridges: Array
+    full: Array
+    cross: Array
 
 
 def solved_rows(
@@ -121,37 +143,27 @@ def _better(
     """One side's part of a pass."""
     gram = _gram(others, dim)
     ridges = ridge * _mean_square(gram, others.rows) * np.sqrt(np.maximum(np.diff(touched.indptr), 1.0))
+    pairs = touched.indptr, touched.indices, touched.data
     nothing = np.empty((own.rows, 0), np.float32), np.empty((0, dim))
-    return better_rows(own, others, touched, untouched * gram, ridges, *nothing, floor)
+    return better_rows(own, Equations(others, *pairs, untouched * gram, ridges, *nothing), floor)
 
 
-def better_rows(
-    own: SparseTable,
-    others: SparseTable,
-    touched: Any,
-    gram: Array,
-    ridges: Array,
-    full: Array,
-    cross: Array,
-    floor: int,
-) -> SparseTable:
+def better_rows(own: SparseTable, equations: Equations, floor: int) -> SparseTable:
     """The rows of one side, solved for within their entries, exchanged for as many that matter most, and solved again.
 
     Args:
-        own, others: rows of this side and of the other.
-        touched: SciPy CSR (own, others) float32: what each row touched, and the scores to come near.
-        gram, ridges, full, cross: G, r, p and C in ``kernels/reference/least_squares.py``.
+        own: (n, dim) rows of this side.
+        equations: theirs.
         floor: entries that each row keeps, as far as there are as many.
     """
     if not own.nnz:
         return own
     from sparserec_np.kernels.compiled import least_squares as kernels  # imports Numba
 
-    dim = len(gram)
-    problem = (others, touched.indptr, touched.indices, touched.data, gram, ridges, full, cross)
+    dim = len(equations.gram)
     if own.nnz == own.rows * dim:  # nothing to choose
         table = own._replace(values=own.values.copy())
-        kernels.solve_rows(table, *problem)
+        kernels.solve_rows(table, equations)
         return table
     best = LargestEntries(own.nnz)
     floor = min(floor, own.nnz // max(own.rows, 1), dim)
@@ -159,10 +171,10 @@ def better_rows(
     for first in range(0, own.rows, size):
         rows = np.arange(first, min(first + size, own.rows))
         values, worths = (np.empty((len(rows), dim), np.float32) for _ in range(2))
-        kernels.weigh_rows(own, *problem, first, values, worths)
+        kernels.weigh_rows(own, equations, first, values, worths)
         best.offer(rows, values, keys_with_floor(worths, floor))
     table = table_of(*best.take(), own.rows, dim)
-    kernels.solve_rows(table, *problem)
+    kernels.solve_rows(table, equations)
     return table
 
 
@@ -184,7 +196,8 @@ def alternate_full(
     Returns:
         (n_users, dim) and (n_items, dim) float32, up to a rotation of both: their columns are the axes of the users.
 
-    Memory: every entry of all rows, and for each thread ``PIECE_NUMBERS`` numbers, or what one row touched.
+    Memory: every entry of all rows, and for each thread a few times ``PIECE_NUMBERS`` numbers, or (dim, dim) if that is
+    more.
     """
     transposed = touched.T.tocsr()
     users = np.empty((0, items.shape[1]), np.float32)
@@ -218,15 +231,21 @@ def _full_rows(
         size, rows = block
         diagonal = untouched * np.maximum(strengths, 0) + ridge * length * np.sqrt(size)
         places = touched.indptr[rows, None] + np.arange(size)
-        own = others[touched.indices[places]].astype(np.float64)
         if size < dim:
+            own = others[touched.indices[places]].astype(np.float64)
             scaled = own / diagonal
             matrices = scaled @ own.transpose(0, 2, 1) + np.eye(size)
             shares = np.linalg.solve(matrices, np.ones((len(rows), size, 1)))
             x = (scaled * shares).sum(axis=1)
         else:
-            matrices = own.transpose(0, 2, 1) @ own + np.diag(diagonal)
-            x = np.linalg.solve(matrices, own.sum(axis=1)[:, :, None])[:, :, 0]
+            matrices, targets = np.zeros((len(rows), dim, dim)), np.zeros((len(rows), dim))
+            step = max(1, PIECE_NUMBERS // (len(rows) * dim))
+            for start in range(0, size, step):  # one piece, but for what very many have touched
+                own = others[touched.indices[places[:, start : start + step]]].astype(np.float64)
+                matrices += own.transpose(0, 2, 1) @ own
+                targets += own.sum(axis=1)
+            matrices += np.diag(diagonal)
+            x = np.linalg.solve(matrices, targets[:, :, None])[:, :, 0]
         solved[rows] = x
 
     blocks = []

@@ -167,17 +167,19 @@ def test_full_rows_are_those_of_dense_alternating_least_squares(
         np.testing.assert_allclose(ours, plain, atol=2e-4 * max(1, np.abs(plain).max()))
 
 
-@pytest.mark.parametrize(("numbers", "threads"), [(1, 1), (500, 1), (PIECE_NUMBERS, 2), (500, 3)])
-def test_full_rows_have_the_same_bits_for_any_pieces_and_threads(
-    monkeypatch: pytest.MonkeyPatch, numbers: int, threads: int
+@pytest.mark.parametrize("numbers", [1, 500, PIECE_NUMBERS])
+def test_full_rows_have_the_same_bits_for_any_threads_and_hardly_other_ones_for_other_pieces(
+    monkeypatch: pytest.MonkeyPatch, numbers: int
 ) -> None:
     rng = np.random.default_rng(6)
     matrix, items = touched(rng, 300, 40), rng.standard_normal((40, DIM)).astype(np.float32)
     with one_blas_thread():
         whole = alternate_full(matrix, items.copy(), passes=2)
         monkeypatch.setattr(least_squares, "PIECE_NUMBERS", numbers)
-        again = alternate_full(matrix, items, passes=2, threads=threads)
-    assert all(a.tobytes() == b.tobytes() for a, b in zip(whole, again, strict=True))
+        one, three = (alternate_full(matrix, items.copy(), passes=2, threads=n) for n in (1, 3))
+    for expected, found, again in zip(whole, one, three, strict=True):
+        assert found.tobytes() == again.tobytes()
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("numbers", [1, DIM, 5 * DIM + 1])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sparserec_np.kernels.compiled import least_squares as compiled
 from sparserec_np.kernels.reference import least_squares as reference
+from sparserec_np.least_squares import Equations
 from sparserec_np.table import SparseTable
 from tests.kernels.cases import Array, assert_threads_change_nothing, needs_two_threads, random_table
 
@@ -18,21 +19,14 @@ DIM = 12
 
 
 class Problem(NamedTuple):
-    """What both kernels read: the arguments of ``solve_rows``."""
+    """What both kernels read."""
 
     own: SparseTable
-    others: SparseTable
-    indptr: Array
-    touched: Array
-    aims: Array
-    gram: Array
-    ridge: Array
-    full: Array
-    cross: Array
+    equations: Equations
 
     def solved(self, kernels: object) -> SparseTable:
         own = self.own._replace(values=self.own.values.copy())
-        kernels.solve_rows(own, *self[1:])  # type: ignore[attr-defined]
+        kernels.solve_rows(own, self.equations)  # type: ignore[attr-defined]
         return own
 
     def weighed(self, kernels: object, first: int, rows: int) -> tuple[Array, Array]:
@@ -42,10 +36,10 @@ class Problem(NamedTuple):
 
     def objective(self, row: int, x: Array) -> float:
         """The sum of squares that a row (DIM,) makes as small as it can."""
-        mine = slice(self.indptr[row], self.indptr[row + 1])
-        squares = np.square(self.aims[mine] - self.others.to_dense(DIM)[self.touched[mine]] @ x).sum()
-        pull = self.full[row] @ self.cross
-        return float(squares + x @ self.gram @ x + self.ridge[row] * x @ x - 2 * pull @ x)
+        others, indptr, touched, aims, gram, ridges, full, cross = self.equations
+        mine = slice(indptr[row], indptr[row + 1])
+        squares = np.square(aims[mine] - others.to_dense(DIM)[touched[mine]] @ x).sum()
+        return float(squares + x @ gram @ x + ridges[row] * x @ x - 2 * (full[row] @ cross) @ x)
 
 
 def problem(
@@ -58,8 +52,8 @@ def problem(
     table = random_table(rng, others, DIM, 0.5, dtype)
     dense = table.to_dense(DIM).astype(np.float64)
     width = seed % 3 if width is None else width
-    return Problem(
-        random_table(rng, rows, DIM, 0.4, np.float64),
+    own = random_table(rng, rows, DIM, 0.4, np.float64)
+    equations = Equations(
         table,
         np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int64),
         np.nonzero(mask)[1].astype(np.int32),
@@ -69,6 +63,7 @@ def problem(
         rng.standard_normal((rows, width)).astype(np.float32),
         rng.standard_normal((width, DIM)),
     )
+    return Problem(own, equations)
 
 
 @given(st.integers(0, 10_000))

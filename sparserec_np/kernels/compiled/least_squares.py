@@ -13,17 +13,8 @@ import numpy as np
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
-def solve_rows(
-    own: Any,
-    others: Any,
-    indptr: Any,
-    touched: Any,
-    aims: Any,
-    gram: Any,
-    ridge: Any,
-    full: Any,
-    cross: Any,
-) -> None:
+def solve_rows(own: Any, equations: Any) -> None:
+    others, indptr, touched, aims, gram, ridges, full, cross = equations
     starts, columns, values = own
     other_starts, other_columns, other_values = others
     for row in numba.prange(len(starts) - 1):
@@ -31,27 +22,15 @@ def solve_rows(
         mine, aim = touched[indptr[row] : indptr[row + 1]], aims[indptr[row] : indptr[row + 1]]
         pull = _pull(full[row], cross)
         x = _solution(
-            columns[first:last], other_starts, other_columns, other_values, mine, aim, gram, ridge[row], pull
+            columns[first:last], other_starts, other_columns, other_values, mine, aim, gram, ridges[row], pull
         )
         for k in range(last - first):
             values[first + k] = x[k]
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
-def weigh_rows(
-    own: Any,
-    others: Any,
-    indptr: Any,
-    touched: Any,
-    aims: Any,
-    gram: Any,
-    ridge: Any,
-    full: Any,
-    cross: Any,
-    first: Any,
-    values: Any,
-    worths: Any,
-) -> None:
+def weigh_rows(own: Any, equations: Any, first: Any, values: Any, worths: Any) -> None:
+    others, indptr, touched, aims, gram, ridges, full, cross = equations
     starts, columns, _ = own
     other_starts, other_columns, other_values = others
     dim = len(gram)
@@ -60,11 +39,11 @@ def weigh_rows(
         kept = columns[starts[row] : starts[row + 1]]
         mine, aim = touched[indptr[row] : indptr[row + 1]], aims[indptr[row] : indptr[row + 1]]
         found = _pull(full[row], cross)
-        x = _solution(kept, other_starts, other_columns, other_values, mine, aim, gram, ridge[row], found)
+        x = _solution(kept, other_starts, other_columns, other_values, mine, aim, gram, ridges[row], found)
         spread = np.zeros(dim)
         curvature = np.empty(dim)
         for column in range(dim):
-            curvature[column] = gram[column, column] + ridge[row]
+            curvature[column] = gram[column, column] + ridges[row]
         for k in range(len(kept)):
             spread[kept[k]] = x[k]
             for column in range(dim):

@@ -12,52 +12,29 @@ CSR bounds and indices say which others each row touched. Sums are formed in flo
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from sparserec_np.table import Array, SparseTable
 
+if TYPE_CHECKING:
+    from sparserec_np.least_squares import Equations
 
-def solve_rows(
-    own: SparseTable,
-    others: SparseTable,
-    indptr: Array,
-    touched: Array,
-    aims: Array,
-    gram: Array,
-    ridge: Array,
-    full: Array,
-    cross: Array,
-) -> None:
+
+def solve_rows(own: SparseTable, equations: Equations) -> None:
     """Every row of ``own`` becomes the solution within its stored entries.
 
     Args:
         own: (n, dim); the values are written to.
-        others: (m, dim).
-        indptr, touched, aims: CSR of which others each row touched and what they are to score: y, float32.
-        gram: G, (dim, dim) float64.
-        ridge: r, (n,) float64, above 0.
-        full: p of each row, (n, width) float32; width may be 0.
-        cross: C, (width, dim) float64.
+        equations: of all rows.
     """
     for row in range(own.rows):
-        *_, kept, x = _solution(own, others, indptr, touched, aims, gram, ridge, full, cross, row)
+        *_, kept, x = _solution(own, equations, row)
         own.values[own.indptr[row] : own.indptr[row + 1]] = x
 
 
-def weigh_rows(
-    own: SparseTable,
-    others: SparseTable,
-    indptr: Array,
-    touched: Array,
-    aims: Array,
-    gram: Array,
-    ridge: Array,
-    full: Array,
-    cross: Array,
-    first: int,
-    values: Array,
-    worths: Array,
-) -> None:
+def weigh_rows(own: SparseTable, equations: Equations, first: int, values: Array, worths: Array) -> None:
     """For some rows, what every entry would hold and how much it lowers the sum of squares.
 
     A stored entry holds its part of the solution. An entry that is not stored would hold ``g / h``, the best value
@@ -69,32 +46,23 @@ def weigh_rows(
         first: the first row.
         values, worths: (m, dim), of rows ``first`` to ``first + m``; written over.
     """
+    gram = equations.gram
     for t in range(len(values)):
         row = first + t
-        dense, right, kept, x = _solution(own, others, indptr, touched, aims, gram, ridge, full, cross, row)
-        curvature = np.square(dense).sum(axis=0) + np.diag(gram) + ridge[row]
+        dense, right, kept, x = _solution(own, equations, row)
+        curvature = np.square(dense).sum(axis=0) + np.diag(gram) + equations.ridges[row]
         found = (right - dense.T @ (dense[:, kept] @ x) - gram[:, kept] @ x) / curvature
         found[kept] = x
         values[t], worths[t] = found, curvature * found**2
 
 
-def _solution(
-    own: SparseTable,
-    others: SparseTable,
-    indptr: Array,
-    touched: Array,
-    aims: Array,
-    gram: Array,
-    ridge: Array,
-    full: Array,
-    cross: Array,
-    row: int,
-) -> tuple[Array, Array, Array, Array]:
+def _solution(own: SparseTable, equations: Equations, row: int) -> tuple[Array, Array, Array, Array]:
     """The touched rows and the right side in full, float64, the columns of a row, and the solution within these."""
+    others, indptr, touched, aims, gram, ridges, full, cross = equations
     mine = slice(indptr[row], indptr[row + 1])
     dense = others.dense_rows(touched[mine], len(gram)).astype(np.float64)
     right = dense.T @ aims[mine].astype(np.float64) + full[row].astype(np.float64) @ cross
     kept = own.columns[own.indptr[row] : own.indptr[row + 1]]
     inside = dense[:, kept]
-    matrix = inside.T @ inside + gram[np.ix_(kept, kept)] + ridge[row] * np.eye(len(kept))
+    matrix = inside.T @ inside + gram[np.ix_(kept, kept)] + ridges[row] * np.eye(len(kept))
     return dense, right, kept, np.linalg.solve(matrix, right[kept])
