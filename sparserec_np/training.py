@@ -32,6 +32,7 @@ from sparserec_np.table import SparseTable
 from sparserec_np.topology import TopologyUpdate, prune
 
 SELECT_BY = "ndcg@20"
+NO_ORIGIN = np.empty(0, np.float32)
 Record = dict[str, Any]
 
 
@@ -316,10 +317,10 @@ def _fit(
     rows = log.n_users + log.n_items
     start_name, table, start_seconds, informed = start
     model = config.model_over(table.copy(), dim, log)
-    near_start = config.decay_to == "start" and informed
+    near_start = config.decay_to == "start" and informed and any(config.decay(NO_ORIGIN)[:3])
     assert config.optimizer is not None
     kind = OPTIMIZERS[config.optimizer]
-    state = EntryState(kind(table.nnz, rows), table.values if near_start else np.empty(0, np.float32))
+    state = EntryState(kind(table.nnz, rows), table.values.copy() if near_start else NO_ORIGIN)
     del start, table
     degrees = np.concatenate([log.user_degrees, log.item_degrees], dtype=np.int32)
     norms = np.zeros(rows if growth.grows and config.importance == "gradient" else 0, dtype=np.float32)

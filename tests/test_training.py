@@ -26,7 +26,7 @@ from sparserec_np.optimizers import OPTIMIZERS, Optimizer
 from sparserec_np.splitting import split_random
 from sparserec_np.table import SparseTable
 from sparserec_np.topology import TopologyUpdate
-from sparserec_np.training import SELECT_BY, Fitted, Record, _trials, budget_of, train
+from sparserec_np.training import SELECT_BY, Fitted, Record, Start, _trials, budget_of, make_start, train
 from tests.small import needs_compiler, same_bits, small_log
 
 LOG = small_log(60, 40, 900)
@@ -592,6 +592,23 @@ def test_without_a_learning_rate_the_best_of_three_is_taken(epochs: int) -> None
     again = fit(LOG, learning_rate=fitted.config.learning_rate, epochs=epochs, refit=False)
     np.testing.assert_array_equal(fitted.model.table.values, again.model.table.values)
     assert fitted.best_epoch == again.best_epoch
+
+
+@pytest.mark.parametrize("decay_to", ["start", "zero"])
+def test_no_trial_writes_to_the_start(decay_to: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def noted(*arguments: Any) -> Start:
+        start = make_start(*arguments)
+        made.append((start.table, start.table.copy()))
+        return start
+
+    monkeypatch.setattr("sparserec_np.training.make_start", noted)
+    fitted = fit(start="spectral", decay_to=decay_to, learning_rate=None, drop_until=1.0, refit=False)
+    assert len({record["learning_rate"] for record in fitted.history}) == 3
+    assert sum(record.get("mask_churn", 0) > 0 for record in fitted.history) > 3
+    (table, before), *more = made
+    assert not more and same_bits(table, before)
 
 
 def by_start(fitted: Fitted) -> dict[str, float]:
