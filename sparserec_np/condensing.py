@@ -121,8 +121,9 @@ def best_of_full(users: Array, items: Array, touched: Any, threads: int) -> Any:
         bounds = touched.indptr[start : stop + 1]
         known = touched.indices[bounds[0] : bounds[-1]]
         scores[np.repeat(np.arange(stop - start), np.diff(bounds)), known] = -np.inf
-        # A copy: a view would keep the numbers of all items.
-        return np.argpartition(scores, n_items - count, axis=1)[:, n_items - count :].astype(np.int32)
+        found = np.argpartition(scores, n_items - count, axis=1)[:, n_items - count :]
+        fresh = np.take_along_axis(scores, found, axis=1) > -np.inf
+        return np.where(fresh, found, -1).astype(np.int32)
 
     with ThreadPoolExecutor(threads) as pool:
         return _pairs(np.concatenate(list(pool.map(best, range(0, n_users, size)))), n_items)
@@ -158,5 +159,6 @@ def _fill_in_scores(pairs: Any, users: Array, items: Array) -> None:
     size = max(1, PIECE_NUMBERS // users.shape[1])
     for start in range(0, pairs.nnz, size):
         some = slice(start, min(start + size, pairs.nnz))
-        owners = np.searchsorted(pairs.indptr, np.arange(some.start, some.stop), side="right") - 1
+        places = np.arange(some.start, some.stop, dtype=pairs.indptr.dtype)
+        owners = np.searchsorted(pairs.indptr, places, side="right") - 1
         np.einsum("ij,ij->i", users[owners], items[pairs.indices[some]], out=pairs.data[some])

@@ -87,7 +87,7 @@ class FormerStart:
         The kernels work on the threads that Numba is set to.
 
         Raises:
-            ConfigError: the budget has become one of another number of columns.
+            ConfigError: the budget has become one of another number of columns, or a side stores nothing to go by.
         """
         former = self.former
         if dim != former.dim:
@@ -100,11 +100,17 @@ class FormerStart:
             former.table.slice_rows(0, n_users),
             former.table.slice_rows(n_users, former.table.rows),
         )
+        if not users.nnz or not items.nnz:
+            raise ConfigError(
+                "The model stores no entry of any user, or none of any item, so that no row can be solved for from it:"
+                " train anew, within a larger budget"
+            )
         wanted = [users.nnz / n_users * log.n_users, items.nnz / former.log.n_items * log.n_items]
         floor = min(self.floor, nnz // (log.n_users + log.n_items))
         share = round(nnz * wanted[0] / sum(wanted))
         share = max(share, floor * log.n_users, nnz - dim * log.n_items)
         share = min(share, dim * log.n_users, nnz - floor * log.n_items)
+        share = min(max(share, 1), nnz - 1)  # neither side goes without
         items = _among(items, encode_ids(former.log.item_ids, log.item_ids)[0], log.n_items)
         by_user = matrix_of_ones(log)
         by_item = by_user.T.tocsr()

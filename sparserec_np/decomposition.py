@@ -186,5 +186,5 @@ def _root(rows: Array) -> tuple[Array, Array]:
     weights, axes = np.linalg.eigh(products_of_columns(rows))
     roots = np.sqrt(np.maximum(weights, 0))
     # Below, there is no more than what rounding has left.
-    inverses = np.divide(1, roots, out=np.zeros_like(roots), where=roots > 1e-3 * roots[-1])
+    inverses = np.divide(1, roots, out=np.zeros_like(roots), where=roots > 1e-6 * roots[-1])
     return (axes * roots) @ axes.T, (axes * inverses) @ axes.T

@@ -123,7 +123,8 @@ class RandomGrowth(NoGrowth):
         free = table.rows * dim - table.nnz
         ranks = distinct(free, min(count, free), rng)
         # active[k] - k inactive entries lie before the k-th active one: as many active ones lie before a rank.
-        places = ranks + np.searchsorted(active - np.arange(len(active)), ranks, side="right")
+        active -= np.arange(len(active))
+        places = ranks + np.searchsorted(active, ranks, side="right")
         rows, columns = np.divmod(places, dim)
         return Grown(
             rows.astype(np.int32), columns.astype(table.columns.dtype), np.zeros(len(ranks), np.float32)

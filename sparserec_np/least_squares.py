@@ -12,6 +12,7 @@ alternating least squares; here it stays within a budget of entries.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from sparserec_np.selection import LargestEntries, keys_with_floor, table_of
 from sparserec_np.table import Array, SparseTable, stacked
 
 BLOCK = 128  # rows solved for together
-BLOCK_NUMBERS = 1 << 21  # of the matrices of a block, which bounds their memory
+BLOCK_NUMBERS = 1 << 21  # of the matrices of a block, and of what it touched, which bounds their memory
 PIECE_NUMBERS = 1 << 18  # entries weighed together, of whole rows: no wider table makes larger pieces
 
 
@@ -72,13 +73,14 @@ def solved_rows(
     Raises:
         MemoryError: there is no room for (dim, dim) float64, several times over.
 
-    Memory: for each thread the matrices of a block, and every entry of the rows that it touched.
+    Memory: for each thread ``BLOCK_NUMBERS`` numbers of the matrices of a block, and as many of the rows that it
+    touched, or those of one row.
     """
     side = _Side(touched.indptr, touched.indices, others, dim, _weighed_gram(others, dim))
     rows = len(side.indptr) - 1
     floor = min(floor, nnz // rows, dim)
     size = max(1, min(BLOCK, BLOCK_NUMBERS // dim**2))
-    blocks = [np.arange(start, min(start + size, rows)) for start in range(0, rows, size)]
+    blocks = list(_blocks(side.indptr, size, max(1, BLOCK_NUMBERS // dim)))
     reach = np.sqrt(np.diag(side.gram)).astype(np.float32)
     best = LargestEntries(nnz)
     with ThreadPoolExecutor(threads) as pool:
@@ -89,6 +91,17 @@ def solved_rows(
         table = table_of(*best.take(), rows, dim)
         again = pool.map(lambda block: side.solve_within(block, table), blocks)
         return table._replace(values=np.concatenate(list(again)).astype(np.float32))
+
+
+def _blocks(indptr: Array, size: int, most: int) -> Iterator[Array]:
+    """All rows in blocks of at most ``size`` that touched at most ``most`` others together, or of one row."""
+    bounds = indptr.astype(np.int64)
+    first = 0
+    while first < len(bounds) - 1:
+        reach = int(np.searchsorted(bounds, bounds[first] + most, side="right")) - 1
+        last = max(first + 1, min(first + size, reach))
+        yield np.arange(first, last)
+        first = last
 
 
 def alternate(

@@ -21,6 +21,7 @@ import numpy as np
 
 from sparserec_np.condensing import condense
 from sparserec_np.decomposition import Strips, fewer_columns, leading_right_vectors
+from sparserec_np.errors import DataError
 from sparserec_np.interactions import Interactions
 from sparserec_np.least_squares import alternate, alternate_full
 from sparserec_np.memory import give_back_freed
@@ -110,6 +111,11 @@ class NMF:
         with one_blas_thread():
             factors = solver.fit_transform(matrix)
             components = solver.components_.T
+            if not (np.isfinite(factors).all() and np.isfinite(components).all()):
+                raise DataError(
+                    "scikit-learn's factorisation of these interactions ended in numbers that are not finite, as it may"
+                    " where fewer vectors tell them apart than --dim asks for; use --start spectral"
+                )
 
             def users(start: int, stop: int) -> Array:
                 return _widened(np.sqrt(factors[start:stop].astype(np.float32, copy=False)), dim)

@@ -27,12 +27,13 @@ class EntryState:
 
     Attributes:
         optimizer: its moments.
-        origin: (nnz,) what L2 terms draw the values towards, 0 for regrown entries; empty where it is 0 for all.
+        origin: (nnz,) what L2 terms draw the values towards, 0 for regrown entries; empty where it is 0 for all. A copy
+            of what was given.
     """
 
     def __init__(self, optimizer: Optimizer, origin: Array) -> None:
         self.optimizer = optimizer
-        self.origin = origin
+        self.origin = origin.copy()
 
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
         """Both follow; see :meth:`~sparserec_np.optimizers.Optimizer.carry`."""

@@ -64,7 +64,7 @@ class TopologyUpdate:
         state: FollowsEntries,
         rng: np.random.Generator,
     ) -> int:
-        """One update, in place: it needs no memory but a byte an entry, and that of the entries that change.
+        """One update, in place: besides what growth takes, a byte an entry, the rows' bounds and what changes.
 
         The table is rewritten at one stroke: who is interrupted has it as it was before or as it is afterwards.
 

@@ -255,14 +255,19 @@ def _search(
         name, rate = next(trials)
         while True:
             settings = replace(config.resolved(), learning_rate=rate, start=name)
-            if name not in starts:
-                starts.clear()
-                starts[name] = make_start(log, settings, threads, given)
             reached = -2.0
             try:
-                fitted = _fit(log, validation, settings, config.epochs, starts[name], "search", say, teacher)
-            except SparseRecError as error:  # this rate was too high; another may not be
-                failure = error
+                if name not in starts:
+                    starts.clear()
+                    starts[name] = make_start(log, settings, threads, given)
+                fitted = _try(log, validation, settings, starts[name], say, teacher)
+            except KeyboardInterrupt:  # before there was anything to keep of this one
+                if best is None:
+                    raise
+                best = replace(best, interrupted=True)
+                break
+            if isinstance(fitted, SparseRecError):
+                failure = fitted
             else:
                 history += fitted.history
                 measured = (record[SELECT_BY] for record in fitted.history if SELECT_BY in record)
@@ -277,6 +282,21 @@ def _search(
         assert failure is not None
         raise failure
     return replace(best, history=history)
+
+
+def _try(
+    log: Interactions,
+    validation: Interactions,
+    config: Config,
+    start: Start,
+    say: Callable[[Record], None],
+    teacher: Teacher | None,
+) -> Fitted | SparseRecError:
+    """One trial of a search, or why there is none: this rate was too high, and another may not be."""
+    try:
+        return _fit(log, validation, config, config.epochs, start, "search", say, teacher)
+    except SparseRecError as error:
+        return error
 
 
 def _trials(starts: Sequence[str], rates: Sequence[float]) -> Generator[tuple[str, float], float, None]:
@@ -320,7 +340,7 @@ def _fit(
     near_start = config.decay_to == "start" and informed and any(config.decay(NO_ORIGIN)[:3])
     assert config.optimizer is not None
     kind = OPTIMIZERS[config.optimizer]
-    state = EntryState(kind(table.nnz, rows), table.values.copy() if near_start else NO_ORIGIN)
+    state = EntryState(kind(table.nnz, rows), table.values if near_start else NO_ORIGIN)
     del start, table
     degrees = np.concatenate([log.user_degrees, log.item_degrees], dtype=np.int32)
     norms = np.zeros(rows if growth.grows and config.importance == "gradient" else 0, dtype=np.float32)

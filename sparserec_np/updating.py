@@ -48,7 +48,8 @@ def update(
     """Goes on from a trained model with new interactions, of users and items that it knows or does not know yet.
 
     The budget stays: as many entries, or, where it was given in bytes, as many bytes; row bounds and ids of new rows
-    leave room for fewer entries then. The same inputs give the same bits for any number of threads.
+    leave room for fewer entries then. Where most rows have nothing to go by, fewer are made than it grants. The same
+    inputs give the same bits for any number of threads.
 
     Args:
         former: as :func:`~sparserec_np.training.train` or :func:`~sparserec_np.restoring.load_run` gave it; its ``log``

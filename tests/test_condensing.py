@@ -131,6 +131,16 @@ def test_pairs_are_the_best_of_those_not_touched(
         np.testing.assert_array_equal(found.toarray() > 0, expected)
 
 
+def test_nothing_touched_is_listed_even_where_a_list_ends_early() -> None:
+    users, items = full_rows(np.random.default_rng(5), 12, 30)
+    touched = csr_matrix(np.repeat([[1.0] * 25 + [0.0] * 5], 12, axis=0))
+    for found in (
+        best_of_full(users, items, touched, 1),
+        best_of_tables(SparseTable.from_dense(users), SparseTable.from_dense(items), touched, DIM),
+    ):
+        np.testing.assert_array_equal(found.toarray(), touched.toarray() == 0)
+
+
 def test_who_touched_all_and_catalogues_shorter_than_a_list_do_no_harm() -> None:
     users, items = full_rows(np.random.default_rng(5), 12, 7)
     everything = csr_matrix(np.ones((12, 7), np.float32))

@@ -14,6 +14,7 @@ from sparserec_np.errors import ConfigError
 from sparserec_np.interactions import Interactions
 from sparserec_np.masks import STARTS, Condensed, matrix_of_ones, one_blas_thread
 from sparserec_np.splitting import split_random
+from sparserec_np.table import SparseTable
 from tests.small import same_bits, small_log
 
 DIM = 8
@@ -78,6 +79,26 @@ def test_what_was_condensed_is_condensed_again_over_all_interactions() -> None:
 def test_the_columns_stay() -> None:
     with pytest.raises(ConfigError, match="fills 8 columns, .* room for 7 only"):
         former().start()(LOG, 7, NNZ, np.random.default_rng(1))
+
+
+def test_a_model_without_entries_on_one_side_is_nothing_to_go_by() -> None:
+    known = former()
+    dense = known.table.to_dense(DIM)
+    dense[: PART.n_users] = 0
+    with pytest.raises(ConfigError, match="no entry of any user.* train anew, within a larger budget"):
+        replace(known, table=SparseTable.from_dense(dense)).start()(LOG, DIM, 60, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("few", ["users", "items"])
+def test_both_sides_keep_some_entries(few: str) -> None:
+    """A side that stored next to nothing would be left without where its share is rounded."""
+    known = former()
+    dense = known.table.to_dense(DIM)
+    side = slice(0, PART.n_users) if few == "users" else slice(PART.n_users, None)
+    dense[side].flat[:] = 0
+    dense[side][0, 0] = 1
+    table = replace(known, table=SparseTable.from_dense(dense)).start()(LOG, DIM, 9, np.random.default_rng(1))
+    assert 0 < table.indptr[LOG.n_users] < table.nnz <= 9
 
 
 def test_only_what_is_new_is_held_out() -> None:

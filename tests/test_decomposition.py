@@ -98,6 +98,13 @@ def test_fewer_columns_give_the_nearest_products_of_lower_rank(dim: int) -> None
     assert np.allclose(np.square(own).sum(axis=0), np.square(theirs).sum(axis=0), rtol=1e-3)
 
 
+def test_columns_that_are_short_on_one_side_and_long_on_the_other_count_by_their_products() -> None:
+    lengths = np.logspace(0, -4, 12)
+    users, items = rng().standard_normal((30, 12)) * lengths, rng(1).standard_normal((25, 12)) / lengths
+    own, theirs = fewer_columns(users.astype(np.float32), items.astype(np.float32), 12)
+    assert np.allclose(users @ own @ (items @ theirs).T, users @ items.T, rtol=1e-3, atol=1e-2)
+
+
 def test_fewer_columns_of_rows_of_a_lower_rank() -> None:
     users, items = rng().standard_normal((30, 3)) @ rng(1).standard_normal((3, 12)), np.ones((25, 12))
     own, theirs = fewer_columns(users.astype(np.float32), items.astype(np.float32), 8)

@@ -54,6 +54,21 @@ def test_rows_solve_their_equations_within_the_budget(seed: int, rows: int, floo
         np.testing.assert_allclose(left[np.ix_(kept, kept)] @ values, right[kept], atol=1e-3)
 
 
+@pytest.mark.parametrize("numbers", [1, 7 * DIM, 40 * DIM])
+def test_blocks_of_rows_that_touched_little_have_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, numbers: int
+) -> None:
+    rng = np.random.default_rng(8)
+    others, matrix = random_table(rng, 15, DIM, 80), touched(rng, 25, 15, 0.5)
+    whole = solve(matrix, others, 60)
+    monkeypatch.setattr(least_squares, "BLOCK_NUMBERS", numbers)
+    blocks = list(least_squares._blocks(matrix.indptr, 8, max(1, numbers // DIM)))
+    assert np.concatenate(blocks).tolist() == list(range(25))
+    pairs = [np.diff(matrix.indptr)[block].sum() * DIM for block in blocks if len(block) > 1]
+    assert max(map(len, blocks)) <= 8 and max(pairs, default=0) <= numbers
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(whole, solve(matrix, others, 60), strict=True))
+
+
 def test_a_full_budget_keeps_the_whole_solution_and_a_smaller_one_what_matters_most() -> None:
     rng = np.random.default_rng(3)
     others, matrix = random_table(rng, 15, DIM, 80), touched(rng, 25, 15, 0.5)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparserec_np.errors import DataError
 from sparserec_np.interactions import Interactions
 from sparserec_np.masks import (
     NMF,
@@ -91,6 +94,18 @@ def test_a_uniform_start_shares_evenly() -> None:
     assert abs(many.values.std() - 0.5) < 0.02 and abs(many.values.mean()) < 0.02
     by_column = np.bincount(many.columns, minlength=20)
     assert ((by_column - 650) ** 2 / 650).sum() < 50  # chi-square of 19 degrees of freedom
+
+
+def test_factors_of_nmf_that_are_not_finite_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As scikit-learn's start makes them where a singular value is zero, which depends on the last bits."""
+
+    def divided_by_zero(self: Any, matrix: Any) -> Array:
+        self.components_ = np.zeros((2, matrix.shape[1]), np.float32)
+        return np.full((matrix.shape[0], 2), np.nan, np.float32)
+
+    monkeypatch.setattr("sklearn.decomposition.NMF.fit_transform", divided_by_zero)
+    with pytest.raises(DataError, match="not finite, .* use --start spectral"):
+        NMF()(LOG, 2, 55, rng())
 
 
 def test_factors_of_nmf_are_never_negative_and_align_pairs() -> None:

@@ -611,6 +611,23 @@ def test_no_trial_writes_to_the_start(decay_to: str, monkeypatch: pytest.MonkeyP
     assert not more and same_bits(table, before)
 
 
+def test_ctrl_c_while_the_second_start_is_made_keeps_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def pressed(log: Interactions, config: Config, *rest: Any) -> Start:
+        made.append(str(config.start))
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return make_start(log, config, *rest)
+
+    monkeypatch.setattr("sparserec_np.training.make_start", pressed)
+    fitted = fit(start=None, learning_rate=0.05)
+    assert made == ["spectral", "condensed"]
+    assert fitted.interrupted and fitted.config.start == "spectral"
+    alone = fit(start="spectral", learning_rate=0.05, refit=False)
+    assert same_bits(fitted.model.table, alone.model.table)
+
+
 def by_start(fitted: Fitted) -> dict[str, float]:
     """The best validation NDCG@20 of each start, in the order they were tried."""
     reached: dict[str, float] = {}

@@ -13,11 +13,17 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numba
 
+from sparserec_np import __version__
 from sparserec_np.errors import SparseRecError
+
+STAMP = (
+    "sparserec_np.version"  # the file beside the kernels that says which version of the library they are of
+)
 
 
 class CacheFolderWarning(UserWarning):
@@ -40,6 +46,8 @@ def settle_cache_folder(kernel: Callable[..., Any]) -> CacheFolder:
     """Asks Numba for the folder; makes a temporary one where it has none, and warns where one was passed over.
 
     That the user's cache folder is used warns as long as nothing is in it: the first run compiles, later ones do not.
+
+    What another version of this library has left there is removed: names in it may be gone, which Numba cannot read.
 
     Args:
         kernel: a function in the folder of the kernels.
@@ -66,7 +74,25 @@ def settle_cache_folder(kernel: Callable[..., Any]) -> CacheFolder:
         )
     elif not wanted and not _inside(path, own) and not os.listdir(path):
         _warn(f"{own} cannot be written to; compiled kernels are kept in {path}.")
+    _remove_other_versions(path)
     return CacheFolder(path, lasting=True)
+
+
+def _remove_other_versions(path: str) -> None:
+    """Empties the folder of kernels, unless this version of the library has filled it."""
+    stamp = os.path.join(path, STAMP)
+    try:
+        with open(stamp, encoding="utf-8") as stream:
+            if stream.read() == __version__:
+                return
+    except (OSError, ValueError):
+        pass
+    for name in os.listdir(path):
+        if name.endswith((".nbi", ".nbc")):
+            with suppress(OSError):  # another process may be doing the same
+                os.remove(os.path.join(path, name))
+    with suppress(OSError), open(stamp, "w", encoding="utf-8") as stream:
+        stream.write(__version__)
 
 
 def _folder_of(kernel: Callable[..., Any]) -> str | None:

@@ -44,10 +44,10 @@ class Graph(NamedTuple):
     @classmethod
     def of(cls, log: Interactions) -> Graph:
         """The graph of the interactions."""
-        indptr = np.append(log.indptr, log.indptr[-1] + np.cumsum(log.item_degrees))
-        by_item = np.argsort(log.items, kind="stable")
-        neighbours = np.concatenate([log.items + np.int32(log.n_users), log.pair_users()[by_item]])
-        return cls(indptr.astype(index_dtype(len(neighbours))), neighbours.astype(np.int32))
+        bounds, users = log.by_item()
+        indptr = np.concatenate([log.indptr, log.indptr[-1] + bounds[1:]])
+        neighbours = np.concatenate([log.items + np.int32(log.n_users), users])
+        return cls(indptr.astype(index_dtype(len(neighbours))), neighbours)
 
     @property
     def nbytes(self) -> int:

@@ -281,9 +281,7 @@ class Engine:
         self.model.weights[:] = problem.weights
         self.weights_optimizer = OPTIMIZERS[settings.optimizer](len(problem.weights), 1, dtype)
         self.loss = LOSSES[settings.loss]
-        self.state = EntryState(
-            OPTIMIZERS[settings.optimizer](table.nnz, table.rows, dtype), problem.origin.copy()
-        )
+        self.state = EntryState(OPTIMIZERS[settings.optimizer](table.nnz, table.rows, dtype), problem.origin)
         self.gradients = Gradients(
             np.zeros(table.nnz, dtype), self._none_explored(), np.zeros(len(problem.weights), dtype)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -102,3 +103,19 @@ def test_a_folder_that_the_user_names_is_used_and_named_where_it_cannot_be(
     folder, _ = found(refused)
     assert folder.is_relative_to(tmp_path)
     assert f"NUMBA_CACHE_DIR names {os.devnull}, which cannot be written to" in refused.stderr
+
+
+def test_kernels_of_another_version_are_compiled_anew(sealed: Path, tmp_path: Path) -> None:
+    """Their index may name what this version does not have."""
+    kept = {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    folder, _ = found(python(sealed, "-c", USE, **kept))
+    (index,), (stamp,) = folder.glob("*group_by_row*.nbi"), folder.glob("*.version")
+    compiled = index.stat().st_mtime_ns
+    found(python(sealed, "-c", USE, **kept))
+    assert index.stat().st_mtime_ns == compiled
+
+    stamp.write_text("0.0.0")
+    version, rest = pickle.loads(index.read_bytes()), index.read_bytes()
+    index.write_bytes(pickle.dumps(version) + rest[len(pickle.dumps(version)) :].replace(b"Array", b"Arrau"))
+    assert found(python(sealed, "-c", USE, **kept)) == (folder, "True")
+    assert stamp.read_text() != "0.0.0" and index.stat().st_mtime_ns > compiled
