@@ -17,13 +17,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     what is no file, a pipe or a terminal, is written to as it is.
 
     Raises:
-        OSError: the place cannot be written to; it names ``path``.
+        OSError: the place cannot be written to, or is full; it names ``path``.
     """
     path = os.fspath(path)
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if os.path.exists(path) and not os.path.isfile(path):
-        with open(path, "wb") as stream:
+        with _naming(path), open(path, "wb") as stream:
             yield stream
         return
     target = os.path.realpath(path)
@@ -32,15 +32,23 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise FileNotFoundError(errno.ENOENT, "No such folder", folder)
     beside = os.path.join(folder, f".{name}.{os.getpid()}.unfinished")
     try:
-        with open(beside, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(beside, target)
+        with _naming(path, beside):
+            with open(beside, "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(beside, target)
+    finally:
+        with contextlib.suppress(OSError):  # on a read-only file system even where there is none
+            os.unlink(beside)
+
+
+@contextlib.contextmanager
+def _naming(path: str, beside: str | None = None) -> Iterator[None]:
+    """Has an OSError name ``path``, where it names nothing, as a full disk does, or ``beside``, which nobody gave."""
+    try:
+        yield
     except OSError as error:
-        if error.filename == beside:  # a name that nobody gave
+        if error.filename in (None, beside) and not isinstance(error, BrokenPipeError):
             error.filename = path
         raise
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)

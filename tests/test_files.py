@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -46,3 +47,23 @@ def test_places_that_cannot_be_written_to_are_named(tmp_path: Path) -> None:
     missing = tmp_path / "missing" / "file"
     with pytest.raises(FileNotFoundError, match="missing"), replacing(missing):
         pass
+
+
+@pytest.mark.parametrize("kind", ["file", "device"])
+def test_a_full_disk_is_named(kind: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "file") if kind == "file" else os.devnull
+    with pytest.raises(OSError, match="No space left") as caught, replacing(path):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as a write does, without a name
+    assert caught.value.filename == path and os.listdir(tmp_path) == []
+
+
+def test_a_read_only_file_system_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: str, *_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", path)
+
+    monkeypatch.setattr("builtins.open", refused)
+    monkeypatch.setattr(os, "unlink", refused)
+    with pytest.raises(OSError, match="Read-only") as caught, replacing(tmp_path / "file"):
+        pass
+    monkeypatch.undo()
+    assert caught.value.filename == str(tmp_path / "file")
