@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 import os
 from collections.abc import Iterable
 from functools import cached_property
@@ -21,7 +22,7 @@ from sparserec_np.interactions import Interactions, expect_interactions
 from sparserec_np.model_file import load_model, save_model
 from sparserec_np.restoring import fitted_from, load_run, saved_config
 from sparserec_np.runs import CONFIG, save_run, served_model
-from sparserec_np.runtime import Recommender, UnknownItemError, UnknownUserError
+from sparserec_np.runtime import Ids, Recommender, UnknownItemError, UnknownUserError
 from sparserec_np.table import Array
 from sparserec_np.training import SELECT_BY, Fitted, train
 from sparserec_np.updating import update
@@ -124,11 +125,12 @@ class SparseRec:
 
         Raises:
             UnknownUserError: an id that is not known.
+            ValueError: ``n`` below 1.
         """
         log = self._known
-        rows = _rows(users, log.user_ids, UnknownUserError, "user")
-        width = min(n, log.n_items)
-        seen = log if filter_seen else log.subset(np.zeros(log.n_interactions, dtype=bool))
+        rows = _rows(users, self._user_ids, UnknownUserError, "user")
+        width = min(_expect_count(n), log.n_items)
+        seen = log if filter_seen else self._nothing
         places, scores = self._ranker.rank(rows.astype(np.int32), width, seen)
         found = _padded(places, scores, log.item_ids, n)
         return (found[0][0], found[1][0]) if np.ndim(users) == 0 else found
@@ -140,11 +142,12 @@ class SparseRec:
 
         Raises:
             UnknownItemError: an id that is not known.
+            ValueError: ``n`` below 1.
             ArtifactError: a model whose stored rows are not what is multiplied.
         """
         log = self._known
-        rows = _rows(items, log.item_ids, UnknownItemError, "item")
-        places = np.full((len(rows), n), -1, dtype=np.int64)
+        rows = _rows(items, self._item_ids, UnknownItemError, "item")
+        places = np.full((len(rows), _expect_count(n)), -1, dtype=np.int64)
         scores = np.full((len(rows), n), -np.inf, dtype=np.float32)
         for place, row in enumerate(rows.tolist()):
             near = self._recommender.similar_items(log.item_ids[row].item(), n)
@@ -200,7 +203,7 @@ class SparseRec:
         return cls(**fitted.config.to_dict())._keep(fitted, fitted.log)
 
     def _keep(self, fitted: Fitted, log: Interactions) -> SparseRec:
-        for name in ("_ranker", "_recommender"):
+        for name in ("_ranker", "_recommender", "_user_ids", "_item_ids", "_nothing"):
             self.__dict__.pop(name, None)
         self.fitted_, self.interactions_ = fitted, log
         return self
@@ -235,6 +238,20 @@ class SparseRec:
     def _recommender(self) -> Recommender:
         return Recommender(served_model(self.fitted_, self.interactions_).encode())
 
+    @cached_property
+    def _user_ids(self) -> Ids:
+        return _findable(self.interactions_.user_ids)
+
+    @cached_property
+    def _item_ids(self) -> Ids:
+        return _findable(self.interactions_.item_ids)
+
+    @cached_property
+    def _nothing(self) -> Interactions:
+        """No interaction of the same users and items."""
+        log = self.interactions_
+        return log.subset(np.zeros(log.n_interactions, dtype=bool))
+
 
 SparseRec.__init__.__signature__ = Signature(  # type: ignore[attr-defined]
     [
@@ -266,17 +283,28 @@ def as_interactions(given: Any) -> Interactions:
     return expect_interactions(given)
 
 
-def _rows(wanted: Any, ids: Array, error: type[KeyError], noun: str) -> Array:
-    """(m,) where ``wanted``, an id or (m,) of them, lie among sorted ``ids``; 12 and "12" are the same id."""
+def _findable(ids: Array) -> Ids:
+    """Sorted ids as they are looked up: numbers by bisection, texts in a table that the first one looked for makes."""
+    return Ids(ids.tolist() if ids.dtype.kind == "U" else ids)
+
+
+def _rows(wanted: Any, ids: Ids, error: type[KeyError], noun: str) -> Array:
+    """(m,) where ``wanted``, an id or (m,) of them, lie among ``ids``; 12 and "12" are the same id."""
     listed: Iterable[Any] = [wanted] if np.ndim(wanted) == 0 else wanted
-    place = {str(name): row for row, name in enumerate(ids.tolist())}
     rows = []
     for one in listed:
-        row = place.get(str(one))
+        row = ids.find(one)
         if row is None:
             raise error(f"{noun} {one!r} is not in the model")
         rows.append(row)
     return np.array(rows, dtype=np.int64)
+
+
+def _expect_count(n: int) -> int:
+    """``n``, if it is a number of items. Raises ValueError for one below 1, TypeError for what is no whole number."""
+    if operator.index(n) < 1:
+        raise ValueError(f"n must be at least 1, not {n}")
+    return n
 
 
 def _padded(places: Array, scores: Array, ids: Array, n: int) -> tuple[Array, npt.NDArray[np.float32]]:

@@ -190,3 +190,23 @@ def test_a_baseline_is_an_estimator_too(tmp_path: Path) -> None:
         np.testing.assert_array_equal(loaded.recommend([0], n=5)[0], made.recommend([0], n=5)[0])
     with pytest.raises(ConfigError, match="counted, not trained"):
         made.partial_fit(TEST)
+
+
+@pytest.mark.parametrize("ask", ["recommend", "similar_items"])
+def test_lists_have_a_whole_number_of_items(ask: str, model: SparseRec) -> None:
+    for n in (0, -1):
+        with pytest.raises(ValueError, match=f"n must be at least 1, not {n}"):
+            getattr(model, ask)([0], n=n)
+    with pytest.raises(TypeError, match="integer"):
+        getattr(model, ask)([0], n=2.5)
+
+
+def test_ids_are_looked_up_anew_after_it_has_learnt_on(model: SparseRec) -> None:
+    made = clone(model).fit(KEPT)
+    made.recommend([0], n=3, filter_seen=False)
+    made.similar_items([0], n=3)
+    more = Interactions.from_pairs(["newcomer", "newcomer"], ["3", "novelty"])
+    made.partial_fit(more, epochs=0, validation=0.0)
+    everything, _ = made.recommend(["newcomer", 0], n=KEPT.n_items + 1, filter_seen=False)
+    assert all(sorted(row) == sorted(made.interactions_.item_ids) for row in everything)
+    assert made.similar_items("novelty", n=1)[0].shape == (1,)
