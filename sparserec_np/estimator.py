@@ -69,6 +69,13 @@ class SparseRec:
         changed = {name: value for name, value in self.get_params().items() if value != PARAMETERS[name]}
         return f"SparseRec({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
 
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn's pipelines and searches ask: neither classifier nor regressor, of sparse matrices."""
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        inputs = InputTags(two_d_array=False, sparse=True)
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=inputs)
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """All parameters by name; there are none within others, so ``deep`` changes nothing."""
         return {name: getattr(self, name) for name in PARAMETERS}

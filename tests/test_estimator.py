@@ -11,8 +11,9 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import ParameterGrid
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.utils import estimator_checks
+from sklearn.utils.validation import check_is_fitted
 
 from sparserec_np import Config, DataError, Interactions, SparseRec, train, update, write_interactions
 from sparserec_np.errors import ConfigError
@@ -59,7 +60,7 @@ def test_it_is_cloned_without_what_it_has_learnt(model: SparseRec) -> None:
     assert tried == [0.1, 0.2]
 
 
-# The others fit on dense X, y of random numbers, or want BaseEstimator's private methods and tags.
+# The others fit on dense X, y of random numbers, or want BaseEstimator's private methods.
 @pytest.mark.parametrize(
     "check",
     [
@@ -190,6 +191,15 @@ def test_a_baseline_is_an_estimator_too(tmp_path: Path) -> None:
         np.testing.assert_array_equal(loaded.recommend([0], n=5)[0], made.recommend([0], n=5)[0])
     with pytest.raises(ConfigError, match="counted, not trained"):
         made.partial_fit(TEST)
+
+
+def test_scikit_learn_sees_what_it_is(model: SparseRec) -> None:
+    check_is_fitted(model)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(SparseRec())
+    everything = [(np.arange(LOG.n_users), np.arange(LOG.n_users))]
+    search = GridSearchCV(model, {"density": [0.2, 0.3]}, cv=everything, refit=False).fit(matrix(KEPT))
+    assert search.cv_results_["params"] == [{"density": 0.2}, {"density": 0.3}]
 
 
 @pytest.mark.parametrize("ask", ["recommend", "similar_items"])
