@@ -54,7 +54,8 @@ def warm_up(everything: bool = False) -> Warmth:
         everything: also what other models, losses, ways to draw negatives and optimizers call.
     """
     clock = time.perf_counter()
-    kept, test = split_random(generate(60, 50, 900, 5), 0.2, np.random.default_rng(0))
+    # More items than a byte tells apart: itemknn has a column for each, which real data number in two.
+    kept, test = split_random(generate(60, 300, 900, 5), 0.2, np.random.default_rng(0))
     for config in itertools.chain([Config(epochs=4, batch_size=64)], _others() if everything else ()):
         fitted = train(kept, config)
         with tempfile.TemporaryDirectory() as scratch:

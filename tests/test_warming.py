@@ -57,3 +57,8 @@ def test_everything_is_every_kernel_that_python_calls() -> None:
     inner = ("elementary.", "lanes.", "unfolding.")  # called by other kernels alone
     assert {name for name in public - ready if not name.startswith(inner)} == set()
     assert len(public & ready) > 40
+
+    ready = signatures()
+    kept, test = split_random(generate(1000, 750, 12_000, seed=1), 0.2, np.random.default_rng(1))
+    evaluate(train(kept, Config(model="itemknn")).model.ranker(), test, kept)
+    assert signatures() == ready
