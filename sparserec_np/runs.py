@@ -89,12 +89,13 @@ class RunDirectory:
         self.close()
         data = data or {"train": None, "validation": None, "reader": {}}
         text = json.dumps(fitted.config.resolved().to_dict() | {"data": data}, indent=2) + "\n"
-        with replacing(self.file(CONFIG)) as stream:
-            stream.write(text.encode())
-        try:
-            return save_model(self.file(MODEL), served_model(fitted, log))
+        try:  # before the settings: where it cannot be saved, an earlier run's model stays with its own
+            size = save_model(self.file(MODEL), served_model(fitted, log))
         except ArtifactError as error:
             raise SparseRecError(str(error)) from error
+        with replacing(self.file(CONFIG)) as stream:
+            stream.write(text.encode())
+        return size
 
     def _open(self) -> IO[str]:
         """The records; the first call makes the directory and an empty file, later ones go on with it."""

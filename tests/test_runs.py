@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,17 @@ def test_a_run_without_records_keeps_none_of_an_earlier_one(tmp_path: Path) -> N
     save_run(tmp_path / "run", fitted, log)
     RunDirectory(tmp_path / "run").finish(fitted, log)  # as after Ctrl-C before the first record
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == ""
+
+
+def test_a_model_that_cannot_be_saved_leaves_an_earlier_run_its_settings(tmp_path: Path) -> None:
+    log = small_log()
+    save_run(tmp_path / "run", train(log, QUICK), log)
+    before = [(tmp_path / "run" / name).read_bytes() for name in ("config.json", "model.safetensors")]
+    diverged = train(log, replace(QUICK, dim=4))
+    diverged.model.table.values[:] = 1e20
+    with pytest.raises(SparseRecError, match="diverged"):
+        save_run(tmp_path / "run", diverged, log)
+    assert before == [(tmp_path / "run" / name).read_bytes() for name in ("config.json", "model.safetensors")]
 
 
 def test_a_place_is_tried_before_the_work_is_done_and_nothing_stays_there(tmp_path: Path) -> None:
