@@ -94,7 +94,7 @@ def train(
 
     Raises:
         DataError: ``log`` is no Interactions, there is nothing to train on, or nothing that can be held out.
-        ConfigError: the budget is impossible, ``threads`` is below 1, or the settings do not go with a teacher.
+        ConfigError: the budget is impossible, ``threads`` is no number of threads, or the settings do not go with a teacher.
         SparseRecError: training diverged.
     """
     import numba
@@ -102,8 +102,8 @@ def train(
     config = config or Config()
     if not expect_interactions(log).n_interactions:
         raise DataError("There is no interaction to train on")
-    if threads is not None and threads < 1:
-        raise ConfigError(f"threads must be 1 or more, found {threads}")
+    if threads is not None and not (isinstance(threads, int | np.integer) and threads >= 1):
+        raise ConfigError(f"threads must be a whole number, 1 or more, found {threads!r}")
     if teacher is not None:
         _check_student(config)
     most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]

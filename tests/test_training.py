@@ -701,6 +701,12 @@ def test_ctrl_c_in_the_second_search_keeps_the_first() -> None:
     np.testing.assert_array_equal(fitted.model.table.values, alone.model.table.values)
 
 
+@pytest.mark.parametrize("threads", [0, -1, 2.0, "2"])
+def test_threads_are_counted_in_whole_numbers(threads: Any) -> None:
+    with pytest.raises(ConfigError, match="threads must be a whole number, 1 or more, found"):
+        train(LOG, TINY, threads=threads)
+
+
 def test_a_path_is_no_interactions() -> None:
     with pytest.raises(DataError, match="found 'x.csv'; use read_interactions"):
         train("x.csv")  # type: ignore[arg-type]
