@@ -94,7 +94,8 @@ def train(
 
     Raises:
         DataError: ``log`` is no Interactions, there is nothing to train on, or nothing that can be held out.
-        ConfigError: the budget is impossible, ``threads`` is no number of threads, or the settings do not go with a teacher.
+        ConfigError: the budget is impossible, ``threads`` is no number of threads, or the settings do not go with a
+            teacher.
         SparseRecError: training diverged.
     """
     import numba
