@@ -18,7 +18,7 @@ from sparserec_np.budget import Budget
 from sparserec_np.errors import ConfigError
 from sparserec_np.exploration import IMPORTANCES, Exploration
 from sparserec_np.growth import LastBatchGrowth
-from sparserec_np.interactions import Interactions
+from sparserec_np.interactions import PAIRS_AT_ONCE, Interactions
 from sparserec_np.losses import LOSSES, Loss, Objective
 from sparserec_np.masks import STARTS, Condensed
 from sparserec_np.methods import METHODS
@@ -40,6 +40,7 @@ TRIED_ENTRIES = 64
 # Multiplications for which "condensed" is tried: it takes some two minutes for as many on one thread.
 TRIED_PRODUCTS = 4e11
 TRIED_BYTES = 1 << 28  # of its full rows
+TRIED_PAIRS = PAIRS_AT_ONCE  # as both hold the interactions as a matrix, which may be too many for memory
 # Learning rates to choose from, the first two first: see ``learning_rate`` below.
 RATES = (0.01, 0.003, 0.03, 0.001)
 CELL_RATES = (0.1, 0.03, 0.3, 0.01)  # where pairs come in cells
@@ -76,7 +77,7 @@ class Config:
             factorisation keeps to a budget from its first epoch on, it tries "condensed" as well, or "als" where that
             would take more than two minutes or 256 MiB of full rows, and takes what trains to the best lists; but not
             in more than 4096 columns, where both are refused, nor with more than 64 entries a row on average, where
-            they take long.
+            they take long, nor over more than 2^23 interactions, of which they hold a matrix.
         start_score: mean score of a training pair at the start; the start is scaled to it. 0 does not.
         loss: what is minimised.
         similarity: "dot", the inner product of two rows, or "cosine"; None takes what suits the loss.
@@ -274,7 +275,8 @@ class Config:
             return (self.start,)
         method, dim = METHODS[self.method], budget.dim
         within = self.model == "mf" and not (method.full or method.full_until)
-        if not within or dim > FOLDED_DIMENSIONS or budget.nnz > TRIED_ENTRIES * budget.rows:
+        long = dim > FOLDED_DIMENSIONS or budget.nnz > TRIED_ENTRIES * budget.rows
+        if not within or long or log.n_interactions > TRIED_PAIRS:
             return STARTS_TO_TRY[:1]
         first, better, cheaper = STARTS_TO_TRY
         soon = Condensed().products(log, dim) <= TRIED_PRODUCTS

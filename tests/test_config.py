@@ -109,6 +109,8 @@ def test_least_squares_are_tried_where_they_are_soon_done(
     assert Config(dim=dim, start="nmf").starts(budget, log) == ("nmf",)
     monkeypatch.setattr("sparserec_np.config.TRIED_BYTES", 4 * 100 * 40 - 1)
     assert "condensed" not in Config(dim=dim).starts(budget, log)
+    monkeypatch.setattr("sparserec_np.config.TRIED_PAIRS", log.n_interactions - 1)
+    assert Config(dim=dim).starts(budget, log) == ("spectral",)
 
 
 def test_least_squares_in_very_many_columns_are_refused() -> None:
