@@ -11,8 +11,8 @@ Peak memory is given twice: all of it, and without the pages of the mapped file,
 time. Writes ``scaling.json`` and ``scaling.png`` to ``results`` beside this file; exits with 1 if the files differ.
 The picture needs matplotlib (``pip install matplotlib``); without it the figures are written all the same.
 
-Ten million rows are a hundred million interactions: by what a million take, 6 GB of memory, 1 GB of disk and 20 minutes
-on two cores, of which the last epoch of two is a third (`--epochs 1` saves it, and the topology update with it).
+Ten million rows are a hundred million interactions: 2.7 GB of memory, 1 GB of disk and about 15 minutes on two cores,
+of which the last epoch of two is a third (`--epochs 1` saves it, and the topology update with it).
 """
 
 from __future__ import annotations

@@ -115,21 +115,49 @@ def bytes_of_lists(user_entries: Sequence[int], item_entries: Sequence[int], blo
     return 12 * blocks * sum(user_entries) + (1 + 4 + 8) * products
 
 
+def bytes_of_marks(nnz: int, inside: int, rows: int) -> int:
+    """``mark_prunable`` with a floor of 1: a flag for each entry, and the values of those ``inside`` explored rows."""
+    return nnz + 4 * inside + rows * (BOUNDS + 1)
+
+
+def bytes_of_smallest(nnz: int, free: int) -> int:
+    """``keep_larger``: three times all flags, and the values of those ``free`` to go, whose flags are then written."""
+    return 3 * (nnz + 4 * free) + free
+
+
+def bytes_of_largest(explored: int, inside: int, dim: int, rows: int) -> int:
+    """``largest_inactive``: twice the slots of all rows, and sums, bounds and columns of those ``explored``."""
+    return 2 * (4 * rows + explored * (4 * dim + BOUNDS) + inside)
+
+
+def bytes_of_rewrite(nnz: int, grown: int, rows: int) -> int:
+    """``rewrite``: by a flag each, columns and values move to the front, and then to their places; and the bounds."""
+    return nnz * (2 + 4 * ENTRY) + grown * (2 * 8 + ENTRY) + 2 * 4 * (rows + 1)
+
+
+def bytes_of_gram_product(pairs: int, users: int, line: int) -> int:
+    """``add_gram_product``: for each pair, twice its item; a line is read, and one of the result read and written."""
+    return pairs * (2 * 4 + 3 * 4 * line) + users * (2 * 8 + 4)
+
+
 def works(setting: Setting) -> Iterator[Work]:
     """All kernels, on batches of the interactions and on a table of random entries."""
     import numpy as np
 
     from sparserec_np.batches import OnePerPair, PairSampler, SharedBlock
+    from sparserec_np.exploration import Exploration
     from sparserec_np.formats import read_interactions
     from sparserec_np.growth import Explored
     from sparserec_np.kernels.compiled import (
         gradients,
+        products,
         propagation,
         ranking,
         sampling,
         scoring,
         slopes,
         stratified,
+        topology,
         updates,
     )
     from sparserec_np.masks import STARTS
@@ -274,6 +302,49 @@ def works(setting: Setting) -> Iterator[Work]:
             HERE_AND_THERE,
         )
 
+    degrees = np.concatenate([log.user_degrees, log.item_degrees])
+    chosen = Exploration(0.1).draw(degrees, np.empty(0), rng)
+    looked_at = Explored.of(chosen, rows, DIM)
+    looked_at.sums[:] = rng.standard_normal(looked_at.sums.shape, dtype=np.float32)
+    inside, kept = looked_at.slots >= 0, np.empty(t.nnz, bool)
+    free = topology.mark_prunable(t, inside, 1, kept)
+    prunable, grown = kept.copy(), min(free, round(0.3 * entries(chosen)))
+    found = np.empty(grown, np.int32), np.empty(grown, np.uint8), np.empty(grown, np.float32)
+    yield Work(
+        "topology.mark_prunable, a tenth of the rows explored",
+        topology.mark_prunable,
+        [(t, inside, 1, kept)],
+        bytes_of_marks(t.nnz, entries(chosen), rows),
+        NEAR,
+    )
+    yield Work(
+        "topology.keep_larger, three tenths of their entries",
+        topology.keep_larger,
+        [(t.values, grown, kept)],
+        bytes_of_smallest(t.nnz, free),
+        NEAR,
+        lambda: np.copyto(kept, prunable),
+    )
+    yield Work(
+        "topology.largest_inactive, as many",
+        topology.largest_inactive,
+        [(t, looked_at, grown, *found)],
+        bytes_of_largest(len(chosen), entries(chosen), DIM, rows),
+        NEAR,
+    )
+    kept[:] = prunable
+    topology.keep_larger(t.values, grown, kept)
+    topology.largest_inactive(t, looked_at, grown, *found)
+    bounds, places = np.empty_like(t.indptr), np.empty(grown, np.int64)
+    topology.merge(t, kept, *found[:2], bounds, places)
+    yield Work(
+        "topology.rewrite",
+        topology.rewrite,
+        [(stepped.copy(), kept, places, *found[1:], bounds)],
+        bytes_of_rewrite(t.nnz, grown, rows),
+        NEAR,
+    )
+
     losses, positive, negative = np.empty(b, np.float32), slope.copy(), slope.copy()
     users, valid = batches[0].users, np.full(groups[0], size, np.int32)
 
@@ -344,6 +415,18 @@ def works(setting: Setting) -> Iterator[Work]:
         propagation.propagate,
         [((graph.indptr, graph.neighbours), chunks, x, factors, y)],
         edges * (4 + 4 * LINE) + rows * (BOUNDS + 4 + 4 * LINE),
+        HERE_AND_THERE,
+    )
+
+    of_items, shares = (
+        rng.random((log.n_items, LINE), dtype=np.float32),
+        np.full(log.n_users, 0.1, np.float32),
+    )
+    yield Work(
+        "products.add_gram_product, 16 columns of all items",
+        products.add_gram_product,
+        [(log.indptr, log.items, shares, of_items, np.zeros_like(of_items))],
+        bytes_of_gram_product(log.n_interactions, log.n_users, LINE),
         HERE_AND_THERE,
     )
 

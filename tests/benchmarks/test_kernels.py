@@ -123,3 +123,36 @@ def test_lists(table) -> None:  # type: ignore[no-untyped-def]
             moved += sum(1 + 4 + 4 + 4 for column in items.columns if column == users.columns[k])
     by_column = [np.bincount(each.columns, minlength=DIM).tolist() for each in (users, items)]
     assert kernels.bytes_of_lists(*by_column, blocks) == moved
+
+
+def test_topology_updates(table) -> None:  # type: ignore[no-untyped-def]
+    inside = entries(table, GROUPED)
+    marked = sum(1 for _ in range(table.nnz)) + sum(4 for _ in range(inside))
+    marked += sum(2 * 4 + 1 for _ in range(ROWS))  # bounds, and whether the row is explored
+    assert kernels.bytes_of_marks(table.nnz, inside, ROWS) == marked
+
+    free = inside - len(GROUPED)
+    passes = sum(1 for _ in range(3 * table.nnz)) + sum(4 for _ in range(3 * free))  # flags and values
+    assert kernels.bytes_of_smallest(table.nnz, free) == passes + free
+
+    looks = 0
+    for _ in range(2):
+        looks += sum(4 for _ in range(ROWS))
+        looks += sum(DIM * 4 + 2 * 4 + len(stored(table, row)) for row in GROUPED)
+    assert kernels.bytes_of_largest(len(GROUPED), inside, DIM, ROWS) == looks
+
+    grown, moved = 4, 0
+    for size in (1, 4):  # columns, values: a flag, then to the front and back, each read and written
+        moved += table.nnz * (1 + 2 * 2 * size) + grown * (8 + size)
+    moved += 2 * 4 * (ROWS + 1)
+    assert kernels.bytes_of_rewrite(table.nnz, grown, ROWS) == moved
+
+
+def test_products_with_the_interactions() -> None:
+    moved, line = 0, 16
+    for partners in PARTNERS:
+        moved += 2 * 8 + 4  # the user's bounds and weight
+        for _ in partners:
+            moved += 4 + 4 * line  # an item and its line
+            moved += 4 + 2 * 4 * line  # once more, and that of the result, read and written
+    assert kernels.bytes_of_gram_product(EACH, len(PARTNERS), line) == moved
