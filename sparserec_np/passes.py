@@ -27,19 +27,21 @@ class EntryState:
 
     Attributes:
         optimizer: its moments.
-        origin: (nnz,) what L2 terms draw the values towards, 0 for regrown entries; empty where it is 0 for all. A copy
-            of what was given.
+        origin: (nnz,) what L2 terms draw the values towards, 0 for regrown entries; empty where it is 0 for all. What
+            was given is not written to: it is copied when entries first change.
     """
 
     def __init__(self, optimizer: Optimizer, origin: Array) -> None:
         self.optimizer = optimizer
-        self.origin = origin.copy()
+        self.origin = origin
+        self._owned = False
 
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
         """Both follow; see :meth:`~sparserec_np.optimizers.Optimizer.carry`."""
         self.optimizer.carry(move, row_means)
         if len(self.origin):
-            self.origin = move(self.origin, self.origin.dtype.type(0))
+            origin = self.origin if self._owned else self.origin.copy()
+            self.origin, self._owned = move(origin, origin.dtype.type(0)), True
 
 
 @dataclass
