@@ -282,8 +282,8 @@ MUTANTS = (
     Mutant(
         "regrown entries drawn elsewhere",
         "passes.py",
-        "self.origin.dtype.type(0)",
-        "row_means(self.origin)",
+        "origin.dtype.type(0)",
+        "row_means(origin)",
     ),
     Mutant("the smallest sums grow", TOPOLOGY, "if bits > limit or", "if bits < limit or"),
     Mutant("active entries grow", TOPOLOGY, "        out[columns[k]] = 0\n", "        pass\n"),
