@@ -163,7 +163,7 @@ def _read_rows(path: str, ids: Array, noun: str) -> Array:
         raise DataError(f"{path} is not text in UTF-8; expected one id a line") from None
     if not wanted:
         raise DataError(f"{path} holds no ids; expected one {noun} id a line")
-    lookup = Ids(ids if ids.dtype.kind == "i" else ids.tolist())
+    lookup = Ids.from_array(ids)
     rows = [lookup.find(known(lookup, one, noun)) for one in wanted]
     return np.unique(np.array(rows, dtype=np.intp))
 

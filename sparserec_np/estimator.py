@@ -247,11 +247,11 @@ class SparseRec:
 
     @cached_property
     def _user_ids(self) -> Ids:
-        return _findable(self.interactions_.user_ids)
+        return Ids.from_array(self.interactions_.user_ids)
 
     @cached_property
     def _item_ids(self) -> Ids:
-        return _findable(self.interactions_.item_ids)
+        return Ids.from_array(self.interactions_.item_ids)
 
     @cached_property
     def _nothing(self) -> Interactions:
@@ -288,11 +288,6 @@ def as_interactions(given: Any) -> Interactions:
         users, items = (np.arange(count, dtype=np.int64) for count in matrix.shape)
         return Interactions.from_codes(matrix.row[there], matrix.col[there], users, items)
     return expect_interactions(given)
-
-
-def _findable(ids: Array) -> Ids:
-    """Sorted ids as they are looked up: numbers by bisection, texts in a table that the first one looked for makes."""
-    return Ids(ids.tolist() if ids.dtype.kind == "U" else ids)
 
 
 def _rows(wanted: Any, ids: Ids, error: type[KeyError], noun: str) -> Array:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparserec_np.errors import DataError
+from sparserec_np.table import row_blocks
 
 Array = npt.NDArray[Any]
 
@@ -242,13 +243,7 @@ class Interactions:
 
     def user_blocks(self, pairs: int | None = None) -> Iterator[tuple[int, int]]:
         """All users as ranges ``first, last`` of at most ``pairs`` pairs each, or one user; by default 2^23."""
-        pairs = pairs or PAIRS_AT_ONCE
-        first = 0
-        while first < self.n_users:
-            reach = int(np.searchsorted(self.indptr, self.indptr[first] + pairs, side="right")) - 1
-            last = max(first + 1, reach)
-            yield first, last
-            first = last
+        return row_blocks(self.indptr, pairs or PAIRS_AT_ONCE)
 
     def by_item(self) -> tuple[Array, Array]:
         """The transpose: ``(n_items + 1,)`` int64 indptr and ``(n,)`` int32 users, sorted within an item."""

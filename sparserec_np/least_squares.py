@@ -12,7 +12,6 @@ alternating least squares; here it stays within a budget of entries.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ import numpy as np
 from sparserec_np.decomposition import products_of_columns
 from sparserec_np.runtime import RIDGE, UNTOUCHED
 from sparserec_np.selection import LargestEntries, keys_with_floor, table_of
-from sparserec_np.table import Array, SparseTable, stacked
+from sparserec_np.table import Array, SparseTable, row_blocks, stacked
 
 BLOCK = 128  # rows solved for together
 BLOCK_NUMBERS = 1 << 21  # of the matrices of a block, and of what it touched, which bounds their memory
@@ -80,7 +79,7 @@ def solved_rows(
     rows = len(side.indptr) - 1
     floor = min(floor, nnz // rows, dim)
     size = max(1, min(BLOCK, BLOCK_NUMBERS // dim**2))
-    blocks = list(_blocks(side.indptr, size, max(1, BLOCK_NUMBERS // dim)))
+    blocks = [np.arange(*block) for block in row_blocks(side.indptr, max(1, BLOCK_NUMBERS // dim), size)]
     reach = np.sqrt(np.diag(side.gram)).astype(np.float32)
     best = LargestEntries(nnz)
     with ThreadPoolExecutor(threads) as pool:
@@ -91,17 +90,6 @@ def solved_rows(
         table = table_of(*best.take(), rows, dim)
         again = pool.map(lambda block: side.solve_within(block, table), blocks)
         return table._replace(values=np.concatenate(list(again)).astype(np.float32))
-
-
-def _blocks(indptr: Array, size: int, most: int) -> Iterator[Array]:
-    """All rows in blocks of at most ``size`` that touched at most ``most`` others together, or of one row."""
-    bounds = indptr.astype(np.int64)
-    first = 0
-    while first < len(bounds) - 1:
-        reach = int(np.searchsorted(bounds, bounds[first] + most, side="right")) - 1
-        last = max(first + 1, min(first + size, reach))
-        yield np.arange(first, last)
-        first = last
 
 
 def alternate(

@@ -267,6 +267,11 @@ class Ids:
         self._ascending = isinstance(values, np.ndarray) and bool(np.all(values[1:] > values[:-1]))
         self._rows: dict[Any, int] | None = None
 
+    @classmethod
+    def from_array(cls, ids: Array) -> Ids:
+        """Of (n,) integers, or unicode: what :meth:`to_array` gives."""
+        return cls(ids.tolist() if ids.dtype.kind == "U" else ids)
+
     def __len__(self) -> int:
         return len(self.values)
 

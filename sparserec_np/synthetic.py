@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from sparserec_np.errors import ConfigError
 from sparserec_np.interactions import Interactions
+from sparserec_np.table import row_blocks
 
 Array = npt.NDArray[Any]
 
@@ -54,12 +55,9 @@ def generate(
     tastes = catalogue.draw_groups((n_users, len(TASTES)), rng)
     items = np.empty(n_interactions, dtype=np.int32)
     bounds = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(degrees)])
-    start = 0
-    while start < n_users:
-        stop = max(start + 1, int(np.searchsorted(bounds, bounds[start] + _PAIRS_AT_ONCE, side="right")) - 1)
+    for start, stop in row_blocks(bounds, _PAIRS_AT_ONCE):
         keys = _choose(catalogue, degrees[start:stop], tastes[start:stop], rng)
         items[bounds[start] : bounds[stop]] = keys % n_items
-        start = stop
     ids = np.arange(n_users, dtype=np.int64), np.arange(n_items, dtype=np.int64)
     return Interactions(bounds, items, *ids)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,27 @@ def column_dtype(dim: int) -> np.dtype[Any]:
 def index_dtype(nnz: int) -> np.dtype[Any]:
     """The dtype of ``indptr``: int32 while ``nnz`` fits, int64 beyond."""
     return np.dtype(np.int32 if nnz <= np.iinfo(np.int32).max else np.int64)
+
+
+def row_blocks(indptr: Array, most: int, rows: int | None = None) -> Iterator[tuple[int, int]]:
+    """All rows as ranges ``first, last`` of at most ``most`` entries, and at most ``rows`` rows, each; or of one row.
+
+    Args:
+        indptr: (n + 1,) integers, where rows begin, in compressed sparse row form.
+        most: 1 or more.
+        rows: 1 or more; by default any number.
+
+    >>> list(row_blocks(np.array([0, 2, 3, 9, 9, 10]), 3)), list(row_blocks(np.array([0, 1, 2, 3]), 9, rows=2))
+    ([(0, 2), (2, 3), (3, 5)], [(0, 2), (2, 3)])
+    """
+    end, first = len(indptr) - 1, 0
+    while first < end:
+        # Of the bounds' own type, or all of them would be converted for each block.
+        limit = indptr.dtype.type(min(int(indptr[first]) + most, int(indptr[-1])))
+        reach = int(np.searchsorted(indptr, limit, side="right")) - 1
+        last = max(first + 1, min(reach, first + (rows or end)))
+        yield first, last
+        first = last
 
 
 class SparseTable(NamedTuple):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sparserec_np.table import SparseTable, column_dtype, index_dtype
+from sparserec_np.table import SparseTable, column_dtype, index_dtype, row_blocks
 
 dense_arrays = hnp.arrays(
     np.float32,
@@ -110,3 +110,19 @@ def test_dense_rows_may_repeat_and_come_in_any_order() -> None:
     rows = np.array([2, 1, 0, 2])
     np.testing.assert_array_equal(table.dense_rows(rows, 3), table.to_dense(3)[rows])
     assert table.dense_rows(rows[:0], 3).shape == (0, 3)
+
+
+@given(st.lists(st.integers(0, 9), max_size=30), st.integers(1, 20), st.none() | st.integers(1, 8))
+def test_blocks_of_rows_are_as_long_as_they_may_be(sizes: list[int], most: int, rows: int | None) -> None:
+    blocks = list(row_blocks(np.cumsum([0, *sizes], dtype=np.int32), most, rows))
+    assert [row for block in blocks for row in range(*block)] == list(range(len(sizes)))
+    for first, last in blocks:
+        assert last - first == 1 or (sum(sizes[first:last]) <= most and last - first <= (rows or last))
+        grown = sum(sizes[first : last + 1]) > most or last - first == rows or last == len(sizes)
+        assert grown
+
+
+def test_blocks_of_rows_near_the_largest_bound() -> None:
+    most = np.iinfo(np.int32).max
+    assert list(row_blocks(np.array([0, 5, most], dtype=np.int32), most)) == [(0, 2)]
+    assert list(row_blocks(np.array([0, most - 5, most], dtype=np.int32), most - 1)) == [(0, 1), (1, 2)]

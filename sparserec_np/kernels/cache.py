@@ -21,9 +21,8 @@ import numba
 from sparserec_np import __version__
 from sparserec_np.errors import SparseRecError
 
-STAMP = (
-    "sparserec_np.version"  # the file beside the kernels that says which version of the library they are of
-)
+# The file beside the kernels that says which version of the library they are of.
+STAMP = "sparserec_np.version"
 
 
 class CacheFolderWarning(UserWarning):

@@ -115,9 +115,7 @@ def largest_inactive(table: Any, explored: Any, count: int, rows: Any, columns: 
         return 0
     place, wanted = _first_reaching(counts, count)
     high = HIGH_COUNTS - 1 - place
-    many = (
-        count - wanted + counts[place]
-    )  # those that the upper bits alone leave: as a rule, few more than wanted
+    many = count - wanted + counts[place]  # those that the upper bits leave, as a rule few more than wanted
     counts[: LOW + 1] = 0
     near_rows, near_columns = np.empty(many, dtype=rows.dtype), np.empty(many, dtype=columns.dtype)
     near = np.empty(many, dtype=np.float32)
