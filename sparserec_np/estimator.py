@@ -18,6 +18,7 @@ from sparserec_np.config import Config
 from sparserec_np.errors import DataError
 from sparserec_np.evaluation import evaluate
 from sparserec_np.formats import read_interactions
+from sparserec_np.formats.matrices import coordinates
 from sparserec_np.interactions import Interactions, expect_interactions
 from sparserec_np.model_file import load_model, save_model
 from sparserec_np.restoring import fitted_from, load_run, saved_config
@@ -281,9 +282,12 @@ def as_interactions(given: Any) -> Interactions:
     if isinstance(given, (str, os.PathLike)):
         return read_interactions(given)
     if hasattr(given, "tocoo"):
-        matrix = given.tocoo()
-        if len(matrix.shape) != 2:
-            raise DataError(f"Expected a matrix of users x items, found the shape {matrix.shape}")
+        if len(given.shape) != 2:
+            raise DataError(f"Expected a matrix of users x items, found the shape {given.shape}")
+        try:
+            matrix = coordinates(given)
+        except ValueError as error:
+            raise DataError(f"The matrix of interactions is not sound: {error}") from error
         there = matrix.data != 0
         users, items = (np.arange(count, dtype=np.int64) for count in matrix.shape)
         return Interactions.from_codes(matrix.row[there], matrix.col[there], users, items)

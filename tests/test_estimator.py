@@ -90,6 +90,14 @@ def test_interactions_come_in_many_forms(kind: str, model: SparseRec, tmp_path: 
     assert same_bits(made.fitted_.model.table, model.fitted_.model.table)
 
 
+def test_a_matrix_that_leads_out_of_its_arrays_is_refused() -> None:
+    given = matrix(KEPT)
+    given.indptr = given.indptr.copy()
+    given.indptr[1] = 50_000_000
+    with pytest.raises(DataError, match="is not sound: indptr"):
+        SparseRec().fit(given)
+
+
 def test_zeros_in_a_matrix_are_no_interactions() -> None:
     given = csr_matrix(([1.0, 0.0, 1.0], ([0, 0, 1], [0, 1, 2])), (4, 3))
     made = SparseRec(**QUICK, threads=1).fit(given)

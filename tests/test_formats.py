@@ -360,6 +360,32 @@ def test_line_numbers_are_exact_beyond_the_first_block(kind, tmp_path, monkeypat
     assert ", line 4322: expected a" in refusal(put(tmp_path, "log.txt", "\r\n".join(lines)))
 
 
+ARRAYS = {"data": np.ones(3), "indices": [0, 1, 2], "indptr": [0, 2, 3], "shape": [2, 3], "format": b"csr"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"indptr": [0, 50_000_000, 3]},
+        {"indptr": [0, -5, 3]},
+        {"indices": [0, 1, 2**30]},
+        {"indices": [0, 1, -9]},
+        {"indices": [[0, 1, 2]]},
+        {"indptr": [0, 50_000_000, 3, 3], "shape": [3, 3], "format": b"csc"},
+        {"indptr": [0, 50_000_000, 3], "data": np.ones((3, 1, 1)), "format": b"bsr"},
+        {"indices": [0, 1, 2**29], "data": np.ones((3, 1, 1)), "format": b"bsr"},
+        {"row": [0, 1, 2**30], "col": [0, 1, 2], "format": b"coo"},
+        {"row": [0, 1, -1], "col": [0, 1, 2], "format": b"coo"},
+        {"format": b"none"},
+        {"shape": [2, 3, 4]},
+    ],
+    ids=repr,
+)
+def test_an_npz_that_leads_out_of_its_arrays_is_refused_before_it_is_converted(tmp_path, wrong):
+    np.savez(tmp_path / "a.npz", **{name: np.array(value) for name, value in {**ARRAYS, **wrong}.items()})
+    assert "is no readable SciPy sparse matrix" in refusal(tmp_path / "a.npz")
+
+
 @pytest.mark.parametrize("content", ["", "\n \r\n\n", "\ufeff"])
 @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.npz.gz", "u.data"])
 def test_empty_files(name, content, tmp_path):

@@ -74,6 +74,32 @@ def write_matrix(interactions: Interactions, stream: IO[bytes], kind: str) -> No
         scipy_io.mmwrite(stream, matrix, field="pattern", symmetry="general")
 
 
+def coordinates(matrix: Any) -> Any:
+    """A SciPy sparse matrix, in any of its forms, as one in coordinate form; duplicates stay.
+
+    SciPy converts a matrix whose bounds or column numbers lead out of its arrays by reading, and writing, there. They
+    are checked first.
+
+    Raises:
+        ValueError: its bounds or its row or column numbers lead out of it.
+
+    >>> from scipy.sparse import csr_matrix
+    >>> coordinates(csr_matrix([[0, 2.0], [1.0, 0]])).row.tolist()
+    [0, 1]
+    """
+    from scipy import sparse
+
+    if hasattr(matrix, "check_format"):  # of the forms with bounds
+        matrix.check_format(full_check=True)
+    found = sparse.coo_matrix(matrix)
+    for axis, numbers, size in (("row", found.row, found.shape[0]), ("column", found.col, found.shape[1])):
+        if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) < size:
+            raise ValueError(
+                f"{axis} numbers reach from {numbers.min()} to {numbers.max()}, expected 0 to {size - 1}"
+            )
+    return found
+
+
 def _load(source: Source, kind: str, content: bytes) -> Any:
     """The matrix in coordinate form."""
     from scipy import io as scipy_io
@@ -81,7 +107,7 @@ def _load(source: Source, kind: str, content: bytes) -> Any:
 
     read = sparse.load_npz if kind == "npz" else scipy_io.mmread
     try:
-        matrix = sparse.coo_matrix(read(io.BytesIO(content)))
+        matrix = coordinates(read(io.BytesIO(content)))
         if matrix.ndim == 2 and matrix.row.size == matrix.col.size == matrix.data.size:
             return matrix
         reason = "its arrays differ in length"
@@ -91,6 +117,8 @@ def _load(source: Source, kind: str, content: bytes) -> Any:
         OSError,
         EOFError,
         TypeError,
+        AttributeError,
+        IndexError,
         OverflowError,
         zipfile.BadZipFile,
         zlib.error,

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -11,6 +16,8 @@ import pytest
 from sparserec_np.kernels.compiled import unfolding as compiled
 from sparserec_np.kernels.reference import unfolding as reference
 from tests.kernels.cases import PRECISIONS, Array, random_table
+
+ROOT = Path(__file__).parents[2]
 
 # No column, the first, the last, neighbours over all borders of registers, every column, and some at random.
 BITS = [0, 1, 1 << 63, 0x0001_8001_8001_8180, 2**64 - 1, 0xB7E1_5162_8AED_2A6B]
@@ -159,3 +166,36 @@ def test_a_step_by_hand() -> None:
     assert squares == pytest.approx([4, 8.41, 4])
     assert np.flatnonzero(out).tolist() == [3]
     assert out[3] == 1
+
+
+WITHOUT_EXTENSIONS = """
+import numba, numpy as np
+from sparserec_np.kernels.compiled import unfolding
+from tests.kernels.test_unfolding import dot_in_a_kernel, pick_in_a_kernel, step_in_a_kernel, unfold_in_a_kernel
+
+assert not unfolding.UNFOLDS
+values, columns = np.arange(1, 9, dtype=np.float32), np.zeros(8, np.uint8)
+bits, out, picked = np.uint64(0b1011), np.ones(64, np.float32), np.zeros(128, np.float32)
+unfold_in_a_kernel(values, 2, bits, out)
+assert out.tolist() == [3, 4, 0, 5] + [0] * 60
+pick_in_a_kernel(columns, 2, bits, out, picked, 1)
+assert picked[:5].tolist() == [0, 3, 4, 5, 0]
+assert dot_in_a_kernel(values, columns, 2, bits, out, picked, 0) == 50
+none = np.zeros(0, np.float32)
+half, nothing = np.float32(0.5), np.float32(0)
+step_in_a_kernel(values, 2, bits, half, picked, 0, (half, nothing), none, none, out)
+assert values.tolist() == [1, 2, 2.25, 3, 3.75, 6, 7, 8] and out[:4].tolist() == [4.5, 6, 0, 7.5]
+assert not len(unfolding.row_bits(np.array([0, 1]), columns, 8))
+"""
+
+
+@pytest.mark.parametrize("name", ["generic", "x86-64-v3"])
+def test_a_processor_without_the_instructions_gets_loops(name: str) -> None:
+    """LLVM ends the process where it is asked for an instruction that the processor lacks."""
+    if platform.machine() not in ("x86_64", "AMD64") or numba.config.DISABLE_JIT:
+        pytest.skip("there is nothing else to make code for")
+    environment = {**os.environ, "NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTENSIONS], env=environment, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr

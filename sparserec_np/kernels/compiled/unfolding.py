@@ -3,7 +3,9 @@
 A loop over the few entries of a row ends where the processor does not foresee it, and a wrong guess costs as much
 as the whole row. AVX-512 has instructions that spread numbers that lie together over the lanes whose bits are
 set, and that look numbers up in registers: a row takes the same steps whatever its length, as long as its entries
-fit a register. Other processors have none; there is nothing to be gained, and :func:`row_bits` tells so.
+fit a register. Other processors have none; there is nothing to be gained, and :func:`row_bits` tells so. What a
+processor has is asked before a kernel is compiled: where it has no such instructions, kernels get loops in their
+place, as LLVM ends the process when it meets an instruction that it cannot make.
 
 The specification of each function is its twin's in ``kernels/reference/unfolding.py``. Called from Python, or with
 Numba's compiler switched off, all but ``row_bits`` are their plain versions; kernels get the fast ones.
@@ -19,6 +21,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic, overload
 
 from sparserec_np.kernels.compiled.lanes import _load, _spread
@@ -26,6 +29,19 @@ from sparserec_np.kernels.compiled.lanes import _load, _spread
 LINE = 64  # columns: as many as uint64 has bits
 REGISTER = 512  # bits
 INLINE: Any = {"forceinline": True}  # a call would count references
+
+
+def has_expansion(features: str) -> bool:
+    """Whether a processor with these features, named as LLVM names them, can unfold and look up.
+
+    >>> has_expansion("+sse2,+avx512f,+avx512bw,+avx512vl"), has_expansion("+avx2"), has_expansion("")
+    (True, False, False)
+    """
+    return {"+avx512f", "+avx512bw", "+avx512vl"} <= set(features.split(","))
+
+
+# Numba makes code for this processor, or for the one that NUMBA_CPU_NAME and NUMBA_CPU_FEATURES describe.
+UNFOLDS = has_expansion(cpu_target.target_context.codegen().magic_tuple()[2])
 
 
 def _unfolds():  # type: ignore[no-untyped-def]  # Numba compares this signature with the overload's below
@@ -78,19 +94,23 @@ def _columns(bits: Any) -> Any:
 
 @overload(_unfolds)
 def _unfolds_here():  # type: ignore[no-untyped-def]
-    return lambda: _has_expansion()  # type: ignore[call-arg]
+    return (lambda: True) if UNFOLDS else (lambda: False)
 
 
 @overload(unfold, jit_options=INLINE)
 def _unfold(values, begin, bits, out):  # type: ignore[no-untyped-def]
-    return lambda values, begin, bits, out: _spell_out(values, np.int64(begin), bits, out)  # type: ignore[call-arg]
+    if UNFOLDS:
+        return lambda values, begin, bits, out: _spell_out(values, np.int64(begin), bits, out)  # type: ignore[call-arg]
+    return _unfold_in_a_loop
 
 
 @overload(pick_row, jit_options=INLINE)
 def _pick_row(columns, begin, bits, dense, out, first):  # type: ignore[no-untyped-def]
-    return lambda columns, begin, bits, dense, out, first: _pick(
-        dense, np.int64(begin), bits, columns, out, np.int64(first)
-    )  # type: ignore[call-arg]
+    if UNFOLDS:
+        return lambda columns, begin, bits, dense, out, first: _pick(
+            dense, np.int64(begin), bits, columns, out, np.int64(first)
+        )  # type: ignore[call-arg]
+    return _pick_in_a_loop
 
 
 @overload(dot_row, jit_options=INLINE)
@@ -98,7 +118,7 @@ def _dot_row(values, columns, begin, bits, dense, picked, first):  # type: ignor
     def dot(values, columns, begin, bits, dense, picked, first):  # type: ignore[no-untyped-def]
         return _multiply(values, np.int64(begin), bits, columns, dense, picked, np.int64(first))  # type: ignore[call-arg]
 
-    return dot
+    return dot if UNFOLDS else _dot_in_a_loop
 
 
 @overload(step_row, jit_options=INLINE)
@@ -106,15 +126,52 @@ def _step_row(values, begin, bits, weight, picked, first, numbers, origin, squar
     def step(values, begin, bits, weight, picked, first, numbers, origin, squares, out):  # type: ignore[no-untyped-def]
         _move(values, np.int64(begin), bits, weight, picked, np.int64(first), numbers, origin, squares, out)  # type: ignore[call-arg]
 
-    return step
+    return step if UNFOLDS else _step_in_a_loop
 
 
-@intrinsic
-def _has_expansion(typing):  # type: ignore[no-untyped-def]
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        return cgutils.bool_t(_expands(context))
+def _unfold_in_a_loop(values, begin, bits, out):  # type: ignore[no-untyped-def]
+    k = begin
+    for c in range(LINE):
+        out[c] = 0
+        if (bits >> np.uint64(c)) & np.uint64(1):
+            out[c] = values[k]
+            k += 1
 
-    return types.boolean(), generate
+
+def _pick_in_a_loop(columns, begin, bits, dense, out, first):  # type: ignore[no-untyped-def]
+    k = first
+    for c in range(LINE):
+        if (bits >> np.uint64(c)) & np.uint64(1):
+            out[k] = dense[c]
+            k += 1
+
+
+def _dot_in_a_loop(values, columns, begin, bits, dense, picked, first):  # type: ignore[no-untyped-def]
+    total = values.dtype.type(0)
+    k = 0
+    for c in range(LINE):
+        if (bits >> np.uint64(c)) & np.uint64(1):
+            picked[first + k] = dense[c]
+            total += values[begin + k] * dense[c]
+            k += 1
+    return total
+
+
+def _step_in_a_loop(values, begin, bits, weight, picked, first, numbers, origin, squares, out):  # type: ignore[no-untyped-def]
+    rate, decay = numbers
+    epsilon = values.dtype.type(1e-10)
+    own, at = begin, first
+    for c in range(LINE):
+        if (bits >> np.uint64(c)) & np.uint64(1):
+            value = values[own]
+            out[c] += weight * value
+            g = weight * picked[at] + decay * (value - origin[own] if len(origin) else value)
+            if len(squares):
+                squares[own] += g * g
+                g /= np.sqrt(squares[own]) + epsilon
+            values[own] = value - rate * g
+            own += 1
+            at += 1
 
 
 @intrinsic
@@ -360,9 +417,3 @@ class _Chunk:
             found = [builder.select(upper, high, low) for low, high in pairs]
             reach *= 2
         return found[0]
-
-
-def _expands(context: Any) -> bool:
-    """Whether code is made for a processor that can unfold and look up."""
-    features = context.codegen().magic_tuple()[2].split(",")
-    return {"+avx512f", "+avx512bw", "+avx512vl"} <= set(features)

@@ -1,0 +1,1 @@
+"""Runs of the command whose files have known sums."""
