@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from sparserec_np.c_export import HEADER, MAIN, write_c
+from sparserec_np.data.table import SparseTable
 from sparserec_np.kernels.compiled.ranking import top_items
-from sparserec_np.model_file import load_model
 from sparserec_np.runtime import Recommender
-from sparserec_np.table import SparseTable
+from sparserec_np.serving.c.export import HEADER, MAIN, write_c
+from sparserec_np.serving.model_file import load_model
 
 STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
 

@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sparserec_np.config import Config
-from sparserec_np.evaluation import evaluate
-from sparserec_np.formats import read_interactions
-from sparserec_np.interactions import Interactions
-from sparserec_np.runs import served_model
+from sparserec_np.data.formats import read_interactions
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array
+from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.runtime import Recommender
-from sparserec_np.table import Array
-from sparserec_np.training import train
+from sparserec_np.training.run_directory import served_model
+from sparserec_np.training.settings import Config
+from sparserec_np.training.train import train
 
 
 @dataclass
@@ -44,7 +44,7 @@ class ServedLists:
     walls: list[float] = field(default_factory=list)
 
     def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
-        """See ``sparserec_np.rankers.Ranker``."""
+        """See ``sparserec_np.evaluation.ranker.Ranker``."""
         items = np.full((len(users), n), -1, dtype=np.int32)
         scores = np.full((len(users), n), -np.inf, dtype=np.float32)
         for place, user in enumerate(users.tolist()):

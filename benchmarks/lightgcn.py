@@ -33,12 +33,12 @@ def ours(path: str, threads: int, steps: int, density: float) -> tuple[float, in
     import numpy as np
 
     from sparserec_np import Config
-    from sparserec_np.batches import PairSampler
-    from sparserec_np.formats import read_interactions
-    from sparserec_np.growth import Explored
-    from sparserec_np.masks import STARTS
+    from sparserec_np.data.formats import read_interactions
+    from sparserec_np.learning.batches import PairSampler
+    from sparserec_np.learning.optimizers import OPTIMIZERS
     from sparserec_np.models.model import Gradients
-    from sparserec_np.optimizers import OPTIMIZERS
+    from sparserec_np.sparsity.growth import Explored
+    from sparserec_np.starts.masks import STARTS
 
     numba.set_num_threads(threads)
     log = read_interactions(path)
@@ -72,8 +72,8 @@ def torch_full(path: str, threads: int, steps: int, by_hand: bool) -> tuple[floa
     import numpy as np
     import torch
 
-    from sparserec_np.batches import OnePerPair, PairSampler
-    from sparserec_np.formats import read_interactions
+    from sparserec_np.data.formats import read_interactions
+    from sparserec_np.learning.batches import OnePerPair, PairSampler
     from sparserec_np.models.lightgcn import Graph
 
     torch.set_num_threads(threads)

@@ -49,9 +49,9 @@ def options(given: argparse.Namespace) -> dict[str, Any]:
 
 def load_kernels(given: argparse.Namespace) -> None:
     """Runs everything the measured run runs, on next to nothing."""
-    from sparserec_np.config import Config
-    from sparserec_np.interactions import Interactions
-    from sparserec_np.training import train
+    from sparserec_np.data.interactions import Interactions
+    from sparserec_np.training.settings import Config
+    from sparserec_np.training.train import train
 
     pairs = [(user, (user * 7 + step * step) % 50) for user in range(80) for step in range(8)]
     log = Interactions.from_pairs(*zip(*pairs, strict=True))
@@ -63,9 +63,9 @@ def seen_from_outside(given: argparse.Namespace) -> dict[str, int]:
     import scipy.sparse  # noqa: F401  # the start loads them
     import threadpoolctl  # noqa: F401
 
-    from sparserec_np.config import Config
-    from sparserec_np.formats import read_interactions
-    from sparserec_np.training import train
+    from sparserec_np.data.formats import read_interactions
+    from sparserec_np.training.settings import Config
+    from sparserec_np.training.train import train
 
     imports = resident()
     load_kernels(given)
@@ -79,9 +79,9 @@ def seen_from_inside(given: argparse.Namespace) -> dict[str, Any]:
     import gc
     import tracemalloc
 
-    from sparserec_np.config import Config
-    from sparserec_np.formats import read_interactions
-    from sparserec_np.training import train
+    from sparserec_np.data.formats import read_interactions
+    from sparserec_np.training.settings import Config
+    from sparserec_np.training.train import train
 
     load_kernels(given)
     gc.collect()

@@ -22,10 +22,10 @@ import numba
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from sparserec_np.interactions import Interactions
-from sparserec_np.model_file import load_model
-from sparserec_np.restoring import restore
-from sparserec_np.table import Array
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array
+from sparserec_np.serving.model_file import load_model
+from sparserec_np.training.saving import restore
 
 N = 20
 BLOCK = 1024

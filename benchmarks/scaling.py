@@ -65,8 +65,8 @@ class AnonymousPeak:
 
 def generate(path: str, rows: int, per_row: int) -> None:
     """Writes the interactions of ``rows`` users and items together."""
-    from sparserec_np.formats import write_interactions
-    from sparserec_np.synthetic import generate
+    from sparserec_np.data.formats import write_interactions
+    from sparserec_np.data.synthetic import generate
 
     items = rows // 3
     log = generate(rows - items, items, per_row * rows, groups=max(20, rows // 5000), seed=0)

@@ -30,13 +30,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sparserec_np import runtime
-from sparserec_np.evaluation import evaluate
-from sparserec_np.export import VALUES, count_tables, pack, write_export
-from sparserec_np.formats import read_interactions
-from sparserec_np.interactions import Interactions
-from sparserec_np.model_file import ServedModel, load_model, served_from
-from sparserec_np.rankers import TableRanker
+from sparserec_np.data.formats import read_interactions
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.models.table_ranker import TableRanker
 from sparserec_np.runtime import Array, Recommender
+from sparserec_np.serving.model_file import ServedModel, load_model, served_from
+from sparserec_np.serving.packing import VALUES, count_tables, pack, write_export
 
 N = 10
 TURN = 1000

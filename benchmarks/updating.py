@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from sparserec_np.evaluation import evaluate
-from sparserec_np.formats import read_interactions, write_interactions
-from sparserec_np.interactions import Interactions
-from sparserec_np.table import Array
+from sparserec_np.data.formats import read_interactions, write_interactions
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array
+from sparserec_np.evaluation.evaluate import evaluate
 
 
 def command() -> str:
@@ -61,7 +61,7 @@ class Served:
     log: Interactions
 
     def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
-        """See ``sparserec_np.rankers.Ranker``. Items that the run does not know are in no list."""
+        """See ``sparserec_np.evaluation.ranker.Ranker``. Items that the run does not know are in no list."""
         known_users, known_items = (set(ids.tolist()) for ids in (self.first.user_ids, self.first.item_ids))
         requests: list[dict[str, Any]] = []
         places = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sparserec_np.data.interactions import Counts, Interactions
 from sparserec_np.errors import DataError
-from sparserec_np.interactions import Counts, Interactions
 
 from .output import examples
 

@@ -10,11 +10,11 @@ from typing import Any
 import click
 import numpy as np
 
+from sparserec_np.data.formats import format_to_write, read_file, read_interactions, write_interactions
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.splitting import split_last, split_random, split_time
+from sparserec_np.data.synthetic import generate as generate_interactions
 from sparserec_np.errors import ConfigError, DataError
-from sparserec_np.formats import format_to_write, read_file, read_interactions, write_interactions
-from sparserec_np.interactions import Interactions
-from sparserec_np.splitting import split_last, split_random, split_time
-from sparserec_np.synthetic import generate as generate_interactions
 
 from .options import WRITABLE, json_option, reader_options, to_option
 from .output import emit_json, human_bytes, table

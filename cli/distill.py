@@ -57,12 +57,12 @@ def command(
 
     No part of TRAIN is held out to choose the number of epochs by: the teacher knows it.
     """
-    from sparserec_np.base_models import BASE_MODELS, Baseline
-    from sparserec_np.distillation import Teacher
-    from sparserec_np.evaluation import evaluate
-    from sparserec_np.formats import read_interactions
-    from sparserec_np.model_file import load_model
-    from sparserec_np.restoring import restore
+    from sparserec_np.data.formats import read_interactions
+    from sparserec_np.evaluation.evaluate import evaluate
+    from sparserec_np.models.base_models import BASE_MODELS, Baseline
+    from sparserec_np.serving.model_file import load_model
+    from sparserec_np.training.distillation import Teacher
+    from sparserec_np.training.saving import restore
 
     if given.get("model") not in (None, "mf"):
         raise ConfigError(

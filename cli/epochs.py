@@ -12,7 +12,7 @@ import click
 from .interrupts import check_interrupts
 
 if TYPE_CHECKING:
-    from sparserec_np.runs import RunDirectory
+    from sparserec_np.training.run_directory import RunDirectory
 
 # Phase of a record -> what its bar is called; the start and the learning rate follow.
 LABELS = {"search": "Search", "refit": "Refit ", "train": "Train "}
@@ -23,7 +23,7 @@ BAR_WIDTH = 12  # with which a line of numbers fits into 80 columns
 def epoch_progress(epochs: int) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Progress bars with the time left, on stderr, and only where stderr is a terminal.
 
-    Yields a function to be called with each record of :func:`sparserec_np.training.train`. The search for the number
+    Yields a function to be called with each record of :func:`sparserec_np.training.train.train`. The search for the number
     of epochs may end before its bar does; the second training is as long as the best epoch of the first.
 
     Args:

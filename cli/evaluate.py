@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
+from sparserec_np.data.formats import read_interactions
+from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import DataError
-from sparserec_np.evaluation import evaluate as evaluate_model
-from sparserec_np.formats import read_interactions
-from sparserec_np.interactions import Interactions
-from sparserec_np.model_file import load_model
+from sparserec_np.evaluation.evaluate import evaluate as evaluate_model
+from sparserec_np.serving.model_file import load_model
 
 from .aligning import align
 from .options import json_option, reader_options
@@ -43,7 +43,7 @@ def command(
     have in training are ranked, equal scores in the order of the items, and the metrics are averaged over
     these users. Users and items that training never saw are left out and counted.
     """
-    from sparserec_np.restoring import restore  # imports Numba
+    from sparserec_np.training.saving import restore  # imports Numba
 
     with reading_run(run):
         model = load_model(run)

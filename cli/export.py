@@ -8,10 +8,13 @@ from typing import Any
 import click
 import numpy as np
 
-from sparserec_np.c_export import write_c
+from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import DataError
-from sparserec_np.evaluation import evaluate
-from sparserec_np.export import (
+from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.runtime import Array, Artifact, Ids, Recommender, count_bytes
+from sparserec_np.serving.c.export import write_c
+from sparserec_np.serving.model_file import ServedModel, load_model
+from sparserec_np.serving.packing import (
     VALUES,
     DeviceRanker,
     count_tables,
@@ -22,9 +25,6 @@ from sparserec_np.export import (
     without_seen,
     write_export,
 )
-from sparserec_np.interactions import Interactions
-from sparserec_np.model_file import ServedModel, load_model
-from sparserec_np.runtime import Array, Artifact, Ids, Recommender, count_bytes
 
 from .names import known
 from .options import json_option, reader_options
@@ -183,7 +183,7 @@ def _measure(
     seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
     rankers = DeviceRanker(Recommender(model.encode())), DeviceRanker(Recommender(artifact), folds_in)
     if test_file is not None:
-        from sparserec_np.formats import read_interactions
+        from sparserec_np.data.formats import read_interactions
 
         test, _ = read_interactions(test_file, **reader).aligned_to(seen)
         if not test.n_interactions:

@@ -32,13 +32,13 @@ def command(run: str | None, seed: int, threads: int | None, as_json: bool) -> N
     """
     import numpy as np
 
-    from sparserec_np.config import Config
-    from sparserec_np.evaluation import evaluate
-    from sparserec_np.runs import RunDirectory
+    from sparserec_np.data.splitting import split_random
+    from sparserec_np.data.synthetic import generate
+    from sparserec_np.evaluation.evaluate import evaluate
     from sparserec_np.runtime import Recommender
-    from sparserec_np.splitting import split_random
-    from sparserec_np.synthetic import generate
-    from sparserec_np.training import train
+    from sparserec_np.training.run_directory import RunDirectory
+    from sparserec_np.training.settings import Config
+    from sparserec_np.training.train import train
 
     clock = time.perf_counter()
     log = generate(seed=seed)
@@ -101,7 +101,7 @@ class _Popularity:
         self.order = order
 
     def rank(self, users: Any, n: int, seen: Any) -> tuple[Any, Any]:
-        """See :class:`sparserec_np.rankers.Ranker`."""
+        """See :class:`sparserec_np.evaluation.ranker.Ranker`."""
         import numpy as np
 
         items = np.full((len(users), n), -1, dtype=np.int32)

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from sparserec_np.errors import DataError
-from sparserec_np.files import replacing
-from sparserec_np.model_file import load_model
+from sparserec_np.machine.files import replacing
 from sparserec_np.runtime import Recommendation, Recommender, SeenItemsMissingError
+from sparserec_np.serving.model_file import load_model
 
 from .names import known, shown, split_ids
 from .output import counted, emit_json, table
@@ -220,8 +220,8 @@ def _everybodys_lists(run: str, n: int, filter_seen: bool) -> Iterator[tuple[int
         return
     import numpy as np
 
-    from sparserec_np.interactions import Interactions
-    from sparserec_np.restoring import restore
+    from sparserec_np.data.interactions import Interactions
+    from sparserec_np.training.saving import restore
 
     ranker = restore(model).ranker()
     seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)

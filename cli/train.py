@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparserec_np.base_models import BASE_MODELS, MODEL_SETTINGS, Baseline
-from sparserec_np.config import CHOICES, L2, LOSS_SETTINGS, Config
+from sparserec_np.data.formats import read_interactions
+from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError, DataError
-from sparserec_np.formats import read_interactions
-from sparserec_np.interactions import Interactions
-from sparserec_np.losses import LOSSES
+from sparserec_np.learning.losses import LOSSES
+from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS, Baseline
+from sparserec_np.training.settings import CHOICES, L2, LOSS_SETTINGS, Config
 
 if TYPE_CHECKING:  # importing it loads Numba
-    from sparserec_np.distillation import Teacher
-    from sparserec_np.runs import RunDirectory
-    from sparserec_np.training import Fitted
+    from sparserec_np.training.distillation import Teacher
+    from sparserec_np.training.run_directory import RunDirectory
+    from sparserec_np.training.train import Fitted
 
 from .aligning import align
 from .epochs import epoch_progress, recorded
@@ -184,9 +184,9 @@ def train_run(
 
     A teacher comes with the interactions it was saved with: the student is over the same users and items.
     """
-    from sparserec_np.budget import parse_bytes
-    from sparserec_np.runs import RunDirectory, read_config
-    from sparserec_np.training import train
+    from sparserec_np.sparsity.budget import parse_bytes
+    from sparserec_np.training.run_directory import RunDirectory, read_config
+    from sparserec_np.training.train import train
 
     base, data = read_config(config_file) if config_file else (Config(), {})
     given = {name: value for name, value in given.items() if value is not None}
@@ -250,13 +250,13 @@ def write_run(
 
     Args:
         fit: trains on ``log`` as ``config`` says, and calls what it is given with the record of each epoch.
-        where: the data come from; see :func:`sparserec_np.runs.read_config`.
+        where: the data come from; see :func:`sparserec_np.training.run_directory.read_config`.
         sizes: what to print before the budget; without it nothing is printed.
         imports: bytes resident before any data was read.
     """
-    from sparserec_np.methods import METHODS
-    from sparserec_np.runs import validation_metrics
-    from sparserec_np.training import budget_of
+    from sparserec_np.sparsity.methods import METHODS
+    from sparserec_np.training.run_directory import validation_metrics
+    from sparserec_np.training.train import budget_of
 
     is_counted = isinstance(BASE_MODELS[config.model], Baseline)
     if sizes is not None:

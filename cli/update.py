@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:  # importing it loads Numba
-    from sparserec_np.training import Fitted
+    from sparserec_np.training.train import Fitted
 
 from .options import json_option, reader_options
 from .output import counted, emit_json
@@ -92,10 +92,10 @@ def command(
 
     Models of mf can learn on. RUN2 may be RUN itself, which is then replaced.
     """
-    from sparserec_np.formats import read_interactions
-    from sparserec_np.restoring import load_run
-    from sparserec_np.runs import RunDirectory
-    from sparserec_np.updating import going_on, update
+    from sparserec_np.data.formats import read_interactions
+    from sparserec_np.training.run_directory import RunDirectory
+    from sparserec_np.training.saving import load_run
+    from sparserec_np.training.updating import going_on, update
 
     part, validation_file = part_or_file(validation, None, None)
     if [new_file, known_file, validation_file].count("-") > 1:

@@ -25,7 +25,7 @@ def command(everything: bool, as_json: bool) -> None:
     cannot be written to, in the user's cache folder; NUMBA_CACHE_DIR names another. A new version of Numba or of this
     library, and another processor, need them compiled again.
     """
-    from sparserec_np.warming import warm_up
+    from sparserec_np.warmup import warm_up
 
     done = warm_up(everything)
     if as_json:

@@ -8,69 +8,69 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Public name -> the module that defines it.
 _HOMES = {
     "ArtifactError": "runtime",
-    "Config": "config",
+    "Config": "training.settings",
     "ConfigError": "errors",
     "DataError": "errors",
-    "Fitted": "training",
-    "Interactions": "interactions",
+    "Fitted": "training.train",
+    "Interactions": "data.interactions",
     "Recommender": "runtime",
     "SeenItemsMissingError": "runtime",
     "SparseRec": "estimator",
     "SparseRecError": "errors",
-    "SparseTable": "table",
-    "TableRanker": "rankers",
+    "SparseTable": "data.table",
+    "TableRanker": "models.table_ranker",
     "UnknownItemError": "runtime",
     "UnknownUserError": "runtime",
-    "evaluate": "evaluation",
-    "generate": "synthetic",
-    "load_model": "model_file",
-    "load_run": "restoring",
-    "read_interactions": "formats",
-    "save_run": "runs",
-    "split_last": "splitting",
-    "split_random": "splitting",
-    "split_time": "splitting",
-    "train": "training",
-    "update": "updating",
-    "write_c": "c_export",
-    "write_interactions": "formats",
+    "evaluate": "evaluation.evaluate",
+    "generate": "data.synthetic",
+    "load_model": "serving.model_file",
+    "load_run": "training.saving",
+    "read_interactions": "data.formats",
+    "save_run": "training.run_directory",
+    "split_last": "data.splitting",
+    "split_random": "data.splitting",
+    "split_time": "data.splitting",
+    "train": "training.train",
+    "update": "training.updating",
+    "write_c": "serving.c.export",
+    "write_interactions": "data.formats",
 }
 
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:  # the same names for type checkers, which do not follow __getattr__
-    from sparserec_np.c_export import write_c as write_c
-    from sparserec_np.config import Config as Config
+    from sparserec_np.data.formats import read_interactions as read_interactions
+    from sparserec_np.data.formats import write_interactions as write_interactions
+    from sparserec_np.data.interactions import Interactions as Interactions
+    from sparserec_np.data.splitting import split_last as split_last
+    from sparserec_np.data.splitting import split_random as split_random
+    from sparserec_np.data.splitting import split_time as split_time
+    from sparserec_np.data.synthetic import generate as generate
+    from sparserec_np.data.table import SparseTable as SparseTable
     from sparserec_np.errors import ConfigError as ConfigError
     from sparserec_np.errors import DataError as DataError
     from sparserec_np.errors import SparseRecError as SparseRecError
     from sparserec_np.estimator import SparseRec as SparseRec
-    from sparserec_np.evaluation import evaluate as evaluate
-    from sparserec_np.formats import read_interactions as read_interactions
-    from sparserec_np.formats import write_interactions as write_interactions
-    from sparserec_np.interactions import Interactions as Interactions
-    from sparserec_np.model_file import load_model as load_model
-    from sparserec_np.rankers import TableRanker as TableRanker
-    from sparserec_np.restoring import load_run as load_run
-    from sparserec_np.runs import save_run as save_run
+    from sparserec_np.evaluation.evaluate import evaluate as evaluate
+    from sparserec_np.models.table_ranker import TableRanker as TableRanker
     from sparserec_np.runtime import ArtifactError as ArtifactError
     from sparserec_np.runtime import Recommender as Recommender
     from sparserec_np.runtime import SeenItemsMissingError as SeenItemsMissingError
     from sparserec_np.runtime import UnknownItemError as UnknownItemError
     from sparserec_np.runtime import UnknownUserError as UnknownUserError
-    from sparserec_np.splitting import split_last as split_last
-    from sparserec_np.splitting import split_random as split_random
-    from sparserec_np.splitting import split_time as split_time
-    from sparserec_np.synthetic import generate as generate
-    from sparserec_np.table import SparseTable as SparseTable
-    from sparserec_np.training import Fitted as Fitted
-    from sparserec_np.training import train as train
-    from sparserec_np.updating import update as update
+    from sparserec_np.serving.c.export import write_c as write_c
+    from sparserec_np.serving.model_file import load_model as load_model
+    from sparserec_np.training.run_directory import save_run as save_run
+    from sparserec_np.training.saving import load_run as load_run
+    from sparserec_np.training.settings import Config as Config
+    from sparserec_np.training.train import Fitted as Fitted
+    from sparserec_np.training.train import train as train
+    from sparserec_np.training.updating import update as update
 
 
 def __getattr__(name: str) -> Any:

@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparserec_np.base_models import BASE_MODELS, Baseline
-from sparserec_np.config import Config
+from sparserec_np.data.formats import read_interactions
+from sparserec_np.data.formats.matrices import coordinates
+from sparserec_np.data.interactions import Interactions, expect_interactions
+from sparserec_np.data.table import Array
 from sparserec_np.errors import DataError
-from sparserec_np.evaluation import evaluate
-from sparserec_np.formats import read_interactions
-from sparserec_np.formats.matrices import coordinates
-from sparserec_np.interactions import Interactions, expect_interactions
-from sparserec_np.model_file import load_model, save_model
-from sparserec_np.restoring import fitted_from, load_run, saved_config
-from sparserec_np.runs import CONFIG, save_run, served_model
+from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.models.base_models import BASE_MODELS, Baseline
 from sparserec_np.runtime import Ids, Recommender, UnknownItemError, UnknownUserError
-from sparserec_np.table import Array
-from sparserec_np.training import SELECT_BY, Fitted, train
-from sparserec_np.updating import update
+from sparserec_np.serving.model_file import load_model, save_model
+from sparserec_np.training.run_directory import CONFIG, save_run, served_model
+from sparserec_np.training.saving import fitted_from, load_run, saved_config
+from sparserec_np.training.settings import Config
+from sparserec_np.training.train import SELECT_BY, Fitted, train
+from sparserec_np.training.updating import update
 
 # Parameter -> its default: the settings of a training run, and the threads.
 PARAMETERS: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(Config)} | {
@@ -40,7 +40,7 @@ class SparseRec:
 
     ``get_params`` and ``set_params`` are as scikit-learn's, and ``sklearn.base.clone`` copies it. Parameters are
     checked by :meth:`fit`, which raises ConfigError. Interactions are given as
-    :class:`~sparserec_np.interactions.Interactions`, as a SciPy sparse matrix of users x items (all but zeros count;
+    :class:`~sparserec_np.data.interactions.Interactions`, as a SciPy sparse matrix of users x items (all but zeros count;
     the ids are the numbers of rows and columns), or as the path of a file. To cross-validate, split interactions
     (``split_random``), not rows: a user who is in no training part has no row to recommend by.
 
@@ -107,7 +107,7 @@ class SparseRec:
 
         Args:
             X: more interactions, of users and items that are known or not; what is known is merged.
-            changes: settings of this update; see :func:`~sparserec_np.updating.update`, which has defaults of its own.
+            changes: settings of this update; see :func:`~sparserec_np.training.updating.update`, which has defaults of its own.
 
         Raises:
             DataError: ``X`` holds nothing that is not known.

@@ -16,11 +16,11 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.validation import check_is_fitted
 
 from sparserec_np import Config, DataError, Interactions, SparseRec, train, update, write_interactions
+from sparserec_np.data.splitting import split_random
 from sparserec_np.errors import ConfigError
-from sparserec_np.evaluation import evaluate
+from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.runtime import ArtifactError, Recommender, UnknownItemError, UnknownUserError
-from sparserec_np.splitting import split_random
-from tests.small import same_bits, small_log
+from tests.makers.small import same_bits, small_log
 
 LOG = small_log(60, 40, 900)
 KEPT, TEST = split_random(LOG, 0.2, np.random.default_rng(0))

@@ -19,11 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np import runtime
-from sparserec_np.export import pack
-from sparserec_np.interactions import Interactions
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import SparseTable
 from sparserec_np.kernels.compiled import ranking
-from sparserec_np.model_file import ServedModel, save_model
-from sparserec_np.restoring import restore
 from sparserec_np.runtime import (
     ArtifactError,
     Ids,
@@ -33,8 +31,10 @@ from sparserec_np.runtime import (
     _best,
     read_artifact,
 )
-from sparserec_np.table import SparseTable
-from tests.served_models import as_lightgcn, make_model, make_towers_model
+from sparserec_np.serving.model_file import ServedModel, save_model
+from sparserec_np.serving.packing import pack
+from sparserec_np.training.saving import restore
+from tests.makers.served_models import as_lightgcn, make_model, make_towers_model
 
 
 def recommender_of(model: ServedModel) -> Recommender:

@@ -50,9 +50,9 @@ def generate(folder: str, users: int, items: int, interactions: int) -> None:
     """Writes train.txt and test.txt, a fifth of generated interactions."""
     import numpy as np
 
-    from sparserec_np.formats import write_interactions
-    from sparserec_np.splitting import split_random
-    from sparserec_np.synthetic import generate as generate_log
+    from sparserec_np.data.formats import write_interactions
+    from sparserec_np.data.splitting import split_random
+    from sparserec_np.data.synthetic import generate as generate_log
 
     log = generate_log(users, items, interactions, groups=20)
     for name, part in zip(("train", "test"), split_random(log, 0.2, np.random.default_rng(0)), strict=True):
@@ -175,7 +175,7 @@ def main() -> int:
 
 def describe(given: argparse.Namespace, setting: Setting, name: str) -> dict[str, object]:
     """What is measured, where, and how to do it again."""
-    from sparserec_np.formats import read_interactions
+    from sparserec_np.data.formats import read_interactions
 
     log = read_interactions(setting.train)
     words = ["python -m benchmarks.side_by_side", *(["--quick"] if given.quick else [])]

@@ -50,7 +50,7 @@ class Contender:
     threads: int | None = None
 
 
-OURS = ("sparserec_np.training", "scipy.sparse", "threadpoolctl")
-IMPLICIT = ("sparserec_np.formats", "implicit.cpu.als", "implicit.cpu.bpr", "threadpoolctl")
-TORCH = ("torch", "sparserec_np.formats")  # PyTorch first: our kernels change how OpenMP waits
-NUMPY = ("sparserec_np.formats", "numpy")
+OURS = ("sparserec_np.training.train", "scipy.sparse", "threadpoolctl")
+IMPLICIT = ("sparserec_np.data.formats", "implicit.cpu.als", "implicit.cpu.bpr", "threadpoolctl")
+TORCH = ("torch", "sparserec_np.data.formats")  # PyTorch first: our kernels change how OpenMP waits
+NUMPY = ("sparserec_np.data.formats", "numpy")

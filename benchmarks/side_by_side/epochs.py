@@ -20,9 +20,9 @@ DROP = 0.3  # of the masked loop's entries in a topology update: its time hardly
 
 def of_ours(settings: ours.Settings, setting: Setting) -> Record:
     """The median epoch of a training run; drawing the negatives and changing the mask are part of it."""
-    from sparserec_np.config import Config
-    from sparserec_np.formats import read_interactions
-    from sparserec_np.training import train
+    from sparserec_np.data.formats import read_interactions
+    from sparserec_np.training.settings import Config
+    from sparserec_np.training.train import train
 
     ours.start_numba()
     started = memory("VmRSS")
@@ -41,7 +41,7 @@ def of_implicit_bpr(setting: Setting) -> Record:
     """The difference of a long and a short fit, by epoch. Pairs that its sampler skips are counted as made."""
     from implicit.cpu.bpr import BayesianPersonalizedRanking
 
-    from sparserec_np.formats import read_interactions
+    from sparserec_np.data.formats import read_interactions
 
     log = read_interactions(setting.train)
     matrix = as_matrix(log)
@@ -63,7 +63,7 @@ def of_masked_torch(setting: Setting) -> Record:
     import torch
 
     from benchmarks.side_by_side.masked_torch import MaskedFactorization
-    from sparserec_np.formats import read_interactions
+    from sparserec_np.data.formats import read_interactions
 
     torch.set_num_threads(setting.threads)
     torch.manual_seed(0)
@@ -94,7 +94,7 @@ def of_lightgcn(way: str, setting: Setting) -> Record:
     from benchmarks import lightgcn
 
     step, batches = lightgcn.WAYS[way](setting.train, setting.threads, setting.pick(15, 5))
-    from sparserec_np.formats import read_interactions
+    from sparserec_np.data.formats import read_interactions
 
     return of_epoch(step * batches, read_interactions(setting.train).n_interactions)
 

@@ -144,10 +144,7 @@ def works(setting: Setting) -> Iterator[Work]:
     """All kernels, on batches of the interactions and on a table of random entries."""
     import numpy as np
 
-    from sparserec_np.batches import OnePerPair, PairSampler, SharedBlock
-    from sparserec_np.exploration import Exploration
-    from sparserec_np.formats import read_interactions
-    from sparserec_np.growth import Explored
+    from sparserec_np.data.formats import read_interactions
     from sparserec_np.kernels.compiled import (
         gradients,
         products,
@@ -160,11 +157,14 @@ def works(setting: Setting) -> Iterator[Work]:
         topology,
         updates,
     )
-    from sparserec_np.masks import STARTS
+    from sparserec_np.learning.batches import OnePerPair, PairSampler, SharedBlock
+    from sparserec_np.learning.cells import TOGETHER, Steps, Strata
+    from sparserec_np.models.batch_items import Pairs
     from sparserec_np.models.inner_products import PARTS
     from sparserec_np.models.lightgcn import CHUNKS, LINE, Graph
-    from sparserec_np.models.pairs import Pairs
-    from sparserec_np.strata import TOGETHER, Steps, Strata
+    from sparserec_np.sparsity.exploration import Exploration
+    from sparserec_np.sparsity.growth import Explored
+    from sparserec_np.starts.masks import STARTS
 
     rng = np.random.default_rng(0)
     log = read_interactions(setting.train)

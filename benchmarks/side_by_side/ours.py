@@ -100,9 +100,9 @@ def start_numba() -> None:
 
 def load_kernels(settings: Settings) -> None:
     """Trains with these settings on next to nothing: what is measured afterwards finds all kernels in memory."""
-    from sparserec_np.config import Config
-    from sparserec_np.synthetic import generate
-    from sparserec_np.training import train
+    from sparserec_np.data.synthetic import generate
+    from sparserec_np.training.settings import Config
+    from sparserec_np.training.train import train
 
     log = generate(200, 150, 3000, groups=5)
     fixed = {"epochs": min(1, settings.get("epochs", 1)), "validation": 0.0, "learning_rate": 0.01}

@@ -24,9 +24,9 @@ def prepare(setting: Setting) -> Record:
     """Trains the models and leaves their tables in the scratch folder; the dense one is what the peers are given."""
     import numpy as np
 
-    from sparserec_np.config import Config
-    from sparserec_np.formats import read_interactions
-    from sparserec_np.training import train
+    from sparserec_np.data.formats import read_interactions
+    from sparserec_np.training.settings import Config
+    from sparserec_np.training.train import train
 
     log = read_interactions(setting.train)
     for name, settings in ours.RANKED.items():
@@ -47,7 +47,7 @@ def load_factors(setting: Setting, name: str) -> tuple[Any, int]:
     """The stacked table of a model, and its dimension."""
     import numpy as np
 
-    from sparserec_np.table import SparseTable
+    from sparserec_np.data.table import SparseTable
 
     with np.load(factors_file(setting, name)) as arrays:
         return SparseTable(*(arrays[field] for field in SparseTable._fields)), int(arrays["dim"])
@@ -57,9 +57,9 @@ def of_ours(name: str, checked: int, setting: Setting) -> Record:
     """Our exact lists; those of ``checked`` users have to be, bit for bit, those of the plain NumPy twin."""
     import numpy as np
 
-    from sparserec_np.formats import read_interactions
+    from sparserec_np.data.formats import read_interactions
     from sparserec_np.kernels.reference import ranking as twin
-    from sparserec_np.rankers import table_ranker
+    from sparserec_np.models.table_ranker import table_ranker
 
     log = read_interactions(setting.train)
     stacked, dim = load_factors(setting, name)
@@ -87,7 +87,7 @@ def of_implicit(setting: Setting) -> Record:
     import numpy as np
     from implicit.cpu.als import AlternatingLeastSquares
 
-    from sparserec_np.formats import read_interactions
+    from sparserec_np.data.formats import read_interactions
 
     log = read_interactions(setting.train)
     matrix = as_matrix(log)
@@ -105,7 +105,7 @@ def of_numpy(setting: Setting) -> Record:
     """A product, seen items struck out, ``argpartition`` and a sort, for a block of users at a time."""
     import numpy as np
 
-    from sparserec_np.formats import read_interactions
+    from sparserec_np.data.formats import read_interactions
 
     log = read_interactions(setting.train)
     users, items = dense_factors(setting, log)
@@ -138,9 +138,9 @@ def of_lists(seconds: float, items: Any, log: Any, setting: Setting) -> Record:
     """Seconds, the peak so far, and NDCG@20 of the lists on the test part, which shows that all list the same."""
     import numpy as np
 
-    from sparserec_np.evaluation import find_hits
-    from sparserec_np.formats import read_interactions
-    from sparserec_np.metrics import ndcg
+    from sparserec_np.data.formats import read_interactions
+    from sparserec_np.evaluation.evaluate import find_hits
+    from sparserec_np.evaluation.metrics import ndcg
 
     peak = memory("VmHWM")  # what follows is not the contender's
 

@@ -17,9 +17,9 @@ prepare = ranking.prepare
 
 def of_epoch(settings: ours.Settings, setting: Setting) -> Record:
     """The median epoch, and the digest of the table after the last."""
-    from sparserec_np.config import Config
-    from sparserec_np.formats import read_interactions
-    from sparserec_np.training import train
+    from sparserec_np.data.formats import read_interactions
+    from sparserec_np.training.settings import Config
+    from sparserec_np.training.train import train
 
     ours.load_kernels(settings)
     log = read_interactions(setting.train)

@@ -22,9 +22,9 @@ PEER = "implicit, ALS, 64 factors, regularization 20, alpha 40"
 
 def of_ours(settings: ours.Settings, setting: Setting) -> Record:
     """NDCG@20 after the start and after every epoch, or as many as the settings say."""
-    from sparserec_np.config import Config
-    from sparserec_np.formats import read_interactions
-    from sparserec_np.training import train
+    from sparserec_np.data.formats import read_interactions
+    from sparserec_np.training.settings import Config
+    from sparserec_np.training.train import train
 
     ours.load_kernels(settings)
     test = read_interactions(setting.test)
@@ -49,8 +49,8 @@ def of_implicit(make: Any, looks: tuple[int, ...], setting: Setting) -> Record:
     """NDCG@20 after as many iterations of a model of implicit's as ``looks`` says, of which the last is the end."""
     from threadpoolctl import threadpool_limits
 
-    from sparserec_np.evaluation import evaluate
-    from sparserec_np.formats import read_interactions
+    from sparserec_np.data.formats import read_interactions
+    from sparserec_np.evaluation.evaluate import evaluate
 
     ours.load_kernels({"epochs": 0})
     test = read_interactions(setting.test)
@@ -82,8 +82,8 @@ def dense_ranker(users: Any, items: Any) -> Any:
     """Ranks by full factors (rows, dim): by our exact lists, so that all are measured alike."""
     import numpy as np
 
-    from sparserec_np.rankers import TableRanker
-    from sparserec_np.table import SparseTable
+    from sparserec_np.data.table import SparseTable
+    from sparserec_np.models.table_ranker import TableRanker
 
     tables = (SparseTable.full(np.ascontiguousarray(each, dtype=np.float32)) for each in (users, items))
     return TableRanker(*tables, dim=users.shape[1])
@@ -107,7 +107,7 @@ def bpr(rate: float, iterations: int, threads: int) -> Any:
     )
 
 
-IMPORTS = (*OURS, "sparserec_np.evaluation")
+IMPORTS = (*OURS, "sparserec_np.evaluation.evaluate")
 CONTENDERS = {
     **{
         name: Contender(partial(of_ours, settings), IMPORTS, ours=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sparserec_np.batches import Batch, Groups
-from sparserec_np.growth import Explored
-from sparserec_np.interactions import FEW_PAIRS, Interactions
+from sparserec_np.data.interactions import FEW_PAIRS, Interactions
+from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.compiled import gradients as kernels
 from sparserec_np.kernels.compiled import scoring
-from sparserec_np.losses import Scores
-from sparserec_np.table import Array, SparseTable
+from sparserec_np.learning.batches import Batch, Groups
+from sparserec_np.learning.losses import Scores
+from sparserec_np.sparsity.growth import Explored
 
 # Each part of a batch sums into a block of its own, and the parts are added in order: the number of parts, unlike
 # that of threads, is fixed, and so are the bits of the sum.
@@ -86,7 +86,7 @@ class InnerProducts:
         Args:
             table, batch: those of the last :meth:`forward`.
             slopes: of the loss, by the scores.
-            by_item: the pairs by item, see :meth:`~sparserec_np.models.pairs.Pairs.by_item`.
+            by_item: the pairs by item, see :meth:`~sparserec_np.models.batch_items.Pairs.by_item`.
             gradient: (nnz,) added to.
             explored: added to.
         """

@@ -14,17 +14,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparserec_np.batches import Batch, Groups
-from sparserec_np.growth import Explored
-from sparserec_np.interactions import Interactions
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array, SparseTable, index_dtype
 from sparserec_np.kernels.compiled import propagation as kernels
-from sparserec_np.losses import Scores
+from sparserec_np.learning.batches import Batch, Groups
+from sparserec_np.learning.losses import Scores
+from sparserec_np.models.batch_items import Pairs
 from sparserec_np.models.inner_products import InnerProducts, mean_product
 from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients
-from sparserec_np.models.pairs import Pairs
+from sparserec_np.models.table_ranker import TableRanker, table_ranker
 from sparserec_np.models.views import View, served_table
-from sparserec_np.rankers import TableRanker, table_ranker
-from sparserec_np.table import Array, SparseTable, index_dtype
+from sparserec_np.sparsity.growth import Explored
 
 LINE = 16  # columns of a block: a cache line of float32
 CHUNKS = 64  # parts of the rows that threads share out

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from sparserec_np.batches import Batch
-from sparserec_np.growth import Explored
-from sparserec_np.interactions import Interactions
-from sparserec_np.losses import Scores
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.learning.batches import Batch
+from sparserec_np.learning.losses import Scores
+from sparserec_np.models.batch_items import Pairs
 from sparserec_np.models.inner_products import InnerProducts, mean_product
 from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients
-from sparserec_np.models.pairs import Pairs
+from sparserec_np.models.table_ranker import TableRanker, table_ranker
 from sparserec_np.models.views import View, served_table
-from sparserec_np.rankers import TableRanker, table_ranker
-from sparserec_np.table import Array, SparseTable
+from sparserec_np.sparsity.growth import Explored
 
 
 class MatrixFactorization:

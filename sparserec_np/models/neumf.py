@@ -19,18 +19,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparserec_np.batches import Batch
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array, SparseTable, index_dtype
 from sparserec_np.errors import ConfigError
-from sparserec_np.growth import Explored
-from sparserec_np.interactions import Interactions
 from sparserec_np.kernels.compiled import towers as kernels
-from sparserec_np.losses import Scores
+from sparserec_np.learning.batches import Batch
+from sparserec_np.learning.losses import Scores
+from sparserec_np.models.batch_items import Pairs
 from sparserec_np.models.inner_products import InnerProducts, mean_product
 from sparserec_np.models.model import Decay, Gradients
-from sparserec_np.models.pairs import Pairs
 from sparserec_np.models.towers import LayerTower, ProductColumns, Weights
 from sparserec_np.models.views import View
-from sparserec_np.table import Array, SparseTable, index_dtype
+from sparserec_np.sparsity.growth import Explored
 
 
 class NeuMF:

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparserec_np.growth import Explored
+from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.compiled import sampling
 from sparserec_np.kernels.compiled import towers as kernels
 from sparserec_np.models.inner_products import PARTS
-from sparserec_np.table import Array, SparseTable
+from sparserec_np.sparsity.growth import Explored
 
 
 class Weights(NamedTuple):

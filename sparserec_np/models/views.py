@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from sparserec_np.growth import Explored
-from sparserec_np.table import Array, SparseTable
+from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.sparsity.growth import Explored
 
 SIMILARITIES = ("dot", "cosine")
 

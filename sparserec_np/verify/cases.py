@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from sparserec_np.batches import Batch, Groups
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.errors import DataError
-from sparserec_np.files import replacing
-from sparserec_np.interactions import Interactions
-from sparserec_np.losses import Scores
-from sparserec_np.table import Array, SparseTable
+from sparserec_np.learning.batches import Batch, Groups
+from sparserec_np.learning.losses import Scores
+from sparserec_np.machine.files import replacing
 from sparserec_np.verify import plain
 from sparserec_np.verify.problems import Engine, Problem, Settings
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from sparserec_np.batches import Batch
+from sparserec_np.data.table import Array
 from sparserec_np.errors import SparseRecError
-from sparserec_np.table import Array
+from sparserec_np.learning.batches import Batch
 from sparserec_np.verify import plain
 from sparserec_np.verify.problems import Engine, Problem, Settings, drop_rounding, forms, similarities
 

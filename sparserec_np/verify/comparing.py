@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from sparserec_np.batches import Batch, Groups
+from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.errors import ConfigError
-from sparserec_np.losses import Scores
-from sparserec_np.table import Array, SparseTable
+from sparserec_np.learning.batches import Batch, Groups
+from sparserec_np.learning.losses import Scores
 from sparserec_np.verify import plain
 from sparserec_np.verify.cases import ReferenceCase, explored_halves, halves, outcome
 from sparserec_np.verify.checking import largest_errors, relative_errors

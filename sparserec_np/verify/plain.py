@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparserec_np.interactions import Interactions
-from sparserec_np.table import Array
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array
 
 # An array or a tensor, and the module it is of.
 Tensor = Any
@@ -89,7 +89,7 @@ SIMILARITIES = {"dot": inner_product, "cosine": cosine}
 
 @dataclass(frozen=True)
 class PlainModel:
-    """A model of :data:`~sparserec_np.base_models.BASE_MODELS`, with the settings that it has by default.
+    """A model of :data:`~sparserec_np.models.base_models.BASE_MODELS`, with the settings that it has by default.
 
     Attributes:
         score: scores of ``users`` with ``items``, two arrays of rows that are broadcast against each other, from dense

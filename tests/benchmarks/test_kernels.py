@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.side_by_side import kernels
-from tests.small import random_table
+from tests.makers.small import random_table
 
 ROWS, DIM, SIZE = 30, 8, 5
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import scaling
-from tests.small import needs_compiler
+from tests.makers.small import needs_compiler
 
 CHECKOUT = Path(__file__).parents[2]
 

@@ -14,9 +14,9 @@ from benchmarks.side_by_side.contender import Setting
 from benchmarks.side_by_side.parts import PARTS
 from benchmarks.side_by_side.processes import CHECKOUT, MeasurementError, run
 from benchmarks.side_by_side.time_to_quality import seconds_to
-from sparserec_np.config import Config
-from sparserec_np.formats import write_interactions
-from tests.small import needs_compiler, small_log
+from sparserec_np.data.formats import write_interactions
+from sparserec_np.training.settings import Config
+from tests.makers.small import needs_compiler, small_log
 
 
 @pytest.fixture

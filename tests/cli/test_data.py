@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from sparserec_np import formats
-from sparserec_np.formats import read_interactions
-from sparserec_np.interactions import Interactions
+from sparserec_np.data import formats
+from sparserec_np.data.formats import read_interactions
+from sparserec_np.data.interactions import Interactions
 
 options = importlib.import_module("cli.options")
 

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from sparserec_np.formats import write_interactions
-from sparserec_np.splitting import split_random
-from sparserec_np.synthetic import generate
+from sparserec_np.data.formats import write_interactions
+from sparserec_np.data.splitting import split_random
+from sparserec_np.data.synthetic import generate
 
 QUICK = ("--epochs", "2", "--evaluate-every", "1", "--negatives", "64", "--batch-size", "512")
 

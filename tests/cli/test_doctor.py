@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main as root
-from tests.small import needs_compiler
+from tests.makers.small import needs_compiler
 
 CHECKOUT = Path(__file__).parents[2]
 

@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import main
-from sparserec_np.evaluation import evaluate
-from sparserec_np.interactions import Interactions
-from sparserec_np.model_file import load_model, save_model
-from sparserec_np.rankers import TableRanker
-from tests.served_models import make_model
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.models.table_ranker import TableRanker
+from sparserec_np.serving.model_file import load_model, save_model
+from tests.makers.served_models import make_model
 
 
 def sparserec(*words: str | Path) -> Result:

@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import main
-from sparserec_np.evaluation import evaluate
-from sparserec_np.interactions import Interactions
-from sparserec_np.model_file import ServedModel, load_model, save_model
-from sparserec_np.rankers import TableRanker
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.models.table_ranker import TableRanker
 from sparserec_np.runtime import Recommender
-from tests.served_models import make_model
+from sparserec_np.serving.model_file import ServedModel, load_model, save_model
+from tests.makers.served_models import make_model
 
 MODEL = make_model(n_users=60, n_items=50, item_ids=np.arange(50) * 10, seed=4)
 
@@ -45,7 +45,7 @@ def held_out(tmp_path: Path) -> Path:
 
 
 def metrics(model: ServedModel, held_out: Path) -> dict[str, float]:
-    from sparserec_np.formats import read_interactions
+    from sparserec_np.data.formats import read_interactions
 
     seen = Interactions(MODEL.seen_indptr, MODEL.seen_items, MODEL.user_ids, MODEL.item_ids)
     test, _ = read_interactions(str(held_out)).aligned_to(seen)

@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sparserec_np.model_file import save_model
 from sparserec_np.runtime import Recommender
-from tests.served_models import make_model
+from sparserec_np.serving.model_file import save_model
+from tests.makers.served_models import make_model
 
 MODEL = make_model(n_users=12, n_items=50, item_ids=np.arange(50) * 10, seed=4)
 

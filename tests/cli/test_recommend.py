@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import main
-from sparserec_np.export import keep_users, pack, without_seen, write_export
-from sparserec_np.interactions import Interactions
-from sparserec_np.model_file import save_model
-from sparserec_np.restoring import restore
+from sparserec_np.data.interactions import Interactions
 from sparserec_np.runtime import Recommender
-from tests.served_models import make_model
+from sparserec_np.serving.model_file import save_model
+from sparserec_np.serving.packing import keep_users, pack, without_seen, write_export
+from sparserec_np.training.saving import restore
+from tests.makers.served_models import make_model
 
 NAMES = np.array([f"user-{i:02}" for i in range(30)])
 

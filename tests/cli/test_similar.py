@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import main
-from sparserec_np.model_file import save_model
 from sparserec_np.runtime import Recommender
-from tests.served_models import make_model
+from sparserec_np.serving.model_file import save_model
+from tests.makers.served_models import make_model
 
 
 def sparserec(*words: str | Path) -> Result:

@@ -17,11 +17,11 @@ import pytest
 from click.testing import CliRunner
 
 from cli import train
-from sparserec_np.config import Config
-from sparserec_np.formats import write_interactions
-from sparserec_np.losses import LOSSES
-from sparserec_np.splitting import split_random
-from sparserec_np.synthetic import generate
+from sparserec_np.data.formats import write_interactions
+from sparserec_np.data.splitting import split_random
+from sparserec_np.data.synthetic import generate
+from sparserec_np.learning.losses import LOSSES
+from sparserec_np.training.settings import Config
 
 QUICK = (
     *("--epochs", "3", "--dim", "16", "--evaluate-every", "1", "--negatives", "64", "--batch-size", "512"),

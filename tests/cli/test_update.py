@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from sparserec_np import load_model, update
-from sparserec_np.formats import read_interactions, write_interactions
-from sparserec_np.interactions import Interactions
-from sparserec_np.restoring import load_run
-from sparserec_np.runs import read_config, save_run
-from sparserec_np.synthetic import generate
+from sparserec_np.data.formats import read_interactions, write_interactions
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.synthetic import generate
+from sparserec_np.training.run_directory import read_config, save_run
+from sparserec_np.training.saving import load_run
 
 QUICK = ("--epochs", "2", "--evaluate-every", "1", "--negatives", "64", "--batch-size", "512", "--dim", "16")
 

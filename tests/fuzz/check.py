@@ -14,7 +14,6 @@ from types import FrameType
 
 import numpy as np
 
-from sparserec_np.model_file import ServedModel, load_model
 from sparserec_np.runtime import (
     SERVED_MODELS,
     ArtifactError,
@@ -23,6 +22,7 @@ from sparserec_np.runtime import (
     decode_model,
     read_artifact,
 )
+from sparserec_np.serving.model_file import ServedModel, load_model
 
 LONGEST_SENTENCE = 1_000  # characters
 SECONDS = 5.0

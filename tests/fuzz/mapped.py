@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sparserec_np.data.formats import read_file, write_interactions
+from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import DataError
-from sparserec_np.formats import read_file, write_interactions
-from sparserec_np.interactions import Interactions
 from tests.fuzz.check import LONGEST_SENTENCE, MEMORY, MEMORY_PER_BYTE, SECONDS, Fault, time_limit
 from tests.fuzz.mutations import mutate
 from tests.fuzz.run import shape_of

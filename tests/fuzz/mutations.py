@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from sparserec_np.artifact import write_artifact
-from sparserec_np.export import keep_users, pack, without_seen
+from sparserec_np.data.safetensors_writer import write_artifact
 from sparserec_np.runtime import DTYPES, Artifact
-from tests.served_models import as_lightgcn, make_model, make_towers_model
+from sparserec_np.serving.packing import keep_users, pack, without_seen
+from tests.makers.served_models import as_lightgcn, make_model, make_towers_model
 
 Rng = np.random.Generator
 

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sparserec_np.artifact import write_artifact
-from sparserec_np.model_file import load_model
+from sparserec_np.data.safetensors_writer import write_artifact
 from sparserec_np.runtime import ArtifactError, Recommender, read_artifact
+from sparserec_np.serving.model_file import load_model
 from tests.fuzz import check as checks
 from tests.fuzz import mapped
 from tests.fuzz.check import Fault, check
 from tests.fuzz.mutations import Draft, Raw, sound_files
 from tests.fuzz.run import fuzz, make_file
 from tests.fuzz.scratch import SCRATCH
-from tests.served_models import make_model
+from tests.makers.served_models import make_model
 
 CHECKOUT = Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sparserec_np.kernels.compiled import elementary as compiled
 from sparserec_np.kernels.reference import elementary as reference
-from tests.kernels.cases import PRECISIONS, Array, assert_close
+from tests.makers.kernel_cases import PRECISIONS, Array, assert_close
 
 TINY = np.float32(1.17549435e-38)  # the smallest normal float32
 

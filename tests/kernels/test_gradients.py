@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparserec_np.data.table import SparseTable
 from sparserec_np.kernels.compiled import gradients as compiled
 from sparserec_np.kernels.reference import gradients as reference
-from sparserec_np.table import SparseTable
-from tests import oracles
-from tests.kernels.cases import (
+from tests.makers import oracles
+from tests.makers.kernel_cases import (
     PRECISIONS,
     Array,
     assert_close,

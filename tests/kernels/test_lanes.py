@@ -10,7 +10,7 @@ import pytest
 
 from sparserec_np.kernels.compiled import lanes as compiled
 from sparserec_np.kernels.reference import lanes as reference
-from tests.kernels.cases import Array
+from tests.makers.kernel_cases import Array
 
 
 @numba.njit

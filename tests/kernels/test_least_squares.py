@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparserec_np.data.table import SparseTable
+from sparserec_np.factorization.least_squares import Equations
 from sparserec_np.kernels.compiled import least_squares as compiled
 from sparserec_np.kernels.reference import least_squares as reference
-from sparserec_np.least_squares import Equations
-from sparserec_np.table import SparseTable
-from tests.kernels.cases import Array, assert_threads_change_nothing, needs_two_threads, random_table
+from tests.makers.kernel_cases import Array, assert_threads_change_nothing, needs_two_threads, random_table
 
 DIM = 12
 

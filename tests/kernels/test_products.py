@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sparserec_np.kernels.compiled import products as compiled
 from sparserec_np.kernels.reference import products as reference
-from tests import oracles
-from tests.kernels.cases import PRECISIONS, Array, assert_close, random_rows, random_seen
+from tests.makers import oracles
+from tests.makers.kernel_cases import PRECISIONS, Array, assert_close, random_rows, random_seen
 
 BOTH = pytest.mark.parametrize("kernel", [compiled, reference], ids=["compiled", "reference"])
 

@@ -14,8 +14,8 @@ from sparserec_np.kernels.compiled import propagation as compiled
 from sparserec_np.kernels.reference import elementary as plain_elementary
 from sparserec_np.kernels.reference import propagation as reference
 from sparserec_np.models.lightgcn import Graph
-from tests import oracles
-from tests.kernels.cases import (
+from tests.makers import oracles
+from tests.makers.kernel_cases import (
     PRECISIONS,
     Array,
     assert_close,
@@ -25,7 +25,7 @@ from tests.kernels.cases import (
     random_rows,
     random_table,
 )
-from tests.small import small_log
+from tests.makers.small import small_log
 
 DIM = 37
 LOG = small_log(40, 30, 200)

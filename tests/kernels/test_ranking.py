@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparserec_np.data.table import SparseTable
 from sparserec_np.kernels.compiled import ranking as compiled
 from sparserec_np.kernels.reference import ranking as reference
-from sparserec_np.table import SparseTable
-from tests import oracles
+from tests.makers import oracles
 
 Array = npt.NDArray[Any]
 KERNELS = pytest.mark.parametrize("kernel", [compiled, reference], ids=["compiled", "reference"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sparserec_np.kernels.compiled import sampling as compiled
 from sparserec_np.kernels.reference import sampling as reference
-from tests.kernels.cases import (
+from tests.makers.kernel_cases import (
     PRECISIONS,
     Array,
     assert_threads_change_nothing,

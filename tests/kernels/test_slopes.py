@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sparserec_np.kernels.compiled import slopes as compiled
 from sparserec_np.kernels.reference import slopes as reference
-from tests import oracles
-from tests.kernels.cases import (
+from tests.makers import oracles
+from tests.makers.kernel_cases import (
     PRECISIONS,
     Array,
     assert_close,

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparserec_np.data.table import SparseTable
 from sparserec_np.kernels.compiled import towers as compiled
 from sparserec_np.kernels.reference import towers as reference
-from sparserec_np.table import SparseTable
-from tests.kernels.cases import (
+from tests.makers.kernel_cases import (
     PRECISIONS,
     Array,
     assert_close,

@@ -15,7 +15,7 @@ import pytest
 
 from sparserec_np.kernels.compiled import unfolding as compiled
 from sparserec_np.kernels.reference import unfolding as reference
-from tests.kernels.cases import PRECISIONS, Array, random_table
+from tests.makers.kernel_cases import PRECISIONS, Array, random_table
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sparserec_np.batches import Batch, OnePerPair, PairSampler, SharedBlock
-from sparserec_np.growth import Explored
-from sparserec_np.interactions import Interactions
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import SparseTable
 from sparserec_np.kernels import compiled, reference
 from sparserec_np.kernels.compiled import slopes
 from sparserec_np.kernels.compiled import views as compiled_views
@@ -22,19 +21,20 @@ from sparserec_np.kernels.reference import sampling as plain_sampling
 from sparserec_np.kernels.reference import scoring as plain_scoring
 from sparserec_np.kernels.reference import slopes as plain_slopes
 from sparserec_np.kernels.reference import views as plain_views
-from sparserec_np.losses import LOSSES
-from sparserec_np.models import inner_products, pairs
+from sparserec_np.learning.batches import Batch, OnePerPair, PairSampler, SharedBlock
+from sparserec_np.learning.losses import LOSSES
+from sparserec_np.models import batch_items, inner_products
 from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.models.views import similarity_views
-from sparserec_np.table import SparseTable
-from tests import oracles
-from tests.kernels.cases import Array
+from sparserec_np.sparsity.growth import Explored
+from tests.makers import oracles
+from tests.makers.kernel_cases import Array
 
 USERS, ITEMS, DIM = 5, 8, 4
 PLAIN = [
-    (pairs, "kernels", plain_gradients),
-    (pairs, "sampling", plain_sampling),
+    (batch_items, "kernels", plain_gradients),
+    (batch_items, "sampling", plain_sampling),
     (inner_products, "kernels", plain_gradients),
     (inner_products, "scoring", plain_scoring),
     (compiled_views, "unit_rows", plain_views.unit_rows),

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from sparserec_np import Config, Recommender, evaluate, load_model, save_run, train
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.splitting import split_random
 from sparserec_np.errors import ConfigError, DataError
-from sparserec_np.export import keep_items
-from sparserec_np.interactions import Interactions
-from sparserec_np.model_file import ServedModel
 from sparserec_np.models import baselines
 from sparserec_np.models.baselines import item_neighbours, popularity
-from sparserec_np.restoring import restore
 from sparserec_np.runtime import ArtifactError
-from sparserec_np.splitting import split_random
-from tests.small import Array, small_log
+from sparserec_np.serving.model_file import ServedModel
+from sparserec_np.serving.packing import keep_items
+from sparserec_np.training.saving import restore
+from tests.makers.small import Array, small_log
 
 LOG = small_log()
 LONELY = Interactions.from_pairs([1, 1, 2, 3], [5, 6, 5, 7], user_ids=[0], item_ids=[4])

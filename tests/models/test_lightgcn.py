@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sparserec_np.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
-from sparserec_np.growth import Explored
-from sparserec_np.losses import LOSSES
+from sparserec_np.learning.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
+from sparserec_np.learning.losses import LOSSES
 from sparserec_np.models.lightgcn import LightGCN
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.models.views import similarity_views
-from tests import oracles
-from tests.small import Array, random_table, small_log
+from sparserec_np.sparsity.growth import Explored
+from tests.makers import oracles
+from tests.makers.small import Array, random_table, small_log
 
 LOG = small_log(12, 9, 40)
 ROWS, DIM = LOG.n_users + LOG.n_items, 18  # more than one block of columns, and a part of one

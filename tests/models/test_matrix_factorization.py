@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sparserec_np.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
-from sparserec_np.growth import Explored
-from sparserec_np.interactions import Interactions
-from sparserec_np.losses import LOSSES, Scores
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import SparseTable
+from sparserec_np.learning.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
+from sparserec_np.learning.losses import LOSSES, Scores
 from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.models.model import Decay, Gradients
-from sparserec_np.table import SparseTable
-from tests import oracles
-from tests.small import Array, random_table, small_log
+from sparserec_np.sparsity.growth import Explored
+from tests.makers import oracles
+from tests.makers.small import Array, random_table, small_log
 
 LOG = small_log(20, 15, 120)
 ROWS, DIM = LOG.n_users + LOG.n_items, 6

@@ -55,7 +55,7 @@ GRADIENTS, SLOPES, SCORING, UPDATES, SAMPLING, VIEWS, PROPAGATION, TOWERS, TOPOL
 PLAIN = "kernels/reference/"
 # What is planted together and is no fault: the compiled kernels as they are, and all plain twins in their place.
 NOTHING = {
-    "nothing": (Mutant("nothing", "table.py", "class SparseTable", "class SparseTable"),),
+    "nothing": (Mutant("nothing", "data/table.py", "class SparseTable", "class SparseTable"),),
     "nothing, plain twins": tuple(
         Mutant(f"plain {name}", f"{PLAIN}{name}.py", "from __future__", "from __future__") for name in FILES
     ),
@@ -230,10 +230,10 @@ MUTANTS = (
     Mutant("seen negatives count", SAMPLING, "scores[g, place] = -np.inf", "pass"),
     Mutant("seen negatives not taken off the count", SAMPLING, "count -= 1", "pass"),
     Mutant("stale counters", SAMPLING, "        counts[rows[g]] = 0\n", "        pass\n"),
-    Mutant("stale places of negatives", "models/pairs.py", "self._places[items] = -1", "pass"),
+    Mutant("stale places of negatives", "models/batch_items.py", "self._places[items] = -1", "pass"),
     Mutant(
         "negatives' L2 of one pair alone",
-        "models/pairs.py",
+        "models/batch_items.py",
         "decay.negative * batch.size / len",
         "decay.negative / len",
     ),
@@ -261,36 +261,43 @@ MUTANTS = (
     ),
     Mutant(
         "first moment not begun anew",
-        "optimizers.py",
+        "learning/optimizers.py",
         "move(self.first, fresh.dtype.type(0))",
         "move(self.first, fresh)",
     ),
     Mutant(
         "second moment begun at zero",
-        "optimizers.py",
+        "learning/optimizers.py",
         "move(self.second, fresh)",
         "move(self.second, 0 * fresh)",
     ),
     Mutant(
         "Adagrad's squares begun at zero",
-        "optimizers.py",
+        "learning/optimizers.py",
         "row_means(self.squares)",
         "0 * row_means(self.squares)",
     ),
     # ---- topology
-    Mutant("optimizer state not carried", "passes.py", "self.optimizer.carry(move, row_means)", "pass"),
+    Mutant(
+        "optimizer state not carried", "training/order.py", "self.optimizer.carry(move, row_means)", "pass"
+    ),
     Mutant(
         "regrown entries drawn elsewhere",
-        "passes.py",
+        "training/order.py",
         "origin.dtype.type(0)",
         "row_means(origin)",
     ),
     Mutant("the smallest sums grow", TOPOLOGY, "if bits > limit or", "if bits < limit or"),
     Mutant("active entries grow", TOPOLOGY, "        out[columns[k]] = 0\n", "        pass\n"),
-    Mutant("regrown along the gradient", "topology.py", "signs = -np.sign(", "signs = np.sign("),
+    Mutant("regrown along the gradient", "sparsity/topology.py", "signs = -np.sign(", "signs = np.sign("),
     Mutant("the largest pruned", TOPOLOGY, "goes = bits < limit", "goes = bits > limit"),
     Mutant("floor one too high", TOPOLOGY, "stay = min(floor,", "stay = min(floor + 1,"),
-    Mutant("fraction of all entries", "topology.py", "int(fraction * within)", "int(fraction * table.nnz)"),
+    Mutant(
+        "fraction of all entries",
+        "sparsity/topology.py",
+        "int(fraction * within)",
+        "int(fraction * table.nnz)",
+    ),
     # ---- plain twins
     Mutant(
         "plain: explored rows subtracted",

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError, DataError
-from sparserec_np.interactions import Interactions
-from sparserec_np.losses import LOSSES
+from sparserec_np.learning.losses import LOSSES
 from sparserec_np.verify import ReferenceCase, plain, reference_case
 from sparserec_np.verify.problems import forms, similarities
-from tests import oracles
-from tests.small import Array
+from tests.makers import oracles
+from tests.makers.small import Array
 
 CASES = [
     {"model": model, "loss": loss, "negatives": form, "seed": 5}

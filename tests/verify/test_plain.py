@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparserec_np import config, losses, optimizers
-from sparserec_np.base_models import BASE_MODELS, Baseline
+from sparserec_np.learning import losses, optimizers
 from sparserec_np.models import views
+from sparserec_np.models.base_models import BASE_MODELS, Baseline
+from sparserec_np.training import settings as config
 from sparserec_np.verify import plain
 from sparserec_np.verify.problems import NEGATIVES, Problem, Settings, forms
-from tests import oracles
-from tests.small import Array
+from tests.makers import oracles
+from tests.makers.small import Array
 
 CASES = [(loss, form) for loss in plain.LOSSES for form in forms(loss)]
 OWN = {name: dict(loss.settings) for name, loss in losses.LOSSES.items()}

@@ -16,7 +16,7 @@ import pytest
 from sparserec_np.verify import every_case, plain
 from sparserec_np.verify.checking import largest_errors
 from sparserec_np.verify.problems import Engine, Problem, Settings, drop_rounding
-from tests.small import Array
+from tests.makers.small import Array
 
 torch: Any = pytest.importorskip(
     "torch", reason="PyTorch is not installed: pip install 'sparserec_np[verify]'"

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sparserec_np.batches import PairSampler
-from sparserec_np.config import Config
-from sparserec_np.training import make_start, train
+from sparserec_np.learning.batches import PairSampler
+from sparserec_np.training.settings import Config
+from sparserec_np.training.train import make_start, train
 from sparserec_np.verify import Settings, plain
 from sparserec_np.verify.checking import AGAINST, Plain, largest_errors
 from sparserec_np.verify.problems import Problem, forms
-from tests.small import small_log
+from tests.makers.small import small_log
 
 LOG = small_log(14, 16, 90)
 AGAINST_WHAT = "torch" if importlib.util.find_spec("torch") else "finite-differences"

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.compiled.lanes import LINE, add_lines, lowest_bit, reaching
-from sparserec_np.table import Array, SparseTable
 
 BLOCK_ITEMS = LINE  # an item's place in its block fits uint8, and a block's items are the bits of a mask
 GROUP_USERS = 64  # users that a thread ranks between two looks for more work

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sparserec_np.table import Array
+from sparserec_np.data.table import Array
 
 
 def exp_into(x: Array, out: Array) -> None:

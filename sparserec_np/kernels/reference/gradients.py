@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparserec_np.table import Array, SparseTable
+from sparserec_np.data.table import Array, SparseTable
 
 
 def pair_gradients(

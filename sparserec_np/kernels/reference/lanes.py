@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparserec_np.table import Array
+from sparserec_np.data.table import Array
 
 LINE = 64
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparserec_np.table import Array, SparseTable
+from sparserec_np.data.table import Array, SparseTable
 
 if TYPE_CHECKING:
-    from sparserec_np.least_squares import Equations
+    from sparserec_np.factorization.least_squares import Equations
 
 
 def solve_rows(own: SparseTable, equations: Equations) -> None:

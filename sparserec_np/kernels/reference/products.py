@@ -11,7 +11,7 @@ All floats have one dtype, float32 or float64. Sums are made in the order of use
 
 from __future__ import annotations
 
-from sparserec_np.table import Array
+from sparserec_np.data.table import Array
 
 LINE = 16
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparserec_np.table import Array
+from sparserec_np.data.table import Array
 
 
 def group_by_row(keys: Array, counts: Array, order: Array, starts: Array, rows: Array) -> int:

@@ -7,7 +7,7 @@ number of threads.
 
 from __future__ import annotations
 
-from sparserec_np.table import Array, SparseTable
+from sparserec_np.data.table import Array, SparseTable
 
 
 def score_pairs(table: SparseTable, rows: Array, starts: Array, partners: Array, scores: Array) -> None:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from sparserec_np.data.table import Array
 from sparserec_np.kernels.reference.elementary import exp_into
-from sparserec_np.table import Array
 
 
 def bpr_pairs(positive: Array, negative: Array, losses: Array) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparserec_np.table import Array, SparseTable
+from sparserec_np.data.table import Array, SparseTable
 
 if TYPE_CHECKING:
-    from sparserec_np.growth import Explored
+    from sparserec_np.sparsity.growth import Explored
 
 
 def mark_prunable(table: SparseTable, inside: Array, floor: int, kept: Array) -> int:

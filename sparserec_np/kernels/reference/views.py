@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparserec_np.table import Array, SparseTable
+from sparserec_np.data.table import Array, SparseTable
 
 
 def unit_rows(table: SparseTable, rows: Array, length: float, lengths: Array, unit: Array) -> None:

@@ -1,0 +1,1 @@
+"""Interactions and tables: read, made, split, written."""

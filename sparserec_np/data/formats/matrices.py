@@ -1,0 +1,128 @@
+"""Sparse matrices, users x items, as interactions: SciPy's ``.npz`` and Matrix Market's ``.mtx``.
+
+Rows are users and columns are items, all of them, the empty ones too. Ids are what the file itself says: rows and
+columns count from 0 in ``.npz`` and from 1 in ``.mtx``. A stored zero is no interaction.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from typing import IO, Any
+
+import numpy as np
+
+from sparserec_np.data.formats.delimited import Pairs
+from sparserec_np.data.formats.source import Source
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.errors import DataError
+
+FIRST_ID = {"npz": 0, "mtx": 1}
+
+
+def read_matrix(source: Source, kind: str, min_rating: float | None) -> Pairs:
+    """Reads the whole source, a matrix in the format ``kind``, ``npz`` or ``mtx``.
+
+    Raises:
+        DataError: it is no such matrix, or ``min_rating`` is asked of a matrix without values.
+    """
+    content = source.everything()
+    if min_rating is not None and kind == "mtx" and b"pattern" in content[: content.find(b"\n")].lower():
+        raise DataError(
+            f"{source.name} is a pattern without values: it has no rating column for --min-rating {min_rating:g}."
+        )
+    matrix = _load(source, kind, content)
+    if max(matrix.shape) > np.iinfo(np.int32).max:
+        raise DataError(f"{source.name} must have fewer than 2^31 rows and columns, found {matrix.shape}.")
+    rows, columns, values = matrix.row, matrix.col, matrix.data
+    if np.iscomplexobj(values) or (values.size and not np.isfinite(values).all()):
+        raise DataError(f"{source.name} must hold finite real numbers, found others.")
+    there = values != 0
+    keep = there if min_rating is None else there & (values >= min_rating)
+    first = FIRST_ID[kind]
+    user_ids, item_ids = (np.arange(first, size + first, dtype=np.int64) for size in matrix.shape)
+    interactions = Interactions.from_codes(rows[keep], columns[keep], user_ids, item_ids)
+    read = int(np.count_nonzero(there))
+    return Pairs(interactions, read, read - int(np.count_nonzero(keep)))
+
+
+def write_matrix(interactions: Interactions, stream: IO[bytes], kind: str) -> None:
+    """Writes a matrix of ones, users x items.
+
+    Raises:
+        DataError: the ids are not the row and column numbers of such a file.
+    """
+    first = FIRST_ID[kind]
+    for ids, noun in ((interactions.user_ids, "user"), (interactions.item_ids, "item")):
+        if ids.dtype.kind != "i" or not np.array_equal(ids, np.arange(first, ids.size + first)):
+            raise DataError(
+                f"A {kind} file knows numbers from {first} without gaps only, but the {noun} ids are others; "
+                "write csv to keep them, or renumber them."
+            )
+    from scipy import io as scipy_io
+    from scipy import sparse
+
+    shape = (interactions.n_users, interactions.n_items)
+    ones = np.ones(interactions.n_interactions, dtype=np.float32)
+    matrix = sparse.csr_matrix((ones, interactions.items, interactions.indptr), shape=shape)
+    if kind == "npz":
+        whole = io.BytesIO()  # a zip file is written back and forth, which a compressing stream does not take
+        sparse.save_npz(whole, matrix)
+        stream.write(whole.getbuffer())
+    else:
+        scipy_io.mmwrite(stream, matrix, field="pattern", symmetry="general")
+
+
+def coordinates(matrix: Any) -> Any:
+    """A SciPy sparse matrix, in any of its forms, as one in coordinate form; duplicates stay.
+
+    SciPy converts a matrix whose bounds or column numbers lead out of its arrays by reading, and writing, there. They
+    are checked first.
+
+    Raises:
+        ValueError: its bounds or its row or column numbers lead out of it.
+
+    >>> from scipy.sparse import csr_matrix
+    >>> coordinates(csr_matrix([[0, 2.0], [1.0, 0]])).row.tolist()
+    [0, 1]
+    """
+    from scipy import sparse
+
+    if hasattr(matrix, "check_format"):  # of the forms with bounds
+        matrix.check_format(full_check=True)
+    found = sparse.coo_matrix(matrix)
+    for axis, numbers, size in (("row", found.row, found.shape[0]), ("column", found.col, found.shape[1])):
+        if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) < size:
+            raise ValueError(
+                f"{axis} numbers reach from {numbers.min()} to {numbers.max()}, expected 0 to {size - 1}"
+            )
+    return found
+
+
+def _load(source: Source, kind: str, content: bytes) -> Any:
+    """The matrix in coordinate form."""
+    from scipy import io as scipy_io
+    from scipy import sparse
+
+    read = sparse.load_npz if kind == "npz" else scipy_io.mmread
+    try:
+        matrix = coordinates(read(io.BytesIO(content)))
+        if matrix.ndim == 2 and matrix.row.size == matrix.col.size == matrix.data.size:
+            return matrix
+        reason = "its arrays differ in length"
+    except (
+        ValueError,
+        KeyError,
+        OSError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+    wanted = "SciPy sparse matrix (scipy.sparse.save_npz)" if kind == "npz" else "Matrix Market matrix"
+    raise DataError(f"{source.name} is no readable {wanted}: {reason}.")

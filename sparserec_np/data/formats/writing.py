@@ -1,0 +1,151 @@
+"""Interactions into a file: whole or not at all.
+
+The text is written beside its place and moved there when complete, so that nobody ever finds half a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import io
+import os
+import re
+from collections.abc import Iterator
+from typing import IO, Any
+
+import numpy.typing as npt
+
+from sparserec_np.data.formats.detect import format_of_name
+from sparserec_np.data.formats.mapped import write_mapped
+from sparserec_np.data.formats.matrices import write_matrix
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.errors import ConfigError, DataError
+from sparserec_np.machine.files import replacing
+
+Array = npt.NDArray[Any]
+
+WRITABLE = ("adjacency", "csv", "tsv", "inter", "npz", "mtx", "safetensors")
+
+_PAIRS_AT_ONCE = 1 << 18
+_HEADERS = {
+    "csv": ("user", "item", "timestamp"),
+    "tsv": ("user", "item", "timestamp"),
+    "inter": ("user_id:token", "item_id:token", "timestamp:float"),
+}
+# What a reader would trim, split at, or not take: control characters, and blanks at the rim.
+_UNWRITABLE = re.compile(r"[\x00-\x1f]|^\s|\s$|^$")
+
+
+def format_to_write(path: str | os.PathLike[str], format: str | None = None) -> str:
+    """The grammar to write ``path`` in: ``format`` if given, else what the ending says.
+
+    Raises:
+        ConfigError: neither names a grammar that can be written.
+    """
+    kind = format or format_of_name(os.fspath(path))
+    if kind not in WRITABLE:
+        found = f"format {kind!r}" if kind else f"the name {os.path.basename(path)!r}"
+        raise ConfigError(f"Cannot tell what to write from {found}; choose one of {', '.join(WRITABLE)}.")
+    if kind == "safetensors" and os.fspath(path).lower().endswith(".gz"):
+        raise ConfigError(
+            "A safetensors file is mapped into memory, so it cannot be compressed; leave out .gz."
+        )
+    return kind
+
+
+def write_interactions(
+    interactions: Interactions, path: str | os.PathLike[str], format: str | None = None
+) -> str:
+    """Writes a file, atomically; with the ending ``.gz`` compressed, with the same bytes every time.
+
+    What each grammar keeps: ``adjacency`` users without items, but no times; ``csv``, ``tsv`` and ``inter`` times, but
+    no users without items; ``npz`` and ``mtx`` users and items without pairs, but only ids that count up from 0 or 1;
+    ``safetensors`` everything.
+
+    Args:
+        interactions: what to write.
+        path: where to; an existing file is replaced.
+        format: one of :data:`WRITABLE`, by default what the ending says (``.txt`` is adjacency).
+
+    Returns:
+        The format written.
+
+    Raises:
+        ConfigError: the format is unknown or cannot be written.
+        DataError: an id cannot be written in this format so that it can be read back.
+        OSError: the place cannot be written to.
+    """
+    kind = format_to_write(path, format)
+    if kind == "safetensors":
+        write_mapped(interactions, path)
+        return kind
+    with replacing(path) as target, _compressed(os.fspath(path), target) as stream:
+        if kind in ("npz", "mtx"):
+            write_matrix(interactions, stream, kind)
+        else:
+            _check_ids(interactions, kind)
+            text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+            (_write_adjacency if kind == "adjacency" else _write_delimited)(interactions, text, kind)
+            text.flush()
+            text.detach()
+    return kind
+
+
+@contextlib.contextmanager
+def _compressed(path: str, stream: IO[bytes]) -> Iterator[IO[bytes]]:
+    if not path.lower().endswith(".gz"):
+        yield stream
+        return
+    with gzip.GzipFile(filename="", mode="wb", fileobj=stream, compresslevel=6, mtime=0) as packed:
+        yield packed  # type: ignore[misc]
+
+
+def _check_ids(interactions: Interactions, kind: str) -> None:
+    """Refuses ids that would come back changed."""
+    for ids, noun in ((interactions.user_ids, "user"), (interactions.item_ids, "item")):
+        if ids.dtype.kind == "i":
+            if kind == "adjacency" and ids.size and ids[0] < 0:
+                raise DataError(
+                    f"The {noun} id {ids[0]} cannot be written as adjacency, which has no negative ids; write csv."
+                )
+            continue
+        blank = re.compile(r"\s") if kind == "adjacency" else None
+        for one in ids.tolist():
+            if _UNWRITABLE.search(one) or (blank and blank.search(one)):
+                advice = "; write csv" if blank and not _UNWRITABLE.search(one) else ""
+                raise DataError(
+                    f"The {noun} id {one!r} cannot be written as {kind}{advice}: it would not be read back the same."
+                )
+
+
+def _as_text(ids: Array) -> list[str]:
+    return ids.tolist() if ids.dtype.kind == "U" else [str(one) for one in ids.tolist()]
+
+
+def _write_adjacency(interactions: Interactions, text: io.TextIOBase, _: str) -> None:
+    users, items = _as_text(interactions.user_ids), _as_text(interactions.item_ids)
+    bounds = interactions.indptr.tolist()
+    for user, start, stop in zip(users, bounds[:-1], bounds[1:], strict=True):
+        numbers = interactions.items[start:stop].tolist()
+        text.write(" ".join([user, *[items[number] for number in numbers]]) + "\n")
+
+
+def _write_delimited(interactions: Interactions, text: io.TextIOBase, kind: str) -> None:
+    users, items = _as_text(interactions.user_ids), _as_text(interactions.item_ids)
+    timed = interactions.times is not None
+    if kind == "inter":  # RecBole knows no quotes: they are plain characters there
+        writer = csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
+    else:
+        writer = csv.writer(text, delimiter="," if kind == "csv" else "\t", lineterminator="\n")
+    writer.writerow(_HEADERS[kind][: 3 if timed else 2])
+    owners = interactions.pair_users()
+    for start in range(0, interactions.n_interactions, _PAIRS_AT_ONCE):
+        part = slice(start, start + _PAIRS_AT_ONCE)
+        columns: list[Any] = [
+            [users[number] for number in owners[part].tolist()],
+            [items[number] for number in interactions.items[part].tolist()],
+        ]
+        if interactions.times is not None:
+            columns.append(interactions.times[part].tolist())
+        writer.writerows(zip(*columns, strict=True))

@@ -1,0 +1,502 @@
+"""Which user touched which items, in compressed rows, with the ids the outside world uses for both.
+
+Inside the library a user is a number ``0..n_users-1`` and an item a number ``0..n_items-1``. Outside ids, integers
+or strings with any gaps, live in two sorted arrays beside the pairs, so that position ``k`` of ``item_ids`` names
+item ``k``. Ids that are ``0..n-1`` already map to themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sparserec_np.data.table import row_blocks
+from sparserec_np.errors import DataError
+
+Array = npt.NDArray[Any]
+
+# Work on all pairs is done on so many at a time: what it takes beside them does not grow with their number, and pairs
+# that lie in a mapped file need not all be in memory.
+PAIRS_AT_ONCE = 1 << 23
+FEW_PAIRS = 1 << 16  # where numbers are made of each that take more than the pairs themselves
+_USERS_AT_ONCE = 16_384
+
+
+class Counts(NamedTuple):
+    """What :meth:`Interactions.aligned_to` could not place in the reference."""
+
+    unknown_users: int
+    unknown_items: int
+    dropped_pairs: int
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Users' items in CSR form, one row a user, with the outside ids of both.
+
+    Build one with :meth:`from_pairs` or :func:`sparserec_np.data.formats.read_interactions`; the constructor takes arrays
+    that are in final form already and raises :class:`DataError` where they are not.
+
+    Attributes:
+        indptr: ``(n_users + 1,)`` int64; user ``u`` owns ``items[indptr[u]:indptr[u + 1]]``, which may be empty.
+        items: ``(n,)`` int32 item numbers, sorted and unique within a user.
+        user_ids: ``(n_users,)`` outside ids, int64 or unicode, sorted and unique.
+        item_ids: ``(n_items,)`` likewise.
+        times: ``(n,)`` int64 or float64 moments of the pairs in the unit of the source, or None.
+        duplicates: repeated pairs that were merged away; of a merged pair the latest time is kept.
+
+    >>> log = Interactions.from_pairs(["ann", "bob", "ann", "ann"], [7, 7, 3, 7])
+    >>> log
+    Interactions(users=2, items=2, interactions=3)
+    >>> log.user_ids.tolist(), log.item_ids.tolist(), log.indptr.tolist(), log.items.tolist(), log.duplicates
+    (['ann', 'bob'], [3, 7], [0, 2, 3], [0, 1, 1], 1)
+    """
+
+    indptr: Array
+    items: Array
+    user_ids: Array
+    item_ids: Array
+    times: Array | None = None
+    duplicates: int = field(default=0)
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that break a promise of the class docstring."""
+        if self.indptr.dtype != np.int64 or self.items.dtype != np.int32:
+            raise DataError(
+                f"Interactions need int64 indptr and int32 items, found {self.indptr.dtype} and {self.items.dtype}."
+            )
+        if self.indptr.shape != (self.user_ids.size + 1,) or self.items.ndim != 1:
+            raise DataError(f"indptr must have shape ({self.user_ids.size + 1},), found {self.indptr.shape}.")
+        if self.indptr[0] != 0 or self.indptr[-1] != self.items.size or np.any(np.diff(self.indptr) < 0):
+            raise DataError("indptr must rise from 0 to the number of items and never fall.")
+        for first, last in self.user_blocks():
+            self._check_items(first, last)
+        if self.times is not None and self.times.shape != self.items.shape:
+            raise DataError(f"times must have shape {self.items.shape}, found {self.times.shape}.")
+        for name, ids in (("user_ids", self.user_ids), ("item_ids", self.item_ids)):
+            if ids.ndim != 1 or not (ids.dtype == np.int64 or ids.dtype.kind == "U"):
+                raise DataError(
+                    f"{name} must be one array of int64 or strings, found {ids.dtype} of shape {ids.shape}."
+                )
+            if np.any(ids[1:] <= ids[:-1]):
+                raise DataError(f"{name} must be sorted and unique; build Interactions with from_pairs.")
+
+    def _check_items(self, first: int, last: int) -> None:
+        bounds = self.indptr[first : last + 1]
+        items = self.items[bounds[0] : bounds[-1]]
+        if items.size and (items.min() < 0 or items.max() >= self.item_ids.size):
+            raise DataError(f"items must lie in 0..{self.item_ids.size - 1}.")
+        rising = items[1:] > items[:-1]
+        inner = bounds[1:-1] - bounds[0]
+        rising[inner[(inner > 0) & (inner < items.size)] - 1] = True  # a new user may start anywhere
+        if not rising.all():
+            raise DataError(
+                "The items of a user must be sorted and unique; build Interactions with from_pairs."
+            )
+
+    def __repr__(self) -> str:
+        return f"Interactions(users={self.n_users}, items={self.n_items}, interactions={self.n_interactions})"
+
+    # ---- making them
+
+    @classmethod
+    def from_pairs(
+        cls,
+        users: npt.ArrayLike,
+        items: npt.ArrayLike,
+        times: npt.ArrayLike | None = None,
+        *,
+        user_ids: npt.ArrayLike | None = None,
+        item_ids: npt.ArrayLike | None = None,
+    ) -> Interactions:
+        """Interactions from pairs of outside ids, in any order, repeats allowed.
+
+        Args:
+            users: ``(n,)`` outside user ids, integers or strings.
+            items: ``(n,)`` outside item ids, integers or strings.
+            times: ``(n,)`` finite numbers, or None.
+            user_ids: ids to keep besides those in ``users``: users without items.
+            item_ids: ids to keep besides those in ``items``: items nobody touched.
+
+        Raises:
+            DataError: lengths differ, an id is neither an integer nor a string, or a time is not finite.
+        """
+        user_codes, all_users = encode_ids(users, user_ids, "user")
+        item_codes, all_items = encode_ids(items, item_ids, "item")
+        return cls.from_codes(user_codes, item_codes, all_users, all_items, times)
+
+    @classmethod
+    def from_codes(
+        cls,
+        users: npt.ArrayLike,
+        items: npt.ArrayLike,
+        user_ids: Array,
+        item_ids: Array,
+        times: npt.ArrayLike | None = None,
+    ) -> Interactions:
+        """Interactions from positions in two arrays of unique outside ids, which need not be sorted.
+
+        Args:
+            users: ``(n,)`` integers, positions in ``user_ids``.
+            items: ``(n,)`` integers, positions in ``item_ids``.
+            user_ids: ``(n_users,)`` int64 or unicode.
+            item_ids: ``(n_items,)`` int64 or unicode.
+            times: ``(n,)`` finite numbers, or None.
+
+        Raises:
+            DataError: lengths differ, a position is out of range, an id is repeated, or a time is not finite.
+        """
+        user_codes, user_ids = _sort_ids(np.asarray(users), user_ids, "user")
+        item_codes, item_ids = _sort_ids(np.asarray(items), item_ids, "item")
+        if user_codes.shape != item_codes.shape:
+            raise DataError(
+                f"Users and items must be equally many, found {user_codes.size} and {item_codes.size}."
+            )
+        moments = None if times is None else _as_times(times, user_codes.size)
+        n_items = max(item_ids.size, 1)
+        indptr = np.zeros(user_ids.size + 1, dtype=np.int64)
+        merged = np.empty(user_codes.size, dtype=np.int32)
+        filled = 0
+        for first, last, user, next_user in _user_runs(user_codes, user_ids.size):
+            keys = user_codes[first:last].astype(np.int64)
+            keys *= n_items
+            keys += item_codes[first:last]
+            own = None
+            if moments is not None:
+                order = np.argsort(keys, kind="stable")
+                keys, own = keys[order], moments[first:last][order]
+            elif np.any(keys[1:] < keys[:-1]):
+                keys.sort()
+            fresh = np.ones(keys.size, dtype=bool)
+            np.not_equal(keys[1:], keys[:-1], out=fresh[1:])
+            if not fresh.all():
+                if own is not None:  # every group has a member, so reduceat is safe here
+                    own = np.maximum.reduceat(own, np.flatnonzero(fresh))
+                keys = keys[fresh]
+            # keys are sorted, so a user's first pair is found by bisection
+            starts = np.searchsorted(keys, np.arange(user, next_user + 1, dtype=np.int64) * n_items)
+            indptr[user : next_user + 1] = filled + starts
+            keys %= n_items
+            merged[filled : filled + keys.size] = keys
+            if moments is not None and own is not None:
+                moments[filled : filled + keys.size] = own
+            filled += keys.size
+        duplicates = merged.size - filled
+        if duplicates:
+            merged = merged[:filled].copy()
+            moments = None if moments is None else moments[:filled].copy()
+        return cls(indptr, merged, user_ids, item_ids, moments, duplicates)
+
+    # ---- sizes
+
+    @property
+    def n_users(self) -> int:
+        """Users, those without items included."""
+        return int(self.user_ids.size)
+
+    @property
+    def n_items(self) -> int:
+        """Items, those nobody touched included."""
+        return int(self.item_ids.size)
+
+    @property
+    def n_interactions(self) -> int:
+        """Distinct user-item pairs."""
+        return int(self.items.size)
+
+    @property
+    def density(self) -> float:
+        """Pairs there over pairs possible, in 0..1."""
+        return self.n_interactions / max(self.n_users * self.n_items, 1)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays, ids included."""
+        arrays = (self.indptr, self.items, self.user_ids, self.item_ids)
+        return sum(array.nbytes for array in arrays) + (0 if self.times is None else self.times.nbytes)
+
+    @property
+    def user_degrees(self) -> Array:
+        """``(n_users,)`` int64: how many items each user touched."""
+        return np.diff(self.indptr)
+
+    @property
+    def item_degrees(self) -> Array:
+        """``(n_items,)`` int64: how many users touched each item."""
+        degrees = np.zeros(self.n_items, dtype=np.int64)
+        step = max(FEW_PAIRS, self.n_items)
+        for start in range(0, self.items.size, step):
+            degrees += np.bincount(self.items[start : start + step], minlength=self.n_items)
+        return degrees
+
+    # ---- other views of the same pairs
+
+    def pair_users(self) -> Array:
+        """``(n,)`` int32: the user of each pair, aligned with ``items``."""
+        return np.repeat(np.arange(self.n_users, dtype=np.int32), self.user_degrees)
+
+    def user_blocks(self, pairs: int | None = None) -> Iterator[tuple[int, int]]:
+        """All users as ranges ``first, last`` of at most ``pairs`` pairs each, or one user; by default 2^23."""
+        return row_blocks(self.indptr, pairs or PAIRS_AT_ONCE)
+
+    def by_item(self) -> tuple[Array, Array]:
+        """The transpose: ``(n_items + 1,)`` int64 indptr and ``(n,)`` int32 users, sorted within an item."""
+        order = np.argsort(self.items, kind="stable")
+        indptr = np.zeros(self.n_items + 1, dtype=np.int64)
+        np.cumsum(self.item_degrees, out=indptr[1:])
+        return indptr, self.pair_users()[order]
+
+    def subset(self, keep: Array) -> Interactions:
+        """The pairs where ``keep``, a ``(n,)`` bool mask, is true, over the same users and items."""
+        keep = np.asarray(keep)
+        if keep.dtype != bool or keep.shape != self.items.shape:
+            raise DataError(
+                f"subset needs a bool mask of shape {self.items.shape}, found {keep.dtype} of shape {keep.shape}."
+            )
+        indptr = np.zeros_like(self.indptr)
+        for first, last in self.user_blocks():
+            bounds = self.indptr[first : last + 1]
+            kept = np.concatenate([indptr[first : first + 1], keep[bounds[0] : bounds[-1]]])
+            indptr[first : last + 1] = np.cumsum(kept)[bounds - bounds[0]]
+        times = None if self.times is None else self.times[keep]
+        return replace(self, indptr=indptr, items=self.items[keep], times=times, duplicates=0)
+
+    def union(self, other: Interactions) -> Interactions:
+        """The pairs of both, over the users and items they share; times are kept if both have them.
+
+        Pairs that are in both are merged and counted in ``duplicates``.
+
+        Raises:
+            DataError: the two are not over the same ids; bring them together with :meth:`aligned_to` first.
+        """
+        if not (
+            np.array_equal(self.user_ids, other.user_ids) and np.array_equal(self.item_ids, other.item_ids)
+        ):
+            raise DataError("union needs interactions over the same users and items; use aligned_to first.")
+        times = None
+        if self.times is not None and other.times is not None:
+            times = np.concatenate([self.times, other.times])
+        users = np.concatenate([self.pair_users(), other.pair_users()])
+        items = np.concatenate([self.items, other.items])
+        return Interactions.from_codes(users, items, self.user_ids, self.item_ids, times)
+
+    def joined(self, other: Interactions) -> Interactions:
+        """The pairs of both over the users and items of either; as :meth:`union` where these are the same.
+
+        Ids are matched as in :meth:`aligned_to`; where one side has numbers and the other text, the ids become text.
+        """
+        both = [encode_ids(getattr(self, name), getattr(other, name))[1] for name in ("user_ids", "item_ids")]
+        nobody = Interactions.from_codes([], [], *both)
+        return self.aligned_to(nobody)[0].union(other.aligned_to(nobody)[0])
+
+    def without(self, other: Interactions) -> Interactions:
+        """The pairs that are not in ``other``, which is over equally many users and items.
+
+        Raises:
+            DataError: it is not; use :meth:`aligned_to` first.
+        """
+        self._check_over_same(other, "without")
+        keep = np.ones(self.n_interactions, dtype=bool)
+        for first in range(0, self.n_users, _USERS_AT_ONCE):  # which bounds the memory
+            own, others = (log._pair_numbers(first, first + _USERS_AT_ONCE) for log in (self, other))
+            last = min(first + _USERS_AT_ONCE, self.n_users)
+            keep[self.indptr[first] : self.indptr[last]] = ~np.isin(own, others, assume_unique=True)
+        return self.subset(keep)
+
+    def aligned_to(self, reference: Interactions) -> tuple[Interactions, Counts]:
+        """These pairs over the users and items of ``reference``, and what had no place there.
+
+        Ids are matched by what a person would read: integer 12 and string ``"12"`` are the same id. Pairs with an
+        unknown user or item are dropped and counted; pairs that are in ``reference`` too are kept.
+        """
+        users = _positions(self.user_ids, reference.user_ids)
+        items = _positions(self.item_ids, reference.item_ids)
+        pair_users, pair_items = users[self.pair_users()], items[self.items]
+        keep = (pair_users >= 0) & (pair_items >= 0)
+        times = None if self.times is None else self.times[keep]
+        placed = Interactions.from_codes(
+            pair_users[keep], pair_items[keep], reference.user_ids, reference.item_ids, times
+        )
+        counts = Counts(
+            unknown_users=int(np.count_nonzero(users < 0)),
+            unknown_items=int(np.count_nonzero(items < 0)),
+            dropped_pairs=int(keep.size - np.count_nonzero(keep)),
+        )
+        return placed, counts
+
+    def shared_with(self, other: Interactions) -> int:
+        """The number of pairs that are in both.
+
+        Raises:
+            DataError: the two are not over equally many users and items; use :meth:`aligned_to` first.
+        """
+        self._check_over_same(other, "shared_with")
+        shared = 0
+        for first in range(0, self.n_users, _USERS_AT_ONCE):  # which bounds the memory
+            own, others = (log._pair_numbers(first, first + _USERS_AT_ONCE) for log in (self, other))
+            shared += np.intersect1d(own, others, assume_unique=True).size
+        return shared
+
+    def _check_over_same(self, other: Interactions, asked: str) -> None:
+        if (self.n_users, self.n_items) != (other.n_users, other.n_items):
+            raise DataError(
+                f"{asked} needs interactions over the same users and items; use aligned_to first."
+            )
+
+    def _pair_numbers(self, first: int, stop: int) -> Array:
+        """The pairs of some users as one ascending int64 number each."""
+        bounds = self.indptr[first : stop + 1]
+        owners = np.repeat(np.arange(bounds.size - 1), np.diff(bounds))
+        return owners * self.n_items + self.items[bounds[0] : bounds[-1]]
+
+    def renumbered(self, first: int = 0) -> Interactions:
+        """The same pairs with ids that count up from ``first``, in the order of the ids they replace."""
+        users, items = (np.arange(first, first + n, dtype=np.int64) for n in (self.n_users, self.n_items))
+        return replace(self, user_ids=users, item_ids=items)
+
+    def digest(self) -> str:
+        """Hex sha256 over the pairs and all ids; equal pairs and ids give equal digests on any machine."""
+        sha = hashlib.sha256()
+        for array in (self.indptr, self.items):
+            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            sha.update(np.ascontiguousarray(little).view(np.uint8).data)
+        for ids in (self.user_ids, self.item_ids):
+            text = ids.dtype.kind == "U"
+            sha.update(b"text" if text else b"int8")
+            sha.update(json.dumps(ids.tolist()).encode() if text else ids.astype("<i8", copy=False).tobytes())
+        return sha.hexdigest()
+
+
+def expect_interactions(given: object) -> Interactions:
+    """What was given, if it is Interactions.
+
+    Raises:
+        DataError: it is something else, the path of a file perhaps.
+    """
+    if not isinstance(given, Interactions):
+        raise DataError(
+            f"Expected Interactions, found {repr(given)[:80] if isinstance(given, str) else type(given).__name__}; use"
+            " read_interactions(path) for a file, or Interactions.from_pairs(users, items)"
+        )
+    return given
+
+
+def encode_ids(
+    values: npt.ArrayLike, more: npt.ArrayLike | None = None, noun: str = "user"
+) -> tuple[Array, Array]:
+    """Positions of ``values`` among the sorted unique ids of ``values`` and ``more`` together.
+
+    Returns:
+        ``(n,)`` integer codes, and the ids, int64 or unicode.
+
+    >>> codes, ids = encode_ids([30, 10, 30], more=[20])
+    >>> codes.tolist(), ids.tolist()
+    ([2, 0, 2], [10, 20, 30])
+    """
+    wanted = _as_ids(values, noun)
+    extra = wanted[:0] if more is None else _as_ids(more, noun)
+    if wanted.size and extra.size and wanted.dtype.kind != extra.dtype.kind:
+        wanted, extra = wanted.astype(str), extra.astype(str)
+    both = np.concatenate([wanted, extra]) if extra.size else wanted
+    low, high = (int(both.min()), int(both.max())) if both.size and both.dtype.kind == "i" else (-1, -1)
+    if low >= 0 and high < 4 * both.size + 1_000_000:  # a table by id is far cheaper than a sort
+        there = np.zeros(high + 1, dtype=bool)
+        there[both] = True
+        ids = np.flatnonzero(there).astype(np.int64)
+        if ids.size == high + 1:
+            return wanted, ids
+        return (np.cumsum(there, dtype=np.int64) - 1)[wanted], ids
+    ids, codes = np.unique(both, return_inverse=True)
+    return codes.reshape(-1)[: wanted.size], ids.astype(np.int64) if ids.dtype.kind == "i" else ids
+
+
+def _as_ids(values: npt.ArrayLike, noun: str) -> Array:
+    """Ids as a one-dimensional array of signed integers or of strings."""
+    ids = np.asarray(values)
+    if ids.ndim != 1:
+        raise DataError(f"The {noun} ids must be one flat list, found an array of shape {ids.shape}.")
+    if ids.dtype == object:
+        whole = all(isinstance(one, (int, np.integer)) and not isinstance(one, bool) for one in ids)
+        small = whole and all(-(2**63) <= one < 2**63 for one in ids)
+        ids = ids.astype(np.int64) if small else np.array([str(one) for one in ids], dtype=str)
+    if ids.size == 0 and ids.dtype.kind != "U":
+        return ids.astype(np.int64)
+    if ids.dtype.kind == "u" and ids.dtype.itemsize == 8 and ids.max() > np.iinfo(np.int64).max:
+        raise DataError(f"The {noun} ids must be below 2^63, found {ids.max()}; pass them as strings.")
+    if ids.dtype.kind == "u":
+        ids = ids.astype(np.int64)
+    if ids.dtype.kind not in "iU":
+        raise DataError(f"The {noun} ids must be integers or strings, found {ids.dtype}; convert them first.")
+    return ids
+
+
+def _as_times(values: npt.ArrayLike, n: int) -> Array:
+    """Times as ``(n,)`` int64 or float64, all finite."""
+    times = np.asarray(values)
+    if times.shape != (n,):
+        raise DataError(f"Times must be one for each of the {n} pairs, found shape {times.shape}.")
+    if times.dtype.kind in "iub":
+        return times.astype(np.int64)
+    if times.dtype.kind != "f" or not np.isfinite(times).all():
+        raise DataError("Times must be finite numbers; leave them out where they are not known.")
+    return times.astype(np.float64)
+
+
+def _sort_ids(codes: Array, ids: Array, noun: str) -> tuple[Array, Array]:
+    """The same pairs over sorted ids; int32 or int64 codes, checked against their range."""
+    if codes.ndim != 1 or (codes.size and codes.dtype.kind not in "iu"):
+        raise DataError(
+            f"The {noun} numbers must be one flat list of integers, found {codes.dtype} of shape {codes.shape}."
+        )
+    if codes.dtype != np.int32:
+        codes = codes.astype(np.int64, copy=False)
+    if codes.size and (codes.min() < 0 or codes.max() >= ids.size):
+        raise DataError(
+            f"The {noun} numbers must lie in 0..{ids.size - 1}, found {codes.min()}..{codes.max()}."
+        )
+    if np.any(ids[1:] <= ids[:-1]):
+        order = np.argsort(ids, kind="stable")
+        place = np.empty(ids.size, dtype=np.int64)
+        place[order] = np.arange(ids.size)
+        ids, codes = ids[order], place[codes]
+        if np.any(ids[1:] == ids[:-1]):
+            raise DataError(
+                f"The {noun} ids must be unique, found {ids[1:][ids[1:] == ids[:-1]][0]!r} twice."
+            )
+    return codes, ids
+
+
+def _user_runs(users: Array, n_users: int) -> Iterator[tuple[int, int, int, int]]:
+    """Pairs ``first`` to ``last - 1`` that are all those of users ``user`` to ``next_user - 1``, over all of both.
+
+    Where pairs come user by user, as in most files, a run is not much longer than ``FEW_PAIRS``, which bounds
+    the memory; otherwise all pairs are one.
+
+    >>> list(_user_runs(np.array([0, 0, 2]), 4))
+    [(0, 3, 0, 4)]
+    """
+    bounds = np.array([0, users.size])
+    if users.size > FEW_PAIRS and not np.any(users[1:] < users[:-1]):
+        inner = np.searchsorted(users, users[FEW_PAIRS::FEW_PAIRS])
+        bounds = np.unique(np.concatenate([bounds, inner]))
+    owners = [0, *users[bounds[1:-1]].tolist(), n_users]
+    yield from zip(bounds[:-1].tolist(), bounds[1:].tolist(), owners[:-1], owners[1:], strict=True)
+
+
+def _positions(wanted: Array, ids: Array) -> Array:
+    """``(len(wanted),)`` int64 positions in sorted ``ids``, -1 where absent; 12 and "12" are the same id."""
+    order = np.arange(ids.size)
+    if wanted.dtype.kind != ids.dtype.kind:
+        wanted, ids = wanted.astype(str), ids.astype(str)
+        order = np.argsort(ids, kind="stable")  # numbers sort differently as text
+        ids = ids[order]
+    if ids.size == 0:
+        return np.full(wanted.size, -1, dtype=np.int64)
+    spot = np.minimum(np.searchsorted(ids, wanted), ids.size - 1)
+    return np.where(ids[spot] == wanted, order[spot], -1).astype(np.int64)

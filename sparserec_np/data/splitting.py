@@ -1,0 +1,131 @@
+"""Interactions into a part to train on and a part held out, over the same users and items.
+
+Randomness is a ``numpy.random.Generator`` argument: the same state gives the same split.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.errors import ConfigError, DataError
+
+Array = npt.NDArray[Any]
+
+
+def split_random(
+    interactions: Interactions, fraction: float, rng: np.random.Generator
+) -> tuple[Interactions, Interactions]:
+    """Holds out about ``fraction`` of each user's items, chosen uniformly, but never a user's last remaining one.
+
+    A user of degree ``d`` gives floor or ceil of ``fraction * d`` items. Which of the two is drawn by systematic
+    sampling (one uniform number, then the running total of ``fraction * d`` is cut at whole numbers), so that each
+    user's expectation is exact and all users together give ``fraction * n`` to within one, before users of a single
+    item are spared.
+
+    Args:
+        interactions: what to split.
+        fraction: share to hold out, in (0, 1).
+        rng: draws one number and then one for each pair.
+
+    Returns:
+        The train part and the held-out part.
+
+    Raises:
+        ConfigError: ``fraction`` is outside (0, 1).
+        DataError: nothing could be held out.
+
+    >>> log = Interactions.from_pairs([0, 0, 0, 0, 1], [0, 1, 2, 3, 0])
+    >>> train, test = split_random(log, 0.5, np.random.default_rng(0))
+    >>> train.user_degrees.tolist(), test.user_degrees.tolist()
+    ([2, 1], [2, 0])
+    """
+    _check_fraction(fraction)
+    degrees = interactions.user_degrees
+    totals = np.floor(np.cumsum(fraction * degrees) + rng.random())
+    quotas = np.minimum(np.diff(totals, prepend=0.0).astype(np.int64), degrees - 1)
+    held_out = np.empty(interactions.n_interactions, dtype=bool)
+    for first, last in interactions.user_blocks():
+        bounds = interactions.indptr[first : last + 1]
+        ranks = _ranks(bounds - bounds[0], rng.random(int(bounds[-1] - bounds[0])))
+        held_out[bounds[0] : bounds[-1]] = ranks < np.repeat(quotas[first:last], degrees[first:last])
+    return _parts(interactions, held_out)
+
+
+def split_last(interactions: Interactions, n: int) -> tuple[Interactions, Interactions]:
+    """Holds out each user's ``n`` latest items; a user keeps at least one.
+
+    Of items touched at the same time, the later in item order counts as the later.
+
+    Args:
+        interactions: what to split; it must have times.
+        n: items to hold out per user, at least 1.
+
+    Raises:
+        ConfigError: ``n`` is below 1.
+        DataError: there are no times, or nothing could be held out.
+    """
+    if n < 1:
+        raise ConfigError(f"The number of items to hold out per user must be at least 1, found {n}.")
+    times = _times(interactions)
+    degrees = interactions.user_degrees
+    from_the_end = np.repeat(degrees, degrees) - 1 - _ranks(interactions.indptr, times)
+    return _parts(interactions, from_the_end < np.repeat(np.minimum(n, degrees - 1), degrees))
+
+
+def split_time(interactions: Interactions, fraction: float) -> tuple[Interactions, Interactions]:
+    """Holds out the latest ``fraction`` of all pairs, at one moment for everybody, as a system in use would meet them.
+
+    Pairs of the same moment stay together, so the share is at least ``fraction``. Users whose pairs are all late
+    have no item to train on.
+
+    Args:
+        interactions: what to split; it must have times.
+        fraction: share to hold out, in (0, 1).
+
+    Raises:
+        ConfigError: ``fraction`` is outside (0, 1).
+        DataError: there are no times, or they do not part the pairs.
+    """
+    _check_fraction(fraction)
+    times = _times(interactions)
+    first = min(int((1 - fraction) * times.size), times.size - 1)
+    return _parts(interactions, times >= np.partition(times, first)[first])
+
+
+def _check_fraction(fraction: float) -> None:
+    if not 0 < fraction < 1:
+        raise ConfigError(f"The share to hold out must lie between 0 and 1, found {fraction:g}.")
+
+
+def _times(interactions: Interactions) -> Array:
+    if interactions.times is None:
+        raise DataError(
+            "Splitting by time needs a time for each interaction, but there is none; split at random instead."
+        )
+    return interactions.times
+
+
+def _ranks(indptr: Array, values: Array) -> Array:
+    """``(n,)`` int64: place of each value among those of its user, from the lowest on, of equals the first before.
+
+    ``indptr`` (users + 1,) starts at 0.
+    """
+    users = np.repeat(np.arange(indptr.size - 1, dtype=np.int32), np.diff(indptr))
+    order = np.lexsort((values, users))
+    ranks = np.empty(order.size, dtype=np.int64)
+    ranks[order] = np.arange(order.size) - indptr[users]  # sorting moves nobody out of their row
+    return ranks
+
+
+def _parts(interactions: Interactions, held_out: Array) -> tuple[Interactions, Interactions]:
+    if not held_out.any():
+        raise DataError(
+            "Nothing can be held out: no user has an item to spare; train with --validation 0 or split otherwise."
+        )
+    if held_out.all():
+        raise DataError("Nothing would be left to train on; hold out less, or split in another way.")
+    return interactions.subset(~held_out), interactions.subset(held_out)

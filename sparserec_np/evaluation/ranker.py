@@ -1,0 +1,19 @@
+"""What can be evaluated: anything that lists items for users."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array
+
+
+class Ranker(Protocol):
+    """What can be evaluated."""
+
+    def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
+        """The best items not in ``seen`` of ``users`` (m,): items (m, n), and scores (m, n), best first.
+
+        Equal scores come in the order of the items. A list that has ended goes on with -1 and -inf.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Factors of the interactions, and tables pruned from them."""

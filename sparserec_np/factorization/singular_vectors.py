@@ -1,0 +1,190 @@
+"""Leading singular vectors of the interactions, and products with them, in the memory of the vectors.
+
+With R the matrix of ones (users, items) and D_u, D_i the degrees of both, 1 where they are 0, these are the right
+singular vectors of ``D_u^-1/2 R D_i^-1/2``. Neither this matrix nor its transpose is made: kernels read the pairs as
+they lie in the interactions, which may be those of a mapped file. Nor is the product of two sets of rows, whose columns
+are made fewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array
+
+LINE = 16  # columns of a strip: those that the kernels work on at a time
+BLOCK = 1024  # rows that are put together from all strips
+
+
+class Strips:
+    """A matrix with a row for each item, float32, in strips of 16 columns that lie one after the other.
+
+    Whatever is done with it takes a block of rows, or a strip, beside it.
+
+    Args:
+        rows: number of rows.
+        width: number of columns; those that fill up the last strip hold zeros.
+
+    Attributes:
+        parts: the strips, each (rows, 16).
+        width: number of columns.
+
+    >>> some = Strips(2, 3)
+    >>> some[1:2] = np.ones((1, 3), np.float32)
+    >>> some.turn(np.array([[1.0], [2.0], [3.0]]))
+    >>> some[0:2].tolist()
+    [[0.0], [6.0]]
+    """
+
+    def __init__(self, rows: int, width: int) -> None:
+        self.width = width
+        self.parts = [np.zeros((rows, LINE), np.float32) for _ in range(0, width, LINE)]
+
+    def __getitem__(self, rows: slice | Array) -> Array:
+        """Some rows, (m, width), as an array of their own."""
+        made = np.empty((len(self.parts[0][rows]), len(self.parts) * LINE), np.float32)
+        for number, part in enumerate(self.parts):
+            made[:, number * LINE : (number + 1) * LINE] = part[rows]
+        return made[:, : self.width]
+
+    def __setitem__(self, rows: slice, values: Array) -> None:
+        """Overwrites some rows by ``values`` (m, width)."""
+        for number, part in enumerate(self.parts):
+            some = values[:, number * LINE : (number + 1) * LINE]
+            part[rows, : some.shape[1]] = some
+
+    def blocks(self) -> Iterator[slice]:
+        """All rows, as slices of so many that little memory is needed for them."""
+        rows = len(self.parts[0])
+        yield from (slice(start, min(start + BLOCK, rows)) for start in range(0, rows, BLOCK))
+
+    def turn(self, matrix: Array) -> None:
+        """Multiplies every row by ``matrix`` (width, new width); the new width is at most the old one."""
+        matrix = matrix.astype(np.float32)
+        parts, width = self.parts[: -(-matrix.shape[1] // LINE)], matrix.shape[1]
+        padded = np.zeros((self.width, len(parts) * LINE), np.float32)
+        padded[:, :width] = matrix
+        for block in self.blocks():
+            turned = self[block] @ padded
+            for number, part in enumerate(parts):
+                part[block] = turned[:, number * LINE : (number + 1) * LINE]
+        self.parts, self.width = parts, width
+
+    def scale(self, factors: Array) -> None:
+        """Multiplies row i by ``factors[i]``, (rows,) float32."""
+        for part in self.parts:
+            part *= factors[:, None]
+
+    def gram(self) -> Array:
+        """The products of all columns, (width, width) float64, summed block by block."""
+        total = np.zeros((self.width, self.width))
+        for block in self.blocks():
+            some = self[block]
+            total += some.T @ some
+        return total
+
+    def sums(self, log: Interactions, users: Array) -> Array:
+        """The sum of the rows of their items for ``users`` (m,) int64, (m, width); zeros for one without items."""
+        from sparserec_np.kernels.compiled import products as kernels  # imports Numba
+
+        made = np.empty((len(users), len(self.parts) * LINE), np.float32)
+        for number, part in enumerate(self.parts):
+            kernels.sum_items(log.indptr, log.items, users, part, number * LINE, made)
+        return made[:, : self.width]
+
+
+def leading_right_vectors(
+    log: Interactions, rank: int, iterations: int, rng: np.random.Generator, threads: int = 1, extra: int = 16
+) -> Strips:
+    """Leading right singular vectors by subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4).
+
+    Threads share the strips out among themselves, which changes no bit of the result as long as BLAS works on one
+    thread (:func:`~sparserec_np.starts.masks.one_blas_thread`).
+
+    Args:
+        log: the interactions.
+        rank: number of vectors, at most the smaller of the numbers of users and items.
+        iterations: products with the matrix and its transpose after the first.
+        rng: draws the vectors to begin with.
+        threads: strips that are multiplied at a time.
+        extra: vectors beyond ``rank`` that the iteration works on.
+
+    Returns:
+        (n_items, rank) with orthonormal columns, the strongest first; columns of zeros beyond the matrix's rank.
+
+    Memory: (n_items, rank + extra) float32, and 16 columns for each thread.
+    """
+    vectors = Strips(log.n_items, min(rank + extra, log.n_users, log.n_items))
+    for block in vectors.blocks():
+        vectors[block] = rng.standard_normal((block.stop - block.start, vectors.width), dtype=np.float32)
+    multiply = _GramProduct(log, vectors, threads)
+    with ThreadPoolExecutor(threads) as pool:
+        for left in range(iterations, -1, -1):
+            list(pool.map(multiply, range(len(vectors.parts))))
+            weights, axes = np.linalg.eigh(vectors.gram())
+            # eigh sorts upwards; the smallest may be zero where the matrix has a lower rank than asked for.
+            turn = axes[:, ::-1] / np.sqrt(np.maximum(weights[::-1], weights[-1] * 1e-12))
+            vectors.turn(turn if left else turn[:, :rank])
+    return vectors
+
+
+class _GramProduct:
+    """Multiplies strips, (n_items, 16) float32 each, by the matrix and then by its transpose.
+
+    A product is written to a strip that is to spare, which then takes the place of the one that was multiplied.
+    """
+
+    def __init__(self, log: Interactions, vectors: Strips, threads: int) -> None:
+        from sparserec_np.kernels.compiled import products as kernels  # imports Numba
+
+        self._add_product = kernels.add_gram_product
+        self._log, self._vectors = log, vectors
+        self._weights = (1 / np.maximum(log.user_degrees, 1)).astype(np.float32)
+        self._scales = (1 / np.sqrt(np.maximum(log.item_degrees, 1))).astype(np.float32)[:, None]
+        self._spare = [np.empty_like(vectors.parts[0]) for _ in range(min(threads, len(vectors.parts)))]
+
+    def __call__(self, number: int) -> None:
+        """Replaces the strip of this number; as many threads may do so at a time as were announced."""
+        part, product = self._vectors.parts[number], self._spare.pop()
+        part *= self._scales
+        product[:] = 0
+        self._add_product(self._log.indptr, self._log.items, self._weights, part, product)
+        product *= self._scales
+        self._vectors.parts[number] = product
+        self._spare.append(part)
+
+
+def fewer_columns(users: Array, items: Array, dim: int) -> tuple[Array, Array]:
+    """What users (n_users, width) and items (n_items, width) are multiplied by for products of rank ``dim`` at most.
+
+    Returns:
+        (width, k) float32 each, k the smaller of ``width`` and ``dim``: A and B for which ``users A (items B)'`` comes
+        closest to ``users items'`` (Eckart and Young 1936), and columns of both sides have the same lengths.
+    """
+    roots, inverses = zip(*(_root(side) for side in (users, items)), strict=True)
+    left, strengths, right = np.linalg.svd(roots[0] @ roots[1])
+    sizes = np.sqrt(strengths[:dim])
+    own, theirs = inverses[0] @ left[:, :dim] * sizes, inverses[1] @ right[:dim].T * sizes
+    return own.astype(np.float32), theirs.astype(np.float32)
+
+
+def products_of_columns(rows: Array) -> Array:
+    """``rows' rows`` (width, width) float64 of ``rows`` (n, width), summed block by block."""
+    gram = np.zeros((rows.shape[1], rows.shape[1]))
+    for start in range(0, len(rows), BLOCK):
+        some = rows[start : start + BLOCK].astype(np.float64)
+        gram += some.T @ some
+    return gram
+
+
+def _root(rows: Array) -> tuple[Array, Array]:
+    """The symmetric root of the products of all columns, (width, width) float64, and its pseudo-inverse."""
+    weights, axes = np.linalg.eigh(products_of_columns(rows))
+    roots = np.sqrt(np.maximum(weights, 0))
+    # Below, there is no more than what rounding has left.
+    inverses = np.divide(1, roots, out=np.zeros_like(roots), where=roots > 1e-6 * roots[-1])
+    return (axes * roots) @ axes.T, (axes * inverses) @ axes.T

@@ -1,0 +1,470 @@
+"""One pair after another, in cells that threads can share out. Specified in ``kernels/reference/cells.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from sparserec_np.kernels.compiled import slopes
+from sparserec_np.kernels.compiled.elementary import dot, exp_into
+from sparserec_np.kernels.compiled.unfolding import LINE, dot_row, pick_row, row_bits, step_row, unfold
+
+FAR = 80.0  # exp of a larger difference of scores would overflow in float32
+FULL_PRODUCT = 1e200
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def fill_cells(indptr: Any, items: Any, ranges: Any, part_of: Any, cells: Any) -> None:
+    bounds, users, positives, _, _, _ = cells
+    parts = len(ranges) - 1
+    bounds[parts * parts] = len(items)
+    for p in numba.prange(parts):  # the cells of a range of users lie together
+        places = np.zeros(parts, dtype=np.int64)
+        for k in range(indptr[ranges[p]], indptr[ranges[p + 1]]):
+            places[part_of[items[k]]] += 1
+        at = indptr[ranges[p]]
+        for q in range(parts):
+            bounds[p * parts + q] = at
+            at += places[q]
+            places[q] = bounds[p * parts + q]
+        for user in range(ranges[p], ranges[p + 1]):
+            for k in range(indptr[user], indptr[user + 1]):
+                q = part_of[items[k]]
+                users[places[q]] = user - ranges[p]
+                positives[places[q]] = items[k]
+                places[q] += 1
+
+
+@numba.njit(nogil=True)
+def _mixed(number: Any) -> Any:
+    number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    number = (number ^ (number >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return number ^ (number >> np.uint64(31))
+
+
+@numba.njit(nogil=True)
+def _draw_negatives(users: Any, positives: Any, members: Any, seed: Any, first: int, picked: Any) -> None:
+    """For the pairs of one cell, of which ``first`` are in cells before; ``members`` are the items of its part."""
+    size = np.uint64(len(members))
+    start = 0
+    while start < len(users):
+        stop = start + 1
+        while stop < len(users) and users[stop] == users[start]:
+            stop += 1
+        own = positives[start:stop]
+        for m in range(start, stop):
+            number = _mixed(seed + np.uint64(first + m) * np.uint64(0x9E3779B97F4A7C15))
+            picked[m] = -1
+            while stop - start < len(members):
+                item = members[np.int64(((number >> np.uint64(32)) * size) >> np.uint64(32))]
+                seen = False
+                for k in range(len(own)):  # to the end: that way it is done in SIMD lanes
+                    seen |= own[k] == item
+                if not seen:
+                    picked[m] = item
+                    break
+                number = _mixed(number + np.uint64(1))
+        start = stop
+
+
+@numba.njit(nogil=True)
+def _moved(value: Any, gradient: Any, squares: Any, k: int, rate: Any) -> Any:
+    """An entry after its step; ``squares`` may be empty."""
+    if len(squares):
+        squares[k] += gradient * gradient
+        gradient /= np.sqrt(squares[k]) + squares.dtype.type(1e-10)
+    return value - rate * gradient
+
+
+@numba.njit(nogil=True)
+def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
+    """Goes through one cell; returns the sum of its losses."""
+    indptr, columns, values = table
+    users, positives, negatives, first_user, n_users = cell
+    decay, origin, squares, together = steps
+    slots, sums = explored
+    dim = sums.shape[1]
+    one, far, epsilon = values.dtype.type(1), values.dtype.type(FAR), values.dtype.type(1e-10)
+    # What `_moved` does is written out here: called, it takes a third more time.
+    adapts, drawn, explores = len(squares) > 0, len(origin) > 0, len(sums) > 0
+    own = np.zeros(dim, dtype=values.dtype)
+    pull = np.zeros(dim, dtype=values.dtype)
+    apart = np.zeros(together, dtype=values.dtype)
+    odds = np.zeros(together, dtype=values.dtype)
+    # The sum of log(1 + e) is taken as the logarithm of a product, now and then.
+    loss, product = 0.0, 1.0
+    start = 0
+    while start < len(users):
+        user = first_user + users[start]
+        stop = start + 1
+        while stop < len(users) and users[stop] == users[start] and stop - start < together:
+            stop += 1
+        if negatives[start] < 0:  # all of the user's pairs in this cell are without
+            start = stop
+            continue
+        for k in range(indptr[user], indptr[user + 1]):
+            own[columns[k]] = values[k]
+        pull[:] = 0
+        for m in range(start, stop):
+            positive, negative = n_users + positives[m], n_users + negatives[m]
+            score, score2 = one * 0, one * 0
+            for k in range(indptr[positive], indptr[positive + 1]):
+                score += own[columns[k]] * values[k]
+            for k in range(indptr[negative], indptr[negative + 1]):
+                score2 += own[columns[k]] * values[k]
+            apart[m - start] = min(max(score2 - score, -far), far)
+        exp_into(apart, odds)  # of the whole run at once, in SIMD lanes
+        for m in range(start, stop):
+            product *= 1.0 + np.float64(odds[m - start])
+            if product > FULL_PRODUCT:
+                loss += np.log(product)
+                product = 1.0
+            slope = odds[m - start] / (one + odds[m - start])
+            positive, negative = n_users + positives[m], n_users + negatives[m]
+            begin, end = indptr[positive], indptr[positive + 1]
+            begin2, end2 = indptr[negative], indptr[negative + 1]
+            for k in range(begin, end):
+                c = columns[k]
+                value = values[k]
+                pull[c] -= slope * value
+                g = decay[1] * (value - origin[k] if drawn else value) - slope * own[c]
+                if adapts:
+                    squares[k] += g * g
+                    g /= np.sqrt(squares[k]) + epsilon
+                values[k] = value - rate * g
+            for k in range(begin2, end2):
+                c = columns[k]
+                value = values[k]
+                pull[c] += slope * value
+                g = decay[2] * (value - origin[k] if drawn else value) + slope * own[c]
+                if adapts:
+                    squares[k] += g * g
+                    g /= np.sqrt(squares[k]) + epsilon
+                values[k] = value - rate * g
+            if explores:
+                if slots[positive] >= 0:
+                    row = sums[slots[positive]]
+                    for c in range(dim):
+                        row[c] -= slope * own[c]
+                if slots[negative] >= 0:
+                    row = sums[slots[negative]]
+                    for c in range(dim):
+                        row[c] += slope * own[c]
+        if explores and slots[user] >= 0:
+            row = sums[slots[user]]
+            for c in range(dim):
+                row[c] += pull[c]
+        each = decay[0] * values.dtype.type(stop - start)
+        for k in range(indptr[user], indptr[user + 1]):
+            c = columns[k]
+            value = values[k]
+            own[c] = 0
+            g = pull[c] + each * (value - origin[k] if drawn else value)
+            if adapts:
+                squares[k] += g * g
+                g /= np.sqrt(squares[k]) + epsilon
+            values[k] = value - rate * g
+        start = stop
+    return loss + np.log(product)
+
+
+@numba.njit(nogil=True)
+def _move(values: Any, gradient: Any, weight: Any, rate: Any, decay: Any, origin: Any, squares: Any) -> None:
+    """One step of a full row against ``weight * gradient``; ``origin`` and ``squares`` may be empty."""
+    epsilon = values.dtype.type(1e-10)
+    n = len(values)
+    if len(origin):
+        for c in range(n):
+            gradient[c] = weight * gradient[c] + decay * (values[c] - origin[c])
+    else:
+        for c in range(n):
+            gradient[c] = weight * gradient[c] + decay * values[c]
+    if len(squares):
+        for c in range(n):
+            squares[c] += gradient[c] * gradient[c]
+            values[c] -= rate * gradient[c] / (np.sqrt(squares[c]) + epsilon)
+    else:
+        for c in range(n):
+            values[c] -= rate * gradient[c]
+
+
+@numba.njit(nogil=True)
+def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> float:
+    """As :func:`_descend`, where every row stores all its columns: no column is looked up."""
+    _, _, values = table
+    users, positives, negatives, first_user, n_users = cell
+    decay, origin, squares, together = steps
+    one, far = values.dtype.type(1), values.dtype.type(FAR)
+    pull = np.zeros(dim, dtype=values.dtype)
+    gradient = np.zeros(dim, dtype=values.dtype)
+    apart = np.zeros(together, dtype=values.dtype)
+    odds = np.zeros(together, dtype=values.dtype)
+    loss, product = 0.0, 1.0
+    start = 0
+    while start < len(users):
+        user = first_user + users[start]
+        stop = start + 1
+        while stop < len(users) and users[stop] == users[start] and stop - start < together:
+            stop += 1
+        if negatives[start] < 0:
+            start = stop
+            continue
+        at = np.int64(user) * dim
+        own = values[at : at + dim]
+        pull[:] = 0
+        for m in range(start, stop):
+            a = np.int64(n_users + positives[m]) * dim
+            b = np.int64(n_users + negatives[m]) * dim
+            z = dot(own, values[b : b + dim]) - dot(own, values[a : a + dim])
+            apart[m - start] = min(max(z, -far), far)
+        exp_into(apart, odds)
+        for m in range(start, stop):
+            product *= 1.0 + np.float64(odds[m - start])
+            if product > FULL_PRODUCT:
+                loss += np.log(product)
+                product = 1.0
+            slope = odds[m - start] / (one + odds[m - start])
+            a = np.int64(n_users + positives[m]) * dim
+            b = np.int64(n_users + negatives[m]) * dim
+            positive, negative = values[a : a + dim], values[b : b + dim]
+            for c in range(dim):
+                pull[c] += slope * (negative[c] - positive[c])
+            for c in range(dim):
+                gradient[c] = own[c]
+            _move(positive, gradient, -slope, rate, decay[1], origin[a : a + dim], squares[a : a + dim])
+            for c in range(dim):
+                gradient[c] = own[c]
+            _move(negative, gradient, slope, rate, decay[2], origin[b : b + dim], squares[b : b + dim])
+        each = decay[0] * values.dtype.type(stop - start)
+        _move(own, pull, one, rate, each, origin[at : at + dim], squares[at : at + dim])
+        start = stop
+    return loss + np.log(product)
+
+
+@numba.njit(nogil=True)
+def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
+    """As :func:`_descend`, where rows unfold into registers: no loop is as long as a row."""
+    indptr, columns, bits, values = table
+    users, positives, negatives, first_user, n_users = cell
+    decay, origin, squares, together = steps
+    slots, sums = explored
+    dim = sums.shape[1]
+    one, far = values.dtype.type(1), values.dtype.type(FAR)
+    explores = len(sums) > 0
+    own = np.zeros(LINE, dtype=values.dtype)
+    pull = np.zeros(LINE, dtype=values.dtype)
+    picked = np.zeros(2 * together * LINE, dtype=values.dtype)
+    apart = np.zeros(together, dtype=values.dtype)
+    odds = np.zeros(together, dtype=values.dtype)
+    loss, product = 0.0, 1.0
+    start = 0
+    while start < len(users):
+        user = first_user + users[start]
+        stop = start + 1
+        while stop < len(users) and users[stop] == users[start] and stop - start < together:
+            stop += 1
+        if negatives[start] < 0:
+            start = stop
+            continue
+        unfold(values, indptr[user], bits[user], own)
+        pull[:] = 0
+        for m in range(start, stop):
+            positive, negative = n_users + positives[m], n_users + negatives[m]
+            at = 2 * LINE * (m - start)
+            score = dot_row(values, columns, indptr[positive], bits[positive], own, picked, at)
+            score2 = dot_row(values, columns, indptr[negative], bits[negative], own, picked, at + LINE)
+            apart[m - start] = min(max(score2 - score, -far), far)
+        exp_into(apart, odds)
+        for m in range(start, stop):
+            product *= 1.0 + np.float64(odds[m - start])
+            if product > FULL_PRODUCT:
+                loss += np.log(product)
+                product = 1.0
+            slope = odds[m - start] / (one + odds[m - start])
+            at = 2 * LINE * (m - start)
+            for row, weight, d, k in (
+                (n_users + positives[m], -slope, decay[1], at),
+                (n_users + negatives[m], slope, decay[2], at + LINE),
+            ):
+                step_row(values, indptr[row], bits[row], weight, picked, k, (rate, d), origin, squares, pull)
+                if explores and slots[row] >= 0:
+                    more = sums[slots[row]]
+                    for c in range(dim):
+                        more[c] += weight * own[c]
+        if explores and slots[user] >= 0:
+            more = sums[slots[user]]
+            for c in range(dim):
+                more[c] += pull[c]
+        each = decay[0] * values.dtype.type(stop - start)
+        pick_row(columns, indptr[user], bits[user], pull, picked, 0)
+        step_row(
+            values, indptr[user], bits[user], one, picked, 0, (rate, each), origin, squares, own
+        )  # `own` is done with
+        start = stop
+    return loss + np.log(product)
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, losses: Any) -> None:
+    # A tuple from outside keeps a parallel loop on one thread: all are taken apart here, and put together within.
+    indptr, columns, values = table
+    bounds, users, positives, members, starts, ranges = cells
+    rates, decay, origin, squares, together = steps
+    slots, sums = explored
+    parts = len(starts) - 1
+    n_users = len(indptr) - 1 - len(members)
+    dim = sums.shape[1]
+    full = len(values) == (len(indptr) - 1) * dim
+    bits = row_bits(indptr, columns, dim)
+    for stratum in range(parts):
+        for p in numba.prange(parts):
+            q = (p + stratum) % parts
+            first, last = bounds[p * parts + q], bounds[p * parts + q + 1]
+            own_users, own_positives = users[first:last], positives[first:last]
+            negatives = np.empty(last - first, dtype=np.int32)
+            inside = members[starts[q] : starts[q + 1]]
+            _draw_negatives(own_users, own_positives, inside, seed, first, negatives)
+            cell = (own_users, own_positives, negatives, ranges[p], n_users)
+            way = (decay, origin, squares, together)
+            table_now, explored_now = (indptr, columns, values), (slots, sums)
+            if len(bits):
+                loss = _descend_unfolded(
+                    (indptr, columns, bits, values), cell, rates[stratum], way, explored_now
+                )
+            elif full:
+                loss = _descend_full(table_now, cell, rates[stratum], way, dim)
+            else:
+                loss = _descend(table_now, cell, rates[stratum], way, explored_now)
+            losses[stratum, p] = loss
+
+
+@numba.njit(nogil=True)
+def _descend_blocks(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
+    """Goes through one cell, with a block of negatives for every ``batch`` pairs; returns the sum of the losses."""
+    indptr, columns, values = table
+    users, positives, inside, places, first_user, n_users, loss, batch, negatives = cell
+    decay, origin, squares, together = steps
+    slots, sums = explored
+    dim = sums.shape[1]
+    kind = values.dtype.type
+    drawn, explores = len(origin) > 0, len(sums) > 0
+    size = min(negatives, len(inside))
+    block = np.empty((dim, size), dtype=values.dtype)
+    pulls = np.empty((dim, size), dtype=values.dtype)
+    scores = np.empty(size, dtype=values.dtype)
+    room = np.empty((3, size), dtype=values.dtype)
+    own = np.zeros(dim, dtype=values.dtype)
+    pull = np.empty(dim, dtype=values.dtype)
+    near = np.empty(together, dtype=values.dtype)
+    losses = np.empty(together, dtype=values.dtype)
+    total = 0.0
+    offset = start = last = 0
+    first = 0
+    while start < len(users):
+        block[:] = 0
+        pulls[:] = 0
+        for s in range(size):
+            item = inside[(offset + s) % len(inside)]
+            places[item] = s
+            for k in range(indptr[n_users + item], indptr[n_users + item + 1]):
+                block[columns[k], s] = values[k]
+        end = min(start + batch, len(users))
+        pairs = kind(end - start)
+        while start < end:
+            user = first_user + users[start]
+            if start >= last:
+                first, last = start, start + 1
+                while last < len(users) and users[last] == users[start]:
+                    last += 1
+            stop = min(start + together, end, last)
+            run = kind(stop - start)
+            scores[:] = 0
+            for k in range(indptr[user], indptr[user + 1]):
+                value = values[k]
+                own[columns[k]] = value
+                source = block[columns[k]]
+                for s in range(size):
+                    scores[s] += value * source[s]
+            valid = size
+            for m in range(first, last):
+                place = places[positives[m]]
+                if place >= 0:
+                    scores[place] = -np.inf
+                    valid -= 1
+            for m in range(start, stop):
+                score = kind(0)
+                for k in range(indptr[n_users + positives[m]], indptr[n_users + positives[m] + 1]):
+                    score += own[columns[k]] * values[k]
+                near[m - start] = score
+            if loss == 0:
+                slopes._bpr_group(near[: stop - start], scores, valid, losses[: stop - start], room)
+            else:
+                slopes._softmax_group(near[: stop - start], scores, valid, losses[: stop - start], room)
+            pull[:] = 0
+            for m in range(start, stop):
+                row = n_users + positives[m]
+                slope = near[m - start]
+                total += losses[m - start]
+                if explores and slots[row] >= 0:
+                    more = sums[slots[row]]
+                    for c in range(dim):
+                        more[c] += slope * own[c]
+                for k in range(indptr[row], indptr[row + 1]):
+                    value = values[k]
+                    pull[columns[k]] += slope * value
+                    g = slope * own[columns[k]] + decay[1] * (value - origin[k] if drawn else value)
+                    values[k] = _moved(value, g, squares, k, rate)
+            if explores and slots[user] >= 0:
+                more = sums[slots[user]]
+                for c in range(dim):
+                    more[c] += pull[c] + dot(block[c], scores)
+            for k in range(indptr[user], indptr[user + 1]):
+                c = columns[k]
+                value = own[c]
+                own[c] = 0
+                g = pull[c] + dot(block[c], scores) + decay[0] * run * (value - origin[k] if drawn else value)
+                out = pulls[c]
+                for s in range(size):
+                    out[s] += value * scores[s]
+                values[k] = _moved(value, g, squares, k, rate)
+            start = stop
+        share = decay[2] * pairs / kind(size)
+        for s in range(size):
+            item = inside[(offset + s) % len(inside)]
+            places[item] = -1
+            row = n_users + item
+            if explores and slots[row] >= 0:
+                more = sums[slots[row]]
+                for c in range(dim):
+                    more[c] += pulls[c, s]
+            for k in range(indptr[row], indptr[row + 1]):
+                value = values[k]
+                g = pulls[columns[k], s] + share * (value - origin[k] if drawn else value)
+                values[k] = _moved(value, g, squares, k, rate)
+        offset = (offset + size) % len(inside)
+    return total
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def sweep_blocks(table: Any, cells: Any, shared: Any, steps: Any, explored: Any, losses: Any) -> None:
+    indptr, columns, values = table
+    bounds, users, positives, members, starts, ranges = cells
+    loss, batch, negatives = shared
+    rates, decay, origin, squares, together = steps
+    slots, sums = explored
+    parts = len(starts) - 1
+    n_users = len(indptr) - 1 - len(members)
+    for stratum in range(parts):
+        for p in numba.prange(parts):
+            q = (p + stratum) % parts
+            first, last = bounds[p * parts + q], bounds[p * parts + q + 1]
+            places = np.full(len(members), -1, dtype=np.int32)
+            inside = members[starts[q] : starts[q + 1]]
+            pairs = (users[first:last], positives[first:last])
+            cell = (*pairs, inside, places, ranges[p], n_users, loss, batch, negatives)
+            way = (decay, origin, squares, together)
+            losses[stratum, p] = _descend_blocks(
+                (indptr, columns, values), cell, rates[stratum], way, (slots, sums)
+            )

@@ -1,0 +1,1 @@
+"""What a step of training is made of: pairs, losses, optimizers."""

@@ -1,0 +1,137 @@
+"""Losses: what a batch's scores cost, and the slope of that cost at each score.
+
+A loss is a row of a table: its name, and the kernel of its slopes for each way of drawing negatives. The
+equations stand in ``kernels/reference/slopes.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from sparserec_np.data.table import Array
+from sparserec_np.errors import ConfigError
+from sparserec_np.learning.batches import Batch
+
+
+class Scores(NamedTuple):
+    """Scores of a batch, which :func:`slopes` overwrites with the slopes of the loss.
+
+    Attributes:
+        positives: (b,) score of each pair.
+        negatives: (b,) score of each pair's negative; or (groups, s), each user's scores of the shared block,
+            -inf where the user touched the item.
+        valid: (groups,) int32 number of shared negatives that count for each user; empty where negatives are
+            not shared.
+    """
+
+    positives: Array
+    negatives: Array
+    valid: Array
+
+
+class Objective(Protocol):
+    """What turns the scores of a batch into slopes."""
+
+    def slopes(self, batch: Batch, scores: Scores) -> Array:
+        """See :meth:`Loss.slopes`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss of pairs against their negatives.
+
+    Attributes:
+        name: as on the command line.
+        source: who proposed it.
+        block: name of the slope kernel for a shared block of negatives.
+        pairs: name of the one for a negative each, or None where the loss makes no sense there.
+        decay: L2 weight by default; the slopes of one loss are far smaller than those of another.
+        cosine: whether it makes sense for cosines alone.
+        temperature: that cosines are divided by, by default.
+        settings: what both kernels are given after the arrays, by name, and its default.
+    """
+
+    name: str
+    source: str
+    block: str
+    pairs: str | None
+    decay: float
+    cosine: bool = False
+    temperature: float = 0.1
+    settings: tuple[tuple[str, float], ...] = ()
+
+    def with_settings(self, **values: float | None) -> Loss:
+        """The same loss with those of its settings that are given and not None.
+
+        Raises:
+            ConfigError: a setting that this loss does not have.
+        """
+        own = dict(self.settings)
+        for name, value in values.items():
+            if value is not None and name not in own:
+                having = [loss.name for loss in LOSSES.values() if name in dict(loss.settings)]
+                raise ConfigError(
+                    f"{name} is no setting of the loss {self.name}, but of {', '.join(having)}; leave it out"
+                )
+        given = {name: value for name, value in values.items() if value is not None}
+        return replace(self, settings=tuple((own | given).items()))
+
+    def slopes(self, batch: Batch, scores: Scores) -> Array:
+        """(b,) losses of the pairs; ``scores`` are overwritten with slopes, summed over a user's pairs where shared.
+
+        Raises:
+            ConfigError: the loss wants a block of negatives, and each pair of the batch has one of its own.
+        """
+        from sparserec_np.kernels.compiled import slopes
+
+        kernel = self.block if batch.shared else self.pairs
+        if kernel is None:
+            raise ConfigError(f"The loss {self.name} needs a block of negatives, found one for each pair")
+        losses = np.empty_like(scores.positives)
+        arrays = (scores.positives, scores.negatives)
+        settings = (value for _, value in self.settings)
+        if batch.shared:
+            getattr(slopes, kernel)(batch.users.starts, *arrays, scores.valid, losses, *settings)
+        else:
+            getattr(slopes, kernel)(*arrays, losses, *settings)
+        return losses
+
+
+LOSSES = {
+    loss.name: loss
+    for loss in (
+        Loss("bpr", "Rendle et al. 2009", block="bpr_block", pairs="bpr_pairs", decay=0.001),
+        Loss("softmax", "sampled softmax", block="softmax_block", pairs=None, decay=0.03),
+        Loss(
+            "bce",
+            "He et al. 2017",
+            block="bce_block",
+            pairs="bce_pairs",
+            decay=0.001,
+            settings=(("negative_weight", 4.0),),
+        ),
+        Loss(
+            "bsl",
+            "Wu et al. 2024",
+            block="bsl_block",
+            pairs=None,
+            decay=0.0,
+            cosine=True,
+            settings=(("sharpness", 1.0),),
+        ),
+        Loss(
+            "ccl",
+            "Mao et al. 2021",
+            block="ccl_block",
+            pairs="ccl_pairs",
+            decay=0.0,
+            cosine=True,
+            temperature=1.0,
+            settings=(("negative_weight", 100.0), ("margin", 0.4)),
+        ),
+    )
+}

@@ -1,0 +1,125 @@
+"""Base recommenders by name: what a table's rows mean.
+
+A model is a row of a table; the training loop knows none by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import SparseTable
+from sparserec_np.models.model import Model
+from sparserec_np.models.views import View
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base recommender.
+
+    Attributes:
+        name: as on the command line.
+        summary: one line for the help.
+        place: module in ``sparserec_np.models`` and class; imported when a model is made, since it loads Numba.
+        settings: what it can be told besides, by name, and the defaults.
+        saved: settings of the training run that a model file tells, because the stored rows alone do not.
+        common: settings of every training run that it is made with, too.
+        negatives: shared by a batch, by default.
+        ordered: whether it reads the first columns in another way than the last, and starts with the strongest first.
+        products: whether the scores are inner products of rows, which can be made cosines or divided by a
+            temperature by changing the rows.
+        graph: whether it goes on reading the interactions it was trained on, so that a model file tells which these
+            are.
+    """
+
+    name: str
+    summary: str
+    place: tuple[str, str]
+    settings: Mapping[str, Any]
+    saved: tuple[str, ...] = ()
+    common: tuple[str, ...] = ()
+    negatives: int = 256
+    products: bool = True
+    graph: bool = False
+    ordered: bool = False
+
+    def over(
+        self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...], **settings: Any
+    ) -> Model:
+        """A model of a table (users first), with these settings."""
+        module, name = self.place
+        make = getattr(importlib.import_module(f"sparserec_np.models.{module}"), name)
+        model: Model = make(table, dim, log, views, **settings)
+        return model
+
+
+@dataclass(frozen=True)
+class Baseline(BaseModel):
+    """A base recommender whose table is counted, not trained: a matrix factorisation over that table.
+
+    Its settings are those of the counting. Settings of training, and a budget, mean nothing to it.
+
+    Attributes:
+        counting: module in ``sparserec_np.models`` and function that makes the table, and its dim, of interactions.
+    """
+
+    counting: tuple[str, str] = ("", "")
+
+    def count(self, log: Interactions, **settings: Any) -> tuple[SparseTable, int]:
+        """The table, users first, and its number of columns."""
+        module, name = self.counting
+        counted: tuple[SparseTable, int] = getattr(
+            importlib.import_module(f"sparserec_np.models.{module}"), name
+        )(log, **settings)
+        return counted
+
+    def over(
+        self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...], **settings: Any
+    ) -> Model:
+        """The inner products of a table's rows, which are the scores already."""
+        return super().over(table, dim, log, ())
+
+
+BASE_MODELS = {
+    model.name: model
+    for model in (
+        BaseModel("mf", "matrix factorisation", ("matrix_factorization", "MatrixFactorization"), {}),
+        BaseModel(
+            "lightgcn",
+            "rows averaged over the graph (He et al. 2020)",
+            ("lightgcn", "LightGCN"),
+            settings={"layers": 3},
+            saved=("layers", "similarity", "temperature"),
+            graph=True,
+        ),
+        BaseModel(
+            "neumf",
+            "weighted products and two dense layers (He et al. 2017)",
+            ("neumf", "NeuMF"),
+            settings={"hidden": 16},
+            saved=("hidden",),
+            common=("seed",),
+            negatives=64,
+            products=False,
+            ordered=True,
+        ),
+        Baseline(
+            "popularity",
+            "the items that most users have",
+            ("matrix_factorization", "MatrixFactorization"),
+            {},
+            counting=("baselines", "popularity"),
+        ),
+        Baseline(
+            "itemknn",
+            "the items most similar to those a user had",
+            ("matrix_factorization", "MatrixFactorization"),
+            settings={"neighbours": 50, "shrinkage": 30.0},
+            counting=("baselines", "item_neighbours"),
+        ),
+    )
+}
+MODEL_SETTINGS = tuple(dict.fromkeys(name for model in BASE_MODELS.values() for name in model.settings))

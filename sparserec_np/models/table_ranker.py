@@ -1,0 +1,56 @@
+"""The ranker of models whose scores are inner products of two sparse tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array, SparseTable
+
+
+@dataclass(frozen=True)
+class TableRanker:
+    """Ranks by the inner products of two sparse tables.
+
+    Attributes:
+        users: (n_users, dim)
+        items: (n_items, dim)
+        dim: number of columns of both.
+    """
+
+    users: SparseTable
+    items: SparseTable
+    dim: int
+
+    @cached_property
+    def items_by_dimension(self) -> SparseTable:
+        """The items' entries listed by dimension."""
+        return self.items.by_column(self.dim)
+
+    def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
+        """See ``Ranker.rank``: items int32, scores of the tables' dtype. Uses the threads Numba is set to."""
+        from sparserec_np.kernels.compiled.ranking import top_items  # imports Numba
+
+        items = np.empty((len(users), n), dtype=np.int32)
+        scores = np.empty((len(users), n), dtype=self.users.values.dtype)
+        # Read-only or unaligned arrays, as those of a mapped file, would be compiled for anew.
+        table = SparseTable(*(np.require(array, requirements=["C", "A", "W"]) for array in self.users))
+        top_items(
+            table,
+            self.items_by_dimension,
+            self.items.rows,
+            seen.indptr,
+            seen.items,
+            np.asarray(users, dtype=np.int32),
+            items,
+            scores,
+        )
+        return items, scores
+
+
+def table_ranker(stacked: SparseTable, n_users: int, dim: int) -> TableRanker:
+    """Ranks by the inner products of a stacked table's user rows with its item rows."""
+    return TableRanker(stacked.slice_rows(0, n_users), stacked.slice_rows(n_users, stacked.rows), dim)

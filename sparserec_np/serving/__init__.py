@@ -1,0 +1,1 @@
+"""The model file, its smaller forms, and the same as C."""

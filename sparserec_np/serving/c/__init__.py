@@ -1,0 +1,1 @@
+"""The model as C99 source."""

@@ -1,0 +1,1 @@
+"""Which entries are stored: how many, which at first, and which in their place."""

@@ -1,0 +1,49 @@
+"""Which rows are explored: for these alone the gradient of every entry is formed, and these alone may grow.
+
+That only a subset of important vectors is explored is the paper's (arXiv 2411.12205, abstract). What makes a
+row important is our choice, and so is drawing in proportion to it: without replacement, by exponential keys
+(Efraimidis and Spirakis 2006).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparserec_np.data.table import Array
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """Draws a given fraction of the rows, in proportion to their importance.
+
+    Attributes:
+        fraction: of the rows, in (0, 1]; 1 explores all of them.
+        importance: "uniform"; "degree", the square root of a row's number of interactions; or "gradient", the
+            norms of the gradients of its stored entries, summed over the batches since the last topology update.
+    """
+
+    fraction: float = 0.25
+    importance: str = "degree"
+
+    def draw(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
+        """Row numbers (m,) int32, ascending, with m = max(1, round(fraction * rows)).
+
+        Args:
+            degrees: (rows,) interactions of each row.
+            norms: (rows,) gradient norms; empty where the importance does not ask for them.
+        """
+        rows = len(degrees)
+        count = max(1, round(self.fraction * rows))
+        if count >= rows:
+            return np.arange(rows, dtype=np.int32)
+        keys = rng.exponential(size=rows)
+        if self.importance == "degree":
+            keys /= np.sqrt(np.maximum(degrees, 1e-9))
+        elif self.importance == "gradient" and norms.any():
+            keys /= np.maximum(norms, norms[norms > 0].min() * 1e-3)
+        return np.sort(np.argpartition(keys, count - 1)[:count]).astype(np.int32)
+
+
+IMPORTANCES = ("degree", "gradient", "uniform")

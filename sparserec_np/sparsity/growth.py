@@ -1,0 +1,191 @@
+"""Growth: which rows' inactive entries get a gradient, and which inactive entries become active.
+
+A training method differs from another in nothing but its growth. Accumulating gradients over batches is the
+paper's idea (arXiv 2411.12205, abstract); the last batch alone is RigL's (Evci et al. 2020) and DSL's (Wang
+et al. 2024), random growth SET's (Mocanu et al. 2018).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.sparsity.exploration import Exploration
+
+
+class Explored(NamedTuple):
+    """The gradient of every entry, summed over batches, for a few rows. Goes into kernels as it is.
+
+    Attributes:
+        slots: (rows,) int32, the place of a row in ``sums``, -1 for rows that are not explored.
+        sums: (m, dim) sums of the gradients.
+    """
+
+    slots: Array
+    sums: Array
+
+    @classmethod
+    def of(cls, rows: Array, n_rows: int, dim: int, dtype: npt.DTypeLike = np.float32) -> Explored:
+        """No gradient yet, for ``rows`` (m,)."""
+        slots = np.full(n_rows, -1, dtype=np.int32)
+        slots[rows] = np.arange(len(rows), dtype=np.int32)
+        return cls(slots, np.zeros((len(rows), dim), dtype=dtype))
+
+    @property
+    def rows(self) -> Array:
+        """(m,) int32 explored rows, in the order of their slots."""
+        rows = np.flatnonzero(self.slots >= 0).astype(np.int32)
+        return rows[np.argsort(self.slots[rows], kind="stable")]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both arrays."""
+        return int(self.slots.nbytes + self.sums.nbytes)
+
+
+class Grown(NamedTuple):
+    """Entries that are to become active, by row and then by column.
+
+    Attributes:
+        rows: (g,) int32.
+        columns: (g,) of the dtype of the table's.
+        gradients: (g,) float32, the summed gradient; 0 where growth did not look at any.
+    """
+
+    rows: Array
+    columns: Array
+    gradients: Array
+
+
+class Growth(Protocol):
+    """One way to grow."""
+
+    @property
+    def grows(self) -> bool:
+        """Whether the mask changes at all."""
+        ...
+
+    @property
+    def local(self) -> bool:
+        """Whether pruning stays inside the explored rows: pruned and not explored, the others would run empty."""
+        ...
+
+    def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
+        """Rows to explore from now to the next topology update, (m,) int32."""
+        ...
+
+    def explore_last(self, touched: Array) -> Array:
+        """Rows to explore in the last batch before a topology update, given those it touches; as :meth:`explore`."""
+        ...
+
+    def grow(self, table: SparseTable, explored: Explored, count: int, rng: np.random.Generator) -> Grown:
+        """``count`` inactive entries, or as many as there are to choose from."""
+        ...
+
+
+NO_ROWS = np.empty(0, dtype=np.int32)
+
+
+@dataclass(frozen=True)
+class NoGrowth:
+    """A mask that never changes."""
+
+    grows: bool = False
+    local: bool = False
+
+    def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
+        """No row."""
+        return NO_ROWS
+
+    def explore_last(self, touched: Array) -> Array:
+        """No row."""
+        return NO_ROWS
+
+    def grow(self, table: SparseTable, explored: Explored, count: int, rng: np.random.Generator) -> Grown:
+        """Nothing."""
+        return Grown(NO_ROWS, table.columns[:0], np.empty(0, np.float32))
+
+
+@dataclass(frozen=True)
+class RandomGrowth(NoGrowth):
+    """Inactive entries anywhere, with equal chances (SET)."""
+
+    grows: bool = True
+
+    def grow(self, table: SparseTable, explored: Explored, count: int, rng: np.random.Generator) -> Grown:
+        """Draws ranks among the inactive entries; in the memory of the entries stored and drawn."""
+        dim = explored.sums.shape[1]
+        active = table.row_numbers().astype(np.int64) * dim + table.columns
+        free = table.rows * dim - table.nnz
+        ranks = distinct(free, min(count, free), rng)
+        # active[k] - k inactive entries lie before the k-th active one: as many active ones lie before a rank.
+        active -= np.arange(len(active))
+        places = ranks + np.searchsorted(active, ranks, side="right")
+        rows, columns = np.divmod(places, dim)
+        return Grown(
+            rows.astype(np.int32), columns.astype(table.columns.dtype), np.zeros(len(ranks), np.float32)
+        )
+
+
+@dataclass(frozen=True)
+class AccumulatedGrowth:
+    """Inactive entries of explored rows with the largest magnitude of the gradient summed over batches.
+
+    Attributes:
+        exploration: which rows, drawn anew after every topology update.
+    """
+
+    exploration: Exploration = Exploration()
+    grows: bool = True
+    local: bool = True
+
+    def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
+        """Rows drawn by importance."""
+        return self.exploration.draw(degrees, norms, rng)
+
+    def explore_last(self, touched: Array) -> Array:
+        """No others than before: their sums go on."""
+        return NO_ROWS
+
+    def grow(self, table: SparseTable, explored: Explored, count: int, rng: np.random.Generator) -> Grown:
+        """Those with the largest sums, none that are zero; of equal ones the first by row and column."""
+        from sparserec_np.kernels.compiled.topology import largest_inactive  # imports Numba
+
+        found = Grown(
+            np.empty(count, np.int32), np.empty(count, table.columns.dtype), np.empty(count, np.float32)
+        )
+        kept = largest_inactive(table, explored, count, *found)
+        return Grown(*(array[:kept] for array in found))
+
+
+@dataclass(frozen=True)
+class LastBatchGrowth(AccumulatedGrowth):
+    """As :class:`AccumulatedGrowth`, but the gradient is that of the last batch, for all rows it touches (RigL)."""
+
+    local: bool = False
+
+    def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
+        """No row, until the last batch."""
+        return NO_ROWS
+
+    def explore_last(self, touched: Array) -> Array:
+        """All rows that the batch touches."""
+        return np.sort(touched)
+
+
+def distinct(below: int, count: int, rng: np.random.Generator) -> Array:
+    """``count`` distinct numbers from 0 to ``below`` - 1, ascending, int64, all sets of them equally likely.
+
+    Memory goes with ``count`` alone, where ``Generator.choice`` would list all numbers.
+    """
+    few = min(count, below - count)  # of more than half of the numbers, those left out are drawn
+    found = np.empty(0, dtype=np.int64)
+    while len(found) < few:
+        found = np.concatenate([found, rng.integers(below, size=2 * (few - len(found)) + 16)])
+        found = found[np.sort(np.unique(found, return_index=True)[1])]
+    found = np.sort(found[:few])
+    return found if few == count else np.delete(np.arange(below), found)

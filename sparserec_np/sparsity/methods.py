@@ -1,0 +1,73 @@
+"""Methods of training within a budget. A method is a row of a table; the training loop knows none by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sparserec_np.errors import ConfigError
+from sparserec_np.sparsity.budget import Budget
+from sparserec_np.sparsity.exploration import Exploration
+from sparserec_np.sparsity.growth import AccumulatedGrowth, Growth, LastBatchGrowth, NoGrowth, RandomGrowth
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to spend a budget.
+
+    Attributes:
+        name: as on the command line.
+        summary: one line for the help.
+        growth: how inactive entries become active; for :class:`AccumulatedGrowth` the exploration is set by
+            the configuration.
+        full: store every entry, whatever the budget.
+        narrow: spend the budget on a full table of fewer columns.
+        full_until: part of the epochs that train a full table, before it is pruned to the budget for good.
+    """
+
+    name: str
+    summary: str
+    growth: Growth
+    full: bool = False
+    narrow: bool = False
+    full_until: float = 0.0
+
+    def spend(self, budget: Budget) -> Budget:
+        """The budget that the stored table has: the same entries, fewer columns, or all entries.
+
+        Raises:
+            ConfigError: the budget is less than one full column.
+        """
+        if self.full:
+            return replace(budget, nnz=budget.rows * budget.dim)
+        if self.narrow:
+            # A full table need not store its columns, but is served in the same format: compare entries for entries.
+            dim = budget.nnz // budget.rows
+            if dim < 1:
+                raise ConfigError(
+                    f"The method {self.name} needs an entry for each of {budget.rows:,} rows, found a budget of"
+                    f" {budget.nnz:,} entries; raise the budget or take another method"
+                )
+            return replace(budget, dim=dim, nnz=budget.rows * dim)
+        return budget
+
+    def growth_with(self, exploration: Exploration) -> Growth:
+        """The growth of this method, exploring as the configuration says where it explores at all."""
+        if type(self.growth) is AccumulatedGrowth:
+            return replace(self.growth, exploration=exploration, local=exploration.fraction < 1)
+        return self.growth
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method("sparserec", "accumulated growth in explored rows", AccumulatedGrowth()),
+        Method("rigl", "growth by the last batch's gradient (RigL, DSL)", LastBatchGrowth()),
+        Method("set", "growth at random (SET)", RandomGrowth()),
+        Method("static", "the start's mask, never changed", NoGrowth()),
+        Method(
+            "magnitude", "a full table, pruned once to the budget, trained on", NoGrowth(), full_until=0.6
+        ),
+        Method("dense-small", "a full table of fewer columns, as many entries", NoGrowth(), narrow=True),
+        Method("dense", "a full table, no budget", NoGrowth(), full=True),
+    )
+}

@@ -1,0 +1,224 @@
+"""How an epoch goes through the training pairs: batch by batch, or one pair after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array
+from sparserec_np.errors import ConfigError
+from sparserec_np.kernels.compiled import cells as stratified
+from sparserec_np.kernels.compiled import gradients as gradient_kernels
+from sparserec_np.kernels.compiled.unfolding import row_bits
+from sparserec_np.learning.batches import PairSampler
+from sparserec_np.learning.cells import BLOCK_LOSSES, TOGETHER, Shared, Steps, Strata
+from sparserec_np.learning.losses import Loss, Objective
+from sparserec_np.learning.optimizers import SGD, Adagrad, Optimizer, one_row
+from sparserec_np.models.model import Decay, Gradients, Model
+from sparserec_np.sparsity.growth import Explored, Growth
+from sparserec_np.sparsity.topology import Carry
+
+
+class EntryState:
+    """What lies beside the stored entries while they are trained, and follows them through a topology update.
+
+    Attributes:
+        optimizer: its moments.
+        origin: (nnz,) what L2 terms draw the values towards, 0 for regrown entries; empty where it is 0 for all. What
+            was given is not written to: it is copied when entries first change.
+    """
+
+    def __init__(self, optimizer: Optimizer, origin: Array) -> None:
+        self.optimizer = optimizer
+        self.origin = origin
+        self._owned = False
+
+    def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
+        """Both follow; see :meth:`~sparserec_np.learning.optimizers.Optimizer.carry`."""
+        self.optimizer.carry(move, row_means)
+        if len(self.origin):
+            origin = self.origin if self._owned else self.origin.copy()
+            self.origin, self._owned = move(origin, origin.dtype.type(0)), True
+
+
+@dataclass
+class Training:
+    """What an epoch changes.
+
+    Attributes:
+        model: its table and its weights.
+        state: beside the stored entries.
+        explored: gradients summed since the last topology update.
+        norms: (rows,) norms of the rows' gradients, summed likewise; empty where nobody asks for them.
+        decay: L2 weights, and what they draw to.
+        explored_bytes: most that ``explored`` has taken.
+    """
+
+    model: Model
+    state: EntryState
+    explored: Explored
+    norms: Array
+    decay: Decay
+    explored_bytes: int = 0
+
+    def explore(self, rows: Array) -> None:
+        """Starts new sums, for ``rows`` (m,)."""
+        self.explored = Explored.of(rows, self.model.table.rows, self.model.dim)
+        self.explored_bytes = max(self.explored_bytes, self.explored.nbytes)
+
+
+class Pass(Protocol):
+    """One way through all training pairs."""
+
+    def epoch(
+        self,
+        training: Training,
+        rng: np.random.Generator,
+        rate: Callable[[int, int], float],
+        growth: Growth | None,
+    ) -> float:
+        """Goes once through all pairs.
+
+        Args:
+            training: changed in place.
+            rng: draws order and negatives.
+            rate: the learning rate after ``n`` of ``m`` steps of this epoch, by n and m.
+            growth: that of the topology update at the end of this epoch; None if there is none.
+
+        Returns:
+            The sum of the pairs' losses.
+        """
+        ...
+
+    @property
+    def bytes(self) -> dict[str, int]:
+        """Bytes of what it holds besides, by name."""
+        ...
+
+
+class BatchPass:
+    """Random batches: the gradient of a whole batch, then one step of every row that it touched.
+
+    Attributes:
+        sampler: draws the batches.
+        loss: what is minimised.
+        weights_optimizer: of what the model trains besides its table.
+    """
+
+    def __init__(self, sampler: PairSampler, loss: Objective, weights_optimizer: Optimizer) -> None:
+        self.sampler = sampler
+        self.loss = loss
+        self.weights_optimizer = weights_optimizer
+        self._active = np.empty(0, dtype=np.float32)
+        self._weights = np.empty(0, dtype=np.float32)
+
+    @property
+    def bytes(self) -> dict[str, int]:
+        """The gradient of the stored entries; and the gradient and the moments of the weights."""
+        return {
+            "gradient": self._active.nbytes,
+            "weights": self._weights.nbytes + self.weights_optimizer.nbytes,
+        }
+
+    def epoch(
+        self,
+        training: Training,
+        rng: np.random.Generator,
+        rate: Callable[[int, int], float],
+        growth: Growth | None,
+    ) -> float:
+        """See :meth:`Pass.epoch`."""
+        model, state = training.model, training.state
+        weights, the_row = one_row(model.weights), np.zeros(1, np.int32)
+        if len(self._active) != model.table.nnz:
+            self._active = np.zeros(model.table.nnz, np.float32)
+            self._weights = np.zeros_like(model.weights)
+        batches = self.sampler.batches
+        total = 0.0
+        for number, batch in enumerate(self.sampler.epoch(rng)):
+            touched = model.touched(batch)
+            if growth is not None and number == batches - 1:
+                wanted = growth.explore_last(touched)
+                if len(wanted):
+                    training.explore(wanted)
+            gradients = Gradients(self._active, training.explored, self._weights)
+            scores = model.forward(batch)
+            total += float(self.loss.slopes(batch, scores).sum(dtype=np.float64))
+            model.backward(batch, scores, training.decay, gradients)
+            if len(training.norms):
+                gradient_kernels.add_row_norms(model.table.indptr, touched, self._active, training.norms)
+            now = rate(number, batches)
+            state.optimizer.step(model.table, touched, self._active, now)
+            self.weights_optimizer.step(weights, the_row, self._weights, now)
+        return total
+
+
+class CellPass:
+    """Pair after pair, in cells that threads share out: matrix factorisation in a single kernel.
+
+    Rows move at once, by plain descent or by Adagrad, and no gradient outlasts its step. In which order, and what a
+    step is, say the kernels' specifications in ``kernels/reference/cells.py``: ``sweep_pairs`` for a negative for
+    each pair, ``sweep_blocks`` for shared ones.
+
+    Attributes:
+        strata: the order.
+        shared: the blocks of negatives.
+
+    Raises:
+        ConfigError: a loss that no kernel knows, as that of a teacher.
+    """
+
+    def __init__(self, log: Interactions, loss: Objective, negatives: int, batch: int) -> None:
+        known = BLOCK_LOSSES if negatives > 1 else BLOCK_LOSSES[:1]
+        if not isinstance(loss, Loss) or loss.block not in known:
+            raise ConfigError(
+                "In cells, pairs learn by softmax against shared negatives, or by bpr, and not from a teacher; change"
+                " loss or negatives, or set order to batches"
+            )
+        self.strata = Strata(log)
+        self.shared = Shared(BLOCK_LOSSES.index(loss.block), batch, negatives)
+        self._row_bits = 0
+
+    @property
+    def bytes(self) -> dict[str, int]:
+        """The pairs in their order; and the bits of the rows, none where rows do not unfold."""
+        return {"pairs": self.strata.nbytes, "row_bits": self._row_bits}
+
+    def epoch(
+        self,
+        training: Training,
+        rng: np.random.Generator,
+        rate: Callable[[int, int], float],
+        growth: Growth | None,
+    ) -> float:
+        """See :meth:`Pass.epoch`. The rate changes with the stratum."""
+        table, decay, optimizer = training.model.table, training.decay, training.state.optimizer
+        if not isinstance(optimizer, SGD | Adagrad):
+            raise ConfigError(
+                "In cells, rows move by adagrad or sgd; change optimizer, or set order to batches"
+            )
+        kind = table.values.dtype
+        parts = self.strata.parts
+        weights = np.array(decay[:3], dtype=kind)
+        steps = Steps(
+            np.array([rate(stratum, parts) for stratum in range(parts)], dtype=kind),
+            weights,
+            decay.origin,
+            optimizer.squares if isinstance(optimizer, Adagrad) else table.values[:0],
+            TOGETHER,
+        )
+        cells = self.strata.cells(rng)
+        losses = np.zeros((parts, parts))
+        if self.shared.negatives > 1:
+            stratified.sweep_blocks(table, cells, self.shared, steps, training.explored, losses)
+        else:
+            seed = np.uint64(rng.integers(2**63))
+            # The kernel makes them for itself, for all rows or for none; the first row tells which.
+            first = row_bits(table.indptr[:2], table.columns, training.model.dim)
+            self._row_bits = first.nbytes * table.rows
+            stratified.sweep_pairs(table, cells, seed, steps, training.explored, losses)
+        return float(losses.sum())

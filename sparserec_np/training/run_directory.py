@@ -1,0 +1,248 @@
+"""The run directory: what a training run leaves behind.
+
+``config.json`` holds every setting as resolved, and where the data came from: enough to run it again.
+``metrics.jsonl`` holds a line for each epoch and grows while training goes on. ``model.safetensors`` is the model; it
+appears last, and at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+import tempfile
+from typing import IO, Any
+
+import numpy as np
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array
+from sparserec_np.errors import ConfigError, SparseRecError
+from sparserec_np.machine.files import replacing
+from sparserec_np.models.base_models import BASE_MODELS, Baseline
+from sparserec_np.runtime import ArtifactError
+from sparserec_np.serving.model_file import ServedModel, save_model
+from sparserec_np.training.settings import Config
+from sparserec_np.training.train import SELECT_BY, Fitted, Record
+
+CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", "model.safetensors"
+# What "reader" may hold: the keywords of sparserec_np.data.formats.read_interactions.
+READER: dict[str, tuple[type, ...]] = {
+    "format": (str,),
+    **dict.fromkeys(("user_col", "item_col", "rating_col", "time_col"), (str, int)),
+    "min_rating": (int, float),
+}
+DATA = ("train", "validation", "reader", "former", "new")
+
+
+class RunDirectory:
+    """A run directory while it is being written.
+
+    Args:
+        path: the directory; made if missing. One that holds a run is written over; any other must be empty.
+
+    Raises:
+        SparseRecError: the path is a file, a directory of something else, or in a place that cannot be written to.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        if not self.path:
+            raise SparseRecError("The name of the run directory is empty; give it one")
+        if os.path.exists(self.path):
+            if not os.path.isdir(self.path):
+                raise SparseRecError(
+                    f"{self.path} is a file; expected a directory for the run, or a new name"
+                )
+            others = [name for name in os.listdir(self.path) if name not in (CONFIG, METRICS, MODEL)]
+            if others and not os.path.exists(self.file(CONFIG)):
+                raise SparseRecError(
+                    f"{self.path} holds {others[0]!r} and no run; give a new or an empty directory for the run"
+                )
+        _try_to_write(self.path)  # before hours of work are in vain
+        self._metrics: IO[str] | None = None
+        self._begun = False
+
+    def file(self, name: str) -> str:
+        """The path of one of the run's files."""
+        return os.path.join(self.path, name)
+
+    def add(self, record: Record) -> None:
+        """Appends the record of an epoch; the first makes the directory and replaces an earlier run's records."""
+        stream = self._open()
+        stream.write(json.dumps(record) + "\n")
+        stream.flush()
+
+    def finish(self, fitted: Fitted, log: Interactions, data: dict[str, Any] | None = None) -> int:
+        """Writes the settings and the model; returns the bytes of the model file.
+
+        Args:
+            fitted: what training gave.
+            log: all interactions that the user gave to train on: none of them is recommended.
+            data: where they came from, if from files; see :func:`read_config`.
+
+        Raises:
+            SparseRecError: the model cannot be saved, as after a training that diverged.
+        """
+        self._open()  # a training that was interrupted early has no records, and none of an earlier run
+        self.close()
+        data = data or {"train": None, "validation": None, "reader": {}}
+        text = json.dumps(fitted.config.resolved().to_dict() | {"data": data}, indent=2) + "\n"
+        try:  # before the settings: where it cannot be saved, an earlier run's model stays with its own
+            size = save_model(self.file(MODEL), served_model(fitted, log))
+        except ArtifactError as error:
+            raise SparseRecError(str(error)) from error
+        with replacing(self.file(CONFIG)) as stream:
+            stream.write(text.encode())
+        return size
+
+    def _open(self) -> IO[str]:
+        """The records; the first call makes the directory and an empty file, later ones go on with it."""
+        if self._metrics is None:
+            os.makedirs(self.path, exist_ok=True)
+            mode = "a" if self._begun else "w"
+            self._metrics = open(self.file(METRICS), mode, encoding="utf-8")  # noqa: SIM115  # closed by close()
+            self._begun = True
+        return self._metrics
+
+    def close(self) -> None:
+        """Ends the records."""
+        if self._metrics is not None:
+            self._metrics.close()
+            self._metrics = None
+
+
+def save_run(path: str | os.PathLike[str], fitted: Fitted, log: Interactions) -> int:
+    """Writes a run directory: the settings, the record of each epoch, and the model. Returns the model file's bytes.
+
+    Args:
+        path: the directory; made if missing. One that holds a run is written over; any other must be empty.
+        fitted: what :func:`~sparserec_np.training.train.train` gave.
+        log: the interactions given to it: none of them will be recommended.
+
+    Raises:
+        SparseRecError: the path is no place for a run, or the model cannot be saved.
+    """
+    directory = RunDirectory(path)
+    try:
+        for record in fitted.history:
+            directory.add(record)
+    finally:
+        directory.close()
+    return directory.finish(fitted, log)
+
+
+def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
+    """The model as it is served: two tables, the ids, and the items that each user had."""
+    table, config = fitted.model.served(), fitted.config.resolved()
+    base = BASE_MODELS[config.model]
+    metadata = {
+        "model": config.model,
+        "budget": str(fitted.budget.nnz),
+        **(
+            {"method": "counted"}
+            if isinstance(base, Baseline)
+            else {"method": config.method, "loss": config.loss}
+        ),
+        "seed": str(config.seed),
+        "train_digest": log.digest(),
+        **{name: str(getattr(config, name)) for name in base.saved},
+        "metrics": json.dumps(validation_metrics(fitted)),
+    }
+    return ServedModel(
+        users=table.slice_rows(0, log.n_users),
+        items=table.slice_rows(log.n_users, table.rows),
+        dim=fitted.model.dim,
+        user_ids=log.user_ids,
+        item_ids=log.item_ids,
+        seen_indptr=log.indptr,
+        seen_items=log.items,
+        weights=fitted.model.weights,
+        metadata=metadata,
+        held_out=_held_out(fitted.log, log) if base.graph else np.empty(0, np.int32),
+    )
+
+
+def _held_out(trained: Interactions, log: Interactions) -> Array:
+    """Ascending places of the pairs of ``log`` that are not in ``trained``."""
+    ours, theirs = (some.pair_users() * np.int64(some.n_items) + some.items for some in (log, trained))
+    return np.flatnonzero(~np.isin(ours, theirs, assume_unique=True))
+
+
+def validation_metrics(fitted: Fitted) -> dict[str, float]:
+    """What the best epoch reached on the validation part; empty where there was none."""
+    measured = [record for record in fitted.history if SELECT_BY in record]
+    if not measured:
+        return {}
+    best = max(measured, key=lambda record: record[SELECT_BY])
+    return {
+        f"validation_{name}": best[name] for name in ("recall@20", SELECT_BY) if math.isfinite(best[name])
+    }
+
+
+def read_config(path: str) -> tuple[Config, dict[str, Any]]:
+    """The settings in a file, and where its data came from.
+
+    The latter is ``{"train": path, "validation": path, "reader": {...}}``, and for an update ``"former"`` and
+    ``"new"``, the run it went on from and the file it went on with; any may be missing or None. The reader's are
+    keywords of :func:`~sparserec_np.data.formats.read_interactions`.
+
+    Raises:
+        ConfigError: it is no JSON object, or holds a name or a value that is no setting.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as stream:
+        content = stream.read()
+    try:
+        given = json.loads(content)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path} is not JSON: {error.msg} in line {error.lineno}") from error
+    except (ValueError, RecursionError) as error:  # no text, numbers too long, lists too deep
+        raise ConfigError(f"{path} is not JSON that holds settings") from error
+    if not isinstance(given, dict):
+        raise ConfigError(f"{path} must hold one JSON object of settings")
+    data = given.pop("data", None) or {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"data in {path} must be an object with {', '.join(DATA)}, found {data!r}")
+    _check_names(data, DATA, f"data in {path}")
+    reader = data.get("reader") or {}
+    if not isinstance(reader, dict):
+        raise ConfigError(f"reader in {path} must be an object of reader options, found {reader!r}")
+    _check_names(reader, tuple(READER), f"reader in {path}")
+    for name in ("train", "validation", "former", "new"):
+        _check_value(data.get(name), (str,), f"{name} in {path}")
+    for name, value in reader.items():
+        _check_value(value, READER[name], f"{name} in {path}")
+    return Config.from_dict(given), data
+
+
+def _check_names(given: dict[str, Any], known: tuple[str, ...], place: str) -> None:
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
+            raise ConfigError(f"{name!r} is nothing that {place} can hold; {hint}")
+
+
+def _check_value(value: Any, kinds: tuple[type, ...], place: str) -> None:
+    good = isinstance(value, kinds) and not isinstance(value, bool)
+    if value is not None and not (good and (not isinstance(value, float) or math.isfinite(value))):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise ConfigError(f"{place} must be of type {wanted}, found {value!r}")
+
+
+def _try_to_write(path: str) -> None:
+    """Writes a file without a name where ``path`` is, or where its first missing folder would be made."""
+    folder = os.path.abspath(path)
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        raise SparseRecError(f"{folder} is a file; expected a folder to make the run directory in")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SparseRecError(
+            f"{folder} cannot be written to ({error.strerror or error}); give another place for the run"
+        ) from error

@@ -1,0 +1,130 @@
+"""From a model file back to its base recommender, and from a run directory back to what training gave."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import stacked
+from sparserec_np.errors import ConfigError, DataError, SparseRecError
+from sparserec_np.models.base_models import BASE_MODELS
+from sparserec_np.models.model import Model
+from sparserec_np.runtime import ArtifactError
+from sparserec_np.serving.model_file import ServedModel, id_bytes, load_model
+from sparserec_np.sparsity.budget import Budget
+from sparserec_np.training.run_directory import CONFIG, METRICS, read_config
+from sparserec_np.training.settings import Config
+from sparserec_np.training.train import SELECT_BY, Fitted, Record
+
+
+def restore(model: ServedModel, known: Interactions | None = None) -> Model:
+    """The base recommender that a model file names, over the file's tables and settings.
+
+    The interactions it is given, for LightGCN the graph, are those ``known``, or else the seen ones of the
+    file that it was trained on.
+
+    Raises:
+        ArtifactError: the file names no base recommender, or settings that it cannot have.
+    """
+    log = known or trained_on(model)
+    restored = saved_config(model.metadata).model_over(stacked(model.users, model.items), model.dim, log)
+    restored.weights[:] = model.weights
+    return restored
+
+
+def seen_in(model: ServedModel) -> Interactions:
+    """The interactions in a model file; none where it was exported without."""
+    return Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
+
+
+def trained_on(model: ServedModel) -> Interactions:
+    """Those of them that were not held out."""
+    seen = seen_in(model)
+    if not len(model.held_out):
+        return seen
+    kept = np.ones(seen.n_interactions, dtype=bool)
+    kept[model.held_out] = False
+    return seen.subset(kept)
+
+
+def load_run(path: str | os.PathLike[str], known: Interactions | None = None) -> Fitted:
+    """A run that was saved, as training left it, to evaluate it or to go on from it.
+
+    Args:
+        path: the run directory.
+        known: the interactions it was trained on, for a run whose model file does not hold them; those of users or
+            items that the model does not know are left out.
+
+    Raises:
+        SparseRecError: the path is no run directory.
+        DataError: the model file does not hold them, and ``known`` is not given or of other users and items.
+        ArtifactError, ConfigError: the model file, or the settings, are not sound.
+        OSError: one of them cannot be read.
+    """
+    path = os.fspath(path)
+    if not os.path.isfile(os.path.join(path, CONFIG)):
+        raise SparseRecError(
+            f"{path} is no run directory: expected the folder that `sparserec train -o` wrote, with {CONFIG} in it"
+        )
+    config, _ = read_config(os.path.join(path, CONFIG))
+    with open(os.path.join(path, METRICS), encoding="utf-8") as stream:
+        history = [json.loads(line) for line in stream]
+    return fitted_from(load_model(path), config, history, known)
+
+
+def fitted_from(
+    model: ServedModel, config: Config, history: list[Record], known: Interactions | None = None
+) -> Fitted:
+    """A trained model from its file, its settings and the records of its epochs; see :func:`load_run`."""
+    if known is not None:
+        log, _ = known.aligned_to(seen_in(model))
+        if not log.n_interactions:
+            raise DataError(
+                "None of the interactions that are said to be known is between a user and an item of the model;"
+                " expected those it was trained on"
+            )
+    elif model.has_seen:
+        log = seen_in(model)
+    else:
+        raise DataError(
+            "The model file does not hold the interactions it was trained on, as it was exported without: give them"
+            " besides (--known)"
+        )
+    restored = restore(model, None if known is None else log)
+    best = max(history, key=lambda record: record.get(SELECT_BY, -1.0), default={"epoch": 0})
+    budget = Budget(
+        log.n_users + log.n_items, model.dim, restored.table.nnz, id_bytes(log.user_ids, log.item_ids)
+    )
+    return Fitted(restored, log, budget, config, history, best["epoch"], False, {})
+
+
+def saved_config(metadata: dict[str, str]) -> Config:
+    """The settings of the base recommender that a file's metadata tell; the others at their defaults.
+
+    Raises:
+        ArtifactError: see :func:`restore`.
+    """
+    name = metadata["model"]
+    if name not in BASE_MODELS:
+        raise ArtifactError(
+            f"metadata model is {name!r}, but only {', '.join(BASE_MODELS)} are known here: update sparserec_np"
+        )
+    defaults = Config(model=name).resolved()
+    settings = {}
+    for setting in BASE_MODELS[name].saved:
+        if setting not in metadata:
+            raise ArtifactError(f"metadata {setting} is missing, which the model {name} is scored with")
+        kind = type(getattr(defaults, setting))
+        try:
+            settings[setting] = kind(metadata[setting])
+        except ValueError:
+            raise ArtifactError(
+                f"metadata {setting} is {metadata[setting]!r}, expected a value of type {kind.__name__}"
+            ) from None
+    try:
+        return Config(model=name, **settings)
+    except ConfigError as error:
+        raise ArtifactError(f"metadata: {error}") from error

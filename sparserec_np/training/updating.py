@@ -1,0 +1,121 @@
+"""Updating: a trained model learns on, with new interactions, users and items, within the budget that it has.
+
+What the model's rows say about all interactions is the start (:mod:`~sparserec_np.starts.previous`); from there the training
+loop goes on for a few epochs. Interactions held out of the new ones choose how many; the start counts as epoch 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from sparserec_np.data.interactions import Interactions, expect_interactions
+from sparserec_np.errors import ConfigError, DataError
+from sparserec_np.models.base_models import BASE_MODELS, Baseline
+from sparserec_np.runtime import FOLDED_DIMENSIONS
+from sparserec_np.sparsity.methods import METHODS
+from sparserec_np.starts.masks import STARTS, Condensed
+from sparserec_np.starts.previous import Former
+from sparserec_np.training.settings import Config
+from sparserec_np.training.train import Fitted, Record, budget_of, train
+
+# What differs from the settings the model was trained with; our choice, on data held out from LastFM's training part.
+GOING_ON: dict[str, Any] = {
+    "epochs": 5,
+    "evaluate_every": 1,
+    "drop_fraction": 0.1,
+    "validation": 0.1,
+    "refit": True,
+}
+# Settings that an update may change; the others belong to the model and its budget.
+CHANGEABLE = (
+    *("epochs", "learning_rate", "batch_size", "negatives", "l2_user", "l2_positive", "l2_negative"),
+    *("explore", "importance", "drop_fraction", "drop_until", "drop_interval"),
+    *("validation", "refit", "evaluate_every", "patience", "seed"),
+)
+
+
+def update(
+    former: Fitted,
+    new: Interactions,
+    *,
+    validation: Interactions | float | None = None,
+    threads: int | None = None,
+    on_epoch: Callable[[Record], None] | None = None,
+    **changes: Any,
+) -> Fitted:
+    """Goes on from a trained model with new interactions, of users and items that it knows or does not know yet.
+
+    The budget stays: as many entries, or, where it was given in bytes, as many bytes; row bounds and ids of new rows
+    leave room for fewer entries then. Where most rows have nothing to go by, fewer are made than it grants. The same
+    inputs give the same bits for any number of threads.
+
+    Args:
+        former: as :func:`~sparserec_np.training.train.train` or :func:`~sparserec_np.training.saving.load_run` gave it; its ``log``
+            is what the model knows. It is left as it is.
+        new: more interactions. Those that the model knows already are merged.
+        validation: interactions to choose the epoch by, which the model does not know, or the part of each user's
+            new ones to hold out for it; 0.1 by default, 0 for none. Where no user has any to spare, all epochs are
+            trained.
+        threads, on_epoch: see :func:`~sparserec_np.training.train.train`.
+        changes: settings by name, see :class:`~sparserec_np.training.settings.Config`, of those in ``CHANGEABLE``. Without them,
+            training takes 5 epochs at most, at the lower of the learning rates that
+            training tries first, 0.003, and in cells 0.03.
+
+    Returns:
+        The model over all users and items; its ``log`` holds all interactions.
+
+    Raises:
+        DataError: all of ``new`` is known.
+        ConfigError: a model that cannot learn on, or a setting that cannot change.
+        SparseRecError: training diverged.
+    """
+    log = former.log.joined(expect_interactions(new))
+    if isinstance(validation, (int, float)):
+        changes, validation = {**changes, "validation": validation}, None
+    config = going_on(former, log, **changes)
+    start = STARTS[config.start or "spectral"]
+    condensed = start if isinstance(start, Condensed) else None
+    rows = Former(former.model.factors(), former.model.dim, former.log, condensed)
+    if validation is not None:
+        validation, _ = validation.aligned_to(log)
+    return train(log, config, validation=validation, former=rows, threads=threads, on_epoch=on_epoch)
+
+
+def going_on(former: Fitted, log: Interactions, **changes: Any) -> Config:
+    """The settings with which :func:`update` trains on ``log``, known and new interactions; they hold the budget.
+
+    Raises:
+        DataError, ConfigError: see :func:`update`.
+    """
+    config = former.config.resolved()
+    if isinstance(BASE_MODELS[config.model], Baseline):
+        raise ConfigError(
+            f"The model {config.model} is counted, not trained: count it again over all interactions, with"
+            " `sparserec train`"
+        )
+    if config.model != "mf":
+        raise ConfigError(
+            f"The stored rows of the model {config.model} are not what is multiplied, so rows of new users and items"
+            " cannot be solved for from the others: train it anew, or update an mf model"
+        )
+    if former.model.dim > FOLDED_DIMENSIONS:
+        raise ConfigError(
+            f"An update solves for rows by the products of all pairs of columns, in at most {FOLDED_DIMENSIONS:,}"
+            f" columns, and the model has {former.model.dim:,}: train it anew"
+        )
+    for name in changes:
+        if name not in CHANGEABLE:
+            raise ConfigError(
+                f"{name} belongs to the model, which an update keeps; what may change: {', '.join(CHANGEABLE)}"
+            )
+    if log.n_interactions == former.log.n_interactions:
+        raise DataError("The model knows all of these interactions already, so there is nothing to learn")
+    settings = GOING_ON | {"learning_rate": replace(config, **changes).rates[1]}
+    if METHODS[config.method].full_until > 0:
+        settings["method"] = "static"  # what was full is pruned for good
+    if config.memory_budget is None:
+        entries = budget_of(former.log, config).nnz
+        settings["density"] = entries / ((log.n_users + log.n_items) * config.dim)
+    return replace(config, **settings | changes)

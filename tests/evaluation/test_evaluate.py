@@ -1,0 +1,96 @@
+"""Full ranking evaluation: against loops, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import SparseTable
+from sparserec_np.errors import ConfigError, DataError
+from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.models.table_ranker import TableRanker
+from tests.makers import oracles
+
+USERS, ITEMS, DIM = 12, 90, 5
+
+
+def some_interactions(seed: int, part: float, users: range = range(USERS)) -> Interactions:
+    rng = np.random.default_rng(seed)
+    pairs = [(u, i) for u in users for i in range(ITEMS) if rng.random() < part]
+    u, i = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return Interactions.from_pairs(u, i, user_ids=np.arange(USERS), item_ids=np.arange(ITEMS))
+
+
+@pytest.fixture
+def ranker() -> TableRanker:
+    rng = np.random.default_rng(0)
+    users, items = (
+        SparseTable.from_dense(rng.integers(-3, 4, (rows, DIM)).astype(np.float32)) for rows in (USERS, ITEMS)
+    )
+    return TableRanker(users, items, DIM)
+
+
+def items_of(log: Interactions, user: int) -> set[int]:
+    return set(log.items[log.indptr[user] : log.indptr[user + 1]].tolist())
+
+
+@pytest.mark.parametrize("block", [1, 5, 1000])
+def test_every_number_is_that_of_the_loops(ranker: TableRanker, block: int) -> None:
+    """Test users 2 to 9 only; some of their test items are in training as well."""
+    seen, test = some_interactions(1, 0.3), some_interactions(2, 0.1, range(2, 10))
+    ks = (1, 7, 40, 200)
+    result = evaluate(ranker, test, seen, ks, block)
+    tested = [u for u in range(USERS) if items_of(test, u)]
+    users, items = ranker.users.to_dense(DIM), ranker.items.to_dense(DIM)
+    tops = [[item for item, _ in oracles.rank(users[u], items, items_of(seen, u), 200)] for u in tested]
+    assert result.pop("users") == len(tested) < USERS
+    for k in ks:
+        for name, oracle in {
+            "recall": oracles.recall,
+            "ndcg": oracles.ndcg,
+            "precision": oracles.precision,
+            "map": oracles.average_precision,
+            "mrr": oracles.reciprocal_rank,
+            "hit_rate": oracles.hit_rate,
+        }.items():
+            values = [oracle(top, items_of(test, u), k) for top, u in zip(tops, tested, strict=True)]
+            assert result.pop(f"{name}@{k}") == pytest.approx(sum(values) / len(values), rel=1e-12)
+        assert result.pop(f"coverage@{k}") == oracles.coverage(tops, ITEMS, k)
+    assert not result
+
+
+def test_numbers_are_plain(ranker: TableRanker) -> None:
+    result = evaluate(ranker, some_interactions(2, 0.1), some_interactions(1, 0.3))
+    assert {type(value) for name, value in result.items() if name != "users"} == {float}
+    assert type(result["users"]) is int
+
+
+def test_seen_test_items_cannot_be_hit_and_still_count(ranker: TableRanker) -> None:
+    test = some_interactions(2, 0.1)
+    assert evaluate(ranker, test, test, (ITEMS,))[f"recall@{ITEMS}"] == 0.0
+    nothing = test.subset(np.zeros(test.n_interactions, dtype=bool))
+    assert evaluate(ranker, test, nothing, (ITEMS,))[f"recall@{ITEMS}"] == 1.0
+
+
+def test_read_only_tables_are_ranked(ranker: TableRanker) -> None:
+    for array in (*ranker.users, *ranker.items):
+        array.setflags(write=False)
+    assert evaluate(ranker, some_interactions(2, 0.1), some_interactions(1, 0.3))["users"] > 0
+
+
+@pytest.mark.parametrize(("ks", "block"), [((), 10), ((5, 0), 10), ((5,), 0)])
+def test_sizes_below_one_are_refused(ranker: TableRanker, ks: tuple[int, ...], block: int) -> None:
+    with pytest.raises(ConfigError, match="1 or more"):
+        evaluate(ranker, some_interactions(2, 0.1), some_interactions(1, 0.3), ks, block)
+
+
+def test_an_empty_test_part_is_refused(ranker: TableRanker) -> None:
+    test = some_interactions(2, 0.1)
+    with pytest.raises(DataError, match="No user has test items"):
+        evaluate(ranker, test.subset(np.zeros(test.n_interactions, dtype=bool)), test)
+
+
+def test_other_users_or_items_are_refused(ranker: TableRanker) -> None:
+    with pytest.raises(DataError, match="aligned_to"):
+        evaluate(ranker, Interactions.from_pairs([0], [0]), some_interactions(1, 0.3))

@@ -1,0 +1,115 @@
+"""Batches: every pair once, negatives that are none of the user's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.learning.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
+from tests.makers.small import small_log
+
+LOG = small_log()
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def batches(size: int, negatives: Negatives, seed: int = 0, log: Interactions = LOG) -> list[Batch]:
+    return list(PairSampler(log, size, negatives).epoch(rng(seed)))
+
+
+@pytest.mark.parametrize("size", [1, 64, 100, 699, 700, 5000])
+@pytest.mark.parametrize("negatives", [OnePerPair(), SharedBlock(16)], ids=["pairs", "block"])
+def test_an_epoch_has_every_pair_once(size: int, negatives: Negatives) -> None:
+    made = batches(size, negatives)
+    assert len(made) == PairSampler(LOG, size, negatives).batches == -(-LOG.n_interactions // size)
+    assert [batch.size for batch in made[:-1]] == [size] * (len(made) - 1)
+    users = np.concatenate([batch.user_of for batch in made])
+    items = np.concatenate([batch.positives for batch in made]) - LOG.n_users
+    order = np.lexsort((items, users))
+    assert np.array_equal(users[order], LOG.pair_users()) and np.array_equal(items[order], LOG.items)
+
+
+@pytest.mark.parametrize("size", [1, 7, 16, 50, 900])
+def test_many_pairs_come_window_by_window_each_once(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sparserec_np.learning.batches.PAIRS_AT_ONCE", 200)
+    monkeypatch.setattr("sparserec_np.learning.batches.CHUNK", 20)
+    made = batches(size, SharedBlock(4))
+    assert len(made) == PairSampler(LOG, size, SharedBlock(4)).batches
+    assert sorted(batch.size for batch in made)[1:] == [size] * (len(made) - 1)
+    for batch in made:
+        assert np.all(np.diff(batch.users.rows) > 0)
+    pairs = np.concatenate([batch.user_of.astype(np.int64) * 1000 + batch.positives for batch in made])
+    assert np.array_equal(np.sort(pairs), LOG.pair_users().astype(np.int64) * 1000 + LOG.items + LOG.n_users)
+    again, other = batches(size, SharedBlock(4)), batches(size, SharedBlock(4), seed=1)
+    assert all(np.array_equal(a.positives, b.positives) for a, b in zip(made, again, strict=True))
+    if size < 900:
+        assert not all(np.array_equal(a.positives, b.positives) for a, b in zip(made, other, strict=True))
+    if size == 16:  # a window is ten chunks of 32 pairs or so, from anywhere
+        assert np.mean([np.ptp(batch.user_of) for batch in made]) > LOG.n_users / 2
+
+
+@pytest.mark.parametrize("negatives", [OnePerPair(), SharedBlock(16)], ids=["pairs", "block"])
+def test_pairs_lie_together_by_user(negatives: Negatives) -> None:
+    for batch in batches(150, negatives):
+        rows, starts = batch.users
+        assert np.all(np.diff(rows) > 0) and (starts[0], starts[-1]) == (0, batch.size)
+        assert np.array_equal(np.repeat(rows, batch.users.sizes), batch.user_of)
+        assert batch.users.sizes.min() >= 1
+        assert len(batch.negatives) == (16 if batch.shared else batch.size)
+        assert batch.shared is negatives.shared
+        for array in (rows, starts, batch.user_of, batch.positives, batch.negatives):
+            assert array.dtype == np.int32
+        for array in (batch.positives, batch.negatives):
+            assert array.min() >= LOG.n_users and array.max() < LOG.n_users + LOG.n_items
+
+
+def test_the_seed_decides() -> None:
+    for negatives in (OnePerPair(), SharedBlock(16)):
+        one, two, other = (batches(100, negatives, seed) for seed in (1, 1, 2))
+        for field in ("user_of", "positives", "negatives"):
+            pairs = [np.concatenate([getattr(batch, field) for batch in made]) for made in (one, two, other)]
+            assert np.array_equal(pairs[0], pairs[1]) and not np.array_equal(pairs[0], pairs[2])
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.floats(0, 0.95))
+def test_a_negative_is_never_a_known_positive(seed: int, tries: int, density: float) -> None:
+    random = rng(seed)
+    mask = random.random((8, 12)) < density
+    mask[np.arange(8), random.integers(0, 12, 8)] = False
+    mask[0, :11], mask[0, 11] = True, False  # one item is left for user 0
+    log = Interactions.from_pairs(*np.nonzero(mask), user_ids=np.arange(8), item_ids=np.arange(12))
+    users = random.integers(0, 8, 200).astype(np.int32)
+    drawn = OnePerPair(tries).draw(users, log, random)
+    assert drawn.dtype == np.int32 and drawn.min() >= 0 and drawn.max() < 12
+    assert not mask[users, drawn].any()
+    assert np.all(drawn[users == 0] == 11)
+
+
+def test_who_touched_everything_still_gets_an_item() -> None:
+    log = Interactions.from_pairs([0, 0, 0], [0, 1, 2])
+    assert set(OnePerPair().draw(np.zeros(50, np.int32), log, rng()).tolist()) <= {0, 1, 2}
+
+
+def test_negatives_are_uniform_over_what_the_user_did_not_touch() -> None:
+    """Chi-square of 31 degrees of freedom; 70 is passed once in 10,000 times."""
+    user = int(np.argmin(np.abs(LOG.user_degrees - 8)))
+    free = np.setdiff1d(np.arange(LOG.n_items), LOG.items[LOG.indptr[user] : LOG.indptr[user + 1]])
+    drawn = OnePerPair(tries=8).draw(np.full(20_000, user, np.int32), LOG, rng())
+    expected = 20_000 / len(free)
+    assert ((np.bincount(drawn, minlength=LOG.n_items)[free] - expected) ** 2 / expected).sum() < 70
+
+
+def test_a_shared_block_holds_distinct_items_of_equal_chances() -> None:
+    random, seen = rng(), np.zeros(LOG.n_items)
+    for _ in range(2000):
+        block = SharedBlock(10).draw(np.zeros(3, np.int32), LOG, random)
+        assert len(np.unique(block)) == len(block) == 10 and block.dtype == np.int32
+        seen[block] += 1
+    assert ((seen - 500) ** 2 / 500).sum() < 80  # chi-square of 39 degrees of freedom
+    everything = SharedBlock(10**6).draw(np.zeros(3, np.int32), LOG, random)
+    assert sorted(everything.tolist()) == list(range(LOG.n_items))

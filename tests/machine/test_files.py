@@ -1,0 +1,69 @@
+"""A file appears whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from sparserec_np.machine.files import replacing
+
+
+def test_a_block_that_raises_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), replacing(path) as stream:
+        stream.write(b"half of")
+        raise RuntimeError
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["kept"]
+    with replacing(path) as stream:
+        stream.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["kept"]
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    with replacing(link) as stream:
+        stream.write(b"new")
+    assert link.is_symlink() and target.read_bytes() == b"new"
+
+
+def test_what_is_no_file_is_written_to(tmp_path: Path) -> None:
+    with replacing(os.devnull) as stream:
+        stream.write(b"gone")
+    assert not os.path.isfile(os.devnull)
+
+
+def test_places_that_cannot_be_written_to_are_named(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match=str(tmp_path)), replacing(tmp_path):
+        pass
+    missing = tmp_path / "missing" / "file"
+    with pytest.raises(FileNotFoundError, match="missing"), replacing(missing):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["file", "device"])
+def test_a_full_disk_is_named(kind: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "file") if kind == "file" else os.devnull
+    with pytest.raises(OSError, match="No space left") as caught, replacing(path):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as a write does, without a name
+    assert caught.value.filename == path and os.listdir(tmp_path) == []
+
+
+def test_a_read_only_file_system_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: str, *_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", path)
+
+    monkeypatch.setattr("builtins.open", refused)
+    monkeypatch.setattr(os, "unlink", refused)
+    with pytest.raises(OSError, match="Read-only") as caught, replacing(tmp_path / "file"):
+        pass
+    monkeypatch.undo()
+    assert caught.value.filename == str(tmp_path / "file")

@@ -1,0 +1,48 @@
+"""Freed memory goes back to the system."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sparserec_np.machine import memory
+
+# Memory of a process, in MiB: with many blocks, with every other of them freed, and after these were given back.
+BLOCKS = """
+import ctypes
+from sparserec_np.machine.memory import give_back_freed
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+library = ctypes.CDLL(None)
+library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+library.free.argtypes = [ctypes.c_void_p]
+blocks = [library.malloc(100_000) for _ in range(1000)]
+for block in blocks:
+    ctypes.memset(block, 1, 100_000)
+found = [held()]
+for block in blocks[::2]:
+    library.free(block)
+found.append(held())
+give_back_freed()
+print(*found, held())
+"""
+
+
+@pytest.mark.skipif(memory._trimmer() is None, reason="needs glibc")
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's account of a process")
+def test_what_lies_between_blocks_in_use_goes_back() -> None:
+    done = subprocess.run([sys.executable, "-c", BLOCKS], capture_output=True, text=True, check=True)
+    full, freed, given_back = map(int, done.stdout.split())
+    assert freed > full - 10  # or else there would be nothing to do
+    assert given_back < full - 35
+
+
+def test_a_system_without_it_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory._trimmer.cache_clear()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    memory.give_back_freed()
+    assert memory._trimmer() is None
+    memory._trimmer.cache_clear()

@@ -1,0 +1,79 @@
+"""Small models for the tests of saving, checking and serving."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.serving.model_file import ServedModel
+
+
+def make_towers_model(hidden: int = 6, seed: int = 0, **settings: Any) -> ServedModel:
+    """A random neumf."""
+    model = make_model(seed=seed, **settings)
+    gmf, narrow = model.dim - (model.dim + 2) // 4, hidden // 2
+    n = 2 * (model.dim - gmf) * hidden + hidden + hidden * narrow + 2 * narrow + gmf
+    weights = np.random.default_rng(seed).normal(size=n).astype(np.float32)
+    return replace(
+        model, weights=weights, metadata={**model.metadata, "model": "neumf", "hidden": str(hidden)}
+    )
+
+
+def make_model(
+    n_users: int = 30,
+    n_items: int = 50,
+    dim: int = 8,
+    density: float = 0.3,
+    seed: int = 0,
+    user_ids: Array | None = None,
+    item_ids: Array | None = None,
+    decimals: int = 8,
+) -> ServedModel:
+    """A random model; few ``decimals`` make many equal scores."""
+    rng = np.random.default_rng(seed)
+
+    def table(rows: int) -> SparseTable:
+        values = rng.normal(size=(rows, dim)).round(decimals).astype(np.float32)
+        return SparseTable.from_dense(values, rng.random((rows, dim)) < density)
+
+    users, items = table(n_users), table(n_items)
+    seen = rng.random((n_users, n_items)) < 0.2
+    seen[:, 0] = True
+    return ServedModel(
+        users=users,
+        items=items,
+        dim=dim,
+        user_ids=np.arange(n_users) if user_ids is None else user_ids,
+        item_ids=np.arange(n_items) if item_ids is None else item_ids,
+        seen_indptr=np.concatenate(([0], np.cumsum(seen.sum(axis=1)))),
+        seen_items=np.nonzero(seen)[1].astype(np.int32),
+        metadata={
+            "model": "mf",
+            "method": "sparserec",
+            "budget": str(users.nnz + items.nnz),
+            "loss": "bpr",
+            "seed": str(seed),
+            "metrics": json.dumps({"recall@20": 0.25}),
+            "train_digest": "ab" * 32,
+        },
+    )
+
+
+def as_lightgcn(
+    model: ServedModel,
+    layers: int = 2,
+    similarity: str = "dot",
+    temperature: float = 1.0,
+    held_out: tuple[int, ...] = (),
+) -> ServedModel:
+    """The same tables as those of a LightGCN, with the seen items as its graph but for those at ``held_out``."""
+    settings = {"layers": str(layers), "similarity": similarity, "temperature": str(temperature)}
+    return replace(
+        model,
+        held_out=np.array(held_out, np.int32),
+        metadata={**model.metadata, "model": "lightgcn", **settings},
+    )

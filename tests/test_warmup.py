@@ -1,0 +1,64 @@
+"""What is warmed up is what a real run calls."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sparserec_np.data.formats import read_interactions, write_interactions
+from sparserec_np.data.splitting import split_random
+from sparserec_np.data.synthetic import generate
+from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.kernels import compiled
+from sparserec_np.serving.model_file import load_model
+from sparserec_np.training.distillation import Teacher
+from sparserec_np.training.run_directory import save_run
+from sparserec_np.training.saving import restore
+from sparserec_np.training.settings import Config
+from sparserec_np.training.train import train
+from sparserec_np.warmup import kernels, warm_up
+from tests.makers.small import needs_compiler
+
+pytestmark = needs_compiler
+
+
+def signatures() -> dict[str, list[object]]:
+    return {f"{k.py_func.__module__}.{k.__name__}": list(k.signatures) for k in kernels()}
+
+
+def test_a_real_run_calls_nothing_that_is_not_warm(tmp_path) -> None:
+    done = warm_up()
+    assert done.kernels == len(signatures()) > 10
+    assert 0 <= done.compiled <= done.kernels
+    ready = signatures()
+    kept, test = split_random(generate(1000, 750, 12_000, seed=1), 0.2, np.random.default_rng(1))
+    write_interactions(kept, tmp_path / "kept.safetensors")
+    kept = read_interactions(tmp_path / "kept.safetensors")  # a mapped file needs no other kernels
+    save_run(tmp_path / "teacher", train(kept, Config(epochs=5, learning_rate=0.01)), kept)
+    teacher = restore(load_model(tmp_path / "teacher"))
+    evaluate(teacher.ranker(), test, kept, ks=(5, 20))
+    train(kept, Config(epochs=2, validation=0), teacher=Teacher(teacher.factors(), teacher.dim, 1.0))
+    assert signatures() == ready
+
+
+@pytest.mark.slow
+def test_everything_is_every_kernel_that_python_calls() -> None:
+    warm_up(everything=True)
+    ready = {name.split(".compiled.")[1] for name in signatures()}
+    public = {
+        f"{file.stem}.{node.name}"
+        for file in Path(compiled.__path__[0]).glob("*.py")
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    }
+    inner = ("elementary.", "lanes.", "unfolding.")  # called by other kernels alone
+    assert {name for name in public - ready if not name.startswith(inner)} == set()
+    assert len(public & ready) > 40
+
+    ready = signatures()
+    kept, test = split_random(generate(1000, 750, 12_000, seed=1), 0.2, np.random.default_rng(1))
+    evaluate(train(kept, Config(model="itemknn")).model.ranker(), test, kept)
+    assert signatures() == ready

@@ -1,0 +1,91 @@
+"""A saved model, read back, ranks as the one that was trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sparserec_np import Config, load_model, save_run, train
+from sparserec_np.data.table import stacked
+from sparserec_np.runtime import ArtifactError, Recommender
+from sparserec_np.training.saving import restore
+from tests.makers.served_models import make_model
+from tests.makers.small import small_log
+
+LOG = small_log()
+QUICK = Config(dim=8, density=0.3, epochs=2, batch_size=128, negatives=32, learning_rate=0.01, validation=0.0)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"similarity": "cosine", "temperature": 0.2},
+        {"model": "lightgcn", "layers": 2},
+        {"model": "lightgcn", "similarity": "cosine", "temperature": 0.2},
+        {"model": "itemknn"},
+        {"model": "neumf", "hidden": 6},
+    ],
+    ids=str,
+)
+def test_lists_and_scores_are_those_of_the_trained_model(settings: dict[str, object], tmp_path: Path) -> None:
+    counted = settings.get("model") == "itemknn"
+    fitted = train(LOG, replace(Config(validation=0.0) if counted else QUICK, **settings))
+    save_run(tmp_path / "run", fitted, LOG)
+    restored = restore(load_model(tmp_path / "run"))
+    users = np.arange(LOG.n_users, dtype=np.int32)
+    for found, expected in zip(
+        restored.ranker().rank(users, 5, LOG), fitted.model.ranker().rank(users, 5, LOG), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("settings", [{"layers": 2}, {"layers": 1, "similarity": "cosine"}], ids=str)
+def test_a_lightgcn_propagates_over_what_it_was_trained_on(
+    settings: dict[str, object], tmp_path: Path
+) -> None:
+    """Without a second training on all data, what was held out is never recommended, and yet no edge of the graph."""
+    fitted = train(LOG, replace(QUICK, model="lightgcn", validation=0.2, refit=False, **settings))
+    assert fitted.log.n_interactions < LOG.n_interactions
+    save_run(tmp_path / "run", fitted, LOG)
+    saved = load_model(tmp_path / "run")
+    np.testing.assert_array_equal(saved.seen_items, LOG.items)
+    users = np.arange(LOG.n_users, dtype=np.int32)
+    items, scores = restore(saved).ranker().rank(users, 5, LOG)
+    expected = fitted.model.ranker().rank(users, 5, LOG)
+    np.testing.assert_array_equal(items, expected[0])
+    np.testing.assert_array_equal(scores, expected[1])
+    recommender = Recommender.open(tmp_path / "run")
+    for row in range(LOG.n_users):
+        found = recommender.recommend(LOG.user_ids[row].item(), 5)
+        np.testing.assert_allclose(found.scores, scores[row][: len(found.scores)], rtol=1e-4, atol=1e-6)
+
+
+def test_tables_are_stacked_users_first() -> None:
+    model = make_model()
+    dense = np.concatenate([model.users.to_dense(model.dim), model.items.to_dense(model.dim)])
+    both = stacked(model.users, model.items)
+    both.validate(model.dim)
+    np.testing.assert_array_equal(both.to_dense(model.dim), dense)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"model": "crystal ball"}, "crystal ball.* mf, lightgcn, neumf"),
+        ({"model": "lightgcn", "similarity": "dot", "temperature": "1.0"}, "layers is missing"),
+        (
+            {"model": "lightgcn", "layers": "two", "similarity": "dot", "temperature": "1.0"},
+            "layers is 'two'",
+        ),
+        ({"model": "lightgcn", "layers": "9", "similarity": "dot", "temperature": "1.0"}, "layers must be"),
+        ({"model": "lightgcn", "layers": "2", "similarity": "dot", "temperature": "nan"}, "temperature must"),
+    ],
+)
+def test_a_file_that_does_not_say_how_it_scores_is_refused(metadata: dict[str, str], said: str) -> None:
+    model = make_model()
+    with pytest.raises(ArtifactError, match=said):
+        restore(replace(model, metadata={**model.metadata, **metadata}))
