@@ -38,7 +38,7 @@ def ours(path: str, threads: int, steps: int, density: float) -> tuple[float, in
     from sparserec_np.learning.optimizers import OPTIMIZERS
     from sparserec_np.models.model import Gradients
     from sparserec_np.sparsity.growth import Explored
-    from sparserec_np.starts.masks import STARTS
+    from sparserec_np.starts import STARTS
 
     numba.set_num_threads(threads)
     log = read_interactions(path)

@@ -61,7 +61,7 @@ def command(
     from sparserec_np.evaluation.evaluate import evaluate
     from sparserec_np.models.base_models import BASE_MODELS, Baseline
     from sparserec_np.serving.model_file import load_model
-    from sparserec_np.training.distillation import Teacher
+    from sparserec_np.starts.teacher import Teacher
     from sparserec_np.training.saving import restore
 
     if given.get("model") not in (None, "mf"):

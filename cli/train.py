@@ -20,7 +20,7 @@ from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS, Baselin
 from sparserec_np.training.settings import CHOICES, L2, LOSS_SETTINGS, Config
 
 if TYPE_CHECKING:  # importing it loads Numba
-    from sparserec_np.training.distillation import Teacher
+    from sparserec_np.starts.teacher import Teacher
     from sparserec_np.training.run_directory import RunDirectory
     from sparserec_np.training.train import Fitted
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sparserec_np.data.formats import read_interactions
-from sparserec_np.data.formats.matrices import coordinates
 from sparserec_np.data.interactions import Interactions, expect_interactions
+from sparserec_np.data.matrices import coordinates
 from sparserec_np.data.table import Array
 from sparserec_np.errors import DataError
 from sparserec_np.evaluation.evaluate import evaluate

@@ -24,7 +24,7 @@ from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.kernels import compiled
 from sparserec_np.models.base_models import BASE_MODELS, Baseline
 from sparserec_np.serving.model_file import load_model
-from sparserec_np.training.distillation import Teacher
+from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.run_directory import save_run
 from sparserec_np.training.saving import restore
 from sparserec_np.training.settings import CHOICES, Config

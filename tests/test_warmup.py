@@ -14,7 +14,7 @@ from sparserec_np.data.synthetic import generate
 from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.kernels import compiled
 from sparserec_np.serving.model_file import load_model
-from sparserec_np.training.distillation import Teacher
+from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.run_directory import save_run
 from sparserec_np.training.saving import restore
 from sparserec_np.training.settings import Config

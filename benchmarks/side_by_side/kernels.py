@@ -164,7 +164,7 @@ def works(setting: Setting) -> Iterator[Work]:
     from sparserec_np.models.lightgcn import CHUNKS, LINE, Graph
     from sparserec_np.sparsity.exploration import Exploration
     from sparserec_np.sparsity.growth import Explored
-    from sparserec_np.starts.masks import STARTS
+    from sparserec_np.starts import STARTS
 
     rng = np.random.default_rng(0)
     log = read_interactions(setting.train)

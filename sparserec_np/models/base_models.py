@@ -33,6 +33,8 @@ class BaseModel:
             temperature by changing the rows.
         graph: whether it goes on reading the interactions it was trained on, so that a model file tells which these
             are.
+        stored_rows: whether the stored rows are those that are multiplied, so that rows can be solved for from each
+            other, learn from a teacher and be updated one pair at a time.
     """
 
     name: str
@@ -45,6 +47,20 @@ class BaseModel:
     products: bool = True
     graph: bool = False
     ordered: bool = False
+    stored_rows: bool = False
+
+    @property
+    def counted(self) -> bool:
+        """Whether the table is counted, and not trained."""
+        return False
+
+    def takes(self, setting: str) -> bool:
+        """Whether a setting of a training run, by name, means anything to this model."""
+        return setting in self.settings or setting not in MODEL_SETTINGS
+
+    def way(self, method: str, loss: str) -> dict[str, str]:
+        """How the table came about, as a model file tells it."""
+        return {"method": method, "loss": loss}
 
     def over(
         self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...], **settings: Any
@@ -68,6 +84,19 @@ class Baseline(BaseModel):
 
     counting: tuple[str, str] = ("", "")
 
+    @property
+    def counted(self) -> bool:
+        """True: see the class."""
+        return True
+
+    def takes(self, setting: str) -> bool:
+        """Its own settings, and those of measuring it."""
+        return setting in self.settings or setting in COUNTED
+
+    def way(self, method: str, loss: str) -> dict[str, str]:
+        """No method and no loss."""
+        return {"method": "counted"}
+
     def count(self, log: Interactions, **settings: Any) -> tuple[SparseTable, int]:
         """The table, users first, and its number of columns."""
         module, name = self.counting
@@ -83,10 +112,19 @@ class Baseline(BaseModel):
         return super().over(table, dim, log, ())
 
 
+# Settings that a baseline has besides its own: those of measuring it.
+COUNTED = ("model", "seed", "validation", "refit")
+
 BASE_MODELS = {
     model.name: model
     for model in (
-        BaseModel("mf", "matrix factorisation", ("matrix_factorization", "MatrixFactorization"), {}),
+        BaseModel(
+            "mf",
+            "matrix factorisation",
+            ("matrix_factorization", "MatrixFactorization"),
+            {},
+            stored_rows=True,
+        ),
         BaseModel(
             "lightgcn",
             "rows averaged over the graph (He et al. 2020)",
@@ -112,6 +150,7 @@ BASE_MODELS = {
             ("matrix_factorization", "MatrixFactorization"),
             {},
             counting=("baselines", "popularity"),
+            stored_rows=True,
         ),
         Baseline(
             "itemknn",
@@ -119,6 +158,7 @@ BASE_MODELS = {
             ("matrix_factorization", "MatrixFactorization"),
             settings={"neighbours": 50, "shrinkage": 30.0},
             counting=("baselines", "item_neighbours"),
+            stored_rows=True,
         ),
     )
 }

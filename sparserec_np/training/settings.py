@@ -19,7 +19,7 @@ from sparserec_np.learning.batches import Negatives, OnePerPair, PairSampler, Sh
 from sparserec_np.learning.cells import BLOCK_LOSSES
 from sparserec_np.learning.losses import LOSSES, Loss, Objective
 from sparserec_np.learning.optimizers import OPTIMIZERS, Optimizer
-from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS, Baseline
+from sparserec_np.models.base_models import BASE_MODELS, COUNTED, MODEL_SETTINGS, Baseline
 from sparserec_np.models.model import Decay, Model
 from sparserec_np.models.views import SIMILARITIES, Dropout, View, similarity_views
 from sparserec_np.runtime import FOLDED_DIMENSIONS
@@ -28,7 +28,8 @@ from sparserec_np.sparsity.exploration import IMPORTANCES, Exploration
 from sparserec_np.sparsity.growth import LastBatchGrowth
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.sparsity.schedules import DropSchedule
-from sparserec_np.starts.masks import STARTS, Condensed
+from sparserec_np.starts import STARTS
+from sparserec_np.starts.condensed import Condensed
 
 if TYPE_CHECKING:
     from sparserec_np.training.order import Pass
@@ -46,8 +47,6 @@ RATES = (0.01, 0.003, 0.03, 0.001)
 CELL_RATES = (0.1, 0.03, 0.3, 0.01)  # where pairs come in cells
 L2 = ("l2_user", "l2_positive", "l2_negative")
 LOSS_SETTINGS = ("negative_weight", "margin", "sharpness")
-# Settings that a baseline has besides its own: those of measuring it.
-COUNTED = ("model", "seed", "validation", "refit")
 CHOICES = {
     "model": tuple(BASE_MODELS),
     "method": tuple(METHODS),

@@ -15,6 +15,7 @@ from sparserec_np.data.splitting import split_random
 from sparserec_np.data.table import SparseTable
 from sparserec_np.errors import ConfigError, DataError, SparseRecError
 from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.factorization.pruning import strongest_first
 from sparserec_np.learning.optimizers import OPTIMIZERS
 from sparserec_np.machine.memory import give_back_freed
 from sparserec_np.models.base_models import BASE_MODELS, Baseline
@@ -25,9 +26,10 @@ from sparserec_np.sparsity.growth import NO_ROWS, Explored
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.sparsity.schedules import cosine
 from sparserec_np.sparsity.topology import TopologyUpdate, prune
-from sparserec_np.starts.masks import STARTS, strongest_first
-from sparserec_np.starts.previous import Former
-from sparserec_np.training.distillation import Teacher
+from sparserec_np.starts import STARTS
+from sparserec_np.starts.previous import PreviousModel
+from sparserec_np.starts.teacher import Teacher
+from sparserec_np.training.distillation import imitating
 from sparserec_np.training.order import EntryState, Training
 from sparserec_np.training.settings import STARTS_TO_TRY, Config
 
@@ -67,7 +69,7 @@ def train(
     *,
     validation: Interactions | None = None,
     teacher: Teacher | None = None,
-    former: Former | None = None,
+    former: PreviousModel | None = None,
     threads: int | None = None,
     on_epoch: Callable[[Record], None] | None = None,
 ) -> Fitted:
@@ -199,17 +201,17 @@ class Start(NamedTuple):
         name: of the choice in ``masks.STARTS``, or "model" where a trained model is the start.
         table: users and items, scaled; not written to.
         seconds: it took.
-        informed: whether the values know the data; see :class:`~sparserec_np.starts.masks.Start`.
+        from_data: whether the values know the data; see :class:`~sparserec_np.starts.start.Start`.
     """
 
     name: str
     table: SparseTable
     seconds: float
-    informed: bool
+    from_data: bool
 
 
 def make_start(
-    log: Interactions, config: Config, threads: int, given: Former | Teacher | None = None
+    log: Interactions, config: Config, threads: int, given: PreviousModel | Teacher | None = None
 ) -> Start:
     """The table that ``config``, or a trained model, starts from: full for a while for methods that prune later."""
     clock = time.perf_counter()
@@ -222,13 +224,13 @@ def make_start(
     give_back_freed()  # what reading, or an earlier training, has left
     table = maker(log, budget.dim, entries, np.random.default_rng([config.seed, 2]), threads)
     give_back_freed()  # before the kernels are loaded beside it
-    if maker.informed and given is None and BASE_MODELS[config.model].ordered:
+    if maker.from_data and given is None and BASE_MODELS[config.model].ordered:
         table = strongest_first(table, budget.dim)
-    if maker.informed and not isinstance(
+    if maker.from_data and not isinstance(
         given, Teacher
     ):  # a teacher's scores are to be met, at the size they have
         _scale(config.model_over(table, budget.dim, log), config.start_score)
-    return Start(name, table, time.perf_counter() - clock, maker.informed)
+    return Start(name, table, time.perf_counter() - clock, maker.from_data)
 
 
 def _search(
@@ -238,7 +240,7 @@ def _search(
     threads: int,
     say: Callable[[Record], None],
     teacher: Teacher | None,
-    former: Former | None,
+    former: PreviousModel | None,
 ) -> Fitted:
     """The best on the validation part: of all epochs, and of the starts and learning rates, where none is given."""
     given = former or teacher
@@ -336,9 +338,9 @@ def _fit(
     batch_rng, growth_rng = (np.random.default_rng([config.seed, stream]) for stream in (3, 4))
     highest_rate = config.learning_rate or 0.0
     rows = log.n_users + log.n_items
-    start_name, table, start_seconds, informed = start
+    start_name, table, start_seconds, from_data = start
     model = config.model_over(table.copy(), dim, log)
-    near_start = config.decay_to == "start" and informed and any(config.decay(NO_ORIGIN)[:3])
+    near_start = config.decay_to == "start" and from_data and any(config.decay(NO_ORIGIN)[:3])
     assert config.optimizer is not None
     kind = OPTIMIZERS[config.optimizer]
     state = EntryState(kind(table.nnz, rows), table.values if near_start else NO_ORIGIN)
@@ -347,7 +349,7 @@ def _fit(
     norms = np.zeros(rows if growth.grows and config.importance == "gradient" else 0, dtype=np.float32)
     training = Training(model, state, Explored.of(NO_ROWS, rows, dim), norms, config.decay(state.origin))
     update = TopologyUpdate(config.floor, config.regrow_start)
-    loss = config.objective if teacher is None else teacher.beside(config.objective)
+    loss = config.objective if teacher is None else imitating(config.objective, teacher)
     one_pass = config.one_pass(log, loss, kind(len(model.weights), 1))
 
     history: list[Record] = []

@@ -15,8 +15,9 @@ from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.models.base_models import BASE_MODELS, Baseline
 from sparserec_np.runtime import FOLDED_DIMENSIONS
 from sparserec_np.sparsity.methods import METHODS
-from sparserec_np.starts.masks import STARTS, Condensed
-from sparserec_np.starts.previous import Former
+from sparserec_np.starts import STARTS
+from sparserec_np.starts.condensed import Condensed
+from sparserec_np.starts.previous import PreviousModel
 from sparserec_np.training.settings import Config
 from sparserec_np.training.train import Fitted, Record, budget_of, train
 
@@ -77,7 +78,7 @@ def update(
     config = going_on(former, log, **changes)
     start = STARTS[config.start or "spectral"]
     condensed = start if isinstance(start, Condensed) else None
-    rows = Former(former.model.factors(), former.model.dim, former.log, condensed)
+    rows = PreviousModel(former.model.factors(), former.model.dim, former.log, condensed)
     if validation is not None:
         validation, _ = validation.aligned_to(log)
     return train(log, config, validation=validation, former=rows, threads=threads, on_epoch=on_epoch)

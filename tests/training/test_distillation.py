@@ -13,7 +13,8 @@ from sparserec_np.errors import ConfigError
 from sparserec_np.learning.batches import OnePerPair, PairSampler, SharedBlock
 from sparserec_np.learning.losses import LOSSES, Scores
 from sparserec_np.models.matrix_factorization import MatrixFactorization
-from sparserec_np.training.distillation import Teacher, row_lengths
+from sparserec_np.starts.teacher import Teacher, row_lengths
+from sparserec_np.training.distillation import imitating
 from sparserec_np.training.settings import Config
 from sparserec_np.training.train import train
 from tests.makers import oracles
@@ -59,7 +60,7 @@ def test_slopes_are_the_differences_of_both_losses() -> None:
     teacher = Teacher(random_table(rng, ROWS, DIM, 150, np.float64), DIM, 0.7)
     model = MatrixFactorization(random_table(rng, ROWS, DIM, 150, np.float64), DIM, LOG)
     batch = next(PairSampler(LOG, 25, SharedBlock(5)).epoch(rng))
-    both, loss = teacher.beside(LOSSES["softmax"]), LOSSES["softmax"]
+    both, loss = imitating(LOSSES["softmax"], teacher), LOSSES["softmax"]
     given, theirs = model.forward(batch), MatrixFactorization(teacher.table, DIM, LOG).forward(batch)
     counted = np.isfinite(given.negatives)
 
@@ -89,9 +90,9 @@ def test_a_teacher_needs_a_block_and_a_weight() -> None:
     batch = next(PairSampler(LOG, 25, OnePerPair()).epoch(np.random.default_rng(0)))
     scores = MatrixFactorization(a_teacher().table, DIM, LOG).forward(batch)
     with pytest.raises(ConfigError, match="ranks a block of negatives"):
-        a_teacher().beside(LOSSES["bpr"]).slopes(batch, scores)
+        imitating(LOSSES["bpr"], a_teacher()).slopes(batch, scores)
     with pytest.raises(ConfigError, match="must be 0 or more, found -1"):
-        a_teacher(-1.0).beside(LOSSES["bpr"])
+        imitating(LOSSES["bpr"], a_teacher(-1.0))
 
 
 @pytest.mark.parametrize(

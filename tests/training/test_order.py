@@ -18,7 +18,7 @@ from sparserec_np.learning.optimizers import SGD, Adagrad, Adam
 from sparserec_np.models.model import Decay
 from sparserec_np.sparsity.growth import Explored
 from sparserec_np.sparsity.methods import METHODS
-from sparserec_np.training.distillation import Teacher
+from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.order import CellPass, EntryState, Training
 from sparserec_np.training.settings import CELL_RATES, Config
 from sparserec_np.training.train import SELECT_BY, Fitted, train

@@ -17,7 +17,7 @@ from sparserec_np.runtime import FOLDED_DIMENSIONS
 from sparserec_np.sparsity.budget import Budget
 from sparserec_np.sparsity.exploration import Exploration
 from sparserec_np.sparsity.schedules import DropSchedule
-from sparserec_np.starts.masks import Condensed
+from sparserec_np.starts.condensed import Condensed
 from sparserec_np.training.settings import CHOICES, Config
 from tests.makers.small import small_log
 

@@ -23,7 +23,8 @@ from sparserec_np.sparsity.budget import Budget
 from sparserec_np.sparsity.growth import AccumulatedGrowth, Explored, Growth, LastBatchGrowth
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.sparsity.topology import TopologyUpdate
-from sparserec_np.starts.masks import STARTS, Uniform
+from sparserec_np.starts import STARTS
+from sparserec_np.starts.uniform import Uniform
 from sparserec_np.training import train as training
 from sparserec_np.training.settings import RATES, Config
 from sparserec_np.training.train import (

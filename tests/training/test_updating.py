@@ -18,7 +18,7 @@ from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.sparsity.budget import Budget
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.sparsity.topology import TopologyUpdate
-from sparserec_np.starts.masks import Condensed
+from sparserec_np.starts.condensed import Condensed
 from sparserec_np.training.train import Fitted, budget_of
 from sparserec_np.training.updating import CHANGEABLE, going_on
 from tests.makers.small import needs_compiler, same_bits, small_log
