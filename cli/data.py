@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -149,48 +150,20 @@ def convert(
 @click.option("--gz", is_flag=True, help="Compress the files.")
 @reader_options
 @json_option
-def split(
-    file: str,
-    folder: str,
-    by: str,
-    test_share: float | None,
-    validation_share: float,
-    n: int | None,
-    seed: int,
-    to: str | None,
-    gz: bool,
-    reader: dict[str, Any],
-    as_json: bool,
-) -> None:
+def split(file: str, folder: str, reader: dict[str, Any], as_json: bool, **options: Any) -> None:
     """Split FILE into a train, a test and perhaps a validation file in one folder.
 
     Ids stay as they are, so that the files go together. A user keeps at least one item for training, except with
     --by time, where everything after the moment is held out.
     """
-    if not 0 <= validation_share < 1:
-        raise ConfigError(f"--validation must be a share from 0 to below 1, found {validation_share:g}.")
-    if by == "last" and test_share is not None:
-        raise ConfigError(
-            "--by last holds out items per user: give their number with --n instead of a share with --test."
-        )
-    if by != "last" and n is not None:
-        raise ConfigError(f"--by {by} holds out a share: give it with --test instead of a number with --n.")
+    to, gz = options.pop("to"), options.pop("gz")
+    way = _Splitting(**options)
+    way.check()
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise DataError(f"{folder} is a file; expected a folder for the parts, or a new name.")
     log = read_interactions(file, **reader)
-    rng = np.random.default_rng(seed)
-    ways: dict[str, Callable[[Interactions, float], tuple[Interactions, Interactions]]] = {
-        "random": lambda rest, share: split_random(rest, share, rng),
-        "last": lambda rest, share: split_last(rest, 1 if n is None else n),
-        "time": split_time,
-    }
-    train, test = ways[by](log, 0.2 if test_share is None else test_share)
-    parts = {"train": train, "test": test}
-    if validation_share:
-        parts["train"], parts["validation"] = ways[by](train, validation_share)
-    words = "U" in (log.user_ids.dtype.kind, log.item_ids.dtype.kind)
-    negative = not words and min(log.user_ids[0], log.item_ids[0]) < 0
-    kind = to or ("csv" if words or negative or log.times is not None else "adjacency")
+    parts = way.parts(log)
+    kind = to or _fitting(log)
     os.makedirs(folder, exist_ok=True)
     rows = []
     for name, part in parts.items():
@@ -200,21 +173,75 @@ def split(
     _report(rows, as_json)
 
 
+@dataclass(frozen=True)
+class _Splitting:
+    """How interactions are split, as the options of ``split`` say."""
+
+    by: str
+    test_share: float | None
+    validation_share: float
+    n: int | None
+    seed: int
+
+    def check(self) -> None:
+        """Refuses a share that is none, or one that this way of splitting does not ask for."""
+        if not 0 <= self.validation_share < 1:
+            raise ConfigError(
+                f"--validation must be a share from 0 to below 1, found {self.validation_share:g}."
+            )
+        if self.by == "last" and self.test_share is not None:
+            raise ConfigError(
+                "--by last holds out items per user: give their number with --n instead of a share with --test."
+            )
+        if self.by != "last" and self.n is not None:
+            raise ConfigError(
+                f"--by {self.by} holds out a share: give it with --test instead of a number with --n."
+            )
+
+    def parts(self, log: Interactions) -> dict[str, Interactions]:
+        """The train and the test part by name, and the validation part where one is asked for."""
+        rng = np.random.default_rng(self.seed)
+        ways: dict[str, Callable[[Interactions, float], tuple[Interactions, Interactions]]] = {
+            "random": lambda rest, share: split_random(rest, share, rng),
+            "last": lambda rest, share: split_last(rest, 1 if self.n is None else self.n),
+            "time": split_time,
+        }
+        train, test = ways[self.by](log, 0.2 if self.test_share is None else self.test_share)
+        parts = {"train": train, "test": test}
+        if self.validation_share:
+            parts["train"], parts["validation"] = ways[self.by](train, self.validation_share)
+        return parts
+
+
+def _fitting(log: Interactions) -> str:
+    """The grammar that holds these ids and times."""
+    words = "U" in (log.user_ids.dtype.kind, log.item_ids.dtype.kind)
+    negative = not words and min(log.user_ids[0], log.item_ids[0]) < 0
+    return "csv" if words or negative or log.times is not None else "adjacency"
+
+
 @command.command(short_help="Make a realistic data set of any size.")
 @click.argument("out")
-@click.option("--users", type=int, default=2000, show_default=True, help="Users, each with an item at least.")
-@click.option("--items", type=int, default=1500, show_default=True, help="Items.")
-@click.option("--interactions", type=int, default=40_000, show_default=True, help="Distinct pairs of both.")
+@click.option(
+    "--users", "n_users", type=int, default=2000, show_default=True, help="Users, each with an item at least."
+)
+@click.option("--items", "n_items", type=int, default=1500, show_default=True, help="Items.")
+@click.option(
+    "--interactions",
+    "n_interactions",
+    type=int,
+    default=40_000,
+    show_default=True,
+    help="Distinct pairs of both.",
+)
 @click.option("--groups", type=int, default=20, show_default=True, help="Latent groups of items.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Where the random numbers start.")
 @to_option
 @json_option
-def generate(
-    out: str, users: int, items: int, interactions: int, groups: int, seed: int, to: str | None, as_json: bool
-) -> None:
+def generate(out: str, to: str | None, as_json: bool, **sizes: int) -> None:
     """Write a made-up data set to OUT: popular and rare items, busy and quiet users, latent groups."""
     kind = format_to_write(out, to)
-    log = generate_interactions(users, items, interactions, groups, seed)
+    log = generate_interactions(**sizes)
     write_interactions(log, out, kind)
     _report([_written(out, "all", kind, log)], as_json)
 

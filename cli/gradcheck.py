@@ -43,18 +43,7 @@ STEPS = {"torch": 100, "finite-differences": 4}
     help="Check nothing; write a reference case, for checks of other code, to this file.",
 )
 @json_option
-def command(
-    model: str | None,
-    loss: str | None,
-    negatives: str | None,
-    similarity: str | None,
-    optimizer: str | None,
-    steps: int | None,
-    against: str,
-    export: str | None,
-    as_json: bool,
-    **sizes: Any,
-) -> None:
+def command(steps: int | None, against: str, export: str | None, as_json: bool, **settings: Any) -> None:
     """Check the engine on a small problem: loss, gradients of active and of explored entries, training runs.
 
     Expected values come from dense definitions in float64 that share nothing with the engine, differentiated by
@@ -71,14 +60,7 @@ def command(
     numba.set_num_threads(
         1
     )  # for a few rows, waking a second thread takes longer than the work; no bit depends on it
-    names = {
-        "model": model,
-        "loss": loss,
-        "negatives": negatives,
-        "similarity": similarity,
-        "optimizer": optimizer,
-    }
-    given = {name: value for name, value in (names | sizes).items() if value is not None}
+    given = {name: value for name, value in settings.items() if value is not None}
     if export is not None:
         case = reference_case(**given)
         case.save(export)
@@ -88,8 +70,9 @@ def command(
             click.echo(f"Written to {export}: {', '.join(case.expected)}")
         return
     cases = every_case(**given)
+    optimizers = {"optimizers": [given["optimizer"]]} if given.get("optimizer") else {}
     steps = steps or STEPS[against]
-    errors = list(gradcheck(cases, against, steps, **({"optimizers": [optimizer]} if optimizer else {})))
+    errors = list(gradcheck(cases, against, steps, **optimizers))
     passed = all(error.passed for error in errors)
     if as_json:
         records = [{**asdict(error), "passed": error.passed} for error in errors]

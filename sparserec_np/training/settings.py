@@ -1,13 +1,17 @@
-"""The settings of a training run: one flat record, written beside the model, that can be read to run it again."""
+"""The settings of a training run: one flat record, written beside the model, that can be read to run it again.
+
+Each setting stands here once, with all that there is to say of it (:class:`~sparserec_np.training.setting.Setting`):
+the checks, the options of the command line and ``docs/settings.md`` come from it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +23,7 @@ from sparserec_np.learning.batches import Negatives, OnePerPair, PairSampler, Sh
 from sparserec_np.learning.cells import BLOCK_LOSSES
 from sparserec_np.learning.losses import LOSSES, Loss, Objective
 from sparserec_np.learning.optimizers import OPTIMIZERS, Optimizer
-from sparserec_np.models.base_models import BASE_MODELS, COUNTED, MODEL_SETTINGS, Baseline
+from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS, Baseline
 from sparserec_np.models.model import Decay, Model
 from sparserec_np.models.views import SIMILARITIES, Dropout, View, similarity_views
 from sparserec_np.runtime import FOLDED_DIMENSIONS
@@ -30,6 +34,16 @@ from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.sparsity.schedules import DropSchedule
 from sparserec_np.starts import STARTS
 from sparserec_np.starts.condensed import Condensed
+from sparserec_np.training.setting import (
+    AS_IN_RUN,
+    COUNT,
+    LOSS_SETTINGS,
+    SCOPES,
+    InCommand,
+    Setting,
+    setting,
+    table_of,
+)
 
 if TYPE_CHECKING:
     from sparserec_np.training.order import Pass
@@ -46,227 +60,344 @@ TRIED_PAIRS = PAIRS_AT_ONCE  # as both hold the interactions as a matrix, which 
 RATES = (0.01, 0.003, 0.03, 0.001)
 CELL_RATES = (0.1, 0.03, 0.3, 0.01)  # where pairs come in cells
 L2 = ("l2_user", "l2_positive", "l2_negative")
-LOSS_SETTINGS = ("negative_weight", "margin", "sharpness")
-CHOICES = {
-    "model": tuple(BASE_MODELS),
-    "method": tuple(METHODS),
-    "start": tuple(STARTS),
-    "loss": tuple(LOSSES),
-    "optimizer": tuple(OPTIMIZERS),
-    "importance": IMPORTANCES,
-    "decay_to": ("start", "zero"),
-    "similarity": SIMILARITIES,
-    "order": ("batches", "cells"),
-}
+
+
+def _listed(rows: Mapping[str, Any], word: str) -> str:
+    """What each row of a table is, in one sentence."""
+    return "; ".join(f"{name}: {getattr(row, word)}" for name, row in rows.items()) + "."
 
 
 @dataclass(frozen=True)
 class Config:
     """Settings of a training run. The defaults were chosen on validation parts of train data, never on test data.
 
-    Attributes:
-        model: base recommender.
-        layers: steps on the graph, for lightgcn; None takes the model's own.
-        hidden: units of the first dense layer, for neumf; the second has half of them. None takes the model's own.
-        method: how the budget is spent.
-        dim: embedding dimension.
-        density: part of all entries that is stored; ``memory_budget`` goes before it.
-        memory_budget: bytes of the served model, or None.
-        start: what the mask and its values start from. None takes "spectral"; where a part is held out, and a matrix
-            factorisation keeps to a budget from its first epoch on, it tries "condensed" as well, or "als" where that
-            would take more than two minutes or 256 MiB of full rows, and takes what trains to the best lists; but not
-            in more than 4096 columns, where both are refused, nor with more than 64 entries a row on average, where
-            they take long, nor over more than 2^23 interactions, of which they hold a matrix.
-        start_score: mean score of a training pair at the start; the start is scaled to it. 0 does not.
-        loss: what is minimised.
-        similarity: "dot", the inner product of two rows, or "cosine"; None takes what suits the loss.
-        temperature: scores are divided by it; None takes 1 for inner products, and the loss's own for cosines.
-        negative_weight: of all negatives of a pair together, for bce and ccl; None takes the loss's own, as below.
-        margin: of ccl.
-        sharpness: of bsl, the temperature of the positives divided by that of the negatives.
-        neighbours, shrinkage: of itemknn, see :func:`~sparserec_np.models.baselines.item_neighbours`; None takes the
-            model's own.
-        embedding_dropout: probability that an entry is left out when a batch reads it.
-        negatives: size of the block of negatives shared by a batch; 1 draws one for each pair instead. None takes the
-            model's own.
-        epochs: most epochs; fewer if validation stops getting better.
-        order: how an epoch goes through the pairs. "batches": in random batches, a step after each. "cells": pair after
-            pair in cells of users and items, rows moving at once, which is many times as fast; for mf with inner
-            products, by softmax or bpr, with adagrad or sgd. See :class:`~sparserec_np.training.order.CellPass`.
-        batch_size: pairs in a batch; in cells, pairs that share a block of negatives. None takes 2048, in cells 512.
-        optimizer: how values follow their gradients; None takes adam, in cells adagrad.
-        learning_rate: at first; falls to zero along half a cosine wave over ``epochs``. None tries 0.01 and 0.003, and
-            then 0.03 or 0.001, whichever lies on the side of the better, and takes what is best on the validation part;
-            where there is none, 0.01.
-        l2_user, l2_positive, l2_negative: L2 weights of the rows a pair reads; None takes the loss's own.
-        decay_to: what these draw the values towards: "start", their values at the start (0 for regrown ones), or
-            "zero". A start at random is nothing to be drawn to: there it is always zero.
-        explore: part of the rows explored between two topology updates.
-        importance: what the explored rows are drawn by.
-        drop_fraction, drop_until, drop_interval: see :class:`~sparserec_np.sparsity.schedules.DropSchedule`.
-        regrow_start: see :class:`~sparserec_np.sparsity.topology.TopologyUpdate`.
-        floor: entries that a row never loses.
-        validation: part of each user's training items held out to choose the epoch by; 0 trains for all
-            epochs.
-        evaluate_every: epochs between two looks at the validation part.
-        patience: looks without a better NDCG@20 before training stops; 0 never stops.
-        refit: train again on all data for the number of epochs that was best on the validation part.
-        seed: of everything drawn at random.
+    What each means, and which values it takes, says its row of ``SETTINGS`` and ``docs/settings.md``. None is a default
+    that depends on other settings; :meth:`resolved` fills it in.
+
+    Raises:
+        ConfigError: a value of the wrong type or out of range, or settings that make no sense together.
     """
 
-    model: str = "mf"
-    layers: int | None = None
-    hidden: int | None = None
-    method: str = "sparserec"
-    dim: int = 64
-    density: float = 0.1
-    memory_budget: int | None = None
-    start: str | None = None
-    start_score: float = 2.0
-    loss: str = "softmax"
-    similarity: str | None = None
-    temperature: float | None = None
-    negative_weight: float | None = None
-    margin: float | None = None
-    sharpness: float | None = None
-    neighbours: int | None = None
-    shrinkage: float | None = None
-    embedding_dropout: float = 0.0
-    negatives: int | None = None
-    epochs: int = 20
-    order: str = "batches"
-    batch_size: int | None = None
-    optimizer: str | None = None
-    learning_rate: float | None = None
-    l2_user: float | None = None
-    l2_positive: float | None = None
-    l2_negative: float | None = None
-    decay_to: str = "start"
-    explore: float = 0.1
-    importance: str = "degree"
-    drop_fraction: float = 0.3
-    drop_until: float = 0.75
-    drop_interval: int = 1
-    regrow_start: float = 0.5
-    floor: int = 1
-    validation: float = 0.1
-    evaluate_every: int = 5
-    patience: int = 4
-    refit: bool = True
-    seed: int = 0
+    model: str = setting(
+        "mf",
+        "Base recommender.",
+        "model",
+        _listed(BASE_MODELS, "summary"),
+        choices=tuple(BASE_MODELS),
+        distill=None,
+    )
+    layers: int | None = setting(
+        None, "Steps on the graph, with {owners}; {default} by default.", "model", low=1, high=4
+    )
+    hidden: int | None = setting(
+        None,
+        "Units of the first dense layer, with {owners}; {default} by default.",
+        "model",
+        "The second has half of them.",
+        low=2,
+        high=1024,
+    )
+    method: str = setting(
+        "sparserec",
+        "How the budget is spent.",
+        "budget",
+        _listed(METHODS, "summary"),
+        choices=tuple(METHODS),
+    )
+    dim: int = setting(
+        64,
+        "Embedding dimension.",
+        "budget",
+        low=1,
+        high=65_536,
+        distill=InCommand(words="that of TEACHER"),
+    )
+    density: float = setting(
+        0.1,
+        "Part of all entries that is stored, above 0 and at most 1.",
+        "budget",
+        low=0,
+        high=1,
+        open_below=True,
+    )
+    memory_budget: int | None = setting(
+        None,
+        "Bytes of the served tables, like 1.5MB, instead of a density.",
+        "budget",
+        "It goes before the density.",
+        low=1,
+        high=2**62,
+        words="none",
+        written="TEXT",
+    )
+    start: str | None = setting(
+        None,
+        "What the mask and its values start from; by default {default}.",
+        "start",
+        "Only spectral is tried where nothing is held out, for models other than mf, and for methods with a full"
+        " table. Nor is another tried in more than 4,096 columns, where als and condensed are refused; with more"
+        " than 64 entries a row on average, where they take long; or over more than 2^23 interactions, of which they"
+        " hold a matrix. Of both, als is tried where condensed would take more than two minutes or 256 MiB of full"
+        " rows. What trains to the best lists is taken.",
+        choices=tuple(STARTS),
+        words="spectral or condensed (on much data: als), by validation",
+        distill=None,
+    )
+    start_score: float = setting(
+        2.0,
+        "Mean score of a training pair that the start is scaled to; 0 leaves it.",
+        "start",
+        low=0,
+        distill=None,
+    )
+    loss: str = setting(
+        "softmax",
+        "What is minimised.",
+        "loss",
+        _listed(LOSSES, "source"),
+        choices=tuple(LOSSES),
+        distill=InCommand(choices=tuple(loss.name for loss in SCOPES["distill"].losses)),
+    )
+    similarity: str | None = setting(
+        None,
+        "What the scores are; {default}.",
+        "loss",
+        "The inner product of two rows, or their cosine. The scores of neumf are neither.",
+        choices=SIMILARITIES,
+        words="cosine for bsl and ccl, else dot",
+        distill=None,
+    )
+    temperature: float | None = setting(
+        None,
+        "Scores are divided by it; {default}.",
+        "loss",
+        "Not with neumf.",
+        low=0,
+        high=1e6,
+        open_below=True,
+        words="1, for cosines 0.1 unless the loss is ccl",
+        distill=InCommand(words="1", help="Scores are divided by it."),
+    )
+    negative_weight: float | None = setting(
+        None, "Weight of a pair's negatives together, with {owners}.", "loss", low=0
+    )
+    margin: float | None = setting(
+        None, "Cosine below which a negative costs nothing, with {owners}.", "loss", low=-1, high=1
+    )
+    sharpness: float | None = setting(
+        None,
+        "Temperature of the positives divided by that of the negatives, with {owners}.",
+        "loss",
+        low=0,
+        high=1e6,
+        open_below=True,
+    )
+    neighbours: int | None = setting(
+        None,
+        "Similar items that an item keeps, with {owners}; {default} by default.",
+        "model",
+        low=1,
+        high=65_536,
+    )
+    shrinkage: float | None = setting(
+        None,
+        "Against similarities of few users, with {owners}; {default} by default.",
+        "model",
+        "It is added to what a similarity is divided by: the root of the product of both items' numbers of users.",
+        low=0,
+    )
+    embedding_dropout: float = setting(
+        0.0,
+        "Probability that an entry is left out when a batch reads it.",
+        "learning",
+        low=0,
+        high=0.95,
+    )
+    negatives: int | None = setting(
+        None,
+        "Negatives shared by a batch; 1 draws one for each pair.",
+        "loss",
+        low=1,
+        high=COUNT,
+        per_model=attrgetter("negatives"),
+        distill=InCommand(help="Negatives shared by a batch.", low=2),
+        update=AS_IN_RUN,
+    )
+    epochs: int = setting(
+        20,
+        "Most epochs; validation may choose fewer.",
+        "learning",
+        low=0,
+        high=COUNT,
+        update=InCommand(5),
+    )
+    order: str = setting(
+        "batches",
+        "Random batches, or pair after pair in cells: many times as fast.",
+        "learning",
+        "After each batch comes a step. In cells of users and items, rows move at once: for mf with inner products,"
+        " by softmax or bpr, with adagrad or sgd.",
+        choices=("batches", "cells"),
+        distill=None,
+    )
+    batch_size: int | None = setting(
+        None,
+        "Pairs in a batch; in cells, that share their negatives.",
+        "learning",
+        low=1,
+        high=COUNT,
+        words="2048, in cells 512",
+        distill=InCommand(words="2048", help="Pairs in a batch."),
+        update=AS_IN_RUN,
+    )
+    optimizer: str | None = setting(
+        None,
+        "How values follow their gradients.",
+        "learning",
+        choices=tuple(OPTIMIZERS),
+        words="adam, in cells adagrad",
+        distill=InCommand(words="adam"),
+    )
+    learning_rate: float | None = setting(
+        None,
+        "At first; falls to zero as a cosine.",
+        "learning",
+        "By default 0.01 and 0.003 are tried, and then 0.03 or 0.001, whichever lies on the side of the better (in"
+        " cells 0.1 and 0.03, then 0.3 or 0.01), and what is best on the validation part is taken; where there is"
+        " none, the first of these.",
+        low=0,
+        high=1e30,
+        open_below=True,
+        words="by validation",
+        update=InCommand(words="0.003, in cells 0.03"),
+    )
+    l2_user: float | None = setting(
+        None,
+        "L2 weight of a pair's user.",
+        "loss",
+        low=0,
+        per_loss=attrgetter("decay"),
+        update=AS_IN_RUN,
+    )
+    l2_positive: float | None = setting(
+        None,
+        "L2 weight of its item.",
+        "loss",
+        low=0,
+        per_loss=attrgetter("decay"),
+        update=AS_IN_RUN,
+    )
+    l2_negative: float | None = setting(
+        None,
+        "L2 weight of its negatives.",
+        "loss",
+        low=0,
+        per_loss=attrgetter("decay"),
+        update=AS_IN_RUN,
+    )
+    decay_to: str = setting(
+        "start",
+        "What L2 draws the values towards.",
+        "loss",
+        "Their values at the start (0 for entries grown since), or zero. A start at random is nothing to be drawn"
+        " to: there it is always zero.",
+        choices=("start", "zero"),
+    )
+    explore: float = setting(
+        0.1,
+        "Part of the rows explored between topology updates.",
+        "mask",
+        low=0,
+        high=1,
+        open_below=True,
+        update=AS_IN_RUN,
+    )
+    importance: str = setting(
+        "degree",
+        "What explored rows are drawn by.",
+        "mask",
+        choices=IMPORTANCES,
+        update=AS_IN_RUN,
+    )
+    drop_fraction: float = setting(
+        0.3,
+        "Part of the entries within reach that changes at first.",
+        "mask",
+        "It falls to zero as a cosine.",
+        low=0,
+        high=0.99,
+        update=InCommand(0.1),
+    )
+    drop_until: float = setting(
+        0.75,
+        "Part of the epochs after which the mask stays.",
+        "mask",
+        low=0,
+        high=1,
+        update=AS_IN_RUN,
+    )
+    drop_interval: int = setting(
+        1, "Epochs between topology updates.", "mask", low=1, high=COUNT, update=AS_IN_RUN
+    )
+    regrow_start: float = setting(
+        0.5, "Start of a regrown entry, as a part of the largest pruned one.", "mask", low=0
+    )
+    floor: int = setting(1, "Entries that a row never loses.", "mask", low=0, high=COUNT)
+    validation: float = setting(
+        0.1,
+        "Part of each user's items held out to choose the epoch by, or a file of them; 0 for none.",
+        "validation",
+        "In Python a part; interactions of a file are an argument of their own.",
+        low=0,
+        high=0.9,
+        written="PART|FILE",
+        distill=InCommand(
+            words="none",
+            help="Interactions to choose the epoch by, which TEACHER was not trained on; without them all epochs are"
+            " trained.",
+            written="FILE",
+        ),
+        update=InCommand(
+            0.1,
+            help="Part of each user's new items held out to choose the epoch by, or a file of items that RUN was not"
+            " trained on; 0 for none.",
+        ),
+    )
+    evaluate_every: int = setting(
+        5,
+        "Epochs between two looks at the validation part.",
+        "validation",
+        low=1,
+        high=COUNT,
+        update=InCommand(1),
+    )
+    patience: int = setting(
+        4,
+        "Looks without getting better before training stops; 0 never stops.",
+        "validation",
+        "A look is better by its NDCG@20.",
+        low=0,
+        high=COUNT,
+        update=AS_IN_RUN,
+    )
+    refit: bool = setting(
+        True,
+        "Train again on all data for the epochs chosen.",
+        "validation",
+        distill=None,
+        update=InCommand(True),
+    )
+    seed: int = setting(0, "Of everything drawn at random.", "learning", low=0, high=COUNT, update=AS_IN_RUN)
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
+        for name, row in SETTINGS.items():
+            value = getattr(self, name)
             if isinstance(value, np.generic):  # a number or text of NumPy's, which JSON does not know
                 value = value.item()
-                object.__setattr__(self, field.name, value)
-            _check_type(field.name, value, field.type)
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in (*choices, _DEFAULTS[name]):
-                raise ConfigError(
-                    f"{name} must be one of {', '.join(choices)}, found {getattr(self, name)!r}"
-                )
-        base = BASE_MODELS[self.model]
-        if isinstance(base, Baseline):
-            for name, default in _DEFAULTS.items():
-                if getattr(self, name) != default and name not in (*COUNTED, *MODEL_SETTINGS):
-                    raise ConfigError(
-                        f"{name} has no meaning for the model {self.model}, which is counted and not trained;"
-                        " leave it out"
-                    )
-        self._within("dim", 1, 65_536)
-        if self.start in ("als", "condensed") and self.dim > FOLDED_DIMENSIONS:
-            raise ConfigError(
-                f"dim must be at most {FOLDED_DIMENSIONS:,} with the start {self.start}, which takes the products of"
-                f" all pairs of columns, found {self.dim:,}; set a lower dim, or start to spectral"
-            )
-        self._within("density", 0, 1, open_below=True)
-        self._within("explore", 0, 1, open_below=True)
-        self._within("drop_until", 0, 1)
-        self._within("drop_fraction", 0, 0.99)
-        self._within("validation", 0, 0.9)
-        for name in ("evaluate_every", "drop_interval"):
-            self._within(name, 1, 2**31 - 1)
-        for name in ("batch_size", "negatives"):
-            if getattr(self, name) is not None:
-                self._within(name, 1, 2**31 - 1)
-        for name in ("epochs", "patience", "floor", "seed"):
-            self._within(name, 0, 2**31 - 1)
-        for name in ("start_score", "regrow_start"):
-            self._within(name, 0)
-        self._within("embedding_dropout", 0, 0.95)
-        for name in (*L2, "negative_weight"):
-            if getattr(self, name) is not None:
-                self._within(name, 0)
-        for name in ("temperature", "sharpness"):
-            if getattr(self, name) is not None:
-                self._within(name, 0, 1e6, open_below=True)
-        if self.margin is not None:
-            self._within("margin", -1, 1)
-        if self.neighbours is not None:
-            self._within("neighbours", 1, 65_536)
-        if self.shrinkage is not None:
-            self._within("shrinkage", 0)
-        if self.learning_rate is not None:
-            self._within("learning_rate", 0, 1e30, open_below=True)
-        if self.memory_budget is not None:
-            self._within("memory_budget", 1, 2**62)
-        if self.negatives == 1 and LOSSES[self.loss].pairs is None:
-            raise ConfigError(
-                f"The loss {self.loss} sets a pair against a block of negatives; set negatives above 1, or loss to bpr"
-            )
-        if LOSSES[self.loss].cosine and self.similarity == "dot":
-            raise ConfigError(
-                f"The loss {self.loss} has no bound for inner products; set similarity to cosine, or leave it out"
-            )
-        self.objective  # noqa: B018  # refuses settings of other losses
-        cosine = self.similarity == "cosine" or LOSSES[self.loss].cosine
-        if not BASE_MODELS[self.model].products and (cosine or self.temperature not in (None, 1)):
-            raise ConfigError(
-                f"The scores of the model {self.model} are no inner products of rows, so they can be no cosines, nor be"
-                " divided by a temperature: set loss to softmax, bpr or bce, and leave similarity and temperature out"
-            )
-        for name in MODEL_SETTINGS:
-            if getattr(self, name) is not None and name not in BASE_MODELS[self.model].settings:
-                owners = [model.name for model in BASE_MODELS.values() if name in model.settings]
-                raise ConfigError(
-                    f"{name} is no setting of the model {self.model}, but of {', '.join(owners)}; leave it out"
-                )
-        if self.order == "cells":
-            self._check_cells()
-        if self.layers is not None:
-            self._within("layers", 1, 4)
-        if self.hidden is not None:
-            self._within("hidden", 2, 1024)
-
-    def _check_cells(self) -> None:
-        """Cells are for one model and for losses that their kernels know."""
-        growth = METHODS[self.method].growth
-        fits = {
-            "model": self.model == "mf" or isinstance(BASE_MODELS[self.model], Baseline),
-            "loss": LOSSES[self.loss].block in BLOCK_LOSSES,
-            "optimizer": self.optimizer in (None, "adagrad", "sgd"),
-            "similarity": self.similarity in (None, "dot"),
-            "temperature": self.temperature in (None, 1),
-            "embedding_dropout": self.embedding_dropout == 0,
-            "method": not isinstance(growth, LastBatchGrowth),
-            "importance": self.importance != "gradient" or not growth.grows,
-        }
-        for name, good in fits.items():
-            if not good:
-                raise ConfigError(
-                    "In cells, mf learns by softmax or bpr with the inner product as its score, by adagrad or sgd, and"
-                    f" looks at no batch as a whole: {name} cannot be {getattr(self, name)!r}; change it, or set order"
-                    " to batches"
-                )
-
-    def _within(self, name: str, low: float, high: float = float("inf"), open_below: bool = False) -> None:
-        value = getattr(self, name)
-        if not low <= value <= high or value == math.inf or (open_below and value == low):
-            bound = f"above {low:g}" if open_below else f"{low:g} or more"
-            most = "" if high == float("inf") else f" and at most {high:g}"
-            raise ConfigError(f"{name} must be {bound}{most}, found {value!r}")
+                object.__setattr__(self, name, value)
+            row.check(value)
+        for check in RELATIONS:
+            check(self)
 
     def starts(self, budget: Budget, log: Interactions) -> tuple[str, ...]:
         """Starts to choose from, the usual one first, for a table of this budget over ``log``; see ``start``."""
@@ -401,15 +532,93 @@ class Config:
         return cls.from_dict(given)
 
 
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Config)}
+SETTINGS: dict[str, Setting] = table_of(Config)
+CHOICES = {name: row.choices for name, row in SETTINGS.items() if row.choices}
 
 
-def _check_type(name: str, value: object, annotation: object) -> None:
-    """A setting has the type it is declared with; an int will do for a float, and None where that is said."""
-    declared = str(annotation).split(" | ")
-    if value is None and "None" in declared:
+def _check_counted(config: Config) -> None:
+    """A baseline is told its own settings, and those of measuring it."""
+    base = BASE_MODELS[config.model]
+    if not base.counted:
         return
-    wanted = {"int": int, "float": float, "str": str, "bool": bool}[declared[0]]
-    good = isinstance(value, wanted) or (wanted is float and isinstance(value, int))
-    if not good or (isinstance(value, bool) and wanted is not bool):
-        raise ConfigError(f"{name} must be of type {wanted.__name__}, found {value!r}")
+    for name, row in SETTINGS.items():
+        means = base.takes(name) or name in MODEL_SETTINGS
+        if not means and getattr(config, name) != row.default:
+            raise ConfigError(
+                f"{name} has no meaning for the model {config.model}, which is counted and not trained;"
+                " leave it out"
+            )
+
+
+def _check_columns(config: Config) -> None:
+    """Least squares take the products of all pairs of columns."""
+    if config.start in ("als", "condensed") and config.dim > FOLDED_DIMENSIONS:
+        raise ConfigError(
+            f"dim must be at most {FOLDED_DIMENSIONS:,} with the start {config.start}, which takes the products of"
+            f" all pairs of columns, found {config.dim:,}; set a lower dim, or start to spectral"
+        )
+
+
+def _check_loss(config: Config) -> None:
+    """A loss may want a block of negatives, or cosines, and has settings of its own."""
+    loss = LOSSES[config.loss]
+    if config.negatives == 1 and loss.pairs is None:
+        raise ConfigError(
+            f"The loss {loss.name} sets a pair against a block of negatives; set negatives above 1, or loss to bpr"
+        )
+    if loss.cosine and config.similarity == "dot":
+        raise ConfigError(
+            f"The loss {loss.name} has no bound for inner products; set similarity to cosine, or leave it out"
+        )
+    loss.with_settings(**{name: getattr(config, name) for name in LOSS_SETTINGS})
+
+
+def _check_model(config: Config) -> None:
+    """A model has settings of its own, and scores that may be no inner products."""
+    base = BASE_MODELS[config.model]
+    cosine = config.similarity == "cosine" or LOSSES[config.loss].cosine
+    if not base.products and (cosine or config.temperature not in (None, 1)):
+        raise ConfigError(
+            f"The scores of the model {config.model} are no inner products of rows, so they can be no cosines, nor be"
+            " divided by a temperature: set loss to softmax, bpr or bce, and leave similarity and temperature out"
+        )
+    for name in MODEL_SETTINGS:
+        if getattr(config, name) is not None and not base.takes(name):
+            owners = ", ".join(SETTINGS[name].owners())
+            raise ConfigError(
+                f"{name} is no setting of the model {config.model}, but of {owners}; leave it out"
+            )
+
+
+def _check_cells(config: Config) -> None:
+    """Cells are for one model and for losses that their kernels know."""
+    if config.order != "cells":
+        return
+    growth = METHODS[config.method].growth
+    fits = {
+        "model": BASE_MODELS[config.model].stored_rows,
+        "loss": LOSSES[config.loss].block in BLOCK_LOSSES,
+        "optimizer": config.optimizer in (None, "adagrad", "sgd"),
+        "similarity": config.similarity in (None, "dot"),
+        "temperature": config.temperature in (None, 1),
+        "embedding_dropout": config.embedding_dropout == 0,
+        "method": not isinstance(growth, LastBatchGrowth),
+        "importance": config.importance != "gradient" or not growth.grows,
+    }
+    for name, good in fits.items():
+        if not good:
+            raise ConfigError(
+                "In cells, mf learns by softmax or bpr with the inner product as its score, by adagrad or sgd, and"
+                f" looks at no batch as a whole: {name} cannot be {getattr(config, name)!r}; change it, or set order"
+                " to batches"
+            )
+
+
+# What settings mean to each other, in the order in which it is checked.
+RELATIONS: tuple[Callable[[Config], None], ...] = (
+    _check_counted,
+    _check_columns,
+    _check_loss,
+    _check_model,
+    _check_cells,
+)

@@ -18,23 +18,17 @@ from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.starts import STARTS
 from sparserec_np.starts.condensed import Condensed
 from sparserec_np.starts.previous import PreviousModel
-from sparserec_np.training.settings import Config
+from sparserec_np.training.settings import SETTINGS, Config
 from sparserec_np.training.train import Fitted, Record, budget_of, train
 
-# What differs from the settings the model was trained with; our choice, on data held out from LastFM's training part.
-GOING_ON: dict[str, Any] = {
-    "epochs": 5,
-    "evaluate_every": 1,
-    "drop_fraction": 0.1,
-    "validation": 0.1,
-    "refit": True,
-}
 # Settings that an update may change; the others belong to the model and its budget.
-CHANGEABLE = (
-    *("epochs", "learning_rate", "batch_size", "negatives", "l2_user", "l2_positive", "l2_negative"),
-    *("explore", "importance", "drop_fraction", "drop_until", "drop_interval"),
-    *("validation", "refit", "evaluate_every", "patience", "seed"),
-)
+CHANGEABLE = tuple(name for name, row in SETTINGS.items() if row.update is not None)
+# What differs from the settings the model was trained with; our choice, on data held out from LastFM's training part.
+UPDATE_DEFAULTS: dict[str, Any] = {
+    name: row.update.default
+    for name, row in SETTINGS.items()
+    if row.update is not None and row.update.default is not None
+}
 
 
 def update(
@@ -113,7 +107,7 @@ def going_on(former: Fitted, log: Interactions, **changes: Any) -> Config:
             )
     if log.n_interactions == former.log.n_interactions:
         raise DataError("The model knows all of these interactions already, so there is nothing to learn")
-    settings = GOING_ON | {"learning_rate": replace(config, **changes).rates[1]}
+    settings = UPDATE_DEFAULTS | {"learning_rate": replace(config, **changes).rates[1]}
     if METHODS[config.method].full_until > 0:
         settings["method"] = "static"  # what was full is pruned for good
     if config.memory_budget is None:

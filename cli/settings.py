@@ -1,0 +1,87 @@
+"""The options of commands that train: one for each setting that the command takes, made from the table of settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from sparserec_np.training.setting import COUNT, Setting
+from sparserec_np.training.settings import SETTINGS
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+LAST = ("validation", "refit")  # beside the files, which come after the settings
+
+
+class SettingOption(click.Option):
+    """An option that shows a default which it does not set: a configuration file may, or the run that is updated.
+
+    Args:
+        shown: the default in words; empty where there is nothing to show.
+    """
+
+    def __init__(self, *names: Any, shown: str, **rest: Any) -> None:
+        super().__init__(*names, **rest)
+        self.shown = shown
+
+    def get_help_extra(self, ctx: click.Context) -> click.types.OptionHelpExtra:
+        """Click's own, and the default."""
+        extra = super().get_help_extra(ctx)
+        if self.shown:
+            extra["default"] = self.shown
+        return extra
+
+
+def setting_options(command: str) -> Callable[[Command], Command]:
+    """Adds an option for each setting that ``command`` takes: "train", "distill" or "update".
+
+    The function gets the value under the setting's name, and None where the option is not given.
+    """
+
+    def add(function: Command) -> Command:
+        upwards = [row for row in reversed(SETTINGS.values()) if row.in_command(command) is not None]
+        for row in sorted(upwards, key=lambda row: row.name not in LAST):
+            function = _option(row, command)(function)
+        return function
+
+    return add
+
+
+def flag(name: str) -> str:
+    """The option of a setting.
+
+    >>> flag("batch_size")
+    '--batch-size'
+    """
+    return f"--{name.replace('_', '-')}"
+
+
+def _option(row: Setting, command: str) -> Callable[[Command], Command]:
+    """The option of one setting in a command."""
+    own = row.in_command(command)
+    assert own is not None
+    written = own.written or row.written
+    is_switch = row.kind is bool
+    names = f"{flag(row.name)}/--no-{row.name}" if is_switch else flag(row.name)
+    return click.option(
+        names,
+        row.name,
+        type=str if written else _type(row, command),
+        metavar=written or None,
+        default=None,
+        cls=SettingOption,
+        help=row.line(command),
+        shown="" if row.tells_default(command) else row.shown_default(command),
+    )
+
+
+def _type(row: Setting, command: str) -> Any:
+    """What Click reads: choices and whole numbers within their range; of other numbers the library says it."""
+    if row.choices:
+        return click.Choice(row.choices_in(command))
+    low = row.low_in(command)
+    if row.kind is int and low is not None:
+        return click.IntRange(int(low), None if row.high >= COUNT else int(row.high))
+    return row.kind

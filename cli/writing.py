@@ -1,0 +1,153 @@
+"""From a training that is about to begin to its run directory: records, progress, the report and what is printed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.machine.memory import peak_bytes
+from sparserec_np.models.base_models import BASE_MODELS
+from sparserec_np.training.settings import Config
+
+from .epochs import epoch_progress, recorded
+from .output import human_bytes, table
+
+if TYPE_CHECKING:  # importing it loads Numba
+    from sparserec_np.training.run_directory import RunDirectory
+    from sparserec_np.training.train import Fitted
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the data of a run come from, as its configuration keeps it.
+
+    Attributes:
+        train, validation: paths; None where there is no such file.
+        reader: keywords of :func:`sparserec_np.data.formats.read_interactions`.
+        more: of an update, the run it goes on from and the file it goes on with, by name.
+    """
+
+    train: str | None
+    validation: str | None
+    reader: dict[str, Any]
+    more: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As :func:`sparserec_np.training.run_directory.read_config` reads it."""
+        return {
+            "train": self.train,
+            "validation": self.validation,
+            "reader": self.reader,
+            **self.more,
+        }
+
+
+@dataclass(frozen=True)
+class Work:
+    """A training that is about to begin.
+
+    Attributes:
+        log: the interactions.
+        config: the settings.
+        fit: trains, and calls what it is given with the record of each epoch.
+        source: of the interactions.
+    """
+
+    log: Interactions
+    config: Config
+    fit: Callable[[Callable[[dict[str, Any]], None]], Fitted]
+    source: Source
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What is told of a training besides what it gives.
+
+    Attributes:
+        sizes: the line to print before the budget; None to print nothing.
+        counts: of what was read, for the report.
+        imports: bytes resident before any data was read.
+    """
+
+    sizes: str | None
+    counts: dict[str, int]
+    imports: int
+
+
+def write_run(directory: RunDirectory, work: Work, telling: Telling) -> dict[str, Any]:
+    """Trains, with records and progress, writes the run, prints what is to be told, and returns the report."""
+    from sparserec_np.training.run_directory import validation_metrics
+
+    counted = BASE_MODELS[work.config.model].counted
+    if telling.sizes is not None:
+        click.echo(telling.sizes)
+        if not counted:
+            click.echo(f"Budget: {_arithmetic(work)}")
+    clock = time.perf_counter()
+    progress = nullcontext(lambda record: None) if counted else epoch_progress(work.config.epochs)
+    with recorded(directory, progress) as on_epoch:
+        fitted = work.fit(on_epoch)
+    seconds = time.perf_counter() - clock
+    file_bytes = directory.finish(fitted, work.log, work.source.to_dict())
+    if fitted.interrupted:
+        click.echo(
+            f"Interrupted: the best state so far (epoch {fitted.best_epoch}) is saved in {directory.path}.",
+            err=True,
+        )
+    report = {
+        "run": directory.path,
+        "model": work.config.model,
+        "method": "counted" if counted else work.config.method,
+        **_figures(fitted),
+        **telling.counts,
+        "seconds": seconds,
+        "serving_bytes": fitted.budget.total_bytes + fitted.model.weights.nbytes,
+        "file_bytes": file_bytes,
+        "memory": {"imports": telling.imports, **fitted.bytes, "peak_resident": peak_bytes()},
+    }
+    if telling.sizes is not None:
+        click.echo(_shown(report, validation_metrics(fitted)))
+    return report
+
+
+def _arithmetic(work: Work) -> str:
+    """How the budget comes about."""
+    from sparserec_np.sparsity.methods import METHODS
+    from sparserec_np.training.train import budget_of
+
+    return METHODS[work.config.method].spend(budget_of(work.log, work.config)).arithmetic()
+
+
+def _figures(fitted: Fitted) -> dict[str, Any]:
+    """What the report says of a trained model."""
+    from sparserec_np.training.run_directory import validation_metrics
+
+    stored = fitted.model.table
+    return {
+        "dim": fitted.model.dim,
+        "budget": fitted.budget.nnz,
+        "nnz": stored.nnz,
+        "density": stored.nnz / (stored.rows * fitted.model.dim),
+        "best_epoch": fitted.best_epoch,
+        "interrupted": fitted.interrupted,
+        **validation_metrics(fitted),
+    }
+
+
+def _shown(report: dict[str, Any], metrics: dict[str, float]) -> str:
+    """The report as a table for eyes."""
+    rows: list[list[Any]] = [
+        ["kept epoch", report["best_epoch"]],
+        ["seconds", round(report["seconds"], 1)],
+        ["stored entries", report["nnz"]],
+        ["served tables and ids", human_bytes(report["serving_bytes"])],
+        ["peak resident memory", human_bytes(report["memory"]["peak_resident"])],
+        *([name.replace("_", " "), value] for name, value in metrics.items()),
+    ]
+    return table(rows)
