@@ -61,7 +61,9 @@ def test_refusals(run, installed, files, tmp_path):
         == 0
     )
     done = installed("distill", teacher, train_file, "-o", str(tmp_path / "s"), "--model", "lightgcn")
-    assert done.returncode == 2 and "student is a matrix factorisation" in done.stderr
+    assert done.returncode == 2 and "No such option '--model'" in done.stderr
+    done = run("distill", teacher, train_file, "-o", str(tmp_path / "s"), "--loss", "ccl")
+    assert done.returncode == 2 and "'ccl' is not one of" in done.stderr
     done = run("distill", teacher, train_file, "-o", str(tmp_path / "s"), "--dim", "4", *QUICK)
     assert done.returncode == 2 and "as many dimensions as its teacher has, 8" in done.stderr
     (tmp_path / "others.csv").write_text("user,item\na,b\nc,d\n")

@@ -14,14 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from cli import train
 from sparserec_np.data.formats import write_interactions
 from sparserec_np.data.splitting import split_random
 from sparserec_np.data.synthetic import generate
-from sparserec_np.learning.losses import LOSSES
-from sparserec_np.training.settings import Config
 
 QUICK = (
     *("--epochs", "3", "--dim", "16", "--evaluate-every", "1", "--negatives", "64", "--batch-size", "512"),
@@ -233,25 +229,6 @@ def test_a_directory_of_other_things_is_not_written_to(run, files, tmp_path):
     made = run("train", files[0], "-o", str(tmp_path), *QUICK)
     assert made.returncode == 1 and "thesis.tex" in made.stderr
     assert os.listdir(tmp_path) == ["thesis.tex"]
-
-
-def test_every_setting_of_the_library_has_an_option():
-    assert set(train.SETTINGS) | {"validation", "refit"} == set(Config().to_dict())
-
-
-def test_help_shows_the_default_of_every_setting():
-    said = " ".join(CliRunner().invoke(train.command, ["--help"]).output.split())
-    options = re.split(r" (?=--[a-z0-9-]+ )", said.replace("/ --no-refit ", "").split("Options:")[1])
-    shown = {}
-    for text in options:
-        if found := re.search(r"\[(?:.*; )?default: ([^;\]]*)", text):
-            shown[text.split()[0]] = found[1]
-    for name, value in Config().to_dict().items():
-        if value is None:
-            assert name == "memory_budget" or f"{LOSSES['softmax'].decay:g} with softmax" in said
-            continue
-        wanted = {"refit": "refit"}.get(name, str(value))
-        assert shown[f"--{name.replace('_', '-')}"] == wanted
 
 
 @pytest.mark.parametrize(
