@@ -21,8 +21,8 @@ from sparserec_np.training.settings import CHOICES, L2, LOSS_SETTINGS, Config
 
 if TYPE_CHECKING:  # importing it loads Numba
     from sparserec_np.starts.teacher import Teacher
+    from sparserec_np.training.fitted import Fitted
     from sparserec_np.training.run_directory import RunDirectory
-    from sparserec_np.training.train import Fitted
 
 from .aligning import align
 from .epochs import epoch_progress, recorded
@@ -185,7 +185,9 @@ def train_run(
     A teacher comes with the interactions it was saved with: the student is over the same users and items.
     """
     from sparserec_np.sparsity.budget import parse_bytes
+    from sparserec_np.training.distillation import FromTeacher
     from sparserec_np.training.run_directory import RunDirectory, read_config
+    from sparserec_np.training.sources import FROM_DATA
     from sparserec_np.training.train import train
 
     base, data = read_config(config_file) if config_file else (Config(), {})
@@ -227,7 +229,7 @@ def train_run(
             log,
             config,
             validation=held_out,
-            teacher=teacher[0] if teacher else None,
+            source=FromTeacher(teacher[0]) if teacher else FROM_DATA,
             threads=threads,
             on_epoch=on_epoch,
         )
@@ -255,8 +257,8 @@ def write_run(
         imports: bytes resident before any data was read.
     """
     from sparserec_np.sparsity.methods import METHODS
-    from sparserec_np.training.run_directory import validation_metrics
-    from sparserec_np.training.train import budget_of
+    from sparserec_np.training.fitted import validation_metrics
+    from sparserec_np.training.plan import budget_of
 
     is_counted = isinstance(BASE_MODELS[config.model], Baseline)
     if sizes is not None:

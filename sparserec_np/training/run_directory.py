@@ -20,11 +20,11 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.machine.files import replacing
-from sparserec_np.models.base_models import BASE_MODELS, Baseline
+from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.runtime import ArtifactError
 from sparserec_np.serving.model_file import ServedModel, save_model
+from sparserec_np.training.fitted import Fitted, Record, validation_metrics
 from sparserec_np.training.settings import Config
-from sparserec_np.training.train import SELECT_BY, Fitted, Record
 
 CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", "model.safetensors"
 # What "reader" may hold: the keywords of sparserec_np.data.formats.read_interactions.
@@ -140,11 +140,7 @@ def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
     metadata = {
         "model": config.model,
         "budget": str(fitted.budget.nnz),
-        **(
-            {"method": "counted"}
-            if isinstance(base, Baseline)
-            else {"method": config.method, "loss": config.loss}
-        ),
+        **base.way(config.method, config.loss),
         "seed": str(config.seed),
         "train_digest": log.digest(),
         **{name: str(getattr(config, name)) for name in base.saved},
@@ -168,17 +164,6 @@ def _held_out(trained: Interactions, log: Interactions) -> Array:
     """Ascending places of the pairs of ``log`` that are not in ``trained``."""
     ours, theirs = (some.pair_users() * np.int64(some.n_items) + some.items for some in (log, trained))
     return np.flatnonzero(~np.isin(ours, theirs, assume_unique=True))
-
-
-def validation_metrics(fitted: Fitted) -> dict[str, float]:
-    """What the best epoch reached on the validation part; empty where there was none."""
-    measured = [record for record in fitted.history if SELECT_BY in record]
-    if not measured:
-        return {}
-    best = max(measured, key=lambda record: record[SELECT_BY])
-    return {
-        f"validation_{name}": best[name] for name in ("recall@20", SELECT_BY) if math.isfinite(best[name])
-    }
 
 
 def read_config(path: str) -> tuple[Config, dict[str, Any]]:

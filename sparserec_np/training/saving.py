@@ -15,9 +15,10 @@ from sparserec_np.models.model import Model
 from sparserec_np.runtime import ArtifactError
 from sparserec_np.serving.model_file import ServedModel, id_bytes, load_model
 from sparserec_np.sparsity.budget import Budget
+from sparserec_np.training.fitted import SELECT_BY, Fitted, Record
+from sparserec_np.training.plan import model_over
 from sparserec_np.training.run_directory import CONFIG, METRICS, read_config
 from sparserec_np.training.settings import Config
-from sparserec_np.training.train import SELECT_BY, Fitted, Record
 
 
 def restore(model: ServedModel, known: Interactions | None = None) -> Model:
@@ -30,7 +31,8 @@ def restore(model: ServedModel, known: Interactions | None = None) -> Model:
         ArtifactError: the file names no base recommender, or settings that it cannot have.
     """
     log = known or trained_on(model)
-    restored = saved_config(model.metadata).model_over(stacked(model.users, model.items), model.dim, log)
+    settings = saved_config(model.metadata).resolved()
+    restored = model_over(settings, stacked(model.users, model.items), model.dim, log)
     restored.weights[:] = model.weights
     return restored
 

@@ -19,9 +19,11 @@ from sparserec_np.models.model import Decay
 from sparserec_np.sparsity.growth import Explored
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.starts.teacher import Teacher
-from sparserec_np.training.order import CellPass, EntryState, Training
+from sparserec_np.training.fitted import SELECT_BY, Fitted
+from sparserec_np.training.order import CellOrder
 from sparserec_np.training.settings import CELL_RATES, Config
-from sparserec_np.training.train import SELECT_BY, Fitted, train
+from sparserec_np.training.state import EntryState, Training
+from sparserec_np.training.train import train
 from tests.makers.small import needs_compiler, same_bits, small_log
 
 # As plain Python, with NUMBA_DISABLE_JIT=1, the kernels' random numbers warn of wrapping around.
@@ -99,7 +101,7 @@ def test_the_rate_falls_with_every_stratum() -> None:
 
     training = of_state(SGD(0, 0))
     before = training.model.table.values.copy()
-    one_pass = CellPass(KEPT, LOSSES["bpr"], 1, 512)
+    one_pass = CellOrder(KEPT, LOSSES["bpr"], 1, 512)
     loss = one_pass.epoch(training, np.random.default_rng(0), rate, None)
     parts = one_pass.strata.parts
     assert parts == KEPT.n_items // 64 == 4
@@ -164,6 +166,6 @@ def test_a_teacher_is_refused() -> None:
 
 def test_another_optimizer_is_refused() -> None:
     with pytest.raises(ConfigError, match="adagrad or sgd"):
-        CellPass(KEPT, LOSSES["bpr"], 1, 512).epoch(
+        CellOrder(KEPT, LOSSES["bpr"], 1, 512).epoch(
             of_state(Adam(1, 1)), np.random.default_rng(0), lambda step, steps: 0.1, None
         )

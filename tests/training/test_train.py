@@ -26,17 +26,12 @@ from sparserec_np.sparsity.topology import TopologyUpdate
 from sparserec_np.starts import STARTS
 from sparserec_np.starts.uniform import Uniform
 from sparserec_np.training import train as training
+from sparserec_np.training.fitted import SELECT_BY, Fitted, Record
+from sparserec_np.training.plan import budget_of
+from sparserec_np.training.search import _trials
 from sparserec_np.training.settings import RATES, Config
-from sparserec_np.training.train import (
-    SELECT_BY,
-    Fitted,
-    Record,
-    Start,
-    _trials,
-    budget_of,
-    make_start,
-    train,
-)
+from sparserec_np.training.starting import Start, make_start
+from sparserec_np.training.train import train
 from tests.makers.small import needs_compiler, same_bits, small_log
 
 LOG = small_log(60, 40, 900)

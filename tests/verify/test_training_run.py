@@ -12,7 +12,8 @@ import pytest
 
 from sparserec_np.learning.batches import PairSampler
 from sparserec_np.training.settings import Config
-from sparserec_np.training.train import make_start, train
+from sparserec_np.training.starting import make_start
+from sparserec_np.training.train import train
 from sparserec_np.verify import Settings, plain
 from sparserec_np.verify.checking import AGAINST, Plain, largest_errors
 from sparserec_np.verify.problems import Problem, forms
