@@ -57,7 +57,7 @@ def train(
     if not expect_interactions(log).n_interactions:
         raise DataError("There is no interaction to train on")
     report = on_epoch or (lambda record: None)
-    with kernel_threads(threads) as count_of_threads:
+    with kernel_threads(threads) as given:
         source.check(config)
         kept, held_out = log, validation
         if held_out is None and config.validation > 0:
@@ -66,11 +66,11 @@ def train(
             return count(log, kept, held_out, config, report)
         plan = Plan.of(config, log, source)
         if held_out is None:
-            return fit(log, plan, make_start(log, plan, count_of_threads), _whole(plan, "train"), report)
-        chosen = search(kept, held_out, plan, count_of_threads, report)
+            return fit(log, plan, make_start(log, plan, given), Phase("train", config.epochs), report)
+        chosen = search(kept, held_out, plan, given, report)
         if kept is log or not config.refit or chosen.interrupted:
             return chosen
-        return _refit(log, plan, chosen, count_of_threads, report)
+        return _refit(log, plan, chosen, given, report)
 
 
 def _refit(log: Interactions, plan: Plan, chosen: Fitted, threads: int, report: Report) -> Fitted:
@@ -86,7 +86,3 @@ def _refit(log: Interactions, plan: Plan, chosen: Fitted, threads: int, report: 
     if whole.interrupted:  # the search has ended well, the second training has not
         return replace(chosen, interrupted=True, history=history)
     return replace(whole, history=history)
-
-
-def _whole(plan: Plan, name: str) -> Phase:
-    return Phase(name, plan.settings.epochs)

@@ -24,13 +24,9 @@ from sparserec_np.sparsity.growth import AccumulatedGrowth, Explored, Growth, La
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.sparsity.topology import TopologyUpdate
 from sparserec_np.starts import STARTS
-from sparserec_np.starts.uniform import Uniform
-from sparserec_np.training import train as training
 from sparserec_np.training.fitted import SELECT_BY, Fitted, Record
-from sparserec_np.training.plan import budget_of
-from sparserec_np.training.search import _trials
-from sparserec_np.training.settings import RATES, Config
-from sparserec_np.training.starting import Start, make_start
+from sparserec_np.training.plan import budget_of, model_over
+from sparserec_np.training.settings import Config
 from sparserec_np.training.train import train
 from tests.makers.small import needs_compiler, same_bits, small_log
 
@@ -183,7 +179,7 @@ def test_the_last_batch_alone_decides_where_rigl_grows(monkeypatch: pytest.Monke
             return super().__call__(table, growth, explored, *rest)
 
     monkeypatch.setattr(MatrixFactorization, "touched", noted)
-    monkeypatch.setattr("sparserec_np.training.train.TopologyUpdate", Watched)
+    monkeypatch.setattr("sparserec_np.training.plan.TopologyUpdate", Watched)
     fit(method="rigl", batch_size=30, validation=0.0, density=0.5)
     assert [count for _, _, count in seen] == [30, 60]  # at the end of an epoch of 30 batches
     for explored, last, _ in seen:
@@ -286,9 +282,7 @@ def test_dense_weights_are_trained_beside_the_budget(method: str) -> None:
     budget = METHODS[method].spend(Budget.of_density(ROWS, 8, 0.3))
     assert fitted.model.table.nnz == budget.nnz
     fitted.model.table.validate(fitted.model.dim)
-    untrained = replace(TINY, method=method, model="neumf").model_over(
-        fitted.model.table, fitted.model.dim, LOG
-    )
+    untrained = model_over(fitted.config, fitted.model.table, fitted.model.dim, LOG)
     assert fitted.model.weights.shape == untrained.weights.shape
     assert (fitted.model.weights != untrained.weights).mean() > 0.9
     losses = [record["loss"] for record in fitted.history[1:]]
@@ -296,18 +290,6 @@ def test_dense_weights_are_trained_beside_the_budget(method: str) -> None:
     assert (
         fitted.bytes["weights"] == 4 * fitted.model.weights.nbytes + 4
     )  # gradient, two moments, a step count
-
-
-def test_neumf_starts_with_the_strongest_columns_first() -> None:
-    config = replace(TINY, start="spectral", start_score=2.0)
-    plain, ordered = (
-        training.make_start(LOG, replace(config, model=model), 1).table for model in ("mf", "neumf")
-    )
-    squares = (ordered.to_dense(8) ** 2).sum(axis=0)
-    assert (np.diff(squares) <= 0).all()
-    np.testing.assert_array_equal(ordered.indptr, plain.indptr)
-    scores = replace(config, model="neumf").model_over(ordered, 8, LOG)
-    assert scores.mean_product() == pytest.approx(2.0, rel=1e-5)
 
 
 def test_the_best_weights_are_kept_with_the_best_table() -> None:
@@ -410,7 +392,7 @@ def test_refit_trains_on_all_data_for_the_number_of_epochs_found() -> None:
 
 
 def test_of_equal_epochs_the_first_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sparserec_np.training.train.evaluate", lambda *_: {SELECT_BY: 0.0, "recall@20": 0.0})
+    monkeypatch.setattr("sparserec_np.training.loop.evaluate", lambda *_: {SELECT_BY: 0.0, "recall@20": 0.0})
     fitted = fit(patience=2, refit=False)
     assert fitted.best_epoch == 0 and len(fitted.history) == 3
 
@@ -435,17 +417,6 @@ def test_without_validation_all_epochs_are_trained() -> None:
     for record in fitted.history[1:]:
         assert record["seconds"] > 0
         assert record["triplets_per_second"] == pytest.approx(LOG.n_interactions / record["seconds"])
-
-
-def test_the_start_is_scaled_to_the_score_asked_for() -> None:
-    for start in ("nmf", "spectral"):
-        fitted = fit(start=start, start_score=3.0, epochs=0, validation=0.0)
-        dense = fitted.model.table.to_dense(8)
-        pairs = dense[LOG.pair_users()] * dense[LOG.items + LOG.n_users]
-        assert pairs.sum(axis=1).mean() == pytest.approx(3, rel=1e-4)
-
-
-# ---- interruptions and refusals
 
 
 @EVERY_METHOD
@@ -574,136 +545,6 @@ def test_what_is_held_is_accounted_for() -> None:
     assert [pruned[name] for name in ("tables", "gradient", "optimizer")] == [
         fitted.bytes[name] for name in ("tables", "gradient", "optimizer")
     ]
-
-
-def by_rate(fitted: Fitted) -> dict[float, float]:
-    """The best validation NDCG@20 of each learning rate, in the order they were tried."""
-    reached: dict[float, float] = {}
-    for record in fitted.history:
-        if SELECT_BY in record:
-            rate = record["learning_rate"]
-            reached[rate] = max(reached.get(rate, -1.0), record[SELECT_BY])
-    return reached
-
-
-@pytest.mark.parametrize("epochs", [1, 12])
-def test_without_a_learning_rate_the_best_of_three_is_taken(epochs: int) -> None:
-    fitted = fit(LOG, learning_rate=None, epochs=epochs, refit=False)
-    reached = by_rate(fitted)
-    first, second, *_ = RATES
-    third = RATES[2] if reached[first] > reached[second] else RATES[3]
-    assert list(reached) == [first, second, third]
-    assert fitted.config.learning_rate == max(reached, key=reached.__getitem__)
-    again = fit(LOG, learning_rate=fitted.config.learning_rate, epochs=epochs, refit=False)
-    np.testing.assert_array_equal(fitted.model.table.values, again.model.table.values)
-    assert fitted.best_epoch == again.best_epoch
-
-
-@pytest.mark.parametrize("decay_to", ["start", "zero"])
-def test_no_trial_writes_to_the_start(decay_to: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
-
-    def noted(*arguments: Any) -> Start:
-        start = make_start(*arguments)
-        made.append((start.table, start.table.copy()))
-        return start
-
-    monkeypatch.setattr("sparserec_np.training.train.make_start", noted)
-    fitted = fit(start="spectral", decay_to=decay_to, learning_rate=None, drop_until=1.0, refit=False)
-    assert len({record["learning_rate"] for record in fitted.history}) == 3
-    assert sum(record.get("mask_churn", 0) > 0 for record in fitted.history) > 3
-    (table, before), *more = made
-    assert not more and same_bits(table, before)
-
-
-def test_ctrl_c_while_the_second_start_is_made_keeps_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[str] = []
-
-    def pressed(log: Interactions, config: Config, *rest: Any) -> Start:
-        made.append(str(config.start))
-        if len(made) == 2:
-            raise KeyboardInterrupt
-        return make_start(log, config, *rest)
-
-    monkeypatch.setattr("sparserec_np.training.train.make_start", pressed)
-    fitted = fit(start=None, learning_rate=0.05)
-    assert made == ["spectral", "condensed"]
-    assert fitted.interrupted and fitted.config.start == "spectral"
-    alone = fit(start="spectral", learning_rate=0.05, refit=False)
-    assert same_bits(fitted.model.table, alone.model.table)
-
-
-def by_start(fitted: Fitted) -> dict[str, float]:
-    """The best validation NDCG@20 of each start, in the order they were tried."""
-    reached: dict[str, float] = {}
-    for record in fitted.history:
-        if SELECT_BY in record:
-            reached[record["start"]] = max(reached.get(record["start"], -1.0), record[SELECT_BY])
-    return reached
-
-
-@pytest.mark.parametrize("second", ["als", "condensed"])
-@pytest.mark.parametrize("first_is_best", [True, False])
-def test_without_a_start_the_one_that_trains_to_better_lists_is_taken(
-    monkeypatch: pytest.MonkeyPatch, second: str, first_is_best: bool
-) -> None:
-    if second == "als":
-        monkeypatch.setattr("sparserec_np.training.settings.TRIED_PRODUCTS", 1)
-    best, other = ("spectral", second) if first_is_best else (second, "spectral")
-    monkeypatch.setitem(STARTS, other, Uniform(deviation=0))  # has no gradients
-    fitted = fit(LOG, start=None, learning_rate=None)
-    assert list(by_start(fitted)) == ["spectral", second]
-    assert fitted.config.start == best
-    tried = [
-        (r["start"], r["learning_rate"]) for r in fitted.history if (r["phase"], r["epoch"]) == ("search", 1)
-    ]
-    assert [start for start, _ in tried] == ["spectral"] * 3 + [second] * 3
-    assert [rate for _, rate in tried[:2]] == [rate for _, rate in tried[3:5]] == list(RATES[:2])
-    alone = fit(LOG, start=best, learning_rate=fitted.config.learning_rate)
-    assert same_bits(fitted.model.table, alone.model.table)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        *({"validation": 0.0}, {"method": "dense"}, {"method": "magnitude"}, {"model": "neumf"}),
-        *({"dim": 80, "density": 0.9}, {"dim": 4097, "density": 0.01}),
-    ],
-    ids=str,
-)
-def test_where_nothing_is_held_out_or_rows_are_long_the_start_is_spectral(changes: dict[str, Any]) -> None:
-    fitted = fit(LOG, start=None, **changes)
-    assert {record["start"] for record in fitted.history} == {"spectral"} == {fitted.config.start}
-
-
-@WITHOUT_WARNINGS
-def test_a_rate_that_diverges_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    for rates, good in (((0.01, 1e-9, 1e30, 0.001), [0.01, 1e-9]), ((1e30, 1e-9, 1e30, 0.01), [1e-9, 0.01])):
-        monkeypatch.setattr("sparserec_np.training.settings.RATES", rates)
-        fitted = fit(LOG, learning_rate=None, optimizer="sgd", epochs=12, refit=False)
-        assert list(by_rate(fitted)) == good and fitted.config.learning_rate == 0.01
-
-
-def test_where_no_epoch_improves_the_start_the_third_rate_is_a_lower_one() -> None:
-    trials = _trials(["one", "other"], (0.01, 0.003, 0.03, 0.001))
-    assert [next(trials), trials.send(0.5), trials.send(0.5)] == [
-        ("one", 0.01),
-        ("one", 0.003),
-        ("one", 0.001),
-    ]
-    assert [trials.send(0.5), trials.send(0.6), trials.send(0.5)][1:] == [("other", 0.003), ("other", 0.03)]
-
-
-def test_ctrl_c_in_the_second_search_keeps_the_first() -> None:
-    def on_epoch(record: Record) -> None:
-        if record["learning_rate"] == RATES[1] and record["epoch"] == 1:
-            raise KeyboardInterrupt
-
-    config = replace(TINY, learning_rate=None, epochs=12)
-    fitted = train(LOG, config, threads=1, on_epoch=on_epoch)
-    alone = fit(LOG, learning_rate=RATES[0], epochs=12, refit=False)
-    assert fitted.interrupted and fitted.config.learning_rate == RATES[0]
-    np.testing.assert_array_equal(fitted.model.table.values, alone.model.table.values)
 
 
 @pytest.mark.parametrize("threads", [0, -1, 2.0, "2"])

@@ -21,7 +21,7 @@ from sparserec_np.sparsity.topology import TopologyUpdate
 from sparserec_np.starts.condensed import Condensed
 from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.plan import budget_of
-from sparserec_np.training.updating import CHANGEABLE
+from sparserec_np.training.updating import CHANGEABLE, update_settings
 from tests.makers.small import needs_compiler, same_bits, small_log
 
 DIM = 8
@@ -174,7 +174,7 @@ def test_only_what_is_new_is_held_out(former: Fitted, monkeypatch: pytest.Monkey
         assert test.shared_with(seen) == 0
         return evaluate(model, test, seen)
 
-    monkeypatch.setattr("sparserec_np.training.train.evaluate", listening)
+    monkeypatch.setattr("sparserec_np.training.loop.evaluate", listening)
     update(former, NEW, threads=1, validation=None, epochs=1)
     known, _ = KNOWN.aligned_to(LOG)
     assert len(held) == 2 and all(some.n_interactions and some.shared_with(known) == 0 for some in held)
