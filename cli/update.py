@@ -93,8 +93,7 @@ def command(
     Models of mf can learn on. RUN2 may be RUN itself, which is then replaced.
     """
     from sparserec_np.data.formats import read_interactions
-    from sparserec_np.training.run_directory import RunDirectory
-    from sparserec_np.training.saving import load_run
+    from sparserec_np.training.run_directory import RunDirectory, load_run
     from sparserec_np.training.updating import update, update_settings
 
     part, validation_file = part_or_file(validation, None, None)

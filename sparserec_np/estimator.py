@@ -23,8 +23,8 @@ from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.runtime import Ids, Recommender, UnknownItemError, UnknownUserError
 from sparserec_np.serving.model_file import load_model, save_model
 from sparserec_np.training.fitted import SELECT_BY, Fitted
-from sparserec_np.training.run_directory import CONFIG, save_run, served_model
-from sparserec_np.training.saving import fitted_from, load_run, saved_config
+from sparserec_np.training.run_directory import CONFIG, load_run, save_run
+from sparserec_np.training.saving import fitted_from, saved_config, served_model
 from sparserec_np.training.settings import Config
 from sparserec_np.training.train import train
 from sparserec_np.training.updating import update

@@ -89,8 +89,9 @@ def update(
     inputs give the same bits for any number of threads.
 
     Args:
-        previous: as :func:`~sparserec_np.training.train.train` or :func:`~sparserec_np.training.saving.load_run` gave it; its ``log``
-            is what the model knows. It is left as it is.
+        previous: as :func:`~sparserec_np.training.train.train` or
+            :func:`~sparserec_np.training.run_directory.load_run` gave it; its ``log`` is what the model knows. It is
+            left as it is.
         new: more interactions. Those that the model knows already are merged.
         validation: interactions to choose the epoch by, which the model does not know, or the part of each user's
             new ones to hold out for it; 0.1 by default, 0 for none. Where no user has any to spare, all epochs are
