@@ -16,7 +16,7 @@ from sparserec_np.data.formats import read_interactions
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.learning.losses import LOSSES
-from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS, Baseline
+from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS
 from sparserec_np.training.settings import CHOICES, L2, LOSS_SETTINGS, Config
 
 if TYPE_CHECKING:  # importing it loads Numba
@@ -201,7 +201,7 @@ def train_run(
     part, validation_file = part_or_file(validation, base.validation, data.get("validation"))
     kind = BASE_MODELS[given.get("model", base.model)]
     for name in given:
-        if isinstance(kind, Baseline) and name not in ("model", "seed", "refit", *MODEL_SETTINGS):
+        if kind.counted and name not in ("model", "seed", "refit", *MODEL_SETTINGS):
             raise ConfigError(
                 f"{flag(name)} has no meaning for the model {kind.name}, which is counted and not"
                 " trained; leave it out"
@@ -260,7 +260,7 @@ def write_run(
     from sparserec_np.training.fitted import validation_metrics
     from sparserec_np.training.plan import budget_of
 
-    is_counted = isinstance(BASE_MODELS[config.model], Baseline)
+    is_counted = BASE_MODELS[config.model].counted
     if sizes is not None:
         click.echo(sizes)
         if not is_counted:

@@ -8,7 +8,7 @@ import numpy as np
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.evaluation.evaluate import evaluate
-from sparserec_np.models.base_models import BASE_MODELS, Baseline
+from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.serving.model_file import id_bytes
 from sparserec_np.sparsity.budget import Budget
 from sparserec_np.training.fitted import SELECT_BY, Fitted, Record, Report
@@ -42,7 +42,6 @@ def count(
 def _counted(log: Interactions, held_out: Interactions | None, settings: Config, phase: str) -> Fitted:
     clock = time.perf_counter()
     base = BASE_MODELS[settings.model]
-    assert isinstance(base, Baseline)
     table, dim = base.count(log, **{name: getattr(settings, name) for name in base.settings})
     model = model_over(settings, table, dim, log)
     budget = Budget(table.rows, dim, table.nnz, id_bytes(log.user_ids, log.item_ids))
