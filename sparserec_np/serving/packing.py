@@ -16,7 +16,7 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.safetensors_writer import write_artifact
 from sparserec_np.data.table import SparseTable, index_dtype
 from sparserec_np.runtime import (
-    PRODUCT_MODELS,
+    EXPORTED,
     SEEN_LEFT_OUT,
     Array,
     Artifact,
@@ -25,6 +25,7 @@ from sparserec_np.runtime import (
     Recommender,
     count_bytes,
     decode_model,
+    served_as,
 )
 from sparserec_np.serving.model_file import ServedModel
 
@@ -92,10 +93,10 @@ def pack(model: ServedModel, dtype: str) -> Artifact:
     Raises ArtifactError, naming the field, for a model that no reader would accept, and for values that the dtype
     cannot hold.
     """
-    if model.metadata["model"] not in PRODUCT_MODELS:
+    if not served_as(model.metadata["model"]).exports:
         raise ArtifactError(
             f"metadata model is {model.metadata['model']!r}: of it no list is made from the stored rows alone, so there"
-            f" is nothing to export; a model of {', '.join(PRODUCT_MODELS)} can be"
+            f" is nothing to export; a model of {', '.join(EXPORTED)} can be"
         )
     plain = model.encode()
     arrays = dict(plain.arrays)

@@ -342,7 +342,7 @@ def open_and_use(artifact: Artifact) -> None:
     except ArtifactError as error:
         assert str(error)
         return
-    if artifact.metadata["model"] not in runtime.SERVED_MODELS:  # it may be inspected
+    if artifact.metadata["model"] not in runtime.SERVED:  # it may be inspected
         for user in recommender.user_ids.to_array()[:1].tolist():
             with pytest.raises(ArtifactError, match="is none of those that are served"):
                 recommender.recommend(user, 3)

@@ -21,7 +21,7 @@ from string import Template
 import numpy as np
 
 from sparserec_np.machine.files import replacing
-from sparserec_np.runtime import PRODUCT_MODELS, Array, ArtifactError, Path
+from sparserec_np.runtime import EXPORTED, Array, ArtifactError, Path, served_as
 from sparserec_np.serving.model_file import ServedModel
 
 HEADER, MAIN, MAKEFILE = "recommender.h", "main.c", "Makefile"
@@ -77,10 +77,10 @@ def _arrays(model: ServedModel) -> dict[str, dict[str, Array]]:
     """The constant arrays by purpose and name, each of the narrowest type, and none without an element."""
     stored = model.encode().arrays  # which checks everything
     name = model.metadata["model"]
-    if name not in PRODUCT_MODELS:
+    if not served_as(name).exports:
         raise ArtifactError(
             f"metadata model is {name!r}: the C function scores by inner products of stored rows, which are the scores"
-            f" of {', '.join(PRODUCT_MODELS)}; `sparserec distill` makes an mf model of another"
+            f" of {', '.join(EXPORTED)}; `sparserec distill` makes an mf model of another"
         )
     if not model.has_seen:
         raise ArtifactError(
