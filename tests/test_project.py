@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import fnmatch
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,7 +66,21 @@ def test_every_folder_with_code_is_packaged_under_a_name_of_ours(setup: configpa
     assert setup["options"]["package_dir"].split() == ["sparserec_np_cli", "=", "cli"]
     scripts = setup["options.entry_points"]["console_scripts"].split()
     assert scripts == ["sparserec", "=", "sparserec_np_cli.main:main"]
-    assert (CHECKOUT / "sparserec_np" / "py.typed").exists()
+
+
+def test_every_other_file_in_a_package_goes_along(setup: configparser.ConfigParser) -> None:
+    folders = {path.parent for path in (CHECKOUT / "sparserec_np").rglob("*.py")}
+    others = {
+        (".".join(folder.relative_to(CHECKOUT).parts), path.name)
+        for folder in folders
+        for path in folder.iterdir()
+        if path.is_file() and path.suffix not in (".py", ".pyc", ".nbi", ".nbc")
+    }
+    named = {package: names.split() for package, names in setup["options.package_data"].items()}
+    assert ("sparserec_np", "py.typed") in others
+    assert ("sparserec_np.serving.c", "recommender.h") in others
+    for package, name in others:
+        assert any(fnmatch.fnmatch(name, pattern) for pattern in named.get(package, [])), name
 
 
 def test_dependencies_are_the_five(setup: configparser.ConfigParser) -> None:
