@@ -22,7 +22,7 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array
 from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.runtime import Recommender
-from sparserec_np.training.run_directory import served_model
+from sparserec_np.training.saving import served_model
 from sparserec_np.training.settings import Config
 from sparserec_np.training.train import train
 

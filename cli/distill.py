@@ -89,7 +89,7 @@ def _master(run: str) -> tuple[Model, int]:
 
 
 def _compared(master: Model, request: Request, test_file: str) -> dict[str, Any]:
-    """What the student, as it was written, and the teacher reach on a file, and the part of NDCG that was kept."""
+    """What the written student and the teacher reach on a file, and the part of NDCG that was kept."""
     from sparserec_np.data.formats import read_interactions
     from sparserec_np.evaluation.evaluate import evaluate
     from sparserec_np.serving.model_file import load_model

@@ -1,4 +1,4 @@
-"""The interactions to choose the epoch by, from the option --validation: a part of those to train on, or a file."""
+"""Interactions to choose the epoch by, as --validation says: a part of what is given, or a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .output import counted
 
 
 def part_or_file(given: str | None, part: Any, file: str | None) -> tuple[Any, str | None]:
-    """The part to hold out, and the file to validate by, if any: what was given, or else ``part`` and ``file``.
+    """The part to hold out, and the file to validate by: as given, or else ``part`` and ``file``.
 
     >>> part_or_file("0.2", 0.1, None), part_or_file("some.csv", 0.1, None), part_or_file(None, 0.1, None)
     ((0.2, None), (0.1, 'some.csv'), (0.1, None))
@@ -31,7 +31,7 @@ def part_or_file(given: str | None, part: Any, file: str | None) -> tuple[Any, s
 def read_held_out(
     file: str | None, train_file: str, log: Interactions, reader: dict[str, Any]
 ) -> tuple[Interactions | None, dict[str, int]]:
-    """The interactions to validate by, over the ids of ``log``, and how many of the file's cannot tell anything.
+    """The interactions to validate by, over the ids of ``log``, and counts of those that tell nothing.
 
     Without a file there are none, and nothing to count.
 

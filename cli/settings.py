@@ -1,4 +1,4 @@
-"""The options of commands that train: one for each setting that the command takes, made from the table of settings."""
+"""The options of commands that train: one for each setting they take, made from the table of these."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LAST = ("validation", "refit")  # beside the files, which come after the setting
 
 
 class SettingOption(click.Option):
-    """An option that shows a default which it does not set: a configuration file may, or the run that is updated.
+    """An option that shows a default and does not set it: a configuration file may, or a saved run.
 
     Args:
         shown: the default in words; empty where there is nothing to show.
@@ -78,7 +78,7 @@ def _option(row: Setting, command: str) -> Callable[[Command], Command]:
 
 
 def _type(row: Setting, command: str) -> Any:
-    """What Click reads: choices and whole numbers within their range; of other numbers the library says it."""
+    """What Click reads and checks: choices, ranges of whole numbers; the rest checks the library."""
     if row.choices:
         return click.Choice(row.choices_in(command))
     low = row.low_in(command)

@@ -17,7 +17,7 @@ from sparserec_np.training.settings import Config
 
 if TYPE_CHECKING:  # importing it loads Numba
     from sparserec_np.starts.teacher import Teacher
-    from sparserec_np.training.train import Fitted
+    from sparserec_np.training.fitted import Fitted
 
 from .aligning import align
 from .held_out import part_or_file, read_held_out
@@ -93,11 +93,14 @@ def command(**options: Any) -> None:
 
 
 def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = None) -> dict[str, Any]:
-    """Trains as is asked, writes the run, and tells about it unless JSON is wanted; returns the report.
+    """Trains as is asked, writes the run, and prints its figures or, for JSON, none; returns the report.
 
-    A teacher comes with the interactions it was saved with: the student is over the same users and items.
+    A teacher comes with the interactions it was saved with: the student is over the same users and
+        items.
     """
+    from sparserec_np.training.distillation import FromTeacher
     from sparserec_np.training.run_directory import RunDirectory
+    from sparserec_np.training.sources import FROM_DATA
     from sparserec_np.training.train import train
 
     config, source = settled(request)
@@ -115,7 +118,7 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
             log,
             config,
             validation=held_out,
-            teacher=teacher[0] if teacher else None,
+            source=FromTeacher(teacher[0]) if teacher else FROM_DATA,
             threads=request.threads,
             on_epoch=on_epoch,
         )
@@ -125,7 +128,7 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
 
 
 def settled(request: Request) -> tuple[Config, Source]:
-    """The settings, and where the data come from: what is given goes before the configuration file, that before defaults.
+    """The settings, and where the data come from: as given, else as configured, else by default.
 
     Raises:
         ConfigError: settings that make no sense, or none to this model.
@@ -165,7 +168,7 @@ def _check_model_takes(model: str, given: dict[str, Any]) -> None:
 
 
 def _known_to(teacher: Interactions, log: Interactions, file: str) -> Interactions:
-    """The interactions over the teacher's users and items; what it does not know is left out, and said."""
+    """The interactions over the teacher's users and items; others are left out, and counted aloud."""
     placed, unknown = align(log, teacher, file, "the teacher")
     if unknown.dropped_pairs:
         left = counted(unknown.dropped_pairs, "interaction")

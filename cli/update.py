@@ -11,7 +11,7 @@ from sparserec_np.machine.memory import resident_bytes
 
 if TYPE_CHECKING:  # importing it loads Numba
     from sparserec_np.data.interactions import Interactions
-    from sparserec_np.training.train import Fitted
+    from sparserec_np.training.fitted import Fitted
 
 from .held_out import part_or_file, read_held_out
 from .options import json_option, reader_options
@@ -59,11 +59,10 @@ def command(run: str, updated: str, as_json: bool, **options: Any) -> None:
 def _update_run(
     run: str, updated: str, quiet: bool, new_file: str, reader: dict[str, Any], **options: Any
 ) -> dict[str, Any]:
-    """Learns on as the options say, writes the run, and tells about it unless ``quiet``; returns the report."""
+    """Learns on as the options say, writes the run, prints figures unless ``quiet``; returns the report."""
     from sparserec_np.data.formats import read_interactions
-    from sparserec_np.training.run_directory import RunDirectory
-    from sparserec_np.training.saving import load_run
-    from sparserec_np.training.updating import going_on, update
+    from sparserec_np.training.run_directory import RunDirectory, load_run
+    from sparserec_np.training.updating import update, update_settings
 
     known_file, threads = options.pop("known_file"), options.pop("threads")
     part, validation_file = part_or_file(options.pop("validation"), None, None)
@@ -77,7 +76,7 @@ def _update_run(
         former = load_run(run, known)
     new = read_interactions(new_file, **reader)
     log = former.log.joined(new)
-    config = going_on(former, log, **changes, **({} if part is None else {"validation": part}))
+    config = update_settings(former, log, **changes, **({} if part is None else {"validation": part}))
     held_out, counts = read_held_out(validation_file, new_file, log, reader)
     growth = _growth(former.log, log)
 

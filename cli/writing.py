@@ -1,4 +1,4 @@
-"""From a training that is about to begin to its run directory: records, progress, the report and what is printed."""
+"""From a training that is about to begin to its run directory: records, progress, report, print."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .epochs import epoch_progress, recorded
 from .output import human_bytes, table
 
 if TYPE_CHECKING:  # importing it loads Numba
+    from sparserec_np.training.fitted import Fitted
     from sparserec_np.training.run_directory import RunDirectory
-    from sparserec_np.training.train import Fitted
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class Telling:
 
 
 def write_run(directory: RunDirectory, work: Work, telling: Telling) -> dict[str, Any]:
-    """Trains, with records and progress, writes the run, prints what is to be told, and returns the report."""
-    from sparserec_np.training.run_directory import validation_metrics
+    """Trains with records and progress, writes the run, prints what is to be told; returns the report."""
+    from sparserec_np.training.fitted import validation_metrics
 
     counted = BASE_MODELS[work.config.model].counted
     if telling.sizes is not None:
@@ -119,14 +119,14 @@ def write_run(directory: RunDirectory, work: Work, telling: Telling) -> dict[str
 def _arithmetic(work: Work) -> str:
     """How the budget comes about."""
     from sparserec_np.sparsity.methods import METHODS
-    from sparserec_np.training.train import budget_of
+    from sparserec_np.training.plan import budget_of
 
     return METHODS[work.config.method].spend(budget_of(work.log, work.config)).arithmetic()
 
 
 def _figures(fitted: Fitted) -> dict[str, Any]:
     """What the report says of a trained model."""
-    from sparserec_np.training.run_directory import validation_metrics
+    from sparserec_np.training.fitted import validation_metrics
 
     stored = fitted.model.table
     return {

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.splitting import split_random
 from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Loss, Scores
+from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.models.inner_products import InnerProducts
+from sparserec_np.starts.start import Start
 from sparserec_np.starts.teacher import Teacher
+from sparserec_np.training.settings import Config
+from sparserec_np.training.sources import TRAINED_BEFORE
 
 
 @dataclass(frozen=True)
@@ -47,12 +53,44 @@ class Imitation:
         return losses
 
 
-def imitating(loss: Loss, teacher: Teacher) -> Imitation:
-    """The data's loss and the imitation of a teacher.
+@dataclass(frozen=True)
+class FromTeacher:
+    """A trained model over the same users and items, to start from and to imitate.
 
-    Raises:
-        ConfigError: a weight below zero.
+    What it was trained on may hold the validation part: the epochs chosen then are those that imitate best.
     """
-    if not 0 <= teacher.weight < np.inf:
-        raise ConfigError(f"The weight of the imitation must be 0 or more, found {teacher.weight!r}")
-    return Imitation(loss, teacher, InnerProducts(teacher.dim, teacher.table.values.dtype))
+
+    teacher: Teacher
+    fresh: bool = False
+    scaled: bool = False  # a teacher's scores are to be met, at the size they have
+
+    def check(self, config: Config) -> None:
+        """Raises ConfigError for what cannot learn from a teacher: start and scores are products of stored rows."""
+        similarity = config.resolved().similarity or "dot"  # a baseline has none to choose
+        base = BASE_MODELS[config.model]
+        if base.counted or not base.stored_rows or similarity != "dot":
+            raise ConfigError(
+                "A student is a matrix factorisation scored by inner products, model mf and similarity dot; found model"
+                f" {config.model} and similarity {similarity}"
+            )
+
+    def start(self, name: str) -> tuple[str, Start]:
+        """The teacher's rows, whatever the name."""
+        return TRAINED_BEFORE, self.teacher.start()
+
+    def objective(self, loss: Loss) -> Imitation:
+        """The data's loss and the imitation of the teacher.
+
+        Raises:
+            ConfigError: a weight below zero.
+        """
+        teacher = self.teacher
+        if not 0 <= teacher.weight < np.inf:
+            raise ConfigError(f"The weight of the imitation must be 0 or more, found {teacher.weight!r}")
+        return Imitation(loss, teacher, InnerProducts(teacher.dim, teacher.table.values.dtype))
+
+    def hold_out(
+        self, log: Interactions, fraction: float, rng: np.random.Generator
+    ) -> tuple[Interactions, Interactions | None]:
+        """A random part of each user's items."""
+        return split_random(log, fraction, rng)

@@ -1,7 +1,8 @@
-"""One setting of a training run: its default, range and choices, who has it, which command takes it.
+"""One setting of a training run: its default and range, who has it, which command takes it.
 
-The settings themselves are the fields of :class:`~sparserec_np.training.settings.Config`. What is said of one there is
-all that the checks, the options of the command line and the page of settings know of it.
+The settings themselves are the fields of :class:`~sparserec_np.training.settings.Config`. What is
+said of one there is all that the checks, the options of the command line and the page of settings
+know of it.
 """
 
 from __future__ import annotations
@@ -68,18 +69,21 @@ class Setting:
     """All that is known of one setting.
 
     Attributes:
-        help: one line. ``{owners}`` stands for the models or losses that have it, ``{default}`` for the default,
-            where the line tells that itself.
+        help: one line. ``{owners}`` stands for the models or losses that have it, ``{default}`` for
+            the default, where the line tells that itself.
         group: one of ``GROUPS``.
         text: what the line leaves out, for the page of settings.
-        low, high: the range, both included; None for a setting that is no number, infinity for no upper end.
+        low, high: the range, both included; None for a setting that is no number, infinity for no
+            upper end.
         open_below: whether ``low`` is left out.
         choices: all values there are, of a setting with names for values.
         words: the default in words, where the field's is None.
-        per_model, per_loss: the default of a model, or of a loss, where the field's is None and all have one.
-        written: how the command line names what it takes, where that is text to be read first and not the value.
-        distill, update: the setting in these commands; None for one that they do not take. An update keeps what it
-            does not take as the model has it.
+        per_model, per_loss: the default of a model, or of a loss, where the field's is None and all
+            have one.
+        written: how the command line names what it takes, where that is text to be read first and
+            not the value.
+        distill, update: the setting in these commands; None for one that they do not take. An
+            update keeps what it does not take as the model has it.
         name, kind, optional, default: of the field, which the table fills in.
     """
 
@@ -102,7 +106,7 @@ class Setting:
     default: Any = None
 
     def check(self, value: Any) -> None:
-        """Refuses a value of another type, none of the choices, or out of range; an int will do for a float.
+        """Refuses a value of another type, out of range, or no choice; a whole number is a number, too.
 
         Raises:
             ConfigError: a sentence that begins with the name.
@@ -130,7 +134,7 @@ class Setting:
         return bound if self.high == math.inf else f"{bound} and at most {self.high:g}"
 
     def in_command(self, command: str) -> InCommand | None:
-        """The setting there; None where the command does not take it, or trains nothing that has it."""
+        """The setting there; None where a command does not take it, or trains nothing that has it."""
         own: InCommand | None = SAME if command == "train" else getattr(self, command)
         return None if self.is_owned and not self.owners(command) else own
 
@@ -150,7 +154,7 @@ class Setting:
         return self.name in MODEL_SETTINGS or self.name in LOSS_SETTINGS
 
     def owners(self, command: str = "train") -> Mapping[str, Any]:
-        """The models, or the losses, of a command that have it or a default for it, and that default."""
+        """The models, or losses, of a command that have it or a default for it, and that default."""
         models, losses = SCOPES[command]
         if self.per_model is not None:
             having = (model for model in models if not model.counted and model.takes(self.name))

@@ -1,7 +1,8 @@
-"""The settings of a training run: one flat record, written beside the model, that can be read to run it again.
+"""The settings of a training run: one flat record, kept beside the model, to run it again from.
 
-Each setting stands here once, with all that there is to say of it (:class:`~sparserec_np.training.setting.Setting`):
-the checks, the options of the command line and ``docs/settings.md`` come from it.
+Each setting stands here once, with all that there is to say of it
+(:class:`~sparserec_np.training.setting.Setting`): the checks, the options of the command line and
+``docs/settings.md`` come from it.
 """
 
 from __future__ import annotations
@@ -12,28 +13,21 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from sparserec_np.data.interactions import PAIRS_AT_ONCE, Interactions
-from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.errors import ConfigError
-from sparserec_np.learning.batches import Negatives, OnePerPair, PairSampler, SharedBlock
 from sparserec_np.learning.cells import BLOCK_LOSSES
-from sparserec_np.learning.losses import LOSSES, Loss, Objective
-from sparserec_np.learning.optimizers import OPTIMIZERS, Optimizer
-from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS, Baseline
-from sparserec_np.models.model import Decay, Model
-from sparserec_np.models.views import SIMILARITIES, Dropout, View, similarity_views
+from sparserec_np.learning.losses import LOSSES, Loss
+from sparserec_np.learning.optimizers import OPTIMIZERS
+from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS
+from sparserec_np.models.views import SIMILARITIES
 from sparserec_np.runtime import FOLDED_DIMENSIONS
-from sparserec_np.sparsity.budget import Budget
-from sparserec_np.sparsity.exploration import IMPORTANCES, Exploration
+from sparserec_np.sparsity.exploration import IMPORTANCES
 from sparserec_np.sparsity.growth import LastBatchGrowth
 from sparserec_np.sparsity.methods import METHODS
-from sparserec_np.sparsity.schedules import DropSchedule
 from sparserec_np.starts import STARTS
-from sparserec_np.starts.condensed import Condensed
 from sparserec_np.training.setting import (
     AS_IN_RUN,
     COUNT,
@@ -45,20 +39,12 @@ from sparserec_np.training.setting import (
     table_of,
 )
 
-if TYPE_CHECKING:
-    from sparserec_np.training.order import Pass
-
-STARTS_TO_TRY = ("spectral", "condensed", "als")
-# Least squares solve for a row in the cube of its entries' number. That takes long where rows store more than these on
-# average, or are full, and is not tried there.
-TRIED_ENTRIES = 64
-# Multiplications for which "condensed" is tried: it takes some two minutes for as many on one thread.
-TRIED_PRODUCTS = 4e11
-TRIED_BYTES = 1 << 28  # of its full rows
-TRIED_PAIRS = PAIRS_AT_ONCE  # as both hold the interactions as a matrix, which may be too many for memory
-# Learning rates to choose from, the first two first: see ``learning_rate`` below.
-RATES = (0.01, 0.003, 0.03, 0.001)
-CELL_RATES = (0.1, 0.03, 0.3, 0.01)  # where pairs come in cells
+FIRST_START = "spectral"
+# By the order of an epoch: learning rates to choose from, the first two first; pairs in a batch;
+# the optimizer.
+RATES = {"batches": (0.01, 0.003, 0.03, 0.001), "cells": (0.1, 0.03, 0.3, 0.01)}
+BATCH_SIZES = {"batches": 2048, "cells": 512}
+FIRST_OPTIMIZERS = {"batches": "adam", "cells": "adagrad"}
 L2 = ("l2_user", "l2_positive", "l2_negative")
 
 
@@ -67,15 +53,28 @@ def _listed(rows: Mapping[str, Any], word: str) -> str:
     return "; ".join(f"{name}: {getattr(row, word)}" for name, row in rows.items()) + "."
 
 
+def _by_order(values: Mapping[str, Any]) -> str:
+    """A default that hangs on the order of an epoch, in words."""
+    return f"{values['batches']}, in cells {values['cells']}"
+
+
+def _tried(rates: tuple[float, ...]) -> str:
+    """How a learning rate is looked for, in words."""
+    first, second, above, below = rates
+    return f"{first} and {second}, then {above} or {below}"
+
+
 @dataclass(frozen=True)
 class Config:
-    """Settings of a training run. The defaults were chosen on validation parts of train data, never on test data.
+    """Settings of a training run, each with a default that was chosen on held-out training data.
 
-    What each means, and which values it takes, says its row of ``SETTINGS`` and ``docs/settings.md``. None is a default
-    that depends on other settings; :meth:`resolved` fills it in.
+    What each means, and which values it takes, says its row of ``SETTINGS`` and
+    ``docs/settings.md``. None is a default that depends on other settings; :meth:`resolved` fills
+    it in.
 
     Raises:
-        ConfigError: a value of the wrong type or out of range, or settings that make no sense together.
+        ConfigError: a value of the wrong type or out of range, or settings that make no sense
+            together.
     """
 
     model: str = setting(
@@ -134,11 +133,12 @@ class Config:
         None,
         "What the mask and its values start from; by default {default}.",
         "start",
-        "Only spectral is tried where nothing is held out, for models other than mf, and for methods with a full"
-        " table. Nor is another tried in more than 4,096 columns, where als and condensed are refused; with more"
-        " than 64 entries a row on average, where they take long; or over more than 2^23 interactions, of which they"
-        " hold a matrix. Of both, als is tried where condensed would take more than two minutes or 256 MiB of full"
-        " rows. What trains to the best lists is taken.",
+        "Only spectral is tried where nothing is held out, for models other than mf, and for"
+        " methods with a full table. Nor is another tried in more than 4,096 columns, where als"
+        " and condensed are refused; with more than 64 entries a row on average, where they take"
+        " long; or over more than 2^23 interactions, of which they hold a matrix. Of both, als is"
+        " tried where condensed would take more than two minutes or 256 MiB of full rows. What"
+        " trains to the best lists is taken.",
         choices=tuple(STARTS),
         words="spectral or condensed (on much data: als), by validation",
         distill=None,
@@ -203,7 +203,8 @@ class Config:
         None,
         "Against similarities of few users, with {owners}; {default} by default.",
         "model",
-        "It is added to what a similarity is divided by: the root of the product of both items' numbers of users.",
+        "It is added to what a similarity is divided by: the root of the product of both items'"
+        " numbers of users.",
         low=0,
     )
     embedding_dropout: float = setting(
@@ -235,8 +236,8 @@ class Config:
         "batches",
         "Random batches, or pair after pair in cells: many times as fast.",
         "learning",
-        "After each batch comes a step. In cells of users and items, rows move at once: for mf with inner products,"
-        " by softmax or bpr, with adagrad or sgd.",
+        "After each batch comes a step. In cells of users and items, rows move at once: for mf"
+        " with inner products, by softmax or bpr, with adagrad or sgd.",
         choices=("batches", "cells"),
         distill=None,
     )
@@ -246,8 +247,8 @@ class Config:
         "learning",
         low=1,
         high=COUNT,
-        words="2048, in cells 512",
-        distill=InCommand(words="2048", help="Pairs in a batch."),
+        words=_by_order(BATCH_SIZES),
+        distill=InCommand(words=str(BATCH_SIZES["batches"]), help="Pairs in a batch."),
         update=AS_IN_RUN,
     )
     optimizer: str | None = setting(
@@ -255,21 +256,21 @@ class Config:
         "How values follow their gradients.",
         "learning",
         choices=tuple(OPTIMIZERS),
-        words="adam, in cells adagrad",
-        distill=InCommand(words="adam"),
+        words=_by_order(FIRST_OPTIMIZERS),
+        distill=InCommand(words=FIRST_OPTIMIZERS["batches"]),
     )
     learning_rate: float | None = setting(
         None,
         "At first; falls to zero as a cosine.",
         "learning",
-        "By default 0.01 and 0.003 are tried, and then 0.03 or 0.001, whichever lies on the side of the better (in"
-        " cells 0.1 and 0.03, then 0.3 or 0.01), and what is best on the validation part is taken; where there is"
-        " none, the first of these.",
+        f"By default {_tried(RATES['batches'])}, whichever lies on the side of the better, are"
+        f" tried (in cells {_tried(RATES['cells'])}), and what is best on the validation part is"
+        " taken; where there is none, the first of these.",
         low=0,
         high=1e30,
         open_below=True,
         words="by validation",
-        update=InCommand(words="0.003, in cells 0.03"),
+        update=InCommand(words=_by_order({order: rates[1] for order, rates in RATES.items()})),
     )
     l2_user: float | None = setting(
         None,
@@ -299,8 +300,8 @@ class Config:
         "start",
         "What L2 draws the values towards.",
         "loss",
-        "Their values at the start (0 for entries grown since), or zero. A start at random is nothing to be drawn"
-        " to: there it is always zero.",
+        "Their values at the start (0 for entries grown since), or zero. A start at random is"
+        " nothing to be drawn to: there it is always zero.",
         choices=("start", "zero"),
     )
     explore: float = setting(
@@ -399,46 +400,6 @@ class Config:
         for check in RELATIONS:
             check(self)
 
-    def starts(self, budget: Budget, log: Interactions) -> tuple[str, ...]:
-        """Starts to choose from, the usual one first, for a table of this budget over ``log``; see ``start``."""
-        if self.start is not None:
-            return (self.start,)
-        method, dim = METHODS[self.method], budget.dim
-        within = self.model == "mf" and not (method.full or method.full_until)
-        long = dim > FOLDED_DIMENSIONS or budget.nnz > TRIED_ENTRIES * budget.rows
-        if not within or long or log.n_interactions > TRIED_PAIRS:
-            return STARTS_TO_TRY[:1]
-        first, better, cheaper = STARTS_TO_TRY
-        soon = Condensed().products(log, dim) <= TRIED_PRODUCTS
-        return first, better if soon and Condensed().full_bytes(log, dim) <= TRIED_BYTES else cheaper
-
-    @property
-    def rates(self) -> tuple[float, ...]:
-        """Learning rates to choose from; see ``learning_rate``."""
-        return CELL_RATES if self.order == "cells" else RATES
-
-    def one_pass(self, log: Interactions, loss: Objective, weights_optimizer: Optimizer) -> Pass:
-        """How an epoch goes through the pairs of ``log``."""
-        from sparserec_np.training.order import BatchPass, CellPass
-
-        settings = self.resolved()
-        assert settings.batch_size is not None and settings.negatives is not None
-        if self.order == "cells":
-            return CellPass(log, loss, settings.negatives, settings.batch_size)
-        sampler = PairSampler(log, settings.batch_size, self.drawn_negatives)
-        return BatchPass(sampler, loss, weights_optimizer)
-
-    @property
-    def drawn_negatives(self) -> Negatives:
-        """How negatives are drawn."""
-        count = self.negatives or BASE_MODELS[self.model].negatives
-        return OnePerPair() if count == 1 else SharedBlock(count)
-
-    def decay(self, origin: Array) -> Decay:
-        """The three L2 weights, and what they draw to, (nnz,), or empty for zero."""
-        user, positive, negative = (getattr(self.resolved(), name) for name in L2)
-        return Decay(user, positive, negative, origin)
-
     @property
     def objective(self) -> Loss:
         """The loss with its settings."""
@@ -446,60 +407,27 @@ class Config:
         return LOSSES[self.loss].with_settings(**given)
 
     def resolved(self) -> Config:
-        """The same settings, with those that depend on others filled in; of a baseline, its own alone."""
-        base = BASE_MODELS[self.model]
-        if isinstance(base, Baseline):
-            own = {name: value for name, value in base.settings.items() if getattr(self, name) is None}
-            return dataclasses.replace(self, **own)
-        loss = self.objective
+        """The same settings, with those that depend on others filled in where the model has them."""
+        base, loss = BASE_MODELS[self.model], self.objective
         similarity = self.similarity or ("cosine" if loss.cosine else "dot")
         defaults: dict[str, Any] = {
             **base.settings,
             **dict.fromkeys(L2, loss.decay),
             **dict(loss.settings),
             "negatives": base.negatives,
-            "batch_size": 512 if self.order == "cells" else 2048,
-            "optimizer": "adagrad" if self.order == "cells" else "adam",
+            "batch_size": BATCH_SIZES[self.order],
+            "optimizer": FIRST_OPTIMIZERS[self.order],
             "similarity": similarity,
             "temperature": loss.temperature if similarity == "cosine" else 1.0,
+            "learning_rate": RATES[self.order][0],
+            "start": FIRST_START,
         }
-        missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
-        if self.learning_rate is None:
-            missing["learning_rate"] = self.rates[0]
-        if self.start is None:
-            missing["start"] = STARTS_TO_TRY[0]
+        missing = {
+            name: value
+            for name, value in defaults.items()
+            if getattr(self, name) is None and base.takes(name)
+        }
         return dataclasses.replace(self, **missing)
-
-    def model_over(self, table: SparseTable, dim: int, log: Interactions) -> Model:
-        """The base recommender over a table."""
-        base = BASE_MODELS[self.model]
-        resolved = self.resolved()
-        settings = {name: getattr(resolved, name) for name in (*base.settings, *base.common)}
-        return base.over(table, dim, log, self.views, **settings)
-
-    @property
-    def views(self) -> tuple[View, ...]:
-        """What lies between the stored entries and the rows that are multiplied; nothing in a baseline."""
-        if isinstance(BASE_MODELS[self.model], Baseline):
-            return ()
-        dropout = (
-            (Dropout(self.embedding_dropout, np.random.default_rng([self.seed, 5])),)
-            if self.embedding_dropout
-            else ()
-        )
-        settings = self.resolved()
-        assert settings.similarity is not None and settings.temperature is not None
-        return (*dropout, *similarity_views(settings.similarity, settings.temperature))
-
-    @property
-    def exploration(self) -> Exploration:
-        """Which rows are explored."""
-        return Exploration(self.explore, self.importance)
-
-    @property
-    def drops(self) -> DropSchedule:
-        """When and how much the mask changes."""
-        return DropSchedule(self.drop_fraction, self.drop_until, self.drop_interval)
 
     def to_dict(self) -> dict[str, Any]:
         """All settings by name."""
@@ -522,7 +450,7 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str, source: str = "the configuration") -> Config:
-        """Reads what ``json.dumps(config.to_dict())`` wrote; see :meth:`from_dict` for what is refused."""
+        """Reads what ``json.dumps(config.to_dict())`` wrote; :meth:`from_dict` says what is refused."""
         try:
             given = json.loads(text)
         except json.JSONDecodeError as error:
@@ -570,7 +498,7 @@ def _check_loss(config: Config) -> None:
         raise ConfigError(
             f"The loss {loss.name} has no bound for inner products; set similarity to cosine, or leave it out"
         )
-    loss.with_settings(**{name: getattr(config, name) for name in LOSS_SETTINGS})
+    config.objective  # noqa: B018  # refuses settings of other losses
 
 
 def _check_model(config: Config) -> None:

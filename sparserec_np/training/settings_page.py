@@ -1,4 +1,4 @@
-"""The page of all settings, ``docs/settings.md``: made from their table, so that it says what the program does."""
+"""The page of all settings, ``docs/settings.md``: made from their table, which the program obeys."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""No command offers an option, or a choice, that it always refuses: each is given in a run that is accepted.
+"""No command offers an option or a choice that it always refuses: each is accepted in some run.
 
-Every option is tried alone, with a value that is not its default, on interactions that take milliseconds. What goes
-only with others has its companions in a table.
+Every option is tried alone, with a value that is not its default, on interactions that take
+milliseconds. What goes only with others has its companions in a table.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def accepts(folder, name, command, words, run="run"):
 
 
 def tries(option):
-    """What an option is tried with: each choice, each half of a switch, or one value that is not the default."""
+    """What an option is tried with: each choice, each half of a switch, or one value."""
     name = option.opts[-1]
     if name == "--format":
         return [Tried(name, FORMAT)]

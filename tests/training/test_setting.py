@@ -11,7 +11,7 @@ from sparserec_np.errors import ConfigError
 from sparserec_np.learning.losses import LOSSES
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.training.setting import SCOPES, InCommand, setting, table_of
-from sparserec_np.training.settings import CELL_RATES, RATES, SETTINGS, Config
+from sparserec_np.training.settings import RATES, SETTINGS, Config
 
 
 @dataclasses.dataclass
@@ -104,8 +104,8 @@ def test_the_words_for_a_default_are_what_it_resolves_to() -> None:
         for name in ("batch_size", "optimizer"):
             said = SETTINGS[name].words.split(", in cells ")
             assert said[place] == str(getattr(resolved, name))
-    assert SETTINGS["learning_rate"].shown_default("update") == f"{RATES[1]}, in cells {CELL_RATES[1]}"
-    for rate in (*RATES, *CELL_RATES):
+    assert SETTINGS["learning_rate"].shown_default("update") == "0.003, in cells 0.03"
+    for rate in (*RATES["batches"], *RATES["cells"]):
         assert f"{rate:g}" in SETTINGS["learning_rate"].text
     assert SETTINGS["layers"].line("train") == "Steps on the graph, with lightgcn; 3 by default."
 
