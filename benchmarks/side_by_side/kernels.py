@@ -12,8 +12,12 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
+import sparserec_np
+from benchmarks.figures import number, prose, spread, table
 from benchmarks.side_by_side.contender import OURS, Contender, Record, Setting
-from benchmarks.side_by_side.figures import number, spread, table
+from benchmarks.timing import median_seconds
 
 TITLE = "Kernels beside the machine's limits"
 REPEAT = (3, 1)
@@ -50,8 +54,6 @@ class Work(NamedTuple):
 
     def measure(self, least: float) -> Record:
         """The median seconds of a call, and its bytes."""
-        from benchmarks.side_by_side.limits import median_seconds
-
         turns = itertools.cycle(self.arguments)
         seconds = median_seconds(lambda: self.kernel(*next(turns)), self.reset, least)
         return {"seconds": seconds, "bytes": self.moved / len(self.arguments), "limit": self.limit}
@@ -142,9 +144,7 @@ def bytes_of_gram_product(pairs: int, users: int, line: int) -> int:
 
 def works(setting: Setting) -> Iterator[Work]:
     """All kernels, on batches of the interactions and on a table of random entries."""
-    import numpy as np
-
-    from sparserec_np.data.formats import read_interactions
+    from sparserec_np.kernels.compiled import cells as cell_kernels
     from sparserec_np.kernels.compiled import (
         gradients,
         products,
@@ -153,7 +153,6 @@ def works(setting: Setting) -> Iterator[Work]:
         sampling,
         scoring,
         slopes,
-        stratified,
         topology,
         updates,
     )
@@ -167,7 +166,7 @@ def works(setting: Setting) -> Iterator[Work]:
     from sparserec_np.starts.masks import STARTS
 
     rng = np.random.default_rng(0)
-    log = read_interactions(setting.train)
+    log = sparserec_np.read_interactions(setting.train)
     rows = log.n_users + log.n_items
     t = STARTS["uniform"](log, DIM, round(DENSITY * rows * DIM), rng)
     explored = Explored.of(np.empty(0, np.int32), rows, DIM)
@@ -295,8 +294,8 @@ def works(setting: Setting) -> Iterator[Work]:
     for name, state in (("SGD", 0), ("Adagrad", 1)):
         steps_of = Steps(rates, decay, t.values, second if state else second[:0], TOGETHER)
         yield Work(
-            f"stratified.sweep_pairs, an epoch, {name}",
-            stratified.sweep_pairs,
+            f"cells.sweep_pairs, an epoch, {name}",
+            cell_kernels.sweep_pairs,
             [(stepped, cells, np.uint64(1), steps_of, explored, sums)],
             bytes_of_sweep(entries(turns), item_read, log.n_interactions, compared, state),
             HERE_AND_THERE,
@@ -488,14 +487,16 @@ def section(runs: dict[str, list[Record]]) -> str:
             ]
         rows.append(row)
     heads = [head for name in runs for head in (f"µs, {name}", "GB/s", "of the limit")]
-    return (
+    words = (
         f"Batches of {BATCH} pairs, {NEGATIVES} shared negatives, {DIM} columns at density {DENSITY}, entries at"
         f" random; medians of many calls, which go round {BATCHES} batches. Bytes are counted from the shapes: each"
         " read and write of an argument once, whether or not a cache answers it; an entry is 5 bytes, the bounds of a"
         " row 8. So a kernel whose data stay next to the core passes its limit, and one that computes exponentials"
         " stays far below. Gathered rows count the bytes that are wanted, of the lines of 64 that have to come for"
-        " them.\n\n"
-        + table(["limit", *(f"GB/s, {name}" for name in runs)], limits)
-        + "\n\n"
-        + table(["kernel", "MB", "limit", *heads], rows)
+        " them."
     )
+    tables = (
+        table(["limit", *(f"GB/s, {name}" for name in runs)], limits),
+        table(["kernel", "MB", "limit", *heads], rows),
+    )
+    return "\n\n".join((prose(words), *tables))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import sparserec_np
 from benchmarks.side_by_side import kernels
-from tests.makers.small import random_table
+from benchmarks.side_by_side.contender import Setting
+from tests.makers.small import random_table, small_log
 
 ROWS, DIM, SIZE = 30, 8, 5
 
@@ -156,3 +160,16 @@ def test_products_with_the_interactions() -> None:
             moved += 4 + 4 * line  # an item and its line
             moved += 4 + 2 * 4 * line  # once more, and that of the result, read and written
     assert kernels.bytes_of_gram_product(EACH, len(PARTNERS), line) == moved
+
+
+def test_every_kernel_goes_by_its_own_name(tmp_path: Path) -> None:
+    path = str(tmp_path / "train.txt")
+    sparserec_np.write_interactions(small_log(), path)
+    works = list(kernels.works(Setting(path, path, threads=1, quick=True, scratch=str(tmp_path))))
+    assert len(works) > 20
+    for work in works:
+        kernel = getattr(work.kernel, "py_func", work.kernel)
+        file = kernel.__module__.rsplit(".", 1)[1]
+        assert work.name.split(",")[0].split(" ")[0] == f"{file}.{kernel.__name__}"
+        assert work.moved > 0
+        assert work.limit in kernels.LIMITS

@@ -1,27 +1,31 @@
-"""What each part of the method adds, and how it stands beside other ways to spend the same budget.
+"""What does each part of the method add, beside other ways to spend the same budget of entries?
 
-    python benchmarks/quality.py DATA -o results.json [--plan ladder others headline losses] [--threads 2] [--jobs 1]
+    python -m benchmarks.studies.quality DATA -o OUT.json [--plan ladder others headline losses] [--threads 2]
 
-DATA is a folder with train.txt.gz and test.txt.gz. Every row is trained by the installed command ``sparserec``, in a
-process of its own. Where a row has several settings to choose from, each is trained with a tenth of the training data
-held out, and the one with the best NDCG@20 there is trained again on all training data and evaluated on the test part:
-once, at the end. Peak memory is the operating system's figure for the process that trained. Results are added to the
-JSON file row by row, so that a run can be stopped and taken up again.
+About 25 minutes for Gowalla with the plan `headline` (50 with `losses`, 65 with `others`, 3 hours
+with `ladder`). DATA is a folder with train.txt and test.txt, plain or with .gz.
+Every row is trained by the installed command `sparserec`, in a process of its own. Where a row has
+several settings to choose from, each is trained with a tenth of the training data held out, and the
+one with the best NDCG@20 there is trained again on all training data and evaluated on the test part:
+once, at the end. Peak memory is the operating system's figure for the process that trained. Results
+are added to the JSON file row by row, so that a run can be stopped and taken up again.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
-import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.arguments import parser_of
+from benchmarks.data import find_file
+from benchmarks.figures import table
+from benchmarks.installed import Done, sparserec
+from benchmarks.output import write_json
 
 # A learning rate out of place would decide a comparison: methods that stand beside each other choose from one grid.
 GRID = [("--learning-rate", rate) for rate in ("0.003", "0.01", "0.03")]
@@ -90,47 +94,24 @@ def losses() -> dict[str, Choices]:
 PLANS = {"ladder": ladder, "others": others, "headline": headline, "losses": losses}
 
 
-def command(*arguments: str) -> tuple[str, float, int]:
-    """Standard output, wall seconds and peak resident bytes of ``sparserec`` with these arguments."""
-    script = shutil.which("sparserec", path=os.path.dirname(sys.executable)) or "sparserec"
-    clock = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen([script, *arguments], stdout=output)
-        _, status, usage = os.wait4(process.pid, 0)
-        if status:
-            raise SystemExit(f"sparserec {' '.join(arguments)} failed")
-        seconds = time.perf_counter() - clock
-        output.seek(0)
-        return output.read(), seconds, usage.ru_maxrss * 1024
+def train(data: str, run: str, threads: int, options: tuple[str, ...]) -> Done:
+    """Trains on the folder's train part."""
+    return sparserec("train", find_file(data, "train"), "-o", run, "--threads", threads, *options)
 
 
-def train(data: str, run: str, threads: str, options: tuple[str, ...]) -> tuple[dict, float, int]:
-    """The report of one training run, its wall seconds and its peak resident bytes."""
-    text, seconds, peak = command(
-        "train", os.path.join(data, "train.txt.gz"), "-o", run, "--threads", threads, "--json", *options
-    )
-    return json.loads(text), seconds, peak
-
-
-def measure(data: str, threads: str, choices: Choices) -> dict:
+def measure(data: str, threads: int, choices: Choices) -> dict[str, Any]:
     """Chooses among the settings by validation, trains on all data, and evaluates on the test part."""
     with tempfile.TemporaryDirectory() as folder:
         run = os.path.join(folder, "run")
         tried = []
-        if len(choices) > 1:
-            for options in choices:
-                report, seconds, _ = train(data, run, threads, (*options, "--no-refit"))
-                reached = report["validation_ndcg@20"]
-                tried.append({"options": options, "validation_ndcg@20": reached, "seconds": seconds})
-                print("   ", f"{reached:.4f}", f"{seconds:.0f} s", *options, flush=True)
-            best = max(tried, key=lambda entry: entry["validation_ndcg@20"])["options"]
-        else:
-            best = choices[0]
+        for options in choices if len(choices) > 1 else []:
+            done = train(data, run, threads, (*options, "--no-refit"))
+            reached = done.report["validation_ndcg@20"]
+            tried.append({"options": options, "validation_ndcg@20": reached, "seconds": done.seconds})
+            print("   ", f"{reached:.4f}", f"{done.seconds:.0f} s", *options, flush=True)
+        best = max(tried, key=lambda entry: entry["validation_ndcg@20"])["options"] if tried else choices[0]
         report, seconds, peak = train(data, run, threads, best)
-        text, _, _ = command(
-            "evaluate", run, os.path.join(data, "test.txt.gz"), "--json", "--threads", threads
-        )
-        tested = json.loads(text)
+        tested = sparserec("evaluate", run, find_file(data, "test"), "--threads", threads).report
     return {
         "options": best,
         "tried": tried,
@@ -142,47 +123,39 @@ def measure(data: str, threads: str, choices: Choices) -> dict:
         "serving_bytes": report["serving_bytes"],
         "train_seconds": seconds,
         "peak_resident_bytes": peak,
+        "commit": machine.commit(),
     }
 
 
-def markdown(results: dict) -> str:
+def markdown(rows: dict[str, dict[str, Any]]) -> str:
     """The rows as a table."""
-    lines = [
-        "| row | R@20 | N@20 | held-out N@20 | entries | served MB | train s | peak MB |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for name, row in results["rows"].items():
+    head = ["row", "R@20", "N@20", "held-out N@20", "entries", "served MB", "train s", "peak MB"]
+    lines = []
+    for name, row in rows.items():
         held = "-" if row["validation_ndcg@20"] is None else f"{row['validation_ndcg@20']:.4f}"
+        reached = [f"{row['recall@20']:.4f}", f"{row['ndcg@20']:.4f}", held, f"{row['nnz']:,}"]
+        peak = f"{row['peak_resident_bytes'] / 1e6:.0f}"
         lines.append(
-            f"| {name} | {row['recall@20']:.4f} | {row['ndcg@20']:.4f} | {held} | {row['nnz']:,} |"
-            f" {row['serving_bytes'] / 1e6:.2f} | {row['train_seconds']:.0f} | {row['peak_resident_bytes'] / 1e6:.0f} |"
+            [name, *reached, f"{row['serving_bytes'] / 1e6:.2f}", f"{row['train_seconds']:.0f}", peak]
         )
-    return "\n".join(lines)
+    return table(head, lines)
 
 
 def main() -> None:
     """Runs the plans asked for, and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", help="folder with train.txt.gz and test.txt.gz")
-    parser.add_argument("-o", "--output", required=True, help="JSON file to add results to")
+    parser = parser_of(__file__, __doc__)
+    parser.add_argument("data", help="folder with train.txt[.gz] and test.txt[.gz]")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file to add results to")
     parser.add_argument("--plan", nargs="+", choices=PLANS, default=["headline"])
-    parser.add_argument("--threads", default="2")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--jobs", type=int, default=1, help="rows at once; with more than one, times mean little"
     )
     given = parser.parse_args()
-    results: dict = {"rows": {}}
-    if os.path.exists(given.output):
-        with open(given.output, encoding="utf-8") as stream:
-            results = json.load(stream)
-    results["machine"] = {
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": int(given.threads),
-        "jobs": given.jobs,
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "numba", "scipy", "scikit-learn", "sparserec_np")},
-    }
+    results: dict[str, Any] = {"rows": {}}
+    if given.output.exists():
+        results = json.loads(given.output.read_text(encoding="utf-8"))
+    results["machine"] = machine.describe(given.threads) | {"jobs": given.jobs}
     rows = {name: choices for plan in given.plan for name, choices in PLANS[plan]().items()}
     missing = {name: choices for name, choices in rows.items() if name not in results["rows"]}
     with ThreadPoolExecutor(given.jobs) as pool:
@@ -192,12 +165,9 @@ def main() -> None:
         }
         for run in as_completed(runs):
             results["rows"][runs[run]] = run.result()
-            unfinished = given.output + ".unfinished"
-            with open(unfinished, "w", encoding="utf-8") as stream:
-                json.dump(results, stream, indent=1)
-            os.replace(unfinished, given.output)
-    results["rows"] = {name: results["rows"][name] for name in rows} | results["rows"]
-    print(markdown(results))
+            write_json(given.output, results)
+    rows = {name: results["rows"][name] for name in rows} | results["rows"]
+    print(json.dumps(results | {"rows": rows}) if given.json else markdown(rows))
 
 
 if __name__ == "__main__":

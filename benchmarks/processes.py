@@ -1,0 +1,60 @@
+"""Processes that measure: their threads, their cores and their memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+POOLS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def environment_for(threads: int) -> dict[str, str]:
+    """The environment of this process, but with every pool of threads of this size."""
+    return os.environ | dict.fromkeys(POOLS, str(threads))
+
+
+def run_module(module: str, words: Sequence[str], threads: int | None = None) -> str:
+    """Standard output of ``python -m module words``, in this folder; with as many threads, if given.
+
+    Raises:
+        subprocess.CalledProcessError: it ended with another status than 0.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", module, *words],
+        env=None if threads is None else environment_for(threads),
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return done.stdout
+
+
+def pin(threads: int) -> None:
+    """Keeps this process on the first ``threads`` cores it may use, where the system can do that."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+def memory(field: str) -> int:
+    """Bytes that Linux reports of this process; 0 on other systems, and for fields there are not.
+
+    ``VmRSS`` is what is resident now, ``RssAnon`` the part of it that belongs to no file, ``VmHWM``
+    the peak. ``ru_maxrss`` would not do for the peak: it starts from the size of the process that
+    this one was forked from.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0
+    lines = dict(line.split(":", 1) for line in status.splitlines())
+    return 1024 * int(lines[field].split()[0]) if field in lines else 0
+
+
+def peak_resident() -> int:
+    """The most memory this process has had resident, bytes; on systems but Linux by ``ru_maxrss``."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return memory("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
