@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def parser_of(file: str, description: str) -> argparse.ArgumentParser:
-    """A parser for the study in ``file``, which shows the study's docstring; with ``--json``."""
+    """Makes a parser that shows the docstring of the study in ``file`` and takes ``--json``."""
     parser = argparse.ArgumentParser(
         prog=f"python -m benchmarks.studies.{Path(file).stem}",
         description=description,

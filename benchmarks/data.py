@@ -11,7 +11,7 @@ import sparserec_np
 
 
 def find_file(folder: str | Path, stem: str) -> str:
-    """The path of ``stem``.txt or ``stem``.txt.gz in the folder; leaves the program if there is none."""
+    """Finds ``stem``.txt.gz or ``stem``.txt in the folder; leaves the program if there is neither."""
     for ending in (".txt.gz", ".txt"):
         path = Path(folder) / f"{stem}{ending}"
         if path.exists():
@@ -29,7 +29,7 @@ def generate_split(folder: str | Path, users: int, items: int, interactions: int
 
 
 def as_matrix(log: sparserec_np.Interactions) -> Any:
-    """Interactions as implicit wants them: a SciPy CSR matrix of ones, (users, items) float32."""
+    """Makes what implicit wants: a SciPy CSR matrix of ones, (users, items) float32."""
     from scipy.sparse import csr_matrix  # heavy: `--help` does not wait for it
 
     ones = np.ones(log.n_interactions, dtype=np.float32)

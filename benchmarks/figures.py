@@ -62,7 +62,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def prose(text: str) -> str:
-    """A paragraph, or an item of a list, in lines of at most 100 columns.
+    """Wraps a paragraph, or an item of a list, at 100 columns.
 
     >>> prose("word " * 30).splitlines() == [" ".join(["word"] * 20), " ".join(["word"] * 10)]
     True

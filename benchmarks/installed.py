@@ -30,7 +30,8 @@ class Done(NamedTuple):
 def sparserec(*words: object) -> Done:
     """Runs ``sparserec words --json``; leaves the program if it fails.
 
-    The command beside this Python goes before others. What it says on standard error is let through.
+    The command beside this Python goes before others. What it says on standard error is let
+    through.
     """
     script = shutil.which("sparserec", path=str(Path(sys.executable).parent)) or "sparserec"
     command = [script, *map(str, words), "--json"]

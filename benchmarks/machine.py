@@ -29,7 +29,7 @@ def describe(threads: int) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit of the code, with "with changes" where code differs from it; "unknown" outside of a checkout."""
+    """Names the commit of the code, and whether code differs from it; "unknown" outside a checkout."""
     code = ("--", "sparserec_np", "benchmarks", ":!benchmarks/results", ":!benchmarks/RESULTS.md")
     try:
         name = _git("rev-parse", "--short", "HEAD")

@@ -22,7 +22,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def find_pyplot() -> Any | None:
-    """Matplotlib's pyplot, which draws into files; None where matplotlib is not installed."""
+    """Loads matplotlib's pyplot to draw into files; None where matplotlib is not installed."""
     if importlib.util.find_spec("matplotlib") is None:
         return None
     import matplotlib

@@ -8,7 +8,7 @@ from sparserec_np.runtime import Array
 
 
 def implicit_model(users: Array, items: Array, threads: int) -> Any:
-    """A matrix factorisation of implicit's with these factors, (rows, dim) float32 each.
+    """Makes a matrix factorisation of implicit's with these factors, (rows, dim) float32 each.
 
     Raises:
         ImportError: implicit is not installed.

@@ -13,12 +13,16 @@ POOLS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NU
 
 
 def environment_for(threads: int) -> dict[str, str]:
-    """The environment of this process, but with every pool of threads of this size."""
+    """Copies the environment of this process, with every pool of threads set to this size."""
     return os.environ | dict.fromkeys(POOLS, str(threads))
 
 
 def run_module(module: str, words: Sequence[str], threads: int | None = None) -> str:
-    """Standard output of ``python -m module words``, in this folder; with as many threads, if given.
+    """Runs ``python -m module words`` in this folder, and returns its standard output.
+
+    Args:
+        module, words: what is run.
+        threads: the size of all its pools; None leaves them as the environment says.
 
     Raises:
         subprocess.CalledProcessError: it ended with another status than 0.
@@ -34,13 +38,13 @@ def run_module(module: str, words: Sequence[str], threads: int | None = None) ->
 
 
 def pin(threads: int) -> None:
-    """Keeps this process on the first ``threads`` cores it may use, where the system can do that."""
+    """Keeps this process on the first ``threads`` cores it may use, where systems can do that."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
 def memory(field: str) -> int:
-    """Bytes that Linux reports of this process; 0 on other systems, and for fields there are not.
+    """Reads bytes that Linux reports of this process; 0 on other systems, and for unknown fields.
 
     ``VmRSS`` is what is resident now, ``RssAnon`` the part of it that belongs to no file, ``VmHWM``
     the peak. ``ru_maxrss`` would not do for the peak: it starts from the size of the process that
@@ -55,6 +59,6 @@ def memory(field: str) -> int:
 
 
 def peak_resident() -> int:
-    """The most memory this process has had resident, bytes; on systems but Linux by ``ru_maxrss``."""
+    """Reads the most memory this process has had resident, bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return memory("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -13,10 +13,10 @@ from sparserec_np.runtime import Array
 
 @dataclass
 class ServedLists:
-    """A ranker that goes by outside ids: users the model does not know are folded in from their items.
+    """A ranker by outside ids, which folds users in whom the model does not know.
 
-    A user of whom the model knows neither the id nor any item has an empty list, and an item it does
-    not know is in no list.
+    A user of whom the model knows neither the id nor any item has an empty list, and an item it
+    does not know is in no list.
 
     Attributes:
         recommender: the model.
@@ -29,7 +29,10 @@ class ServedLists:
     walls: list[float] = field(default_factory=list)
 
     def rank(self, users: Array, n: int, seen: sparserec_np.Interactions) -> tuple[Array, Array]:
-        """See ``sparserec_np.evaluation.ranker.Ranker``: items int32, -1 where a list ends, and scores."""
+        """Ranks as ``sparserec_np.evaluation.ranker.Ranker`` has it: items int32, then scores float32.
+
+        Where a list ends early, items are -1 and scores -inf.
+        """
         items = np.full((len(users), n), -1, dtype=np.int32)
         scores = np.full((len(users), n), -np.inf, dtype=np.float32)
         for place, row in enumerate(users.tolist()):

@@ -13,21 +13,21 @@ T = TypeVar("T")
 
 
 def timed(action: Callable[[], T]) -> tuple[T, float]:
-    """What an action returns, and the seconds it took."""
+    """Runs an action; returns its value and the seconds it took."""
     clock = time.perf_counter()
     value = action()
     return value, time.perf_counter() - clock
 
 
 def times_of(step: Callable[[T], Any], batches: Iterable[T]) -> list[float]:
-    """Seconds of ``step`` on each batch; drawing the batch is not counted."""
+    """Times ``step`` on each batch, in seconds; drawing the batch is not counted."""
     return [timed(lambda batch=batch: step(batch))[1] for batch in batches]
 
 
 def median_seconds(
     call: Callable[[], Any], reset: Callable[[], Any] | None = None, least: float = 0.3
 ) -> float:
-    """The median time of ``call`` over ``least`` seconds and 5 calls or more.
+    """Times ``call``: the median over ``least`` seconds and 5 calls or more.
 
     ``reset`` goes before each call, uncounted; the first call is not counted either.
     """
@@ -40,7 +40,7 @@ def median_seconds(
 
 
 def milliseconds(walls: Sequence[float]) -> dict[str, float]:
-    """The median and the 99th percentile of seconds, in ms.
+    """Summarizes seconds by their median and 99th percentile, in ms.
 
     >>> milliseconds([0.002, 0.001, 0.003])["p50"]
     2.0

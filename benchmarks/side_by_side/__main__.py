@@ -3,10 +3,11 @@
     python -m benchmarks.side_by_side DATA              about half an hour on two cores
     python -m benchmarks.side_by_side --quick [DATA]    a few minutes; generated data by default
 
-DATA is a folder with train.txt and test.txt in LightGCN's format, plain or with .gz. Each measurement is a process of
-its own; the contenders of a part take turns. The JSON file grows with every measurement: a run that was stopped goes on
-where it was, as long as code, data and machine are the same. At the end the tables go into a page beside the JSON, between
-two marks, and so do pictures. A peer that is not installed is named as missing: pip install -e '.[bench]' has them all.
+DATA is a folder with train.txt and test.txt in LightGCN's format, plain or with .gz. Each
+measurement is a process of its own; the contenders of a part take turns. The JSON file grows with
+every measurement: a run that was stopped goes on where it was, as long as code, data and machine
+are the same. At the end the tables go into a page beside the JSON, between two marks, and so do
+pictures. A peer that is not installed is named as missing: pip install -e '.[bench]' has them all.
 """
 
 from __future__ import annotations

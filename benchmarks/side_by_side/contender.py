@@ -1,7 +1,8 @@
 """What is measured: contenders, each in a process of its own, and the setting they share.
 
-What a contender imports is part of its memory. So the suite's modules import peers and whatever loads Numba inside the
-functions that measure, after a worker has looked at its memory; ``sparserec_np`` loads its public names on first use.
+What a contender imports is part of its memory. So the suite's modules import peers and whatever
+loads Numba inside the functions that measure, after a worker has looked at its memory;
+``sparserec_np`` loads its public names on first use.
 """
 
 from __future__ import annotations

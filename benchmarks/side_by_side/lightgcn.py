@@ -1,8 +1,9 @@
 """Steps of LightGCN, ours and a straightforward one in PyTorch.
 
-Both train with BPR, one uniform negative for each pair, batches of 2048, 3 layers and 64 dimensions. PyTorch propagates
-a full table with ``torch.sparse.mm`` over a CSR adjacency and steps with Adam, once as it is written down and once with
-the backward pass written by hand; ours makes the rows of the batch alone.
+Both train with BPR, one uniform negative for each pair, batches of 2048, 3 layers and 64
+dimensions. PyTorch propagates a full table with ``torch.sparse.mm`` over a CSR adjacency and steps
+with Adam, once as it is written down and once with the backward pass written by hand; ours makes
+the rows of the batch alone.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Way = Callable[[sparserec_np.Interactions, int, int], tuple[list[float], int]]
 
 
 def ours(density: float, log: sparserec_np.Interactions, threads: int, steps: int) -> tuple[list[float], int]:
-    """Seconds of each step, and the number of steps in an epoch."""
+    """Times our steps, in seconds; returns the number of steps in an epoch, too."""
     import numba
 
     from sparserec_np.learning.batches import PairSampler
@@ -56,7 +57,7 @@ def ours(density: float, log: sparserec_np.Interactions, threads: int, steps: in
 
 
 def in_torch(log: sparserec_np.Interactions, threads: int, steps: int) -> tuple[list[float], int]:
-    """The same in PyTorch, as it is written down."""
+    """Times steps in PyTorch, as LightGCN is written down."""
     import torch
 
     adjacency = _adjacency(log)
@@ -64,7 +65,7 @@ def in_torch(log: sparserec_np.Interactions, threads: int, steps: int) -> tuple[
 
 
 def in_torch_by_hand(log: sparserec_np.Interactions, threads: int, steps: int) -> tuple[list[float], int]:
-    """The same in PyTorch, which is told that the adjacency is symmetric: autograd does not know it."""
+    """Times steps in PyTorch that know the adjacency is symmetric, as autograd does not."""
     import torch
 
     adjacency = _adjacency(log)
@@ -84,7 +85,7 @@ def in_torch_by_hand(log: sparserec_np.Interactions, threads: int, steps: int) -
 
 
 def _adjacency(log: sparserec_np.Interactions) -> Any:
-    """The symmetrically normalised adjacency as a sparse CSR tensor, (rows, rows) float32."""
+    """Makes the symmetrically normalised adjacency, a sparse CSR tensor (rows, rows) float32."""
     import torch
 
     from sparserec_np.models.lightgcn import Graph
@@ -105,7 +106,7 @@ def _adjacency(log: sparserec_np.Interactions) -> Any:
 def _of_torch(
     propagate: Callable[[Any], Any], log: sparserec_np.Interactions, threads: int, steps: int
 ) -> tuple[list[float], int]:
-    """Steps over a full table, whose layers ``propagate`` makes one from another."""
+    """Times steps over a full table, whose layers ``propagate`` makes one from another."""
     import torch
 
     from sparserec_np.learning.batches import OnePerPair, PairSampler
@@ -138,5 +139,5 @@ def _of_torch(
 
 
 def _batches(sampler: Any, steps: int) -> Iterator[Any]:
-    """The first batches of an epoch: one more than the steps, as the first few are not counted."""
+    """Draws the first batches of an epoch, one more than the steps."""
     return itertools.islice(sampler.epoch(np.random.default_rng(2)), steps + 1)

@@ -50,7 +50,8 @@ def run(part: str, row: str, setting: Setting) -> Record:
 def measure(contender: Contender, setting: Setting) -> Record:
     """The contender's record, made in this process, with its peak of resident memory above its bare imports.
 
-    A contender that does more than it is measured by says itself, as ``peak_bytes``, what its peak was.
+    A contender that does more than it is measured by says itself, as ``peak_bytes``, what its peak
+    was.
     """
     pin(setting.threads)
     for name in contender.imports:

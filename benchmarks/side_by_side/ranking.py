@@ -116,7 +116,10 @@ def of_numpy(setting: Setting) -> Record:
 
 
 def clocked(action: Callable[[], Any]) -> tuple[Any, Record]:
-    """What an action returns; its seconds of wall, and those of all processors, which a busy machine changes less."""
+    """Runs an action; returns its value, and seconds of wall and of all processors.
+
+    Those of processors change less on a busy machine.
+    """
     processors = time.process_time()
     found, seconds = timed(action)
     return found, {"seconds": seconds, "processor_seconds": time.process_time() - processors}
@@ -130,7 +133,7 @@ def dense_factors(setting: Setting, log: Any) -> tuple[Any, Any]:
 
 
 def of_lists(clocks: Record, items: Any, log: Any, setting: Setting) -> Record:
-    """The clocks, the peak so far, and NDCG@20 of the lists on the test part, which shows that all list the same."""
+    """Adds to the clocks the peak so far, and NDCG@20 on the test part: all should list the same."""
     from sparserec_np.evaluation.evaluate import find_hits
     from sparserec_np.evaluation.metrics import ndcg
 

@@ -60,7 +60,7 @@ class Results:
 
     @classmethod
     def read(cls, path: Path) -> Results:
-        """What is in a file."""
+        """Reads what was saved."""
         found = json.loads(path.read_text(encoding="utf-8"))
         results = cls(path, found["about"])
         results.runs, results.missing, results.failed = (
@@ -69,7 +69,7 @@ class Results:
         return results
 
     def write_page(self) -> tuple[Path, str]:
-        """Draws the pictures and writes the page, NAME.md beside NAME.json; returns where, and the text.
+        """Draws the pictures and writes the page beside the JSON file; returns where, and the text.
 
         What stands on an earlier page above and below the marks is kept.
         """
@@ -101,7 +101,7 @@ class Results:
         return "\n".join(lines)
 
     def _provenance(self) -> list[str]:
-        """What was measured, where and how, as lines."""
+        """Says what was measured, where and how."""
         about, machine = self.about, self.about["machine"]
         versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
         words = (

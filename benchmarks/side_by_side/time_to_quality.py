@@ -1,7 +1,8 @@
 """How good the lists are after how many seconds from reading the file.
 
-Test data draw the curves and choose nothing: all settings are written down beforehand, and every run goes on to its
-end. Looking at the test part is not counted, nor are the import of modules and the loading of compiled kernels.
+Test data draw the curves and choose nothing: all settings are written down beforehand, and every
+run goes on to its end. Looking at the test part is not counted, nor are the import of modules and
+the loading of compiled kernels.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def measure(run: str, n: int, compiler: list[str]) -> dict[str, Any]:
-    """Sizes, seconds, and the number of users whose lists differ."""
+    """Measures sizes and seconds, and counts the users whose lists differ."""
     model = sparserec_np.load_model(run)
     by_c, report = lists_of_c(model, n, compiler)
     return {
@@ -59,7 +59,7 @@ def measure(run: str, n: int, compiler: list[str]) -> dict[str, Any]:
 
 
 def lists_of_c(model: Any, n: int, compiler: list[str]) -> tuple[Lists, dict[str, Any]]:
-    """The lists of all users by the compiled program; bytes and seconds of making and running it."""
+    """Lists for all users by the compiled program; returns bytes and seconds of that, too."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         program = folder / "recommend"
@@ -81,14 +81,14 @@ def lists_of_c(model: Any, n: int, compiler: list[str]) -> tuple[Lists, dict[str
 
 
 def lists_of_numpy(run: str, n: int) -> Lists:
-    """The lists of all users by the runtime, which is NumPy alone."""
+    """Lists for all users by the runtime, which is NumPy alone."""
     recommender = sparserec_np.Recommender.open(run)
     ids = recommender.user_ids
     return [printed(*recommender.recommend(ids[row], n)) for row in range(len(ids))]
 
 
 def lists_of_numba(model: Any, n: int) -> Lists:
-    """The lists of all users by the compiled kernel."""
+    """Lists for all users by the compiled kernel."""
     seen = sparserec_np.Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
     rows = np.arange(model.users.rows, dtype=np.int32)
     items, scores = sparserec_np.TableRanker(model.users, model.items, model.dim).rank(rows, n, seen)
@@ -99,12 +99,12 @@ def lists_of_numba(model: Any, n: int) -> Lists:
 
 
 def printed(items: list[Any], scores: list[float]) -> list[str]:
-    """A list as the C program prints it: nine digits tell any two float32 apart."""
+    """Writes a list as the C program prints it: nine digits tell any two float32 apart."""
     return [word for item, score in zip(items, scores, strict=True) for word in (str(item), f"{score:.9g}")]
 
 
 def differing(one: Lists, other: Lists) -> int:
-    """The number of users whose lists are not the same."""
+    """Counts the users whose lists are not the same."""
     return sum(a != b for a, b in zip(one, other, strict=True))
 
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.studies.export_bytes RUN [--test TEST] [--json]
 
-About 1 minute for Gowalla. Bytes of the tables and of the whole file beside a full float32 table; and
-NDCG@20 on TEST, where it is given.
+About 1 minute for Gowalla. Bytes of the tables and of the whole file beside a full float32 table;
+and NDCG@20 on TEST, where it is given.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sparserec_np.serving.packing import VALUES, count_tables, pack, write_expor
 
 
 def weigh(model: ServedModel, test_file: str | None) -> dict[str, dict[str, Any]]:
-    """Bytes of the file and of its tables for each dtype, and NDCG@20 where there is a test file."""
+    """Counts bytes of the file and its tables for each dtype; NDCG@20 where there is a test file."""
     seen = sparserec_np.Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
     test = sparserec_np.read_interactions(test_file).aligned_to(seen)[0] if test_file else None
 

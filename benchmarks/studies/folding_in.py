@@ -5,8 +5,8 @@
 About 2 minutes for LastFM. Users drawn at random are hidden, and a model is trained on the others;
 then each hidden user is folded in from their train items and ranked for. A second model is trained
 on everybody. Both are evaluated on the hidden users' items in TEST; an item that only hidden users
-have touched is unknown to the first model, and missed. To hold out a part of TRAIN in place of TEST,
-as one should to choose anything: `sparserec data split`.
+have touched is unknown to the first model, and missed. To hold out a part of TRAIN in place of
+TEST, as one should to choose anything: `sparserec data split`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks.timing import milliseconds
 
 
 def measure(given: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Quality and milliseconds of both, and what part of quality folding in keeps."""
+    """Measures quality and ms of both, and what part of quality folding in keeps."""
     log = sparserec_np.read_interactions(given.train)
     test, _ = sparserec_np.read_interactions(given.test).aligned_to(log)
     hidden = np.zeros(log.n_users, dtype=bool)

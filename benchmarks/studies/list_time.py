@@ -3,10 +3,10 @@
     python -m benchmarks.studies.list_time RUN [--users 10000] [--json]
 
 About 1 minute for Gowalla. A list of 10 for users drawn at random, on one thread, seen items left
-out: ``Recommender.recommend``, as trained and from an int8 export; the product with a dense
-(items, dim) float32 table and ``argpartition``, as one writes it in NumPy; and ``recommend`` of
-implicit's matrix factorisation, if implicit is installed. The peers' tables have the run's shape and
-normal values: their time does not depend on the values, and equal scores, which would slow
+out: ``Recommender.recommend``, as trained and from an int8 export; the product with a dense (items,
+dim) float32 table and ``argpartition``, as one writes it in NumPy; and ``recommend`` of implicit's
+matrix factorisation, if implicit is installed. The peers' tables have the run's shape and normal
+values: their time does not depend on the values, and equal scores, which would slow
 ``argpartition`` down, do not come up. They take turns, a thousand users each.
 """
 
@@ -38,14 +38,14 @@ Way = Callable[[int], Any]
 
 
 def our_way(model: ServedModel, path: str) -> Way:
-    """``recommend`` from the file."""
+    """Makes ``recommend`` from the file."""
     recommender = sparserec_np.Recommender.open(path)
     ids = [recommender.user_ids[row] for row in range(model.users.rows)]
     return lambda row: recommender.recommend(ids[row], N)
 
 
 def dense_way(model: ServedModel, users: Array, items: Array) -> Way:
-    """A product with the whole table, then the best of all scores."""
+    """Makes a product with the whole table, then the best of all scores."""
     bounds, seen = model.seen_indptr, model.seen_items
 
     def recommend(row: int) -> Any:
@@ -58,7 +58,7 @@ def dense_way(model: ServedModel, users: Array, items: Array) -> Way:
 
 
 def implicit_way(model: ServedModel, users: Array, items: Array) -> Way:
-    """implicit's ``recommend`` for one user."""
+    """Makes implicit's ``recommend`` for one user."""
     seen = as_matrix(
         sparserec_np.Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
     )
@@ -67,7 +67,7 @@ def implicit_way(model: ServedModel, users: Array, items: Array) -> Way:
 
 
 def time_lists(ways: dict[str, Way], rows: Array) -> dict[str, dict[str, float]]:
-    """Milliseconds of a list, p50 and p99, for each of ``ways``."""
+    """Times lists in ms, p50 and p99, for each of ``ways``."""
     walls: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():
         for row in rows[:50].tolist():
@@ -82,7 +82,7 @@ def time_lists(ways: dict[str, Way], rows: Array) -> dict[str, dict[str, float]]
 
 
 def measure(run: str, users: int) -> dict[str, Any]:
-    """All ways that are installed."""
+    """Times all ways that are installed."""
     model = sparserec_np.load_model(run)
     rng = np.random.default_rng(0)
     factors = [

@@ -3,15 +3,15 @@
     python -m benchmarks.studies.memory TRAIN [--dim 64] [--density 0.1] [--epochs 3] [--json]
 
 About 3 minutes for Gowalla. The run is made twice. A process of its own says what the operating
-system sees: resident memory after the imports, after the compiled kernels are loaded (by training on
-a tiny data set), and at its peak. This process makes the same run under tracemalloc, which NumPy
+system sees: resident memory after the imports, after the compiled kernels are loaded (by training
+on a tiny data set), and at its peak. This process makes the same run under tracemalloc, which NumPy
 reports its arrays to, and so knows the bytes held before each stage and the most held while it
 lasts. The account of a stage is imports, kernels, what was held before, and what came on top; the
 largest should be close to the peak. Run it a second time if kernels had to be compiled: compiling
 takes far more memory than loading.
 
-Exits with 1 if an array of (users + items) x dim elements is alive after the mask is made, or if the
-account misses the peak by more than 15 %.
+Exits with 1 if an array of (users + items) x dim elements is alive after the mask is made, or if
+the account misses the peak by more than 15 %.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TOLERANCE = 0.15
 
 
 def options(given: argparse.Namespace) -> dict[str, Any]:
-    """The settings of the run."""
+    """Picks the settings of the run."""
     return {
         "dim": given.dim,
         "density": given.density,
@@ -49,13 +49,13 @@ def load_kernels(given: argparse.Namespace) -> None:
 
 
 def make_run(given: argparse.Namespace, log: sparserec_np.Interactions, **watching: Any) -> Any:
-    """What training on the interactions gives."""
+    """Trains on the interactions with the settings of the study."""
     config = sparserec_np.Config(**options(given))
     return sparserec_np.train(log, config, threads=given.threads, **watching)
 
 
 def seen_from_outside(given: argparse.Namespace) -> dict[str, int]:
-    """The run in this process, without tracemalloc: resident bytes on the way."""
+    """Makes the run in this process, without tracemalloc: resident bytes on the way."""
     import scipy.sparse  # noqa: F401  # the start loads them, and imports are counted on their own
     import threadpoolctl  # noqa: F401
 
@@ -70,7 +70,7 @@ def seen_from_outside(given: argparse.Namespace) -> dict[str, int]:
 
 
 class Stages:
-    """Stages of a run under tracemalloc: bytes held before, on top of that at the most, and after.
+    """The stages of a run under tracemalloc: bytes held before, on top at the most, and after.
 
     Attributes:
         found: a row for each stage, in order.
@@ -81,7 +81,7 @@ class Stages:
         self._before = tracemalloc.get_traced_memory()[0]
 
     def end(self, name: str) -> None:
-        """A stage has ended; one of the same name as the last goes on with it."""
+        """Ends a stage; one of the same name as the last goes on with it."""
         held, most = tracemalloc.get_traced_memory()
         if self.found and self.found[-1]["stage"] == name:
             last = self.found[-1]
@@ -93,7 +93,7 @@ class Stages:
 
 
 def seen_from_inside(given: argparse.Namespace) -> dict[str, Any]:
-    """The run in this process, under tracemalloc: stages, bytes by name, too large arrays."""
+    """Makes the run in this process, under tracemalloc: stages, bytes by name, large arrays."""
     load_kernels(given)
     gc.collect()
     tracemalloc.start()
@@ -128,7 +128,7 @@ def seen_from_inside(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def report(outside: dict[str, int], inside: dict[str, Any]) -> dict[str, Any]:
-    """The account of the stage that needs the most, beside the peak."""
+    """Makes the account of the stage that needs the most, beside the peak."""
     fixed = outside["imports"] + outside["compiled kernels"]
     for one in inside["stages"]:
         one["account"] = fixed + one["held before"] + one["on top"]
@@ -184,7 +184,7 @@ def main() -> int:
     if given.outside:
         print(json.dumps(seen_from_outside(given)))
         return 0
-    # First, while this process is small: where systems do not say VmHWM, a peak starts from the parent's.
+    # First, while this process is small: by ru_maxrss a peak starts from the parent's.
     outside = json.loads(run_module("benchmarks.studies.memory", [*sys.argv[1:], "--outside"]))
     result = report(outside, seen_from_inside(given))
     if given.json:

@@ -3,10 +3,10 @@
     python -m benchmarks.studies.quality DATA -o OUT.json [--plan ladder others headline losses] [--threads 2]
 
 About 25 minutes for Gowalla with the plan `headline` (50 with `losses`, 65 with `others`, 3 hours
-with `ladder`). DATA is a folder with train.txt and test.txt, plain or with .gz.
-Every row is trained by the installed command `sparserec`, in a process of its own. Where a row has
-several settings to choose from, each is trained with a tenth of the training data held out, and the
-one with the best NDCG@20 there is trained again on all training data and evaluated on the test part:
+with `ladder`). DATA is a folder with train.txt and test.txt, plain or with .gz. Every row is
+trained by the installed command `sparserec`, in a process of its own. Where a row has several
+settings to choose from, each is trained with a tenth of the training data held out, and the one
+with the best NDCG@20 there is trained again on all training data and evaluated on the test part:
 once, at the end. Peak memory is the operating system's figure for the process that trained. Results
 are added to the JSON file row by row, so that a run can be stopped and taken up again.
 """
@@ -35,7 +35,7 @@ Choices = list[tuple[str, ...]]
 
 
 def ladder() -> dict[str, Choices]:
-    """Each rung adds one part of the method to the one before; by row name, the settings to choose from."""
+    """Lists rungs that each add one part of the method; by row name, settings to choose from."""
     rows: dict[str, Choices] = {
         f"start alone: {start}": [(*BUDGET, "--start", start, *ALONE)]
         for start in ("uniform", "nmf", "spectral", "als", "condensed")
@@ -63,13 +63,13 @@ def ladder() -> dict[str, Choices]:
 
 
 def others() -> dict[str, Choices]:
-    """Other ways to spend the same entries, from the same start and choosing from the same grid; and the full table."""
+    """Lists other ways to spend the same entries, with the same grid; and the full table."""
     names = ("magnitude", "dense-small", "dense")
     return {f"method {name}": [(*BUDGET, "--method", name, *rate) for rate in GRID] for name in names}
 
 
 def headline() -> dict[str, Choices]:
-    """The default settings, with a method, a dimension, a density or a loss and nothing else."""
+    """Lists the defaults with a method, a dimension, a density or a loss and nothing else."""
     dense = ("--method", "dense", "--loss", "bpr", "--dim", "64")
     return {
         "dense BPR, dim 64": [dense],
@@ -81,7 +81,7 @@ def headline() -> dict[str, Choices]:
 
 
 def losses() -> dict[str, Choices]:
-    """The losses of today's strongest matrix factorisations, on the sparse table and on a full one, and NeuMF."""
+    """Lists losses of strong matrix factorisations, on sparse and on full tables, and NeuMF."""
     tables = {"density 0.1": BUDGET, "dense": ("--dim", "64", "--method", "dense")}
     rows: dict[str, Choices] = {
         f"{loss}, {name}": [(*table, "--loss", loss, "--start", "spectral")]
@@ -100,7 +100,7 @@ def train(data: str, run: str, threads: int, options: tuple[str, ...]) -> Done:
 
 
 def measure(data: str, threads: int, choices: Choices) -> dict[str, Any]:
-    """Chooses among the settings by validation, trains on all data, and evaluates on the test part."""
+    """Chooses among settings by validation, trains on all data and evaluates on the test part."""
     with tempfile.TemporaryDirectory() as folder:
         run = os.path.join(folder, "run")
         tried = []
@@ -128,7 +128,7 @@ def measure(data: str, threads: int, choices: Choices) -> dict[str, Any]:
 
 
 def markdown(rows: dict[str, dict[str, Any]]) -> str:
-    """The rows as a table."""
+    """Writes the rows as a table."""
     head = ["row", "R@20", "N@20", "held-out N@20", "entries", "served MB", "train s", "peak MB"]
     lines = []
     for name, row in rows.items():

@@ -3,8 +3,8 @@
     python -m benchmarks.studies.scaling [--quick] [--most 1000000] [--threads 2] [--epochs 2] [--json]
 
 About 15 minutes on two cores (1 minute with `--quick`), 2.7 GB of memory and 1 GB of disk: ten
-million rows are a hundred million interactions. The last epoch of two is a third of it; `--epochs 1`
-saves it, and the topology update with it.
+million rows are a hundred million interactions. The last epoch of two is a third of it; `--epochs
+1` saves it, and the topology update with it.
 
 Density, dimension and interactions per row stay as they are, so time and memory should grow as the
 rows do: both are drawn over the rows on logarithmic axes, with a line of slope one. The data are
@@ -12,9 +12,9 @@ generated, two users to an item, and written as mapped files, which go again. No
 Each size is measured in a process of its own. The largest size up to 100,000 rows is also trained
 with one thread and with two, and both model files must have the same bytes.
 
-Peak memory is given twice: all of it, and without the pages of the mapped file, which the system can
-take back at any time. Writes scaling.json and scaling.png to benchmarks/results; exits with 1 if the
-files differ. The picture needs matplotlib; without it the figures are written all the same.
+Peak memory is given twice: all of it, and without the pages of the mapped file, which the system
+can take back at any time. Writes scaling.json and scaling.png to benchmarks/results; exits with 1
+if the files differ. The picture needs matplotlib; without it the figures are written all the same.
 """
 
 from __future__ import annotations
@@ -44,7 +44,11 @@ RESULTS = machine.CHECKOUT / "benchmarks/results"
 
 
 class AnonymousPeak:
-    """Watches how much memory that belongs to no file this process has resident, bytes (Linux; elsewhere None)."""
+    """A watch over the memory of this process that belongs to no file.
+
+    Attributes:
+        most: the peak so far, bytes; None on systems but Linux.
+    """
 
     def __init__(self) -> None:
         self.most: int | None = None
@@ -75,7 +79,7 @@ def generate(path: str, rows: int, per_row: int) -> None:
 
 
 def measure(path: str, given: argparse.Namespace, threads: int) -> dict[str, Any]:
-    """One training run in this process."""
+    """Measures one training run in this process."""
     config = sparserec_np.Config(
         dim=given.dim, density=given.density, epochs=given.epochs, validation=0, learning_rate=0.01
     )
@@ -108,20 +112,20 @@ def measure(path: str, given: argparse.Namespace, threads: int) -> dict[str, Any
 
 
 def in_a_process(task: str, path: str, given: argparse.Namespace, *more: object, threads: int = 1) -> str:
-    """Standard output of this study, asked for one task with a file, with so many threads."""
+    """Asks this study for one task with a file, in a process of its own; returns what it prints."""
     settings = [f"--{name.replace('_', '-')}={getattr(given, name)}" for name in SETTINGS]
     words = [f"--{task}", *map(str, more), "--file", path, "--threads", str(threads), *settings]
     return run_module("benchmarks.studies.scaling", words, threads)
 
 
 def measure_in_a_process(path: str, given: argparse.Namespace, threads: int) -> dict[str, Any]:
-    """One training run in a process of its own."""
+    """Measures one training run in a process of its own."""
     measured: dict[str, Any] = json.loads(in_a_process("measure", path, given, threads=threads))
     return measured
 
 
 def measure_sizes(given: argparse.Namespace, sizes: list[int]) -> dict[str, Any]:
-    """All sizes, and the digests of one of them on one thread and on two."""
+    """Measures all sizes, and the digests of one of them on one thread and on two."""
     results: list[dict[str, Any]] = []
     same: dict[str, str] = {}
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
@@ -167,7 +171,7 @@ def draw(pyplot: Any, results: list[dict[str, Any]], path: Path) -> None:
 
 
 def parse() -> argparse.Namespace:
-    """The arguments."""
+    """Reads the arguments and checks them."""
     parser = parser_of(__file__, __doc__)
     parser.add_argument("--quick", action="store_true", help=f"up to {QUICK:,} rows")
     parser.add_argument("--most", type=int, default=SIZES[-1], help="leave out sizes above")

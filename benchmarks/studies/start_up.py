@@ -2,10 +2,10 @@
 
     python -m benchmarks.studies.start_up RUN [--json]
 
-Less than 1 minute. Wall of importing a copy of ``runtime.py``, opening the file and making the first
-list, in a process of its own, and its resident memory above that of a bare Python, beside what
-importing NumPy alone takes and the bytes of the file; for the model as trained and for its int8
-export. Least of five. Linux only.
+Less than 1 minute. Wall of importing a copy of ``runtime.py``, opening the file and making the
+first list, in a process of its own, and its resident memory above that of a bare Python, beside
+what importing NumPy alone takes and the bytes of the file; for the model as trained and for its
+int8 export. Least of five. Linux only.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ print(json.dumps([walls, *(1024 * int(lines[name].split()[0]) for name in ("VmRS
 
 
 def start_up(path: str) -> dict[str, float]:
-    """Milliseconds and bytes of a process that imports the runtime alone, opens the file and makes a list."""
+    """Measures ms and bytes of processes that import the runtime alone and make one list."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(runtime.__file__, os.path.join(folder, "served.py"))
 

@@ -3,11 +3,11 @@
     python -m benchmarks.studies.updating TRAIN TEST [--part 0.2] [--seed 0] [--threads N] [--json] [-- SETTINGS]
 
 About 2 minutes for LastFM. By the installed command. Users and items drawn at random are hidden, so
-that about PART of TRAIN is theirs; a run is trained on the others, and updated with the rest. Beside
-it: the run as it was, into which new users are folded when a list is asked for, and which has no new
-items; the start of the update, not trained; and a run trained on all of TRAIN in the same budget. All
-are evaluated on TEST. SETTINGS go to `sparserec train`. To hold out a part of TRAIN in place of TEST,
-as one should to choose anything: `sparserec data split`.
+that about PART of TRAIN is theirs; a run is trained on the others, and updated with the rest.
+Beside it: the run as it was, into which new users are folded when a list is asked for, and which
+has no new items; the start of the update, not trained; and a run trained on all of TRAIN in the
+same budget. All are evaluated on TEST. SETTINGS go to `sparserec train`. To hold out a part of
+TRAIN in place of TEST, as one should to choose anything: `sparserec data split`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ AS_IT_WAS, ANEW = "as it was, users folded in", "trained anew on all"
 
 
 def cut(log: Log, part: float, seed: int) -> tuple[Log, Log]:
-    """What is between known users and known items, about 1 - ``part`` of all, and the rest."""
+    """Cuts off what is between known users and items, about 1 - ``part`` of all, from the rest."""
     rng = np.random.default_rng(seed)
     users, items = log.pair_users(), log.items
     known = np.ones(log.n_interactions, dtype=bool)
@@ -46,7 +46,7 @@ def cut(log: Log, part: float, seed: int) -> tuple[Log, Log]:
 
 
 def train_all(given: argparse.Namespace, parts: dict[str, Log], folder: Path) -> tuple[Rows, int]:
-    """Run directory and seconds of each row, and the entries that all of them have to do with.
+    """Trains all rows: their run directories and seconds, and the entries that all have to keep to.
 
     Args:
         given: the settings.
@@ -75,7 +75,7 @@ def train_all(given: argparse.Namespace, parts: dict[str, Log], folder: Path) ->
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
-    """What came first and later, and quality and seconds of each row."""
+    """Measures quality and seconds of each row."""
     log = sparserec_np.read_interactions(given.train)
     first, rest = cut(log, given.part, given.seed)
     test, _ = sparserec_np.read_interactions(given.test).aligned_to(log)

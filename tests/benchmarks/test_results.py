@@ -1,4 +1,4 @@
-"""The pages of results: links lead somewhere, figures stand where they come from, tables say what gave them."""
+"""The pages of results: links, figures that stand where they come from, and what gave them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index of studies: every study is in it, as its own docstring has it, and says quickly what it does."""
+"""The index of studies: every study as its docstring has it, and a quick ``--help``."""
 
 from __future__ import annotations
 
