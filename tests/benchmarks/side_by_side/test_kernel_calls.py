@@ -6,9 +6,10 @@ from pathlib import Path
 
 import sparserec_np
 from benchmarks.side_by_side import kernel_calls, kernels
-from tests.makers.small import small_log
+from tests.makers.small import needs_compiler, small_log
 
 
+@needs_compiler
 def test_every_kernel_goes_by_its_own_name(tmp_path: Path) -> None:
     path = str(tmp_path / "train.txt")
     sparserec_np.write_interactions(small_log(), path)
