@@ -59,9 +59,9 @@ def command(
     """
     from sparserec_np.data.formats import read_interactions
     from sparserec_np.evaluation.evaluate import evaluate
-    from sparserec_np.models.base_models import BASE_MODELS, Baseline
+    from sparserec_np.models.base_models import BASE_MODELS
     from sparserec_np.serving.model_file import load_model
-    from sparserec_np.training.distillation import Teacher
+    from sparserec_np.starts.teacher import Teacher
     from sparserec_np.training.saving import restore
 
     if given.get("model") not in (None, "mf"):
@@ -71,7 +71,7 @@ def command(
     with reading_run(teacher_run):
         saved = load_model(teacher_run)
         master = restore(saved)
-    if isinstance(BASE_MODELS[saved.metadata["model"]], Baseline):
+    if BASE_MODELS[saved.metadata["model"]].counted:
         raise ConfigError(
             f"A teacher is a model that was trained, found the model {saved.metadata['model']} in {teacher_run}"
         )

@@ -1,38 +1,27 @@
-"""``sparserec export``: one small file for a device, or C source, with what it weighs and what it lost."""
+"""``sparserec export``: one small file for a device, or C source; what it weighs and what it lost."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
 import click
 import numpy as np
 
-from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.formats import read_interactions
 from sparserec_np.errors import DataError
-from sparserec_np.evaluation.evaluate import evaluate
-from sparserec_np.runtime import Array, Artifact, Ids, Recommender, count_bytes
+from sparserec_np.runtime import Array, Artifact, Ids, count_bytes
 from sparserec_np.serving.c.export import write_c
+from sparserec_np.serving.loss import K, can_compare, compare_lists, compare_metrics
 from sparserec_np.serving.model_file import ServedModel, load_model
-from sparserec_np.serving.packing import (
-    VALUES,
-    DeviceRanker,
-    count_tables,
-    keep_items,
-    keep_users,
-    overlap,
-    pack,
-    without_seen,
-    write_export,
-)
+from sparserec_np.serving.packing import VALUES, count_tables, pack, write_export
+from sparserec_np.serving.slices import keep_items, keep_users, without_seen
 
 from .names import known
 from .options import json_option, reader_options
 from .output import counted, emit_json, table
 from .run_argument import reading_run, run_argument
-
-K = 20
-SAMPLED_USERS = 1000
 
 
 @click.command(short_help="Write one small file for a device, or C source.")
@@ -68,18 +57,7 @@ SAMPLED_USERS = 1000
 )
 @reader_options
 @json_option
-def command(
-    run: str,
-    output: str,
-    to: str,
-    dtype: str | None,
-    drop: tuple[str, ...],
-    users_file: str | None,
-    items_file: str | None,
-    test_file: str | None,
-    reader: dict[str, Any],
-    as_json: bool,
-) -> None:
+def command(as_json: bool, **options: Any) -> None:
     """Export the model in RUN, and measure what that cost.
 
     RUN is a run directory or the model file in it. Bytes are those of the file before and after. What is lost is
@@ -89,30 +67,24 @@ def command(
 
     With --to c nothing is lost: the values stay in float32, and the lists are those of the model, to the last bit.
     """
-    if to == "c":
-        for flag, value in (("--dtype", dtype), ("--test", test_file)):
-            if value is not None:
-                raise click.UsageError(
-                    f"{flag} is of no use with --to c, which keeps float32 and loses nothing; leave it out."
-                )
-    with reading_run(run):
-        model = load_model(run)
-    before = count_bytes(model.encode().arrays) | {"tables": count_tables(model.encode())}
+    order = Order(**options)
+    order.check()
+    with reading_run(order.run):
+        model = load_model(order.run)
+    plain = model.encode()
+    before = count_bytes(plain.arrays) | {"tables": count_tables(plain)}
     dense_bytes = 4 * model.dim * (model.users.rows + model.items.rows)
-    if users_file is not None:
-        model = keep_users(model, _read_rows(users_file, model.user_ids, "user"))
-    if items_file is not None:
-        model = keep_items(model, _read_rows(items_file, model.item_ids, "item"))
-    if to == "c":
-        _report_c(output, _without(model, drop), as_json)
+    model = _with_chosen_rows(model, order)
+    if order.to == "c":
+        _report_c(order.output, _without(model, order.drop), as_json)
         return
-    dtype = dtype or "int8"
-    artifact = pack(_without(model, drop), dtype)
-    loss = _measure(model, artifact, "users" in drop, test_file, reader)
-    file_bytes = write_export(output, artifact)
+    dtype = order.dtype or "int8"
+    artifact = pack(_without(model, order.drop), dtype)
+    loss = _loss(model, artifact, order)
+    file_bytes = write_export(order.output, artifact)
     after = count_bytes(artifact.arrays) | {"tables": count_tables(artifact)}
     report = {
-        "file": output,
+        "file": order.output,
         "dtype": dtype,
         "users": int(artifact.metadata["n_users"]),
         "items": int(artifact.metadata["n_items"]),
@@ -125,17 +97,31 @@ def command(
     }
     if as_json:
         emit_json(report)
-        return
-    rows = [
-        [name, before[name], after[name]] for name in ("values", "columns", "indptr", "tables", "ids", "seen")
-    ]
-    click.echo(table(rows, ["bytes", "before", "after"]))
-    click.echo(
-        f"\nThe tables take {report['tables_of_dense']:.1%} of a full float32 table's {dense_bytes:,} B."
-    )
-    for line in _said(loss):
-        click.echo(line)
-    click.echo(f"Written to {output}: {file_bytes:,} B.")
+    else:
+        _print_report(report, loss)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the options of one call ask for, under their names."""
+
+    run: str
+    output: str
+    to: str
+    dtype: str | None
+    drop: tuple[str, ...]
+    users_file: str | None
+    items_file: str | None
+    test_file: str | None
+    reader: dict[str, Any]
+
+    def check(self) -> None:
+        """Refuses options that would do nothing. Raises UsageError."""
+        for flag, value in (("--dtype", self.dtype), ("--test", self.test_file)):
+            if self.to == "c" and value is not None:
+                raise click.UsageError(
+                    f"{flag} is of no use with --to c, which keeps float32 and loses nothing; leave it out."
+                )
 
 
 def _report_c(folder: str, model: ServedModel, as_json: bool) -> None:
@@ -148,14 +134,27 @@ def _report_c(folder: str, model: ServedModel, as_json: bool) -> None:
     click.echo(f"Written to {folder}. Next: make -C {folder} && {os.path.join(folder, 'recommend')} USER")
 
 
+def _with_chosen_rows(model: ServedModel, order: Order) -> ServedModel:
+    """Leaves out the users and items that the files of ids do not name."""
+    if order.users_file is not None:
+        model = keep_users(model, _read_rows(order.users_file, model.user_ids, "user"))
+    if order.items_file is not None:
+        model = keep_items(model, _read_rows(order.items_file, model.item_ids, "item"))
+    return model
+
+
 def _without(model: ServedModel, drop: tuple[str, ...]) -> ServedModel:
+    """Leaves out all users, or what users have seen, as --drop says."""
     if "users" in drop:
         model = keep_users(model, np.zeros(0, dtype=np.intp))
     return without_seen(model) if "seen" in drop else model
 
 
 def _read_rows(path: str, ids: Array, noun: str) -> Array:
-    """(m,) ascending rows of the ids in a file. Raises DataError for one the model does not know, and for none."""
+    """Reads ids from a file and looks up their rows: (m,) ascending.
+
+    Raises DataError for an id that the model does not know, and for a file without ids.
+    """
     try:
         with open(path, encoding="utf-8") as file:
             wanted = [line.strip() for line in file if line.strip()]
@@ -168,45 +167,38 @@ def _read_rows(path: str, ids: Array, noun: str) -> Array:
     return np.unique(np.array(rows, dtype=np.intp))
 
 
-def _measure(
-    model: ServedModel, artifact: Artifact, folds_in: bool, test_file: str | None, reader: dict[str, Any]
-) -> dict[str, Any]:
-    """What the lists lost from ``model`` to the file: metrics on a test file, or the part of the lists that stays."""
-    if not model.has_seen:
-        if test_file is not None:
-            raise DataError(
-                "The model does not hold the items that users have seen: export from the run it came from"
-            )
+def _loss(model: ServedModel, artifact: Artifact, order: Order) -> dict[str, Any]:
+    """Measures what is lost from ``model`` to the file, as far as that can be known."""
+    if order.test_file is not None and not model.has_seen:
+        raise DataError(
+            "The model does not hold the items that users have seen: export from the run it came from"
+        )
+    if not can_compare(model):
         return {}
-    if not model.users.rows:
-        return {}
-    seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
-    rankers = DeviceRanker(Recommender(model.encode())), DeviceRanker(Recommender(artifact), folds_in)
-    if test_file is not None:
-        from sparserec_np.data.formats import read_interactions
+    if order.test_file is None:
+        return compare_lists(model, artifact)
+    test, _ = read_interactions(order.test_file, **order.reader).aligned_to(model.seen)
+    if not test.n_interactions:
+        raise DataError(f"No interaction in {order.test_file} is between a user and an item that are kept.")
+    return compare_metrics(model, artifact, test)
 
-        test, _ = read_interactions(test_file, **reader).aligned_to(seen)
-        if not test.n_interactions:
-            raise DataError(f"No interaction in {test_file} is between a user and an item that are kept.")
-        reports = [evaluate(ranker, test, seen, (K,)) for ranker in rankers]
-        names = [f"{name}@{K}" for name in ("recall", "ndcg")]
-        return {
-            "measured_users": int(reports[0]["users"]),
-            "metrics_before": {name: reports[0][name] for name in names},
-            "metrics_after": {name: reports[1][name] for name in names},
-            "lost": {
-                name: 1 - reports[1][name] / reports[0][name] if reports[0][name] else 0.0 for name in names
-            },
-        }
-    users = np.arange(model.users.rows)
-    if len(users) > SAMPLED_USERS:
-        users = np.sort(np.random.default_rng(0).choice(users, SAMPLED_USERS, replace=False))
-    lists = [ranker.rank(users, min(K, model.items.rows), seen)[0] for ranker in rankers]
-    return {"measured_users": len(users), f"overlap@{K}": overlap(*lists)}
+
+def _print_report(report: dict[str, Any], loss: dict[str, Any]) -> None:
+    """Prints bytes before and after, what was lost, and where the file is."""
+    before, after = report["bytes_before"], report["bytes_after"]
+    rows = [
+        [name, before[name], after[name]] for name in ("values", "columns", "indptr", "tables", "ids", "seen")
+    ]
+    click.echo(table(rows, ["bytes", "before", "after"]))
+    part, dense_bytes = report["tables_of_dense"], report["dense_bytes"]
+    click.echo(f"\nThe tables take {part:.1%} of a full float32 table's {dense_bytes:,} B.")
+    for line in _said(loss):
+        click.echo(line)
+    click.echo(f"Written to {report['file']}: {report['file_bytes']:,} B.")
 
 
 def _said(loss: dict[str, Any]) -> list[str]:
-    """What was lost, in sentences."""
+    """Says what was lost, in sentences."""
     if "lost" in loss:
         return [
             f"{name} over {counted(loss['measured_users'], 'user')}: {loss['metrics_before'][name]:.4f} before,"

@@ -30,11 +30,35 @@ def command(run: str | None, seed: int, threads: int | None, as_json: bool) -> N
     The data are made up: latent groups of users with a taste in common, and items of very unequal popularity. The
     model stores a tenth of the entries of a full one.
     """
+    report = _report(run, seed, threads)
+    if as_json:
+        emit_json(report)
+        return
+    size = f"{report['users']:,} users, {report['items']:,} items and {report['interactions']:,} interactions"
+    click.echo(f"Generated {size}; a fifth of them is the test part.")
+    rows = [
+        ["Recall@20 on the test part", report["recall@20"]],
+        ["the same by popularity alone", report["popularity_recall@20"]],
+        ["NDCG@20", report["ndcg@20"]],
+        ["served tables", human_bytes(report["bytes"])],
+        ["a full table of the same size", human_bytes(report["dense_bytes"])],
+        [f"best new items for user {report['user']}", " ".join(map(str, report["recommended"]))],
+        ["seconds", round(report["seconds"], 1)],
+    ]
+    click.echo(table(rows))
+    click.echo("Next, with your own file: sparserec train FILE -o RUN --density 0.1")
+
+
+def _report(run: str | None, seed: int, threads: int | None) -> dict[str, Any]:
+    """Goes the whole path, and tells how good the model is, what it weighs and a list of it."""
+    # Heavy, and not wanted for --help.
     import numpy as np
 
     from sparserec_np.data.splitting import split_random
     from sparserec_np.data.synthetic import generate
     from sparserec_np.evaluation.evaluate import evaluate
+    from sparserec_np.models.baselines import popularity
+    from sparserec_np.models.table_ranker import table_ranker
     from sparserec_np.runtime import Recommender
     from sparserec_np.training.run_directory import RunDirectory
     from sparserec_np.training.settings import Config
@@ -60,14 +84,15 @@ def command(run: str | None, seed: int, threads: int | None, as_json: bool) -> N
         listed = recommender.recommend(user, 5)
         inspected = recommender.inspect()
     full = 4 * inspected["dim"] * (inspected["users"] + inspected["items"])
-    popular = np.argsort(-kept.item_degrees, kind="stable")
-    report: dict[str, Any] = {
+    counted, columns = popularity(kept)
+    popular = evaluate(table_ranker(counted, kept.n_users, columns), test, kept)
+    return {
         "users": log.n_users,
         "items": log.n_items,
         "interactions": log.n_interactions,
         "recall@20": metrics["recall@20"],
         "ndcg@20": metrics["ndcg@20"],
-        "popularity_recall@20": evaluate(_Popularity(popular), test, kept)["recall@20"],
+        "popularity_recall@20": popular["recall@20"],
         "nnz": inspected["nnz"],
         "bytes": inspected["bytes"]["total"],
         "dense_bytes": full,
@@ -76,38 +101,3 @@ def command(run: str | None, seed: int, threads: int | None, as_json: bool) -> N
         "seconds": time.perf_counter() - clock,
         "run": run,
     }
-    if as_json:
-        emit_json(report)
-        return
-    size = f"{log.n_users:,} users, {log.n_items:,} items and {log.n_interactions:,} interactions"
-    click.echo(f"Generated {size}; a fifth of them is the test part.")
-    rows = [
-        ["Recall@20 on the test part", report["recall@20"]],
-        ["the same by popularity alone", report["popularity_recall@20"]],
-        ["NDCG@20", report["ndcg@20"]],
-        ["served tables", human_bytes(report["bytes"])],
-        ["a full table of the same size", human_bytes(full)],
-        [f"best new items for user {user}", " ".join(map(str, listed.items))],
-        ["seconds", round(report["seconds"], 1)],
-    ]
-    click.echo(table(rows))
-    click.echo("Next, with your own file: sparserec train FILE -o RUN --density 0.1")
-
-
-class _Popularity:
-    """Ranks by the number of interactions, the same for every user but for the items they had."""
-
-    def __init__(self, order: Any) -> None:
-        self.order = order
-
-    def rank(self, users: Any, n: int, seen: Any) -> tuple[Any, Any]:
-        """See :class:`sparserec_np.evaluation.ranker.Ranker`."""
-        import numpy as np
-
-        items = np.full((len(users), n), -1, dtype=np.int32)
-        for place, user in enumerate(users):
-            own = seen.items[seen.indptr[user] : seen.indptr[user + 1]]
-            best = self.order[: n + len(own)]
-            best = best[~np.isin(best, own)][:n]
-            items[place, : len(best)] = best
-        return items, np.where(items < 0, -np.inf, 0.0)

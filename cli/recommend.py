@@ -1,24 +1,26 @@
-"""``sparserec recommend``: the best items for users that the model knows, and for people it does not."""
+"""``sparserec recommend``: the best items for users of a model, and for people it does not know."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from sparserec_np.errors import DataError
+from sparserec_np.evaluation.lists import rank_everybody, recommend_to_everybody
 from sparserec_np.machine.files import replacing
 from sparserec_np.runtime import Recommendation, Recommender, SeenItemsMissingError
 from sparserec_np.serving.model_file import load_model
+from sparserec_np.serving.slices import without_seen
 
 from .names import known, shown, split_ids
 from .output import counted, emit_json, table
 from .run_argument import reading_run, run_argument
 
-BLOCK_PLACES = 1 << 18  # places of --all-users' lists that are ranked, and written, at once: some 30 MB
 REQUEST = ("user", "items", "n", "exclude", "among", "filter_seen")
 
 
@@ -43,18 +45,7 @@ REQUEST = ("user", "items", "n", "exclude", "among", "filter_seen")
     "-n", "n", type=click.IntRange(min=1), default=20, show_default=True, help="Items for each user."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, one line a user.")
-def command(
-    run: str,
-    requests: str | None,
-    users: tuple[str, ...],
-    liked: tuple[str, ...],
-    exclude: tuple[str, ...],
-    include_seen: bool,
-    all_users: bool,
-    output: str | None,
-    n: int,
-    as_json: bool,
-) -> None:
+def command(run: str, n: int, as_json: bool, **options: Any) -> None:
     """Recommend items to users of the model in RUN, or to somebody who touched the items given.
 
     RUN is a run directory or the model file in it. Ids are those of the training file. Items that a user had
@@ -65,27 +56,64 @@ def command(
     one line on standard output: {"user": 42} or {"items": [7, 11]}, with "n", "exclude", "among" (rank these items
     only) and "filter_seen" if wanted. A request that cannot be answered gets {"error": ...}, and the exit code is 1.
     """
-    _check_ways(requests, users, liked, all_users, output)
-    if all_users:
-        _rank_everybody(run, n, output or "-", not include_seen)
+    wishes = Wishes(**options)
+    wishes.check()
+    if wishes.all_users:
+        _rank_everybody(run, n, wishes.output or "-", not wishes.include_seen)
         return
     with reading_run(run):
         recommender = Recommender.open(run)
     common: dict[str, Any] = {
         "n": n,
-        "exclude": split_ids(exclude) if exclude else None,
-        "filter_seen": not include_seen,
+        "exclude": split_ids(wishes.exclude) if wishes.exclude else None,
+        "filter_seen": not wishes.include_seen,
     }
-    if requests:
+    if wishes.requests:
         _serve(recommender, sys.stdin.buffer, common)
         return
-    wanted = [{"user": user} for user in users] + ([{"items": split_ids(liked)}] if liked else [])
+    wanted: list[dict[str, Any]] = [{"user": user} for user in wishes.users]
+    if wishes.liked:
+        wanted.append({"items": split_ids(wishes.liked)})
     # Every list is made before the first is printed: an unknown user leaves no half of an answer behind.
     answers = [_answer(recommender, {**common, **one}) for one in wanted]
     if as_json:
         for answer in answers:
             emit_json(answer)
-        return
+    else:
+        _print_lists(answers, n)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the options of one call say about whose lists are wanted, and where they go."""
+
+    requests: str | None
+    users: tuple[str, ...]
+    liked: tuple[str, ...]
+    exclude: tuple[str, ...]
+    include_seen: bool
+    all_users: bool
+    output: str | None
+
+    def check(self) -> None:
+        """Refuses options that do not say, in one way, whose lists are wanted."""
+        if self.requests not in (None, "-"):
+            raise click.UsageError(
+                f"After RUN only - is expected, found {self.requests!r}; users are given by --user."
+            )
+        ways = [bool(self.users or self.liked), self.all_users, self.requests is not None]
+        if sum(ways) != 1:
+            raise click.UsageError(
+                "Give one of: --user or --items, - for requests on standard input, --all-users."
+            )
+        if self.liked and not split_ids(self.liked):
+            raise click.UsageError("--items needs one id or more.")
+        if self.all_users != (self.output is not None):
+            raise click.UsageError("--all-users and -o go together.")
+
+
+def _print_lists(answers: Sequence[dict[str, Any]], n: int) -> None:
+    """Prints lists as one table, and on stderr which of them are shorter than ``n``."""
     rows = [
         [_whom(answer), rank, shown(item), score]
         for answer in answers
@@ -100,26 +128,11 @@ def command(
             click.echo(f"{whom}: only {count:,} of the {n:,} items asked for are left.", err=True)
 
 
-def _check_ways(
-    requests: str | None, users: Sequence[str], liked: Sequence[str], all_users: bool, output: str | None
-) -> None:
-    if requests not in (None, "-"):
-        raise click.UsageError(
-            f"After RUN only - is expected, found {requests!r}; users are given by --user."
-        )
-    ways = [bool(users or liked), all_users, requests is not None]
-    if sum(ways) != 1:
-        raise click.UsageError(
-            "Give one of: --user or --items, - for requests on standard input, --all-users."
-        )
-    if liked and not split_ids(liked):
-        raise click.UsageError("--items needs one id or more.")
-    if all_users != (output is not None):
-        raise click.UsageError("--all-users and -o go together.")
-
-
 def _answer(recommender: Recommender, request: dict[str, Any]) -> dict[str, Any]:
-    """The ids asked about, in the file's own type, items and scores. Raises DataError for an unknown one."""
+    """Answers a request: the ids asked about, in the file's own type, items and scores.
+
+    Raises DataError for an id that is unknown.
+    """
 
     def items_of(name: str) -> list[int | str] | None:
         ids = request.get(name)
@@ -162,7 +175,7 @@ def _serve(recommender: Recommender, lines: Iterable[bytes], common: dict[str, A
 
 
 def _parse(line: bytes) -> dict[str, Any]:
-    """A request. Raises DataError for what is none."""
+    """Reads a request from its line. Raises DataError for what is none."""
     try:
         request = json.loads(line)
     except (ValueError, RecursionError):
@@ -186,7 +199,7 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 
 def _rank_everybody(run: str, n: int, output: str, filter_seen: bool) -> None:
-    """Writes everybody's list as JSON lines, whole or not at all; to standard output as it goes."""
+    """Writes the lists of all users as JSON lines, to a file whole or not at all."""
     # Lists and numbers are Python's own here, and scores finite: nothing for emit_json to convert.
     lines = (
         json.dumps({"user": user, **found._asdict()}).encode() + b"\n"
@@ -203,7 +216,7 @@ def _rank_everybody(run: str, n: int, output: str, filter_seen: bool) -> None:
 
 
 def _everybodys_lists(run: str, n: int, filter_seen: bool) -> Iterator[tuple[int | str, Recommendation]]:
-    """Each user and their list: from the compiled kernel where Numba is there, else one by one; the same lists."""
+    """Chooses who ranks, the compiled kernels or, without Numba, the runtime: the same lists."""
     with reading_run(run):
         model = load_model(run)
     if not model.users.rows:
@@ -214,25 +227,8 @@ def _everybodys_lists(run: str, n: int, filter_seen: bool) -> Iterator[tuple[int
         import numba  # noqa: F401
     except ImportError:
         with reading_run(run):
-            recommender = Recommender.open(run)
-        for user in map(recommender.user_ids.__getitem__, range(model.users.rows)):
-            yield user, recommender.recommend(user, n, filter_seen=filter_seen)
-        return
-    import numpy as np
+            return recommend_to_everybody(Recommender.open(run), n, filter_seen)
+    from sparserec_np.training.saving import restore  # imports Numba
 
-    from sparserec_np.data.interactions import Interactions
-    from sparserec_np.training.saving import restore
-
-    ranker = restore(model).ranker()
-    seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
-    if not filter_seen:
-        seen = seen.subset(np.zeros(seen.n_interactions, dtype=bool))
-    n = min(n, model.items.rows)
-    block = max(1, BLOCK_PLACES // max(1, n))
-    for start in range(0, model.users.rows, block):
-        rows = np.arange(start, min(start + block, model.users.rows))
-        items, scores = ranker.rank(rows, n, seen)
-        users, ids = model.user_ids[rows].tolist(), model.item_ids[items].tolist()
-        lengths = (items >= 0).sum(axis=1).tolist()  # past the end of a list, ids and scores mean nothing
-        for user, length, some, theirs in zip(users, lengths, ids, scores.tolist(), strict=True):
-            yield user, Recommendation(some[:length], theirs[:length])
+    left_out = model.seen if filter_seen else without_seen(model).seen
+    return rank_everybody(restore(model).ranker(), left_out, n)

@@ -16,13 +16,13 @@ from sparserec_np.data.formats import read_interactions
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.learning.losses import LOSSES
-from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS, Baseline
+from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS
 from sparserec_np.training.settings import CHOICES, L2, LOSS_SETTINGS, Config
 
 if TYPE_CHECKING:  # importing it loads Numba
-    from sparserec_np.training.distillation import Teacher
+    from sparserec_np.starts.teacher import Teacher
+    from sparserec_np.training.fitted import Fitted
     from sparserec_np.training.run_directory import RunDirectory
-    from sparserec_np.training.train import Fitted
 
 from .aligning import align
 from .epochs import epoch_progress, recorded
@@ -185,7 +185,9 @@ def train_run(
     A teacher comes with the interactions it was saved with: the student is over the same users and items.
     """
     from sparserec_np.sparsity.budget import parse_bytes
+    from sparserec_np.training.distillation import FromTeacher
     from sparserec_np.training.run_directory import RunDirectory, read_config
+    from sparserec_np.training.sources import FROM_DATA
     from sparserec_np.training.train import train
 
     base, data = read_config(config_file) if config_file else (Config(), {})
@@ -199,7 +201,7 @@ def train_run(
     part, validation_file = part_or_file(validation, base.validation, data.get("validation"))
     kind = BASE_MODELS[given.get("model", base.model)]
     for name in given:
-        if isinstance(kind, Baseline) and name not in ("model", "seed", "refit", *MODEL_SETTINGS):
+        if kind.counted and name not in ("model", "seed", "refit", *MODEL_SETTINGS):
             raise ConfigError(
                 f"{flag(name)} has no meaning for the model {kind.name}, which is counted and not"
                 " trained; leave it out"
@@ -227,7 +229,7 @@ def train_run(
             log,
             config,
             validation=held_out,
-            teacher=teacher[0] if teacher else None,
+            source=FromTeacher(teacher[0]) if teacher else FROM_DATA,
             threads=threads,
             on_epoch=on_epoch,
         )
@@ -255,10 +257,10 @@ def write_run(
         imports: bytes resident before any data was read.
     """
     from sparserec_np.sparsity.methods import METHODS
-    from sparserec_np.training.run_directory import validation_metrics
-    from sparserec_np.training.train import budget_of
+    from sparserec_np.training.fitted import validation_metrics
+    from sparserec_np.training.plan import budget_of
 
-    is_counted = isinstance(BASE_MODELS[config.model], Baseline)
+    is_counted = BASE_MODELS[config.model].counted
     if sizes is not None:
         click.echo(sizes)
         if not is_counted:

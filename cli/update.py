@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:  # importing it loads Numba
-    from sparserec_np.training.train import Fitted
+    from sparserec_np.training.fitted import Fitted
 
 from .options import json_option, reader_options
 from .output import counted, emit_json
@@ -93,9 +93,8 @@ def command(
     Models of mf can learn on. RUN2 may be RUN itself, which is then replaced.
     """
     from sparserec_np.data.formats import read_interactions
-    from sparserec_np.training.run_directory import RunDirectory
-    from sparserec_np.training.saving import load_run
-    from sparserec_np.training.updating import going_on, update
+    from sparserec_np.training.run_directory import RunDirectory, load_run
+    from sparserec_np.training.updating import update, update_settings
 
     part, validation_file = part_or_file(validation, None, None)
     if [new_file, known_file, validation_file].count("-") > 1:
@@ -108,7 +107,7 @@ def command(
         former = load_run(run, known)
     new = read_interactions(new_file, **reader)
     log = former.log.joined(new)
-    config = going_on(former, log, **changes, **({} if part is None else {"validation": part}))
+    config = update_settings(former, log, **changes, **({} if part is None else {"validation": part}))
     held_out, told = read_held_out(validation_file, new_file, log, reader) if validation_file else (None, {})
     growth = {
         "new_users": log.n_users - former.log.n_users,

@@ -16,7 +16,7 @@ _HOMES = {
     "Config": "training.settings",
     "ConfigError": "errors",
     "DataError": "errors",
-    "Fitted": "training.train",
+    "Fitted": "training.fitted",
     "Interactions": "data.interactions",
     "Recommender": "runtime",
     "SeenItemsMissingError": "runtime",
@@ -29,7 +29,7 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "generate": "data.synthetic",
     "load_model": "serving.model_file",
-    "load_run": "training.saving",
+    "load_run": "training.run_directory",
     "read_interactions": "data.formats",
     "save_run": "training.run_directory",
     "split_last": "data.splitting",
@@ -65,10 +65,10 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.runtime import UnknownUserError as UnknownUserError
     from sparserec_np.serving.c.export import write_c as write_c
     from sparserec_np.serving.model_file import load_model as load_model
+    from sparserec_np.training.fitted import Fitted as Fitted
+    from sparserec_np.training.run_directory import load_run as load_run
     from sparserec_np.training.run_directory import save_run as save_run
-    from sparserec_np.training.saving import load_run as load_run
     from sparserec_np.training.settings import Config as Config
-    from sparserec_np.training.train import Fitted as Fitted
     from sparserec_np.training.train import train as train
     from sparserec_np.training.updating import update as update
 

@@ -14,18 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from sparserec_np.data.formats import read_interactions
-from sparserec_np.data.formats.matrices import coordinates
 from sparserec_np.data.interactions import Interactions, expect_interactions
+from sparserec_np.data.matrices import coordinates
 from sparserec_np.data.table import Array
 from sparserec_np.errors import DataError
 from sparserec_np.evaluation.evaluate import evaluate
-from sparserec_np.models.base_models import BASE_MODELS, Baseline
+from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.runtime import Ids, Recommender, UnknownItemError, UnknownUserError
 from sparserec_np.serving.model_file import load_model, save_model
-from sparserec_np.training.run_directory import CONFIG, save_run, served_model
-from sparserec_np.training.saving import fitted_from, load_run, saved_config
+from sparserec_np.training.fitted import SELECT_BY, Fitted
+from sparserec_np.training.run_directory import CONFIG, load_run, save_run
+from sparserec_np.training.saving import fitted_from, saved_config, served_model
 from sparserec_np.training.settings import Config
-from sparserec_np.training.train import SELECT_BY, Fitted, train
+from sparserec_np.training.train import train
 from sparserec_np.training.updating import update
 
 # Parameter -> its default: the settings of a training run, and the threads.
@@ -205,7 +206,7 @@ class SparseRec:
         else:
             model = load_model(path)
             config = saved_config(model.metadata)
-            if not isinstance(BASE_MODELS[config.model], Baseline):
+            if not BASE_MODELS[config.model].counted:
                 config = dataclasses.replace(config, dim=model.dim, density=float(model.metadata["density"]))
             fitted = fitted_from(model, config, [], known)
         return cls(**fitted.config.to_dict())._keep(fitted, fitted.log)

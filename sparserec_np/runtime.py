@@ -1,13 +1,14 @@
 """Serve a trained model: open its file, recommend items to a user.
 
-This file needs Python and NumPy and nothing else: copy it next to your own code, and the rest of the library
-can stay at home. The model file is a valid safetensors file (an 8-byte length, a JSON header, raw
-little-endian arrays) which is memory-mapped; every field is checked before it is used, so that a damaged or
-hostile file ends in an ``ArtifactError``. docs/model-file.md describes it field by field.
+This file needs Python and NumPy and nothing else: copy it next to your own code, and the rest of
+the library can stay at home. The model file is a valid safetensors file (an 8-byte length, a JSON
+header, raw little-endian arrays) which is memory-mapped; every field is checked before it is used,
+so that a damaged or hostile file ends in an ``ArtifactError``. docs/model-file.md describes it
+field by field.
 
     recommender = Recommender.open("run")
     items, scores = recommender.recommend(42, n=10)
-    items, scores = recommender.recommend_for_items([7, 11, 13], n=10)  # somebody the model has never seen
+    items, scores = recommender.recommend_for_items([7, 11, 13])  # the model has never seen them
     items, scores = recommender.similar_items(7, n=10)
 """
 
@@ -22,7 +23,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -51,8 +52,6 @@ DTYPES: dict[str, np.dtype[Any]] = {
 INDEX_TYPES = ("I32", "I64")
 LENGTH_TYPES = ("U8", "U16", "U32")
 VALUE_TYPES = ("F32", "F16", "I8")
-PRODUCT_MODELS = ("mf", "popularity", "itemknn")  # whose score is the inner product of two stored rows
-SERVED_MODELS = (*PRODUCT_MODELS, "lightgcn", "neumf")
 SIMILARITIES = ("dot", "cosine")
 SEEN_LEFT_OUT = "left out"  # metadata seen, of a file without the items that users had
 
@@ -69,36 +68,36 @@ ID_TYPES = ("U8", "I8", "U16", "I16", "U32", "I32", "I64")
 
 
 class ArtifactError(ValueError):
-    """The file is no model, is damaged, or was written by a later version; the message names the field."""
+    """Refusal of a file that is no model, is damaged or of a later version; it names the field."""
 
     def __init__(self, sentence: str) -> None:  # what a hostile file says may be as long as a file
         super().__init__(sentence if len(sentence) <= 800 else f"{sentence[:500]} ... {sentence[-250:]}")
 
 
 class UnknownIdError(KeyError):
-    """The model has no row for an id."""
+    """Refusal of an id that the model has no row for."""
 
     def __str__(self) -> str:  # KeyError would print the repr of the sentence
         return str(self.args[0])
 
 
 class UnknownUserError(UnknownIdError):
-    """The user was not among the users the model was trained on."""
+    """Refusal of a user who was not among those that the model was trained on."""
 
 
 class UnknownItemError(UnknownIdError):
-    """The item was not among the items the model was trained on."""
+    """Refusal of an item that was not among those that the model was trained on."""
 
 
 class SeenItemsMissingError(ValueError):
-    """Items that a user has seen are to be left out, and the file does not say which these are."""
+    """Refusal to leave out what a user has seen, where the file does not say what that is."""
 
 
 # -- the file
 
 
 class Artifact(NamedTuple):
-    """Named arrays and text metadata.
+    """Content of a safetensors file: named arrays and text metadata.
 
     Attributes:
         arrays: name -> read-only array; views of the mapped file.
@@ -112,7 +111,7 @@ class Artifact(NamedTuple):
 
 
 def locate(path: Path) -> str:
-    """The model file of a run directory, or the path itself when it is no directory.
+    """Finds the model file of a run directory; a path that is no directory is returned as it is.
 
     Raises ArtifactError for a directory that holds no model.
     """
@@ -141,7 +140,10 @@ def read_artifact(path: Path) -> Artifact:
 
 
 def _map_file(name: str) -> mmap.mmap:
-    """A file in memory, read-only. Raises ArtifactError for what is no file, or too short; OSError."""
+    """Maps a file into memory, read-only.
+
+    Raises ArtifactError for what is no file, or too short; OSError.
+    """
     if not stat.S_ISREG(os.stat(name).st_mode):
         raise ArtifactError(f"{name} is not a regular file, so it cannot be mapped into memory")
     with open(name, "rb") as file:
@@ -152,10 +154,10 @@ def _map_file(name: str) -> mmap.mmap:
 
 
 def parse_artifact(buffer: bytes | bytearray | mmap.mmap) -> Artifact:
-    """The arrays (views) and the metadata of a safetensors file that is in ``buffer``.
+    """Reads a safetensors file that is in ``buffer``: its arrays, as views, and its metadata.
 
-    Raises ArtifactError unless the header is sound and the arrays fill the rest of the file without gap or
-    overlap.
+    Raises ArtifactError unless the header is sound and the arrays fill the rest of the file without
+    gap or overlap.
     """
     size = len(buffer)
     if size < 8:
@@ -201,7 +203,7 @@ def parse_artifact(buffer: bytes | bytearray | mmap.mmap) -> Artifact:
 
 
 def _read_entry(name: str, entry: Any, available: int) -> tuple[np.dtype[Any], tuple[int, ...], int, int]:
-    """dtype, shape, first and last byte of one array, from its entry in the header."""
+    """Reads an array's entry in the header: dtype, shape, first byte, end."""
     if not (
         name.isprintable() and isinstance(entry, dict) and set(entry) == {"dtype", "shape", "data_offsets"}
     ):
@@ -226,7 +228,7 @@ def _read_entry(name: str, entry: Any, available: int) -> tuple[np.dtype[Any], t
 
 
 def _parse_json(text: bytes | str, field: str) -> Any:
-    """Strict JSON: UTF-8, no name twice in an object, no NaN or Infinity."""
+    """Reads strict JSON: UTF-8, no name twice in an object, no NaN or Infinity."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = dict(pairs)
@@ -250,10 +252,10 @@ def _parse_json(text: bytes | str, field: str) -> Any:
 
 
 class Ids:
-    """The outside ids of rows 0, 1, ...: looked up in both directions.
+    """Outside ids of the rows 0, 1, ... of a table, looked up in both directions.
 
-    ``values`` is ``range(n)`` (rows are their own ids), an array of integers, or a list of text; no id occurs
-    twice.
+    ``values`` is ``range(n)`` (rows are their own ids), an array of integers, or a list of text; no
+    id occurs twice.
 
     >>> ids = Ids(["ann", "bob"])
     >>> ids.find("bob"), ids.find("eve"), ids[0]
@@ -269,7 +271,7 @@ class Ids:
 
     @classmethod
     def from_array(cls, ids: Array) -> Ids:
-        """Of (n,) integers, or unicode: what :meth:`to_array` gives."""
+        """Makes ids of an array (n,) of integers or unicode, as :meth:`to_array` gives it."""
         return cls(ids.tolist() if ids.dtype.kind == "U" else ids)
 
     def __len__(self) -> int:
@@ -280,7 +282,7 @@ class Ids:
         return value if isinstance(value, str) else int(value)
 
     def of_rows(self, rows: list[Any]) -> list[int | str]:
-        """The ids of several rows that there are; ``rows`` itself where they are the ids."""
+        """Looks up the ids of several rows; ``rows`` itself where they are the ids."""
         if isinstance(self.values, range):
             return rows
         if isinstance(self.values, np.ndarray):
@@ -289,11 +291,14 @@ class Ids:
 
     @property
     def are_text(self) -> bool:
-        """True for text, False for integers."""
+        """Whether the ids are text; they are integers otherwise."""
         return not isinstance(self.values, (range, np.ndarray))
 
     def find(self, wanted: object) -> int | None:
-        """The row of an id, None if there is none. ``"12"`` finds the integer 12, and 12 the text ``"12"``."""
+        """Finds the row of an id, None if there is none.
+
+        ``"12"`` finds the integer 12, and 12 the text ``"12"``.
+        """
         if self.are_text and isinstance(wanted, str):
             return self._by_name().get(wanted)
         number = _as_integer(wanted)
@@ -311,18 +316,21 @@ class Ids:
         return row if int(self.values[row]) == number else None
 
     def all_differ(self) -> bool:
-        """True when no id occurs twice."""
+        """Tells whether no id occurs twice."""
         return isinstance(self.values, range) or self._ascending or len(self._by_name()) == len(self.values)
 
     @property
     def resident_bytes(self) -> int:
-        """Bytes that decoded text takes; integers stay in the mapped file, and row numbers take none."""
+        """Bytes that decoded text takes; integers stay in the mapped file."""
         if not self.are_text:
             return 0
         return sys.getsizeof(self.values) + sum(map(sys.getsizeof, self.values))
 
     def to_array(self) -> Array:
-        """(n,) int64, or unicode, each as wide as the longest; ArtifactError where that takes too much memory."""
+        """Makes an array of the ids: (n,) int64, or unicode as wide as the longest.
+
+        Raises ArtifactError where that takes too much memory.
+        """
         if self.are_text:
             array_bytes = 4 * len(self) * max(map(len, self.values), default=0)
             if array_bytes > MAX_TEXT_BYTES:
@@ -356,22 +364,22 @@ class Table(NamedTuple):
     scales: Array | None = None
 
     def row(self, number: int) -> tuple[Array, Array]:
-        """Columns and float32 values of one row."""
+        """Reads the columns and float32 values of one row."""
         first, last = self.indptr[number : number + 2].tolist()
         return self.columns[first:last], self.floats(first, last)
 
     def floats(self, first: int = 0, last: int | None = None) -> Array:
-        """Entries ``first`` to ``last`` in float32; a view where they are stored so."""
+        """Reads values ``first`` to before ``last`` in float32; a view where stored so."""
         values = self.values[first:last].astype(np.float32, copy=False)
         return values if self.scales is None else values * self.scales[self.columns[first:last]]
 
     def largest(self) -> float:
-        """The largest magnitude of an entry, 0 without any."""
+        """Finds the largest magnitude of an entry, 0 without any."""
         blocks = range(0, len(self.values), BLOCK)
         return max((_largest(self.floats(first, first + BLOCK)) for first in blocks), default=0.0)
 
     def blocks(self, size: int) -> Iterator[tuple[Array, Array, Array]]:
-        """Rows, columns and float32 values of ``size`` entries at a time."""
+        """Walks the entries, ``size`` at a time: their rows, columns and float32 values."""
         for first in range(0, len(self.columns), size):
             last = min(first + size, len(self.columns))
             row, starts = _rows_that_begin(self.indptr, first, last)
@@ -380,23 +388,24 @@ class Table(NamedTuple):
             yield rows, self.columns[first:last], self.floats(first, last)
 
     def row_numbers(self) -> Array:
-        """(nnz,) int32: the row of every entry."""
+        """Lists the row of every entry: (nnz,) int32."""
         return np.repeat(np.arange(len(self.indptr) - 1, dtype=np.int32), np.diff(self.indptr))
 
 
 class Model(NamedTuple):
-    """What a model file says, checked.
+    """A model file's content, checked.
 
     Attributes:
         dim: number of columns of both tables.
-        row_entries: entries that a user's row has on average, rounded up: what folding in may spend.
+        row_entries: entries that a user's row has on average, rounded up: what folding in may
+            spend.
         users, items: the tables.
         user_ids, item_ids: the outside ids of their rows.
         has_seen: whether the file says what users had in training.
-        seen_indptr, seen_items: item rows that each user had, ascending, as a CSR matrix; without entries where
-            ``has_seen`` is false.
-        held_out: where in ``seen_items`` the pairs are that a lightgcn was not trained on, ascending: they are no
-            edges of its graph.
+        seen_indptr, seen_items: item rows that each user had, ascending, as a CSR matrix; without
+            entries where ``has_seen`` is false.
+        held_out: where in ``seen_items`` the pairs are that a lightgcn was not trained on,
+            ascending: they are no edges of its graph.
         weights: (n,) float32 dense weights of neumf; empty for the others.
         metadata: the file's text.
         metrics: what the training measured.
@@ -418,7 +427,10 @@ class Model(NamedTuple):
 
 
 def decode_model(artifact: Artifact) -> Model:
-    """The model in an artifact. Raises ArtifactError, naming the field, if anything is not as it must be."""
+    """Reads and checks the model in an artifact.
+
+    Raises ArtifactError, naming the field, if anything is not as it must be.
+    """
     metadata = artifact.metadata
     if metadata.get("format") != FORMAT:
         raise ArtifactError(
@@ -453,13 +465,11 @@ def decode_model(artifact: Artifact) -> Model:
         for name, number in metrics.items()
     ):
         raise ArtifactError("metadata metrics must be a JSON object of finite numbers by name")
-    if metadata["model"] == "lightgcn":
-        _check_propagation(metadata, has_seen, users, items)
     user_ids, item_ids = _decode_ids(artifact, "user", n_users), _decode_ids(artifact, "item", n_items)
     row_entries = -(-len(users.values) // max(n_users, 1))
     if "row_entries" in metadata:
         row_entries = _read_integer(metadata, "row_entries")
-    return Model(
+    model = Model(
         dim,
         min(max(row_entries, 1), dim),
         users,
@@ -470,15 +480,19 @@ def decode_model(artifact: Artifact) -> Model:
         seen_indptr,
         seen_items,
         _decode_held_out(artifact, len(seen_items)),
-        _decode_weights(artifact, users, items, dim),
+        np.empty(0, np.float32),
         metadata,
         metrics,
     )
+    return served_as(metadata["model"]).decode(artifact, model)
 
 
 def count_bytes(arrays: Mapping[str, Array]) -> dict[str, int]:
-    """Bytes of a model file's arrays by purpose: values (with their scales), columns, indptr (or lengths), ids,
-    weights, and their total; seen, apart."""
+    """Counts the bytes of a model file's arrays by purpose.
+
+    These are values (with their scales), columns, indptr (or lengths), ids, weights, and their
+    total; seen, apart.
+    """
     purposes = {
         "values": "values",
         "scales": "values",
@@ -538,7 +552,7 @@ def _decode_table(artifact: Artifact, name: str, rows: int, dim: int) -> Table:
 
 
 def _decode_bounds(artifact: Artifact, name: str, rows: int, end: int, target: str) -> Array:
-    """(rows + 1,) checked bounds: as stored, or added up from the stored lengths of the rows."""
+    """Reads and checks a CSR matrix's bounds (rows + 1,), stored so or as lengths of rows."""
     if f"{name}.lengths" not in artifact.arrays:
         indptr = _take(artifact, f"{name}.indptr", INDEX_TYPES)
         _check_bounds(f"{name}.indptr", indptr, rows, end, target)
@@ -551,35 +565,6 @@ def _decode_bounds(artifact: Artifact, name: str, rows: int, end: int, target: s
     indptr = np.zeros(rows + 1, dtype=np.int32 if end < 2**31 else np.int64)
     np.cumsum(lengths, out=indptr[1:])
     return indptr
-
-
-def _check_propagation(metadata: Mapping[str, str], has_seen: bool, users: Table, items: Table) -> None:
-    """Refuses a lightgcn model that does not say what it scores with, or whose scores could overflow."""
-    for key in ("layers", "similarity", "temperature"):
-        if key not in metadata:
-            raise ArtifactError(f"metadata {key} is missing, which the model lightgcn is scored with")
-    if metadata["layers"] not in ("1", "2", "3", "4"):
-        raise ArtifactError(f"metadata layers is {metadata['layers']!r}, expected 1 to 4")
-    if metadata["similarity"] not in SIMILARITIES:
-        raise ArtifactError(
-            f"metadata similarity is {metadata['similarity']!r}, expected {' or '.join(SIMILARITIES)}"
-        )
-    try:
-        temperature = float(metadata["temperature"])
-    except ValueError:
-        temperature = math.nan
-    if not 0 < temperature <= 1e6:
-        raise ArtifactError(
-            f"metadata temperature is {metadata['temperature']!r}, expected a number above 0 and at most 1e6"
-        )
-    if not has_seen:
-        raise ArtifactError(
-            "the seen items were left out, and they are the graph that a lightgcn model scores by"
-        )
-    # Propagation lengthens no vector, so a score is at most the sum of all squares of the tables.
-    squares = sum(len(table.values) * table.largest() ** 2 for table in (users, items))
-    if max(1.0, squares) > 1e38 * temperature:
-        raise ArtifactError("scores could overflow float32: users.values and items.values are too large")
 
 
 def _check_rising(name: str, indptr: Array, columns: Array, limit: int) -> None:
@@ -598,8 +583,9 @@ def _check_rising(name: str, indptr: Array, columns: Array, limit: int) -> None:
 
 
 def _rows_that_begin(indptr: Array, first: int, last: int) -> tuple[int, Array]:
-    """Number of the first row that begins among the entries from ``first`` to before ``last``, and where it and those
-    after it begin, counted from ``first``.
+    """Finds the rows that begin among the entries from ``first`` to before ``last``.
+
+    Returns the number of the first of them, and where each begins, counted from ``first``.
 
     >>> _rows_that_begin(np.array([0, 2, 5, 5, 7]), 1, 6)
     (1, array([1, 4, 4]))
@@ -610,7 +596,7 @@ def _rows_that_begin(indptr: Array, first: int, last: int) -> tuple[int, Array]:
 
 
 def _decode_seen(artifact: Artifact, n_users: int, n_items: int, has_seen: bool) -> tuple[Array, Array]:
-    """Bounds and items of what each user had in training: none, as they are, or as gaps."""
+    """Reads what users had in training, as bounds and items: stored so, as gaps or not at all."""
     if not has_seen:
         return np.zeros(n_users + 1, dtype=np.int32), np.zeros(0, dtype=np.uint8)
     if "seen.gaps" not in artifact.arrays:
@@ -639,7 +625,7 @@ def _decode_seen(artifact: Artifact, n_users: int, n_items: int, has_seen: bool)
 
 
 def _decode_held_out(artifact: Artifact, n_seen: int) -> Array:
-    """Where in the seen items those are that the model was not trained on; mostly nowhere."""
+    """Reads where in the seen items those are that the model was not trained on; mostly nowhere."""
     if "seen.held_out" not in artifact.arrays:
         return np.zeros(0, dtype=np.int32)
     places = _take(artifact, "seen.held_out", INDEX_TYPES)
@@ -652,8 +638,10 @@ def _decode_held_out(artifact: Artifact, n_seen: int) -> Array:
 
 
 def decode_varints(data: Array, limit: int) -> Array:
-    """(m,) unsigned, as wide as ``limit`` asks for: the numbers below it that ``data`` (n,) uint8 spells, seven bits a
-    byte, the lowest first (LEB128); a byte of 128 or more has another after it.
+    """Reads numbers below ``limit`` that are spelt in seven bits a byte, the lowest first (LEB128).
+
+    ``data`` is (n,) uint8; a byte of 128 or more has another after it. Returns (m,) unsigned, as
+    wide as ``limit`` asks for.
 
     >>> decode_varints(np.array([5, 128 + 44, 2], np.uint8), limit=1000).tolist()
     [5, 300]
@@ -691,43 +679,11 @@ def _check_bounds(name: str, bounds: Array, rows: int, end: int, target: str) ->
 
 
 def _largest(values: Array) -> float:
-    """The largest magnitude, without a temporary array; NaN when there is one."""
+    """Finds the largest magnitude without a temporary array; NaN when there is one."""
     if not len(values):
         return 0.0
     with np.errstate(invalid="ignore"):  # a signalling NaN would warn
         return max(abs(float(values.min())), abs(float(values.max())))
-
-
-def _decode_weights(artifact: Artifact, users: Table, items: Table, dim: int) -> Array:
-    """The dense weights, which only neumf has. Refused where a score could overflow, as above."""
-    if artifact.metadata["model"] != "neumf":
-        return np.empty(0, np.float32)
-    width = _read_integer(artifact.metadata, "hidden")
-    if not 2 <= width <= 1024:
-        raise ArtifactError(f"metadata hidden is {width}, expected 2 to 1,024")
-    weights = _take(artifact, "weights", ("F32",))
-    expected = sum(math.prod(shape) for shape in _tower_shapes(dim, width))
-    if len(weights) != expected:
-        raise ArtifactError(f"weights hold {len(weights):,} numbers, expected {expected:,}")
-    n_items = len(items.indptr) - 1
-    if 4 * width * n_items > TOWER_BYTES:
-        raise ArtifactError(
-            f"metadata hidden is {width:,}: the first layer would take {4 * width * n_items:,} bytes for"
-            f" {n_items:,} items, expected at most {TOWER_BYTES:,}"
-        )
-    most, largest = max(users.largest(), items.largest()), _largest(weights)
-    first = largest * (2 * dim * most + 1)
-    second = largest * (width * first + 1)
-    if not dim * largest * most**2 + width * largest * second < 1e38:
-        raise ArtifactError("weights hold NaN or infinity, or would overflow float32: the training diverged")
-    return weights
-
-
-def _tower_shapes(dim: int, width: int) -> tuple[tuple[int, ...], ...]:
-    """Shapes of neumf's dense weights, in their order."""
-    gmf, narrow = dim - (dim + 2) // 4, width // 2
-    columns = (dim - gmf, width)
-    return columns, columns, (width,), (width, narrow), (narrow,), (narrow,), (gmf,)
 
 
 def _decode_ids(artifact: Artifact, owner: str, rows: int) -> Ids:
@@ -759,7 +715,7 @@ def _decode_ids(artifact: Artifact, owner: str, rows: int) -> Ids:
 
 
 def _as_integer(wanted: object) -> int | None:
-    """The integer that ``wanted`` is or spells, None when it is none."""
+    """Reads the integer that ``wanted`` is or spells, None when it is none."""
     if isinstance(wanted, (int, np.integer)):
         return int(wanted)
     try:
@@ -772,17 +728,17 @@ def _as_integer(wanted: object) -> int | None:
 
 
 class Recommendation(NamedTuple):
-    """The best items, best first: outside ids, and their scores. Unpacks into two lists of one length."""
+    """A list of the best items, best first: outside ids, and their scores, as many."""
 
     items: list[int | str]
     scores: list[float]
 
 
 class ByDimension:
-    """The entries of a table listed by dimension, which is what makes a row's scores against all rows cheap.
+    """Entries of a table listed by dimension, which makes a row's scores against all rows cheap.
 
-    It is made when the file is opened: that takes milliseconds, and to store it would cost more bytes than the
-    table itself.
+    It is made when the file is opened: that takes milliseconds, and to store it would cost more
+    bytes than the table itself.
 
     Attributes:
         table: the table; its rows are read where they lie in the mapped file.
@@ -814,10 +770,10 @@ class ByDimension:
         }
 
     def scores(self, columns: Array, values: Array) -> Array:
-        """(rows,) float32 inner products of every row with a sparse one; only its dimensions are visited, ascending.
+        """Multiplies every row with a sparse one: (rows,) float32, dimensions ascending.
 
-        The order and the width of the sums are those of the compiled kernel, so both rank alike to the last
-        bit.
+        The order and the width of the sums are those of the compiled kernel, so both rank alike to
+        the last bit.
         """
         scores = np.zeros(self.rows, dtype=np.float32)
         for column, value in zip(columns.tolist(), values, strict=True):
@@ -831,32 +787,196 @@ class ByDimension:
 
     @cached_property
     def norms(self) -> Array:
-        """(rows,) float32 lengths of the rows, made when they are first asked for."""
+        """Lengths of the rows, (rows,) float32, made when they are first asked for."""
         squares = np.square(self._values, dtype=np.float64)
         norms: Array = np.sqrt(np.bincount(self._numbers, squares, minlength=self.rows)).astype(np.float32)
         return norms
 
     def cosines(self, row: int) -> Array:
-        """(rows,) float32 cosines of every row with ``row``; 0 where one of the two is zero."""
+        """Compares every row with ``row``: (rows,) float32 cosines, 0 where one is zero."""
         products = self.scores(*self.table.row(row))
         lengths = self.norms * self.norms[row]
         return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the lists."""
+        """Bytes that the lists take."""
         return int(self._numbers.nbytes + self._values.nbytes)
 
 
-class GraphScores:
-    """Scores of a LightGCN model for one user at a time, from its stored rows and the graph of the seen items
-    without those that were held out of its training.
+class Scorer:
+    """What makes the scores of one kind of model; the kinds are classes, ``SERVED`` has the models.
 
-    With E the stored rows of users and items together, ``A = D^-1/2 B D^-1/2``, B the graph's adjacency and D its
-    degrees, and ``P = (1 + A + ... + A^layers) / (layers + 1)``, the rows that are multiplied are ``P E`` (He et al.
-    2020), and user u scores the items' part of ``P E (P E)' e_u = P E E' P e_u``. From right to left that is vectors
-    all the way: neither ``P E`` nor any other full table is made. The graph has no edges among users or among items,
-    so a step is from one side to the other, and of each step only one side is needed.
+    A kind says in its class what its file has to hold, what is made when the file is opened, and
+    what can be asked of it; no other code knows a model by its name. What a kind cannot do it
+    leaves as it is here: refused, in a sentence.
+
+    Attributes:
+        folds_in: whether somebody can be folded in and rows can be compared.
+        exports: whether the stored rows are all that it scores by, so that smaller files and C
+            source can be made of it.
+        seen_is_graph: whether it scores by the seen items, which are then part of the model.
+        model: the checked file.
+    """
+
+    folds_in: ClassVar[bool] = False
+    exports: ClassVar[bool] = False
+    seen_is_graph: ClassVar[bool] = False
+
+    def __init__(self, model: Model) -> None:
+        """Makes what every list needs, so that the first does not wait for it."""
+        self.model = model
+
+    @classmethod
+    def decode(cls, artifact: Artifact, model: Model) -> Model:
+        """Checks what this kind scores with besides the tables, and returns the model with it.
+
+        Raises ArtifactError, naming the field.
+        """
+        return model
+
+    def scores(self, user: int) -> Array:
+        """Scores all items for the user in row ``user``: (n_items,) float32, to be overwritten."""
+        raise self._refusal()
+
+    def fold_in(self, items: Array) -> tuple[Array, Array]:
+        """Makes a user's row of the item rows (m,) they touched: columns and float32 values."""
+        raise self._refusal()
+
+    def scores_of_row(self, columns: Array, values: Array) -> Array:
+        """Scores all items for a user's row that :meth:`fold_in` made: (n_items,) float32."""
+        raise self._refusal()
+
+    def similar_items(self, item: int) -> Array:
+        """Compares every item with the one in row ``item``: (n_items,) float32 cosines."""
+        raise self._refusal()
+
+    def similar_users(self, user: int) -> Array:
+        """Compares every user with the one in row ``user``: (n_users,) float32 cosines."""
+        raise self._refusal()
+
+    @property
+    def resident_bytes(self) -> dict[str, int]:
+        """Counts the bytes made beside the file, if any: "items by dimension", "graph"."""
+        return {}
+
+    def _refusal(self) -> ArtifactError:
+        """Says why nobody is folded in and no rows are compared."""
+        able = ", ".join(name for name, kind in SERVED.items() if kind.folds_in)
+        return ArtifactError(
+            f"a {self.model.metadata['model']} model does not score by its stored rows alone, so nobody can be folded in"
+            f" and no rows are compared; models of {able} can"
+        )
+
+
+class StoredRows(Scorer):
+    """Scores of mf and popularity: inner products of a user's stored row with the items' rows."""
+
+    folds_in = True
+    exports = True
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self._items = ByDimension(model.items, model.dim)
+
+    def scores(self, user: int) -> Array:
+        """Scores all items for the user in row ``user``; see :class:`Scorer`."""
+        return self.scores_of_row(*self.model.users.row(user))
+
+    def scores_of_row(self, columns: Array, values: Array) -> Array:
+        """Scores all items for a user's row; see :class:`Scorer`."""
+        return self._items.scores(columns, values)
+
+    def similar_items(self, item: int) -> Array:
+        """Compares every item with one; see :class:`Scorer`."""
+        return self._items.cosines(item)
+
+    def similar_users(self, user: int) -> Array:
+        """Compares every user with one; see :class:`Scorer`."""
+        return self._users.cosines(user)
+
+    def fold_in(self, items: Array) -> tuple[Array, Array]:
+        """Solves for the row of a user of ``items`` (m,); see :meth:`Recommender.fold_in`."""
+        _check_any(items)
+        model = self.model
+        if model.dim > FOLDED_DIMENSIONS:
+            raise ArtifactError(
+                f"folding in takes the products of all pairs of columns, and the model has {model.dim:,} columns:"
+                f" expected at most {FOLDED_DIMENSIONS:,}"
+            )
+        liked = np.zeros((len(items), model.dim))
+        for place, row in enumerate(items.tolist()):
+            columns, values = model.items.row(row)
+            liked[place, columns] = values
+        kept = np.flatnonzero(liked.any(axis=0))
+        mean = float(np.trace(self._gram)) / model.dim
+        if not mean > SMALLEST_SQUARE:
+            return kept[:0], np.zeros(0, dtype=np.float32)
+        matrix = liked.T @ liked + UNTOUCHED * (self._gram + RIDGE * mean * np.eye(model.dim))
+        target = liked.sum(axis=0)
+        solved = np.linalg.solve(matrix[np.ix_(kept, kept)], target[kept])
+        if len(kept) > model.row_entries:
+            # What an entry adds to a score is its value times a value of its column.
+            reach = np.abs(solved) * np.sqrt(np.diag(self._gram)[kept])
+            kept = np.sort(kept[np.argsort(-reach, kind="stable")[: model.row_entries]])
+            solved = np.linalg.solve(matrix[np.ix_(kept, kept)], target[kept])
+        return kept, solved.astype(np.float32)
+
+    @cached_property
+    def _users(self) -> ByDimension:
+        return ByDimension(self.model.users, self.model.dim)
+
+    @cached_property
+    def _gram(self) -> Array:
+        """Products of the item table's columns, (dim, dim) float64, summed in blocks of rows."""
+        table, dim, size = self.model.items, self.model.dim, 1024
+        gram = np.zeros((dim, dim))
+        for start in range(0, len(self.model.item_ids), size):
+            bounds = table.indptr[start : start + size + 1].astype(np.int64)
+            block = np.zeros((len(bounds) - 1, dim))
+            rows = np.repeat(np.arange(len(block)), np.diff(bounds))
+            block[rows, table.columns[bounds[0] : bounds[-1]]] = table.floats(bounds[0], bounds[-1])
+            gram += block.T @ block
+        return gram
+
+    @property
+    def resident_bytes(self) -> dict[str, int]:
+        """Counts the items' entries listed by dimension."""
+        return {"items by dimension": self._items.nbytes}
+
+
+class ItemNeighbours(StoredRows):
+    """Scores of itemknn: inner products of stored rows, of a column for each item.
+
+    A user's row is 1 in the columns of their items, and so folding in is to write it down.
+    """
+
+    def fold_in(self, items: Array) -> tuple[Array, Array]:
+        """Makes a row of ones in the columns of ``items`` (m,)."""
+        _check_any(items)
+        if self.model.dim != len(self.model.item_ids):
+            raise ArtifactError(
+                "an itemknn model of some items alone does not tell which column is which item's, so nobody can be"
+                " folded in; export it with all items"
+            )
+        return items, np.ones(len(items), dtype=np.float32)
+
+
+def _check_any(items: Array) -> None:
+    if not len(items):
+        raise ValueError("a list of one item or more is needed to fold somebody in")
+
+
+class GraphScores(Scorer):
+    """Scores of a LightGCN model for one user at a time, from its stored rows and its graph.
+
+    The graph are the seen items without those that were held out of training. With E the stored
+    rows of users and items together, ``A = D^-1/2 B D^-1/2``, B the graph's adjacency and D its
+    degrees, and ``P = (1 + A + ... + A^layers) / (layers + 1)``, the rows that are multiplied are
+    ``P E`` (He et al. 2020), and user u scores the items' part of ``P E (P E)' e_u = P E E' P
+    e_u``. From right to left that is vectors all the way: neither ``P E`` nor any other full table
+    is made. The graph has no edges among users or among items, so a step is from one side to the
+    other, and of each step only one side is needed.
 
     Attributes:
         layers: number of steps.
@@ -864,7 +984,10 @@ class GraphScores:
         cosine: whether the rows that are multiplied are brought to one length.
     """
 
+    seen_is_graph = True
+
     def __init__(self, model: Model) -> None:
+        super().__init__(model)
         metadata = model.metadata
         self.layers, self.temperature = int(metadata["layers"]), float(metadata["temperature"])
         self.cosine = metadata["similarity"] == "cosine"
@@ -885,8 +1008,39 @@ class GraphScores:
             for degrees in (self._user_degrees, item_degrees)
         )
 
+    @classmethod
+    def decode(cls, artifact: Artifact, model: Model) -> Model:
+        """Refuses a file that does not say how it scores, or whose scores could overflow."""
+        metadata = model.metadata
+        for key in ("layers", "similarity", "temperature"):
+            if key not in metadata:
+                raise ArtifactError(f"metadata {key} is missing, which the model lightgcn is scored with")
+        if metadata["layers"] not in ("1", "2", "3", "4"):
+            raise ArtifactError(f"metadata layers is {metadata['layers']!r}, expected 1 to 4")
+        if metadata["similarity"] not in SIMILARITIES:
+            raise ArtifactError(
+                f"metadata similarity is {metadata['similarity']!r}, expected {' or '.join(SIMILARITIES)}"
+            )
+        try:
+            temperature = float(metadata["temperature"])
+        except ValueError:
+            temperature = math.nan
+        if not 0 < temperature <= 1e6:
+            raise ArtifactError(
+                f"metadata temperature is {metadata['temperature']!r}, expected a number above 0 and at most 1e6"
+            )
+        if not model.has_seen:
+            raise ArtifactError(
+                "the seen items were left out, and they are the graph that a lightgcn model scores by"
+            )
+        # Propagation lengthens no vector, so a score is at most the sum of all squares of the tables.
+        squares = sum(len(table.values) * table.largest() ** 2 for table in (model.users, model.items))
+        if max(1.0, squares) > 1e38 * temperature:
+            raise ArtifactError("scores could overflow float32: users.values and items.values are too large")
+        return model
+
     def scores(self, user: int) -> Array:
-        """(n_items,) float32."""
+        """Scores all items for the user in row ``user``; see :class:`Scorer`."""
         mean = self._mean_row(user)
         scores = self._item_means(mean)
         if self.cosine:
@@ -896,7 +1050,7 @@ class GraphScores:
         return (scores / self.temperature).astype(np.float32)
 
     def _mean_row(self, user: int) -> Array:
-        """(dim,) float64 ``E' P e_u``: the user's row as it is multiplied."""
+        """Makes the user's row as it is multiplied: ``E' P e_u``, (dim,) float64."""
         side = np.zeros(len(self._user_factors))
         side[user] = 1
         sums, on_items = [side, np.zeros(len(self._item_factors))], False
@@ -911,7 +1065,7 @@ class GraphScores:
         return row / (self.layers + 1)
 
     def _item_means(self, row: Array) -> Array:
-        """(n_items,) float64: the items' part of ``P E row``, for ``row`` (dim,)."""
+        """Multiplies the items' part of ``P E`` with ``row`` (dim,): (n_items,) float64."""
         # 1 + A + A^2 + ... by Horner's rule; the last step ends in the items, and so the first is known, too.
         users, items = (
             _row_sums(table.indptr, table.floats() * row[table.columns]) for table in self._tables
@@ -923,17 +1077,17 @@ class GraphScores:
         return side / (self.layers + 1)
 
     def _to_items(self, side: Array) -> Array:
-        """(n_items,) one step of ``side`` (n_users,)."""
+        """Makes one step over the graph from ``side`` (n_users,): (n_items,)."""
         sent = np.repeat(side * self._user_factors, self._user_degrees)
         return self._item_factors * np.bincount(self._edges, sent, minlength=len(self._item_factors))
 
     def _to_users(self, side: Array) -> Array:
-        """(n_users,) one step of ``side`` (n_items,)."""
+        """Makes one step over the graph from ``side`` (n_items,): (n_users,)."""
         return self._user_factors * _row_sums(self._bounds, (side * self._item_factors)[self._edges])
 
     @cached_property
     def _item_lengths(self) -> Array:
-        """(n_items,) float64 lengths of the items' rows as they are multiplied; column by column, when first needed."""
+        """Lengths of the items' rows in ``P E``, (n_items,) float64; made when first needed."""
         squares = np.zeros(len(self._item_factors))
         for column in range(self._dim):
             squares += self._item_means(np.arange(self._dim) == column) ** 2
@@ -941,15 +1095,26 @@ class GraphScores:
         return lengths
 
     @property
+    def resident_bytes(self) -> dict[str, int]:
+        """Counts the graph."""
+        return {"graph": self.nbytes}
+
+    def _refusal(self) -> ArtifactError:
+        return ArtifactError(
+            "a lightgcn model's rows come from its graph, so nobody can be folded in and no rows are compared;"
+            " `sparserec distill` makes an mf model of it, which can"
+        )
+
+    @property
     def nbytes(self) -> int:
-        """Bytes of the graph beside the file's own arrays, and of the items' lengths, made or not."""
+        """Bytes of the graph beside the file, and of the items' lengths, made or not."""
         lengths = self._item_factors.nbytes if self.cosine else 0
         own = (self._edges, self._user_degrees, self._user_factors, self._item_factors)
         return sum(array.nbytes for array in own) + lengths
 
 
 def _row_sums(indptr: Array, numbers: Array) -> Array:
-    """(rows,) float64 sums of ``numbers`` (n,) over the rows that ``indptr`` (rows + 1,) bounds; 0 for an empty row.
+    """Adds up ``numbers`` (n,) over the rows that ``indptr`` (rows + 1,) bounds: (rows,) float64.
 
     >>> _row_sums(np.array([0, 2, 2, 3, 3]), np.array([1.0, 2.0, 4.0])).tolist()
     [3.0, 0.0, 4.0, 0.0]
@@ -961,34 +1126,58 @@ def _row_sums(indptr: Array, numbers: Array) -> Array:
     return sums
 
 
-class Towers:
-    """NeuMF's scores (He et al. 2017): weighted products of some columns, and two dense layers over the others.
+class Towers(Scorer):
+    """Scores of NeuMF (He et al. 2017): products of some columns, two dense layers over others.
 
     Sums are made in the order of the compiled kernels, so that both rank alike to the last bit.
     """
 
     def __init__(self, model: Model) -> None:
+        super().__init__(model)
         shapes = _tower_shapes(model.dim, int(model.metadata["hidden"]))
         ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
         user, item, bias, self._hidden, self._bias, self._out, products = (
             part.reshape(shape) for part, shape in zip(np.split(model.weights, ends), shapes, strict=True)
         )
-        factors = np.zeros(
-            model.dim, dtype=np.float32
-        )  # the layers' columns count for nothing in the products
+        # The layers' columns count for nothing in the products.
+        factors = np.zeros(model.dim, dtype=np.float32)
         factors[: len(products)] = products
         items = model.items
         scaled = Table(items.indptr, items.columns, items.floats() * factors[items.columns])
         self._products, self._dim = ByDimension(scaled, model.dim), model.dim
-        self._user_rows = model.users
         self._user, self._bias1 = user, bias
         self._items = np.ascontiguousarray(_project(items, len(products), item).T)
 
-    def scores(self, row: int) -> Array:
-        """(n_items,) float32 scores of a user's row."""
-        scores = self._products.scores(*self._user_rows.row(row))
-        begin, end = self._user_rows.indptr[row : row + 2].tolist()
-        own = Table(np.array([0, end - begin]), *self._user_rows.row(row))
+    @classmethod
+    def decode(cls, artifact: Artifact, model: Model) -> Model:
+        """Takes the dense weights. Raises ArtifactError, also where a score could overflow."""
+        width = _read_integer(model.metadata, "hidden")
+        if not 2 <= width <= 1024:
+            raise ArtifactError(f"metadata hidden is {width}, expected 2 to 1,024")
+        weights = _take(artifact, "weights", ("F32",))
+        expected = sum(math.prod(shape) for shape in _tower_shapes(model.dim, width))
+        if len(weights) != expected:
+            raise ArtifactError(f"weights hold {len(weights):,} numbers, expected {expected:,}")
+        n_items = len(model.items.indptr) - 1
+        if 4 * width * n_items > TOWER_BYTES:
+            raise ArtifactError(
+                f"metadata hidden is {width:,}: the first layer would take {4 * width * n_items:,} bytes for"
+                f" {n_items:,} items, expected at most {TOWER_BYTES:,}"
+            )
+        most, largest = max(model.users.largest(), model.items.largest()), _largest(weights)
+        first = largest * (2 * model.dim * most + 1)
+        second = largest * (width * first + 1)
+        if not model.dim * largest * most**2 + width * largest * second < 1e38:
+            raise ArtifactError(
+                "weights hold NaN or infinity, or would overflow float32: the training diverged"
+            )
+        return model._replace(weights=weights)
+
+    def scores(self, user: int) -> Array:
+        """Scores all items for the user in row ``user``; see :class:`Scorer`."""
+        columns, values = self.model.users.row(user)
+        scores = self._products.scores(columns, values)
+        own = Table(np.array([0, len(columns)]), columns, values)
         unit_sums = _project(own, self._dim - len(self._user), self._user)[0] + self._bias1
         first = np.maximum(unit_sums[:, None] + self._items, 0)
         for unit in range(len(self._out)):
@@ -999,13 +1188,28 @@ class Towers:
         return scores
 
     @property
+    def resident_bytes(self) -> dict[str, int]:
+        """Counts the items' entries listed by dimension, and their part of the first layer."""
+        return {"items by dimension": self.nbytes}
+
+    @property
     def nbytes(self) -> int:
         """Bytes of what is made beside the file."""
         return int(self._products.nbytes + self._items.nbytes)
 
 
+def _tower_shapes(dim: int, width: int) -> tuple[tuple[int, ...], ...]:
+    """Lists the shapes of neumf's dense weights, in their order."""
+    gmf, narrow = dim - (dim + 2) // 4, width // 2
+    columns = (dim - gmf, width)
+    return columns, columns, (width,), (width, narrow), (narrow,), (narrow,), (gmf,)
+
+
 def _project(table: Table, first: int, weights: Array) -> Array:
-    """(rows, h1) each row's columns from ``first`` on times ``weights`` (columns, h1), added up in ascending order."""
+    """Multiplies each row's columns from ``first`` on with ``weights`` (columns, h1): (rows, h1).
+
+    Products are added up in ascending order of the columns.
+    """
     out = np.zeros((len(table.indptr) - 1, weights.shape[1]), dtype=np.float32)
     rows, values = table.row_numbers(), table.floats()
     for column in range(len(weights)):
@@ -1014,39 +1218,58 @@ def _project(table: Table, first: int, weights: Array) -> Array:
     return out
 
 
-# Models whose scores are no inner products of stored rows: what makes them.
-SCORERS: dict[str, type[GraphScores] | type[Towers]] = {"lightgcn": GraphScores, "neumf": Towers}
+class Unserved(Scorer):
+    """Refusal of all scores, for a model that is not known here: it can be inspected, no more."""
+
+    def _refusal(self) -> ArtifactError:
+        return ArtifactError(
+            f"a model {self.model.metadata['model']!r} is none of those that are served, {', '.join(SERVED)}: update"
+            " sparserec_np"
+        )
+
+
+# Name of a model in its file -> what scores it.
+SERVED: dict[str, type[Scorer]] = {
+    "mf": StoredRows,
+    "popularity": StoredRows,
+    "itemknn": ItemNeighbours,
+    "lightgcn": GraphScores,
+    "neumf": Towers,
+}
+EXPORTED = tuple(name for name, kind in SERVED.items() if kind.exports)
+
+
+def served_as(name: str) -> type[Scorer]:
+    """Looks up what scores models of a name; what refuses to, for a name that is not known here."""
+    return SERVED.get(name, Unserved)
 
 
 class Recommender:
-    """A model ready to recommend. Safe to share between threads: what it makes on first use is always the same.
+    """A model ready to recommend; threads may share it: what is made on first use is the same.
 
     Attributes:
         model: the tables and the ids.
         user_ids, item_ids: the outside ids, see ``Ids``.
 
-    LightGCN and NeuMF models list items for the users they know, and raise ArtifactError for what needs rows whose
-    inner products are scores: folding in, and similar rows. A file of a base recommender that is not known here is
-    opened and inspected, and raises ArtifactError when a list is asked for.
+    LightGCN and NeuMF models list items for the users they know, and raise ArtifactError for what
+    needs rows whose inner products are scores: folding in, and similar rows. A file of a base
+    recommender that is not known here is opened and inspected, and raises ArtifactError when a list
+    is asked for.
     """
 
     def __init__(self, artifact: Artifact) -> None:
-        """Checks the artifact (raises ArtifactError) and lays the item table out by dimension."""
+        """Checks the artifact (raises ArtifactError) and makes what its scores need."""
         self.model = decode_model(artifact)
         self.user_ids, self.item_ids = self.model.user_ids, self.model.item_ids
         self._stored, self._file_bytes = artifact.arrays, artifact.file_bytes
-        # Now, and not in the first list.
-        if self._name in SCORERS:
-            _ = self._scorer
-        elif self._name in PRODUCT_MODELS:
-            _ = self._items
+        self._scorer = served_as(self.model.metadata["model"])(self.model)
 
     @classmethod
     def open(cls, path: Path) -> Recommender:
         """Opens a run directory, or the model file itself.
 
-        Raises ArtifactError for a directory without a model or a file that is none; OSError when it cannot be
-        read.
+        Raises ArtifactError for a directory without a model or a file that is none; OSError when it
+        cannot be read.
         """
         name = locate(path)
         buffer = _map_file(name)
@@ -1068,7 +1291,7 @@ class Recommender:
         exclude: Iterable[int | str] | None = None,
         filter_seen: bool = True,
     ) -> Recommendation:
-        """The ``n`` items of highest score for one user.
+        """Lists the ``n`` items of highest score for one user.
 
         Args:
             user: an outside id.
@@ -1077,13 +1300,13 @@ class Recommender:
             exclude: outside ids to leave out; those the model does not know need no leaving out.
             filter_seen: leave out the items that the user had in training.
 
-        Items of equal score come in the order of the item table. Raises UnknownUserError or UnknownItemError
-        (both a KeyError) for an id the model was not trained on; SeenItemsMissingError where seen items are to be
-        left out, the file does not hold them, and ``exclude`` does not stand in for them; ValueError for ``n``
-        below 1.
+        Items of equal score come in the order of the item table. Raises UnknownUserError or
+        UnknownItemError (both a KeyError) for an id the model was not trained on;
+        SeenItemsMissingError where seen items are to be left out, the file does not hold them, and
+        ``exclude`` does not stand in for them; ValueError for ``n`` below 1.
         """
         row = self._user_row(user)
-        scores = self._scores(row)
+        scores = self._scorer.scores(row)
         hidden: list[Any] = [self._rows_to_hide(exclude)] if exclude is not None else []
         if filter_seen and not self.model.has_seen and exclude is None:
             raise SeenItemsMissingError(
@@ -1103,54 +1326,56 @@ class Recommender:
         exclude: Iterable[int | str] | None = None,
         filter_seen: bool = True,
     ) -> Recommendation:
-        """The ``n`` best items for somebody the model has never seen, who has touched the items ``liked``.
+        """Lists the ``n`` best items for somebody unknown to the model, who touched ``liked``.
 
-        The row is made by :meth:`fold_in`; ``filter_seen`` leaves out the items in ``liked``, and all else is as in
-        :meth:`recommend`.
+        The row is made by :meth:`fold_in`; ``filter_seen`` leaves out the items in ``liked``, and
+        all else is as in :meth:`recommend`.
         """
         rows = self._item_rows(liked)
         hidden = [self._rows_to_hide(exclude), rows if filter_seen else rows[:0]]
-        scores = self._items.scores(*self._fold_in(rows))
+        scores = self._scorer.scores_of_row(*self._scorer.fold_in(rows))
         return self._list(scores, n, hidden, self._rows_among(items))
 
     def fold_in(self, liked: Iterable[int | str]) -> tuple[Array, Array]:
-        """Columns and float32 values of the user row that training might have made of the items ``liked``.
+        """Makes the row of a user who touched the items ``liked``: its columns and float32 values.
 
-        With X the rows of these items, V those of all items and m the mean of the diagonal of V'V, the row u
-        solves ``(X'X + c (V'V + r m I)) u = X'1``: it scores near 1 on the items of the list, near 0 on all
-        others, and stays short (least squares with a weight for what was not touched: Hu, Koren and Volinsky 2008,
-        equation 4). Then only the ``row_entries`` dimensions that matter most for the scores are kept, as many as
-        a user's row has on average, and solved for once more. Where to prune, c and r are our choice, made on data
-        held out from training. For an itemknn model the row is 1 in the columns of the items. The same list in any
-        order gives the same row; items told twice count once.
+        It is as training might have made it. With X the rows of these items, V those of all items
+        and m the mean of the diagonal of V'V, the row u solves ``(X'X + c (V'V + r m I)) u = X'1``:
+        it scores near 1 on the items of the list, near 0 on all others, and stays short (least
+        squares with a weight for what was not touched: Hu, Koren and Volinsky 2008, equation 4).
+        Then only the ``row_entries`` dimensions that matter most for the scores are kept, as many
+        as a user's row has on average, and solved for once more. Where to prune, c and r are our
+        choice, made on data held out from training. For an itemknn model the row is 1 in the
+        columns of the items. The same list in any order gives the same row; items told twice count
+        once.
 
-        Raises UnknownItemError, ValueError for an empty list, and ArtifactError for a model of more than
-        ``FOLDED_DIMENSIONS`` columns.
+        Raises UnknownItemError, ValueError for an empty list, and ArtifactError for a model of more
+        than ``FOLDED_DIMENSIONS`` columns.
         """
-        return self._fold_in(self._item_rows(liked))
+        return self._scorer.fold_in(self._item_rows(liked))
 
     def similar_items(self, item: int | str, n: int = 10) -> Recommendation:
-        """The ``n`` items whose rows are nearest to that of ``item`` by their cosine; ``item`` is not among them."""
+        """Lists the ``n`` other items whose rows are nearest to that of ``item`` by cosine."""
         row = self._row(self.item_ids, item, UnknownItemError, "item")
-        return self._list(self._items.cosines(row), n, [row])
+        return self._list(self._scorer.similar_items(row), n, [row])
 
     def similar_users(self, user: int | str, n: int = 10) -> Recommendation:
-        """The ``n`` users whose rows are nearest to that of ``user`` by their cosine, in the field ``items``."""
+        """Lists, in the field ``items``, the ``n`` other users nearest to ``user`` by cosine."""
         row = self._user_row(user)
-        return self._list(self._users.cosines(row), n, [row], ids=self.user_ids)
+        return self._list(self._scorer.similar_users(row), n, [row], ids=self.user_ids)
 
     def score(self, user: int | str, items: Iterable[int | str]) -> list[float]:
-        """The user's score of each of ``items`` (outside ids), in their order; seen items are scored like others."""
-        scores = self._scores(self._user_row(user))
+        """Scores each of ``items`` (outside ids) for a user, in their order, seen or not."""
+        scores = self._scorer.scores(self._user_row(user))
         return [
             float(scores[self._row(self.item_ids, item, UnknownItemError, "item")]) for item in _listed(items)
         ]
 
     def inspect(self) -> dict[str, Any]:
-        """What the model is and what it weighs, ready for JSON.
+        """Tells what the model is and what it weighs, ready for JSON.
 
-        ``bytes`` and ``seen_bytes`` are bytes as stored in the file; the seen items of a LightGCN model are its graph,
-        and among the former. ``file_bytes`` is all of it, and
+        ``bytes`` and ``seen_bytes`` are bytes as stored in the file; the seen items of a LightGCN
+        model are its graph, and among the former. ``file_bytes`` is all of it, and
         ``resident_bytes`` the arrays and texts that opening it makes beside the mapped file.
         """
         model, metadata = self.model, self.model.metadata
@@ -1160,7 +1385,7 @@ class Recommender:
         empty = sum(int(np.count_nonzero(np.diff(table.indptr) == 0)) for table in (model.users, model.items))
         sizes = count_bytes(self._stored)
         seen_bytes = sizes.pop("seen")
-        if self._name == "lightgcn":  # they are the graph, without which there are no scores
+        if self._scorer.seen_is_graph:  # without it there are no scores
             sizes = {**sizes, "graph": seen_bytes, "total": sizes["total"] + seen_bytes}
             seen_bytes = 0
         resident = self._resident_bytes()
@@ -1202,7 +1427,7 @@ class Recommender:
         return self._row(self.user_ids, user, UnknownUserError, "user")
 
     def _item_rows(self, items: Iterable[object]) -> Array:
-        """(m,) ascending rows of items, each once. Raises UnknownItemError."""
+        """Looks up the rows of items: (m,) ascending, each once. Raises UnknownItemError."""
         rows = {self._row(self.item_ids, item, UnknownItemError, "item") for item in _listed(items)}
         return np.array(sorted(rows), dtype=np.intp)
 
@@ -1218,7 +1443,7 @@ class Recommender:
     def _list(
         self, scores: Array, n: int, hidden: list[Any], among: Array | None = None, ids: Ids | None = None
     ) -> Recommendation:
-        """The best ``n`` of ``scores``, which are overwritten, as outside ids; without the rows in ``hidden``."""
+        """Lists the best ``n`` of ``scores``, which it overwrites, but for rows in ``hidden``."""
         if n < 1:
             raise ValueError(f"n must be at least 1, not {n}")
         for rows in hidden:
@@ -1232,100 +1457,8 @@ class Recommender:
         ids = self.item_ids if ids is None else ids
         return Recommendation(ids.of_rows(rows.tolist()), values[:left])
 
-    @property
-    def _name(self) -> str:
-        return self.model.metadata["model"]
-
-    def _scores(self, user: int) -> Array:
-        """(n_items,) float32 scores of the user in row ``user``."""
-        if self._name in SCORERS:
-            return self._scorer.scores(user)
-        return self._items.scores(*self.model.users.row(user))
-
-    @cached_property
-    def _scorer(self) -> GraphScores | Towers:
-        return SCORERS[self._name](self.model)
-
-    @cached_property
-    def _items(self) -> ByDimension:
-        return self._by_dimension(self.model.items)
-
-    @cached_property
-    def _users(self) -> ByDimension:
-        return self._by_dimension(self.model.users)
-
-    def _by_dimension(self, table: Table) -> ByDimension:
-        self._check_rows_are_multiplied()
-        return ByDimension(table, self.model.dim)
-
-    def _check_rows_are_multiplied(self) -> None:
-        """Raises ArtifactError where scores are not the inner products of stored rows."""
-        if self._name == "lightgcn":
-            raise ArtifactError(
-                "a lightgcn model's rows come from its graph, so nobody can be folded in and no rows are compared;"
-                " `sparserec distill` makes an mf model of it, which can"
-            )
-        if self._name in SCORERS:
-            raise ArtifactError(
-                f"a {self._name} model does not score by its stored rows alone, so nobody can be folded in and no rows"
-                f" are compared; models of {', '.join(PRODUCT_MODELS)} can"
-            )
-        if self._name not in PRODUCT_MODELS:
-            raise ArtifactError(
-                f"a model {self._name!r} is none of those that are served, {', '.join(SERVED_MODELS)}: update"
-                " sparserec_np"
-            )
-
-    @cached_property
-    def _gram(self) -> Array:
-        """(dim, dim) float64 inner products of the item table's columns, summed in blocks of rows."""
-        table, dim, size = self.model.items, self.model.dim, 1024
-        gram = np.zeros((dim, dim))
-        for start in range(0, len(self.item_ids), size):
-            bounds = table.indptr[start : start + size + 1].astype(np.int64)
-            block = np.zeros((len(bounds) - 1, dim))
-            rows = np.repeat(np.arange(len(block)), np.diff(bounds))
-            block[rows, table.columns[bounds[0] : bounds[-1]]] = table.floats(bounds[0], bounds[-1])
-            gram += block.T @ block
-        return gram
-
-    def _fold_in(self, rows: Array) -> tuple[Array, Array]:
-        """See :meth:`fold_in`; ``rows`` (m,) are item rows."""
-        self._check_rows_are_multiplied()
-        if not len(rows):
-            raise ValueError("a list of one item or more is needed to fold somebody in")
-        if self._name == "itemknn":
-            if self.model.dim != len(self.item_ids):
-                raise ArtifactError(
-                    "an itemknn model of some items alone does not tell which column is which item's, so nobody can be"
-                    " folded in; export it with all items"
-                )
-            return rows, np.ones(len(rows), dtype=np.float32)
-        if self.model.dim > FOLDED_DIMENSIONS:
-            raise ArtifactError(
-                f"folding in takes the products of all pairs of columns, and the model has {self.model.dim:,} columns:"
-                f" expected at most {FOLDED_DIMENSIONS:,}"
-            )
-        liked = np.zeros((len(rows), self.model.dim))
-        for place, row in enumerate(rows.tolist()):
-            columns, values = self.model.items.row(row)
-            liked[place, columns] = values
-        kept = np.flatnonzero(liked.any(axis=0))
-        mean = float(np.trace(self._gram)) / self.model.dim
-        if not mean > SMALLEST_SQUARE:
-            return kept[:0], np.zeros(0, dtype=np.float32)
-        matrix = liked.T @ liked + UNTOUCHED * (self._gram + RIDGE * mean * np.eye(self.model.dim))
-        target = liked.sum(axis=0)
-        row = np.linalg.solve(matrix[np.ix_(kept, kept)], target[kept])
-        if len(kept) > self.model.row_entries:
-            # What an entry adds to a score is its value times a value of its column.
-            reach = np.abs(row) * np.sqrt(np.diag(self._gram)[kept])
-            kept = np.sort(kept[np.argsort(-reach, kind="stable")[: self.model.row_entries]])
-            row = np.linalg.solve(matrix[np.ix_(kept, kept)], target[kept])
-        return kept, row.astype(np.float32)
-
     def _resident_bytes(self) -> dict[str, int]:
-        """Bytes that serving holds beside the mapped file, by purpose."""
+        """Counts the bytes that serving holds beside the mapped file, by purpose."""
 
         def made(*arrays: Array) -> int:
             return sum(
@@ -1335,10 +1468,10 @@ class Recommender:
             )
 
         model = self.model
-        towers = self._scorer.nbytes if self._name == "neumf" else 0
         return {
-            "items by dimension": self._items.nbytes if self._name in PRODUCT_MODELS else towers,
-            "graph": self._scorer.nbytes if self._name == "lightgcn" else 0,
+            "items by dimension": 0,
+            "graph": 0,
+            **self._scorer.resident_bytes,
             "row bounds": made(model.users.indptr, model.items.indptr),
             "seen": made(model.seen_indptr, model.seen_items),
             "ids": self.user_ids.resident_bytes + self.item_ids.resident_bytes,
@@ -1346,14 +1479,14 @@ class Recommender:
 
 
 def _listed(ids: Iterable[object]) -> Iterable[object]:
-    """``ids`` itself; a text, which would count as its letters, is refused."""
+    """Refuses a text, which would count as a list of its letters; returns any other list of ids."""
     if isinstance(ids, (str, bytes)):
         raise TypeError(f"expected a list of ids, not the text {ids!r}")
     return ids
 
 
 def _best(scores: Array, n: int) -> Array:
-    """(n,) positions of the ``n`` largest scores, largest first; equals in the order of their positions.
+    """Finds the positions (n,) of the ``n`` largest scores: largest first, equals as they stand.
 
     >>> _best(np.array([1.0, 3.0, 1.0, 2.0, 1.0]), 4).tolist()
     [1, 3, 0, 2]

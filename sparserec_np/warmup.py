@@ -22,9 +22,10 @@ from sparserec_np.data.synthetic import generate
 from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.kernels import compiled
-from sparserec_np.models.base_models import BASE_MODELS, Baseline
+from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.serving.model_file import load_model
-from sparserec_np.training.distillation import Teacher
+from sparserec_np.starts.teacher import Teacher
+from sparserec_np.training.distillation import FromTeacher
 from sparserec_np.training.run_directory import save_run
 from sparserec_np.training.saving import restore
 from sparserec_np.training.settings import CHOICES, Config
@@ -63,9 +64,13 @@ def warm_up(everything: bool = False) -> Warmth:
             save_run(run, fitted, kept)
             master = restore(load_model(run))
             evaluate(master.ranker(), test, kept)
-            if BASE_MODELS[config.model].products and not isinstance(BASE_MODELS[config.model], Baseline):
+            if BASE_MODELS[config.model].products and not BASE_MODELS[config.model].counted:
                 teacher = Teacher(master.factors(), master.dim, 1.0)
-                train(kept, Config(dim=master.dim, epochs=2, batch_size=64, validation=0), teacher=teacher)
+                train(
+                    kept,
+                    Config(dim=master.dim, epochs=2, batch_size=64, validation=0),
+                    source=FromTeacher(teacher),
+                )
             del master  # it reads the file that goes now
     found = list(kernels())
     return Warmth(
@@ -94,14 +99,14 @@ def _others() -> Iterator[Config]:
     """Settings that lead through the kernels which the defaults do not call."""
     short: dict[str, Any] = {"epochs": 4, "batch_size": 64, "learning_rate": 0.01}
     for model, loss, negatives in itertools.product(CHOICES["model"], CHOICES["loss"], (None, 1)):
-        if isinstance(BASE_MODELS[model], Baseline):
+        if BASE_MODELS[model].counted:
             continue
         try:
             yield Config(model=model, loss=loss, negatives=negatives, **short)
         except ConfigError:  # a loss that this model does not go with
             continue
     for model, base in BASE_MODELS.items():
-        if isinstance(base, Baseline):
+        if base.counted:
             yield Config(model=model)
     for optimizer in CHOICES["optimizer"]:
         yield Config(optimizer=optimizer, importance="gradient", embedding_dropout=0.1, **short)

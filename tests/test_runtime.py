@@ -18,10 +18,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import sparserec_np
 from sparserec_np import runtime
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import SparseTable
 from sparserec_np.kernels.compiled import ranking
+from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.runtime import (
     ArtifactError,
     Ids,
@@ -31,6 +33,7 @@ from sparserec_np.runtime import (
     _best,
     read_artifact,
 )
+from sparserec_np.serving.c.export import write_c
 from sparserec_np.serving.model_file import ServedModel, save_model
 from sparserec_np.serving.packing import pack
 from sparserec_np.training.saving import restore
@@ -379,6 +382,48 @@ def test_a_model_that_is_not_known_is_inspected_and_not_served() -> None:
             call()
 
 
+def test_every_base_model_is_served() -> None:
+    assert runtime.SERVED.keys() == BASE_MODELS.keys()
+    for name, model in BASE_MODELS.items():
+        assert runtime.SERVED[name].seen_is_graph == model.graph
+
+
+class RowsOfSeenItems(runtime.StoredRows):
+    """A user's row is the sum of the rows of the items they have seen, or of those they are folded in from."""
+
+    exports = False
+
+    def scores(self, user: int) -> Any:
+        """Scores by the row of what was seen."""
+        first, last = self.model.seen_indptr[user : user + 2].tolist()
+        return self.scores_of_row(*self.fold_in(self.model.seen_items[first:last]))
+
+    def fold_in(self, items: Any) -> Any:
+        """Adds up the rows of ``items``."""
+        row = np.zeros(self.model.dim, np.float32)
+        for item in items.tolist():
+            columns, values = self.model.items.row(item)
+            row[columns] += values
+        return np.arange(self.model.dim), row
+
+
+def test_a_model_that_stores_no_users_is_a_class_and_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = replace(make_model(), metadata={**make_model().metadata, "model": "sums"})
+    nobody = SparseTable.from_dense(np.zeros((30, 8), np.float32))
+    monkeypatch.setitem(runtime.SERVED, "sums", RowsOfSeenItems)
+    recommender = recommender_of(replace(model, users=nobody))
+    items = model.items.to_dense(8).astype(float)
+    liked = sorted(seen_of(model, 3))
+    expected = items @ items[liked].sum(axis=0)
+    np.testing.assert_allclose(recommender.score(3, range(50)), expected, rtol=1e-4, atol=1e-5)
+    assert recommender.recommend_for_items(liked, 7) == recommender.recommend(3, 7)
+    assert recommender.inspect()["resident_bytes"]["items by dimension"] > 0
+    with pytest.raises(ArtifactError, match="metadata model is 'sums': of it no list is made"):
+        pack(model, "int8")
+    with pytest.raises(ArtifactError, match="metadata model is 'sums': the C function scores by inner"):
+        write_c(model, "nowhere")
+
+
 # -- LightGCN
 
 
@@ -547,7 +592,7 @@ def test_inspect_counts(tmp_path: Path) -> None:
         "user_id_kind": "range",
         "item_id_kind": "int",
         "format_version": "1",
-        "library_version": "0.1.0",
+        "library_version": sparserec_np.__version__,
         "loss": "bpr",
         "seed": 0,
         "train_digest": "ab" * 32,

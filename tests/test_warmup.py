@@ -14,7 +14,8 @@ from sparserec_np.data.synthetic import generate
 from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.kernels import compiled
 from sparserec_np.serving.model_file import load_model
-from sparserec_np.training.distillation import Teacher
+from sparserec_np.starts.teacher import Teacher
+from sparserec_np.training.distillation import FromTeacher
 from sparserec_np.training.run_directory import save_run
 from sparserec_np.training.saving import restore
 from sparserec_np.training.settings import Config
@@ -40,7 +41,9 @@ def test_a_real_run_calls_nothing_that_is_not_warm(tmp_path) -> None:
     save_run(tmp_path / "teacher", train(kept, Config(epochs=5, learning_rate=0.01)), kept)
     teacher = restore(load_model(tmp_path / "teacher"))
     evaluate(teacher.ranker(), test, kept, ks=(5, 20))
-    train(kept, Config(epochs=2, validation=0), teacher=Teacher(teacher.factors(), teacher.dim, 1.0))
+    train(
+        kept, Config(epochs=2, validation=0), source=FromTeacher(Teacher(teacher.factors(), teacher.dim, 1.0))
+    )
     assert signatures() == ready
 
 

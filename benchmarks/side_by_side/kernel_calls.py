@@ -36,7 +36,7 @@ from sparserec_np.models.lightgcn import CHUNKS, LINE, Graph
 from sparserec_np.runtime import Array
 from sparserec_np.sparsity.exploration import Exploration
 from sparserec_np.sparsity.growth import Explored
-from sparserec_np.starts.masks import STARTS
+from sparserec_np.starts import STARTS
 
 
 class Work(NamedTuple):

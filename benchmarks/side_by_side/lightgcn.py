@@ -28,8 +28,10 @@ def ours(density: float, log: sparserec_np.Interactions, threads: int, steps: in
     from sparserec_np.learning.batches import PairSampler
     from sparserec_np.learning.optimizers import OPTIMIZERS
     from sparserec_np.models.model import Gradients
+    from sparserec_np.sparsity.exploration import Exploration
     from sparserec_np.sparsity.growth import Explored
-    from sparserec_np.starts.masks import STARTS
+    from sparserec_np.starts import STARTS
+    from sparserec_np.training.plan import Plan
 
     numba.set_num_threads(threads)
     rows = log.n_users + log.n_items
@@ -37,22 +39,23 @@ def ours(density: float, log: sparserec_np.Interactions, threads: int, steps: in
         model="lightgcn", loss="bpr", negatives=1, batch_size=BATCH, dim=DIM, density=density
     )
     table = STARTS["uniform"](log, DIM, round(density * rows * DIM), np.random.default_rng(0), threads)
-    model = config.model_over(table, DIM, log)
+    plan = Plan.of(config, log)
+    model = plan.model_over(table, log)
     optimizer = OPTIMIZERS["adam"](table.nnz, rows)
-    wanted = config.exploration.draw(
+    wanted = Exploration(config.explore, config.importance).draw(
         np.concatenate([log.user_degrees, log.item_degrees]), np.zeros(0), np.random.default_rng(1)
     )
     explored = Explored.of(wanted if density < 1 else wanted[:0], rows, DIM)
     gradients = Gradients(np.zeros(table.nnz, np.float32), explored)
-    decay = config.decay(np.zeros_like(table.values))
+    decay = plan.decay(np.zeros_like(table.values))
 
     def step(batch: Any) -> None:
         scores = model.forward(batch)
-        config.objective.slopes(batch, scores)
+        plan.objective.slopes(batch, scores)
         model.backward(batch, scores, decay, gradients)
         optimizer.step(model.table, model.touched(batch), gradients.active, 1e-3)
 
-    sampler = PairSampler(log, BATCH, config.drawn_negatives)
+    sampler = PairSampler(log, BATCH, plan.negatives)
     return times_of(step, _batches(sampler, steps)), sampler.batches
 
 

@@ -1,4 +1,4 @@
-"""How good a model's lists are: full ranking over all items, metrics averaged over users."""
+"""Full ranking over all items, and metrics averaged over users: how good a model's lists are."""
 
 from __future__ import annotations
 
@@ -45,16 +45,7 @@ def evaluate(
         ConfigError: no k, one below 1, or a block below 1.
         DataError: the two are not over equally many users and items, or no user has test items.
     """
-    if not ks or min(ks) < 1 or block < 1:
-        raise ConfigError(
-            f"Evaluation needs list lengths and a block of 1 or more, found {list(ks)} and {block}."
-        )
-    expect_interactions(test), expect_interactions(seen)
-    if (test.n_users, test.n_items) != (seen.n_users, seen.n_items):
-        raise DataError(
-            f"Test and seen interactions must be over the same users and items, found {test.n_users} x {test.n_items}"
-            f" and {seen.n_users} x {seen.n_items}; use aligned_to first."
-        )
+    _check(test, seen, ks, block)
     degrees = test.user_degrees
     users = np.flatnonzero(degrees).astype(np.int32)
     if not users.size:
@@ -76,6 +67,20 @@ def evaluate(
         result[f"coverage@{k}"] = float((best < min(k, n)).mean())
     result["users"] = int(users.size)
     return result
+
+
+def _check(test: Interactions, seen: Interactions, ks: Sequence[int], block: int) -> None:
+    """Raises ConfigError and DataError as :func:`evaluate` says."""
+    if not ks or min(ks) < 1 or block < 1:
+        raise ConfigError(
+            f"Evaluation needs list lengths and a block of 1 or more, found {list(ks)} and {block}."
+        )
+    expect_interactions(test), expect_interactions(seen)
+    if (test.n_users, test.n_items) != (seen.n_users, seen.n_items):
+        raise DataError(
+            f"Test and seen interactions must be over the same users and items, found {test.n_users} x {test.n_items}"
+            f" and {seen.n_users} x {seen.n_items}; use aligned_to first."
+        )
 
 
 def find_hits(top: Array, users: Array, test: Interactions) -> Array:

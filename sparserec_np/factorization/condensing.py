@@ -43,7 +43,7 @@ def condense(
 
     A side is solved for within its stored entries; of all its entries, stored or not, as many are kept as there were,
     those that lower the sum of squares the most; and the side is solved for within these. Call it with one BLAS
-    thread (:func:`~sparserec_np.starts.masks.one_blas_thread`): the bits are then the same for any ``threads``, and for any
+    thread (:func:`~sparserec_np.machine.threads.one_blas_thread`): the bits are then the same for any ``threads``, and for any
     number of Numba's threads.
 
     Args:

@@ -57,7 +57,7 @@ def solved_rows(
 
     Entries are ranked by the square of their value times their column's element on the diagonal of c (V'V + r m I):
     what leaving one out does to all scores, as in optimal brain damage (LeCun et al. 1990). Call it with one BLAS
-    thread (:func:`~sparserec_np.starts.masks.one_blas_thread`); the bits are then the same for any ``threads``.
+    thread (:func:`~sparserec_np.machine.threads.one_blas_thread`); the bits are then the same for any ``threads``.
 
     Args:
         touched: SciPy CSR (rows, others): what each row touched; its values are not read.
@@ -109,7 +109,7 @@ def alternate(
     those that lower the sum of squares the most; and the side is solved for within these. With V the rows of the other
     side, a row that touched n of them reads ``untouched`` V'V as G, and ``ridge`` times the root of n times the mean
     squared length of a row of V as r, in the terms of ``kernels/reference/least_squares.py``. Call it with one BLAS
-    thread (:func:`~sparserec_np.starts.masks.one_blas_thread`); the bits are then the same for any number of Numba's threads.
+    thread (:func:`~sparserec_np.machine.threads.one_blas_thread`); the bits are then the same for any number of Numba's threads.
 
     Args:
         start: (users + items, dim) the stacked table to begin with, users first; left as it is.
@@ -184,7 +184,7 @@ def alternate_full(
 ) -> tuple[Array, Array]:
     """Alternating least squares without a budget: the equations of :func:`alternate`, for every entry of all rows.
 
-    Call it with one BLAS thread (:func:`~sparserec_np.starts.masks.one_blas_thread`); the bits are then the same for any
+    Call it with one BLAS thread (:func:`~sparserec_np.machine.threads.one_blas_thread`); the bits are then the same for any
     ``threads``.
 
     Args:

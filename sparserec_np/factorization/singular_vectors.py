@@ -103,7 +103,7 @@ def leading_right_vectors(
     """Leading right singular vectors by subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4).
 
     Threads share the strips out among themselves, which changes no bit of the result as long as BLAS works on one
-    thread (:func:`~sparserec_np.starts.masks.one_blas_thread`).
+    thread (:func:`~sparserec_np.machine.threads.one_blas_thread`).
 
     Args:
         log: the interactions.

@@ -33,6 +33,11 @@ class BaseModel:
             temperature by changing the rows.
         graph: whether it goes on reading the interactions it was trained on, so that a model file tells which these
             are.
+        stored_rows: whether the stored rows are those that are multiplied, so that rows can be solved for from each
+            other, learn from a teacher and be updated one pair at a time.
+        counting: for a baseline, whose table is counted and not trained: module in ``sparserec_np.models`` and function
+            that makes the table, and its dim, of interactions. Its settings are those of the counting; settings of
+            training, and a budget, mean nothing to it.
     """
 
     name: str
@@ -45,48 +50,58 @@ class BaseModel:
     products: bool = True
     graph: bool = False
     ordered: bool = False
+    stored_rows: bool = False
 
-    def over(
-        self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...], **settings: Any
-    ) -> Model:
-        """A model of a table (users first), with these settings."""
-        module, name = self.place
-        make = getattr(importlib.import_module(f"sparserec_np.models.{module}"), name)
-        model: Model = make(table, dim, log, views, **settings)
-        return model
+    counting: tuple[str, str] | None = None
 
+    @property
+    def counted(self) -> bool:
+        """Whether the table is counted, and not trained."""
+        return self.counting is not None
 
-@dataclass(frozen=True)
-class Baseline(BaseModel):
-    """A base recommender whose table is counted, not trained: a matrix factorisation over that table.
+    def takes(self, setting: str) -> bool:
+        """Whether a setting of a training run, by name, means anything to this model."""
+        if self.counted:
+            return setting in self.settings or setting in COUNTED
+        return setting in self.settings or setting not in MODEL_SETTINGS
 
-    Its settings are those of the counting. Settings of training, and a budget, mean nothing to it.
-
-    Attributes:
-        counting: module in ``sparserec_np.models`` and function that makes the table, and its dim, of interactions.
-    """
-
-    counting: tuple[str, str] = ("", "")
+    def way(self, method: str, loss: str) -> dict[str, str]:
+        """How the table came about, as a model file tells it."""
+        return {"method": "counted"} if self.counted else {"method": method, "loss": loss}
 
     def count(self, log: Interactions, **settings: Any) -> tuple[SparseTable, int]:
-        """The table, users first, and its number of columns."""
-        module, name = self.counting
-        counted: tuple[SparseTable, int] = getattr(
-            importlib.import_module(f"sparserec_np.models.{module}"), name
-        )(log, **settings)
+        """The table of a baseline, users first, and its number of columns."""
+        assert self.counting is not None
+        counted: tuple[SparseTable, int] = _load(self.counting)(log, **settings)
         return counted
 
     def over(
         self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...], **settings: Any
     ) -> Model:
-        """The inner products of a table's rows, which are the scores already."""
-        return super().over(table, dim, log, ())
+        """A model of a table (users first), with these settings; a counted one is scored by the rows as they are."""
+        own = {} if self.counted else settings
+        model: Model = _load(self.place)(table, dim, log, () if self.counted else views, **own)
+        return model
 
+
+def _load(place: tuple[str, str]) -> Any:
+    module, name = place
+    return getattr(importlib.import_module(f"sparserec_np.models.{module}"), name)
+
+
+# Settings that a baseline has besides its own: those of measuring it.
+COUNTED = ("model", "seed", "validation", "refit")
 
 BASE_MODELS = {
     model.name: model
     for model in (
-        BaseModel("mf", "matrix factorisation", ("matrix_factorization", "MatrixFactorization"), {}),
+        BaseModel(
+            "mf",
+            "matrix factorisation",
+            ("matrix_factorization", "MatrixFactorization"),
+            {},
+            stored_rows=True,
+        ),
         BaseModel(
             "lightgcn",
             "rows averaged over the graph (He et al. 2020)",
@@ -106,19 +121,21 @@ BASE_MODELS = {
             products=False,
             ordered=True,
         ),
-        Baseline(
+        BaseModel(
             "popularity",
             "the items that most users have",
             ("matrix_factorization", "MatrixFactorization"),
             {},
             counting=("baselines", "popularity"),
+            stored_rows=True,
         ),
-        Baseline(
+        BaseModel(
             "itemknn",
             "the items most similar to those a user had",
             ("matrix_factorization", "MatrixFactorization"),
             settings={"neighbours": 50, "shrinkage": 30.0},
             counting=("baselines", "item_neighbours"),
+            stored_rows=True,
         ),
     )
 }

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.matrices import matrix_of_ones
 from sparserec_np.data.table import Array, SparseTable, column_dtype, index_dtype
 from sparserec_np.errors import DataError
-from sparserec_np.starts.masks import matrix_of_ones
 
 BLOCK = 256  # items whose similarities to all others exist at once
 MOST_ITEMS = 65_536  # as many columns as a table can have

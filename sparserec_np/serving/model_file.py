@@ -12,12 +12,12 @@ name                                  type                   what
 ====================================  =====================  ==========================================================
 
 Ids of the kind ``range`` are the row numbers and take no bytes. Metadata are text: ``format``,
-``format_version``, ``model``, ``method``, ``dim``, ``density``, ``budget``, ``n_users``, ``n_items``,
-``user_id_kind``, ``item_id_kind``, ``library_version``, what the training adds (``loss``, ``seed``,
-``metrics`` as JSON, ``train_digest``), and the settings that the base model scores with (``layers``, ...).
-docs/model-file.md describes it field by field. This module writes it as training leaves it: values in float32 and
-the bounds of the rows, so that all of it is read where it lies in the mapped file. ``export`` writes the smaller
-forms of the same arrays.
+``format_version``, ``model``, ``method``, ``dim``, ``density``, ``budget``, ``n_users``,
+``n_items``, ``user_id_kind``, ``item_id_kind``, ``library_version``, what the training adds
+(``loss``, ``seed``, ``metrics`` as JSON, ``train_digest``), and the settings that the base model
+scores with (``layers``, ...). docs/model-file.md describes it field by field. This module writes it
+as training leaves it: values in float32 and the bounds of the rows, so that all of it is read where
+it lies in the mapped file. ``export`` writes the smaller forms of the same arrays.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from sparserec_np import __version__
+from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.safetensors_writer import write_artifact
 from sparserec_np.data.table import SparseTable, column_dtype, index_dtype
 from sparserec_np.runtime import (
@@ -56,13 +57,15 @@ class ServedModel:
         dim: number of columns of both tables.
         user_ids, item_ids: (n_users,), (n_items,) int64 or unicode outside ids, none twice.
         seen_indptr: (n_users + 1,) integer bounds into ``seen_items``.
-        seen_items: (n,) integer item rows that a user had in training, ascending for each user; never
-        recommended.
-        held_out: (m,) ascending places in ``seen_items`` of what a lightgcn was not trained on, and does not propagate
-        over: what was held out to validate by, where it was not trained again on all.
+        seen_items: (n,) integer item rows that a user had in training, ascending for each user;
+            never recommended.
+        held_out: (m,) ascending places in ``seen_items`` of what a lightgcn was not trained on, and
+            does not propagate over: what was held out to validate by, where it was not trained
+            again on all.
         weights: (n,) float32 dense weights; empty for a model that has none.
-        metadata: text; ``model``, ``method`` and ``budget`` (number of entries allowed) must be there. Where
-        ``seen`` is ``left out``, the seen items are empty because nobody knows them.
+        metadata: text; ``model``, ``method`` and ``budget`` (number of entries allowed) must be
+            there. Where ``seen`` is ``left out``, the seen items are empty because nobody knows
+            them.
     """
 
     users: SparseTable
@@ -81,11 +84,16 @@ class ServedModel:
         """Whether it is known what users had in training: a file can be exported without."""
         return self.metadata.get("seen") != SEEN_LEFT_OUT
 
-    def encode(self) -> Artifact:
-        """The arrays, in their narrowest types, and the metadata of the model file.
+    @property
+    def seen(self) -> Interactions:
+        """What users had in training; no interactions where it was left out."""
+        return Interactions(self.seen_indptr, self.seen_items, self.user_ids, self.item_ids)
 
-        Raises ArtifactError, naming the field, for a model that no reader would accept: a table that is not
-        sound, a value that is not finite, an id that occurs twice.
+    def encode(self) -> Artifact:
+        """Makes the arrays, in their narrowest types, and the metadata of the model file.
+
+        Raises ArtifactError, naming the field, for a model that no reader would accept: a table
+        that is not sound, a value that is not finite, an id that occurs twice.
         """
         user_kind, user_arrays = _encode_ids("user_ids", self.user_ids)
         item_kind, item_arrays = _encode_ids("item_ids", self.item_ids)
@@ -120,12 +128,12 @@ class ServedModel:
         return artifact
 
     def bytes_account(self) -> dict[str, int]:
-        """Bytes as stored: values, columns, indptr, ids, weights and their total; and, apart from it, seen."""
+        """Counts the bytes of the stored arrays by purpose; see ``runtime.count_bytes``."""
         return count_bytes(self.encode().arrays)
 
 
 def save_model(path: Path, model: ServedModel) -> int:
-    """Writes the model file, atomically, and returns its size in bytes; equal models give equal bytes.
+    """Writes the model file, atomically, and returns its size; equal models give equal bytes.
 
     Raises ArtifactError as ``ServedModel.encode`` does, OSError when the file cannot be written.
     """
@@ -134,10 +142,10 @@ def save_model(path: Path, model: ServedModel) -> int:
 
 
 def load_model(path: Path) -> ServedModel:
-    """The model in a file, or in the run directory that holds it; its tables are read-only views of the mapped file.
+    """Reads a model file, or that of a run directory; its tables are views of the mapped file.
 
-    ``seen_indptr`` is int64 and ``seen_items`` int32, as in ``Interactions``. Raises ArtifactError, naming
-    the field, for a file that is no sound model; OSError when it cannot be read.
+    ``seen_indptr`` is int64 and ``seen_items`` int32, as in ``Interactions``. Raises ArtifactError,
+    naming the field, for a file that is no sound model; OSError when it cannot be read.
     """
     artifact = read_artifact(path)
     try:
@@ -147,7 +155,10 @@ def load_model(path: Path) -> ServedModel:
 
 
 def served_from(artifact: Artifact) -> ServedModel:
-    """The model in an artifact, its values in float32. Raises ArtifactError, naming the field, if it is not sound."""
+    """Reads the model in an artifact, its values in float32.
+
+    Raises ArtifactError, naming the field, if it is not sound.
+    """
     model = decode_model(artifact)
     users, items = (
         SparseTable(table.indptr, table.columns, table.floats()) for table in (model.users, model.items)
@@ -167,7 +178,7 @@ def served_from(artifact: Artifact) -> ServedModel:
 
 
 def _narrowed(name: str, numbers: Array, dtype: np.dtype[Any]) -> Array:
-    """The same numbers in another type; a number that does not fit is refused, not wrapped around."""
+    """Converts numbers to another type; one that does not fit is refused, not wrapped around."""
     narrow = numbers.astype(dtype)
     if not np.array_equal(narrow, numbers):
         raise ArtifactError(f"{name} holds numbers that do not fit {dtype}")
@@ -175,12 +186,12 @@ def _narrowed(name: str, numbers: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def id_bytes(*ids: Array) -> int:
-    """Bytes that outside ids take in the file: none where they are 0, 1, 2, ..."""
+    """Counts the bytes that outside ids take in the file: none where they are 0, 1, 2, ..."""
     return sum(array.nbytes for some in ids for array in _encode_ids("ids", some)[1].values())
 
 
 def _encode_ids(name: str, ids: Array) -> tuple[str, dict[str, Array]]:
-    """The kind of the ids, and the arrays that hold them in the fewest bytes."""
+    """Finds the kind of outside ids, and the arrays that hold them in the fewest bytes."""
     if ids.dtype.kind in "iu":
         if np.array_equal(ids, np.arange(len(ids))):
             return "range", {}

@@ -1,1 +1,18 @@
-"""What training starts from."""
+"""What training starts from: which entries are active, and what they hold. By name in :data:`STARTS`."""
+
+from __future__ import annotations
+
+from sparserec_np.starts.als import LeastSquares
+from sparserec_np.starts.condensed import Condensed
+from sparserec_np.starts.nmf import NMF
+from sparserec_np.starts.spectral import Spectral
+from sparserec_np.starts.start import Start
+from sparserec_np.starts.uniform import Uniform
+
+STARTS: dict[str, Start] = {
+    "spectral": Spectral(),
+    "als": LeastSquares(),
+    "condensed": Condensed(),
+    "nmf": NMF(),
+    "uniform": Uniform(),
+}

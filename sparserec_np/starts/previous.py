@@ -15,15 +15,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions, encode_ids
+from sparserec_np.data.matrices import matrix_of_ones
 from sparserec_np.data.splitting import split_random
 from sparserec_np.data.table import Array, SparseTable, stacked
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.factorization.least_squares import alternate, solved_rows
-from sparserec_np.starts.masks import Condensed, matrix_of_ones, one_blas_thread
+from sparserec_np.machine.threads import one_blas_thread
+from sparserec_np.starts.condensed import Condensed
 
 
 @dataclass(frozen=True)
-class Former:
+class PreviousModel:
     """A trained model whose scores are inner products of two rows, to go on from.
 
     Attributes:
@@ -38,9 +40,9 @@ class Former:
     log: Interactions
     condensed: Condensed | None = None
 
-    def start(self) -> FormerStart:
+    def start(self) -> PreviousStart:
         """The start that knows what the model knows."""
-        return FormerStart(self)
+        return PreviousStart(self)
 
     def hold_out(
         self, log: Interactions, fraction: float, rng: np.random.Generator
@@ -63,65 +65,65 @@ class Former:
 
 
 @dataclass(frozen=True)
-class FormerStart:
-    """A trained model's rows, solved for anew over all interactions; see :class:`~sparserec_np.starts.masks.Start`.
+class PreviousStart:
+    """A trained model's rows, solved for anew over all interactions; see :class:`~sparserec_np.starts.start.Start`.
 
     Users and items share the budget as they did, but for their numbers.
 
     Attributes:
-        former: the trained model.
+        previous: the trained model.
         passes: of alternating least squares, once every row has been solved for.
         floor: entries that every row keeps, where the budget allows it.
     """
 
-    former: Former
+    previous: PreviousModel
     passes: int = 1
     floor: int = 1
-    informed: bool = True
+    from_data: bool = True
 
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
-        """See :class:`~sparserec_np.starts.masks.Start`; fewer entries than ``nnz`` where most rows have nothing to go by.
+        """See :class:`~sparserec_np.starts.start.Start`; fewer entries than ``nnz`` where most rows have nothing to go by.
 
         The kernels work on the threads that Numba is set to.
 
         Raises:
             ConfigError: the budget has become one of another number of columns, or a side stores nothing to go by.
         """
-        former = self.former
-        if dim != former.dim:
+        previous = self.previous
+        if dim != previous.dim:
             raise ConfigError(
-                f"The method dense-small fills {former.dim} columns, and in the same budget there is room for {dim}"
+                f"The method dense-small fills {previous.dim} columns, and in the same budget there is room for {dim}"
                 " only with the new users and items: train anew, or with another method"
             )
-        n_users = former.log.n_users
+        n_users = previous.log.n_users
         users, items = (
-            former.table.slice_rows(0, n_users),
-            former.table.slice_rows(n_users, former.table.rows),
+            previous.table.slice_rows(0, n_users),
+            previous.table.slice_rows(n_users, previous.table.rows),
         )
         if not users.nnz or not items.nnz:
             raise ConfigError(
                 "The model stores no entry of any user, or none of any item, so that no row can be solved for from it:"
                 " train anew, within a larger budget"
             )
-        wanted = [users.nnz / n_users * log.n_users, items.nnz / former.log.n_items * log.n_items]
+        wanted = [users.nnz / n_users * log.n_users, items.nnz / previous.log.n_items * log.n_items]
         floor = min(self.floor, nnz // (log.n_users + log.n_items))
         share = round(nnz * wanted[0] / sum(wanted))
         share = max(share, floor * log.n_users, nnz - dim * log.n_items)
         share = min(share, dim * log.n_users, nnz - floor * log.n_items)
         share = min(max(share, 1), nnz - 1)  # neither side goes without
-        items = _among(items, encode_ids(former.log.item_ids, log.item_ids)[0], log.n_items)
+        items = _among(items, encode_ids(previous.log.item_ids, log.item_ids)[0], log.n_items)
         by_user = matrix_of_ones(log)
         by_item = by_user.T.tocsr()
         with one_blas_thread():
             users = solved_rows(by_user, items, dim, share, floor, threads)
             items = solved_rows(by_item, users, dim, nnz - share, floor, threads)
             table = stacked(users, items)
-            if former.condensed is None:
+            if previous.condensed is None:
                 return alternate(table, log.n_users, by_user, dim, passes=self.passes, floor=floor)
         del by_user, by_item
-        return former.condensed.again(table, log, dim, rng, threads)
+        return previous.condensed.again(table, log, dim, rng, threads)
 
 
 def _among(table: SparseTable, places: Array, rows: int) -> SparseTable:

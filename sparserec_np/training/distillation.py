@@ -1,8 +1,8 @@
 """Distillation: a small table learns the rankings of a model that is already trained.
 
-The student starts from the teacher's own rows, rotated to their sparsest axes and pruned to the student's budget, and
-then learns two things from each batch: what the data's loss says, and how the teacher ranks the block of negatives.
-Which items are compared, and that both are weighed against each other for each pair, is our choice.
+The student starts from the teacher's own rows (:mod:`~sparserec_np.starts.teacher`), and then learns two things from
+each batch: what the data's loss says, and how the teacher ranks the block of negatives. Which items are compared, and
+that both are weighed against each other for each pair, is our choice.
 """
 
 from __future__ import annotations
@@ -12,41 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.data.splitting import split_random
+from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Loss, Scores
+from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.models.inner_products import InnerProducts
-from sparserec_np.starts.masks import balance, one_blas_thread, prune_factors, varimax
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """A trained model whose scores are inner products of two rows.
-
-    Attributes:
-        table: the rows, (n_users + n_items) of them, users first; any density.
-        dim: number of columns.
-        weight: of the imitation, beside 1 for the data's loss.
-    """
-
-    table: SparseTable
-    dim: int
-    weight: float = 1.0
-
-    def start(self, rotation_iterations: int = 30, sample: int = 16_000) -> TeacherStart:
-        """The start that knows what the teacher knows."""
-        return TeacherStart(self, rotation_iterations, sample)
-
-    def beside(self, loss: Loss) -> Imitation:
-        """The data's loss and the imitation of this teacher.
-
-        Raises:
-            ConfigError: a weight below zero.
-        """
-        if not 0 <= self.weight < np.inf:
-            raise ConfigError(f"The weight of the imitation must be 0 or more, found {self.weight!r}")
-        return Imitation(loss, self, InnerProducts(self.dim, self.table.values.dtype))
+from sparserec_np.starts.start import Start
+from sparserec_np.starts.teacher import Teacher
+from sparserec_np.training.settings import Config
+from sparserec_np.training.sources import TRAINED_BEFORE
 
 
 @dataclass(frozen=True)
@@ -78,67 +54,43 @@ class Imitation:
 
 
 @dataclass(frozen=True)
-class TeacherStart:
-    """The teacher's rows, rotated to their sparsest axes, pruned to a budget; see :class:`~sparserec_np.starts.masks.Start`.
+class FromTeacher:
+    """A trained model over the same users and items, to start from and to imitate.
 
-    A user's list does not depend on the length of the user's row: users are brought to equal length before pruning, and
-    the kept entries get the length back afterwards, so that scores stay those of the teacher.
-
-    Attributes:
-        teacher: whose rows.
-        rotation_iterations, sample: see :class:`~sparserec_np.starts.masks.Spectral`.
-        floor: entries that every row keeps, where the budget allows it.
+    What it was trained on may hold the validation part: the epochs chosen then are those that imitate best.
     """
 
     teacher: Teacher
-    rotation_iterations: int
-    sample: int
-    floor: int = 1
-    informed: bool = True
+    fresh: bool = False
+    scaled: bool = False  # a teacher's scores are to be met, at the size they have
 
-    def __call__(
-        self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
-    ) -> SparseTable:
-        """See :class:`~sparserec_np.starts.masks.Start`. Memory: every entry of a sample and of a block of rows.
+    def check(self, config: Config) -> None:
+        """Raises ConfigError for what cannot learn from a teacher: start and scores are products of stored rows."""
+        similarity = config.resolved().similarity or "dot"  # a baseline has none to choose
+        base = BASE_MODELS[config.model]
+        if base.counted or not base.stored_rows or similarity != "dot":
+            raise ConfigError(
+                "A student is a matrix factorisation scored by inner products, model mf and similarity dot; found model"
+                f" {config.model} and similarity {similarity}"
+            )
+
+    def start(self, name: str) -> tuple[str, Start]:
+        """The teacher's rows, whatever the name."""
+        return TRAINED_BEFORE, self.teacher.start()
+
+    def objective(self, loss: Loss) -> Imitation:
+        """The data's loss and the imitation of the teacher.
 
         Raises:
-            ConfigError: the student has fewer columns than the teacher.
+            ConfigError: a weight below zero.
         """
         teacher = self.teacher
-        if dim < teacher.dim:
-            raise ConfigError(
-                f"A student needs as many dimensions as its teacher has, {teacher.dim}, or more; found dim {dim}"
-            )
-        lengths = row_lengths(teacher.table)
-        count = len(lengths)
-        rows = np.sort(rng.choice(count, min(self.sample, count), replace=False))
-        some = teacher.table.dense_rows(rows, teacher.dim)
-        some /= np.maximum(lengths[rows, None], 1e-12)
-        with one_blas_thread():
-            turn = varimax(some, self.rotation_iterations)
-            return self._pruned(log, dim, nnz, turn, lengths)
+        if not 0 <= teacher.weight < np.inf:
+            raise ConfigError(f"The weight of the imitation must be 0 or more, found {teacher.weight!r}")
+        return Imitation(loss, teacher, InnerProducts(teacher.dim, teacher.table.values.dtype))
 
-    def _pruned(self, log: Interactions, dim: int, nnz: int, turn: Array, lengths: Array) -> SparseTable:
-        teacher, n_users = self.teacher, log.n_users
-
-        def wide(start: int, stop: int) -> Array:
-            made = teacher.table.dense_rows(np.arange(start, stop), teacher.dim) @ turn
-            return np.pad(made, ((0, 0), (0, dim - teacher.dim)))
-
-        def users(start: int, stop: int) -> Array:
-            return wide(start, stop) / np.maximum(lengths[start:stop, None], 1e-12)
-
-        def items(start: int, stop: int) -> Array:
-            return wide(n_users + start, n_users + stop)
-
-        scale = balance(users, items, n_users, log.n_items)
-        table = prune_factors(users, items, n_users, log.n_items, nnz, self.floor, scale)
-        back = np.concatenate([lengths[:n_users], np.full(log.n_items, 1 / scale, np.float32)])
-        table.values[:] *= np.repeat(back, np.diff(table.indptr))
-        return table
-
-
-def row_lengths(table: SparseTable) -> Array:
-    """(rows,) float32 Euclidean lengths."""
-    squares = np.bincount(table.row_numbers(), np.square(table.values, dtype=np.float64), table.rows)
-    return np.sqrt(squares).astype(np.float32)
+    def hold_out(
+        self, log: Interactions, fraction: float, rng: np.random.Generator
+    ) -> tuple[Interactions, Interactions | None]:
+        """A random part of each user's items."""
+        return split_random(log, fraction, rng)

@@ -1,15 +1,13 @@
-"""How an epoch goes through the training pairs: batch by batch, or one pair after another."""
+"""The order in which an epoch goes through the training pairs: random batches, or pair after pair in cells."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError
 from sparserec_np.kernels.compiled import cells as stratified
 from sparserec_np.kernels.compiled import gradients as gradient_kernels
@@ -18,61 +16,13 @@ from sparserec_np.learning.batches import PairSampler
 from sparserec_np.learning.cells import BLOCK_LOSSES, TOGETHER, Shared, Steps, Strata
 from sparserec_np.learning.losses import Loss, Objective
 from sparserec_np.learning.optimizers import SGD, Adagrad, Optimizer, one_row
-from sparserec_np.models.model import Decay, Gradients, Model
-from sparserec_np.sparsity.growth import Explored, Growth
-from sparserec_np.sparsity.topology import Carry
+from sparserec_np.models.model import Gradients
+from sparserec_np.sparsity.growth import Growth
+from sparserec_np.training.state import Training
 
 
-class EntryState:
-    """What lies beside the stored entries while they are trained, and follows them through a topology update.
-
-    Attributes:
-        optimizer: its moments.
-        origin: (nnz,) what L2 terms draw the values towards, 0 for regrown entries; empty where it is 0 for all. What
-            was given is not written to: it is copied when entries first change.
-    """
-
-    def __init__(self, optimizer: Optimizer, origin: Array) -> None:
-        self.optimizer = optimizer
-        self.origin = origin
-        self._owned = False
-
-    def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
-        """Both follow; see :meth:`~sparserec_np.learning.optimizers.Optimizer.carry`."""
-        self.optimizer.carry(move, row_means)
-        if len(self.origin):
-            origin = self.origin if self._owned else self.origin.copy()
-            self.origin, self._owned = move(origin, origin.dtype.type(0)), True
-
-
-@dataclass
-class Training:
-    """What an epoch changes.
-
-    Attributes:
-        model: its table and its weights.
-        state: beside the stored entries.
-        explored: gradients summed since the last topology update.
-        norms: (rows,) norms of the rows' gradients, summed likewise; empty where nobody asks for them.
-        decay: L2 weights, and what they draw to.
-        explored_bytes: most that ``explored`` has taken.
-    """
-
-    model: Model
-    state: EntryState
-    explored: Explored
-    norms: Array
-    decay: Decay
-    explored_bytes: int = 0
-
-    def explore(self, rows: Array) -> None:
-        """Starts new sums, for ``rows`` (m,)."""
-        self.explored = Explored.of(rows, self.model.table.rows, self.model.dim)
-        self.explored_bytes = max(self.explored_bytes, self.explored.nbytes)
-
-
-class Pass(Protocol):
-    """One way through all training pairs."""
+class Order(Protocol):
+    """An order in which an epoch goes through all training pairs."""
 
     def epoch(
         self,
@@ -100,7 +50,7 @@ class Pass(Protocol):
         ...
 
 
-class BatchPass:
+class BatchOrder:
     """Random batches: the gradient of a whole batch, then one step of every row that it touched.
 
     Attributes:
@@ -131,7 +81,7 @@ class BatchPass:
         rate: Callable[[int, int], float],
         growth: Growth | None,
     ) -> float:
-        """See :meth:`Pass.epoch`."""
+        """See :meth:`Order.epoch`."""
         model, state = training.model, training.state
         weights, the_row = one_row(model.weights), np.zeros(1, np.int32)
         if len(self._active) != model.table.nnz:
@@ -157,7 +107,7 @@ class BatchPass:
         return total
 
 
-class CellPass:
+class CellOrder:
     """Pair after pair, in cells that threads share out: matrix factorisation in a single kernel.
 
     Rows move at once, by plain descent or by Adagrad, and no gradient outlasts its step. In which order, and what a
@@ -195,7 +145,7 @@ class CellPass:
         rate: Callable[[int, int], float],
         growth: Growth | None,
     ) -> float:
-        """See :meth:`Pass.epoch`. The rate changes with the stratum."""
+        """See :meth:`Order.epoch`. The rate changes with the stratum."""
         table, decay, optimizer = training.model.table, training.decay, training.state.optimizer
         if not isinstance(optimizer, SGD | Adagrad):
             raise ConfigError(

@@ -14,17 +14,14 @@ import os
 import tempfile
 from typing import IO, Any
 
-import numpy as np
-
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.machine.files import replacing
-from sparserec_np.models.base_models import BASE_MODELS, Baseline
 from sparserec_np.runtime import ArtifactError
-from sparserec_np.serving.model_file import ServedModel, save_model
+from sparserec_np.serving.model_file import load_model, save_model
+from sparserec_np.training.fitted import Fitted, Record
+from sparserec_np.training.saving import fitted_from, served_model
 from sparserec_np.training.settings import Config
-from sparserec_np.training.train import SELECT_BY, Fitted, Record
 
 CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", "model.safetensors"
 # What "reader" may hold: the keywords of sparserec_np.data.formats.read_interactions.
@@ -133,52 +130,29 @@ def save_run(path: str | os.PathLike[str], fitted: Fitted, log: Interactions) ->
     return directory.finish(fitted, log)
 
 
-def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
-    """The model as it is served: two tables, the ids, and the items that each user had."""
-    table, config = fitted.model.served(), fitted.config.resolved()
-    base = BASE_MODELS[config.model]
-    metadata = {
-        "model": config.model,
-        "budget": str(fitted.budget.nnz),
-        **(
-            {"method": "counted"}
-            if isinstance(base, Baseline)
-            else {"method": config.method, "loss": config.loss}
-        ),
-        "seed": str(config.seed),
-        "train_digest": log.digest(),
-        **{name: str(getattr(config, name)) for name in base.saved},
-        "metrics": json.dumps(validation_metrics(fitted)),
-    }
-    return ServedModel(
-        users=table.slice_rows(0, log.n_users),
-        items=table.slice_rows(log.n_users, table.rows),
-        dim=fitted.model.dim,
-        user_ids=log.user_ids,
-        item_ids=log.item_ids,
-        seen_indptr=log.indptr,
-        seen_items=log.items,
-        weights=fitted.model.weights,
-        metadata=metadata,
-        held_out=_held_out(fitted.log, log) if base.graph else np.empty(0, np.int32),
-    )
+def load_run(path: str | os.PathLike[str], known: Interactions | None = None) -> Fitted:
+    """A run that was saved, as training left it, to evaluate it or to go on from it.
 
+    Args:
+        path: the run directory.
+        known: the interactions it was trained on, for a run whose model file does not hold them; those of users or
+            items that the model does not know are left out.
 
-def _held_out(trained: Interactions, log: Interactions) -> Array:
-    """Ascending places of the pairs of ``log`` that are not in ``trained``."""
-    ours, theirs = (some.pair_users() * np.int64(some.n_items) + some.items for some in (log, trained))
-    return np.flatnonzero(~np.isin(ours, theirs, assume_unique=True))
-
-
-def validation_metrics(fitted: Fitted) -> dict[str, float]:
-    """What the best epoch reached on the validation part; empty where there was none."""
-    measured = [record for record in fitted.history if SELECT_BY in record]
-    if not measured:
-        return {}
-    best = max(measured, key=lambda record: record[SELECT_BY])
-    return {
-        f"validation_{name}": best[name] for name in ("recall@20", SELECT_BY) if math.isfinite(best[name])
-    }
+    Raises:
+        SparseRecError: the path is no run directory.
+        DataError: the model file does not hold them, and ``known`` is not given or of other users and items.
+        ArtifactError, ConfigError: the model file, or the settings, are not sound.
+        OSError: one of them cannot be read.
+    """
+    path = os.fspath(path)
+    if not os.path.isfile(os.path.join(path, CONFIG)):
+        raise SparseRecError(
+            f"{path} is no run directory: expected the folder that `sparserec train -o` wrote, with {CONFIG} in it"
+        )
+    config, _ = read_config(os.path.join(path, CONFIG))
+    with open(os.path.join(path, METRICS), encoding="utf-8") as stream:
+        history = [json.loads(line) for line in stream]
+    return fitted_from(load_model(path), config, history, known)
 
 
 def read_config(path: str) -> tuple[Config, dict[str, Any]]:

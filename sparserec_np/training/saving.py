@@ -1,23 +1,55 @@
-"""From a model file back to its base recommender, and from a run directory back to what training gave."""
+"""Saving and loading: what training gave as a model that is served, and back to the base recommender."""
 
 from __future__ import annotations
 
 import json
-import os
 
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.table import stacked
-from sparserec_np.errors import ConfigError, DataError, SparseRecError
+from sparserec_np.data.table import Array, stacked
+from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.models.model import Model
 from sparserec_np.runtime import ArtifactError
-from sparserec_np.serving.model_file import ServedModel, id_bytes, load_model
+from sparserec_np.serving.model_file import ServedModel, id_bytes
 from sparserec_np.sparsity.budget import Budget
-from sparserec_np.training.run_directory import CONFIG, METRICS, read_config
+from sparserec_np.training.fitted import SELECT_BY, Fitted, Record, validation_metrics
+from sparserec_np.training.plan import model_over
 from sparserec_np.training.settings import Config
-from sparserec_np.training.train import SELECT_BY, Fitted, Record
+
+
+def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
+    """The model as it is served: two tables, the ids, and the items that each user had."""
+    table, config = fitted.model.served(), fitted.config.resolved()
+    base = BASE_MODELS[config.model]
+    metadata = {
+        "model": config.model,
+        "budget": str(fitted.budget.nnz),
+        **base.way(config.method, config.loss),
+        "seed": str(config.seed),
+        "train_digest": log.digest(),
+        **{name: str(getattr(config, name)) for name in base.saved},
+        "metrics": json.dumps(validation_metrics(fitted)),
+    }
+    return ServedModel(
+        users=table.slice_rows(0, log.n_users),
+        items=table.slice_rows(log.n_users, table.rows),
+        dim=fitted.model.dim,
+        user_ids=log.user_ids,
+        item_ids=log.item_ids,
+        seen_indptr=log.indptr,
+        seen_items=log.items,
+        weights=fitted.model.weights,
+        metadata=metadata,
+        held_out=_held_out(fitted.log, log) if base.graph else np.empty(0, np.int32),
+    )
+
+
+def _held_out(trained: Interactions, log: Interactions) -> Array:
+    """Ascending places of the pairs of ``log`` that are not in ``trained``."""
+    ours, theirs = (some.pair_users() * np.int64(some.n_items) + some.items for some in (log, trained))
+    return np.flatnonzero(~np.isin(ours, theirs, assume_unique=True))
 
 
 def restore(model: ServedModel, known: Interactions | None = None) -> Model:
@@ -30,7 +62,8 @@ def restore(model: ServedModel, known: Interactions | None = None) -> Model:
         ArtifactError: the file names no base recommender, or settings that it cannot have.
     """
     log = known or trained_on(model)
-    restored = saved_config(model.metadata).model_over(stacked(model.users, model.items), model.dim, log)
+    settings = saved_config(model.metadata).resolved()
+    restored = model_over(settings, stacked(model.users, model.items), model.dim, log)
     restored.weights[:] = model.weights
     return restored
 
@@ -48,31 +81,6 @@ def trained_on(model: ServedModel) -> Interactions:
     kept = np.ones(seen.n_interactions, dtype=bool)
     kept[model.held_out] = False
     return seen.subset(kept)
-
-
-def load_run(path: str | os.PathLike[str], known: Interactions | None = None) -> Fitted:
-    """A run that was saved, as training left it, to evaluate it or to go on from it.
-
-    Args:
-        path: the run directory.
-        known: the interactions it was trained on, for a run whose model file does not hold them; those of users or
-            items that the model does not know are left out.
-
-    Raises:
-        SparseRecError: the path is no run directory.
-        DataError: the model file does not hold them, and ``known`` is not given or of other users and items.
-        ArtifactError, ConfigError: the model file, or the settings, are not sound.
-        OSError: one of them cannot be read.
-    """
-    path = os.fspath(path)
-    if not os.path.isfile(os.path.join(path, CONFIG)):
-        raise SparseRecError(
-            f"{path} is no run directory: expected the folder that `sparserec train -o` wrote, with {CONFIG} in it"
-        )
-    config, _ = read_config(os.path.join(path, CONFIG))
-    with open(os.path.join(path, METRICS), encoding="utf-8") as stream:
-        history = [json.loads(line) for line in stream]
-    return fitted_from(load_model(path), config, history, known)
 
 
 def fitted_from(

@@ -12,42 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparserec_np.data.interactions import PAIRS_AT_ONCE, Interactions
-from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.errors import ConfigError
-from sparserec_np.learning.batches import Negatives, OnePerPair, PairSampler, SharedBlock
 from sparserec_np.learning.cells import BLOCK_LOSSES
-from sparserec_np.learning.losses import LOSSES, Loss, Objective
-from sparserec_np.learning.optimizers import OPTIMIZERS, Optimizer
-from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS, Baseline
-from sparserec_np.models.model import Decay, Model
-from sparserec_np.models.views import SIMILARITIES, Dropout, View, similarity_views
+from sparserec_np.learning.losses import LOSSES, Loss
+from sparserec_np.learning.optimizers import OPTIMIZERS
+from sparserec_np.models.base_models import BASE_MODELS, COUNTED, MODEL_SETTINGS
+from sparserec_np.models.views import SIMILARITIES
 from sparserec_np.runtime import FOLDED_DIMENSIONS
-from sparserec_np.sparsity.budget import Budget
-from sparserec_np.sparsity.exploration import IMPORTANCES, Exploration
+from sparserec_np.sparsity.exploration import IMPORTANCES
 from sparserec_np.sparsity.growth import LastBatchGrowth
 from sparserec_np.sparsity.methods import METHODS
-from sparserec_np.sparsity.schedules import DropSchedule
-from sparserec_np.starts.masks import STARTS, Condensed
+from sparserec_np.starts import STARTS
 
 if TYPE_CHECKING:
-    from sparserec_np.training.order import Pass
+    pass
 
-STARTS_TO_TRY = ("spectral", "condensed", "als")
-# Least squares solve for a row in the cube of its entries' number. That takes long where rows store more than these on
-# average, or are full, and is not tried there.
-TRIED_ENTRIES = 64
-# Multiplications for which "condensed" is tried: it takes some two minutes for as many on one thread.
-TRIED_PRODUCTS = 4e11
-TRIED_BYTES = 1 << 28  # of its full rows
-TRIED_PAIRS = PAIRS_AT_ONCE  # as both hold the interactions as a matrix, which may be too many for memory
-# Learning rates to choose from, the first two first: see ``learning_rate`` below.
-RATES = (0.01, 0.003, 0.03, 0.001)
-CELL_RATES = (0.1, 0.03, 0.3, 0.01)  # where pairs come in cells
+FIRST_START = "spectral"
+# Learning rates to choose from, by the order of an epoch, the first two first: see ``learning_rate`` below.
+RATES = {"batches": (0.01, 0.003, 0.03, 0.001), "cells": (0.1, 0.03, 0.3, 0.01)}
 L2 = ("l2_user", "l2_positive", "l2_negative")
 LOSS_SETTINGS = ("negative_weight", "margin", "sharpness")
-# Settings that a baseline has besides its own: those of measuring it.
-COUNTED = ("model", "seed", "validation", "refit")
 CHOICES = {
     "model": tuple(BASE_MODELS),
     "method": tuple(METHODS),
@@ -93,7 +77,7 @@ class Config:
         epochs: most epochs; fewer if validation stops getting better.
         order: how an epoch goes through the pairs. "batches": in random batches, a step after each. "cells": pair after
             pair in cells of users and items, rows moving at once, which is many times as fast; for mf with inner
-            products, by softmax or bpr, with adagrad or sgd. See :class:`~sparserec_np.training.order.CellPass`.
+            products, by softmax or bpr, with adagrad or sgd. See :class:`~sparserec_np.training.order.CellOrder`.
         batch_size: pairs in a batch; in cells, pairs that share a block of negatives. None takes 2048, in cells 512.
         optimizer: how values follow their gradients; None takes adam, in cells adagrad.
         learning_rate: at first; falls to zero along half a cosine wave over ``epochs``. None tries 0.01 and 0.003, and
@@ -169,7 +153,7 @@ class Config:
                     f"{name} must be one of {', '.join(choices)}, found {getattr(self, name)!r}"
                 )
         base = BASE_MODELS[self.model]
-        if isinstance(base, Baseline):
+        if base.counted:
             for name, default in _DEFAULTS.items():
                 if getattr(self, name) != default and name not in (*COUNTED, *MODEL_SETTINGS):
                     raise ConfigError(
@@ -245,7 +229,7 @@ class Config:
         """Cells are for one model and for losses that their kernels know."""
         growth = METHODS[self.method].growth
         fits = {
-            "model": self.model == "mf" or isinstance(BASE_MODELS[self.model], Baseline),
+            "model": BASE_MODELS[self.model].stored_rows,
             "loss": LOSSES[self.loss].block in BLOCK_LOSSES,
             "optimizer": self.optimizer in (None, "adagrad", "sgd"),
             "similarity": self.similarity in (None, "dot"),
@@ -269,46 +253,6 @@ class Config:
             most = "" if high == float("inf") else f" and at most {high:g}"
             raise ConfigError(f"{name} must be {bound}{most}, found {value!r}")
 
-    def starts(self, budget: Budget, log: Interactions) -> tuple[str, ...]:
-        """Starts to choose from, the usual one first, for a table of this budget over ``log``; see ``start``."""
-        if self.start is not None:
-            return (self.start,)
-        method, dim = METHODS[self.method], budget.dim
-        within = self.model == "mf" and not (method.full or method.full_until)
-        long = dim > FOLDED_DIMENSIONS or budget.nnz > TRIED_ENTRIES * budget.rows
-        if not within or long or log.n_interactions > TRIED_PAIRS:
-            return STARTS_TO_TRY[:1]
-        first, better, cheaper = STARTS_TO_TRY
-        soon = Condensed().products(log, dim) <= TRIED_PRODUCTS
-        return first, better if soon and Condensed().full_bytes(log, dim) <= TRIED_BYTES else cheaper
-
-    @property
-    def rates(self) -> tuple[float, ...]:
-        """Learning rates to choose from; see ``learning_rate``."""
-        return CELL_RATES if self.order == "cells" else RATES
-
-    def one_pass(self, log: Interactions, loss: Objective, weights_optimizer: Optimizer) -> Pass:
-        """How an epoch goes through the pairs of ``log``."""
-        from sparserec_np.training.order import BatchPass, CellPass
-
-        settings = self.resolved()
-        assert settings.batch_size is not None and settings.negatives is not None
-        if self.order == "cells":
-            return CellPass(log, loss, settings.negatives, settings.batch_size)
-        sampler = PairSampler(log, settings.batch_size, self.drawn_negatives)
-        return BatchPass(sampler, loss, weights_optimizer)
-
-    @property
-    def drawn_negatives(self) -> Negatives:
-        """How negatives are drawn."""
-        count = self.negatives or BASE_MODELS[self.model].negatives
-        return OnePerPair() if count == 1 else SharedBlock(count)
-
-    def decay(self, origin: Array) -> Decay:
-        """The three L2 weights, and what they draw to, (nnz,), or empty for zero."""
-        user, positive, negative = (getattr(self.resolved(), name) for name in L2)
-        return Decay(user, positive, negative, origin)
-
     @property
     def objective(self) -> Loss:
         """The loss with its settings."""
@@ -316,60 +260,28 @@ class Config:
         return LOSSES[self.loss].with_settings(**given)
 
     def resolved(self) -> Config:
-        """The same settings, with those that depend on others filled in; of a baseline, its own alone."""
-        base = BASE_MODELS[self.model]
-        if isinstance(base, Baseline):
-            own = {name: value for name, value in base.settings.items() if getattr(self, name) is None}
-            return dataclasses.replace(self, **own)
-        loss = self.objective
+        """The same settings, with those that depend on others filled in, as far as they mean anything to the model."""
+        base, loss = BASE_MODELS[self.model], self.objective
+        in_cells = self.order == "cells"
         similarity = self.similarity or ("cosine" if loss.cosine else "dot")
         defaults: dict[str, Any] = {
             **base.settings,
             **dict.fromkeys(L2, loss.decay),
             **dict(loss.settings),
             "negatives": base.negatives,
-            "batch_size": 512 if self.order == "cells" else 2048,
-            "optimizer": "adagrad" if self.order == "cells" else "adam",
+            "batch_size": 512 if in_cells else 2048,
+            "optimizer": "adagrad" if in_cells else "adam",
             "similarity": similarity,
             "temperature": loss.temperature if similarity == "cosine" else 1.0,
+            "learning_rate": RATES[self.order][0],
+            "start": FIRST_START,
         }
-        missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
-        if self.learning_rate is None:
-            missing["learning_rate"] = self.rates[0]
-        if self.start is None:
-            missing["start"] = STARTS_TO_TRY[0]
+        missing = {
+            name: value
+            for name, value in defaults.items()
+            if getattr(self, name) is None and base.takes(name)
+        }
         return dataclasses.replace(self, **missing)
-
-    def model_over(self, table: SparseTable, dim: int, log: Interactions) -> Model:
-        """The base recommender over a table."""
-        base = BASE_MODELS[self.model]
-        resolved = self.resolved()
-        settings = {name: getattr(resolved, name) for name in (*base.settings, *base.common)}
-        return base.over(table, dim, log, self.views, **settings)
-
-    @property
-    def views(self) -> tuple[View, ...]:
-        """What lies between the stored entries and the rows that are multiplied; nothing in a baseline."""
-        if isinstance(BASE_MODELS[self.model], Baseline):
-            return ()
-        dropout = (
-            (Dropout(self.embedding_dropout, np.random.default_rng([self.seed, 5])),)
-            if self.embedding_dropout
-            else ()
-        )
-        settings = self.resolved()
-        assert settings.similarity is not None and settings.temperature is not None
-        return (*dropout, *similarity_views(settings.similarity, settings.temperature))
-
-    @property
-    def exploration(self) -> Exploration:
-        """Which rows are explored."""
-        return Exploration(self.explore, self.importance)
-
-    @property
-    def drops(self) -> DropSchedule:
-        """When and how much the mask changes."""
-        return DropSchedule(self.drop_fraction, self.drop_until, self.drop_interval)
 
     def to_dict(self) -> dict[str, Any]:
         """All settings by name."""

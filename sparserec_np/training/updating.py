@@ -6,22 +6,29 @@ loop goes on for a few epochs. Interactions held out of the new ones choose how 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from sparserec_np.data.interactions import Interactions, expect_interactions
 from sparserec_np.errors import ConfigError, DataError
-from sparserec_np.models.base_models import BASE_MODELS, Baseline
+from sparserec_np.learning.losses import Loss, Objective
+from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.runtime import FOLDED_DIMENSIONS
 from sparserec_np.sparsity.methods import METHODS
-from sparserec_np.starts.masks import STARTS, Condensed
-from sparserec_np.starts.previous import Former
-from sparserec_np.training.settings import Config
-from sparserec_np.training.train import Fitted, Record, budget_of, train
+from sparserec_np.starts import STARTS
+from sparserec_np.starts.condensed import Condensed
+from sparserec_np.starts.previous import PreviousModel
+from sparserec_np.starts.start import Start
+from sparserec_np.training.fitted import Fitted, Report
+from sparserec_np.training.plan import budget_of
+from sparserec_np.training.settings import FIRST_START, RATES, Config
+from sparserec_np.training.sources import TRAINED_BEFORE
+from sparserec_np.training.train import train
 
 # What differs from the settings the model was trained with; our choice, on data held out from LastFM's training part.
-GOING_ON: dict[str, Any] = {
+UPDATE_DEFAULTS: dict[str, Any] = {
     "epochs": 5,
     "evaluate_every": 1,
     "drop_fraction": 0.1,
@@ -36,13 +43,43 @@ CHANGEABLE = (
 )
 
 
+@dataclass(frozen=True)
+class FromPrevious:
+    """A model trained on a part of the interactions, to go on from.
+
+    None of that part is held out: the model knows it; and where no user has other items to spare, all epochs are
+    trained.
+    """
+
+    previous: PreviousModel
+    fresh: bool = False
+    scaled: bool = True
+
+    def check(self, config: Config) -> None:
+        """Any settings do that :func:`update_settings` made."""
+
+    def start(self, name: str) -> tuple[str, Start]:
+        """The rows of before, solved for anew, whatever the name."""
+        return TRAINED_BEFORE, self.previous.start()
+
+    def objective(self, loss: Loss) -> Objective:
+        """The loss."""
+        return loss
+
+    def hold_out(
+        self, log: Interactions, fraction: float, rng: np.random.Generator
+    ) -> tuple[Interactions, Interactions | None]:
+        """A part of what the model does not know yet."""
+        return self.previous.hold_out(log, fraction, rng)
+
+
 def update(
-    former: Fitted,
+    previous: Fitted,
     new: Interactions,
     *,
     validation: Interactions | float | None = None,
     threads: int | None = None,
-    on_epoch: Callable[[Record], None] | None = None,
+    on_epoch: Report | None = None,
     **changes: Any,
 ) -> Fitted:
     """Goes on from a trained model with new interactions, of users and items that it knows or does not know yet.
@@ -52,8 +89,9 @@ def update(
     inputs give the same bits for any number of threads.
 
     Args:
-        former: as :func:`~sparserec_np.training.train.train` or :func:`~sparserec_np.training.saving.load_run` gave it; its ``log``
-            is what the model knows. It is left as it is.
+        previous: as :func:`~sparserec_np.training.train.train` or
+            :func:`~sparserec_np.training.run_directory.load_run` gave it; its ``log`` is what the model knows. It is
+            left as it is.
         new: more interactions. Those that the model knows already are merged.
         validation: interactions to choose the epoch by, which the model does not know, or the part of each user's
             new ones to hold out for it; 0.1 by default, 0 for none. Where no user has any to spare, all epochs are
@@ -71,51 +109,54 @@ def update(
         ConfigError: a model that cannot learn on, or a setting that cannot change.
         SparseRecError: training diverged.
     """
-    log = former.log.joined(expect_interactions(new))
+    log = previous.log.joined(expect_interactions(new))
     if isinstance(validation, (int, float)):
         changes, validation = {**changes, "validation": validation}, None
-    config = going_on(former, log, **changes)
-    start = STARTS[config.start or "spectral"]
+    config = update_settings(previous, log, **changes)
+    start = STARTS[config.start or FIRST_START]
     condensed = start if isinstance(start, Condensed) else None
-    rows = Former(former.model.factors(), former.model.dim, former.log, condensed)
+    rows = PreviousModel(previous.model.factors(), previous.model.dim, previous.log, condensed)
     if validation is not None:
         validation, _ = validation.aligned_to(log)
-    return train(log, config, validation=validation, former=rows, threads=threads, on_epoch=on_epoch)
+    return train(
+        log, config, validation=validation, source=FromPrevious(rows), threads=threads, on_epoch=on_epoch
+    )
 
 
-def going_on(former: Fitted, log: Interactions, **changes: Any) -> Config:
+def update_settings(previous: Fitted, log: Interactions, **changes: Any) -> Config:
     """The settings with which :func:`update` trains on ``log``, known and new interactions; they hold the budget.
 
     Raises:
         DataError, ConfigError: see :func:`update`.
     """
-    config = former.config.resolved()
-    if isinstance(BASE_MODELS[config.model], Baseline):
+    config = previous.config.resolved()
+    base = BASE_MODELS[config.model]
+    if base.counted:
         raise ConfigError(
             f"The model {config.model} is counted, not trained: count it again over all interactions, with"
             " `sparserec train`"
         )
-    if config.model != "mf":
+    if not base.stored_rows:
         raise ConfigError(
             f"The stored rows of the model {config.model} are not what is multiplied, so rows of new users and items"
             " cannot be solved for from the others: train it anew, or update an mf model"
         )
-    if former.model.dim > FOLDED_DIMENSIONS:
+    if previous.model.dim > FOLDED_DIMENSIONS:
         raise ConfigError(
             f"An update solves for rows by the products of all pairs of columns, in at most {FOLDED_DIMENSIONS:,}"
-            f" columns, and the model has {former.model.dim:,}: train it anew"
+            f" columns, and the model has {previous.model.dim:,}: train it anew"
         )
     for name in changes:
         if name not in CHANGEABLE:
             raise ConfigError(
                 f"{name} belongs to the model, which an update keeps; what may change: {', '.join(CHANGEABLE)}"
             )
-    if log.n_interactions == former.log.n_interactions:
+    if log.n_interactions == previous.log.n_interactions:
         raise DataError("The model knows all of these interactions already, so there is nothing to learn")
-    settings = GOING_ON | {"learning_rate": replace(config, **changes).rates[1]}
+    settings = UPDATE_DEFAULTS | {"learning_rate": RATES[config.order][1]}
     if METHODS[config.method].full_until > 0:
         settings["method"] = "static"  # what was full is pruned for good
     if config.memory_budget is None:
-        entries = budget_of(former.log, config).nnz
+        entries = budget_of(previous.log, config).nnz
         settings["density"] = entries / ((log.n_users + log.n_items) * config.dim)
     return replace(config, **settings | changes)

@@ -21,7 +21,7 @@ from sparserec_np.models.views import similarity_views
 from sparserec_np.sparsity.exploration import Exploration
 from sparserec_np.sparsity.growth import AccumulatedGrowth, Explored
 from sparserec_np.sparsity.topology import TopologyUpdate
-from sparserec_np.training.order import EntryState
+from sparserec_np.training.state import EntryState
 from sparserec_np.verify import plain
 
 NEGATIVES: dict[str, Negatives] = {"pairs": OnePerPair(), "block": SharedBlock(7)}

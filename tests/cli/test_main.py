@@ -131,7 +131,12 @@ def test_importing_the_library_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["errors", "table", "interactions", "formats", "splitting", "synthetic", "runtime"]
+    "module",
+    [
+        *("errors", "runtime", "data.table", "data.interactions", "data.formats", "data.splitting"),
+        *("data.synthetic", "machine.memory", "machine.threads", "training.train", "models.lightgcn"),
+        *("serving.packing", "evaluation.evaluate", "starts", "estimator"),
+    ],
 )
 def test_importing_a_light_module_loads_nothing_heavy(module: str) -> None:
     assert modules_after(f"import sparserec_np.{module}") == []

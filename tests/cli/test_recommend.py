@@ -16,7 +16,8 @@ from cli.main import main
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.runtime import Recommender
 from sparserec_np.serving.model_file import save_model
-from sparserec_np.serving.packing import keep_users, pack, without_seen, write_export
+from sparserec_np.serving.packing import pack, write_export
+from sparserec_np.serving.slices import keep_users, without_seen
 from sparserec_np.training.saving import restore
 from tests.makers.served_models import make_model
 

@@ -12,8 +12,7 @@ from sparserec_np import load_model, update
 from sparserec_np.data.formats import read_interactions, write_interactions
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.synthetic import generate
-from sparserec_np.training.run_directory import read_config, save_run
-from sparserec_np.training.saving import load_run
+from sparserec_np.training.run_directory import load_run, read_config, save_run
 
 QUICK = ("--epochs", "2", "--evaluate-every", "1", "--negatives", "64", "--batch-size", "512", "--dim", "16")
 

@@ -11,7 +11,8 @@ from scipy.sparse import csr_matrix
 from sparserec_np.data.table import SparseTable
 from sparserec_np.factorization import condensing
 from sparserec_np.factorization.condensing import RIDGE, best_of_full, best_of_tables, condense
-from sparserec_np.starts.masks import balance, one_blas_thread, prune_factors
+from sparserec_np.factorization.pruning import balance, prune_factors
+from sparserec_np.machine.threads import one_blas_thread
 from tests.makers.small import Array
 
 DIM = 6

@@ -12,8 +12,8 @@ from sparserec_np.data.table import SparseTable, stacked
 from sparserec_np.factorization import least_squares
 from sparserec_np.factorization.largest_entries import LargestEntries
 from sparserec_np.factorization.least_squares import PIECE_NUMBERS, alternate, alternate_full, solved_rows
+from sparserec_np.machine.threads import one_blas_thread
 from sparserec_np.runtime import RIDGE, UNTOUCHED
-from sparserec_np.starts.masks import one_blas_thread
 from tests.makers.small import Array, random_table, same_bits
 
 DIM = 6

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.factorization.singular_vectors import BLOCK, Strips, fewer_columns, leading_right_vectors
-from sparserec_np.starts.masks import one_blas_thread
+from sparserec_np.machine.threads import one_blas_thread
 from tests.makers.small import Array, small_log
 
 

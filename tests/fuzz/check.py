@@ -15,7 +15,7 @@ from types import FrameType
 import numpy as np
 
 from sparserec_np.runtime import (
-    SERVED_MODELS,
+    SERVED,
     ArtifactError,
     Recommender,
     SeenItemsMissingError,
@@ -94,21 +94,10 @@ def _check_lists(recommender: Recommender, model: ServedModel, row: int) -> None
     """One user's lists against sums in float64, made from the rows one by one."""
     n_items = model.items.rows
     seen = set(model.seen_items[model.seen_indptr[row] : model.seen_indptr[row + 1]].tolist())
-    indptr, columns, values = model.users
-    if model.metadata["model"] not in SERVED_MODELS:
+    if model.metadata["model"] not in SERVED:
         _must_raise(ArtifactError, recommender, row)
         return
-    if model.metadata["model"] == "lightgcn":
-        exact, magnitude = _propagated_scores(model, row)
-    elif model.metadata["model"] == "neumf":
-        exact, magnitude = _towered_scores(model, row)
-    else:
-        user = np.zeros(model.dim)
-        user[columns[indptr[row] : indptr[row + 1]]] = values[indptr[row] : indptr[row + 1]]
-        products = user[model.items.columns] * model.items.values
-        rows = np.repeat(np.arange(n_items), np.diff(model.items.indptr))
-        exact = np.bincount(rows, products, minlength=n_items)
-        magnitude = np.bincount(rows, abs(products), minlength=n_items)
+    exact, magnitude = EXACT[model.metadata["model"]](model, row)
     options = {}
     if not model.has_seen:
         _must_raise(SeenItemsMissingError, recommender, row)
@@ -137,6 +126,18 @@ def _must_raise(error: type[Exception], recommender: Recommender, row: int) -> N
     except error:
         return
     raise Fault(f"a list was given where {error.__name__} should be raised")
+
+
+def _products(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Inner products of a user's row with the items' rows, and the magnitude of what they are the sum of."""
+    n_items = model.items.rows
+    indptr, columns, values = model.users
+    user = np.zeros(model.dim)
+    user[columns[indptr[row] : indptr[row + 1]]] = values[indptr[row] : indptr[row + 1]]
+    products = user[model.items.columns] * model.items.values
+    rows = np.repeat(np.arange(n_items), np.diff(model.items.indptr))
+    exact, magnitude = (np.bincount(rows, some, minlength=n_items) for some in (products, abs(products)))
+    return exact, magnitude
 
 
 def _propagated_scores(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarray]:
@@ -181,6 +182,16 @@ def _towered_scores(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarra
         return np.asarray(second @ out + items[:, :gmf] @ (products * own[:gmf]))
 
     return run(rows, weights), run((abs(rows[0]), abs(rows[1])), [abs(part) for part in weights])
+
+
+# Name of a model -> its scores of one user in float64, and the magnitude of what they are the sum of.
+EXACT = {
+    "mf": _products,
+    "popularity": _products,
+    "itemknn": _products,
+    "lightgcn": _propagated_scores,
+    "neumf": _towered_scores,
+}
 
 
 @contextlib.contextmanager

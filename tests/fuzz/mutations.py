@@ -17,7 +17,8 @@ import numpy as np
 
 from sparserec_np.data.safetensors_writer import write_artifact
 from sparserec_np.runtime import DTYPES, Artifact
-from sparserec_np.serving.packing import keep_users, pack, without_seen
+from sparserec_np.serving.packing import pack
+from sparserec_np.serving.slices import keep_users, without_seen
 from tests.makers.served_models import as_lightgcn, make_model, make_towers_model
 
 Rng = np.random.Generator

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sparserec_np.machine import memory
@@ -46,3 +47,23 @@ def test_a_system_without_it_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -
     memory.give_back_freed()
     assert memory._trimmer() is None
     memory._trimmer.cache_clear()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's account of a process")
+def test_what_is_resident_is_no_more_than_the_peak() -> None:
+    before = memory.resident_bytes()
+    block = np.ones(40 << 20, dtype=np.uint8)
+    assert memory.resident_bytes() > before + (30 << 20)
+    assert memory.peak_bytes() > before + (30 << 20) and block.all()
+
+
+WITHOUT_RESOURCE = """
+import sys
+sys.modules["resource"] = None  # as where the system has no such module
+from sparserec_np.machine import memory
+assert memory.peak_bytes() == 0
+"""
+
+
+def test_a_system_that_does_not_tell_its_peak_says_0() -> None:
+    subprocess.run([sys.executable, "-c", WITHOUT_RESOURCE], check=True)

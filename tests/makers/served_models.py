@@ -77,3 +77,12 @@ def as_lightgcn(
         held_out=np.array(held_out, np.int32),
         metadata={**model.metadata, "model": "lightgcn", **settings},
     )
+
+
+def seen_sets(model: ServedModel) -> list[set[Any]]:
+    """The outside ids that each user had."""
+    bounds = model.seen_indptr.tolist()
+    return [
+        set(model.item_ids[model.seen_items[a:b]].tolist())
+        for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+    ]

@@ -16,7 +16,7 @@ from sparserec_np.models import baselines
 from sparserec_np.models.baselines import item_neighbours, popularity
 from sparserec_np.runtime import ArtifactError
 from sparserec_np.serving.model_file import ServedModel
-from sparserec_np.serving.packing import keep_items
+from sparserec_np.serving.slices import keep_items
 from sparserec_np.training.saving import restore
 from tests.makers.small import Array, small_log
 

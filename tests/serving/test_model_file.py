@@ -13,7 +13,8 @@ import pytest
 from sparserec_np import runtime
 from sparserec_np.runtime import DTYPES, Recommender
 from sparserec_np.serving.model_file import ServedModel, save_model
-from sparserec_np.serving.packing import VALUES, keep_users, pack, without_seen, write_export
+from sparserec_np.serving.packing import VALUES, pack, write_export
+from sparserec_np.serving.slices import keep_users, without_seen
 from tests.makers.served_models import make_model
 
 PAGE = (Path(__file__).parents[2] / "docs" / "model-file.md").read_text(encoding="utf-8")

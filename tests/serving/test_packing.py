@@ -1,4 +1,4 @@
-"""The exported file: smaller, cut to size, and nothing else than the model it came from."""
+"""The exported file: smaller, and nothing else than the model it came from; a damaged one is refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np import runtime
-from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.safetensors_writer import write_artifact
 from sparserec_np.data.table import SparseTable
 from sparserec_np.models.table_ranker import TableRanker
@@ -24,39 +23,17 @@ from sparserec_np.runtime import (
     Artifact,
     ArtifactError,
     Recommender,
-    SeenItemsMissingError,
-    UnknownUserError,
     decode_model,
     decode_varints,
     parse_artifact,
     read_artifact,
 )
-from sparserec_np.serving.model_file import ServedModel, load_model, served_from
-from sparserec_np.serving.packing import (
-    VALUES,
-    DeviceRanker,
-    count_tables,
-    encode_varints,
-    keep_items,
-    keep_users,
-    overlap,
-    pack,
-    without_seen,
-    write_export,
-)
+from sparserec_np.serving.model_file import load_model, served_from
+from sparserec_np.serving.packing import VALUES, count_tables, encode_varints, pack, write_export
+from sparserec_np.serving.slices import keep_users
 from tests.makers.served_models import as_lightgcn, make_model
 
 NAMES = np.array([f"Größe {i}" for i in range(50)])
-NOBODY = np.zeros(0, dtype=np.intp)
-
-
-def seen_sets(model: ServedModel) -> list[set[Any]]:
-    """The outside ids that each user had."""
-    bounds = model.seen_indptr.tolist()
-    return [
-        set(model.item_ids[model.seen_items[a:b]].tolist())
-        for a, b in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
 
 
 # -- what is stored
@@ -186,54 +163,6 @@ def test_values_of_any_size_keep_their_order_of_magnitude_in_int8() -> None:
         assert np.abs(found[own] - values[own]).max() <= np.abs(values[own]).max() / 253
 
 
-# -- what goes in
-
-
-@settings(max_examples=60, deadline=None)
-@given(data=st.data(), dtype=st.sampled_from(list(VALUES)))
-def test_a_slice_gives_the_lists_of_the_whole_over_its_items(data: Any, dtype: str) -> None:
-    model = served_from(pack(make_model(item_ids=NAMES, seed=data.draw(st.integers(0, 3))), dtype))
-    users = np.array(sorted(data.draw(st.sets(st.integers(0, 29), min_size=1))))
-    items = np.array(sorted(data.draw(st.sets(st.integers(0, 49), min_size=1))))
-    cut = keep_items(keep_users(model, users), items)
-    names = cut.item_ids.tolist()
-    assert cut.user_ids.tolist() == users.tolist() and names == NAMES[items].tolist()
-    assert seen_sets(cut) == [seen_sets(model)[user] & set(names) for user in users]
-    whole, part = Recommender(model.encode()), Recommender(pack(cut, "float32"))
-    for user in users.tolist():
-        assert part.recommend(user, 9) == whole.recommend(user, 9, items=names)
-    for gone in set(range(30)) - set(users.tolist()):
-        with pytest.raises(UnknownUserError):
-            part.recommend(gone)
-
-
-def test_without_users_people_are_folded_in_as_before() -> None:
-    model = make_model(seed=2)
-    whole, part = Recommender(model.encode()), Recommender(pack(keep_users(model, NOBODY), "float32"))
-    assert part.model.row_entries == whole.model.row_entries
-    for liked in ([3, 8], [49], list(range(0, 50, 5))):
-        assert part.recommend_for_items(liked) == whole.recommend_for_items(liked)
-    assert part.similar_items(4) == whole.similar_items(4)
-    assert part.inspect()["users"] == 0
-    with pytest.raises(UnknownUserError, match="the model knows 0 users"):
-        part.recommend(3)
-    again = pack(served_from(pack(keep_users(model, NOBODY), "int8")), "int8")
-    assert decode_model(again).row_entries == whole.model.row_entries
-
-
-def test_without_seen_items_they_have_to_be_named() -> None:
-    model = make_model(seed=2)
-    whole, part = Recommender(model.encode()), Recommender(pack(without_seen(model), "float32"))
-    with pytest.raises(SeenItemsMissingError, match="give them to exclude"):
-        part.recommend(3)
-    assert part.recommend(3, exclude=seen_sets(model)[3]) == whole.recommend(3)
-    assert part.recommend(3, filter_seen=False) == whole.recommend(3, filter_seen=False)
-    assert part.inspect()["has_seen"] is False
-    assert part.inspect()["seen_bytes"] == 0
-    again = served_from(pack(served_from(pack(without_seen(model), "int8")), "int8"))
-    assert not again.has_seen
-
-
 @pytest.mark.parametrize("dtype", VALUES)
 @pytest.mark.parametrize("decimals", [0, 8])
 def test_the_compiled_kernel_and_the_runtime_list_the_same_items(
@@ -243,35 +172,9 @@ def test_the_compiled_kernel_and_the_runtime_list_the_same_items(
     model = make_model(n_users=40, n_items=900, dim=16, density=0.2, seed=5, decimals=decimals)
     write_export(tmp_path / "file", pack(model, dtype))
     loaded, recommender = load_model(tmp_path / "file"), Recommender.open(tmp_path / "file")
-    seen = Interactions(loaded.seen_indptr, loaded.seen_items, loaded.user_ids, loaded.item_ids)
-    items, scores = TableRanker(loaded.users, loaded.items, 16).rank(np.arange(40), 20, seen)
+    items, scores = TableRanker(loaded.users, loaded.items, 16).rank(np.arange(40), 20, loaded.seen)
     for row in range(40):
         assert recommender.recommend(row, 20) == (items[row].tolist(), scores[row].tolist())
-    device = DeviceRanker(recommender).rank(np.arange(40), 20, seen)
-    np.testing.assert_array_equal(items, device[0])
-    np.testing.assert_array_equal(scores, device[1])
-
-
-def test_a_device_without_users_ranks_by_folding_in() -> None:
-    model = make_model()
-    lonely = replace(
-        model,
-        seen_indptr=np.array([0, *model.seen_indptr[1:-1].tolist(), model.seen_indptr[-2]]),
-        seen_items=model.seen_items[: model.seen_indptr[-2]],
-    )
-    seen = Interactions(lonely.seen_indptr, lonely.seen_items, lonely.user_ids, lonely.item_ids)
-    recommender = Recommender(pack(keep_users(lonely, NOBODY), "int8"))
-    items, scores = DeviceRanker(recommender, folds_in=True).rank(np.array([4, 29]), 60, seen)
-    found = recommender.recommend_for_items(seen_sets(lonely)[4], 60)
-    assert items[0].tolist() == found.items + [-1] * (60 - len(found.items))
-    assert scores[0, : len(found.items)].tolist() == found.scores
-    assert (items[1] == -1).all() and (scores[1] == -np.inf).all()
-
-
-def test_overlap_counts_items_not_places() -> None:
-    assert overlap(np.array([[1, 2, 3]]), np.array([[3, 1, 2]])) == 1
-    assert overlap(np.array([[1, 2], [3, 4]]), np.array([[1, 5], [6, 7]])) == 0.25
-    assert overlap(np.array([[-1, -1]]), np.array([[1, 2]])) == 0
 
 
 # -- what is refused
@@ -342,7 +245,7 @@ def open_and_use(artifact: Artifact) -> None:
     except ArtifactError as error:
         assert str(error)
         return
-    if artifact.metadata["model"] not in runtime.SERVED_MODELS:  # it may be inspected
+    if artifact.metadata["model"] not in runtime.SERVED:  # it may be inspected
         for user in recommender.user_ids.to_array()[:1].tolist():
             with pytest.raises(ArtifactError, match="is none of those that are served"):
                 recommender.recommend(user, 3)

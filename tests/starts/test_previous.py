@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.matrices import matrix_of_ones
 from sparserec_np.data.splitting import split_random
 from sparserec_np.data.table import SparseTable
 from sparserec_np.errors import ConfigError
-from sparserec_np.starts.masks import STARTS, Condensed, matrix_of_ones, one_blas_thread
-from sparserec_np.starts.previous import Former
+from sparserec_np.machine.threads import one_blas_thread
+from sparserec_np.starts import STARTS
+from sparserec_np.starts.condensed import Condensed
+from sparserec_np.starts.previous import PreviousModel
 from tests.makers.small import same_bits, small_log
 
 DIM = 8
@@ -24,9 +27,9 @@ PART = Interactions.from_pairs(KNOWN.user_ids[KNOWN.pair_users()], KNOWN.item_id
 NNZ = 240
 
 
-def former() -> Former:
+def former() -> PreviousModel:
     table = STARTS["spectral"](PART, DIM, NNZ, np.random.default_rng(0))
-    return Former(table, DIM, PART)
+    return PreviousModel(table, DIM, PART)
 
 
 def start(log: Interactions = LOG, nnz: int = NNZ, threads: int = 1):
@@ -115,6 +118,6 @@ def test_where_nobody_has_any_to_spare_nothing_is_held_out() -> None:
 
 def test_a_part_of_the_log_is_what_splitting_holds_out_where_nothing_is_known() -> None:
     nobody = LOG.subset(np.zeros(LOG.n_interactions, dtype=bool))
-    ours = Former(former().table, DIM, nobody).hold_out(LOG, 0.3, np.random.default_rng(0))
+    ours = PreviousModel(former().table, DIM, nobody).hold_out(LOG, 0.3, np.random.default_rng(0))
     theirs = split_random(LOG, 0.3, np.random.default_rng(0))
     assert [part.digest() for part in ours] == [part.digest() for part in theirs]

@@ -13,7 +13,8 @@ from sparserec_np.errors import ConfigError
 from sparserec_np.learning.batches import OnePerPair, PairSampler, SharedBlock
 from sparserec_np.learning.losses import LOSSES, Scores
 from sparserec_np.models.matrix_factorization import MatrixFactorization
-from sparserec_np.training.distillation import Teacher, row_lengths
+from sparserec_np.starts.teacher import Teacher, row_lengths
+from sparserec_np.training.distillation import FromTeacher
 from sparserec_np.training.settings import Config
 from sparserec_np.training.train import train
 from tests.makers import oracles
@@ -59,7 +60,7 @@ def test_slopes_are_the_differences_of_both_losses() -> None:
     teacher = Teacher(random_table(rng, ROWS, DIM, 150, np.float64), DIM, 0.7)
     model = MatrixFactorization(random_table(rng, ROWS, DIM, 150, np.float64), DIM, LOG)
     batch = next(PairSampler(LOG, 25, SharedBlock(5)).epoch(rng))
-    both, loss = teacher.beside(LOSSES["softmax"]), LOSSES["softmax"]
+    both, loss = FromTeacher(teacher).objective(LOSSES["softmax"]), LOSSES["softmax"]
     given, theirs = model.forward(batch), MatrixFactorization(teacher.table, DIM, LOG).forward(batch)
     counted = np.isfinite(given.negatives)
 
@@ -89,9 +90,9 @@ def test_a_teacher_needs_a_block_and_a_weight() -> None:
     batch = next(PairSampler(LOG, 25, OnePerPair()).epoch(np.random.default_rng(0)))
     scores = MatrixFactorization(a_teacher().table, DIM, LOG).forward(batch)
     with pytest.raises(ConfigError, match="ranks a block of negatives"):
-        a_teacher().beside(LOSSES["bpr"]).slopes(batch, scores)
+        FromTeacher(a_teacher()).objective(LOSSES["bpr"]).slopes(batch, scores)
     with pytest.raises(ConfigError, match="must be 0 or more, found -1"):
-        a_teacher(-1.0).beside(LOSSES["bpr"])
+        FromTeacher(a_teacher(-1.0)).objective(LOSSES["bpr"])
 
 
 @pytest.mark.parametrize(
@@ -106,12 +107,12 @@ def test_a_teacher_needs_a_block_and_a_weight() -> None:
 )
 def test_a_student_multiplies_its_stored_rows(settings: dict[str, Any], found: str) -> None:
     with pytest.raises(ConfigError, match=f"A student is a matrix factorisation .*; found {found}$"):
-        train(LOG, Config(dim=DIM, density=0.5, epochs=1, **settings), teacher=a_teacher())
+        train(LOG, Config(dim=DIM, density=0.5, epochs=1, **settings), source=FromTeacher(a_teacher()))
 
 
 def test_a_baseline_is_no_student() -> None:
     with pytest.raises(ConfigError, match="found model itemknn and similarity dot$"):
-        train(LOG, Config(model="itemknn"), teacher=a_teacher())
+        train(LOG, Config(model="itemknn"), source=FromTeacher(a_teacher()))
 
 
 def test_a_student_comes_closer_to_its_teacher() -> None:
@@ -127,7 +128,7 @@ def test_a_student_comes_closer_to_its_teacher() -> None:
     unseen[LOG.pair_users(), LOG.items] = False
 
     def distance(epochs: int) -> float:
-        fitted = train(LOG, replace(config, epochs=epochs), teacher=teacher)
+        fitted = train(LOG, replace(config, epochs=epochs), source=FromTeacher(teacher))
         assert fitted.model.table.nnz == fitted.budget.nnz
         dense = fitted.model.table.to_dense(DIM)
         scores = dense[:n] @ dense[n:].T

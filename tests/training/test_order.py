@@ -18,10 +18,14 @@ from sparserec_np.learning.optimizers import SGD, Adagrad, Adam
 from sparserec_np.models.model import Decay
 from sparserec_np.sparsity.growth import Explored
 from sparserec_np.sparsity.methods import METHODS
-from sparserec_np.training.distillation import Teacher
-from sparserec_np.training.order import CellPass, EntryState, Training
-from sparserec_np.training.settings import CELL_RATES, Config
-from sparserec_np.training.train import SELECT_BY, Fitted, train
+from sparserec_np.starts.teacher import Teacher
+from sparserec_np.training.distillation import FromTeacher
+from sparserec_np.training.fitted import SELECT_BY, Fitted
+from sparserec_np.training.order import CellOrder
+from sparserec_np.training.plan import model_over
+from sparserec_np.training.settings import RATES, Config
+from sparserec_np.training.state import EntryState, Training
+from sparserec_np.training.train import train
 from tests.makers.small import needs_compiler, same_bits, small_log
 
 # As plain Python, with NUMBA_DISABLE_JIT=1, the kernels' random numbers warn of wrapping around.
@@ -50,7 +54,7 @@ def ndcg(fitted: Fitted) -> float:
 
 
 def of_state(optimizer: SGD | Adagrad | Adam, **changes: Any) -> Training:
-    model = replace(SINGLE, **changes).model_over(fit(epochs=0).model.table, 8, KEPT)
+    model = model_over(replace(SINGLE, **changes).resolved(), fit(epochs=0).model.table, 8, KEPT)
     rows, nnz = model.table.rows, model.table.nnz
     origin = np.zeros(nnz, np.float32)
     explored = Explored.of(np.empty(0, np.int32), rows, 8)
@@ -99,9 +103,9 @@ def test_the_rate_falls_with_every_stratum() -> None:
 
     training = of_state(SGD(0, 0))
     before = training.model.table.values.copy()
-    one_pass = CellPass(KEPT, LOSSES["bpr"], 1, 512)
-    loss = one_pass.epoch(training, np.random.default_rng(0), rate, None)
-    parts = one_pass.strata.parts
+    order = CellOrder(KEPT, LOSSES["bpr"], 1, 512)
+    loss = order.epoch(training, np.random.default_rng(0), rate, None)
+    parts = order.strata.parts
     assert parts == KEPT.n_items // 64 == 4
     assert rates == [(step, parts) for step in range(parts)]
     assert 0 < loss / KEPT.n_interactions < 1
@@ -133,9 +137,8 @@ def test_settings_that_depend_on_it() -> None:
     assert (settings.batch_size, settings.optimizer, settings.learning_rate) == (
         512,
         "adagrad",
-        CELL_RATES[0],
+        RATES["cells"][0],
     )
-    assert settings.rates == CELL_RATES
 
 
 @pytest.mark.parametrize(
@@ -159,11 +162,11 @@ def test_what_does_not_go_with_single_pairs_is_refused(changes: dict[str, Any], 
 
 def test_a_teacher_is_refused() -> None:
     with pytest.raises(ConfigError, match="not from a teacher"):
-        train(KEPT, SINGLE, teacher=Teacher(fit().model.factors(), 8))
+        train(KEPT, SINGLE, source=FromTeacher(Teacher(fit().model.factors(), 8)))
 
 
 def test_another_optimizer_is_refused() -> None:
     with pytest.raises(ConfigError, match="adagrad or sgd"):
-        CellPass(KEPT, LOSSES["bpr"], 1, 512).epoch(
+        CellOrder(KEPT, LOSSES["bpr"], 1, 512).epoch(
             of_state(Adam(1, 1)), np.random.default_rng(0), lambda step, steps: 0.1, None
         )

@@ -10,16 +10,8 @@ import numpy as np
 import pytest
 
 from sparserec_np.errors import ConfigError
-from sparserec_np.learning.batches import OnePerPair, SharedBlock
-from sparserec_np.learning.losses import LOSSES
-from sparserec_np.models.model import Decay
 from sparserec_np.runtime import FOLDED_DIMENSIONS
-from sparserec_np.sparsity.budget import Budget
-from sparserec_np.sparsity.exploration import Exploration
-from sparserec_np.sparsity.schedules import DropSchedule
-from sparserec_np.starts.masks import Condensed
 from sparserec_np.training.settings import CHOICES, Config
-from tests.makers.small import small_log
 
 
 def test_settings_are_written_and_read_back() -> None:
@@ -27,22 +19,6 @@ def test_settings_are_written_and_read_back() -> None:
     assert Config.from_json(json.dumps(config.to_dict())) == config
     assert Config.from_dict({}) == Config()
     assert list(Config().to_dict()) == [field.name for field in dataclasses.fields(Config)]
-
-
-def test_settings_become_parts() -> None:
-    config = Config(loss="bpr", negatives=1, l2_user=0.1, l2_positive=0.2, l2_negative=0.3)
-    assert config.drawn_negatives == OnePerPair()
-    assert Config(negatives=7).drawn_negatives == SharedBlock(7)
-    for model, count in (("mf", 256), ("lightgcn", 256), ("neumf", 64)):
-        assert Config(model=model).drawn_negatives == SharedBlock(count)
-        assert Config(model=model).resolved().negatives == count
-    origin = np.zeros(4, np.float32)
-    assert config.decay(origin) == Decay(0.1, 0.2, 0.3, origin)
-    own = LOSSES["bpr"].decay
-    assert Config(loss="bpr", l2_user=0.1).decay(origin)[:3] == (0.1, own, own)
-    assert Config(loss="bpr").resolved().l2_user == own
-    assert Config(explore=0.5, importance="uniform").exploration == Exploration(0.5, "uniform")
-    assert Config(drop_fraction=0.1, drop_until=0.2, drop_interval=3).drops == DropSchedule(0.1, 0.2, 3)
 
 
 @pytest.mark.parametrize(
@@ -81,36 +57,6 @@ def test_bounds_are_taken() -> None:
     Config(density=1, explore=1, drop_until=0, drop_fraction=0, validation=0, epochs=0, patience=0, floor=0)
     Config(dim=1, batch_size=1, evaluate_every=1, learning_rate=1e-9, memory_budget=1)
     Config(dim=65_536, validation=0.9, drop_fraction=0.99, drop_until=1)
-
-
-@pytest.mark.parametrize(
-    ("dim", "entries", "most", "tried"),
-    [
-        (64, 6.4, 1.0, ("spectral", "condensed")),
-        (64, 64, 1.0, ("spectral", "condensed")),
-        (64, 6.4, 0.99, ("spectral", "als")),
-        (128, 64.1, 1.0, ("spectral",)),
-        (FOLDED_DIMENSIONS, 64, 1.0, ("spectral", "condensed")),
-        (FOLDED_DIMENSIONS, 64, 0.99, ("spectral", "als")),
-        (FOLDED_DIMENSIONS + 1, 6.4, 1.0, ("spectral",)),
-    ],
-)
-def test_least_squares_are_tried_where_they_are_soon_done(
-    dim: int, entries: float, most: float, tried: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log = small_log(60, 40, 900)
-    products = Condensed().products(log, dim)
-    degrees = [np.bincount(log.pair_users()), np.bincount(log.items)]
-    pairs = sum(int(n) * min(int(n), 40) for some in degrees for n in some)  # no more columns than items
-    assert products == pytest.approx(40 * (5 * pairs + 60 * 40 / 8))
-    monkeypatch.setattr("sparserec_np.training.settings.TRIED_PRODUCTS", most * products)
-    budget = Budget(rows=100, dim=dim, nnz=round(100 * entries))
-    assert Config(dim=dim).starts(budget, log) == tried
-    assert Config(dim=dim, start="nmf").starts(budget, log) == ("nmf",)
-    monkeypatch.setattr("sparserec_np.training.settings.TRIED_BYTES", 4 * 100 * 40 - 1)
-    assert "condensed" not in Config(dim=dim).starts(budget, log)
-    monkeypatch.setattr("sparserec_np.training.settings.TRIED_PAIRS", log.n_interactions - 1)
-    assert Config(dim=dim).starts(budget, log) == ("spectral",)
 
 
 def test_least_squares_in_very_many_columns_are_refused() -> None:
@@ -206,4 +152,4 @@ def test_a_baseline_has_no_settings_of_training(model: str) -> None:
             Config(model=model, **{name: value})
     config = Config(model=model, seed=3, validation=0.2, refit=False).resolved()
     assert config.learning_rate is config.negatives is config.similarity is None
-    assert Config.from_dict(config.to_dict()) == config and config.views == ()
+    assert Config.from_dict(config.to_dict()) == config

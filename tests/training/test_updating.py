@@ -18,9 +18,10 @@ from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.sparsity.budget import Budget
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.sparsity.topology import TopologyUpdate
-from sparserec_np.starts.masks import Condensed
-from sparserec_np.training.train import Fitted, budget_of
-from sparserec_np.training.updating import CHANGEABLE, going_on
+from sparserec_np.starts.condensed import Condensed
+from sparserec_np.training.fitted import Fitted
+from sparserec_np.training.plan import budget_of
+from sparserec_np.training.updating import CHANGEABLE, update_settings
 from tests.makers.small import needs_compiler, same_bits, small_log
 
 DIM = 8
@@ -173,7 +174,7 @@ def test_only_what_is_new_is_held_out(former: Fitted, monkeypatch: pytest.Monkey
         assert test.shared_with(seen) == 0
         return evaluate(model, test, seen)
 
-    monkeypatch.setattr("sparserec_np.training.train.evaluate", listening)
+    monkeypatch.setattr("sparserec_np.training.loop.evaluate", listening)
     update(former, NEW, threads=1, validation=None, epochs=1)
     known, _ = KNOWN.aligned_to(LOG)
     assert len(held) == 2 and all(some.n_interactions and some.shared_with(known) == 0 for some in held)
@@ -263,11 +264,11 @@ def test_settings_of_the_model_are_kept(former: Fitted) -> None:
         update(former, NEW, dim=16)
     fields = set(Config().to_dict())
     assert set(CHANGEABLE) <= fields
-    config = going_on(former, LOG)
+    config = update_settings(former, LOG)
     assert (config.learning_rate, config.epochs) == (0.003, 5)
     some = NEW.subset(np.arange(NEW.n_interactions) % 2 == 0)
     once = update(former, some, threads=1, epochs=0)
-    again = going_on(once, LOG)
+    again = update_settings(once, LOG)
     assert (again.learning_rate, again.epochs) == (0.003, 5)  # the second update is no slower than the first
     for name in fields - set(CHANGEABLE) - {"density"}:
         assert getattr(config, name) == getattr(former.config.resolved(), name)

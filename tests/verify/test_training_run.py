@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from sparserec_np.learning.batches import PairSampler
+from sparserec_np.training.plan import Plan
 from sparserec_np.training.settings import Config
-from sparserec_np.training.train import make_start, train
+from sparserec_np.training.starting import make_start
+from sparserec_np.training.train import train
 from sparserec_np.verify import Settings, plain
 from sparserec_np.verify.checking import AGAINST, Plain, largest_errors
 from sparserec_np.verify.problems import Problem, forms
@@ -49,12 +51,13 @@ def test_train_does_what_the_definitions_say(loss: str, form: str, optimizer: st
     settings = Settings(
         loss=loss, negatives=form, optimizer=optimizer, dim=5, l2=(0.02, 0.03, 0.05), floor=config.floor
     )
-    table = make_start(LOG, config, 1).table
+    plan = Plan.of(config, LOG)
+    table = make_start(LOG, plan, 1).table
     nothing: Any = None
     rows = np.arange(table.rows, dtype=np.int32)
     problem = Problem(settings, LOG, table, np.zeros(table.nnz), nothing, rows, np.empty(0))
     run = Plain(problem, AGAINST[AGAINST_WHAT])
-    sampler = PairSampler(LOG, 30, config.drawn_negatives)
+    sampler = PairSampler(LOG, 30, plan.negatives)
     rng = np.random.default_rng([config.seed, 3])
     changes, steps, at = 0, 3 * sampler.batches, 0
     losses = []
@@ -67,7 +70,7 @@ def test_train_does_what_the_definitions_say(loss: str, form: str, optimizer: st
             run.step(batch)
             at += 1
         losses.append(total / LOG.n_interactions)
-        fraction = config.drops.fraction(epoch, 3)
+        fraction = plan.drops.fraction(epoch, 3)
         if fraction > 0:
             before = run.active
             run.problem = replace(problem, settings=replace(settings, drop_fraction=fraction))

@@ -90,11 +90,11 @@ def read_interactions(
     return read_file(
         path,
         format=format,
+        min_rating=min_rating,
         user_col=user_col,
         item_col=item_col,
         rating_col=rating_col,
         time_col=time_col,
-        min_rating=min_rating,
     ).interactions
 
 
@@ -102,19 +102,16 @@ def read_file(
     path: str | os.PathLike[str],
     *,
     format: str | None = None,
-    user_col: str | int | None = None,
-    item_col: str | int | None = None,
-    rating_col: str | int | None = None,
-    time_col: str | int | None = None,
     min_rating: float | None = None,
+    **columns: str | int | None,
 ) -> Reading:
-    """As :func:`read_interactions`, and says how the file was understood."""
+    """As :func:`read_interactions`, and says how the file was understood; ``columns`` are ``user_col`` and so on."""
     if min_rating is not None and not math.isfinite(min_rating):
         raise ConfigError(f"The lowest rating must be a finite number, found {min_rating}.")
-    columns = Columns(user_col, item_col, rating_col, time_col)
+    wanted = Columns(**{name.removesuffix("_col"): column for name, column in columns.items()})
     with Source(os.fspath(path)) as source:
         kind = check_format(format) if format else detect_format(source)
-        pairs = _read(source, kind, columns, min_rating, named=format is not None)
+        pairs = _read(source, kind, wanted, min_rating, named=format is not None)
         if pairs.interactions.n_interactions == 0:
             rest = f" at or above rating {min_rating:g}" if pairs.below and min_rating is not None else ""
             raise DataError(f"{source.name} holds no interaction{rest}: expected at least one.")

@@ -16,6 +16,7 @@ import numpy as np
 from sparserec_np.data.formats.delimited import Pairs
 from sparserec_np.data.formats.source import Source
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.matrices import coordinates
 from sparserec_np.errors import DataError
 
 FIRST_ID = {"npz": 0, "mtx": 1}
@@ -72,32 +73,6 @@ def write_matrix(interactions: Interactions, stream: IO[bytes], kind: str) -> No
         stream.write(whole.getbuffer())
     else:
         scipy_io.mmwrite(stream, matrix, field="pattern", symmetry="general")
-
-
-def coordinates(matrix: Any) -> Any:
-    """A SciPy sparse matrix, in any of its forms, as one in coordinate form; duplicates stay.
-
-    SciPy converts a matrix whose bounds or column numbers lead out of its arrays by reading, and writing, there. They
-    are checked first.
-
-    Raises:
-        ValueError: its bounds or its row or column numbers lead out of it.
-
-    >>> from scipy.sparse import csr_matrix
-    >>> coordinates(csr_matrix([[0, 2.0], [1.0, 0]])).row.tolist()
-    [0, 1]
-    """
-    from scipy import sparse
-
-    if hasattr(matrix, "check_format"):  # of the forms with bounds
-        matrix.check_format(full_check=True)
-    found = sparse.coo_matrix(matrix)
-    for axis, numbers, size in (("row", found.row, found.shape[0]), ("column", found.col, found.shape[1])):
-        if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) < size:
-            raise ValueError(
-                f"{axis} numbers reach from {numbers.min()} to {numbers.max()}, expected 0 to {size - 1}"
-            )
-    return found
 
 
 def _load(source: Source, kind: str, content: bytes) -> Any:

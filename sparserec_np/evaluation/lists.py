@@ -1,0 +1,42 @@
+"""Lists for every user of a model, in blocks or one by one: an iterator of users and lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.evaluation.ranker import Ranker
+from sparserec_np.runtime import Recommendation, Recommender
+
+BLOCK_PLACES = 1 << 18  # places of the lists that exist at once: some 30 MB
+
+List = tuple[int | str, Recommendation]  # of the user with this outside id
+
+
+def rank_everybody(ranker: Ranker, seen: Interactions, n: int) -> Iterator[List]:
+    """Ranks all users in blocks, and yields each user's ``n`` best items that are not in ``seen``.
+
+    ``seen`` is over the users and items that ``ranker`` ranks, and tells their outside ids. Lists
+    are shorter where fewer than ``n`` items are left.
+    """
+    n = min(n, seen.n_items)
+    block = max(1, BLOCK_PLACES // max(1, n))
+    for start in range(0, seen.n_users, block):
+        rows = np.arange(start, min(start + block, seen.n_users))
+        items, scores = ranker.rank(rows, n, seen)
+        users, ids = seen.user_ids[rows].tolist(), seen.item_ids[items].tolist()
+        lengths = (items >= 0).sum(axis=1).tolist()  # past the end of a list, ids and scores mean nothing
+        for user, length, some, theirs in zip(users, lengths, ids, scores.tolist(), strict=True):
+            yield user, Recommendation(some[:length], theirs[:length])
+
+
+def recommend_to_everybody(recommender: Recommender, n: int, filter_seen: bool) -> Iterator[List]:
+    """Yields the list of each user of a model file, made with NumPy alone.
+
+    The lists are those of :func:`rank_everybody`, and take longer.
+    """
+    for row in range(len(recommender.user_ids)):
+        user = recommender.user_ids[row]
+        yield user, recommender.recommend(user, n, filter_seen=filter_seen)

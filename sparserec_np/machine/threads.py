@@ -1,0 +1,54 @@
+"""How many threads BLAS and Numba work on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from sparserec_np.errors import ConfigError
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """BLAS splits sums by its number of threads, and rounds accordingly; with one it always gives the same bits."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+def most_threads() -> int:
+    """The number of threads that Numba may be set to: one a core, unless NUMBA_NUM_THREADS says otherwise."""
+    import numba
+
+    most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    return most
+
+
+def set_kernel_threads(threads: int | None) -> int:
+    """Lets compiled kernels work on ``threads`` threads, or on all there are; returns how many these are.
+
+    Raises:
+        ConfigError: ``threads`` is no whole number, or below 1.
+    """
+    import numba
+
+    if threads is not None and not (isinstance(threads, int | np.integer) and threads >= 1):
+        raise ConfigError(f"threads must be a whole number, 1 or more, found {threads!r}")
+    count = most_threads() if threads is None else min(int(threads), most_threads())
+    numba.set_num_threads(count)
+    return count
+
+
+@contextmanager
+def kernel_threads(threads: int | None) -> Iterator[int]:
+    """Sets Numba's threads as :func:`set_kernel_threads` does, and sets them back afterwards."""
+    import numba
+
+    before = numba.get_num_threads()
+    try:
+        yield set_kernel_threads(threads)
+    finally:
+        numba.set_num_threads(before)

@@ -1,0 +1,157 @@
+"""The plan of a training: every name in the settings becomes the object it stands for, here and once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.learning.batches import Negatives, OnePerPair, PairSampler, SharedBlock
+from sparserec_np.learning.losses import Objective
+from sparserec_np.learning.optimizers import OPTIMIZERS, Optimizer
+from sparserec_np.models.base_models import BASE_MODELS, BaseModel
+from sparserec_np.models.model import Decay, Model
+from sparserec_np.models.views import Dropout, View, similarity_views
+from sparserec_np.serving.model_file import id_bytes
+from sparserec_np.sparsity.budget import Budget
+from sparserec_np.sparsity.exploration import Exploration
+from sparserec_np.sparsity.growth import Growth
+from sparserec_np.sparsity.methods import METHODS, Method
+from sparserec_np.sparsity.schedules import DropSchedule
+from sparserec_np.sparsity.topology import TopologyUpdate
+from sparserec_np.training.order import BatchOrder, CellOrder, Order
+from sparserec_np.training.settings import Config
+from sparserec_np.training.sources import FROM_DATA, Source
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one training will do.
+
+    Attributes:
+        given: the settings as they were given.
+        settings: the same with every default filled in.
+        base: the base recommender.
+        method: how the budget is spent.
+        budget: the entries that the stored table has.
+        source: what training starts from and learns from, besides the interactions.
+        objective: what is minimised.
+        growth: how inactive entries become active.
+        drops: when and how much the mask changes.
+        topology: prunes and regrows.
+        negatives: how they are drawn.
+        optimizer: makes the state beside the entries, of their number and that of the rows.
+        full_epochs: epochs that train a full table, before it is pruned to the budget.
+    """
+
+    given: Config
+    settings: Config
+    base: BaseModel
+    method: Method
+    budget: Budget
+    source: Source
+    objective: Objective
+    growth: Growth
+    drops: DropSchedule
+    topology: TopologyUpdate
+    negatives: Negatives
+    optimizer: Callable[[int, int], Optimizer]
+    full_epochs: int
+
+    @classmethod
+    def of(cls, config: Config, log: Interactions, source: Source = FROM_DATA) -> Plan:
+        """The plan of a trained model's training on ``log``, or on a part of it.
+
+        Raises:
+            ConfigError: the budget is impossible, or the settings do not go with the source.
+        """
+        settings = config.resolved()
+        method = METHODS[settings.method]
+        exploration = Exploration(settings.explore, settings.importance)
+        assert settings.negatives is not None and settings.optimizer is not None
+        return cls(
+            given=config,
+            settings=settings,
+            base=BASE_MODELS[settings.model],
+            method=method,
+            budget=method.spend(budget_of(log, settings)),
+            source=source,
+            objective=source.objective(settings.objective),
+            growth=method.growth_with(exploration),
+            drops=DropSchedule(settings.drop_fraction, settings.drop_until, settings.drop_interval),
+            topology=TopologyUpdate(settings.floor, settings.regrow_start),
+            negatives=OnePerPair() if settings.negatives == 1 else SharedBlock(settings.negatives),
+            optimizer=OPTIMIZERS[settings.optimizer],
+            full_epochs=round(method.full_until * settings.epochs),
+        )
+
+    def with_trial(self, start: str, rate: float) -> Plan:
+        """The same plan with another start and learning rate."""
+        return replace(self, settings=replace(self.settings, start=start, learning_rate=rate))
+
+    @property
+    def first_entries(self) -> int:
+        """Stored entries of the start: all of them where a full table is trained first."""
+        return self.budget.rows * self.budget.dim if self.full_epochs else self.budget.nnz
+
+    @property
+    def highest_rate(self) -> float:
+        """The learning rate at first."""
+        assert self.settings.learning_rate is not None
+        return self.settings.learning_rate
+
+    def model_over(self, table: SparseTable, log: Interactions) -> Model:
+        """The base recommender over a table, users first."""
+        return model_over(self.settings, table, self.budget.dim, log)
+
+    def order(self, log: Interactions, weights: int) -> Order:
+        """How an epoch goes through the pairs of ``log``, for a model with so many dense weights."""
+        assert self.settings.batch_size is not None and self.settings.negatives is not None
+        if self.settings.order == "cells":
+            return CellOrder(log, self.objective, self.settings.negatives, self.settings.batch_size)
+        sampler = PairSampler(log, self.settings.batch_size, self.negatives)
+        return BatchOrder(sampler, self.objective, self.optimizer(weights, 1))
+
+    def decay(self, origin: Array) -> Decay:
+        """The three L2 weights, and what they draw to, (nnz,), or empty for zero."""
+        settings = self.settings
+        assert settings.l2_user is not None
+        assert settings.l2_positive is not None and settings.l2_negative is not None
+        return Decay(settings.l2_user, settings.l2_positive, settings.l2_negative, origin)
+
+    def keeps_near(self, from_data: bool) -> bool:
+        """Whether L2 terms draw to the start, where its values know the data, and not to zero."""
+        return from_data and self.settings.decay_to == "start" and any(self.decay(np.empty(0))[:3])
+
+
+def budget_of(log: Interactions, config: Config) -> Budget:
+    """The entries that ``config`` grants a model of ``log``, before its method spends them.
+
+    Raises:
+        ConfigError: there can be none.
+    """
+    rows = log.n_users + log.n_items
+    ids = id_bytes(log.user_ids, log.item_ids)
+    if config.memory_budget is not None:
+        return Budget.of_bytes(rows, config.dim, config.memory_budget, ids)
+    return Budget.of_density(rows, config.dim, config.density, ids)
+
+
+def model_over(settings: Config, table: SparseTable, dim: int, log: Interactions) -> Model:
+    """The base recommender of resolved settings over a table, users first."""
+    base = BASE_MODELS[settings.model]
+    own = {name: getattr(settings, name) for name in (*base.settings, *base.common)}
+    return base.over(table, dim, log, _views(settings), **own)
+
+
+def _views(settings: Config) -> tuple[View, ...]:
+    """What lies between the stored entries and the rows that are multiplied; nothing in a counted model."""
+    if settings.similarity is None or settings.temperature is None:
+        return ()
+    views = similarity_views(settings.similarity, settings.temperature)
+    if not settings.embedding_dropout:
+        return (*views,)
+    return (Dropout(settings.embedding_dropout, np.random.default_rng([settings.seed, 5])), *views)

@@ -1,0 +1,98 @@
+"""The search: starts and learning rates are tried one after another, and held-out interactions choose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sparserec_np.data.interactions import PAIRS_AT_ONCE, Interactions
+from sparserec_np.errors import SparseRecError
+from sparserec_np.runtime import FOLDED_DIMENSIONS
+from sparserec_np.starts.condensed import Condensed
+from sparserec_np.training.fitted import Fitted, Report
+from sparserec_np.training.loop import Phase, fit
+from sparserec_np.training.plan import Plan
+from sparserec_np.training.settings import RATES
+from sparserec_np.training.starting import Beginning, make_start
+
+STARTS_TO_TRY = ("spectral", "condensed", "als")
+# Least squares solve for a row in the cube of its entries' number. That takes long where rows store more than these on
+# average, or are full, and is not tried there.
+TRIED_ENTRIES = 64
+# Multiplications for which "condensed" is tried: it takes some two minutes for as many on one thread.
+TRIED_PRODUCTS = 4e11
+TRIED_BYTES = 1 << 28  # of its full rows
+TRIED_PAIRS = PAIRS_AT_ONCE  # as both hold the interactions as a matrix, which may be too many for memory
+
+
+def search(log: Interactions, held_out: Interactions, plan: Plan, threads: int, report: Report) -> Fitted:
+    """The best on held-out interactions: of all epochs, and of the starts and learning rates, where none is given.
+
+    Ctrl-C ends the search with the best so far; before there is any, it is raised.
+
+    Raises:
+        SparseRecError: training diverged, with every start and at every rate.
+    """
+    best: Fitted | None = None
+    history = []
+    failure: SparseRecError | None = None
+    phase = Phase("search", plan.settings.epochs, held_out)
+    try:
+        for name in starts_to_try(plan, log):
+            reached: list[float] = []
+            start: Beginning | None = None  # the one before goes first
+            while (rate := next_rate(plan, reached)) is not None:
+                trial = plan.with_trial(name, rate)
+                start = start or make_start(log, trial, threads)
+                try:
+                    fitted = fit(log, trial, start, phase, report)
+                except SparseRecError as error:  # this rate was too high, and another may not be
+                    failure = error
+                    reached.append(-2.0)
+                    continue
+                history += fitted.history
+                reached.append(fitted.reached)
+                if best is None or fitted.reached > best.reached:
+                    best = fitted
+                if fitted.interrupted:
+                    raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        if best is None:
+            raise
+        best = replace(best, interrupted=True)
+    if best is None:
+        assert failure is not None
+        raise failure
+    return replace(best, history=history)
+
+
+def starts_to_try(plan: Plan, log: Interactions) -> tuple[str, ...]:
+    """Names of the starts to choose from, the usual one first; the one that is given, or the only one there is."""
+    assert plan.settings.start is not None
+    if plan.given.start is not None or not plan.source.fresh:
+        return (plan.settings.start,)
+    budget, method = plan.budget, plan.method
+    within = plan.base.stored_rows and not (method.full or method.full_until)
+    long = budget.dim > FOLDED_DIMENSIONS or budget.nnz > TRIED_ENTRIES * budget.rows
+    if not within or long or log.n_interactions > TRIED_PAIRS:
+        return STARTS_TO_TRY[:1]
+    first, better, cheaper = STARTS_TO_TRY
+    soon = Condensed().products(log, budget.dim) <= TRIED_PRODUCTS
+    small = Condensed().full_bytes(log, budget.dim) <= TRIED_BYTES
+    return first, better if soon and small else cheaper
+
+
+def next_rate(plan: Plan, reached: Sequence[float]) -> float | None:
+    """The learning rate to try next, given what those before have reached; None after the last.
+
+    The rate that is given, or else three: the first two of the order of an epoch, and the one beyond the better of
+    these. Where both ended below their start they are equal, and too high.
+    """
+    if plan.given.learning_rate is not None:
+        return None if reached else plan.given.learning_rate
+    first, second, higher, lower = RATES[plan.settings.order]
+    if len(reached) < 2:
+        return (first, second)[len(reached)]
+    if len(reached) == 2:
+        return higher if reached[0] > reached[1] else lower
+    return None

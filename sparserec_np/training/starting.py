@@ -1,0 +1,54 @@
+"""The table that a training begins with: made, laid out for its model, and scaled."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import SparseTable
+from sparserec_np.factorization.pruning import strongest_first
+from sparserec_np.machine.memory import give_back_freed
+from sparserec_np.models.model import Model
+from sparserec_np.training.plan import Plan
+
+
+class Beginning(NamedTuple):
+    """What training starts from.
+
+    Attributes:
+        name: of the choice in ``STARTS``, or "model" where a trained model is the start.
+        table: users and items, scaled; not written to.
+        seconds: it took.
+        from_data: whether the values know the data; see :class:`~sparserec_np.starts.start.Start`.
+    """
+
+    name: str
+    table: SparseTable
+    seconds: float
+    from_data: bool
+
+
+def make_start(log: Interactions, plan: Plan, threads: int) -> Beginning:
+    """The table that ``plan`` starts from: full for a while for methods that prune later."""
+    clock = time.perf_counter()
+    assert plan.settings.start is not None
+    name, start = plan.source.start(plan.settings.start)
+    give_back_freed()  # what reading, or an earlier training, has left
+    rng = np.random.default_rng([plan.settings.seed, 2])
+    table = start(log, plan.budget.dim, plan.first_entries, rng, threads)
+    give_back_freed()  # before the kernels are loaded beside it
+    if start.from_data and plan.source.fresh and plan.base.ordered:
+        table = strongest_first(table, plan.budget.dim)
+    if start.from_data and plan.source.scaled:
+        scale(plan.model_over(table, log), plan.settings.start_score)
+    return Beginning(name, table, time.perf_counter() - clock, start.from_data)
+
+
+def scale(model: Model, score: float) -> None:
+    """Scales the table in place so that the training pairs score ``score`` on average, where they score above zero."""
+    mean = model.mean_product() if score > 0 else 0.0
+    if mean > 0:
+        model.table.values[:] *= np.float32(np.sqrt(score / mean))

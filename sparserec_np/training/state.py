@@ -1,0 +1,68 @@
+"""What changes while a model is trained: its table, what lies beside the entries, and sums of gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparserec_np.data.table import Array
+from sparserec_np.learning.optimizers import Optimizer
+from sparserec_np.models.model import Decay, Model
+from sparserec_np.sparsity.growth import Explored
+from sparserec_np.sparsity.topology import Carry
+
+NO_ORIGIN = np.empty(0, np.float32)
+
+
+class EntryState:
+    """What lies beside the stored entries while they are trained, and follows them through a topology update.
+
+    Attributes:
+        optimizer: its moments.
+        origin: (nnz,) what L2 terms draw the values towards, 0 for regrown entries; empty where it is 0 for all. What
+            was given is not written to: it is copied when entries first change.
+    """
+
+    def __init__(self, optimizer: Optimizer, origin: Array) -> None:
+        self.optimizer = optimizer
+        self.origin = origin
+        self._owned = False
+
+    def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
+        """Both follow; see :meth:`~sparserec_np.learning.optimizers.Optimizer.carry`."""
+        self.optimizer.carry(move, row_means)
+        if len(self.origin):
+            origin = self.origin if self._owned else self.origin.copy()
+            self.origin, self._owned = move(origin, origin.dtype.type(0)), True
+
+
+@dataclass
+class Training:
+    """What an epoch changes.
+
+    Attributes:
+        model: its table and its weights.
+        state: beside the stored entries.
+        explored: gradients summed since the last topology update.
+        norms: (rows,) norms of the rows' gradients, summed likewise; empty where nobody asks for them.
+        decay: L2 weights, and what they draw to.
+        explored_bytes: most that ``explored`` has taken.
+    """
+
+    model: Model
+    state: EntryState
+    explored: Explored
+    norms: Array
+    decay: Decay
+    explored_bytes: int = 0
+
+    def explore(self, rows: Array) -> None:
+        """Starts new sums, for ``rows`` (m,)."""
+        self.explored = Explored.of(rows, self.model.table.rows, self.model.dim)
+        self.explored_bytes = max(self.explored_bytes, self.explored.nbytes)
+
+    def is_finite(self) -> bool:
+        """Whether no stored value and no weight has become NaN or infinite."""
+        return bool(np.isfinite(self.model.table.values).all() and np.isfinite(self.model.weights).all())

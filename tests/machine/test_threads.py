@@ -1,0 +1,47 @@
+"""Threads of Numba and of BLAS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import pytest
+import threadpoolctl
+
+from sparserec_np.errors import ConfigError
+from sparserec_np.machine.threads import kernel_threads, most_threads, one_blas_thread, set_kernel_threads
+
+
+def test_threads_are_set_and_set_back() -> None:
+    before = numba.get_num_threads()
+    with kernel_threads(1) as count:
+        assert count == numba.get_num_threads() == 1
+    assert numba.get_num_threads() == before
+    with pytest.raises(KeyError), kernel_threads(1):
+        raise KeyError
+    assert numba.get_num_threads() == before
+
+
+def test_no_more_threads_are_set_than_there_are() -> None:
+    with kernel_threads(None) as count:
+        assert count == most_threads()
+    with kernel_threads(10**6) as count:
+        assert count == most_threads()
+
+
+@pytest.mark.parametrize("threads", [0, -1, 2.0, "2"])
+def test_a_number_of_threads_is_whole_and_positive(threads: Any) -> None:
+    before = numba.get_num_threads()
+    with pytest.raises(ConfigError, match="threads must be a whole number, 1 or more, found"):
+        set_kernel_threads(threads)
+    assert numba.get_num_threads() == before
+
+
+def test_blas_works_on_one_thread_for_a_while() -> None:
+    def counts() -> set[int]:
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+    before = counts()
+    with one_blas_thread():
+        assert counts() <= {1}
+    assert counts() == before
