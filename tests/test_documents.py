@@ -134,12 +134,7 @@ def tree(text: str) -> list[str]:
     return found
 
 
-LONG = pytest.mark.xfail(reason="its prose is still to be wrapped", strict=True)
-
-
-@pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=LONG if page == "benchmarks/RESULTS.md" else ()) for page in PAGES]
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_prose_is_wrapped(page: str) -> None:
     assert not too_long(read(page))
 

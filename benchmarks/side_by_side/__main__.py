@@ -3,11 +3,11 @@
     python -m benchmarks.side_by_side DATA              about half an hour on two cores
     python -m benchmarks.side_by_side --quick [DATA]    a few minutes; generated data by default
 
-DATA is a folder with train.txt and test.txt in LightGCN's format, plain or with .gz. Each measurement is a process of
-its own; the contenders of a part take turns. The JSON file grows with every measurement: a run that was stopped goes on
-where it was, as long as code, data and machine are the same. At the end the tables go into RESULTS.md, between two
-marks, and pictures beside the JSON. A peer that is not installed is named as missing: pip install -e '.[bench]' has
-them all.
+DATA is a folder with train.txt and test.txt in LightGCN's format, plain or with .gz. Each
+measurement is a process of its own; the contenders of a part take turns. The JSON file grows with
+every measurement: a run that was stopped goes on where it was, as long as code, data and machine
+are the same. At the end the tables go into a page beside the JSON, between two marks, and so do
+pictures. A peer that is not installed is named as missing: pip install -e '.[bench]' has them all.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.side_by_side import machine, plots
+import sparserec_np
+from benchmarks import machine
+from benchmarks.data import find_file, generate_split
+from benchmarks.machine import CHECKOUT
 from benchmarks.side_by_side.contender import Setting
 from benchmarks.side_by_side.parts import PARTS, Part
-from benchmarks.side_by_side.processes import CHECKOUT, MeasurementError, run
-from benchmarks.side_by_side.results import Results, write, write_between_marks
-
-BENCHMARKS = CHECKOUT / "benchmarks"
+from benchmarks.side_by_side.processes import MeasurementError, run
+from benchmarks.side_by_side.results import SUFFIX, Results
 
 
 def say(text: str) -> None:
@@ -35,28 +36,6 @@ def say(text: str) -> None:
 
 
 START = time.perf_counter()
-
-
-def find_file(folder: str, stem: str) -> str:
-    """``stem``.txt or ``stem``.txt.gz in the folder; leaves the program where there is none."""
-    for ending in (".txt.gz", ".txt"):
-        path = Path(folder) / f"{stem}{ending}"
-        if path.exists():
-            return str(path.resolve())
-    raise SystemExit(f"Error: {folder} must hold {stem}.txt or {stem}.txt.gz")
-
-
-def generate(folder: str, users: int, items: int, interactions: int) -> None:
-    """Writes train.txt and test.txt, a fifth of generated interactions."""
-    import numpy as np
-
-    from sparserec_np.data.formats import write_interactions
-    from sparserec_np.data.splitting import split_random
-    from sparserec_np.data.synthetic import generate as generate_log
-
-    log = generate_log(users, items, interactions, groups=20)
-    for name, part in zip(("train", "test"), split_random(log, 0.2, np.random.default_rng(0)), strict=True):
-        write_interactions(part, os.path.join(folder, f"{name}.txt"))
 
 
 def measure(name: str, part: Part, setting: Setting, tiny: Setting, results: Results) -> None:
@@ -133,23 +112,20 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     """Measures, and writes JSON, tables and pictures. Returns 1 if a measurement failed."""
     given = parse()
-    folder = given.output or (CHECKOUT / "build/bench-quick" if given.quick else BENCHMARKS / "results")
+    folder = given.output or CHECKOUT / ("build/bench-quick" if given.quick else "benchmarks/results")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        small = os.path.join(scratch, "small")
-        os.makedirs(small)
-        generate(small, 300, 250, 16_000)  # seven batches: LightGCN's first three are not counted
-        data = given.data
+        small, data = os.path.join(scratch, "small"), given.data
+        generate_split(small, 300, 250, 16_000)  # seven batches: LightGCN's first three are not counted
         if data is None:
             data = os.path.join(scratch, "generated")
-            os.makedirs(data)
-            generate(data, 3000, 2500, 80_000)
+            generate_split(data, 3000, 2500, 80_000)
         name = Path(data).resolve().name
         setting, tiny = (
             Setting(find_file(where, "train"), find_file(where, "test"), given.threads, quick, room)
             for where, quick, room in ((data, given.quick, scratch), (small, True, small))
         )
-        results = Results(folder / f"{name}-side-by-side.json", describe(given, setting, name))
+        results = Results(folder / f"{name}{SUFFIX}.json", describe(given, setting, name))
         if not given.fresh and (found := results.take_up()):
             say(f"going on with {found} measurements of an earlier run; --fresh starts anew")
         try:
@@ -158,26 +134,17 @@ def main() -> int:
         except KeyboardInterrupt:
             say("stopped; the same command goes on from here")
             return 130
-    where = BENCHMARKS if folder == BENCHMARKS / "results" else folder
-    drawn = plots.draw(results.runs, str(folder / name))
-    pictures = {part: os.path.relpath(path, where) for part, path in drawn.items()}
     if importlib.util.find_spec("matplotlib") is None:
         say("no pictures: matplotlib is not installed; pip install -e '.[bench]' has it")
-    text = results.markdown(pictures)
-    if where == BENCHMARKS:
-        write_between_marks(BENCHMARKS / "RESULTS.md", text)
-    else:
-        write(folder / f"{name}-side-by-side.md", text + "\n")
+    page, text = results.write_page()
     print(text)
-    say(f"written: {results.path}")
+    say(f"written: {results.path} and {page}")
     return int(any(results.failed.values()))
 
 
 def describe(given: argparse.Namespace, setting: Setting, name: str) -> dict[str, object]:
     """What is measured, where, and how to do it again."""
-    from sparserec_np.data.formats import read_interactions
-
-    log = read_interactions(setting.train)
+    log = sparserec_np.read_interactions(setting.train)
     words = ["python -m benchmarks.side_by_side", *(["--quick"] if given.quick else [])]
     words += [name] if given.data else []
     words += ["--threads", str(given.threads)]

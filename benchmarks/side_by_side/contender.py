@@ -1,4 +1,9 @@
-"""What is measured: contenders, each in a process of its own, and the setting they share."""
+"""What is measured: contenders, each in a process of its own, and the setting they share.
+
+What a contender imports is part of its memory. So the suite's modules import peers and whatever
+loads Numba inside the functions that measure, after a worker has looked at its memory;
+``sparserec_np`` loads its public names on first use.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +55,7 @@ class Contender:
     threads: int | None = None
 
 
-OURS = ("sparserec_np.training.train", "scipy.sparse", "threadpoolctl")
+OURS = ("sparserec_np.data.formats", "sparserec_np.training.train", "scipy.sparse", "threadpoolctl")
 IMPLICIT = ("sparserec_np.data.formats", "implicit.cpu.als", "implicit.cpu.bpr", "threadpoolctl")
 TORCH = ("torch", "sparserec_np.data.formats")  # PyTorch first: our kernels change how OpenMP waits
 NUMPY = ("sparserec_np.data.formats", "numpy")

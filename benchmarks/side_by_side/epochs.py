@@ -5,12 +5,15 @@ from __future__ import annotations
 import statistics
 import time
 from functools import partial
-from typing import Any
 
-from benchmarks.side_by_side import ours
+import numpy as np
+
+import sparserec_np
+from benchmarks.data import as_matrix
+from benchmarks.figures import number, prose, spread, table
+from benchmarks.processes import memory
+from benchmarks.side_by_side import lightgcn, ours
 from benchmarks.side_by_side.contender import IMPLICIT, OURS, TORCH, Contender, Record, Setting
-from benchmarks.side_by_side.figures import number, spread, table
-from benchmarks.side_by_side.processes import memory
 
 TITLE = "Training epochs"
 REPEAT = (3, 1)
@@ -20,17 +23,13 @@ DROP = 0.3  # of the masked loop's entries in a topology update: its time hardly
 
 def of_ours(settings: ours.Settings, setting: Setting) -> Record:
     """The median epoch of a training run; drawing the negatives and changing the mask are part of it."""
-    from sparserec_np.data.formats import read_interactions
-    from sparserec_np.training.settings import Config
-    from sparserec_np.training.train import train
-
     ours.start_numba()
     started = memory("VmRSS")
-    log = read_interactions(setting.train)
+    log = sparserec_np.read_interactions(setting.train)
     # The mask changes in every epoch but the last: by default the last quarter of them would be cheaper.
     fixed = {"epochs": setting.pick(4, 3), "drop_until": 1.0, "validation": 0.0, "learning_rate": 0.01}
-    config = Config(**settings | fixed)
-    fitted = train(log, config, threads=setting.threads)
+    config = sparserec_np.Config(**settings | fixed)
+    fitted = sparserec_np.train(log, config, threads=setting.threads)
     seconds = [record["seconds"] for record in fitted.history if record["epoch"] > 0]
     negatives = 1 if config.negatives == 1 else min(config.negatives or 256, log.n_items)
     rate = of_epoch(statistics.median(seconds[1:]), log.n_interactions * negatives)
@@ -41,9 +40,7 @@ def of_implicit_bpr(setting: Setting) -> Record:
     """The difference of a long and a short fit, by epoch. Pairs that its sampler skips are counted as made."""
     from implicit.cpu.bpr import BayesianPersonalizedRanking
 
-    from sparserec_np.data.formats import read_interactions
-
-    log = read_interactions(setting.train)
+    log = sparserec_np.read_interactions(setting.train)
     matrix = as_matrix(log)
     short, long = setting.pick((5, 30), (2, 6))
     seconds = []
@@ -59,16 +56,14 @@ def of_implicit_bpr(setting: Setting) -> Record:
 
 def of_masked_torch(setting: Setting) -> Record:
     """Steps of the masked loop, scaled to an epoch, and one topology update; drawing the pairs is not counted."""
-    import numpy as np
     import torch
 
-    from benchmarks.side_by_side.masked_torch import MaskedFactorization
-    from sparserec_np.data.formats import read_interactions
+    from benchmarks.side_by_side.masked_torch import MaskedFactorization  # imports PyTorch
 
     torch.set_num_threads(setting.threads)
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    log = read_interactions(setting.train)
+    log = sparserec_np.read_interactions(setting.train)
     users, batches = log.pair_users(), -(-log.n_interactions // BATCH)
     model = MaskedFactorization(log.n_users + log.n_items, DIM, DENSITY)
     steps = min(setting.pick(40, 12), batches)
@@ -89,28 +84,16 @@ def of_masked_torch(setting: Setting) -> Record:
     return of_epoch(seconds, log.n_interactions) | {"steps": steps}
 
 
-def of_lightgcn(way: str, setting: Setting) -> Record:
-    """Steps of ``benchmarks/lightgcn.py``, scaled to an epoch; drawing the pairs is not counted for either."""
-    from benchmarks import lightgcn
-
-    step, batches = lightgcn.WAYS[way](setting.train, setting.threads, setting.pick(15, 5))
-    from sparserec_np.data.formats import read_interactions
-
-    return of_epoch(step * batches, read_interactions(setting.train).n_interactions)
+def of_lightgcn(way: lightgcn.Way, setting: Setting) -> Record:
+    """Steps of LightGCN, scaled to an epoch; drawing the pairs is not counted for either."""
+    log = sparserec_np.read_interactions(setting.train)
+    times, batches = way(log, setting.threads, setting.pick(15, 5))
+    return of_epoch(statistics.median(times[3:]) * batches, log.n_interactions)
 
 
 def of_epoch(seconds: float, pairs: int) -> Record:
     """Seconds, and pairs of a positive and a negative per second."""
     return {"seconds": seconds, "pairs_per_second": pairs / seconds}
-
-
-def as_matrix(log: Any) -> Any:
-    """Interactions as implicit wants them: a SciPy CSR matrix of ones, (users, items) float32."""
-    import numpy as np
-    from scipy.sparse import csr_matrix
-
-    ones = np.ones(log.n_interactions, dtype=np.float32)
-    return csr_matrix((ones, log.items, log.indptr), shape=(log.n_users, log.n_items))
 
 
 MASKED = f"PyTorch, BPR, 1 negative, mask over a full table, density {DENSITY}"
@@ -122,14 +105,14 @@ CONTENDERS = {
     "implicit, BPR, 1 negative, full table": Contender(of_implicit_bpr, IMPLICIT, needs="implicit"),
     MASKED: Contender(of_masked_torch, TORCH, needs="torch"),
     "sparserec_np, LightGCN, density 0.1": Contender(
-        partial(of_lightgcn, "sparserec_np, density 0.1"), OURS, ours=True
+        partial(of_lightgcn, partial(lightgcn.ours, 0.1)), OURS, ours=True
     ),
     "sparserec_np, LightGCN, density 1.0": Contender(
-        partial(of_lightgcn, "sparserec_np, density 1.0"), OURS, ours=True
+        partial(of_lightgcn, partial(lightgcn.ours, 1.0)), OURS, ours=True
     ),
-    "PyTorch, LightGCN": Contender(partial(of_lightgcn, "PyTorch"), GRAPH, needs="torch"),
+    "PyTorch, LightGCN": Contender(partial(of_lightgcn, lightgcn.in_torch), GRAPH, needs="torch"),
     "PyTorch, LightGCN, backward pass by hand": Contender(
-        partial(of_lightgcn, "PyTorch, way back by hand"), GRAPH, needs="torch"
+        partial(of_lightgcn, lightgcn.in_torch_by_hand), GRAPH, needs="torch"
     ),
 }
 
@@ -146,14 +129,14 @@ def section(runs: dict[str, list[Record]]) -> str:
         rows.append([name, str(seconds), number(rate), ratio, megabytes(records), numba(records)])
     head = ["way", "s an epoch", "million pairs a second", "times as long as the first"]
     head += ["MB above imports", "of them Numba's start"]
-    return (
+    words = (
         "A pair is a positive and a negative, and 256 shared negatives make 256 pairs of each positive. Our epochs"
         " include drawing the negatives and changing the mask; PyTorch's and both LightGCNs' are some steps, scaled,"
         f" without drawing. {DIM} columns; LightGCN, PyTorch and what says so go in batches of {BATCH}, all others"
         " pair by pair. The last column is what the first compiled function of a process leaves resident, whatever it"
-        " does: Numba's own start, which others have behind them when they are imported.\n\n"
-        + table(head, rows)
+        " does: Numba's own start, which others have behind them when they are imported."
     )
+    return prose(words) + "\n\n" + table(head, rows)
 
 
 def numba(records: list[Record]) -> str:

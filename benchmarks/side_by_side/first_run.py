@@ -8,9 +8,9 @@ import sys
 import tempfile
 import time
 
+from benchmarks.figures import spread, table
+from benchmarks.machine import CHECKOUT
 from benchmarks.side_by_side.contender import Contender, Record, Setting
-from benchmarks.side_by_side.figures import spread, table
-from benchmarks.side_by_side.processes import CHECKOUT
 
 TITLE = "The first command"
 REPEAT = (2, 1)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 
+from benchmarks.timing import median_seconds
 from sparserec_np.kernels.compiled.elementary import LINE, sum_rows
 
 STREAMS = {"stream, 400 MB": 400_000_000, "stream, 1 MB": 1_000_000}  # bytes of the three arrays
@@ -44,20 +42,6 @@ def gather(table: Any, order: Any, sums: Any) -> None:
         own = np.zeros(LINE, dtype=table.dtype)
         sum_rows(table, order, part * each, min(len(order), (part + 1) * each), own)
         sums[part] = own
-
-
-def median_seconds(
-    call: Callable[[], Any], reset: Callable[[], Any] | None = None, least: float = 0.3
-) -> float:
-    """The median time of ``call`` over ``least`` seconds and 5 calls or more; ``reset`` goes before each, uncounted."""
-    times: list[float] = []
-    while len(times) < 6 or sum(times) < least:
-        if reset:
-            reset()
-        clock = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - clock)
-    return statistics.median(times[1:])
 
 
 def measure(least: float) -> dict[str, float]:

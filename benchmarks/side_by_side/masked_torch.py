@@ -1,8 +1,9 @@
 """Dynamic sparse training as a mask over full tables, in PyTorch: how DSL (Wang et al. 2024) would run on a CPU.
 
-The table is full, and so are its gradient and Adam's moments; a mask of zeros and ones says which entries count. Once
-an epoch the smallest active entries are pruned and as many inactive ones regrown, where the last batch's gradient is
-largest. It is written as one would write it by hand, with what PyTorch has to be fast: Adam's step is a fused one.
+The table is full, and so are its gradient and Adam's moments; a mask of zeros and ones says which
+entries count. Once an epoch the smallest active entries are pruned and as many inactive ones
+regrown, where the last batch's gradient is largest. It is written as one would write it by hand,
+with what PyTorch has to be fast: Adam's step is a fused one.
 """
 
 from __future__ import annotations

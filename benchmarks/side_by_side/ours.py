@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import sparserec_np
+
 Settings = dict[str, Any]
 
 # One pair after another, as implicit does it; BATCHED gathers the gradients of a batch first.
@@ -100,11 +102,7 @@ def start_numba() -> None:
 
 def load_kernels(settings: Settings) -> None:
     """Trains with these settings on next to nothing: what is measured afterwards finds all kernels in memory."""
-    from sparserec_np.data.synthetic import generate
-    from sparserec_np.training.settings import Config
-    from sparserec_np.training.train import train
-
-    log = generate(200, 150, 3000, groups=5)
+    log = sparserec_np.generate(200, 150, 3000, groups=5)
     fixed = {"epochs": min(1, settings.get("epochs", 1)), "validation": 0.0, "learning_rate": 0.01}
-    fitted = train(log, Config(**settings | fixed))
+    fitted = sparserec_np.train(log, sparserec_np.Config(**settings | fixed))
     fitted.model.ranker().rank(log.pair_users()[:1], 20, log)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import prose, replace_between
+from benchmarks.output import write, write_json
+from benchmarks.side_by_side import pictures
 from benchmarks.side_by_side.contender import Record
-from benchmarks.side_by_side.figures import replace_between
 from benchmarks.side_by_side.parts import PARTS
 
 BEGIN = "<!-- written by benchmarks/side_by_side: what stands from here -->"
 END = "<!-- to here is replaced by its next run -->"
+SUFFIX = "-side-by-side"
 
 
 class Results:
@@ -36,10 +38,10 @@ class Results:
         """Goes on with the file, if it was made by the same code of the same things; returns the records found."""
         if not self.path.exists() or "changes" in self.about["machine"]["commit"]:
             return 0
-        found = json.loads(self.path.read_text(encoding="utf-8"))
-        if _without_date(found["about"]) != _without_date(self.about):
+        found = self.read(self.path)
+        if _without_date(found.about) != _without_date(self.about):
             return 0
-        self.runs, self.missing, self.failed = (found[name] for name in ("runs", "missing", "failed"))
+        self.runs, self.missing, self.failed = found.runs, found.missing, found.failed
         return sum(len(records) for rows in self.runs.values() for records in rows.values())
 
     def done(self, part: str, row: str) -> int:
@@ -54,26 +56,33 @@ class Results:
     def save(self) -> None:
         """Writes the file, whole or not at all."""
         content = {name: getattr(self, name) for name in ("about", "runs", "missing", "failed")}
-        write(self.path, json.dumps(content, indent=1) + "\n")
+        write_json(self.path, content)
 
-    def markdown(self, pictures: dict[str, str]) -> str:
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        """Reads what was saved."""
+        found = json.loads(path.read_text(encoding="utf-8"))
+        results = cls(path, found["about"])
+        results.runs, results.missing, results.failed = (
+            found[name] for name in ("runs", "missing", "failed")
+        )
+        return results
+
+    def write_page(self) -> tuple[Path, str]:
+        """Draws the pictures and writes the page beside the JSON file; returns where, and the text.
+
+        What stands on an earlier page above and below the marks is kept.
+        """
+        stem = self.path.with_name(self.path.stem.removesuffix(SUFFIX))
+        text = self.markdown({part: path.name for part, path in pictures.draw(self.runs, stem).items()})
+        page = self.path.with_suffix(".md")
+        before = page.read_text(encoding="utf-8") if page.exists() else ""
+        write(page, replace_between(before, BEGIN, END, text))
+        return page, text
+
+    def markdown(self, drawn: dict[str, str]) -> str:
         """All parts that have been measured, each under a heading, with its picture (links by part) if it has one."""
-        about, machine = self.about, self.about["machine"]
-        versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-        lines = [
-            "## Side by side",
-            "",
-            f"{about['users']:,} users, {about['items']:,} items, {about['interactions']:,} training pairs"
-            f" ({about['data']}). Measured on {machine['date']}, commit {machine['commit']}, {machine['processor']},"
-            f" {machine['cores']} cores, {machine['threads']} threads for every contender, {machine['system']},"
-            f" Python {machine['python']}, {versions}. Every measurement is a process of its own; those of a part take"
-            " turns. Figures are medians, with the least and the most behind them. Memory is the peak of resident"
-            " memory above what the process had after its imports.",
-            "",
-            "```bash",
-            about["command"],
-            "```",
-        ]
+        lines = ["# Side by side", "", *self._provenance()]
         for name, part in PARTS.items():
             rows = {row: self.runs.get(name, {}).get(row, []) for row in part.contenders}
             rows = {row: records for row, records in rows.items() if records}
@@ -81,29 +90,31 @@ class Results:
                 f"{row}: {package} is not installed." for row, package in self.missing.get(name, {}).items()
             ]
             notes += [f"{row}: FAILED, {words}" for row, words in self.failed.get(name, {}).items()]
-            if rows or notes:
-                repeats = max(map(len, rows.values()), default=0)
-                again = f" {repeats} repetitions." if repeats > 1 else ""
-                lines += ["", f"### {part.title}", ""]
-                lines += [part.section(rows) + (f"\n\n{again.strip()}" if again else "")] if rows else []
-                lines += ["", *(f"* {note}" for note in notes)] if notes else []
-                lines += ["", f"![{part.title}]({pictures[name]})"] if name in pictures else []
+            if not rows and not notes:
+                continue
+            lines += ["", f"## {part.title}"]
+            lines += ["", part.section(rows)] if rows else []
+            repeats = max(map(len, rows.values()), default=0)
+            lines += ["", f"{repeats} repetitions."] if repeats > 1 else []
+            lines += ["", *(prose(f"* {note}") for note in notes)] if notes else []
+            lines += ["", f"![{part.title}]({drawn[name]})"] if name in drawn else []
         return "\n".join(lines)
+
+    def _provenance(self) -> list[str]:
+        """Says what was measured, where and how."""
+        about, machine = self.about, self.about["machine"]
+        versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+        words = (
+            f"{about['users']:,} users, {about['items']:,} items, {about['interactions']:,} training pairs"
+            f" ({about['data']}). Measured on {machine['date']}, commit {machine['commit']}, {machine['processor']},"
+            f" {machine['cores']} cores, {machine['threads']} threads for every contender, {machine['system']},"
+            f" Python {machine['python']}, {versions}. Every measurement is a process of its own; those of a part take"
+            " turns. Figures are medians, with the least and the most behind them. Memory is the peak of resident"
+            " memory above what the process had after its imports."
+        )
+        return [prose(words), "", "```bash", about["command"], "```"]
 
 
 def _without_date(about: dict[str, Any]) -> dict[str, Any]:
     machine = {name: value for name, value in about["machine"].items() if name != "date"}
     return json.loads(json.dumps(about | {"machine": machine}))
-
-
-def write(path: Path, text: str) -> None:
-    """Writes a file, whole or not at all."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
-
-
-def write_between_marks(path: Path, text: str) -> None:
-    """Replaces what an earlier run wrote into a Markdown file."""
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    write(path, replace_between(before, BEGIN, END, text))

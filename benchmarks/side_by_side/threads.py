@@ -6,9 +6,10 @@ import hashlib
 import statistics
 from functools import partial
 
+import sparserec_np
+from benchmarks.figures import spread, table
 from benchmarks.side_by_side import ours, ranking
 from benchmarks.side_by_side.contender import OURS, Contender, Record, Setting
-from benchmarks.side_by_side.figures import spread, table
 
 TITLE = "Threads"
 REPEAT = (2, 1)
@@ -17,14 +18,10 @@ prepare = ranking.prepare
 
 def of_epoch(settings: ours.Settings, setting: Setting) -> Record:
     """The median epoch, and the digest of the table after the last."""
-    from sparserec_np.data.formats import read_interactions
-    from sparserec_np.training.settings import Config
-    from sparserec_np.training.train import train
-
     ours.load_kernels(settings)
-    log = read_interactions(setting.train)
-    config = Config(**settings, epochs=4, validation=0.0, learning_rate=0.01)
-    fitted = train(log, config, threads=setting.threads)
+    log = sparserec_np.read_interactions(setting.train)
+    config = sparserec_np.Config(**settings, epochs=4, validation=0.0, learning_rate=0.01)
+    fitted = sparserec_np.train(log, config, threads=setting.threads)
     seconds = [record["seconds"] for record in fitted.history if record["epoch"] > 0]
     digest = hashlib.sha256(b"".join(array.tobytes() for array in fitted.model.table)).hexdigest()
     return {"seconds": statistics.median(seconds[1:]), "sha256": digest}

@@ -1,7 +1,8 @@
 """How good the lists are after how many seconds from reading the file.
 
-Test data draw the curves and choose nothing: all settings are written down beforehand, and every run goes on to its
-end. Looking at the test part is not counted, nor are the import of modules and the loading of compiled kernels.
+Test data draw the curves and choose nothing: all settings are written down beforehand, and every
+run goes on to its end. Looking at the test part is not counted, nor are the import of modules and
+the loading of compiled kernels.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import time
 from functools import partial
 from typing import Any
 
+import numpy as np
+
+import sparserec_np
+from benchmarks.data import as_matrix
+from benchmarks.figures import number, prose, table
 from benchmarks.side_by_side import ours
 from benchmarks.side_by_side.contender import IMPLICIT, OURS, Contender, Record, Setting
-from benchmarks.side_by_side.epochs import as_matrix
-from benchmarks.side_by_side.figures import number, table
 
 TITLE = "Quality over time"
 REPEAT = (1, 1)
@@ -22,21 +26,17 @@ PEER = "implicit, ALS, 64 factors, regularization 20, alpha 40"
 
 def of_ours(settings: ours.Settings, setting: Setting) -> Record:
     """NDCG@20 after the start and after every epoch, or as many as the settings say."""
-    from sparserec_np.data.formats import read_interactions
-    from sparserec_np.training.settings import Config
-    from sparserec_np.training.train import train
-
     ours.load_kernels(settings)
-    test = read_interactions(setting.test)
+    test = sparserec_np.read_interactions(setting.test)
     clock = time.perf_counter()
-    log = read_interactions(setting.train)
+    log = sparserec_np.read_interactions(setting.train)
     seconds = time.perf_counter() - clock
     test, _ = test.aligned_to(log)
     epochs = min(settings["epochs"], setting.pick(1000, 4))
     # Given as the validation part, the test part is looked at between epochs; with patience 0 nothing depends on it.
     fixed = {"start": "spectral", "learning_rate": 0.01, "evaluate_every": 1, "patience": 0, "refit": False}
-    config = Config(**(fixed | settings | {"epochs": epochs}))
-    fitted = train(log, config, validation=test, threads=setting.threads)
+    config = sparserec_np.Config(**(fixed | settings | {"epochs": epochs}))
+    fitted = sparserec_np.train(log, config, validation=test, threads=setting.threads)
     points = []
     for record in fitted.history:
         seconds += record["seconds"]
@@ -49,13 +49,10 @@ def of_implicit(make: Any, looks: tuple[int, ...], setting: Setting) -> Record:
     """NDCG@20 after as many iterations of a model of implicit's as ``looks`` says, of which the last is the end."""
     from threadpoolctl import threadpool_limits
 
-    from sparserec_np.data.formats import read_interactions
-    from sparserec_np.evaluation.evaluate import evaluate
-
     ours.load_kernels({"epochs": 0})
-    test = read_interactions(setting.test)
+    test = sparserec_np.read_interactions(setting.test)
     clock = time.perf_counter()
-    log = read_interactions(setting.train)
+    log = sparserec_np.read_interactions(setting.train)
     matrix = as_matrix(log)
     seconds = time.perf_counter() - clock
     test, _ = test.aligned_to(log)
@@ -68,7 +65,8 @@ def of_implicit(make: Any, looks: tuple[int, ...], setting: Setting) -> Record:
         nonlocal looked
         begin = time.perf_counter()
         if iteration + 1 in looks or setting.quick:
-            reached = evaluate(dense_ranker(model.user_factors, model.item_factors), test, log)["ndcg@20"]
+            ranker = dense_ranker(model.user_factors, model.item_factors)
+            reached = sparserec_np.evaluate(ranker, test, log)["ndcg@20"]
             points.append([seconds + begin - clock - looked, reached])
         looked += time.perf_counter() - begin
 
@@ -80,13 +78,8 @@ def of_implicit(make: Any, looks: tuple[int, ...], setting: Setting) -> Record:
 
 def dense_ranker(users: Any, items: Any) -> Any:
     """Ranks by full factors (rows, dim): by our exact lists, so that all are measured alike."""
-    import numpy as np
-
-    from sparserec_np.data.table import SparseTable
-    from sparserec_np.models.table_ranker import TableRanker
-
-    tables = (SparseTable.full(np.ascontiguousarray(each, dtype=np.float32)) for each in (users, items))
-    return TableRanker(*tables, dim=users.shape[1])
+    full = (np.ascontiguousarray(each, dtype=np.float32) for each in (users, items))
+    return sparserec_np.TableRanker(*map(sparserec_np.SparseTable.full, full), dim=users.shape[1])
 
 
 def als(iterations: int, threads: int) -> Any:
@@ -153,8 +146,9 @@ def section(runs: dict[str, list[Record]]) -> str:
         "N@20",
         "s to implicit's ALS",
     ]
-    return (
+    words = (
         "NDCG@20 on the test part over seconds from reading the file, the look at the test part not counted. The test"
         " part only draws the curves: settings are fixed beforehand and every run goes on to its end. One run each; the"
-        " last column is when a curve first reaches the last point of implicit's ALS.\n\n" + table(head, rows)
+        " last column is when a curve first reaches the last point of implicit's ALS."
     )
+    return prose(words) + "\n\n" + table(head, rows)

@@ -1,7 +1,8 @@
 """The process that makes one measurement: ``python -m benchmarks.side_by_side.worker '[part, row, setting]'``.
 
-With null for the row it runs all contenders of ours in the part once, so that their kernels are compiled; with
-"prepare", what the part's contenders find in the scratch folder. The record is the last line of standard output.
+With null for the row it runs all contenders of ours in the part once, so that their kernels are
+compiled; with "prepare", what the part's contenders find in the scratch folder. The record is the
+last line of standard output.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.side_by_side.figures import number, replace_between, spread, table
+from benchmarks.figures import number, prose, replace_between, spread, table
 
 VALUES = st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=9)
 
@@ -37,7 +37,15 @@ def test_every_line_of_a_table_has_as_many_columns() -> None:
     assert [line.count("|") for line in written.splitlines()] == [4, 4, 4, 4]
 
 
+@given(st.lists(st.text("abc-+", min_size=1, max_size=12), min_size=1, max_size=60))
+def test_prose_keeps_its_words_in_lines_of_a_hundred(words: list[str]) -> None:
+    written = prose(" ".join(words))
+    assert written.split() == words
+    assert all(len(line) <= 100 for line in written.splitlines())
+
+
 def test_only_what_lies_between_the_marks_is_replaced() -> None:
+    assert replace_between("", "<b>", "<e>", "new") == "<b>\nnew\n<e>\n"
     once = replace_between("# Results\n\nOurs.\n", "<b>", "<e>", "old\nlines")
     assert once == "# Results\n\nOurs.\n\n<b>\nold\nlines\n<e>\n"
     more = once + "More of ours.\n"

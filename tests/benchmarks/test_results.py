@@ -1,102 +1,88 @@
-"""The results file: it grows, is gone on with, and becomes Markdown that leaves nothing out."""
+"""The pages of results: links, figures that stand where they come from, and what gave them."""
 
 from __future__ import annotations
 
-import json
+import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from benchmarks.side_by_side import machine, plots
-from benchmarks.side_by_side.epochs import MASKED
-from benchmarks.side_by_side.results import BEGIN, END, Results, write_between_marks
+from benchmarks.machine import CHECKOUT
+from benchmarks.side_by_side.results import BEGIN, END, SUFFIX, Results
 
-OURS = "sparserec_np, BPR, 1 negative, SGD, density 0.1"
-PEER = "implicit, BPR, 1 negative, full table"
-
-
-def about(**changes: Any) -> dict[str, Any]:
-    given = machine.describe(2) | {"commit": "abc1234"} | changes
-    return {"data": "d", "users": 3, "items": 4, "interactions": 5, "command": "run it", "machine": given}
+BENCHMARKS = CHECKOUT / "benchmarks"
+ANSWERS = BENCHMARKS / "RESULTS.md"
+PAGES = sorted((BENCHMARKS / "results").glob("*.md"))
+LINK = re.compile(r"\[[^\]]*\]\(([^)]+)\)")
 
 
-def record(seconds: float) -> dict[str, Any]:
-    sizes = {"peak_bytes": 3_000_000, "imports_bytes": 1_000_000, "above_imports_bytes": 2_000_000}
-    return {"seconds": seconds, "pairs_per_second": 1e6 / seconds, **sizes}
+def prose_of(path: Path) -> list[str]:
+    """The lines that are neither table nor code."""
+    lines, code = [], False
+    for line in path.read_text(encoding="utf-8").splitlines():
+        code ^= line.startswith("```")
+        if not code and not line.startswith(("|", "```")):
+            lines.append(line)
+    return lines
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> Results:
-    made = Results(tmp_path / "found.json", about())
-    for seconds in (2.0, 4.0, 3.0):
-        made.add("epochs", OURS, record(seconds))
-    made.add("epochs", PEER, record(6.0))
-    made.missing["epochs"] = {MASKED: "torch"}
-    made.failed["ranking"] = {"some way": "it fell"}
-    made.save()
-    return made
+def slugs(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    heads = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
-def test_a_run_is_gone_on_with_on_another_day(results: Results) -> None:
-    later = Results(results.path, about(date="2000-01-01"))
-    assert later.take_up() == 4
-    assert later.runs == results.runs
-    assert later.done("epochs", OURS) == 3
-    assert later.done("epochs", MASKED) == 0
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name) if name else page
+        assert target.is_file(), link
+        assert not anchor or anchor in slugs(target), link
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"commit": "def5678"}, {"threads": 1}, {"processor": "another"}, {"commit": "abc1234 + changes"}],
-)
-def test_other_code_or_another_machine_starts_anew(results: Results, changes: dict[str, Any]) -> None:
-    other = Results(results.path, about(**changes))
-    assert other.take_up() == 0
-    assert other.runs == {}
+def test_every_page_is_linked_from_the_answers() -> None:
+    linked = {link.split("#")[0] for link in LINK.findall(ANSWERS.read_text(encoding="utf-8"))}
+    assert {f"results/{page.name}" for page in PAGES} <= linked
 
 
-def test_markdown_names_what_is_missing_and_what_failed(results: Results) -> None:
-    text = results.markdown({"epochs": "results/d-epochs.png"})
-    row = next(line for line in text.splitlines() if line.startswith(f"| {OURS} |"))
-    assert "3.00 (2.00 to 4.00)" in row
-    assert "| 2 |" in row
-    peer = next(line for line in text.splitlines() if line.startswith(f"| {PEER} |"))
-    assert "| 2.00 |" in peer  # times as long
-    assert f"* {MASKED}: torch is not installed." in text
-    assert "* some way: FAILED, it fell" in text
-    assert "![Training epochs](results/d-epochs.png)" in text
-    assert "abc1234" in text
-    assert "Quality over time" not in text  # nothing was measured
+def answers() -> list[str]:
+    """The items of the page of answers, a line each."""
+    items = re.findall(r"^\* (.*(?:\n  .*)*)", ANSWERS.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return [" ".join(item.split()) for item in items]
 
 
-def test_results_replace_those_of_the_last_run(tmp_path: Path) -> None:
-    path = tmp_path / "RESULTS.md"
-    path.write_text(f"ours\n{BEGIN}\nold\n{END}\n")
-    write_between_marks(path, "new")
-    assert path.read_text() == f"ours\n{BEGIN}\nnew\n{END}\n"
-    assert [file.name for file in tmp_path.iterdir()] == ["RESULTS.md"]
+@pytest.mark.parametrize("answer", answers(), ids=lambda answer: answer.split("?")[0].strip("*"))
+def test_figures_of_an_answer_stand_on_the_page_it_links(answer: str) -> None:
+    question, *figures = re.findall(r"\*\*([^*]+)\*\*", answer)
+    assert question.endswith("?")
+    assert figures
+    (link,) = LINK.findall(answer)
+    text = (BENCHMARKS / link.split("#")[0]).read_text(encoding="utf-8")
+    for figure in figures:
+        assert re.search(rf"(?<![\w.,]){re.escape(figure)}(?![\d])", text), figure
 
 
-def test_the_machine_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = json.loads(json.dumps(machine.describe(1)))
-    assert found["threads"] == 1
-    assert found["versions"]["numpy"][0].isdigit()
-    assert machine.package_version("no-such-package-of-anybody") == "missing"
-    monkeypatch.setenv("PATH", "")
-    assert machine.commit() == "unknown"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_says_what_gave_its_figures(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    if page.stem.endswith(SUFFIX):
+        pytest.skip("written by a program; compared with its measurements below")
+    for what in ("command", "date", "commit", "machine"):
+        assert re.search(rf"^\| {what} \| \S.* \|$", text, flags=re.MULTILINE), what
 
 
-def test_there_are_no_pictures_without_matplotlib(monkeypatch: pytest.MonkeyPatch, results: Results) -> None:
-    monkeypatch.setattr(plots.importlib.util, "find_spec", lambda name: None)
-    assert plots.draw(results.runs, str(results.path)) == {}
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem.endswith(SUFFIX)], ids=lambda p: p.name)
+def test_what_the_suite_wrote_is_what_its_measurements_say(page: Path) -> None:
+    results = Results.read(page.with_suffix(".json"))
+    stem = page.stem.removesuffix(SUFFIX)
+    drawn = {
+        part: f"{stem}-{part}.png" for part in results.runs if page.with_name(f"{stem}-{part}.png").exists()
+    }
+    written = page.read_text(encoding="utf-8").split(f"{BEGIN}\n")[1].split(f"\n{END}")[0]
+    assert written == results.markdown(drawn)
 
 
-def test_pictures_are_drawn(results: Results) -> None:
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'sparserec_np[bench]'")
-    curve = {"points": [[1.0, 0.1], [2.0, 0.2]]}
-    runs = results.runs | {"time-to-quality": {"sparserec_np": [curve], "a peer": [curve]}}
-    drawn = plots.draw(runs, str(results.path.parent / "d"))
-    assert sorted(drawn) == ["epochs", "time-to-quality"]
-    for path in drawn.values():
-        assert Path(path).read_bytes().startswith(b"\x89PNG")
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_prose_is_wrapped(page: Path) -> None:
+    assert not [line for line in prose_of(page) if len(line) > 100]

@@ -10,8 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.side_by_side.processes import CHECKOUT
-
+CHECKOUT = Path(__file__).parents[1]
 PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "implicit", "torch", "matplotlib")
 
 
@@ -30,14 +29,14 @@ def describe(threads: int) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit of the code, with "+ changes" where code differs from it; "unknown" outside of a checkout."""
+    """Names the commit of the code, and whether code differs from it; "unknown" outside a checkout."""
     code = ("--", "sparserec_np", "benchmarks", ":!benchmarks/results", ":!benchmarks/RESULTS.md")
     try:
         name = _git("rev-parse", "--short", "HEAD")
         changed = _git("status", "--porcelain", *code)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return f"{name} + changes" if changed else name
+    return f"{name} with changes" if changed else name
 
 
 def _git(*arguments: str) -> str:

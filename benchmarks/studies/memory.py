@@ -1,44 +1,38 @@
-"""The peak resident memory of a training run, and the account of it in bytes.
+"""How much memory does a training run take at its peak, and what holds it?
 
-    python benchmarks/memory.py TRAIN [--dim 64] [--density 0.1] [--epochs 3] [--json]
+    python -m benchmarks.studies.memory TRAIN [--dim 64] [--density 0.1] [--epochs 3] [--json]
 
-The run is made twice. A process of its own says what the operating system sees: resident memory after the imports,
-after the compiled kernels are loaded (by training on a tiny data set), and at its peak. This process makes the same
-run under tracemalloc, which NumPy reports its arrays to, and so knows the bytes held before each stage and the most
-held while it lasts. The account of a stage is imports, kernels, what was held before, and what came on top; the
-largest should be close to the peak. Run it a second time if kernels had to be compiled: compiling takes far more
-memory than loading.
+About 3 minutes for Gowalla. The run is made twice. A process of its own says what the operating
+system sees: resident memory after the imports, after the compiled kernels are loaded (by training
+on a tiny data set), and at its peak. This process makes the same run under tracemalloc, which NumPy
+reports its arrays to, and so knows the bytes held before each stage and the most held while it
+lasts. The account of a stage is imports, kernels, what was held before, and what came on top; the
+largest should be close to the peak. Run it a second time if kernels had to be compiled: compiling
+takes far more memory than loading.
 
-Exits with 1 if an array of (users + items) x dim elements is alive after the mask is made, or if the account misses
-the peak by more than 15 %.
+Exits with 1 if an array of (users + items) x dim elements is alive after the mask is made, or if
+the account misses the peak by more than 15 %.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
-import resource
-import subprocess
 import sys
+import tracemalloc
 from typing import Any
+
+import sparserec_np
+from benchmarks.arguments import parser_of
+from benchmarks.processes import memory, peak_resident, run_module
 
 TOLERANCE = 0.15
 
 
-def resident() -> int:
-    """Memory this process has resident now, bytes."""
-    with open("/proc/self/statm") as stream:
-        return int(stream.read().split()[1]) * resource.getpagesize()
-
-
-def peak_resident() -> int:
-    """The most memory this process has had resident, bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def options(given: argparse.Namespace) -> dict[str, Any]:
-    """The settings of the run."""
+    """Picks the settings of the run."""
     return {
         "dim": given.dim,
         "density": given.density,
@@ -49,65 +43,70 @@ def options(given: argparse.Namespace) -> dict[str, Any]:
 
 def load_kernels(given: argparse.Namespace) -> None:
     """Runs everything the measured run runs, on next to nothing."""
-    from sparserec_np.data.interactions import Interactions
-    from sparserec_np.training.settings import Config
-    from sparserec_np.training.train import train
-
     pairs = [(user, (user * 7 + step * step) % 50) for user in range(80) for step in range(8)]
-    log = Interactions.from_pairs(*zip(*pairs, strict=True))
-    train(log, Config(**options(given) | {"epochs": 2}), threads=given.threads)
+    log = sparserec_np.Interactions.from_pairs(*zip(*pairs, strict=True))
+    sparserec_np.train(log, sparserec_np.Config(**options(given) | {"epochs": 2}), threads=given.threads)
+
+
+def make_run(given: argparse.Namespace, log: sparserec_np.Interactions, **watching: Any) -> Any:
+    """Trains on the interactions with the settings of the study."""
+    config = sparserec_np.Config(**options(given))
+    return sparserec_np.train(log, config, threads=given.threads, **watching)
 
 
 def seen_from_outside(given: argparse.Namespace) -> dict[str, int]:
-    """The run in this process, without tracemalloc: resident bytes on the way."""
-    import scipy.sparse  # noqa: F401  # the start loads them
+    """Makes the run in this process, without tracemalloc: resident bytes on the way."""
+    import scipy.sparse  # noqa: F401  # the start loads them, and imports are counted on their own
     import threadpoolctl  # noqa: F401
 
-    from sparserec_np.data.formats import read_interactions
-    from sparserec_np.training.settings import Config
-    from sparserec_np.training.train import train
+    import sparserec_np.data.formats
+    import sparserec_np.training.train
 
-    imports = resident()
+    imports = memory("VmRSS")
     load_kernels(given)
-    kernels = resident() - imports
-    train(read_interactions(given.train), Config(**options(given)), threads=given.threads)
+    kernels = memory("VmRSS") - imports
+    make_run(given, sparserec_np.read_interactions(given.train))
     return {"imports": imports, "compiled kernels": kernels, "peak": peak_resident()}
 
 
+class Stages:
+    """The stages of a run under tracemalloc: bytes held before, on top at the most, and after.
+
+    Attributes:
+        found: a row for each stage, in order.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[dict[str, Any]] = []
+        self._before = tracemalloc.get_traced_memory()[0]
+
+    def end(self, name: str) -> None:
+        """Ends a stage; one of the same name as the last goes on with it."""
+        held, most = tracemalloc.get_traced_memory()
+        if self.found and self.found[-1]["stage"] == name:
+            last = self.found[-1]
+            last["on top"] = max(last["on top"], most - last["held before"])
+        else:
+            self.found.append({"stage": name, "held before": self._before, "on top": most - self._before})
+        self.found[-1]["held after"] = self._before = held
+        tracemalloc.reset_peak()
+
+
 def seen_from_inside(given: argparse.Namespace) -> dict[str, Any]:
-    """The run in this process, under tracemalloc: stages, bytes by name, too large arrays."""
-    import gc
-    import tracemalloc
-
-    from sparserec_np.data.formats import read_interactions
-    from sparserec_np.training.settings import Config
-    from sparserec_np.training.train import train
-
+    """Makes the run in this process, under tracemalloc: stages, bytes by name, large arrays."""
     load_kernels(given)
     gc.collect()
     tracemalloc.start()
-    stages: list[dict[str, Any]] = []
     large: dict[str, int] = {}
     alive: dict[str, int] = {}
-    before = tracemalloc.get_traced_memory()[0]
-
-    def stage(name: str) -> None:
-        nonlocal before
-        held, most = tracemalloc.get_traced_memory()
-        if stages and stages[-1]["stage"] == name:
-            stages[-1]["on top"] = max(stages[-1]["on top"], most - stages[-1]["held before"])
-        else:
-            stages.append({"stage": name, "held before": before, "on top": most - before})
-        stages[-1]["held after"] = before = held
-        tracemalloc.reset_peak()
-
-    log = read_interactions(given.train)
-    stage("reading")
+    stages = Stages()
+    log = sparserec_np.read_interactions(given.train)
+    stages.end("reading")
     limit = (log.n_users + log.n_items) * given.dim
 
     def look(record: dict[str, Any]) -> None:
         second = "" if record["phase"] == "search" else "second "
-        stage(f"{second}start" if record["epoch"] == 0 else f"{second}training")
+        stages.end(f"{second}start" if record["epoch"] == 0 else f"{second}training")
         alive.clear()
         for trace in tracemalloc.take_snapshot().traces:
             place = trace.traceback[0]
@@ -117,10 +116,10 @@ def seen_from_inside(given: argparse.Namespace) -> dict[str, Any]:
                 large[f"{place.filename}:{place.lineno}"] = trace.size
         tracemalloc.reset_peak()
 
-    fitted = train(log, Config(**options(given)), threads=given.threads, on_epoch=look)
+    fitted = make_run(given, log, on_epoch=look)
     most = sorted(alive.items(), key=lambda one: -one[1])[:8]
     return {
-        "stages": stages,
+        "stages": stages.found,
         "loop": fitted.bytes,
         "alive": {os.sep.join(name.split(os.sep)[-2:]): size for name, size in most},
         "large": large,
@@ -129,7 +128,7 @@ def seen_from_inside(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def report(outside: dict[str, int], inside: dict[str, Any]) -> dict[str, Any]:
-    """The account of the stage that needs the most, beside the peak."""
+    """Makes the account of the stage that needs the most, beside the peak."""
     fixed = outside["imports"] + outside["compiled kernels"]
     for one in inside["stages"]:
         one["account"] = fixed + one["held before"] + one["on top"]
@@ -173,24 +172,21 @@ def show(result: dict[str, Any]) -> None:
 
 def main() -> int:
     """Runs both and prints the account."""
-    parser = argparse.ArgumentParser(description="The account of a training run's memory.")
+    parser = parser_of(__file__, __doc__)
     parser.add_argument("train", help="the interactions to train on")
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--density", type=float, default=0.1)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--learning-rate", type=float, default=0.01)
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--outside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.outside:
         print(json.dumps(seen_from_outside(given)))
         return 0
-    # First, while this process is small: a child's peak starts from its parent's size.
-    child = subprocess.run(
-        [sys.executable, __file__, *sys.argv[1:], "--outside"], check=True, stdout=subprocess.PIPE
-    )
-    result = report(json.loads(child.stdout), seen_from_inside(given))
+    # First, while this process is small: by ru_maxrss a peak starts from the parent's.
+    outside = json.loads(run_module("benchmarks.studies.memory", [*sys.argv[1:], "--outside"]))
+    result = report(outside, seen_from_inside(given))
     if given.json:
         print(json.dumps(result))
     else:

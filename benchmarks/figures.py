@@ -1,8 +1,9 @@
-"""Medians and spreads, and how they are written."""
+"""Medians and spreads, and how they are written as Markdown."""
 
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -60,6 +61,16 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([written[0], "|" + "---|" * len(headers), *written[1:]])
 
 
+def prose(text: str) -> str:
+    """Wraps a paragraph, or an item of a list, at 100 columns.
+
+    >>> prose("word " * 30).splitlines() == [" ".join(["word"] * 20), " ".join(["word"] * 10)]
+    True
+    """
+    indent = "  " if text.startswith("* ") else ""
+    return textwrap.fill(text, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
 def replace_between(text: str, begin: str, end: str, content: str) -> str:
     """``text`` with what lies between the lines ``begin`` and ``end`` replaced; both are appended where missing.
 
@@ -72,7 +83,7 @@ def replace_between(text: str, begin: str, end: str, content: str) -> str:
     lines = text.splitlines()
     places = [lines.count(mark) for mark in (begin, end)]
     if places == [0, 0]:
-        lines += ["", begin, end]
+        lines += [*([""] if lines else []), begin, end]
     elif places != [1, 1] or lines.index(begin) > lines.index(end):
         raise ValueError(f"expected one line {begin!r} and, below it, one line {end!r}")
     lines[lines.index(begin) + 1 : lines.index(end)] = content.splitlines()

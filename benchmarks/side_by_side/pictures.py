@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
+from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import spread
+from benchmarks.output import find_pyplot, save_picture
 from benchmarks.side_by_side.contender import Record
-from benchmarks.side_by_side.figures import spread
 
 Runs = dict[str, dict[str, list[Record]]]
 BARS = {"epochs": "Seconds of an epoch", "ranking": "Seconds to list the best 20 items for every user"}
 
 
-def draw(runs: Runs, stem: str) -> dict[str, str]:
+def draw(runs: Runs, stem: Path) -> dict[str, Path]:
     """Draws what there are figures of; returns the files by part, none without matplotlib."""
-    if importlib.util.find_spec("matplotlib") is None:
+    pyplot = find_pyplot()
+    if pyplot is None:
         return {}
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    written = {}
-    for name, title in BARS.items():
-        if runs.get(name):
-            written[name] = _save(pyplot, *_bars(pyplot, runs[name], title), f"{stem}-{name}.png")
+    drawn = {name: _bars(pyplot, runs[name], title) for name, title in BARS.items() if runs.get(name)}
     if runs.get("time-to-quality"):
-        drawn = _curves(pyplot, runs["time-to-quality"])
-        written["time-to-quality"] = _save(pyplot, *drawn, f"{stem}-time-to-quality.png")
+        drawn["time-to-quality"] = _curves(pyplot, runs["time-to-quality"])
+    written = {name: stem.with_name(f"{stem.name}-{name}.png") for name in drawn}
+    for name, (figure, axes) in drawn.items():
+        axes.grid(alpha=0.3)
+        figure.tight_layout()
+        save_picture(figure, written[name])
+        pyplot.close(figure)
     return written
 
 
 def _bars(pyplot: Any, rows: dict[str, list[Record]], title: str) -> tuple[Any, Any]:
-    figure, axes = pyplot.subplots(figsize=(10, 1 + 0.4 * len(rows)))
+    figure, axes = pyplot.subplots(figsize=(10, 1 + 0.4 * len(rows)), dpi=120)
     found = [spread(one["seconds"] for one in records) for records in rows.values()]
     middle = [one.median for one in found]
     reach = [[one.median - one.low for one in found], [one.high - one.median for one in found]]
@@ -45,7 +43,7 @@ def _bars(pyplot: Any, rows: dict[str, list[Record]], title: str) -> tuple[Any, 
 
 
 def _curves(pyplot: Any, rows: dict[str, list[Record]]) -> tuple[Any, Any]:
-    figure, axes = pyplot.subplots(figsize=(10, 6))
+    figure, axes = pyplot.subplots(figsize=(10, 6), dpi=120)
     for name, records in rows.items():
         seconds, reached = zip(*records[0]["points"], strict=True)
         peer = not name.startswith("sparserec_np")
@@ -55,13 +53,3 @@ def _curves(pyplot: Any, rows: dict[str, list[Record]]) -> tuple[Any, Any]:
     axes.set_ylabel("NDCG@20 on the test part")
     axes.legend(fontsize="small")
     return figure, axes
-
-
-def _save(pyplot: Any, figure: Any, axes: Any, path: str) -> str:
-    axes.grid(alpha=0.3)
-    figure.tight_layout()
-    unfinished = f"{path}.unfinished"
-    figure.savefig(unfinished, dpi=120, format="png")
-    pyplot.close(figure)
-    os.replace(unfinished, path)
-    return path

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import scaling
+from benchmarks.machine import CHECKOUT
+from benchmarks.studies import scaling
 from tests.makers.small import needs_compiler
-
-CHECKOUT = Path(__file__).parents[2]
 
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "benchmarks/scaling.py", *map(str, arguments)]
+    words = [sys.executable, "-m", "benchmarks.studies.scaling", *map(str, arguments)]
     return subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True)
 
 

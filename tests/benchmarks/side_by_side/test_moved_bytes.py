@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.side_by_side import kernels
+from benchmarks.side_by_side import moved_bytes
 from tests.makers.small import random_table
 
 ROWS, DIM, SIZE = 30, 8, 5
@@ -38,7 +38,7 @@ def test_score_pairs(table) -> None:  # type: ignore[no-untyped-def]
             moved += 4 + 2 * 4 + 4  # the partner's number, its bounds, the score
             moved += sum(1 + 4 for _ in stored(table, partner))
     read = entries(table, np.concatenate(PARTNERS))
-    assert kernels.bytes_of_pairs(read, EACH, entries(table, GROUPED), len(GROUPED)) == moved
+    assert moved_bytes.bytes_of_pairs(read, EACH, entries(table, GROUPED), len(GROUPED)) == moved
 
 
 def test_pair_gradients(table) -> None:  # type: ignore[no-untyped-def]
@@ -49,7 +49,7 @@ def test_pair_gradients(table) -> None:  # type: ignore[no-untyped-def]
         for partner in partners:
             moved += 4 + 2 * 4 + 4 + sum(1 + 4 for _ in stored(table, partner))
     read = entries(table, np.concatenate(PARTNERS))
-    assert kernels.bytes_of_pair_gradients(read, EACH, entries(table, GROUPED), len(GROUPED)) == moved
+    assert moved_bytes.bytes_of_pair_gradients(read, EACH, entries(table, GROUPED), len(GROUPED)) == moved
 
 
 def test_blocks(table) -> None:  # type: ignore[no-untyped-def]
@@ -63,8 +63,8 @@ def test_blocks(table) -> None:  # type: ignore[no-untyped-def]
                 1 + SIZE * (4 + 4) + 4 + 4
             )  # block and slopes are read; the gradient is read and written
     own = entries(table, GROUPED)
-    assert kernels.bytes_of_block(own, len(GROUPED), SIZE) == scored
-    assert kernels.bytes_of_row_gradients(own, len(GROUPED), SIZE) == sloped
+    assert moved_bytes.bytes_of_block(own, len(GROUPED), SIZE) == scored
+    assert moved_bytes.bytes_of_row_gradients(own, len(GROUPED), SIZE) == sloped
 
 
 def test_the_blocks_own_gradient(table) -> None:  # type: ignore[no-untyped-def]
@@ -74,7 +74,7 @@ def test_the_blocks_own_gradient(table) -> None:  # type: ignore[no-untyped-def]
     for row in GROUPED:
         moved += 4 + 2 * 4 + sum(1 + 4 + SIZE * (4 + 4 + 4) for _ in stored(table, row))
     own = entries(table, GROUPED)
-    assert kernels.bytes_of_block_gradients(own, len(GROUPED), SIZE, parts, DIM) == moved
+    assert moved_bytes.bytes_of_block_gradients(own, len(GROUPED), SIZE, parts, DIM) == moved
 
 
 def test_filling_and_spreading(table) -> None:  # type: ignore[no-untyped-def]
@@ -83,8 +83,8 @@ def test_filling_and_spreading(table) -> None:  # type: ignore[no-untyped-def]
         filled += 4 + 2 * 4 + sum(1 + 4 + 4 for _ in stored(table, row))
         spread += 4 + 2 * 4 + 4 + sum(1 + 4 + 4 + 4 for _ in stored(table, row))
     drawn = entries(table, GROUPED)
-    assert kernels.bytes_of_fill(drawn, len(GROUPED), DIM) == filled - 4 * DIM * (SIZE - len(GROUPED))
-    assert kernels.bytes_of_spread(drawn, len(GROUPED)) == spread
+    assert moved_bytes.bytes_of_fill(drawn, len(GROUPED), DIM) == filled - 4 * DIM * (SIZE - len(GROUPED))
+    assert moved_bytes.bytes_of_spread(drawn, len(GROUPED)) == spread
 
 
 @pytest.mark.parametrize("state", [0, 1, 2])
@@ -92,7 +92,7 @@ def test_steps(table, state: int) -> None:  # type: ignore[no-untyped-def]
     moved = 0
     for row in GROUPED:
         moved += 4 + 2 * 4 + sum(2 * 4 * (1 + 1 + state) for _ in stored(table, row))
-    assert kernels.bytes_of_step(entries(table, GROUPED), len(GROUPED), state) == moved
+    assert moved_bytes.bytes_of_step(entries(table, GROUPED), len(GROUPED), state) == moved
 
 
 @pytest.mark.parametrize("state", [0, 1])
@@ -111,7 +111,7 @@ def test_sweeps(table, state: int) -> None:  # type: ignore[no-untyped-def]
             moved += moved_row(positive) + moved_row(negative)
     read = entries(table, np.concatenate(PARTNERS + negatives))
     compared = sum(len(some) ** 2 for some in PARTNERS)
-    assert kernels.bytes_of_sweep(entries(table, GROUPED), read, EACH, compared, state) == moved
+    assert moved_bytes.bytes_of_sweep(entries(table, GROUPED), read, EACH, compared, state) == moved
 
 
 def test_lists(table) -> None:  # type: ignore[no-untyped-def]
@@ -122,30 +122,30 @@ def test_lists(table) -> None:  # type: ignore[no-untyped-def]
             moved += blocks * (4 + 4 + 4)  # an extreme is read, a bound read and written
             moved += sum(1 + 4 + 4 + 4 for column in items.columns if column == users.columns[k])
     by_column = [np.bincount(each.columns, minlength=DIM).tolist() for each in (users, items)]
-    assert kernels.bytes_of_lists(*by_column, blocks) == moved
+    assert moved_bytes.bytes_of_lists(*by_column, blocks) == moved
 
 
 def test_topology_updates(table) -> None:  # type: ignore[no-untyped-def]
     inside = entries(table, GROUPED)
     marked = sum(1 for _ in range(table.nnz)) + sum(4 for _ in range(inside))
     marked += sum(2 * 4 + 1 for _ in range(ROWS))  # bounds, and whether the row is explored
-    assert kernels.bytes_of_marks(table.nnz, inside, ROWS) == marked
+    assert moved_bytes.bytes_of_marks(table.nnz, inside, ROWS) == marked
 
     free = inside - len(GROUPED)
     passes = sum(1 for _ in range(3 * table.nnz)) + sum(4 for _ in range(3 * free))  # flags and values
-    assert kernels.bytes_of_smallest(table.nnz, free) == passes + free
+    assert moved_bytes.bytes_of_smallest(table.nnz, free) == passes + free
 
     looks = 0
     for _ in range(2):
         looks += sum(4 for _ in range(ROWS))
         looks += sum(DIM * 4 + 2 * 4 + len(stored(table, row)) for row in GROUPED)
-    assert kernels.bytes_of_largest(len(GROUPED), inside, DIM, ROWS) == looks
+    assert moved_bytes.bytes_of_largest(len(GROUPED), inside, DIM, ROWS) == looks
 
     grown, moved = 4, 0
     for size in (1, 4):  # columns, values: a flag, then to the front and back, each read and written
         moved += table.nnz * (1 + 2 * 2 * size) + grown * (8 + size)
     moved += 2 * 4 * (ROWS + 1)
-    assert kernels.bytes_of_rewrite(table.nnz, grown, ROWS) == moved
+    assert moved_bytes.bytes_of_rewrite(table.nnz, grown, ROWS) == moved
 
 
 def test_products_with_the_interactions() -> None:
@@ -155,4 +155,4 @@ def test_products_with_the_interactions() -> None:
         for _ in partners:
             moved += 4 + 4 * line  # an item and its line
             moved += 4 + 2 * 4 * line  # once more, and that of the result, read and written
-    assert kernels.bytes_of_gram_product(EACH, len(PARTNERS), line) == moved
+    assert moved_bytes.bytes_of_gram_product(EACH, len(PARTNERS), line) == moved

@@ -1,0 +1,17 @@
+"""Arguments that studies have in common."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def parser_of(file: str, description: str) -> argparse.ArgumentParser:
+    """Makes a parser that shows the docstring of the study in ``file`` and takes ``--json``."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.studies.{Path(file).stem}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
