@@ -106,7 +106,7 @@ class Setting:
     default: Any = None
 
     def check(self, value: Any) -> None:
-        """Refuses a value of another type, out of range, or no choice; a whole number is a number, too.
+        """Refuses a value of another type, out of range, or no choice; whole numbers are numbers.
 
         Raises:
             ConfigError: a sentence that begins with the name.
