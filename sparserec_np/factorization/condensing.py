@@ -20,12 +20,14 @@ from typing import Any
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable, stacked
-from sparserec_np.factorization.least_squares import PIECE_NUMBERS, Equations, better_rows
+from sparserec_np.factorization.least_squares import PIECE_NUMBERS, better_rows
+from sparserec_np.kernels.arguments import Equations
 
 RIDGE = 1e-3  # part of the mean squared length of the other side's rows: for a solution, and no more
 LISTED = 20  # items of a list; all together weigh as much as all items do
-BLOCK_NUMBERS = 1 << 20  # scores made at a time
+SCORES_AT_ONCE = 1 << 20  # scores made at a time
 
 
 def condense(
@@ -113,7 +115,7 @@ def best_of_full(users: Array, items: Array, touched: Any, threads: int) -> Any:
     """
     n_users, n_items = touched.shape
     count = min(LISTED, n_items)
-    size = max(1, BLOCK_NUMBERS // n_items)
+    size = max(1, SCORES_AT_ONCE // n_items)
 
     def best(start: int) -> Array:
         stop = min(start + size, n_users)
@@ -131,14 +133,12 @@ def best_of_full(users: Array, items: Array, touched: Any, threads: int) -> Any:
 
 def best_of_tables(users: SparseTable, items: SparseTable, touched: Any, dim: int) -> Any:
     """The same by the rows of tables of ``dim`` columns; works on the threads that Numba is set to."""
-    from sparserec_np.kernels.compiled.ranking import top_items  # imports Numba
-
     n_users, n_items = touched.shape
     lists = np.empty((n_users, min(LISTED, n_items)), np.int32)
     # The dtypes are those of evaluation, for which the kernel is compiled anyway.
     seen = touched.indptr.astype(np.int64, copy=False), touched.indices.astype(np.int32, copy=False)
     rows = np.arange(n_users, dtype=np.int32)
-    top_items(
+    kernels.ranking.top_items(
         users, items.by_column(dim), n_items, *seen, rows, lists, np.empty(lists.shape, users.values.dtype)
     )
     return _pairs(lists, n_items)

@@ -14,40 +14,20 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable, row_blocks, stacked
 from sparserec_np.factorization.largest_entries import LargestEntries, keys_with_floor, table_of
 from sparserec_np.factorization.singular_vectors import products_of_columns
+from sparserec_np.kernels.arguments import Equations
 from sparserec_np.runtime import RIDGE, UNTOUCHED
 
-BLOCK = 128  # rows solved for together
+ROWS_SOLVED_TOGETHER = 128  # rows solved for together
 BLOCK_NUMBERS = 1 << 21  # of the matrices of a block, and of what it touched, which bounds their memory
 PIECE_NUMBERS = 1 << 18  # entries weighed together, of whole rows: no wider table makes larger pieces
-
-
-class Equations(NamedTuple):
-    """What the rows of one side solve; see ``kernels/reference/least_squares.py``. Goes into kernels as it is.
-
-    Attributes:
-        others: (m, dim) rows of the other side.
-        indptr, touched, aims: CSR of which others each row touched and what they are to score: y, float32.
-        gram: G, (dim, dim) float64.
-        ridges: r, (n,) float64, above 0.
-        full: p of each row, (n, width) float32; width may be 0.
-        cross: C, (width, dim) float64.
-    """
-
-    others: SparseTable
-    indptr: Array
-    touched: Array
-    aims: Array
-    gram: Array
-    ridges: Array
-    full: Array
-    cross: Array
 
 
 def solved_rows(
@@ -78,7 +58,7 @@ def solved_rows(
     side = _Side(touched.indptr, touched.indices, others, dim, _weighed_gram(others, dim))
     rows = len(side.indptr) - 1
     floor = min(floor, nnz // rows, dim)
-    size = max(1, min(BLOCK, BLOCK_NUMBERS // dim**2))
+    size = max(1, min(ROWS_SOLVED_TOGETHER, BLOCK_NUMBERS // dim**2))
     blocks = [np.arange(*block) for block in row_blocks(side.indptr, max(1, BLOCK_NUMBERS // dim), size)]
     reach = np.sqrt(np.diag(side.gram)).astype(np.float32)
     best = LargestEntries(nnz)
@@ -159,12 +139,10 @@ def better_rows(own: SparseTable, equations: Equations, floor: int) -> SparseTab
     """
     if not own.nnz:
         return own
-    from sparserec_np.kernels.compiled import least_squares as kernels  # imports Numba
-
     dim = len(equations.gram)
     if own.nnz == own.rows * dim:  # nothing to choose
         table = own._replace(values=own.values.copy())
-        kernels.solve_rows(table, equations)
+        kernels.least_squares.solve_rows(table, equations)
         return table
     best = LargestEntries(own.nnz)
     floor = min(floor, own.nnz // max(own.rows, 1), dim)
@@ -172,10 +150,10 @@ def better_rows(own: SparseTable, equations: Equations, floor: int) -> SparseTab
     for first in range(0, own.rows, size):
         rows = np.arange(first, min(first + size, own.rows))
         values, worths = (np.empty((len(rows), dim), np.float32) for _ in range(2))
-        kernels.weigh_rows(own, equations, first, values, worths)
+        kernels.least_squares.weigh_rows(own, equations, first, values, worths)
         best.offer(rows, values, keys_with_floor(worths, floor))
     table = table_of(*best.take(), own.rows, dim)
-    kernels.solve_rows(table, equations)
+    kernels.least_squares.solve_rows(table, equations)
     return table
 
 

@@ -13,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array
+from sparserec_np.kernels.arguments import STRIP_COLUMNS
 
-LINE = 16  # columns of a strip: those that the kernels work on at a time
-BLOCK = 1024  # rows that are put together from all strips
+BLOCK_ROWS = 1024  # rows that are put together from all strips
 
 
 class Strips:
@@ -42,36 +43,36 @@ class Strips:
 
     def __init__(self, rows: int, width: int) -> None:
         self.width = width
-        self.parts = [np.zeros((rows, LINE), np.float32) for _ in range(0, width, LINE)]
+        self.parts = [np.zeros((rows, STRIP_COLUMNS), np.float32) for _ in range(0, width, STRIP_COLUMNS)]
 
     def __getitem__(self, rows: slice | Array) -> Array:
         """Some rows, (m, width), as an array of their own."""
-        made = np.empty((len(self.parts[0][rows]), len(self.parts) * LINE), np.float32)
+        made = np.empty((len(self.parts[0][rows]), len(self.parts) * STRIP_COLUMNS), np.float32)
         for number, part in enumerate(self.parts):
-            made[:, number * LINE : (number + 1) * LINE] = part[rows]
+            made[:, number * STRIP_COLUMNS : (number + 1) * STRIP_COLUMNS] = part[rows]
         return made[:, : self.width]
 
     def __setitem__(self, rows: slice, values: Array) -> None:
         """Overwrites some rows by ``values`` (m, width)."""
         for number, part in enumerate(self.parts):
-            some = values[:, number * LINE : (number + 1) * LINE]
+            some = values[:, number * STRIP_COLUMNS : (number + 1) * STRIP_COLUMNS]
             part[rows, : some.shape[1]] = some
 
     def blocks(self) -> Iterator[slice]:
         """All rows, as slices of so many that little memory is needed for them."""
         rows = len(self.parts[0])
-        yield from (slice(start, min(start + BLOCK, rows)) for start in range(0, rows, BLOCK))
+        yield from (slice(start, min(start + BLOCK_ROWS, rows)) for start in range(0, rows, BLOCK_ROWS))
 
     def turn(self, matrix: Array) -> None:
         """Multiplies every row by ``matrix`` (width, new width); the new width is at most the old one."""
         matrix = matrix.astype(np.float32)
-        parts, width = self.parts[: -(-matrix.shape[1] // LINE)], matrix.shape[1]
-        padded = np.zeros((self.width, len(parts) * LINE), np.float32)
+        parts, width = self.parts[: -(-matrix.shape[1] // STRIP_COLUMNS)], matrix.shape[1]
+        padded = np.zeros((self.width, len(parts) * STRIP_COLUMNS), np.float32)
         padded[:, :width] = matrix
         for block in self.blocks():
             turned = self[block] @ padded
             for number, part in enumerate(parts):
-                part[block] = turned[:, number * LINE : (number + 1) * LINE]
+                part[block] = turned[:, number * STRIP_COLUMNS : (number + 1) * STRIP_COLUMNS]
         self.parts, self.width = parts, width
 
     def scale(self, factors: Array) -> None:
@@ -89,11 +90,9 @@ class Strips:
 
     def sums(self, log: Interactions, users: Array) -> Array:
         """The sum of the rows of their items for ``users`` (m,) int64, (m, width); zeros for one without items."""
-        from sparserec_np.kernels.compiled import products as kernels  # imports Numba
-
-        made = np.empty((len(users), len(self.parts) * LINE), np.float32)
+        made = np.empty((len(users), len(self.parts) * STRIP_COLUMNS), np.float32)
         for number, part in enumerate(self.parts):
-            kernels.sum_items(log.indptr, log.items, users, part, number * LINE, made)
+            kernels.products.sum_items(log.indptr, log.items, users, part, number * STRIP_COLUMNS, made)
         return made[:, : self.width]
 
 
@@ -139,9 +138,6 @@ class _GramProduct:
     """
 
     def __init__(self, log: Interactions, vectors: Strips, threads: int) -> None:
-        from sparserec_np.kernels.compiled import products as kernels  # imports Numba
-
-        self._add_product = kernels.add_gram_product
         self._log, self._vectors = log, vectors
         self._weights = (1 / np.maximum(log.user_degrees, 1)).astype(np.float32)
         self._scales = (1 / np.sqrt(np.maximum(log.item_degrees, 1))).astype(np.float32)[:, None]
@@ -152,7 +148,7 @@ class _GramProduct:
         part, product = self._vectors.parts[number], self._spare.pop()
         part *= self._scales
         product[:] = 0
-        self._add_product(self._log.indptr, self._log.items, self._weights, part, product)
+        kernels.products.add_gram_product(self._log.indptr, self._log.items, self._weights, part, product)
         product *= self._scales
         self._vectors.parts[number] = product
         self._spare.append(part)
@@ -175,8 +171,8 @@ def fewer_columns(users: Array, items: Array, dim: int) -> tuple[Array, Array]:
 def products_of_columns(rows: Array) -> Array:
     """``rows' rows`` (width, width) float64 of ``rows`` (n, width), summed block by block."""
     gram = np.zeros((rows.shape[1], rows.shape[1]))
-    for start in range(0, len(rows), BLOCK):
-        some = rows[start : start + BLOCK].astype(np.float64)
+    for start in range(0, len(rows), BLOCK_ROWS):
+        some = rows[start : start + BLOCK_ROWS].astype(np.float64)
         gram += some.T @ some
     return gram
 

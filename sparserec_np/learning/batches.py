@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.interactions import PAIRS_AT_ONCE, Interactions
 from sparserec_np.data.table import Array
 
@@ -83,11 +84,9 @@ class OnePerPair:
 
     def draw(self, users: Array, log: Interactions, rng: np.random.Generator) -> Array:
         """(b,) int32 items."""
-        from sparserec_np.kernels.compiled.sampling import pick_unseen
-
         draws = rng.integers(log.n_items, size=(len(users), self.tries), dtype=np.int32)
         picked = np.empty(len(users), dtype=np.int32)
-        pick_unseen(users, draws, log.n_items, log.indptr, log.items, picked)
+        kernels.sampling.pick_unseen(users, draws, log.n_items, log.indptr, log.items, picked)
         return picked
 
 

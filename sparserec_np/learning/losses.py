@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError
 from sparserec_np.learning.batches import Batch
@@ -86,8 +87,6 @@ class Loss:
         Raises:
             ConfigError: the loss wants a block of negatives, and each pair of the batch has one of its own.
         """
-        from sparserec_np.kernels.compiled import slopes
-
         kernel = self.block if batch.shared else self.pairs
         if kernel is None:
             raise ConfigError(f"The loss {self.name} needs a block of negatives, found one for each pair")
@@ -95,9 +94,9 @@ class Loss:
         arrays = (scores.positives, scores.negatives)
         settings = (value for _, value in self.settings)
         if batch.shared:
-            getattr(slopes, kernel)(batch.users.starts, *arrays, scores.valid, losses, *settings)
+            getattr(kernels.slopes, kernel)(batch.users.starts, *arrays, scores.valid, losses, *settings)
         else:
-            getattr(slopes, kernel)(*arrays, losses, *settings)
+            getattr(kernels.slopes, kernel)(*arrays, losses, *settings)
         return losses
 
 

@@ -12,7 +12,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.kernels.arguments import Moments
 from sparserec_np.sparsity.topology import Carry
 
 
@@ -41,9 +43,7 @@ class SGD:
 
     def step(self, table: SparseTable, rows: Array, gradient: Array, rate: float) -> None:
         """See :meth:`Optimizer.step`."""
-        from sparserec_np.kernels.compiled import updates
-
-        updates.sgd(table, rows, gradient, table.values.dtype.type(rate))
+        kernels.updates.sgd(table, rows, gradient, table.values.dtype.type(rate))
 
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
         """Nothing to carry."""
@@ -68,10 +68,8 @@ class Adagrad:
 
     def step(self, table: SparseTable, rows: Array, gradient: Array, rate: float) -> None:
         """See :meth:`Optimizer.step`."""
-        from sparserec_np.kernels.compiled import updates
-
         kind = table.values.dtype.type
-        updates.adagrad(table, rows, gradient, self.squares, kind(rate), kind(self.epsilon))
+        kernels.updates.adagrad(table, rows, gradient, self.squares, kind(rate), kind(self.epsilon))
 
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
         """Kept sums move; regrown ones start at their row's mean."""
@@ -105,10 +103,14 @@ class Adam:
 
     def step(self, table: SparseTable, rows: Array, gradient: Array, rate: float) -> None:
         """See :meth:`Optimizer.step`."""
-        from sparserec_np.kernels.compiled import updates
-
-        updates.adam(
-            table, rows, gradient, (self.first, self.second, self.steps), rate, self.betas, self.epsilon
+        kernels.updates.adam(
+            table,
+            rows,
+            gradient,
+            Moments(self.first, self.second, self.steps),
+            rate,
+            self.betas,
+            self.epsilon,
         )
 
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:

@@ -12,7 +12,7 @@ from sparserec_np.data.matrices import matrix_of_ones
 from sparserec_np.data.table import Array, SparseTable, column_dtype, index_dtype
 from sparserec_np.errors import DataError
 
-BLOCK = 256  # items whose similarities to all others exist at once
+ITEMS_AT_ONCE = 256  # items whose similarities to all others exist at once
 MOST_ITEMS = 65_536  # as many columns as a table can have
 
 
@@ -49,8 +49,8 @@ def item_neighbours(log: Interactions, neighbours: int, shrinkage: float) -> tup
     by_item = matrix.T.tocsr()
     roots = np.sqrt(log.item_degrees)
     lengths, columns, values = [np.diff(log.indptr)], [log.items], [matrix.data]
-    for start in range(0, log.n_items, BLOCK):
-        shared = by_item[start : start + BLOCK] @ matrix
+    for start in range(0, log.n_items, ITEMS_AT_ONCE):
+        shared = by_item[start : start + ITEMS_AT_ONCE] @ matrix
         shared.sort_indices()
         for row in range(shared.shape[0]):
             part = slice(shared.indptr[row], shared.indptr[row + 1])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.kernels.compiled import gradients as kernels
-from sparserec_np.kernels.compiled import sampling
 from sparserec_np.learning.batches import Batch, Groups
 from sparserec_np.models.model import Decay
 
@@ -39,7 +38,7 @@ class Pairs:
             order = np.empty(len(keys), dtype=np.int32)
             starts = np.empty(len(keys) + 1, dtype=np.int32)
             rows = np.empty(len(keys), dtype=np.int32)
-            count = sampling.group_by_row(keys, self._counts, order, starts, rows)
+            count = kernels.sampling.group_by_row(keys, self._counts, order, starts, rows)
             self._last = batch, order, Groups(rows[:count], starts[: count + 1])
         return self._last[1], self._last[2]
 
@@ -65,7 +64,9 @@ class Pairs:
         valid = np.empty(len(batch.users.rows), dtype=np.int32)
         items = batch.negatives - self.log.n_users
         self._places[items] = np.arange(len(items), dtype=np.int32)
-        sampling.mask_seen(batch.users.rows, self.log.indptr, self.log.items, self._places, negatives, valid)
+        kernels.sampling.mask_seen(
+            batch.users.rows, self.log.indptr, self.log.items, self._places, negatives, valid
+        )
         self._places[items] = -1
         return valid
 
@@ -74,17 +75,17 @@ class Pairs:
         kind = table.values.dtype
         if decay.user:
             weights = (decay.user * batch.users.sizes).astype(kind)
-            kernels.decay_gradients(table, batch.users.rows, weights, decay.origin, active)
+            kernels.gradients.decay_gradients(table, batch.users.rows, weights, decay.origin, active)
         order, items = self.by_item(batch)
         if batch.shared:
             if decay.positive:
                 weights = (decay.positive * items.sizes).astype(kind)
-                kernels.decay_gradients(table, items.rows, weights, decay.origin, active)
+                kernels.gradients.decay_gradients(table, items.rows, weights, decay.origin, active)
             if decay.negative:  # a pair's share of each shared negative is 1 / s
                 share = decay.negative * batch.size / len(batch.negatives)
                 weights = np.full(len(batch.negatives), share, dtype=kind)
-                kernels.decay_gradients(table, batch.negatives, weights, decay.origin, active)
+                kernels.gradients.decay_gradients(table, batch.negatives, weights, decay.origin, active)
         elif decay.positive or decay.negative:
             each = np.where(order < batch.size, decay.positive, decay.negative)
             weights = np.add.reduceat(each, items.starts[:-1]).astype(kind)
-            kernels.decay_gradients(table, items.rows, weights, decay.origin, active)
+            kernels.gradients.decay_gradients(table, items.rows, weights, decay.origin, active)

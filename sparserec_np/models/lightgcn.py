@@ -10,13 +10,12 @@ way leaves out the rest. In between, a step needs all rows of the graph, 16 colu
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.table import Array, SparseTable, index_dtype
-from sparserec_np.kernels.compiled import propagation as kernels
+from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.kernels.arguments import STRIP_COLUMNS, Explored, Graph
 from sparserec_np.learning.batches import Batch, Groups
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import Pairs
@@ -24,35 +23,8 @@ from sparserec_np.models.inner_products import InnerProducts, mean_product
 from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients
 from sparserec_np.models.table_ranker import TableRanker, table_ranker
 from sparserec_np.models.views import View, served_table
-from sparserec_np.sparsity.growth import Explored
 
-LINE = 16  # columns of a block: a cache line of float32
 CHUNKS = 64  # parts of the rows that threads share out
-
-
-class Graph(NamedTuple):
-    """Users and items as one graph; rows are those of the stacked table.
-
-    Attributes:
-        indptr: (rows + 1,) bounds of the rows in ``neighbours``.
-        neighbours: (2 n_interactions,) int32.
-    """
-
-    indptr: Array
-    neighbours: Array
-
-    @classmethod
-    def of(cls, log: Interactions) -> Graph:
-        """The graph of the interactions."""
-        bounds, users = log.by_item()
-        indptr = np.concatenate([log.indptr, log.indptr[-1] + bounds[1:]])
-        neighbours = np.concatenate([log.items + np.int32(log.n_users), users])
-        return cls(indptr.astype(index_dtype(len(neighbours))), neighbours)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of both arrays."""
-        return int(self.indptr.nbytes + self.neighbours.nbytes)
 
 
 class Propagation:
@@ -72,7 +44,7 @@ class Propagation:
         self.graph = graph
         self.layers = layers
         self.dim = dim
-        self.width = -(-dim // LINE) * LINE
+        self.width = -(-dim // STRIP_COLUMNS) * STRIP_COLUMNS
         degrees = np.diff(graph.indptr).astype(np.float64)
         with np.errstate(divide="ignore"):
             inverse = np.where(degrees > 0, 1 / degrees, 0)
@@ -80,7 +52,9 @@ class Propagation:
         self._into = np.sqrt(inverse).astype(dtype)
         self._out_of = np.sqrt(degrees).astype(dtype)
         rows = len(degrees)
-        self._blocks = [np.empty((rows if layers > 1 or n == 0 else 0, LINE), dtype) for n in range(2)]
+        self._blocks = [
+            np.empty((rows if layers > 1 or n == 0 else 0, STRIP_COLUMNS), dtype) for n in range(2)
+        ]
         # As many edges in each chunk: rows of popular items lie together, and their chunk would take longest.
         marks = np.linspace(0, len(graph.neighbours) + rows, CHUNKS + 1)
         self._chunks = np.searchsorted(graph.indptr + np.arange(rows + 1), marks).astype(np.int32)
@@ -95,15 +69,15 @@ class Propagation:
     def forward(self, table: SparseTable, rows: Array) -> Array:
         """(m, width) the means for ``rows`` (m,) int32; 0 in columns past ``dim``."""
         local = np.empty((len(rows), self.width), dtype=table.values.dtype)
-        kernels.read_rows(table, rows, local)
-        for first in range(0, self.width, LINE):
+        kernels.propagation.read_rows(table, rows, local)
+        for first in range(0, self.width, STRIP_COLUMNS):
             here, there = self._blocks
-            kernels.read_columns(table, first, self._into, here)
+            kernels.propagation.read_columns(table, first, self._into, here)
             for _ in range(1, self.layers):
-                kernels.propagate(self.graph, self._chunks, here, self._mean, there)
+                kernels.propagation.propagate(self.graph, self._chunks, here, self._mean, there)
                 here, there = there, here
-                kernels.add_rows(rows, here, self._out_of, first, local)
-            kernels.add_propagated(self.graph, rows, here, self._into, first, local)
+                kernels.propagation.add_rows(rows, here, self._out_of, first, local)
+            kernels.propagation.add_propagated(self.graph, rows, here, self._into, first, local)
         local /= self.layers + 1
         return local
 
@@ -115,22 +89,24 @@ class Propagation:
         Overwrites ``local``.
         """
         local /= self.layers + 1
-        kernels.pull_rows(table, rows, local, gradient, explored)
+        kernels.propagation.pull_rows(table, rows, local, gradient, explored)
         bounds = self.graph.indptr
         sources = np.empty(int((bounds[rows + 1] - bounds[rows]).sum()), dtype=np.int32)
-        kernels.edges_from(self.graph, rows, self._edge_bounds, sources)
+        kernels.propagation.edges_from(self.graph, rows, self._edge_bounds, sources)
         edges = Graph(self._edge_bounds, sources)
         factors = self._into[rows][:, None]
-        for first in range(0, self.width, LINE):
-            given = local[:, first : first + LINE] * factors
+        for first in range(0, self.width, STRIP_COLUMNS):
+            given = local[:, first : first + STRIP_COLUMNS] * factors
             block, graph = given, edges
             there, spare = self._blocks
             for _ in range(1, self.layers):
-                kernels.propagate(graph, self._chunks, block, self._mean, there)
+                kernels.propagation.propagate(graph, self._chunks, block, self._mean, there)
                 there[rows] += given
                 block, graph = there, self.graph
                 there, spare = spare, there
-            kernels.pull_columns(graph, self._chunks, table, first, block, self._into, gradient, explored)
+            kernels.propagation.pull_columns(
+                graph, self._chunks, table, first, block, self._into, gradient, explored
+            )
 
 
 class LightGCN:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import Pairs
@@ -11,7 +12,6 @@ from sparserec_np.models.inner_products import InnerProducts, mean_product
 from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients
 from sparserec_np.models.table_ranker import TableRanker, table_ranker
 from sparserec_np.models.views import View, served_table
-from sparserec_np.sparsity.growth import Explored
 
 
 class MatrixFactorization:

@@ -9,9 +9,9 @@ import numpy as np
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.evaluation.ranker import Ranker
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
-from sparserec_np.sparsity.growth import Explored
 
 NO_WEIGHTS = np.empty(0, dtype=np.float32)
 

@@ -19,10 +19,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable, index_dtype
 from sparserec_np.errors import ConfigError
-from sparserec_np.kernels.compiled import towers as kernels
+from sparserec_np.kernels.arguments import Explored, Head
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import Pairs
@@ -30,7 +31,6 @@ from sparserec_np.models.inner_products import InnerProducts, mean_product
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.models.towers import LayerTower, ProductColumns, Weights
 from sparserec_np.models.views import View
-from sparserec_np.sparsity.growth import Explored
 
 
 class NeuMF:
@@ -153,13 +153,12 @@ class NeuMF:
         every = np.arange(self.table.rows, dtype=np.int32)
         layers = LayerTower(self.table, weights, every[:n_users], every[n_users:])
         products = first_columns(self._all_products(), len(weights.products))
-        hidden, bias, out = (part.copy() for part in weights.head)
         return TowerRanker(
             products.slice_rows(0, n_users),
             products.slice_rows(n_users, products.rows).by_column(self.dim),
             layers.left,
             np.ascontiguousarray(layers.right.T),
-            (hidden, bias, out),
+            Head(*(part.copy() for part in weights.head)),
         )
 
 
@@ -182,20 +181,20 @@ class TowerRanker:
         items_by_dimension: (dim, n_items) its items, by dimension.
         left: (n_users, h1) the users' halves of the first layer.
         right: (h1, n_items) the items'.
-        head: see :class:`~sparserec_np.models.towers.Weights`.
+        head: the weights above the first layer.
     """
 
     users: SparseTable
     items_by_dimension: SparseTable
     left: Array
     right: Array
-    head: tuple[Array, Array, Array]
+    head: Head
 
     def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
         """See ``Ranker.rank``. Uses the threads Numba is set to."""
         items = np.empty((len(users), n), dtype=np.int32)
         scores = np.empty((len(users), n), dtype=self.left.dtype)
-        kernels.top_items(
+        kernels.towers.top_items(
             *(self.users, self.items_by_dimension, self.left, self.right, self.head),
             *(seen.indptr, seen.items, np.asarray(users, dtype=np.int32), items, scores),
         )

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
 
@@ -32,13 +33,11 @@ class TableRanker:
 
     def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
         """See ``Ranker.rank``: items int32, scores of the tables' dtype. Uses the threads Numba is set to."""
-        from sparserec_np.kernels.compiled.ranking import top_items  # imports Numba
-
         items = np.empty((len(users), n), dtype=np.int32)
         scores = np.empty((len(users), n), dtype=self.users.values.dtype)
         # Read-only or unaligned arrays, as those of a mapped file, would be compiled for anew.
         table = SparseTable(*(np.require(array, requirements=["C", "A", "W"]) for array in self.users))
-        top_items(
+        kernels.ranking.top_items(
             table,
             self.items_by_dimension,
             self.items.rows,

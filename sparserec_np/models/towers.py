@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.kernels.compiled import sampling
-from sparserec_np.kernels.compiled import towers as kernels
-from sparserec_np.models.inner_products import PARTS
-from sparserec_np.sparsity.growth import Explored
+from sparserec_np.kernels.arguments import Explored, Head
+from sparserec_np.models.inner_products import BATCH_PARTS
 
 
 class Weights(NamedTuple):
@@ -60,9 +59,9 @@ class Weights(NamedTuple):
         return vector
 
     @property
-    def head(self) -> tuple[Array, Array, Array]:
+    def head(self) -> Head:
         """What lies above the first layer."""
-        return self.hidden, self.bias2, self.out
+        return Head(self.hidden, self.bias2, self.out)
 
 
 def shapes(dim: int, width: int) -> tuple[tuple[int, ...], ...]:
@@ -104,7 +103,7 @@ class ProductColumns:
         """The table with the values to read, right for ``rows`` (t,) alone; the next call overwrites them."""
         if self._values.shape != table.values.shape or self._values.dtype != table.values.dtype:
             self._values = np.zeros_like(table.values)
-        kernels.scale_columns(table, rows, self.n_users, self._factors(weights), self._values)
+        kernels.towers.scale_columns(table, rows, self.n_users, self._factors(weights), self._values)
         return table._replace(values=self._values)
 
     def pull_back(
@@ -130,7 +129,7 @@ class ProductColumns:
         by_weights += by_column[: len(weights)].astype(weights.dtype)
         factors = self._factors(weights)
         read = table._replace(values=gradient)
-        kernels.scale_columns(read, rows, self.n_users, factors, gradient)
+        kernels.towers.scale_columns(read, rows, self.n_users, factors, gradient)
         here = explored.rows
         explored.sums[:] *= factors[(here >= self.n_users).astype(np.intp)]
 
@@ -154,13 +153,13 @@ class LayerTower:
         self.rows = user_rows, item_rows
         self.left = np.empty((len(user_rows), width), dtype=kind)
         self.right = np.empty((len(item_rows), width), dtype=kind)
-        kernels.project_rows(table, user_rows, self.first, weights.user, self.left)
-        kernels.project_rows(table, item_rows, self.first, weights.item, self.right)
+        kernels.towers.project_rows(table, user_rows, self.first, weights.user, self.left)
+        kernels.towers.project_rows(table, item_rows, self.first, weights.item, self.right)
         self.left += weights.bias1
 
     def add_scores(self, users: Array, items: Array, scores: Array) -> None:
         """Adds to ``scores`` (pairs,) of ``users`` and ``items`` (pairs,) int32, places in the rows given."""
-        kernels.add_scores(self.left, self.right, users, items, self.weights.head, scores)
+        kernels.towers.add_scores(self.left, self.right, users, items, self.weights.head, scores)
 
     def backward(
         self, users: Array, items: Array, slopes: Array, gradient: Array, explored: Explored, by: Weights
@@ -176,8 +175,10 @@ class LayerTower:
         """
         narrow, width = len(by.out), len(by.bias1)
         steps = np.empty((len(users), width), dtype=slopes.dtype)
-        partial = np.empty((PARTS, width * narrow + 2 * narrow), dtype=slopes.dtype)
-        kernels.head_gradients(self.left, self.right, users, items, self.weights.head, slopes, steps, partial)
+        partial = np.empty((BATCH_PARTS, width * narrow + 2 * narrow), dtype=slopes.dtype)
+        kernels.towers.head_gradients(
+            self.left, self.right, users, items, self.weights.head, slopes, steps, partial
+        )
         at = 0
         for part in by.head:
             part += partial[:, at : at + part.size].sum(axis=0).reshape(part.shape)
@@ -189,8 +190,8 @@ class LayerTower:
         ):
             sums = np.empty_like(half)
             sum_by_key(keys, steps, sums)
-            room = np.empty((PARTS, *weights.shape), dtype=slopes.dtype)
-            kernels.pull_projection(
+            room = np.empty((BATCH_PARTS, *weights.shape), dtype=slopes.dtype)
+            kernels.towers.pull_projection(
                 self.table, self.rows[side], self.first, weights, sums, gradient, explored, room
             )
             target += room.sum(axis=0)
@@ -206,5 +207,5 @@ def sum_by_key(keys: Array, steps: Array, sums: Array) -> None:
     count = len(sums)
     order = np.empty(len(keys), dtype=np.int32)
     starts, rows = np.empty(count + 1, dtype=np.int32), np.empty(count, dtype=np.int32)
-    sampling.group_by_row(keys, np.zeros(count, dtype=np.int32), order, starts, rows)
-    kernels.sum_steps(rows, starts, order, steps, sums)
+    kernels.sampling.group_by_row(keys, np.zeros(count, dtype=np.int32), order, starts, rows)
+    kernels.towers.sum_steps(rows, starts, order, steps, sums)

@@ -11,8 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.sparsity.growth import Explored
+from sparserec_np.kernels.arguments import Explored
 
 SIMILARITIES = ("dot", "cosine")
 
@@ -93,20 +94,16 @@ class UnitRows(_Buffer):
 
     def apply(self, table: SparseTable, rows: Array) -> SparseTable:
         """See :meth:`View.apply`."""
-        from sparserec_np.kernels.compiled import views as kernels
-
         unit = self.beside(table)
         lengths = np.empty(len(rows), dtype=table.values.dtype)
-        kernels.unit_rows(table, rows, table.values.dtype.type(self.length), lengths, unit.values)
+        kernels.views.unit_rows(table, rows, table.values.dtype.type(self.length), lengths, unit.values)
         self._last = unit, lengths
         return unit
 
     def pull_back(self, rows: Array, gradient: Array, explored: Explored) -> None:
         """See :meth:`View.pull_back`."""
-        from sparserec_np.kernels.compiled import views as kernels
-
         unit, lengths = self._last
-        kernels.unit_gradients(unit, rows, unit.values.dtype.type(self.length), lengths, gradient)
+        kernels.views.unit_gradients(unit, rows, unit.values.dtype.type(self.length), lengths, gradient)
         slots = explored.slots[rows]
         here = slots >= 0
         factors = np.divide(self.length, lengths[here], where=lengths[here] > 0, out=lengths[here] * 0)

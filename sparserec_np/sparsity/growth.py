@@ -11,40 +11,11 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.sparsity.exploration import Exploration
-
-
-class Explored(NamedTuple):
-    """The gradient of every entry, summed over batches, for a few rows. Goes into kernels as it is.
-
-    Attributes:
-        slots: (rows,) int32, the place of a row in ``sums``, -1 for rows that are not explored.
-        sums: (m, dim) sums of the gradients.
-    """
-
-    slots: Array
-    sums: Array
-
-    @classmethod
-    def of(cls, rows: Array, n_rows: int, dim: int, dtype: npt.DTypeLike = np.float32) -> Explored:
-        """No gradient yet, for ``rows`` (m,)."""
-        slots = np.full(n_rows, -1, dtype=np.int32)
-        slots[rows] = np.arange(len(rows), dtype=np.int32)
-        return cls(slots, np.zeros((len(rows), dim), dtype=dtype))
-
-    @property
-    def rows(self) -> Array:
-        """(m,) int32 explored rows, in the order of their slots."""
-        rows = np.flatnonzero(self.slots >= 0).astype(np.int32)
-        return rows[np.argsort(self.slots[rows], kind="stable")]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of both arrays."""
-        return int(self.slots.nbytes + self.sums.nbytes)
 
 
 class Grown(NamedTuple):
@@ -153,12 +124,10 @@ class AccumulatedGrowth:
 
     def grow(self, table: SparseTable, explored: Explored, count: int, rng: np.random.Generator) -> Grown:
         """Those with the largest sums, none that are zero; of equal ones the first by row and column."""
-        from sparserec_np.kernels.compiled.topology import largest_inactive  # imports Numba
-
         found = Grown(
             np.empty(count, np.int32), np.empty(count, table.columns.dtype), np.empty(count, np.float32)
         )
-        kept = largest_inactive(table, explored, count, *found)
+        kept = kernels.topology.largest_inactive(table, explored, count, *found)
         return Grown(*(array[:kept] for array in found))
 
 

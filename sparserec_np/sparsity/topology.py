@@ -13,9 +13,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.kernels.compiled import topology as kernels
-from sparserec_np.sparsity.growth import NO_ROWS, Explored, Growth
+from sparserec_np.kernels.arguments import Explored
+from sparserec_np.sparsity.growth import NO_ROWS, Growth
 
 
 def prune(table: SparseTable, count: int, floor: int = 1) -> tuple[SparseTable, Array]:
@@ -26,9 +27,11 @@ def prune(table: SparseTable, count: int, floor: int = 1) -> tuple[SparseTable, 
         floor: entries that each row keeps, as far as it has them and ``count`` allows it.
     """
     kept, indptr = np.empty(table.nnz, dtype=bool), np.empty_like(table.indptr)
-    kernels.mark_prunable(table, np.ones(table.rows, dtype=bool), min(floor, count // table.rows), kept)
-    kernels.keep_larger(table.values, table.nnz - count, kept)
-    kernels.merge(table, kept, NO_ROWS, table.columns[:0], indptr, np.empty(0, np.int64))
+    kernels.topology.mark_prunable(
+        table, np.ones(table.rows, dtype=bool), min(floor, count // table.rows), kept
+    )
+    kernels.topology.keep_larger(table.values, table.nnz - count, kept)
+    kernels.topology.merge(table, kept, NO_ROWS, table.columns[:0], indptr, np.empty(0, np.int64))
     return SparseTable(indptr, table.columns[kept], table.values[kept]), kept
 
 
@@ -90,29 +93,31 @@ class TopologyUpdate:
         """
         inside = explored.slots >= 0 if growth.local else np.ones(table.rows, dtype=bool)
         kept = np.empty(table.nnz, dtype=bool)
-        free = kernels.mark_prunable(table, inside, self.floor, kept)
+        free = kernels.topology.mark_prunable(table, inside, self.floor, kept)
         within = int(np.diff(table.indptr)[inside].sum())
         new = growth.grow(table, explored, min(int(fraction * within), free), rng)
         count = len(new.rows)
         if count == 0:
             return 0
-        largest = kernels.keep_larger(table.values, count, kept)
+        largest = kernels.topology.keep_larger(table.values, count, kept)
         indptr, places = np.empty_like(table.indptr), np.empty(count, np.int64)
-        kernels.merge(table, kept, new.rows, new.columns, indptr, places)
+        kernels.topology.merge(table, kept, new.rows, new.columns, indptr, places)
         signs = -np.sign(new.gradients)
         if not signs.any():  # growth at random: so is the direction
             signs = rng.choice(np.array([-1, 1], dtype=np.float32), count)
 
         def carry(state: Array, grown: npt.ArrayLike) -> Array:
-            kernels.move(state, kept, places, np.broadcast_to(np.asarray(grown, state.dtype), count).copy())
+            kernels.topology.move(
+                state, kept, places, np.broadcast_to(np.asarray(grown, state.dtype), count).copy()
+            )
             return state
 
         def row_means(state: Array) -> Array:
             means = np.empty(count, state.dtype)
-            kernels.row_means(table.indptr, state, new.rows, means)
+            kernels.topology.row_means(table.indptr, state, new.rows, means)
             return means
 
         state.carry(carry, row_means)
         values = signs.astype(table.values.dtype) * self.start * largest
-        kernels.rewrite(table, kept, places, new.columns, values.astype(table.values.dtype), indptr)
+        kernels.topology.rewrite(table, kept, places, new.columns, values.astype(table.values.dtype), indptr)
         return count

@@ -8,18 +8,17 @@ from typing import Protocol
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError
-from sparserec_np.kernels.compiled import cells as stratified
-from sparserec_np.kernels.compiled import gradients as gradient_kernels
-from sparserec_np.kernels.compiled.unfolding import row_bits
+from sparserec_np.kernels.arguments import Explored, Shared, Steps
 from sparserec_np.learning.batches import PairSampler
-from sparserec_np.learning.cells import BLOCK_LOSSES, TOGETHER, Shared, Steps, Strata
+from sparserec_np.learning.cells import BLOCK_LOSSES, TOGETHER, CellDivision
 from sparserec_np.learning.losses import Loss, Objective
 from sparserec_np.learning.optimizers import SGD, Adagrad, Optimizer, one_row
 from sparserec_np.models.model import Decay, Gradients, Model
-from sparserec_np.sparsity.growth import Explored, Growth
+from sparserec_np.sparsity.growth import Growth
 from sparserec_np.sparsity.topology import Carry
 
 
@@ -150,7 +149,7 @@ class BatchPass:
             total += float(self.loss.slopes(batch, scores).sum(dtype=np.float64))
             model.backward(batch, scores, training.decay, gradients)
             if len(training.norms):
-                gradient_kernels.add_row_norms(model.table.indptr, touched, self._active, training.norms)
+                kernels.gradients.add_row_norms(model.table.indptr, touched, self._active, training.norms)
             now = rate(number, batches)
             state.optimizer.step(model.table, touched, self._active, now)
             self.weights_optimizer.step(weights, the_row, self._weights, now)
@@ -179,7 +178,7 @@ class CellPass:
                 "In cells, pairs learn by softmax against shared negatives, or by bpr, and not from a teacher; change"
                 " loss or negatives, or set order to batches"
             )
-        self.strata = Strata(log)
+        self.strata = CellDivision(log)
         self.shared = Shared(BLOCK_LOSSES.index(loss.block), batch, negatives)
         self._row_bits = 0
 
@@ -214,11 +213,11 @@ class CellPass:
         cells = self.strata.cells(rng)
         losses = np.zeros((parts, parts))
         if self.shared.negatives > 1:
-            stratified.sweep_blocks(table, cells, self.shared, steps, training.explored, losses)
+            kernels.cells.sweep_blocks(table, cells, self.shared, steps, training.explored, losses)
         else:
             seed = np.uint64(rng.integers(2**63))
             # The kernel makes them for itself, for all rows or for none; the first row tells which.
-            first = row_bits(table.indptr[:2], table.columns, training.model.dim)
+            first = kernels.unfolding.row_bits(table.indptr[:2], table.columns, training.model.dim)
             self._row_bits = first.nbytes * table.rows
-            stratified.sweep_pairs(table, cells, seed, steps, training.explored, losses)
+            kernels.cells.sweep_pairs(table, cells, seed, steps, training.explored, losses)
         return float(losses.sum())

@@ -16,13 +16,14 @@ from sparserec_np.data.table import SparseTable
 from sparserec_np.errors import ConfigError, DataError, SparseRecError
 from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.factorization.pruning import strongest_first
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.optimizers import OPTIMIZERS
 from sparserec_np.machine.memory import give_back_freed
 from sparserec_np.models.base_models import BASE_MODELS, Baseline
 from sparserec_np.models.model import Model
 from sparserec_np.serving.model_file import id_bytes
 from sparserec_np.sparsity.budget import Budget
-from sparserec_np.sparsity.growth import NO_ROWS, Explored
+from sparserec_np.sparsity.growth import NO_ROWS
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.sparsity.schedules import cosine
 from sparserec_np.sparsity.topology import TopologyUpdate, prune

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.errors import ConfigError
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
 from sparserec_np.learning.losses import LOSSES, Scores
 from sparserec_np.learning.optimizers import OPTIMIZERS, one_row
@@ -19,7 +20,7 @@ from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.models.model import Decay, Gradients, Model
 from sparserec_np.models.views import similarity_views
 from sparserec_np.sparsity.exploration import Exploration
-from sparserec_np.sparsity.growth import AccumulatedGrowth, Explored
+from sparserec_np.sparsity.growth import AccumulatedGrowth
 from sparserec_np.sparsity.topology import TopologyUpdate
 from sparserec_np.training.order import EntryState
 from sparserec_np.verify import plain

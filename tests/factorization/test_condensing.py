@@ -117,7 +117,7 @@ def test_lists_come_nearer_where_they_count_more() -> None:
 def test_pairs_are_the_best_of_those_not_touched(
     monkeypatch: pytest.MonkeyPatch, block: int, threads: int
 ) -> None:
-    monkeypatch.setattr(condensing, "BLOCK_NUMBERS", block)
+    monkeypatch.setattr(condensing, "SCORES_AT_ONCE", block)
     monkeypatch.setattr(condensing, "LISTED", 6)
     rng = np.random.default_rng(2)
     users, items = full_rows(rng, 40, 30)

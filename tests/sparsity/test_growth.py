@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.sparsity.exploration import Exploration
 from sparserec_np.sparsity.growth import (
     AccumulatedGrowth,
-    Explored,
     Growth,
     LastBatchGrowth,
     NoGrowth,

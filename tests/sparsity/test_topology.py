@@ -11,16 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np.data.table import SparseTable
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.optimizers import SGD, Adagrad, Adam, Carry
 from sparserec_np.sparsity.exploration import Exploration
-from sparserec_np.sparsity.growth import (
-    AccumulatedGrowth,
-    Explored,
-    Growth,
-    LastBatchGrowth,
-    NoGrowth,
-    RandomGrowth,
-)
+from sparserec_np.sparsity.growth import AccumulatedGrowth, Growth, LastBatchGrowth, NoGrowth, RandomGrowth
 from sparserec_np.sparsity.topology import TopologyUpdate, prune
 from tests.makers.small import Array, places, random_table, same_bits
 

@@ -12,11 +12,11 @@ import pytest
 from sparserec_np.data.splitting import split_random
 from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.kernels.compiled.unfolding import row_bits
 from sparserec_np.learning.losses import LOSSES
 from sparserec_np.learning.optimizers import SGD, Adagrad, Adam
 from sparserec_np.models.model import Decay
-from sparserec_np.sparsity.growth import Explored
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.order import CellPass, EntryState, Training

@@ -21,8 +21,9 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
+from sparserec_np.kernels.arguments import STRIP_COLUMNS
+
 F32 = np.float32
-LINE = 16  # columns that sum_rows and add_to_rows work on: 64 bytes of float32, a cache line
 LOWEST = -87.0  # exp of less would not be a normal float32, and arithmetic on those is a hundred times slower
 HIGHEST = 88.0
 
@@ -160,9 +161,9 @@ def _sum_lines(typing, block, rows, start, stop, out):  # type: ignore[no-untype
         start, stop = arguments[2], arguments[3]
         item = context.get_data_type(out_type.dtype)
         wide = ir.IntType(64)
-        line = ir.VectorType(item, LINE)
+        line = ir.VectorType(item, STRIP_COLUMNS)
         width = cgutils.unpack_tuple(builder, block.shape)[1]
-        total = cgutils.alloca_once_value(builder, ir.Constant(line, [0.0] * LINE))
+        total = cgutils.alloca_once_value(builder, ir.Constant(line, [0.0] * STRIP_COLUMNS))
 
         def load(pointer):  # type: ignore[no-untyped-def]
             loaded = builder.load(builder.bitcast(pointer, line.as_pointer()))
@@ -197,7 +198,7 @@ def _add_line(typing, line, rows, start, stop, block):  # type: ignore[no-untype
         block = context.make_array(block_type)(context, builder, arguments[4])
         start, stop = arguments[2], arguments[3]
         wide = ir.IntType(64)
-        vector = ir.VectorType(context.get_data_type(line_type.dtype), LINE)
+        vector = ir.VectorType(context.get_data_type(line_type.dtype), STRIP_COLUMNS)
         width = cgutils.unpack_tuple(builder, block.shape)[1]
         size = line_type.dtype.bitwidth // 8
 

@@ -17,12 +17,12 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
-LINE = 64  # numbers worked on at a time: a mask of them fits uint64
-PARTS = 4  # variables a line of running sums is kept in, as LLVM does not keep a wider one in registers
+LINE_NUMBERS = 64  # numbers worked on at a time: a mask of them fits uint64
+LINE_PARTS = 4  # variables a line of running sums is kept in, as LLVM does not keep a wider one in registers
 
 
 def reaching(values, start, floor):  # type: ignore[no-untyped-def]  # Numba compares this signature with the overload's
-    return np.packbits(values[start : start + LINE] >= floor, bitorder="little").view("<u8")[0]
+    return np.packbits(values[start : start + LINE_NUMBERS] >= floor, bitorder="little").view("<u8")[0]
 
 
 def lowest_bit(mask):  # type: ignore[no-untyped-def]
@@ -31,7 +31,7 @@ def lowest_bit(mask):  # type: ignore[no-untyped-def]
 
 def add_lines(weights, begins, first, last, offset, values, out, at):  # type: ignore[no-untyped-def]
     for u in range(first, last):
-        out[at : at + LINE] += weights[u] * values[begins[u] + offset :][:LINE]
+        out[at : at + LINE_NUMBERS] += weights[u] * values[begins[u] + offset :][:LINE_NUMBERS]
 
 
 @overload(reaching)
@@ -59,13 +59,13 @@ def _compare(typing, values, start, floor):  # type: ignore[no-untyped-def]
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         values = context.make_array(signature.args[0])(context, builder, arguments[0])
-        line = ir.VectorType(context.get_data_type(signature.args[0].dtype), LINE)
+        line = ir.VectorType(context.get_data_type(signature.args[0].dtype), LINE_NUMBERS)
         found = builder.fcmp_ordered(
             ">=",
             _load(builder, builder.gep(values.data, [arguments[1]]), line, signature.args[0].dtype),
             _spread(builder, arguments[2], line),
         )
-        return builder.bitcast(found, ir.IntType(LINE))
+        return builder.bitcast(found, ir.IntType(LINE_NUMBERS))
 
     return signature, generate
 
@@ -86,13 +86,13 @@ def _sum_lines(typing, weights, begins, places, values, out):  # type: ignore[no
         )
         first, last, offset, at = cgutils.unpack_tuple(builder, arguments[2])
         kind = signature.args[0].dtype
-        width = LINE // PARTS
+        width = LINE_NUMBERS // LINE_PARTS
         part = ir.VectorType(context.get_data_type(kind), width)
-        sums = [cgutils.alloca_once(builder, part) for _ in range(PARTS)]
+        sums = [cgutils.alloca_once(builder, part) for _ in range(LINE_PARTS)]
 
         def parts_of(array, place):  # type: ignore[no-untyped-def]
             start = builder.gep(array.data, [place])
-            return [builder.gep(start, [place.type(k * width)]) for k in range(PARTS)]
+            return [builder.gep(start, [place.type(k * width)]) for k in range(LINE_PARTS)]
 
         for total, pointer in zip(sums, parts_of(out, at), strict=True):
             builder.store(_load(builder, pointer, part, kind), total)

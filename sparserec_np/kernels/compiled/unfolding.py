@@ -26,7 +26,7 @@ from numba.extending import intrinsic, overload
 
 from sparserec_np.kernels.compiled.lanes import _load, _spread
 
-LINE = 64  # columns: as many as uint64 has bits
+BIT_COLUMNS = 64  # columns: as many as uint64 has bits
 REGISTER = 512  # bits
 INLINE: Any = {"forceinline": True}  # a call would count references
 
@@ -50,7 +50,7 @@ def _unfolds():  # type: ignore[no-untyped-def]  # Numba compares this signature
 
 @numba.njit(parallel=True, nogil=True, cache=True)
 def row_bits(indptr: Any, columns: Any, dim: int) -> Any:
-    bits = np.zeros(len(indptr) - 1 if dim <= LINE and _unfolds() else 0, dtype=np.uint64)
+    bits = np.zeros(len(indptr) - 1 if dim <= BIT_COLUMNS and _unfolds() else 0, dtype=np.uint64)
     for row in numba.prange(len(bits)):
         for k in range(indptr[row], indptr[row + 1]):
             bits[row] |= np.uint64(1) << np.uint64(columns[k])
@@ -131,7 +131,7 @@ def _step_row(values, begin, bits, weight, picked, first, numbers, origin, squar
 
 def _unfold_in_a_loop(values, begin, bits, out):  # type: ignore[no-untyped-def]
     k = begin
-    for c in range(LINE):
+    for c in range(BIT_COLUMNS):
         out[c] = 0
         if (bits >> np.uint64(c)) & np.uint64(1):
             out[c] = values[k]
@@ -140,7 +140,7 @@ def _unfold_in_a_loop(values, begin, bits, out):  # type: ignore[no-untyped-def]
 
 def _pick_in_a_loop(columns, begin, bits, dense, out, first):  # type: ignore[no-untyped-def]
     k = first
-    for c in range(LINE):
+    for c in range(BIT_COLUMNS):
         if (bits >> np.uint64(c)) & np.uint64(1):
             out[k] = dense[c]
             k += 1
@@ -149,7 +149,7 @@ def _pick_in_a_loop(columns, begin, bits, dense, out, first):  # type: ignore[no
 def _dot_in_a_loop(values, columns, begin, bits, dense, picked, first):  # type: ignore[no-untyped-def]
     total = values.dtype.type(0)
     k = 0
-    for c in range(LINE):
+    for c in range(BIT_COLUMNS):
         if (bits >> np.uint64(c)) & np.uint64(1):
             picked[first + k] = dense[c]
             total += values[begin + k] * dense[c]
@@ -161,7 +161,7 @@ def _step_in_a_loop(values, begin, bits, weight, picked, first, numbers, origin,
     rate, decay = numbers
     epsilon = values.dtype.type(1e-10)
     own, at = begin, first
-    for c in range(LINE):
+    for c in range(BIT_COLUMNS):
         if (bits >> np.uint64(c)) & np.uint64(1):
             value = values[own]
             out[c] += weight * value
@@ -309,7 +309,7 @@ class _Row:
         """A dense row."""
         return [
             _load(self.builder, self._place(dense, k), self.part, self.kind)
-            for k in range(LINE // self.width)
+            for k in range(BIT_COLUMNS // self.width)
         ]
 
     def store_parts(self, parts: list[Any], dense: Any) -> None:
@@ -322,7 +322,7 @@ class _Row:
         """The row with zero in all other columns."""
         builder, at, parts = self.builder, self.begin, []
         nothing = ir.Constant(self.part, None)
-        for k in range(LINE // self.width):
+        for k in range(BIT_COLUMNS // self.width):
             mask = builder.trunc(
                 builder.lshr(self.bits, self.bits.type(k * self.width)), ir.IntType(self.width)
             )

@@ -6,7 +6,7 @@ import numpy as np
 
 from sparserec_np.data.table import Array
 
-LINE = 64
+LINE_NUMBERS = 64
 
 
 def reaching(values: Array, start: int, floor: float) -> np.uint64:
@@ -17,7 +17,7 @@ def reaching(values: Array, start: int, floor: float) -> np.uint64:
         start: the first of the 64.
         floor: of the values' dtype.
     """
-    return np.uint64(sum(1 << i for i in range(LINE) if values[start + i] >= floor))
+    return np.uint64(sum(1 << i for i in range(LINE_NUMBERS) if values[start + i] >= floor))
 
 
 def lowest_bit(mask: np.uint64) -> int:
@@ -46,4 +46,4 @@ def add_lines(
     """
     for u in range(first, last):
         begin = begins[u] + offset
-        out[at : at + LINE] += weights[u] * values[begin : begin + LINE]
+        out[at : at + LINE_NUMBERS] += weights[u] * values[begin : begin + LINE_NUMBERS]

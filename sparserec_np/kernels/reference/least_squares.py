@@ -12,14 +12,10 @@ CSR bounds and indices say which others each row touched. Sums are formed in flo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
-
-if TYPE_CHECKING:
-    from sparserec_np.factorization.least_squares import Equations
+from sparserec_np.kernels.arguments import Equations
 
 
 def solve_rows(own: SparseTable, equations: Equations) -> None:

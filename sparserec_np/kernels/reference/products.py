@@ -12,8 +12,7 @@ All floats have one dtype, float32 or float64. Sums are made in the order of use
 from __future__ import annotations
 
 from sparserec_np.data.table import Array
-
-LINE = 16
+from sparserec_np.kernels.arguments import STRIP_COLUMNS
 
 
 def add_gram_product(indptr: Array, items: Array, weights: Array, block: Array, out: Array) -> None:
@@ -41,4 +40,4 @@ def sum_items(indptr: Array, items: Array, users: Array, block: Array, first: in
         out: (m, columns) of which these 16 columns are overwritten; columns is a multiple of 16.
     """
     for t, user in enumerate(users):
-        out[t, first : first + LINE] = block[items[indptr[user] : indptr[user + 1]]].sum(axis=0)
+        out[t, first : first + STRIP_COLUMNS] = block[items[indptr[user] : indptr[user + 1]]].sum(axis=0)

@@ -18,8 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
-
-LINE = 16
+from sparserec_np.kernels.arguments import STRIP_COLUMNS
 
 
 def read_rows(table: SparseTable, rows: Array, local: Array) -> None:
@@ -43,7 +42,7 @@ def read_columns(table: SparseTable, first: int, factors: Array, block: Array) -
         block: (rows, 16) overwritten.
     """
     columns = table.columns.astype(np.int64) - first
-    here = (columns >= 0) & (columns < LINE)
+    here = (columns >= 0) & (columns < STRIP_COLUMNS)
     rows = table.row_numbers()[here]
     block[:] = 0
     block[rows, columns[here]] = table.values[here] * factors[rows]
@@ -74,7 +73,7 @@ def add_rows(rows: Array, block: Array, factors: Array, first: int, local: Array
         first: number of the block's first column.
         local: (m, columns) added to.
     """
-    local[:, first : first + LINE] += factors[rows, None] * block[rows]
+    local[:, first : first + STRIP_COLUMNS] += factors[rows, None] * block[rows]
 
 
 def add_propagated(
@@ -93,7 +92,7 @@ def add_propagated(
     indptr, neighbours = graph
     for t, row in enumerate(rows):
         line = block[neighbours[indptr[row] : indptr[row + 1]]].sum(axis=0)
-        local[t, first : first + LINE] += factors[row] * line
+        local[t, first : first + STRIP_COLUMNS] += factors[row] * line
 
 
 def edges_from(graph: tuple[Array, Array], rows: Array, indptr: Array, sources: Array) -> int:
@@ -148,12 +147,12 @@ def pull_columns(
     """
     indptr, neighbours = graph
     slots, sums = explored
-    width = min(LINE, sums.shape[1] - first)
+    width = min(STRIP_COLUMNS, sums.shape[1] - first)
     for row in range(table.rows):
         line = factors[row] * block[neighbours[indptr[row] : indptr[row + 1]]].sum(axis=0)
         for k in range(table.indptr[row], table.indptr[row + 1]):
             column = int(table.columns[k]) - first
-            if 0 <= column < LINE:
+            if 0 <= column < STRIP_COLUMNS:
                 gradient[k] += line[column]
         if slots[row] >= 0:
             sums[slots[row], first : first + width] += line[:width]

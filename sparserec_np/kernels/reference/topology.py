@@ -5,14 +5,10 @@ Magnitudes are compared as float32. Flags ``kept`` (nnz,) bool say which entries
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
-
-if TYPE_CHECKING:
-    from sparserec_np.sparsity.growth import Explored
+from sparserec_np.kernels.arguments import Explored
 
 
 def mark_prunable(table: SparseTable, inside: Array, floor: int, kept: Array) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparserec_np.data.table import Array
 
-LINE = 64
+BIT_COLUMNS = 64
 
 
 def row_bits(indptr: Array, columns: Array, dim: int) -> Array:
@@ -21,7 +21,7 @@ def row_bits(indptr: Array, columns: Array, dim: int) -> Array:
         indptr, columns: of a table; the columns of a row ascend.
         dim: number of its columns.
     """
-    bits = np.zeros(len(indptr) - 1 if dim <= LINE else 0, dtype=np.uint64)
+    bits = np.zeros(len(indptr) - 1 if dim <= BIT_COLUMNS else 0, dtype=np.uint64)
     for row in range(len(bits)):
         for column in columns[indptr[row] : indptr[row + 1]]:
             bits[row] |= np.uint64(1 << int(column))
@@ -29,7 +29,7 @@ def row_bits(indptr: Array, columns: Array, dim: int) -> Array:
 
 
 def _columns(bits: np.uint64) -> list[int]:
-    return [c for c in range(LINE) if int(bits) >> c & 1]
+    return [c for c in range(BIT_COLUMNS) if int(bits) >> c & 1]
 
 
 def unfold(values: Array, begin: int, bits: np.uint64, out: Array) -> None:
