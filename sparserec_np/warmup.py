@@ -63,7 +63,9 @@ def warm_up(everything: bool = False) -> Warmth:
             save_run(run, fitted, kept)
             master = restore(load_model(run))
             evaluate(master.ranker(), test, kept)
-            if BASE_MODELS[config.model].products and not isinstance(BASE_MODELS[config.model], Baseline):
+            if BASE_MODELS[config.model].scores_are_products and not isinstance(
+                BASE_MODELS[config.model], Baseline
+            ):
                 teacher = Teacher(master.factors(), master.dim, 1.0)
                 train(kept, Config(dim=master.dim, epochs=2, batch_size=64, validation=0), teacher=teacher)
             del master  # it reads the file that goes now

@@ -16,7 +16,7 @@ Distilling a closed form in place of a trained teacher, the weight of lists and 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,16 +30,33 @@ LISTED = 20  # items of a list; all together weigh as much as all items do
 SCORES_AT_ONCE = 1 << 20  # scores made at a time
 
 
+class Target(NamedTuple):
+    """The scores to come near.
+
+    Attributes:
+        users, items: P (n_users, width) and Q (n_items, width), float32, whose products they are; any width.
+        touched: SciPy CSR (n_users, n_items): what each user touched, and is not listed.
+    """
+
+    users: Array
+    items: Array
+    touched: Any
+
+
+class _Side(NamedTuple):
+    """Users or items.
+
+    Attributes:
+        table: (n, dim) their rows within the budget.
+        full: (n, width) their full rows.
+    """
+
+    table: SparseTable
+    full: Array
+
+
 def condense(
-    start: SparseTable,
-    users: Array,
-    items: Array,
-    touched: Any,
-    dim: int,
-    *,
-    passes: int,
-    floor: int = 1,
-    threads: int = 1,
+    start: SparseTable, target: Target, dim: int, *, passes: int, floor: int = 1, threads: int = 1
 ) -> SparseTable:
     """Improves ``start`` pass by pass: the users' rows, then the items', mask and values both.
 
@@ -50,8 +67,7 @@ def condense(
 
     Args:
         start: (n_users + n_items, dim) the stacked table to begin with, users first; the users' values are not read.
-        users, items: P (n_users, width) and Q (n_items, width), float32; any width.
-        touched: SciPy CSR (n_users, n_items): what each user touched, and is not listed.
+        target: what its products come near to.
         dim: columns of the table.
         passes: 0 keeps the table.
         floor: entries that each row keeps, as far as its side's entries allow it.
@@ -63,9 +79,10 @@ def condense(
     >>> from scipy.sparse import csr_matrix
     >>> users, items = np.array([[1.0, 2.0]], np.float32), np.array([[1.0, 0.0], [0.0, 3.0]], np.float32)
     >>> start = SparseTable.from_dense(np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 3.0]], np.float32))
-    >>> condense(start, users, items, csr_matrix((1, 2)), 2, passes=1).to_dense(2).round(2).tolist()
+    >>> condense(start, Target(users, items, csr_matrix((1, 2))), 2, passes=1).to_dense(2).round(2).tolist()
     [[0.0, 2.0], [0.0, 0.5], [0.0, 3.0]]
     """
+    users, items, touched = target
     own_users, own_items = start.slice_rows(0, len(users)), start.slice_rows(len(users), start.rows)
     weight = len(items) / min(LISTED, len(items))
     listed = best_of_full(users, items, touched, threads)
@@ -74,35 +91,31 @@ def condense(
             listed.data[:] = 1
             listed = listed + best_of_tables(own_users, own_items, touched, dim)
         _fill_in_scores(listed, users, items)
-        own_users = _nearer(own_users, own_items, users, items, listed, dim, weight, floor)
-        own_items = _nearer(own_items, own_users, items, users, listed.T.tocsr(), dim, weight, floor)
+        theirs = _Side(own_items, items)
+        own_users = _nearer(_Side(own_users, users), theirs, listed, dim, weight, floor)
+        own_items = _nearer(theirs, _Side(own_users, users), listed.T.tocsr(), dim, weight, floor)
     return stacked(own_users, own_items)
 
 
-def _nearer(
-    own: SparseTable,
-    others: SparseTable,
-    full: Array,
-    other_full: Array,
-    listed: Any,
-    dim: int,
-    weight: float,
-    floor: int,
-) -> SparseTable:
-    """One side's part of a pass. All is divided by w, so that a listed pair weighs 1 more than others."""
-    width = full.shape[1]
+def _nearer(own: _Side, others: _Side, listed: Any, dim: int, weight: float, floor: int) -> SparseTable:
+    """Solves for the rows of ``own`` from those of ``others``, and exchanges entries; see :func:`condense`.
+
+    All is divided by w, so that a listed pair weighs 1 more than others.
+    """
+    width, count = own.full.shape[1], others.table.rows
     gram, cross = np.zeros((dim, dim)), np.zeros((width, dim))
     size = max(1, PIECE_NUMBERS // max(dim, width))
-    for start in range(0, others.rows, size):
-        stop = min(start + size, others.rows)
-        some = others.dense_rows(np.arange(start, stop), dim).astype(np.float64)
+    for start in range(0, count, size):
+        stop = min(start + size, count)
+        some = others.table.dense_rows(np.arange(start, stop), dim).astype(np.float64)
         gram += some.T @ some
-        cross += other_full[start:stop].T @ some
+        cross += others.full[start:stop].T @ some
     # Above zero, so that there is a solution.
-    ridge = max(RIDGE * float(np.trace(gram)) / max(others.rows, 1), 1e-12)
-    ridges = np.full(own.rows, ridge / weight)
+    ridge = max(RIDGE * float(np.trace(gram)) / max(count, 1), 1e-12)
+    ridges = np.full(own.table.rows, ridge / weight)
     pairs = listed.indptr, listed.indices, listed.data
-    return better_rows(own, Equations(others, *pairs, gram / weight, ridges, full, cross / weight), floor)
+    equations = Equations(others.table, *pairs, gram / weight, ridges, own.full, cross / weight)
+    return better_rows(own.table, equations, floor)
 
 
 def best_of_full(users: Array, items: Array, touched: Any, threads: int) -> Any:

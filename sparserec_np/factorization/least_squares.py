@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,21 @@ from sparserec_np.runtime import RIDGE, UNTOUCHED
 ROWS_SOLVED_TOGETHER = 128  # rows solved for together
 BLOCK_NUMBERS = 1 << 21  # of the matrices of a block, and of what it touched, which bounds their memory
 PIECE_NUMBERS = 1 << 18  # entries weighed together, of whole rows: no wider table makes larger pieces
+
+
+class Penalties(NamedTuple):
+    """What alternating least squares asks of rows besides scoring near 1 on what was touched.
+
+    Attributes:
+        untouched: weight of all scores' squares, where the squared errors of those touched weigh 1; 0 or more.
+        ridge: what keeps rows short, above 0, so that every row has one solution.
+    """
+
+    untouched: float = 0.1
+    ridge: float = 2.0
+
+
+PENALTIES = Penalties()  # by default
 
 
 def solved_rows(
@@ -74,13 +89,11 @@ def solved_rows(
 
 def alternate(
     start: SparseTable,
-    n_users: int,
     touched: Any,
     dim: int,
     *,
     passes: int,
-    untouched: float = 0.1,
-    ridge: float = 2.0,
+    penalties: Penalties = PENALTIES,
     floor: int = 1,
 ) -> SparseTable:
     """Alternating least squares within a budget: in each pass, first the users' rows and then the items'.
@@ -93,12 +106,10 @@ def alternate(
 
     Args:
         start: (users + items, dim) the stacked table to begin with, users first; left as it is.
-        n_users: users.
         touched: SciPy CSR (users, items) float32: what each user touched, with the scores to come near, ones.
         dim: columns.
         passes: how often both sides are solved for; 0 keeps the table.
-        untouched: weight of all scores' squares, where the squared errors of those touched weigh 1; 0 or more.
-        ridge: what keeps rows short, above 0, so that every row has one solution.
+        penalties: ``untouched`` and ``ridge``.
         floor: entries that each row keeps, as far as its side's entries allow it.
 
     Returns:
@@ -110,18 +121,20 @@ def alternate(
     Memory: ``touched`` once more, transposed; G and what it is made of, (dim, dim) float64 each; and values and worths
     of a piece, of ``PIECE_NUMBERS`` entries or, if that is more, of one row.
     """
+    n_users = touched.shape[0]
     users, items = start.slice_rows(0, n_users), start.slice_rows(n_users, start.rows)
     transposed = touched.T.tocsr()
     for _ in range(passes):
-        users = _better(users, items, touched, dim, untouched, ridge, floor)
-        items = _better(items, users, transposed, dim, untouched, ridge, floor)
+        users = _better(users, items, touched, dim, penalties, floor)
+        items = _better(items, users, transposed, dim, penalties, floor)
     return stacked(users, items)
 
 
 def _better(
-    own: SparseTable, others: SparseTable, touched: Any, dim: int, untouched: float, ridge: float, floor: int
+    own: SparseTable, others: SparseTable, touched: Any, dim: int, penalties: Penalties, floor: int
 ) -> SparseTable:
-    """One side's part of a pass."""
+    """Solves for the rows of ``own`` from those of ``others``, and exchanges entries; see :func:`alternate`."""
+    untouched, ridge = penalties
     gram = _gram(others, dim)
     ridges = ridge * _mean_square(gram, others.rows) * np.sqrt(np.maximum(np.diff(touched.indptr), 1.0))
     pairs = touched.indptr, touched.indices, touched.data
@@ -158,7 +171,7 @@ def better_rows(own: SparseTable, equations: Equations, floor: int) -> SparseTab
 
 
 def alternate_full(
-    touched: Any, items: Array, *, passes: int, untouched: float = 0.1, ridge: float = 2.0, threads: int = 1
+    touched: Any, items: Array, *, passes: int, penalties: Penalties = PENALTIES, threads: int = 1
 ) -> tuple[Array, Array]:
     """Alternating least squares without a budget: the equations of :func:`alternate`, for every entry of all rows.
 
@@ -169,7 +182,7 @@ def alternate_full(
         touched: SciPy CSR (users, items): what each user touched; its values are not read.
         items: (n_items, dim) float32, what the first users are solved from; written to.
         passes: how often both sides are solved for, 1 or more.
-        untouched, ridge: see :func:`alternate`.
+        penalties: see :func:`alternate`.
         threads: blocks of rows that are solved at a time.
 
     Returns:
@@ -183,20 +196,19 @@ def alternate_full(
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(passes):
             del users  # what is solved for anew need not be kept
-            users = _full_rows(touched, items, untouched, ridge, pool)
+            users = _full_rows(touched, items, penalties, pool)
             del items
-            items = _full_rows(transposed, users, untouched, ridge, pool)
+            items = _full_rows(transposed, users, penalties, pool)
     return users, items
 
 
-def _full_rows(
-    touched: Any, others: Array, untouched: float, ridge: float, pool: ThreadPoolExecutor
-) -> Array:
-    """One side's part of a pass: its rows; the others' are turned, in place, to the axes that these rows have, too.
+def _full_rows(touched: Any, others: Array, penalties: Penalties, pool: ThreadPoolExecutor) -> Array:
+    """Solves for the full rows of one side; turns the others', in place, to the axes that these rows have, too.
 
     Along the eigenvectors of V'V the matrix of a row is X'X and a diagonal D. A row that touched fewer others than it
     has entries solves as many equations as it touched: x = D^-1 X' (X D^-1 X' + I)^-1 1, by Woodbury's identity.
     """
+    untouched, ridge = penalties
     dim = others.shape[1]
     gram = products_of_columns(others)
     length = _mean_square(gram, len(others))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,14 +17,29 @@ from sparserec_np.factorization.largest_entries import LargestEntries, keys_with
 
 ROWS_AT_ONCE = 1024  # that are made, turned or cubed together: they stay in the cache
 
-Factors = Callable[[int, int], Array]  # of rows start to stop of one side, (stop - start, dim) float32
+RowsBetween = Callable[[int, int], Array]  # rows start to stop of one side, (stop - start, dim) float32
 
 
-def balance(users: Factors, items: Factors, n_users: int, n_items: int) -> float:
-    """What items have to be multiplied by for both sides to have equal sums of squares; 1 where one has none.
+class Factors(NamedTuple):
+    """User and item factors that are made in row blocks, each time they are asked for.
+
+    Attributes:
+        users, items: what makes the factors of some rows.
+        n_users, n_items: the number of rows of each.
+    """
+
+    users: RowsBetween
+    items: RowsBetween
+    n_users: int
+    n_items: int
+
+
+def balance(factors: Factors) -> float:
+    """The number to multiply items by, so that both sides have equal sums of squares; 1 where one has none.
 
     To multiply them changes no list, but it changes which entries of all are the largest.
     """
+    users, items, n_users, n_items = factors
     own, theirs = (
         sum(float(np.square(some(*block), dtype=np.float64).sum()) for block in row_ranges(rows))
         for some, rows in ((users, n_users), (items, n_items))
@@ -31,23 +47,18 @@ def balance(users: Factors, items: Factors, n_users: int, n_items: int) -> float
     return float(np.float32(np.sqrt(own / theirs))) if own > 0 and theirs > 0 else 1.0
 
 
-def prune_factors(
-    users: Factors,
-    items: Factors,
-    n_users: int,
-    n_items: int,
-    nnz: int,
-    floor: int,
-    scale: float = 1,
-) -> SparseTable:
-    """The ``nnz`` largest magnitudes of user and item factors together, ``floor`` or more a row if the budget allows.
+def prune_factors(factors: Factors, nnz: int, floor: int, scale: float = 1) -> SparseTable:
+    """The stacked table of the ``nnz`` largest magnitudes among all factors, users first.
 
     Args:
-        users, items: their factors, asked for in blocks.
-        scale: of the items, before all are compared.
+        factors: asked for once, block by block.
+        nnz: entries of the table.
+        floor: entries that every row keeps, where the budget allows it.
+        scale: what items are multiplied by before all are compared.
 
     Memory: a block of factors, and what is kept.
     """
+    users, items, n_users, n_items = factors
     parts = (
         (np.arange(first + start, first + stop), some(start, stop) * factor)
         for some, first, count, factor in ((users, 0, n_users, 1), (items, n_users, n_items, scale))

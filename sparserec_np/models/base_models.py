@@ -5,14 +5,17 @@ A model is a row of a table; the training loop knows none by name.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import SparseTable
+from sparserec_np.models.baselines import item_neighbours, popularity
+from sparserec_np.models.lightgcn import LightGCN
+from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.models.model import Model
+from sparserec_np.models.neumf import NeuMF
 from sparserec_np.models.views import View
 
 
@@ -23,13 +26,13 @@ class BaseModel:
     Attributes:
         name: as on the command line.
         summary: one line for the help.
-        place: module in ``sparserec_np.models`` and class; imported when a model is made, since it loads Numba.
+        make: a model of a table, its number of columns, interactions and views; the settings come by name.
         settings: what it can be told besides, by name, and the defaults.
         saved: settings of the training run that a model file tells, because the stored rows alone do not.
         common: settings of every training run that it is made with, too.
         negatives: shared by a batch, by default.
-        ordered: whether it reads the first columns in another way than the last, and starts with the strongest first.
-        products: whether the scores are inner products of rows, which can be made cosines or divided by a
+        strongest_first: whether it reads the first columns in another way than the last, and starts with the strongest first.
+        scores_are_products: whether the scores are inner products of rows, which can be made cosines or divided by a
             temperature by changing the rows.
         graph: whether it goes on reading the interactions it was trained on, so that a model file tells which these
             are.
@@ -39,14 +42,14 @@ class BaseModel:
 
     name: str
     summary: str
-    place: tuple[str, str]
+    make: Callable[..., Model]
     settings: Mapping[str, Any]
     saved: tuple[str, ...] = ()
     common: tuple[str, ...] = ()
     negatives: int = 256
-    products: bool = True
+    scores_are_products: bool = True
     graph: bool = False
-    ordered: bool = False
+    strongest_first: bool = False
     stored_rows: bool = False
 
     @property
@@ -66,10 +69,7 @@ class BaseModel:
         self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...], **settings: Any
     ) -> Model:
         """A model of a table (users first), with these settings."""
-        module, name = self.place
-        make = getattr(importlib.import_module(f"sparserec_np.models.{module}"), name)
-        model: Model = make(table, dim, log, views, **settings)
-        return model
+        return self.make(table, dim, log, views, **settings)
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,10 @@ class Baseline(BaseModel):
     Its settings are those of the counting. Settings of training, and a budget, mean nothing to it.
 
     Attributes:
-        counting: module in ``sparserec_np.models`` and function that makes the table, and its dim, of interactions.
+        counting: what makes the table, and its number of columns, of interactions; the settings come by name.
     """
 
-    counting: tuple[str, str] = ("", "")
+    counting: Callable[..., tuple[SparseTable, int]] = popularity
 
     @property
     def counted(self) -> bool:
@@ -99,11 +99,7 @@ class Baseline(BaseModel):
 
     def count(self, log: Interactions, **settings: Any) -> tuple[SparseTable, int]:
         """The table, users first, and its number of columns."""
-        module, name = self.counting
-        counted: tuple[SparseTable, int] = getattr(
-            importlib.import_module(f"sparserec_np.models.{module}"), name
-        )(log, **settings)
-        return counted
+        return self.counting(log, **settings)
 
     def over(
         self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...], **settings: Any
@@ -121,14 +117,14 @@ BASE_MODELS = {
         BaseModel(
             "mf",
             "matrix factorisation",
-            ("matrix_factorization", "MatrixFactorization"),
+            MatrixFactorization,
             {},
             stored_rows=True,
         ),
         BaseModel(
             "lightgcn",
             "rows averaged over the graph (He et al. 2020)",
-            ("lightgcn", "LightGCN"),
+            LightGCN,
             settings={"layers": 3},
             saved=("layers", "similarity", "temperature"),
             graph=True,
@@ -136,28 +132,28 @@ BASE_MODELS = {
         BaseModel(
             "neumf",
             "weighted products and two dense layers (He et al. 2017)",
-            ("neumf", "NeuMF"),
+            NeuMF,
             settings={"hidden": 16},
             saved=("hidden",),
             common=("seed",),
             negatives=64,
-            products=False,
-            ordered=True,
+            scores_are_products=False,
+            strongest_first=True,
         ),
         Baseline(
             "popularity",
             "the items that most users have",
-            ("matrix_factorization", "MatrixFactorization"),
+            MatrixFactorization,
             {},
-            counting=("baselines", "popularity"),
+            counting=popularity,
             stored_rows=True,
         ),
         Baseline(
             "itemknn",
             "the items most similar to those a user had",
-            ("matrix_factorization", "MatrixFactorization"),
+            MatrixFactorization,
             settings={"neighbours": 50, "shrinkage": 30.0},
-            counting=("baselines", "item_neighbours"),
+            counting=item_neighbours,
             stored_rows=True,
         ),
     )

@@ -41,7 +41,7 @@ class Growth(Protocol):
         ...
 
     @property
-    def local(self) -> bool:
+    def prunes_explored_only(self) -> bool:
         """Whether pruning stays inside the explored rows: pruned and not explored, the others would run empty."""
         ...
 
@@ -66,7 +66,7 @@ class NoGrowth:
     """A mask that never changes."""
 
     grows: bool = False
-    local: bool = False
+    prunes_explored_only: bool = False
 
     def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
         """No row."""
@@ -112,7 +112,7 @@ class AccumulatedGrowth:
 
     exploration: Exploration = Exploration()
     grows: bool = True
-    local: bool = True
+    prunes_explored_only: bool = True
 
     def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
         """Rows drawn by importance."""
@@ -135,7 +135,7 @@ class AccumulatedGrowth:
 class LastBatchGrowth(AccumulatedGrowth):
     """As :class:`AccumulatedGrowth`, but the gradient is that of the last batch, for all rows it touches (RigL)."""
 
-    local: bool = False
+    prunes_explored_only: bool = False
 
     def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
         """No row, until the last batch."""

@@ -53,7 +53,9 @@ class Method:
     def growth_with(self, exploration: Exploration) -> Growth:
         """The growth of this method, exploring as the configuration says where it explores at all."""
         if type(self.growth) is AccumulatedGrowth:
-            return replace(self.growth, exploration=exploration, local=exploration.fraction < 1)
+            return replace(
+                self.growth, exploration=exploration, prunes_explored_only=exploration.fraction < 1
+            )
         return self.growth
 
 

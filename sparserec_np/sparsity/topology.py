@@ -91,7 +91,7 @@ class TopologyUpdate:
         Returns:
             How many entries are new.
         """
-        inside = explored.slots >= 0 if growth.local else np.ones(table.rows, dtype=bool)
+        inside = explored.slots >= 0 if growth.prunes_explored_only else np.ones(table.rows, dtype=bool)
         kept = np.empty(table.nnz, dtype=bool)
         free = kernels.topology.mark_prunable(table, inside, self.floor, kept)
         within = int(np.diff(table.indptr)[inside].sum())

@@ -222,7 +222,7 @@ class Config:
             )
         self.objective  # noqa: B018  # refuses settings of other losses
         cosine = self.similarity == "cosine" or LOSSES[self.loss].cosine
-        if not BASE_MODELS[self.model].products and (cosine or self.temperature not in (None, 1)):
+        if not BASE_MODELS[self.model].scores_are_products and (cosine or self.temperature not in (None, 1)):
             raise ConfigError(
                 f"The scores of the model {self.model} are no inner products of rows, so they can be no cosines, nor be"
                 " divided by a temperature: set loss to softmax, bpr or bce, and leave similarity and temperature out"

@@ -225,7 +225,7 @@ def make_start(
     give_back_freed()  # what reading, or an earlier training, has left
     table = maker(log, budget.dim, entries, np.random.default_rng([config.seed, 2]), threads)
     give_back_freed()  # before the kernels are loaded beside it
-    if maker.from_data and given is None and BASE_MODELS[config.model].ordered:
+    if maker.from_data and given is None and BASE_MODELS[config.model].strongest_first:
         table = strongest_first(table, budget.dim)
     if maker.from_data and not isinstance(
         given, Teacher

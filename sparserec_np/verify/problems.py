@@ -110,7 +110,7 @@ class Settings:
 
 def similarities(loss: str, model: str) -> list[str]:
     """The similarities that a loss is for and a model has."""
-    ours = plain.SIMILARITIES if BASE_MODELS[model].products else ("dot",)
+    ours = plain.SIMILARITIES if BASE_MODELS[model].scores_are_products else ("dot",)
     return [name for name in ours if name == "cosine" or not LOSSES[loss].cosine]
 
 
@@ -229,16 +229,9 @@ class Problem:
         """Loss and L2 terms of a batch by the plain definitions."""
         settings = self.settings
         scoring = plain.Scoring(self.log, settings.scored_by, settings.temperature)
-        return plain.costs(
-            settings.model,
-            settings.loss,
-            parameters,
-            self.pairs(batch),
-            pull,
-            scoring,
-            xp,
-            **dict(LOSSES[settings.loss].settings),
-        )
+        own = dict(LOSSES[settings.loss].settings)
+        objective = plain.Objective(settings.model, settings.loss, scoring, own)
+        return plain.costs(objective, parameters, self.pairs(batch), pull, xp)
 
     def pull(self) -> plain.Pull:
         """The L2 terms as the plain definitions take them."""
@@ -319,13 +312,15 @@ class Engine:
         weights, row = one_row(self.model.weights), np.zeros(1, np.int32)
         self.weights_optimizer.step(weights, row, self.gradients.weights, rate)
 
-    def update(self, *, local: bool = True, floor: int | None = None, start: float | None = None) -> int:
+    def update(
+        self, *, prunes_explored_only: bool = True, floor: int | None = None, start: float | None = None
+    ) -> int:
         """One topology update, by default as the settings say; how many entries are new. The sums begin anew."""
         settings = self.problem.settings
         change = TopologyUpdate(
             settings.floor if floor is None else floor, settings.regrow_start if start is None else start
         )
-        growth = AccumulatedGrowth(Exploration(settings.explore), local=local)
+        growth = AccumulatedGrowth(Exploration(settings.explore), prunes_explored_only=prunes_explored_only)
         changed = change(
             self.model.table,
             growth,

@@ -56,7 +56,7 @@ def test_who_explores_what() -> None:
         assert rows.dtype == np.int32 and len(np.unique(rows)) == len(rows) == drawn
         assert growth.explore_last(touched).tolist() == last
     assert [growth.grows for growth, _, _ in wanted] == [False, True, True, True, True]
-    assert [growth.local for growth, _, _ in wanted] == [False, False, False, True, True]
+    assert [growth.prunes_explored_only for growth, _, _ in wanted] == [False, False, False, True, True]
 
 
 def test_a_static_mask_grows_nothing() -> None:

@@ -31,17 +31,17 @@ REGISTER = 512  # bits
 INLINE: Any = {"forceinline": True}  # a call would count references
 
 
-def has_expansion(features: str) -> bool:
+def _has_expansion(features: str) -> bool:
     """Whether a processor with these features, named as LLVM names them, can unfold and look up.
 
-    >>> has_expansion("+sse2,+avx512f,+avx512bw,+avx512vl"), has_expansion("+avx2"), has_expansion("")
+    >>> _has_expansion("+sse2,+avx512f,+avx512bw,+avx512vl"), _has_expansion("+avx2"), _has_expansion("")
     (True, False, False)
     """
     return {"+avx512f", "+avx512bw", "+avx512vl"} <= set(features.split(","))
 
 
 # Numba makes code for this processor, or for the one that NUMBA_CPU_NAME and NUMBA_CPU_FEATURES describe.
-UNFOLDS = has_expansion(cpu_target.target_context.codegen().magic_tuple()[2])
+UNFOLDS = _has_expansion(cpu_target.target_context.codegen().magic_tuple()[2])
 
 
 def _unfolds():  # type: ignore[no-untyped-def]  # Numba compares this signature with the overload's below
