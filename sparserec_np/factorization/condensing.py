@@ -1,16 +1,20 @@
-"""Condensing: the two sparse tables, within a budget, whose products come closest to those of two full ones.
+"""Two sparse tables, within a budget, whose products come closest to those of full ones.
 
-With P and Q the full rows of users and items, rows U and V with few entries each are sought that make
+With P and Q the full rows of users and items, rows U and V with few entries each are sought that
+make
 
-    sum over all pairs (u, i) of (1 + w [i in L_u]) (U_u . V_i - P_u . Q_i)^2  +  r (||U||^2 + ||V||^2)
+    sum over all pairs (u, i) of (1 + w [i in L_u]) (U_u . V_i - P_u . Q_i)^2
+        +  r (||U||^2 + ||V||^2)
 
-small. L_u holds the items that the full rows would list for the user, and those that the sparse ones have listed so
-far: to come near everywhere is not needed, but what belongs on a list should stay there and what does not should not
-get there. Where w is 0, no product of a user and an item is needed: a row x of U that stores the columns S solves
-``(V'V + r I)_SS x = (V'Q p)_S``, where all users share the two small matrices. The listed pairs are few, and are added
-to these as the touched ones are in least squares.
+small. L_u holds the items that the full rows would list for the user, and those that the sparse
+ones have listed so far: to come near everywhere is not needed, but what belongs on a list should
+stay there and what does not should not get there. Where w is 0, no product of a user and an item is
+needed: a row x of U that stores the columns S solves ``(V'V + r I)_SS x = (V'Q p)_S``, where all
+users share the two small matrices. The listed pairs are few, and are added to these as the touched
+ones are in least squares.
 
-Distilling a closed form in place of a trained teacher, the weight of lists and which entries are kept are our choice.
+Distilling a closed form in place of a trained teacher, the weight of lists and which entries are
+kept are our choice.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ SCORES_AT_ONCE = 1 << 20  # scores made at a time
 
 
 class Target(NamedTuple):
-    """The scores to come near.
+    """The scores that condensing comes near to.
 
     Attributes:
         users, items: P (n_users, width) and Q (n_items, width), float32, whose products they are; any width.
@@ -44,7 +48,7 @@ class Target(NamedTuple):
 
 
 class _Side(NamedTuple):
-    """Users or items.
+    """The rows of users, or those of items.
 
     Attributes:
         table: (n, dim) their rows within the budget.
@@ -60,10 +64,11 @@ def condense(
 ) -> SparseTable:
     """Improves ``start`` pass by pass: the users' rows, then the items', mask and values both.
 
-    A side is solved for within its stored entries; of all its entries, stored or not, as many are kept as there were,
-    those that lower the sum of squares the most; and the side is solved for within these. Call it with one BLAS
-    thread (:func:`~sparserec_np.machine.threads.one_blas_thread`): the bits are then the same for any ``threads``, and for any
-    number of Numba's threads.
+    A side is solved for within its stored entries; of all its entries, stored or not, as many are
+    kept as there were, those that lower the sum of squares the most; and the side is solved for
+    within these. Call it with one BLAS thread
+    (:func:`~sparserec_np.machine.threads.one_blas_thread`): the bits are then the same for any
+    ``threads``, and for any number of Numba's threads.
 
     Args:
         start: (n_users + n_items, dim) the stacked table to begin with, users first; the users' values are not read.
@@ -73,8 +78,8 @@ def condense(
         floor: entries that each row keeps, as far as its side's entries allow it.
         threads: blocks of users that full rows' lists are made for at a time.
 
-    Memory: three times 8 bytes for each of up to ``LISTED`` pairs a user and pass; and for each thread a block of
-    scores with the numbers of its items.
+    Memory: three times 8 bytes for each of up to ``LISTED`` pairs a user and pass; and for each
+    thread a block of scores with the numbers of its items.
 
     >>> from scipy.sparse import csr_matrix
     >>> users, items = np.array([[1.0, 2.0]], np.float32), np.array([[1.0, 0.0], [0.0, 3.0]], np.float32)
@@ -98,7 +103,9 @@ def condense(
 
 
 def _nearer(own: _Side, others: _Side, listed: Any, dim: int, weight: float, floor: int) -> SparseTable:
-    """Solves for the rows of ``own`` from those of ``others``, and exchanges entries; see :func:`condense`.
+    """Solves for the rows of ``own`` from those of ``others``, and exchanges entries.
+
+    See :func:`condense`.
 
     All is divided by w, so that a listed pair weighs 1 more than others.
     """
@@ -119,7 +126,9 @@ def _nearer(own: _Side, others: _Side, listed: Any, dim: int, weight: float, flo
 
 
 def best_of_full(users: Array, items: Array, touched: Any, threads: int) -> Any:
-    """The ``LISTED`` best items of each user, of those not touched: SciPy CSR (n_users, n_items), ones.
+    """Lists the best items of each user by full rows: SciPy CSR (n_users, n_items), ones.
+
+    ``LISTED`` items a user, of those not touched.
 
     Args:
         users, items: (n_users, width) and (n_items, width) float32.
@@ -145,7 +154,11 @@ def best_of_full(users: Array, items: Array, touched: Any, threads: int) -> Any:
 
 
 def best_of_tables(users: SparseTable, items: SparseTable, touched: Any, dim: int) -> Any:
-    """The same by the rows of tables of ``dim`` columns; works on the threads that Numba is set to."""
+    """Lists the best items of each user by the rows of sparse tables of ``dim`` columns.
+
+    What it returns is as :func:`best_of_full` returns it. Works on the threads that Numba is set
+    to.
+    """
     n_users, n_items = touched.shape
     lists = np.empty((n_users, min(LISTED, n_items)), np.int32)
     # The dtypes are those of evaluation, for which the kernel is compiled anyway.
@@ -158,7 +171,10 @@ def best_of_tables(users: SparseTable, items: SparseTable, touched: Any, dim: in
 
 
 def _pairs(lists: Array, n_items: int) -> Any:
-    """SciPy CSR (n_users, n_items) of ones where ``lists`` (n_users, count) has an item; a list that ended has -1."""
+    """Makes SciPy CSR (n_users, n_items) of ones where ``lists`` (n_users, count) has an item.
+
+    A list that ended has -1.
+    """
     from scipy.sparse import csr_matrix
 
     lists = np.sort(lists, axis=1)
@@ -168,7 +184,7 @@ def _pairs(lists: Array, n_items: int) -> Any:
 
 
 def _fill_in_scores(pairs: Any, users: Array, items: Array) -> None:
-    """The values of the CSR ``pairs`` (n_users, n_items) become the products of full rows."""
+    """Fills the values of the CSR ``pairs`` (n_users, n_items) with the products of full rows."""
     size = max(1, PIECE_NUMBERS // users.shape[1])
     for start in range(0, pairs.nnz, size):
         some = slice(start, min(start + size, pairs.nnz))

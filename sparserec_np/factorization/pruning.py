@@ -1,7 +1,7 @@
-"""The largest entries of user and item factors together: how a factorisation becomes a sparse table.
+"""The way from the factors of a factorisation to a sparse table: the largest entries of both sides.
 
-A factorisation hands over its factors in row blocks: a user's row is pruned as soon as it is made, and no
-(users, dim) array exists.
+A factorisation hands over its factors in row blocks: a user's row is pruned as soon as it is made,
+and no (users, dim) array exists.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class Factors(NamedTuple):
 
 
 def balance(factors: Factors) -> float:
-    """The number to multiply items by, so that both sides have equal sums of squares; 1 where one has none.
+    """Finds the number to multiply items by for equal sums of squares on both sides.
+
+    1 where one has none.
 
     To multiply them changes no list, but it changes which entries of all are the largest.
     """
@@ -48,7 +50,7 @@ def balance(factors: Factors) -> float:
 
 
 def prune_factors(factors: Factors, nnz: int, floor: int, scale: float = 1) -> SparseTable:
-    """The stacked table of the ``nnz`` largest magnitudes among all factors, users first.
+    """Makes the stacked table of the ``nnz`` largest magnitudes among all factors, users first.
 
     Args:
         factors: asked for once, block by block.
@@ -76,12 +78,12 @@ def prune_factors(factors: Factors, nnz: int, floor: int, scale: float = 1) -> S
 
 
 def row_ranges(rows: int) -> list[tuple[int, int]]:
-    """All rows as ranges ``start, stop`` of ``ROWS_AT_ONCE`` rows, the last one of what is left."""
+    """Divides rows into ranges ``start, stop`` of ``ROWS_AT_ONCE``, the last of what is left."""
     return [(start, min(start + ROWS_AT_ONCE, rows)) for start in range(0, rows, ROWS_AT_ONCE)]
 
 
 def strongest_first(table: SparseTable, dim: int) -> SparseTable:
-    """The same table with its columns in another order: by falling sum of squares, of equals the lower first.
+    """Reorders the columns of a table by falling sum of squares, of equals the lower first.
 
     >>> table = SparseTable.from_dense(np.array([[1.0, 0, 3.0], [0, 2.0, 0]]))
     >>> strongest_first(table, 3).to_dense(3).tolist()
@@ -96,5 +98,5 @@ def strongest_first(table: SparseTable, dim: int) -> SparseTable:
 
 
 def widened(factors: Array, dim: int) -> Array:
-    """``factors`` with columns of zeros up to ``dim``, where the data have a lower rank."""
+    """Adds columns of zeros to ``factors`` up to ``dim``, where the data have a lower rank."""
     return factors if factors.shape[1] == dim else np.pad(factors, ((0, 0), (0, dim - factors.shape[1])))

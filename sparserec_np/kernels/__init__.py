@@ -1,7 +1,8 @@
 """Kernels: arrays in, arrays out. ``compiled`` is fast, ``reference`` says the same in plain NumPy.
 
-The library says ``from sparserec_np import kernels`` at the top of a module and calls, say, ``kernels.ranking.top_items``:
-a file of ``compiled``, and Numba with it, is loaded when its first kernel is called.
+The library says ``from sparserec_np import kernels`` at the top of a module and calls, say,
+``kernels.ranking.top_items``: a file of ``compiled``, and Numba with it, is loaded when its first
+kernel is called.
 """
 
 from __future__ import annotations

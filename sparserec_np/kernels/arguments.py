@@ -1,7 +1,7 @@
 """The NamedTuples that go into kernels as they are, and the widths of arrays that kernels expect.
 
-A kernel takes them apart at its door: Numba runs a parallel loop that reads a tuple on one thread. Tables go in as
-:class:`~sparserec_np.data.table.SparseTable`.
+A kernel takes them apart at its door: Numba runs a parallel loop that reads a tuple on one thread.
+Tables go in as :class:`~sparserec_np.data.table.SparseTable`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Explored(NamedTuple):
 
     @classmethod
     def of(cls, rows: Array, n_rows: int, dim: int, dtype: npt.DTypeLike = np.float32) -> Explored:
-        """No gradient yet, for ``rows`` (m,)."""
+        """Makes sums of zero for ``rows`` (m,)."""
         slots = np.full(n_rows, -1, dtype=np.int32)
         slots[rows] = np.arange(len(rows), dtype=np.int32)
         return cls(slots, np.zeros((len(rows), dim), dtype=dtype))
@@ -55,7 +55,8 @@ class Cells(NamedTuple):
         users, positives: (n,) the user, counted from the first of its range, and the item (not its row) of each pair;
             uint16 where that is enough for all, or int32.
         members: (items,) int32, the items by part.
-        starts: (parts + 1,) int64; ``members[starts[q]:starts[q + 1]]`` are those of part q, in random order.
+        starts: (parts + 1,) int64; ``members[starts[q]:starts[q + 1]]`` are those of part q, in
+            random order.
         ranges: (parts + 1,) int64; users ``ranges[p]`` to ``ranges[p + 1] - 1`` are the range p.
     """
 
@@ -100,7 +101,7 @@ class Shared(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """What Adam keeps of past gradients.
+    """The state of Adam: moving means of gradients and of their squares.
 
     Attributes:
         first, second: (nnz,) moving means of the gradients and of their squares.
@@ -113,7 +114,9 @@ class Moments(NamedTuple):
 
 
 class Equations(NamedTuple):
-    """What the rows of one side solve; see ``kernels/reference/least_squares.py``.
+    """Least-squares problems, one for each row of a side.
+
+    See ``kernels/reference/least_squares.py``.
 
     Attributes:
         others: (m, dim) rows of the other side.
@@ -147,7 +150,7 @@ class Graph(NamedTuple):
 
     @classmethod
     def of(cls, log: Interactions) -> Graph:
-        """The graph of the interactions."""
+        """Makes the graph of the interactions."""
         bounds, users = log.by_item()
         indptr = np.concatenate([log.indptr, log.indptr[-1] + bounds[1:]])
         neighbours = np.concatenate([log.items + np.int32(log.n_users), users])
@@ -174,18 +177,21 @@ class Head(NamedTuple):
 
 
 class ItemBlocks(NamedTuple):
-    """The items of a table by dimension, reordered into blocks of 64; made and read by ``kernels.ranking`` alone.
+    """The items of a table by dimension, reordered into blocks of 64.
+
+    Made and read by ``kernels.ranking`` alone.
 
     Attributes:
         order: (n_items,) int32, item numbers in block order: block b holds ``order[64 * b : 64 * (b + 1)]``.
         position: (n_items,) int32, where in ``order`` each item is.
         least: (blocks,) int32, the lowest item number of each block.
         begins: (blocks * dim + 1,) int64, the entries of block b and dimension c start at ``begins[b * dim + c]``:
-            64 of them, in order of place and zeros among them, where the block stores that dimension whole.
+            64 of them, in order of place and zeros among them, where the block stores that
+            dimension whole.
         places: (entries,) uint8, each entry's item as a place in its block.
         values: (entries,) each entry's value.
-        extremes: (2 * dim, lines * 64) the largest (row 2c) and the smallest (row 2c + 1) value of each block in
-            dimension c, an absent entry counting as zero; a line is 64 blocks.
+        extremes: (2 * dim, lines * 64) the largest (row 2c) and the smallest (row 2c + 1) value of
+            each block in dimension c, an absent entry counting as zero; a line is 64 blocks.
     """
 
     order: Array

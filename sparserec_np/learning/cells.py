@@ -1,7 +1,7 @@
-"""Training pairs in cells: the order in which threads can go through single pairs and never meet in a row.
+"""Training pairs in cells, an order in which threads go through pairs and never share a row.
 
-Stochastic gradient descent on single pairs learns from each pair at once, and reads three rows for it; what it costs
-on top is such an order (the strata of Gemulla et al. 2011).
+Stochastic gradient descent on single pairs learns from each pair at once, and reads three rows for
+it; what it costs on top is such an order (the strata of Gemulla et al. 2011).
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ BLOCK_LOSSES = ("bpr_block", "softmax_block")  # that a kernel knows by their pl
 class CellDivision:
     """The training pairs divided into cells, with other parts of items for every sweep.
 
-    Users are divided into ranges, items into as many parts; a cell holds the pairs of one range and one part. A sweep
-    takes as many turns as there are parts, and works in each on cells that have no user and no item in common.
+    Users are divided into ranges, items into as many parts; a cell holds the pairs of one range and
+    one part. A sweep takes as many turns as there are parts, and works in each on cells that have
+    no user and no item in common.
 
     Attributes:
         log: the training interactions.
@@ -57,7 +58,7 @@ class CellDivision:
         return sum(array.nbytes for array in self._cells) + self._part_of.nbytes
 
     def cells(self, rng: np.random.Generator) -> Cells:
-        """The cells of a new division of the items. They are those of the last call, overwritten."""
+        """Divides the items anew, and fills in the cells: those of the last call, overwritten."""
         cells, n_items = self._cells, self.log.n_items
         together = max(1, min(NEIGHBOURS, n_items // (8 * self.parts)))
         groups = np.arange(-(-n_items // together)) * self.parts // -(-n_items // together)

@@ -1,4 +1,4 @@
-"""Base recommenders by name: what a table's rows mean.
+"""The base recommenders by name: each gives the rows of a table another meaning.
 
 A model is a row of a table; the training loop knows none by name.
 """
@@ -21,7 +21,7 @@ from sparserec_np.models.views import View
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A base recommender.
+    """A base recommender: a model class, its settings, and what holds for it.
 
     Attributes:
         name: as on the command line.
@@ -34,10 +34,10 @@ class BaseModel:
         strongest_first: whether it reads the first columns in another way than the last, and starts with the strongest first.
         scores_are_products: whether the scores are inner products of rows, which can be made cosines or divided by a
             temperature by changing the rows.
-        graph: whether it goes on reading the interactions it was trained on, so that a model file tells which these
-            are.
-        stored_rows: whether the stored rows are those that are multiplied, so that rows can be solved for from each
-            other, learn from a teacher and be updated one pair at a time.
+        graph: whether it goes on reading the interactions it was trained on, so that a model file
+            tells which these are.
+        stored_rows: whether the stored rows are those that are multiplied, so that rows can be
+            solved for from each other, learn from a teacher and be updated one pair at a time.
     """
 
     name: str
@@ -62,19 +62,21 @@ class BaseModel:
         return setting in self.settings or setting not in MODEL_SETTINGS
 
     def way(self, method: str, loss: str) -> dict[str, str]:
-        """How the table came about, as a model file tells it."""
+        """Says how the table came about, as a model file tells it."""
         return {"method": method, "loss": loss}
 
     def over(
         self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...], **settings: Any
     ) -> Model:
-        """A model of a table (users first), with these settings."""
+        """Makes a model of a table (users first), with these settings."""
         return self.make(table, dim, log, views, **settings)
 
 
 @dataclass(frozen=True)
 class Baseline(BaseModel):
-    """A base recommender whose table is counted, not trained: a matrix factorisation over that table.
+    """A base recommender whose table is counted, not trained.
+
+    It scores as a matrix factorisation over that table.
 
     Its settings are those of the counting. Settings of training, and a budget, mean nothing to it.
 
@@ -86,25 +88,25 @@ class Baseline(BaseModel):
 
     @property
     def counted(self) -> bool:
-        """True: see the class."""
+        """True: the table is counted."""
         return True
 
     def takes(self, setting: str) -> bool:
-        """Its own settings, and those of measuring it."""
+        """Says yes to its own settings, and to those of measuring it."""
         return setting in self.settings or setting in COUNTED
 
     def way(self, method: str, loss: str) -> dict[str, str]:
-        """No method and no loss."""
+        """Says that the table was counted, by no method and no loss."""
         return {"method": "counted"}
 
     def count(self, log: Interactions, **settings: Any) -> tuple[SparseTable, int]:
-        """The table, users first, and its number of columns."""
+        """Counts the table, users first; returns it and its number of columns."""
         return self.counting(log, **settings)
 
     def over(
         self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...], **settings: Any
     ) -> Model:
-        """The inner products of a table's rows, which are the scores already."""
+        """Makes a model of a table (users first) whose inner products are the scores already."""
         return super().over(table, dim, log, ())
 
 

@@ -1,4 +1,4 @@
-"""What models that score pairs share: pairs by item, negatives that do not count, and L2 terms."""
+"""A batch seen from its items' side: pairs by item, negatives that do not count, L2 terms."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Pairs:
         return int(self._counts.nbytes + self._places.nbytes)
 
     def by_item(self, batch: Batch) -> tuple[Array, Groups]:
-        """Pairs, and negatives where each pair has its own, grouped by item: members (m,) and groups."""
+        """Groups pairs, and negatives that each pair has of its own, by item: members (m,), groups."""
         if self._last is None or self._last[0] is not batch:
             keys = batch.positives if batch.shared else np.concatenate([batch.positives, batch.negatives])
             if not len(self._counts):
@@ -43,7 +43,7 @@ class Pairs:
         return self._last[1], self._last[2]
 
     def touched(self, batch: Batch) -> Array:
-        """Rows of the users, the positives and the negatives, (t,) int32, none twice, users first."""
+        """Finds the rows of users, positives and negatives, (t,) int32, none twice, users first."""
         _, items = self.by_item(batch)
         if not batch.shared:
             return np.concatenate([batch.users.rows, items.rows])
@@ -53,7 +53,9 @@ class Pairs:
         return np.concatenate([batch.users.rows, items.rows, fresh])
 
     def mask(self, batch: Batch, negatives: Array) -> Array:
-        """Sets the scores of shared negatives that a user touched to -inf; returns how many are left, (groups,) int32.
+        """Sets the scores of shared negatives that a user touched to -inf.
+
+        Returns how many are left, (groups,) int32.
 
         Where each pair has a negative of its own, all of them count, and the result is empty.
         """
@@ -71,7 +73,7 @@ class Pairs:
         return valid
 
     def add_decay(self, table: SparseTable, batch: Batch, decay: Decay, active: Array) -> None:
-        """Adds the gradient of the L2 terms of the rows that the pairs read to ``active`` (nnz,)."""
+        """Adds the gradient of L2 terms, of the rows that the pairs read, to ``active`` (nnz,)."""
         kind = table.values.dtype
         if decay.user:
             weights = (decay.user * batch.users.sizes).astype(kind)

@@ -1,4 +1,4 @@
-"""Scores as inner products of two rows of a table, for a whole batch, and the way back to the rows."""
+"""Scores as inner products of two rows of a table, for a batch, and the way back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ BATCH_PARTS = 8
 
 
 def mean_product(table: SparseTable, log: Interactions) -> float:
-    """The mean inner product of a user's row and an item's over all interactions; ``table`` is stacked, users first."""
+    """Computes the mean inner product of a user's row and an item's over all interactions.
+
+    ``table`` is stacked, users first.
+    """
     total = 0.0
     for first, last in log.user_blocks(FEW_PAIRS):
         bounds = log.indptr[first : last + 1]
@@ -34,9 +37,10 @@ def mean_product(table: SparseTable, log: Interactions) -> float:
 
 
 class InnerProducts:
-    """``score(u, i) = <row u, row i>``.
+    """Scores of pairs as inner products: ``score(u, i) = <row u, row i>``.
 
-    The table is an argument: it may be a model's own, or one made for a batch from what the model stores.
+    The table is an argument: it may be a model's own, or one made for a batch from what the model
+    stores.
 
     Attributes:
         dim: number of columns of the tables.
@@ -53,7 +57,7 @@ class InnerProducts:
         return int(self._block.nbytes + self._parts.nbytes)
 
     def forward(self, table: SparseTable, batch: Batch) -> tuple[Array, Array]:
-        """Scores (b,) of the pairs, and of the negatives: (b,), or (groups, s) where they are shared."""
+        """Scores the pairs, (b,), and the negatives: (b,), or (groups, s) where they are shared."""
         users = batch.users
         kind = table.values.dtype
         positives = np.empty(batch.size, dtype=kind)
@@ -80,7 +84,9 @@ class InnerProducts:
         gradient: Array,
         explored: Explored,
     ) -> None:
-        """Gradients of the users' rows, then of the items'. A row has one writer: the order of sums is fixed.
+        """Adds the gradients of the users' rows, then of the items'.
+
+        A row has one writer: the order of sums is fixed.
 
         Args:
             table, batch: those of the last :meth:`forward`.

@@ -1,11 +1,13 @@
-"""LightGCN: rows are averaged over the graph of interactions before they are multiplied (He et al. 2020).
+"""LightGCN: rows are averaged over the graph before they are multiplied (He et al. 2020).
 
-With ``A = D^-1/2 B D^-1/2``, B the adjacency of users and items and D the degrees, the rows that are multiplied are
-``1 / (layers + 1) * (x + A x + A^2 x + ... )`` of the stored rows x. The operator is symmetric: the gradient by the
-stored rows is the same sum of the gradient by the rows that were multiplied.
+With ``A = D^-1/2 B D^-1/2``, B the adjacency of users and items and D the degrees, the rows that
+are multiplied are ``1 / (layers + 1) * (x + A x + A^2 x + ... )`` of the stored rows x. The
+operator is symmetric: the gradient by the stored rows is the same sum of the gradient by the rows
+that were multiplied.
 
-Only the rows of a batch are made, and only the stored entries and the explored rows get a gradient: the last step each
-way leaves out the rest. In between, a step needs all rows of the graph, 16 columns at a time.
+Only the rows of a batch are made, and only the stored entries and the explored rows get a gradient:
+the last step each way leaves out the rest. In between, a step needs all rows of the graph, 16
+columns at a time.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ CHUNKS = 64  # parts of the rows that threads share out
 class Propagation:
     """The mean of a table over 0 to ``layers`` steps on the graph, and the way back.
 
-    A step of rows divided by the root of their degree, ``z = D^-1/2 x``, is a plain mean over neighbours: ``D^-1 B z``.
-    All steps but the last therefore read no weights.
+    A step of rows divided by the root of their degree, ``z = D^-1/2 x``, is a plain mean over
+    neighbours: ``D^-1 B z``. All steps but the last therefore read no weights.
 
     Attributes:
         graph: of the training interactions.
@@ -67,7 +69,7 @@ class Propagation:
         return int(sum(array.nbytes for array in (*self._blocks, *factors)))
 
     def forward(self, table: SparseTable, rows: Array) -> Array:
-        """(m, width) the means for ``rows`` (m,) int32; 0 in columns past ``dim``."""
+        """Computes the means for ``rows`` (m,) int32: (m, width), 0 in columns past ``dim``."""
         local = np.empty((len(rows), self.width), dtype=table.values.dtype)
         kernels.propagation.read_rows(table, rows, local)
         for first in range(0, self.width, STRIP_COLUMNS):
@@ -84,7 +86,9 @@ class Propagation:
     def backward(
         self, table: SparseTable, rows: Array, local: Array, gradient: Array, explored: Explored
     ) -> None:
-        """Adds the gradient by the table's entries, given ``local`` (m, width), that by the means for ``rows``.
+        """Adds the gradient by the table's entries.
+
+        ``local`` (m, width) is the gradient by the means for ``rows``.
 
         Overwrites ``local``.
         """
@@ -110,7 +114,7 @@ class Propagation:
 
 
 class LightGCN:
-    """``score(u, i) = <mean of u, mean of i>``, see the module.
+    """A model whose rows are averaged over the graph: ``score(u, i) = <mean of u, mean of i>``.
 
     Attributes:
         table: (n_users + n_items) rows, before propagation.
@@ -148,17 +152,20 @@ class LightGCN:
 
     @property
     def workspace_bytes(self) -> int:
-        """Bytes of graph, blocks, counters and views; the rows and scores of a batch come on top, and go with it."""
+        """Bytes of graph, blocks, counters and views.
+
+        The rows and scores of a batch come on top, and go with it.
+        """
         blocks = self._pairs.nbytes + self._propagation.nbytes + self._products.nbytes
         own = self._propagation.graph.nbytes + self._all.nbytes + self._places.nbytes
         return int(blocks + own) + sum(view.nbytes for view in self.views)
 
     def touched(self, batch: Batch) -> Array:
-        """All rows: those of a batch are means of rows that are means of others."""
+        """Returns all rows: those of a batch are means of rows that are means of others."""
         return self._all
 
     def forward(self, batch: Batch) -> Scores:
-        """Scores of the pairs and of their negatives."""
+        """Scores the pairs and their negatives."""
         table = self.table
         for view in self._before:
             table = view.apply(table, self._all)
@@ -172,7 +179,7 @@ class LightGCN:
         return Scores(positives, negatives, self._pairs.mask(batch, negatives))
 
     def _renumbered(self, batch: Batch) -> Batch:
-        """The batch over the rows that were made for it."""
+        """Renumbers the batch by the rows that were made for it."""
         place = self._places
         return Batch(
             Groups(place[batch.users.rows], batch.users.starts),
@@ -183,7 +190,10 @@ class LightGCN:
         )
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
-        """See :meth:`~sparserec_np.models.model.Model.backward`. L2 terms are of the stored rows that pairs name."""
+        """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says.
+
+        L2 terms are of the stored rows that pairs name.
+        """
         read = self._read
         rows = self._pairs.touched(batch)
         order, items = self._pairs.by_item(batch)
@@ -201,22 +211,25 @@ class LightGCN:
         self._pairs.add_decay(self.table, batch, decay, active)
 
     def served(self) -> SparseTable:
-        """The stored rows: with the interactions they are all that is needed to score."""
+        """Returns the stored rows: with the interactions they are all that is needed to score."""
         return self.table
 
     def propagated(self) -> SparseTable:
-        """The means of all rows, every entry of them: the one place where a full table is made, to rank all items."""
+        """Computes every entry of the means of all rows.
+
+        It is the one place where a full table is made, to rank all items.
+        """
         means = self._propagation.forward(self.table, self._all)
         return SparseTable.full(means[:, : self.dim])
 
     def factors(self) -> SparseTable:
-        """The rows that are multiplied: every entry of the means, through the similarity."""
+        """Computes the rows that are multiplied: the means in full, through the similarity."""
         return served_table(self.propagated(), self._after)
 
     def mean_product(self) -> float:
-        """See :meth:`~sparserec_np.models.model.Model.mean_product`."""
+        """Computes what :meth:`~sparserec_np.models.model.Model.mean_product` says."""
         return mean_product(self.propagated(), self.log)
 
     def ranker(self) -> TableRanker:
-        """Ranks by the scores as they are now."""
+        """Makes a ranker of the scores as they are now."""
         return table_ranker(self.factors(), self.log.n_users, self.dim)

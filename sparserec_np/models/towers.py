@@ -1,4 +1,4 @@
-"""The two towers of NeuMF (He et al. 2017): products of columns with a weight each, and two dense layers.
+"""The two towers of NeuMF (He et al. 2017): weighted products, and two dense layers.
 
 Each reads columns of its own of one table, and adds to the scores of pairs.
 """
@@ -16,7 +16,7 @@ from sparserec_np.models.inner_products import BATCH_PARTS
 
 
 class Weights(NamedTuple):
-    """The dense weights by name: views of one vector, in which they lie in this order.
+    """The dense weights of NeuMF by name: views of one vector, in which they lie in this order.
 
     Attributes:
         user, item: (mlp, h1) from the columns of a row to its half of the first layer; mlp is ``dim - gmf``.
@@ -37,7 +37,10 @@ class Weights(NamedTuple):
 
     @classmethod
     def over(cls, vector: Array, dim: int, width: int) -> Weights:
-        """The views of a vector (n,), for tables of ``dim`` columns and a first layer of ``width`` units."""
+        """Names the parts of a vector (n,).
+
+        It is of tables of ``dim`` columns and a first layer of ``width`` units.
+        """
         parts, at = [], 0
         for shape in shapes(dim, width):
             size = int(np.prod(shape))
@@ -47,9 +50,12 @@ class Weights(NamedTuple):
 
     @classmethod
     def drawn(cls, dim: int, width: int, rng: np.random.Generator) -> Array:
-        """(n,) float32 to start from: normal, of the variance 2 / inputs (He et al. 2015), in the first two layers.
+        """Draws weights to start from, (n,) float32.
 
-        The products weigh 1, and the second layer 0: the scores are inner products at first (our choice).
+        Those of the first two layers are normal, of the variance 2 / inputs (He et al. 2015).
+
+        The products weigh 1, and the second layer 0: the scores are inner products at first (our
+        choice).
         """
         vector = np.zeros(sum(int(np.prod(shape)) for shape in shapes(dim, width)), dtype=np.float32)
         weights = cls.over(vector, dim, width)
@@ -60,12 +66,12 @@ class Weights(NamedTuple):
 
     @property
     def head(self) -> Head:
-        """What lies above the first layer."""
+        """The weights above the first layer."""
         return Head(self.hidden, self.bias2, self.out)
 
 
 def shapes(dim: int, width: int) -> tuple[tuple[int, ...], ...]:
-    """Shapes of :class:`Weights`, in order.
+    """Lists the shapes of :class:`Weights`, in order.
 
     >>> shapes(64, 16)
     ((16, 16), (16, 16), (16,), (16, 8), (8,), (8,), (48,))
@@ -76,7 +82,9 @@ def shapes(dim: int, width: int) -> tuple[tuple[int, ...], ...]:
 
 
 class ProductColumns:
-    """The tower of products (GMF): a table whose inner products are ``sum_c weights[c] u[c] i[c]`` over its columns.
+    """The tower of products (GMF): inner products with a weight for each column.
+
+    It makes a table whose inner products are ``sum_c weights[c] u[c] i[c]`` over its columns.
 
     Attributes:
         n_users: rows below are users.
@@ -94,13 +102,16 @@ class ProductColumns:
         return int(self._values.nbytes)
 
     def _factors(self, weights: Array) -> Array:
-        """(2, dim) what users' and items' columns are read times."""
+        """Makes the factors that users' and items' columns are read times, (2, dim)."""
         factors = np.zeros((2, self.dim), dtype=weights.dtype)
         factors[:, : len(weights)] = np.ones_like(weights), weights
         return factors
 
     def apply(self, table: SparseTable, rows: Array, weights: Array) -> SparseTable:
-        """The table with the values to read, right for ``rows`` (t,) alone; the next call overwrites them."""
+        """Makes the table with the values to read, right for ``rows`` (t,) alone.
+
+        The next call overwrites them.
+        """
         if self._values.shape != table.values.shape or self._values.dtype != table.values.dtype:
             self._values = np.zeros_like(table.values)
         kernels.towers.scale_columns(table, rows, self.n_users, self._factors(weights), self._values)
@@ -115,7 +126,7 @@ class ProductColumns:
         explored: Explored,
         by_weights: Array,
     ) -> None:
-        """Changes gradients by the values that were read to gradients by those of the table, in place.
+        """Takes gradients by the values that were read back to those of the table, in place.
 
         Args:
             table, rows, weights: as given to :meth:`apply`; users' rows before items'.
@@ -137,7 +148,8 @@ class ProductColumns:
 class LayerTower:
     """The tower of layers (MLP) for the pairs of a batch, and the way back.
 
-    The first layer is linear in both rows: each row is brought to its half once, whatever the number of its pairs.
+    The first layer is linear in both rows: each row is brought to its half once, whatever the
+    number of its pairs.
 
     Args:
         table: of ``dim`` columns.
@@ -158,13 +170,16 @@ class LayerTower:
         self.left += weights.bias1
 
     def add_scores(self, users: Array, items: Array, scores: Array) -> None:
-        """Adds to ``scores`` (pairs,) of ``users`` and ``items`` (pairs,) int32, places in the rows given."""
+        """Adds to the ``scores`` (pairs,) of users with items.
+
+        ``users`` and ``items`` (pairs,) int32 are places in the rows given.
+        """
         kernels.towers.add_scores(self.left, self.right, users, items, self.weights.head, scores)
 
     def backward(
         self, users: Array, items: Array, slopes: Array, gradient: Array, explored: Explored, by: Weights
     ) -> None:
-        """Adds the gradients of the table and of the weights, given ``slopes`` (pairs,) of the loss by the scores.
+        """Adds the gradients of the table and of the weights.
 
         Args:
             users, items: as given to :meth:`add_scores`; every row has a pair.
@@ -200,7 +215,7 @@ class LayerTower:
 
 
 def sum_by_key(keys: Array, steps: Array, sums: Array) -> None:
-    """``sums[n]`` (rows, h1) become the sums of the ``steps`` (pairs, h1) whose key is n, in the pairs' order.
+    """Sums ``steps`` (pairs, h1) of each key n into ``sums[n]`` (rows, h1), in the pairs' order.
 
     ``keys`` (pairs,) int32 hold every n.
     """

@@ -1,7 +1,10 @@
-"""Topology updates: prune the smallest entries, regrow as many elsewhere. The number of stored entries never changes.
+"""Topology updates: prune the smallest entries, regrow as many elsewhere.
 
-Pruning by magnitude and regrowing at one stroke is dynamic sparse training at large (Mocanu et al. 2018; Evci
-et al. 2020); the floor a row keeps, and what a regrown entry starts with, are our choice.
+The number of stored entries never changes.
+
+Pruning by magnitude and regrowing at one stroke is dynamic sparse training at large (Mocanu et al.
+2018; Evci et al. 2020); the floor a row keeps, and what a regrown entry starts with, are our
+choice.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from sparserec_np.sparsity.growth import NO_ROWS, Growth
 
 
 def prune(table: SparseTable, count: int, floor: int = 1) -> tuple[SparseTable, Array]:
-    """The table of the ``count`` largest entries, and which were kept, (nnz,) bool.
+    """Makes the table of the ``count`` largest entries, and says which were kept, (nnz,) bool.
 
     Args:
         count: at most ``table.nnz``.
@@ -36,10 +39,10 @@ def prune(table: SparseTable, count: int, floor: int = 1) -> tuple[SparseTable, 
 
 
 class Carry(Protocol):
-    """Takes an array of one value for each stored entry through a topology update."""
+    """A way to take an array of one value for each stored entry through a topology update."""
 
     def __call__(self, state: Array, grown: npt.ArrayLike) -> Array:
-        """``state`` (nnz,) for the new entries: kept ones move, regrown ones get ``grown``, (g,) or one for all.
+        """Makes ``state`` (nnz,) fit the new entries: kept ones move, regrown ones get ``grown``.
 
         May overwrite ``state``, and return it.
         """
@@ -50,19 +53,19 @@ class FollowsEntries(Protocol):
     """Anything with a value beside each stored entry, such as an optimizer."""
 
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
-        """See :meth:`~sparserec_np.learning.optimizers.Optimizer.carry`."""
+        """Takes what it holds through a topology update, as an optimizer does its state."""
         ...
 
 
 @dataclass(frozen=True)
 class TopologyUpdate:
-    """Prunes and regrows.
+    """A change of which entries are stored: the smallest are pruned, and as many regrow.
 
     Attributes:
         floor: entries that a row never loses.
         start: a regrown entry starts against its gradient, at this part of the largest magnitude that was
-            pruned. At zero it could not learn where its partners' entries are zero too: the gradient of
-            ``u_c`` is ``i_c - j_c``.
+            pruned. At zero it could not learn where its partners' entries are zero too: the
+            gradient of ``u_c`` is ``i_c - j_c``.
     """
 
     floor: int = 1
@@ -77,9 +80,12 @@ class TopologyUpdate:
         state: FollowsEntries,
         rng: np.random.Generator,
     ) -> int:
-        """One update, in place: besides what growth takes, a byte an entry, the rows' bounds and what changes.
+        """Prunes and regrows once, in place.
 
-        The table is rewritten at one stroke: who is interrupted has it as it was before or as it is afterwards.
+        Memory: what growth takes, a byte an entry, the rows' bounds and what changes.
+
+        The table is rewritten at one stroke: who is interrupted has it as it was before or as it is
+        afterwards.
 
         Args:
             table: overwritten, all three arrays.

@@ -32,15 +32,6 @@ def explored_with(sums: Array, rows: Array, n_rows: int) -> Explored:
     return explored
 
 
-def test_explored_rows_have_slots() -> None:
-    explored = Explored.of(np.array([5, 0, 3]), 7, 4)
-    assert explored.slots.tolist() == [1, -1, -1, 2, -1, 0, -1]
-    assert explored.rows.tolist() == [5, 0, 3]
-    assert explored.sums.shape == (3, 4) and not explored.sums.any()
-    assert explored.nbytes == 7 * 4 + 3 * 4 * 4
-    assert Explored.of(np.array([1]), 2, 3, np.float64).sums.dtype == np.float64
-
-
 def test_who_explores_what() -> None:
     degrees, touched = np.arange(1, 21), np.array([9, 2, 4], np.int32)
     everything = AccumulatedGrowth(Exploration(fraction=1))

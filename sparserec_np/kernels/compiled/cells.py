@@ -1,4 +1,7 @@
-"""Descent on one pair after another, in cells that threads share out. Specified in ``kernels/reference/cells.py``."""
+"""Descent on one pair after another, in cells that threads share out.
+
+Specified in ``kernels/reference/cells.py``.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,10 @@ def _mixed(number: Any) -> Any:
 
 @numba.njit(nogil=True)
 def _draw_negatives(users: Any, positives: Any, members: Any, seed: Any, first: int, picked: Any) -> None:
-    """For the pairs of one cell, of which ``first`` are in cells before; ``members`` are the items of its part."""
+    """Draws the negatives of a cell's pairs from ``members``, the items of its part.
+
+    ``first`` pairs are in cells before.
+    """
     size = np.uint64(len(members))
     start = 0
     while start < len(users):
@@ -71,7 +77,7 @@ def _draw_negatives(users: Any, positives: Any, members: Any, seed: Any, first: 
 
 @numba.njit(nogil=True)
 def _moved(value: Any, gradient: Any, squares: Any, k: int, rate: Any) -> Any:
-    """An entry after its step; ``squares`` may be empty."""
+    """Computes an entry after its step; ``squares`` may be empty."""
     if len(squares):
         squares[k] += gradient * gradient
         gradient /= np.sqrt(squares[k]) + squares.dtype.type(1e-10)
@@ -80,7 +86,7 @@ def _moved(value: Any, gradient: Any, squares: Any, k: int, rate: Any) -> Any:
 
 @numba.njit(nogil=True)
 def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
-    """Goes through one cell; returns the sum of its losses."""
+    """Goes through the pairs of one cell; returns the sum of their losses."""
     indptr, columns, values = table
     users, positives, negatives, first_user, n_users = cell
     decay, origin, squares, together = steps
@@ -172,7 +178,10 @@ def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> flo
 
 @numba.njit(nogil=True)
 def _move(values: Any, gradient: Any, weight: Any, rate: Any, decay: Any, origin: Any, squares: Any) -> None:
-    """One step of a full row against ``weight * gradient``; ``origin`` and ``squares`` may be empty."""
+    """Moves a full row one step against ``weight * gradient``.
+
+    ``origin`` and ``squares`` may be empty.
+    """
     epsilon = values.dtype.type(1e-10)
     n = len(values)
     if len(origin):
@@ -192,7 +201,10 @@ def _move(values: Any, gradient: Any, weight: Any, rate: Any, decay: Any, origin
 
 @numba.njit(nogil=True)
 def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> float:
-    """As :func:`_descend`, where every row stores all its columns: no column is looked up."""
+    """Goes through the pairs of one cell where rows are full; returns the sum of their losses.
+
+    Does what :func:`_descend` does, and looks no column up.
+    """
     _, _, values = table
     users, positives, negatives, first_user, n_users = cell
     decay, origin, squares, together = steps
@@ -245,7 +257,12 @@ def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> flo
 
 @numba.njit(nogil=True)
 def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
-    """As :func:`_descend`, where rows unfold into registers: no loop is as long as a row."""
+    """Goes through the pairs of one cell where rows unfold into registers.
+
+    Returns the sum of their losses.
+
+    Does what :func:`_descend` does, and no loop is as long as a row.
+    """
     indptr, columns, bits, values = table
     users, positives, negatives, first_user, n_users = cell
     decay, origin, squares, together = steps
@@ -342,7 +359,7 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
 
 @numba.njit(nogil=True)
 def _descend_blocks(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
-    """Goes through one cell, with a block of negatives for every ``batch`` pairs; returns the sum of the losses."""
+    """Goes through one cell with blocks of negatives; returns the sum of its losses."""
     indptr, columns, values = table
     users, positives, inside, places, first_user, n_users, loss, batch, negatives = cell
     decay, origin, squares, together = steps

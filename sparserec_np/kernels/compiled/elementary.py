@@ -1,13 +1,13 @@
 """Exponentials, logarithms and sums of whole arrays, in forms that a compiler turns into SIMD code.
 
-A call of the C library's ``exp`` per element keeps a loop scalar; the polynomials here are plain arithmetic.
-Both follow the Cephes library (S. Moshier, ``expf`` and ``logf``) and are right to about 2 units in the last
-place of float32. float64 arrays take the C library's functions: they are for tests, where exactness matters
-and speed does not.
+A call of the C library's ``exp`` per element keeps a loop scalar; the polynomials here are plain
+arithmetic. Both follow the Cephes library (S. Moshier, ``expf`` and ``logf``) and are right to
+about 2 units in the last place of float32. float64 arrays take the C library's functions: they are
+for tests, where exactness matters and speed does not.
 
-The specification of each function is its twin's in ``kernels/reference/elementary.py``. Called from Python,
-or with Numba's compiler switched off, ``exp_into``, ``log_into``, ``sum_rows`` and ``add_to_rows`` are their plain
-versions; kernels get the fast ones.
+The specification of each function is its twin's in ``kernels/reference/elementary.py``. Called from
+Python, or with Numba's compiler switched off, ``exp_into``, ``log_into``, ``sum_rows`` and
+``add_to_rows`` are their plain versions; kernels get the fast ones.
 """
 
 from __future__ import annotations
@@ -150,7 +150,10 @@ def highest(a: Any) -> Any:
 
 @intrinsic
 def _sum_lines(typing, block, rows, start, stop, out):  # type: ignore[no-untyped-def]
-    """One register for a line of columns, over all rows: Numba unrolls the plain loop, and it runs 4 times as long."""
+    """Sums rows of 16 columns in one register.
+
+    Numba unrolls the plain loop, and it runs 4 times as long.
+    """
     signature = types.void(block, rows, start, stop, out)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
@@ -188,7 +191,7 @@ def _sum_rows(block, rows, start, stop, out):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def _add_line(typing, line, rows, start, stop, block):  # type: ignore[no-untyped-def]
-    """The line stays in its register, for the same reason as above."""
+    """Adds 16 numbers to rows from one register, as :func:`_sum_lines` sums them."""
     signature = types.void(line, rows, start, stop, block)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]

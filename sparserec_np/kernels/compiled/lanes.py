@@ -1,11 +1,12 @@
-"""Sixty-four numbers at a time, written in LLVM's own terms: comparisons into a mask of bits, and sums of lines.
+"""Comparisons and sums of 64 numbers at a time, written in LLVM's own terms.
 
-The compiler finds no lanes in the plain loops, or keeps a line's running sums in memory instead of registers
-(docs/speed.md holds the figures). The vectors have no processor's width: LLVM cuts them into registers. Nothing
-of IEEE arithmetic is given up.
+The compiler finds no lanes in the plain loops, or keeps a line's running sums in memory instead of
+registers (docs/speed.md holds the figures). The vectors have no processor's width: LLVM cuts them
+into registers. Nothing of IEEE arithmetic is given up.
 
-The specification of each function is its twin's in ``kernels/reference/lanes.py``. Called from Python, or with
-Numba's compiler switched off, they are their plain versions; kernels get the fast ones.
+The specification of each function is its twin's in ``kernels/reference/lanes.py``. Called from
+Python, or with Numba's compiler switched off, they are their plain versions; kernels get the fast
+ones.
 """
 
 from __future__ import annotations
@@ -111,14 +112,14 @@ def _sum_lines(typing, weights, begins, places, values, out):  # type: ignore[no
 
 
 def _load(builder: Any, pointer: Any, line: Any, kind: Any) -> Any:
-    """The vector that starts at ``pointer``, which need not be aligned to more than one number."""
+    """Loads the vector that starts at ``pointer``, aligned to one number or more."""
     loaded = builder.load(builder.bitcast(pointer, line.as_pointer()))
     loaded.align = kind.bitwidth // 8
     return loaded
 
 
 def _spread(builder: Any, number: Any, line: Any) -> Any:
-    """A vector that holds ``number`` in every lane."""
+    """Makes a vector that holds ``number`` in every lane."""
     nothing = ir.Constant(line, ir.Undefined)
     first = ir.Constant(ir.VectorType(ir.IntType(32), line.count), [0] * line.count)
     return builder.shuffle_vector(builder.insert_element(nothing, number, ir.IntType(32)(0)), nothing, first)

@@ -1,6 +1,9 @@
-"""Products with the matrix of interactions. Specified by the twins in ``kernels/reference/products.py``.
+"""Products with the matrix of interactions.
 
-The matrix is never made: its rows are read as lists of items, and a line of 16 columns is summed in a register.
+Specified by the twins in ``kernels/reference/products.py``.
+
+The matrix is never made: its rows are read as lists of items, and a line of 16 columns is summed in
+a register.
 """
 
 from __future__ import annotations

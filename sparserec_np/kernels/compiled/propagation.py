@@ -1,6 +1,9 @@
-"""Propagation over the graph. The specification of each function is its twin's in ``kernels/reference/propagation.py``.
+"""Propagation over the graph.
 
-Work is done on blocks of 16 columns: a row of a block is a cache line, and both blocks of a step stay near the core.
+The specification of each function is its twin's in ``kernels/reference/propagation.py``.
+
+Work is done on blocks of 16 columns: a row of a block is a cache line, and both blocks of a step
+stay near the core.
 """
 
 from __future__ import annotations

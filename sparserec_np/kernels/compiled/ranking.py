@@ -1,16 +1,20 @@
-"""Exact top-k lists over all items, straight from sparse tables; the twin is in ``kernels.reference.ranking``.
+"""Exact top-k lists over all items, straight from sparse tables.
 
-Most items cannot enter a user's list, and it is cheap to know which. Items are put in blocks of 64 with the
-same strongest dimension, the largest values first. For each block and dimension the largest and the smallest
-value are kept, so that a user's row gives an upper bound of every score in a block. Blocks are scored in
-passes, the most promising ones first, and only while their bound can still beat the user's k-th best.
+The twin is in ``kernels.reference.ranking``.
 
-This changes the time and never the lists. A bound is summed over the user's stored dimensions in the same
-order as a score, in the same precision; rounding is monotone, so a rounded bound is never below a rounded
-score of its block. (That needs multiplications and additions to be rounded one by one: no ``fastmath`` here.)
+Most items cannot enter a user's list, and it is cheap to know which. Items are put in blocks of 64
+with the same strongest dimension, the largest values first. For each block and dimension the
+largest and the smallest value are kept, so that a user's row gives an upper bound of every score in
+a block. Blocks are scored in passes, the most promising ones first, and only while their bound can
+still beat the user's k-th best.
 
-Bounds are as many as blocks times dimensions. Where entries are much fewer, as in a table with a column for each
-item, all items are scored instead: what a user's dimensions list is little then.
+This changes the time and never the lists. A bound is summed over the user's stored dimensions in
+the same order as a score, in the same precision; rounding is monotone, so a rounded bound is never
+below a rounded score of its block. (That needs multiplications and additions to be rounded one by
+one: no ``fastmath`` here.)
+
+Bounds are as many as blocks times dimensions. Where entries are much fewer, as in a table with a
+column for each item, all items are scored instead: what a user's dimensions list is little then.
 """
 
 from __future__ import annotations
@@ -39,7 +43,10 @@ FEW = 4  # all items are scored where blocks times dimensions are more than this
 
 @numba.njit(cache=True, nogil=True)
 def _block_order(lists, n_items):  # type: ignore[no-untyped-def]
-    """(n_items,) int32: items by strongest dimension, there by falling magnitude; the empty ones last."""
+    """Orders items by strongest dimension, there by falling magnitude: (n_items,) int32.
+
+    Empty ones come last.
+    """
     dim = len(lists.indptr) - 1
     strength = np.zeros(n_items, dtype=lists.values.dtype)
     strongest = np.full(n_items, dim, dtype=np.int32)
@@ -68,7 +75,7 @@ def _block_order(lists, n_items):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _block_items(lists, n_items):  # type: ignore[no-untyped-def]
-    """The ItemBlocks of (dim rows) ``lists``."""
+    """Reorders the items of ``lists``, a table by dimension, into ItemBlocks."""
     dim = len(lists.indptr) - 1
     blocks = (n_items + BLOCK_ITEMS - 1) // BLOCK_ITEMS
     order = _block_order(lists, n_items)
@@ -159,7 +166,10 @@ def _sort_heap(items, scores):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _bound_blocks(columns, values, blocks, begins, bounds):  # type: ignore[no-untyped-def]
-    """Fills ``bounds`` with what no score of a block exceeds, -inf past the blocks; returns the largest."""
+    """Fills ``bounds`` with what no score of a block exceeds, -inf past the blocks.
+
+    Returns the largest.
+    """
     width = blocks.extremes.shape[1]
     for u in range(len(columns)):
         begins[u] = (2 * np.int64(columns[u]) + (values[u] <= 0)) * width
@@ -200,7 +210,7 @@ def _score_block(b, columns, values, blocks, begins, scores):  # type: ignore[no
 
 @numba.njit(cache=True, nogil=True)
 def _offer_block(b, blocks, block_scores, hidden, items, scores):  # type: ignore[no-untyped-def]
-    """Takes a block's items that are not ``hidden``, a mask, into the user's heap (items, scores)."""
+    """Takes a block's items but those ``hidden``, a mask, into the user's heap (items, scores)."""
     reach = reaching(block_scores, 0, scores[0]) & ~hidden
     while reach:
         place = lowest_bit(reach)
@@ -285,7 +295,12 @@ def _rank_one_by_one(users, lists, n_items, seen_indptr, seen_items, rows, out_i
 
 @numba.njit(cache=True, nogil=True)
 def _by_strongest_dimension(users, rows):  # type: ignore[no-untyped-def]
-    """(m,) where in ``rows`` to go on: users who score the same blocks one after the other, for the cache."""
+    """Orders users so that those who score the same blocks follow each other.
+
+    Returns (m,) places in ``rows``.
+
+    The blocks of one are then in the cache for the next.
+    """
     strongest = np.zeros(len(rows), dtype=np.int32)
     for r in range(len(rows)):
         begin, end = users.indptr[rows[r]], users.indptr[rows[r] + 1]
@@ -308,7 +323,7 @@ def top_items(
     out_items: Array,
     out_scores: Array,
 ) -> None:
-    """The lists of ``kernels.reference.ranking.top_items``, bit for bit, for any number of threads."""
+    """Fills in the lists of the plain twin, bit for bit, for any number of threads."""
     # Only plain arrays may enter the loops: for a NamedTuple, Numba runs them on one thread and says nothing.
     indptr, columns, values = users
     m = len(rows)

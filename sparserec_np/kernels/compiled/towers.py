@@ -1,8 +1,11 @@
-"""NeuMF's towers over CSR. The specification of each function is its twin's in ``kernels/reference/towers.py``.
+"""NeuMF's towers over CSR.
 
-Pairs are worked on side by side, ``PAIR_LANES`` at a time: an array of a block has a row for each unit and a column for each
-pair, so that inner loops run over neighbours in memory. Sums over units are made in their order, one addition after the
-other, as the runtime makes them: both score alike to the last bit. (No ``fastmath`` there.)
+The specification of each function is its twin's in ``kernels/reference/towers.py``.
+
+Pairs are worked on side by side, ``PAIR_LANES`` at a time: an array of a block has a row for each
+unit and a column for each pair, so that inner loops run over neighbours in memory. Sums over units
+are made in their order, one addition after the other, as the runtime makes them: both score alike
+to the last bit. (No ``fastmath`` there.)
 """
 
 from __future__ import annotations
@@ -74,7 +77,7 @@ def pull_projection(
 
 @numba.njit(nogil=True, cache=True)
 def _second_layer(layer: Any, hidden: Any, bias: Any, second: Any) -> None:
-    """The second layer of a block before it is rectified, from the rectified first."""
+    """Computes the second layer of a block, not yet rectified, from the rectified first."""
     for n in range(hidden.shape[1]):
         own = second[n]
         own[:] = bias[n]
@@ -87,7 +90,7 @@ def _second_layer(layer: Any, hidden: Any, bias: Any, second: Any) -> None:
 
 @numba.njit(nogil=True, cache=True)
 def _first_layer(left: Any, right: Any, users: Any, items: Any, layer: Any) -> None:
-    """The rectified first layer of a block of up to PAIR_LANES pairs."""
+    """Computes the rectified first layer of a block of up to PAIR_LANES pairs."""
     zero = layer.dtype.type(0)
     for x in range(len(users)):
         one, other = left[users[x]], right[items[x]]
@@ -97,7 +100,7 @@ def _first_layer(left: Any, right: Any, users: Any, items: Any, layer: Any) -> N
 
 @numba.njit(nogil=True, cache=True)
 def _add_block(second: Any, out: Any, scores: Any) -> None:
-    """Adds what the second layer of a block comes to."""
+    """Adds what the second layer of a block comes to, once rectified, to its pairs' scores."""
     zero = second.dtype.type(0)  # a plain 0 would make float64 of it all
     for n in range(len(out)):
         weight = out[n]
@@ -125,7 +128,10 @@ def add_scores(left: Any, right: Any, users: Any, items: Any, head: Any, scores:
 def _block_gradients(
     layer: Any, second: Any, hidden: Any, out: Any, slopes: Any, back: Any, line: Any, sums: Any, steps: Any
 ) -> None:
-    """Adds a block's gradient of the head to ``sums``, and writes its steps; ``second`` is rectified on the way."""
+    """Adds a block's gradient of the head to ``sums``, and writes its steps.
+
+    ``second`` is rectified on the way.
+    """
     width, narrow = hidden.shape
     zero = line.dtype.type(0)
     for n in range(narrow):

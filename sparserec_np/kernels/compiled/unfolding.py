@@ -1,14 +1,18 @@
-"""Rows whose columns are the bits of a number, unfolded into vector registers, written in LLVM's own terms.
+"""Rows whose columns are the bits of a number, unfolded into vector registers.
 
-A loop over the few entries of a row ends where the processor does not foresee it, and a wrong guess costs as much
-as the whole row. AVX-512 has instructions that spread numbers that lie together over the lanes whose bits are
-set, and that look numbers up in registers: a row takes the same steps whatever its length, as long as its entries
-fit a register. Other processors have none; there is nothing to be gained, and :func:`row_bits` tells so. What a
-processor has is asked before a kernel is compiled: where it has no such instructions, kernels get loops in their
-place, as LLVM ends the process when it meets an instruction that it cannot make.
+This is written in LLVM's own terms.
 
-The specification of each function is its twin's in ``kernels/reference/unfolding.py``. Called from Python, or with
-Numba's compiler switched off, all but ``row_bits`` are their plain versions; kernels get the fast ones.
+A loop over the few entries of a row ends where the processor does not foresee it, and a wrong guess
+costs as much as the whole row. AVX-512 has instructions that spread numbers that lie together over
+the lanes whose bits are set, and that look numbers up in registers: a row takes the same steps
+whatever its length, as long as its entries fit a register. Other processors have none; there is
+nothing to be gained, and :func:`row_bits` tells so. What a processor has is asked before a kernel
+is compiled: where it has no such instructions, kernels get loops in their place, as LLVM ends the
+process when it meets an instruction that it cannot make.
+
+The specification of each function is its twin's in ``kernels/reference/unfolding.py``. Called from
+Python, or with Numba's compiler switched off, all but ``row_bits`` are their plain versions;
+kernels get the fast ones.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ INLINE: Any = {"forceinline": True}  # a call would count references
 
 
 def _has_expansion(features: str) -> bool:
-    """Whether a processor with these features, named as LLVM names them, can unfold and look up.
+    """Tells whether a processor can unfold and look up, from its features as LLVM names them.
 
     >>> _has_expansion("+sse2,+avx512f,+avx512bw,+avx512vl"), _has_expansion("+avx2"), _has_expansion("")
     (True, False, False)
@@ -268,7 +272,9 @@ def _move(typing, values, begin, bits, weight, picked, first, numbers, origin, s
 
 
 class _Row:
-    """Code that works on a row. The row is an intrinsic's first arguments: an array, its place there and its bits.
+    """A writer of LLVM code that works on one row of a table.
+
+    The row is an intrinsic's first arguments: an array, its place there and its bits.
 
     Attributes:
         values: where the array's numbers are.
@@ -289,15 +295,15 @@ class _Row:
         self.count = builder.ctpop(self.bits)
 
     def array(self, k: int) -> Any:
-        """The array that is argument ``k``."""
+        """Returns the array that is argument ``k``."""
         return self.context.make_array(self._types[k])(self.context, self.builder, self._arguments[k])
 
     def call(self, name: str, result: Any, *arguments: Any) -> Any:
-        """One of LLVM's own functions, for vectors of a part's type."""
+        """Calls one of LLVM's own functions for vectors of a part's type."""
         return self.call_named(f"{name}.v{self.width}f{self.kind.bitwidth}", result, *arguments)
 
     def call_named(self, name: str, result: Any, *arguments: Any) -> Any:
-        """One of LLVM's own functions."""
+        """Calls one of LLVM's own functions, by its whole name."""
         kind = ir.FunctionType(result, [argument.type for argument in arguments])
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
         return self.builder.call(function, arguments)
@@ -306,20 +312,20 @@ class _Row:
         return self.builder.gep(dense, [ir.IntType(64)(k * self.width)])
 
     def parts(self, dense: Any) -> list[Any]:
-        """A dense row."""
+        """Loads a dense row of 64 numbers, register by register."""
         return [
             _load(self.builder, self._place(dense, k), self.part, self.kind)
             for k in range(BIT_COLUMNS // self.width)
         ]
 
     def store_parts(self, parts: list[Any], dense: Any) -> None:
-        """Overwrites a dense row."""
+        """Overwrites a dense row of 64 numbers by registers."""
         for k, x in enumerate(parts):
             place = self.builder.bitcast(self._place(dense, k), self.part.as_pointer())
             self.builder.store(x, place).align = self.kind.bitwidth // 8
 
     def unfolded(self) -> list[Any]:
-        """The row with zero in all other columns."""
+        """Unfolds the row into registers, with zero in columns that it does not store."""
         builder, at, parts = self.builder, self.begin, []
         nothing = ir.Constant(self.part, None)
         for k in range(BIT_COLUMNS // self.width):
@@ -334,7 +340,7 @@ class _Row:
 
     @contextmanager
     def chunks(self) -> Iterator[_Chunk]:
-        """A loop over the stored entries, a register of them at a time."""
+        """Makes a loop over the row's stored entries, a register of them at a time."""
         count = self.count
         with cgutils.for_range_slice(
             self.builder, count.type(0), count, count.type(self.width), count.type
@@ -343,7 +349,10 @@ class _Row:
 
 
 class _Chunk:
-    """Stored entries of a row that lie together in a register, from the ``first`` on; the last may be fewer."""
+    """Stored entries of a row that lie together in a register, from the ``first`` on.
+
+    The last may be fewer.
+    """
 
     def __init__(self, row: _Row, first: Any) -> None:
         self._row, self._first = row, first
@@ -368,30 +377,30 @@ class _Chunk:
         )
 
     def load(self, source: Any) -> Any:
-        """What the entries have in an array beside the values; 0 in other lanes."""
+        """Loads what an array beside the values holds for the entries; 0 in other lanes."""
         row = self._row
         return self._masked(source, row.part, f"v{row.width}f{row.kind.bitwidth}", row.kind.bitwidth // 8)
 
     def store(self, x: Any, target: Any) -> None:
-        """Overwrites what the entries have in an array beside the values."""
+        """Overwrites what an array beside the values holds for the entries."""
         row = self._row
         place = row.builder.bitcast(row.builder.gep(target, [self._at]), row.part.as_pointer())
         align = ir.IntType(32)(row.kind.bitwidth // 8)
         row.call("llvm.masked.store", ir.VoidType(), x, place, align, self._lanes)
 
     def read(self, source: Any) -> Any:
-        """The entries' part of an array of their own."""
+        """Loads the chunk's part of an array that holds the row's entries one after the other."""
         row = self._row
         return _load(row.builder, row.builder.gep(source, [self._first]), row.part, row.kind)
 
     def write(self, target: Any, x: Any) -> None:
-        """Overwrites the entries' part of an array of their own, to the end of the register."""
+        """Overwrites the chunk's part of an array like that of :meth:`read`, the whole register."""
         row = self._row
         place = row.builder.bitcast(row.builder.gep(target, [self._first]), row.part.as_pointer())
         row.builder.store(x, place).align = row.kind.bitwidth // 8
 
     def looked_up(self, dense: Any, parts: list[Any], columns: Any) -> Any:
-        """What a ``dense`` row, whose ``parts`` are in registers, has in the entries' columns."""
+        """Looks up the entries' columns in ``dense`` (64,), whose ``parts`` are in registers."""
         row, builder = self._row, self._row.builder
         found = cgutils.alloca_once(builder, row.part)
         with builder.if_else(builder.icmp_unsigned("==", row.bits, row.bits.type(-1))) as (whole, some):

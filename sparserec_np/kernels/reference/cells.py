@@ -1,10 +1,13 @@
-"""Descent on one pair after another, in cells that threads share out: the specification of ``kernels.compiled.cells``.
+"""Descent on one pair after another, in cells that threads share out, in plain NumPy.
 
-Users are divided into ``parts`` ranges and items into as many parts. A *cell* holds the pairs of one range of users and
-one part of items. A sweep takes ``parts`` *turns*. The cells of a turn have no user and no item in common, so that they
-may be worked on at once, in any order, by any number of threads, with the same result (a stratum of Gemulla et al.
-2011). A pair's negative is drawn from the part of its positive: it is in no other cell of the turn either. Parts are
-drawn anew for every sweep, so that in the long run every item is set against every other (our choice).
+The specification of ``kernels.compiled.cells``.
+
+Users are divided into ``parts`` ranges and items into as many parts. A *cell* holds the pairs of
+one range of users and one part of items. A sweep takes ``parts`` *turns*. The cells of a turn have
+no user and no item in common, so that they may be worked on at once, in any order, by any number of
+threads, with the same result (a stratum of Gemulla et al. 2011). A pair's negative is drawn from
+the part of its positive: it is in no other cell of the turn either. Parts are drawn anew for every
+sweep, so that in the long run every item is set against every other (our choice).
 """
 
 from __future__ import annotations
@@ -41,14 +44,17 @@ def fill_cells(indptr: Array, items: Array, ranges: Array, part_of: Array, cells
 
 
 def _mixed(number: int) -> int:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): every bit of the result hangs on every bit."""
+    """Mixes 64 bits: every bit of the result hangs on every bit.
+
+    That is the finaliser of SplitMix64 (Steele, Lea and Flood 2014).
+    """
     number = ((number ^ (number >> 30)) * 0xBF58476D1CE4E5B9) & WRAP
     number = ((number ^ (number >> 27)) * 0x94D049BB133111EB) & WRAP
     return number ^ (number >> 31)
 
 
 def _negative(pair: int, own: Array, members: Array, seed: int) -> int:
-    """The first of a row of random ``members`` that is not in ``own``; -1 where there is none."""
+    """Draws ``members`` at random until one is not in ``own``; -1 where all are."""
     if len(own) >= len(members):
         return -1
     number = _mixed((seed + pair * 0x9E3779B97F4A7C15) & WRAP)
@@ -64,7 +70,7 @@ def _dense(table: SparseTable, row: int, dim: int) -> Array:
 
 
 def _explore(explored: Explored, row: int, gradient: Array) -> None:
-    """Adds the gradient of every entry of ``row``, where it is explored."""
+    """Adds the gradient of every entry of ``row`` to the sums, where the row is explored."""
     if explored.slots[row] >= 0:
         explored.sums[explored.slots[row]] += gradient
 
@@ -84,19 +90,23 @@ def _step(table: SparseTable, row: int, gradient: Array, decay: float, rate: flo
 def sweep_pairs(
     table: SparseTable, cells: Cells, seed: int, steps: Steps, explored: Explored, losses: Array
 ) -> None:
-    """Goes once through all pairs: turn s takes the cells of the ranges p and the parts (p + s) modulo ``parts``.
+    """Goes once through all pairs, with a negative for each.
 
-    Within a cell, pairs come in their order. A pair of user u and item i draws the negative j from i's part, never
-    an item of u's; where the part holds nothing else, the pair is passed over. With z the clipped difference of
-    scores, ``z = min(max(<u, j> - <u, i>, -80), 80)``, it costs ``log(1 + exp z)`` (BPR, Rendle et al. 2009) and has
-    the slope ``a = 1 / (1 + exp -z)``. A user's pairs in the cell come in runs of at most ``steps.together``: all of a
-    run are scored first, then their items move, pair after pair, against ``g_i = -a u`` and ``g_j = a u``, and last
-    the user, against the sum of ``a (j - i)``, with i and j as they were before they moved (our choice: the user's row
-    is read once, and a run's exponentials are taken at once).
+    Turn s takes the cells of the ranges p and the parts (p + s) modulo ``parts``.
 
-    A row moves by its stored entries x alone, with ``g`` its gradient and ``d`` its L2 weight, the user's times the
-    pairs of the run: ``g <- g + d (x - origin)``; where there are ``squares`` s, ``s <- s + g^2`` and
-    ``g <- g / (sqrt(s) + 1e-10)`` (Adagrad, Duchi et al. 2011); then ``x <- x - rate g``.
+    Within a cell, pairs come in their order. A pair of user u and item i draws the negative j from
+    i's part, never an item of u's; where the part holds nothing else, the pair is passed over. With
+    z the clipped difference of scores, ``z = min(max(<u, j> - <u, i>, -80), 80)``, it costs ``log(1
+    + exp z)`` (BPR, Rendle et al. 2009) and has the slope ``a = 1 / (1 + exp -z)``. A user's pairs
+    in the cell come in runs of at most ``steps.together``: all of a run are scored first, then
+    their items move, pair after pair, against ``g_i = -a u`` and ``g_j = a u``, and last the user,
+    against the sum of ``a (j - i)``, with i and j as they were before they moved (our choice: the
+    user's row is read once, and a run's exponentials are taken at once).
+
+    A row moves by its stored entries x alone, with ``g`` its gradient and ``d`` its L2 weight, the
+    user's times the pairs of the run: ``g <- g + d (x - origin)``; where there are ``squares`` s,
+    ``s <- s + g^2`` and ``g <- g / (sqrt(s) + 1e-10)`` (Adagrad, Duchi et al. 2011); then ``x <- x
+    - rate g``.
 
     Args:
         table: stacked, users first; values are changed in place.
@@ -153,15 +163,17 @@ def sweep_pairs(
 def sweep_blocks(
     table: SparseTable, cells: Cells, shared: Shared, steps: Steps, explored: Explored, losses: Array
 ) -> None:
-    """As :func:`sweep_pairs`, with a block of negatives for every ``shared.batch`` pairs of a cell.
+    """Goes once through all pairs, a block of negatives for every ``shared.batch`` pairs of a cell.
 
-    The block is the next ``shared.negatives`` items of the cell's part, in the order of ``members`` and from the first
-    again after the last: an even sample, as they lie in random order (all of them, if they are fewer). Items of the
-    user's in it count for nothing. With i, j the positives and the block, a run of at most ``steps.together`` pairs of
-    a user, within the block's pairs, has the losses and the slopes of ``slopes.bpr_block`` or ``slopes.softmax_block``
-    as one group. The positives move at once, one after another. The user moves after them, against its gradient by
-    all of them as they were. The block moves after its last pair, against the sum of its gradients; in between, it is
-    read as it was at first. A pair's share of the L2 term of each item in the block is one in the block's length.
+    The order is that of :func:`sweep_pairs`. The block is the next ``shared.negatives`` items of
+    the cell's part, in the order of ``members`` and from the first again after the last: an even
+    sample, as they lie in random order (all of them, if they are fewer). Items of the user's in it
+    count for nothing. With i, j the positives and the block, a run of at most ``steps.together``
+    pairs of a user, within the block's pairs, has the losses and the slopes of ``slopes.bpr_block``
+    or ``slopes.softmax_block`` as one group. The positives move at once, one after another. The
+    user moves after them, against its gradient by all of them as they were. The block moves after
+    its last pair, against the sum of its gradients; in between, it is read as it was at first. A
+    pair's share of the L2 term of each item in the block is one in the block's length.
 
     Args:
         table, cells, steps, explored, losses: see :func:`sweep_pairs`.
