@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from sparserec_np import __version__
+from sparserec_np import __version__, kernels
 
 from .output import emit_json, table
 
@@ -96,12 +96,11 @@ def _cache(problems: list[str]) -> dict[str, Any]:
     """Where Numba keeps the compiled kernels, and whether a file can be written there."""
     folder: str | None = None
     try:
-        from sparserec_np.kernels.compiled import CACHE_FOLDER
-
-        folder = CACHE_FOLDER.path
+        cache = kernels.compiled.CACHE_FOLDER  # loads Numba
+        folder = cache.path
         if folder is None:  # compilation is switched off, which _numba() reports
             return {"folder": None, "writable": None}
-        if not CACHE_FOLDER.lasting:
+        if not cache.lasting:
             raise OSError("kernels are compiled anew in every run")
         os.makedirs(folder, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -64,7 +64,7 @@ def warm_up(everything: bool = False) -> Warmth:
             save_run(run, fitted, kept)
             master = restore(load_model(run))
             evaluate(master.ranker(), test, kept)
-            if BASE_MODELS[config.model].products and not BASE_MODELS[config.model].counted:
+            if BASE_MODELS[config.model].scores_are_products and not BASE_MODELS[config.model].counted:
                 teacher = Teacher(master.factors(), master.dim, 1.0)
                 train(
                     kept,

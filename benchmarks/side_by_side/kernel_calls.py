@@ -16,6 +16,7 @@ from benchmarks.side_by_side import moved_bytes as moved
 from benchmarks.side_by_side.contender import Record
 from benchmarks.side_by_side.kernels import BATCH, BATCHES, DENSITY, DIM, HERE_AND_THERE, NEAR, NEGATIVES
 from benchmarks.timing import median_seconds
+from sparserec_np.kernels.arguments import STRIP_COLUMNS, Explored, Graph, Steps
 from sparserec_np.kernels.compiled import cells as cell_kernels
 from sparserec_np.kernels.compiled import (
     gradients,
@@ -29,13 +30,12 @@ from sparserec_np.kernels.compiled import (
     updates,
 )
 from sparserec_np.learning.batches import OnePerPair, PairSampler, SharedBlock
-from sparserec_np.learning.cells import TOGETHER, Steps, Strata
+from sparserec_np.learning.cells import TOGETHER, CellDivision
 from sparserec_np.models.batch_items import Pairs
-from sparserec_np.models.inner_products import PARTS
-from sparserec_np.models.lightgcn import CHUNKS, LINE, Graph
+from sparserec_np.models.inner_products import BATCH_PARTS
+from sparserec_np.models.lightgcn import CHUNKS
 from sparserec_np.runtime import Array
 from sparserec_np.sparsity.exploration import Exploration
-from sparserec_np.sparsity.growth import Explored
 from sparserec_np.starts import STARTS
 
 
@@ -181,7 +181,7 @@ def block_gradient_calls(m: Material) -> Iterator[Work]:
     batches, groups, own, size = m.batches, m.groups, m.own, m.size
     drawn = [m.entries(batch.negatives) for batch in batches]
     blocks = [np.empty((DIM, size), np.float32) for _ in batches]
-    parts = np.empty((PARTS, DIM, size), np.float32)
+    parts = np.empty((BATCH_PARTS, DIM, size), np.float32)
     both = list(zip(batches, blocks, strict=True))
     for batch, block in both:
         scoring.fill_block(t, batch.negatives, block)
@@ -199,7 +199,10 @@ def block_gradient_calls(m: Material) -> Iterator[Work]:
         "gradients.block_gradients",
         gradients.block_gradients,
         [(t, batch.users.rows, each, parts) for batch, each in zip(batches, m.weights, strict=True)],
-        sum(moved.bytes_of_block_gradients(o, g, size, PARTS, DIM) for o, g in zip(own, groups, strict=True)),
+        sum(
+            moved.bytes_of_block_gradients(o, g, size, BATCH_PARTS, DIM)
+            for o, g in zip(own, groups, strict=True)
+        ),
         NEAR,
     )
     yield Work(
@@ -238,9 +241,9 @@ def step_calls(m: Material) -> Iterator[Work]:
 def sweep_calls(m: Material) -> Iterator[Work]:
     """Calls the sweep over an epoch of pairs."""
     log = m.log
-    strata = Strata(log)
-    cells = strata.cells(m.rng)
-    users = cells.users + np.repeat(cells.ranges[:-1], np.diff(cells.bounds[:: strata.parts]))
+    division = CellDivision(log)
+    cells = division.cells(m.rng)
+    users = cells.users + np.repeat(cells.ranges[:-1], np.diff(cells.bounds[:: division.parts]))
     heads = np.union1d(np.flatnonzero(np.diff(users, prepend=-1)), cells.bounds)
     lengths = np.diff(heads)  # of a user's pairs in a cell
     turns = np.repeat(users[heads[:-1]], -(-lengths // TOGETHER))
@@ -248,8 +251,8 @@ def sweep_calls(m: Material) -> Iterator[Work]:
     drawn_read = round(log.n_interactions * m.entries(np.arange(log.n_users, m.rows)) / log.n_items)
     item_read = m.entries(cells.positives.astype(np.int64) + log.n_users) + drawn_read
     compared = int((lengths.astype(np.int64) ** 2).sum())
-    rates, decay = np.full(strata.parts, 1e-6, np.float32), np.full(3, 1e-3, np.float32)
-    sums = np.zeros((strata.parts, strata.parts))
+    rates, decay = np.full(division.parts, 1e-6, np.float32), np.full(3, 1e-3, np.float32)
+    sums = np.zeros((division.parts, division.parts))
     for name, state in (("SGD", 0), ("Adagrad", 1)):
         steps_of = Steps(rates, decay, m.table.values, m.state if state else m.state[:0], TOGETHER)
         yield Work(
@@ -383,25 +386,25 @@ def product_calls(m: Material) -> Iterator[Work]:
     edges = len(graph.neighbours)
     chunks = np.searchsorted(graph.indptr, np.linspace(0, edges, CHUNKS + 1)).astype(np.int32)
     chunks[-1] = rows
-    x, y = rng.random((rows, LINE), dtype=np.float32), np.empty((rows, LINE), np.float32)
+    x, y = rng.random((rows, STRIP_COLUMNS), dtype=np.float32), np.empty((rows, STRIP_COLUMNS), np.float32)
     factors = np.full(rows, 0.1, np.float32)
     yield Work(
         "propagation.propagate, 16 columns of all rows",
         propagation.propagate,
         [((graph.indptr, graph.neighbours), chunks, x, factors, y)],
-        edges * (4 + 4 * LINE) + rows * (moved.BOUNDS + 4 + 4 * LINE),
+        edges * (4 + 4 * STRIP_COLUMNS) + rows * (moved.BOUNDS + 4 + 4 * STRIP_COLUMNS),
         HERE_AND_THERE,
     )
 
     of_items, shares = (
-        rng.random((log.n_items, LINE), dtype=np.float32),
+        rng.random((log.n_items, STRIP_COLUMNS), dtype=np.float32),
         np.full(log.n_users, 0.1, np.float32),
     )
     yield Work(
         "products.add_gram_product, 16 columns of all items",
         products.add_gram_product,
         [(log.indptr, log.items, shares, of_items, np.zeros_like(of_items))],
-        moved.bytes_of_gram_product(log.n_interactions, log.n_users, LINE),
+        moved.bytes_of_gram_product(log.n_interactions, log.n_users, STRIP_COLUMNS),
         HERE_AND_THERE,
     )
 

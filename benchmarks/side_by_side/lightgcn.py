@@ -25,11 +25,11 @@ def ours(density: float, log: sparserec_np.Interactions, threads: int, steps: in
     """Times our steps, in seconds; returns the number of steps in an epoch, too."""
     import numba
 
+    from sparserec_np.kernels.arguments import Explored
     from sparserec_np.learning.batches import PairSampler
     from sparserec_np.learning.optimizers import OPTIMIZERS
     from sparserec_np.models.model import Gradients
     from sparserec_np.sparsity.exploration import Exploration
-    from sparserec_np.sparsity.growth import Explored
     from sparserec_np.starts import STARTS
     from sparserec_np.training.plan import Plan
 
@@ -91,7 +91,7 @@ def _adjacency(log: sparserec_np.Interactions) -> Any:
     """Makes the symmetrically normalised adjacency, a sparse CSR tensor (rows, rows) float32."""
     import torch
 
-    from sparserec_np.models.lightgcn import Graph
+    from sparserec_np.kernels.arguments import Graph
 
     rows = log.n_users + log.n_items
     graph = Graph.of(log)

@@ -8,7 +8,8 @@ import numba
 import numpy as np
 
 from benchmarks.timing import median_seconds
-from sparserec_np.kernels.compiled.elementary import LINE, sum_rows
+from sparserec_np.kernels.arguments import STRIP_COLUMNS
+from sparserec_np.kernels.compiled.elementary import sum_rows
 
 STREAMS = {"stream, 400 MB": 400_000_000, "stream, 1 MB": 1_000_000}  # bytes of the three arrays
 GATHERS = {
@@ -35,11 +36,11 @@ def triad(a: Any, b: Any, c: Any, times: int) -> None:
 
 @numba.njit(parallel=True, nogil=True, cache=True)
 def gather(table: Any, order: Any, sums: Any) -> None:
-    """Sums rows of ``table`` (rows, LINE) in the given order, each part of ``order`` into a row of ``sums``."""
+    """Sums rows of ``table`` (rows, STRIP_COLUMNS) in the given order, each part of ``order`` into a row of ``sums``."""
     parts = len(sums)
     each = (len(order) + parts - 1) // parts
     for part in numba.prange(parts):
-        own = np.zeros(LINE, dtype=table.dtype)
+        own = np.zeros(STRIP_COLUMNS, dtype=table.dtype)
         sum_rows(table, order, part * each, min(len(order), (part + 1) * each), own)
         sums[part] = own
 
@@ -54,9 +55,9 @@ def measure(least: float) -> dict[str, float]:
         seconds = median_seconds(lambda a=a, b=b, c=c, times=times: triad(a, b, c, times), least=least)
         found[name] = 24 * len(a) * times / seconds
     for name, size in GATHERS.items():
-        table = rng.random((size // (4 * LINE), LINE), dtype=np.float32)
+        table = rng.random((size // (4 * STRIP_COLUMNS), STRIP_COLUMNS), dtype=np.float32)
         order = rng.integers(len(table), size=1 << 20, dtype=np.int32)
-        sums = np.zeros((numba.get_num_threads(), LINE), dtype=np.float32)
+        sums = np.zeros((numba.get_num_threads(), STRIP_COLUMNS), dtype=np.float32)
         seconds = median_seconds(lambda t=table, o=order, s=sums: gather(t, o, s), least=least)
         found[name] = table[0].nbytes * len(order) / seconds
     return found

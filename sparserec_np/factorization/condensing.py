@@ -1,69 +1,93 @@
-"""Condensing: the two sparse tables, within a budget, whose products come closest to those of two full ones.
+"""Two sparse tables, within a budget, whose products come closest to those of full ones.
 
-With P and Q the full rows of users and items, rows U and V with few entries each are sought that make
+With P and Q the full rows of users and items, rows U and V with few entries each are sought that
+make
 
-    sum over all pairs (u, i) of (1 + w [i in L_u]) (U_u . V_i - P_u . Q_i)^2  +  r (||U||^2 + ||V||^2)
+    sum over all pairs (u, i) of (1 + w [i in L_u]) (U_u . V_i - P_u . Q_i)^2
+        +  r (||U||^2 + ||V||^2)
 
-small. L_u holds the items that the full rows would list for the user, and those that the sparse ones have listed so
-far: to come near everywhere is not needed, but what belongs on a list should stay there and what does not should not
-get there. Where w is 0, no product of a user and an item is needed: a row x of U that stores the columns S solves
-``(V'V + r I)_SS x = (V'Q p)_S``, where all users share the two small matrices. The listed pairs are few, and are added
-to these as the touched ones are in least squares.
+small. L_u holds the items that the full rows would list for the user, and those that the sparse
+ones have listed so far: to come near everywhere is not needed, but what belongs on a list should
+stay there and what does not should not get there. Where w is 0, no product of a user and an item is
+needed: a row x of U that stores the columns S solves ``(V'V + r I)_SS x = (V'Q p)_S``, where all
+users share the two small matrices. The listed pairs are few, and are added to these as the touched
+ones are in least squares.
 
-Distilling a closed form in place of a trained teacher, the weight of lists and which entries are kept are our choice.
+Distilling a closed form in place of a trained teacher, the weight of lists and which entries are
+kept are our choice.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable, stacked
-from sparserec_np.factorization.least_squares import PIECE_NUMBERS, Equations, better_rows
+from sparserec_np.factorization.least_squares import PIECE_NUMBERS, better_rows
+from sparserec_np.kernels.arguments import Equations
 
 RIDGE = 1e-3  # part of the mean squared length of the other side's rows: for a solution, and no more
 LISTED = 20  # items of a list; all together weigh as much as all items do
-BLOCK_NUMBERS = 1 << 20  # scores made at a time
+SCORES_AT_ONCE = 1 << 20  # scores made at a time
+
+
+class Target(NamedTuple):
+    """The scores that condensing comes near to.
+
+    Attributes:
+        users, items: P (n_users, width) and Q (n_items, width), float32, whose products they are; any width.
+        touched: SciPy CSR (n_users, n_items): what each user touched, and is not listed.
+    """
+
+    users: Array
+    items: Array
+    touched: Any
+
+
+class _Side(NamedTuple):
+    """The rows of users, or those of items.
+
+    Attributes:
+        table: (n, dim) their rows within the budget.
+        full: (n, width) their full rows.
+    """
+
+    table: SparseTable
+    full: Array
 
 
 def condense(
-    start: SparseTable,
-    users: Array,
-    items: Array,
-    touched: Any,
-    dim: int,
-    *,
-    passes: int,
-    floor: int = 1,
-    threads: int = 1,
+    start: SparseTable, target: Target, dim: int, *, passes: int, floor: int = 1, threads: int = 1
 ) -> SparseTable:
     """Improves ``start`` pass by pass: the users' rows, then the items', mask and values both.
 
-    A side is solved for within its stored entries; of all its entries, stored or not, as many are kept as there were,
-    those that lower the sum of squares the most; and the side is solved for within these. Call it with one BLAS
-    thread (:func:`~sparserec_np.machine.threads.one_blas_thread`): the bits are then the same for any ``threads``, and for any
-    number of Numba's threads.
+    A side is solved for within its stored entries; of all its entries, stored or not, as many are
+    kept as there were, those that lower the sum of squares the most; and the side is solved for
+    within these. Call it with one BLAS thread
+    (:func:`~sparserec_np.machine.threads.one_blas_thread`): the bits are then the same for any
+    ``threads``, and for any number of Numba's threads.
 
     Args:
         start: (n_users + n_items, dim) the stacked table to begin with, users first; the users' values are not read.
-        users, items: P (n_users, width) and Q (n_items, width), float32; any width.
-        touched: SciPy CSR (n_users, n_items): what each user touched, and is not listed.
+        target: what its products come near to.
         dim: columns of the table.
         passes: 0 keeps the table.
         floor: entries that each row keeps, as far as its side's entries allow it.
         threads: blocks of users that full rows' lists are made for at a time.
 
-    Memory: three times 8 bytes for each of up to ``LISTED`` pairs a user and pass; and for each thread a block of
-    scores with the numbers of its items.
+    Memory: three times 8 bytes for each of up to ``LISTED`` pairs a user and pass; and for each
+    thread a block of scores with the numbers of its items.
 
     >>> from scipy.sparse import csr_matrix
     >>> users, items = np.array([[1.0, 2.0]], np.float32), np.array([[1.0, 0.0], [0.0, 3.0]], np.float32)
     >>> start = SparseTable.from_dense(np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 3.0]], np.float32))
-    >>> condense(start, users, items, csr_matrix((1, 2)), 2, passes=1).to_dense(2).round(2).tolist()
+    >>> condense(start, Target(users, items, csr_matrix((1, 2))), 2, passes=1).to_dense(2).round(2).tolist()
     [[0.0, 2.0], [0.0, 0.5], [0.0, 3.0]]
     """
+    users, items, touched = target
     own_users, own_items = start.slice_rows(0, len(users)), start.slice_rows(len(users), start.rows)
     weight = len(items) / min(LISTED, len(items))
     listed = best_of_full(users, items, touched, threads)
@@ -72,39 +96,39 @@ def condense(
             listed.data[:] = 1
             listed = listed + best_of_tables(own_users, own_items, touched, dim)
         _fill_in_scores(listed, users, items)
-        own_users = _nearer(own_users, own_items, users, items, listed, dim, weight, floor)
-        own_items = _nearer(own_items, own_users, items, users, listed.T.tocsr(), dim, weight, floor)
+        theirs = _Side(own_items, items)
+        own_users = _nearer(_Side(own_users, users), theirs, listed, dim, weight, floor)
+        own_items = _nearer(theirs, _Side(own_users, users), listed.T.tocsr(), dim, weight, floor)
     return stacked(own_users, own_items)
 
 
-def _nearer(
-    own: SparseTable,
-    others: SparseTable,
-    full: Array,
-    other_full: Array,
-    listed: Any,
-    dim: int,
-    weight: float,
-    floor: int,
-) -> SparseTable:
-    """One side's part of a pass. All is divided by w, so that a listed pair weighs 1 more than others."""
-    width = full.shape[1]
+def _nearer(own: _Side, others: _Side, listed: Any, dim: int, weight: float, floor: int) -> SparseTable:
+    """Solves for the rows of ``own`` from those of ``others``, and exchanges entries.
+
+    See :func:`condense`.
+
+    All is divided by w, so that a listed pair weighs 1 more than others.
+    """
+    width, count = own.full.shape[1], others.table.rows
     gram, cross = np.zeros((dim, dim)), np.zeros((width, dim))
     size = max(1, PIECE_NUMBERS // max(dim, width))
-    for start in range(0, others.rows, size):
-        stop = min(start + size, others.rows)
-        some = others.dense_rows(np.arange(start, stop), dim).astype(np.float64)
+    for start in range(0, count, size):
+        stop = min(start + size, count)
+        some = others.table.dense_rows(np.arange(start, stop), dim).astype(np.float64)
         gram += some.T @ some
-        cross += other_full[start:stop].T @ some
+        cross += others.full[start:stop].T @ some
     # Above zero, so that there is a solution.
-    ridge = max(RIDGE * float(np.trace(gram)) / max(others.rows, 1), 1e-12)
-    ridges = np.full(own.rows, ridge / weight)
+    ridge = max(RIDGE * float(np.trace(gram)) / max(count, 1), 1e-12)
+    ridges = np.full(own.table.rows, ridge / weight)
     pairs = listed.indptr, listed.indices, listed.data
-    return better_rows(own, Equations(others, *pairs, gram / weight, ridges, full, cross / weight), floor)
+    equations = Equations(others.table, *pairs, gram / weight, ridges, own.full, cross / weight)
+    return better_rows(own.table, equations, floor)
 
 
 def best_of_full(users: Array, items: Array, touched: Any, threads: int) -> Any:
-    """The ``LISTED`` best items of each user, of those not touched: SciPy CSR (n_users, n_items), ones.
+    """Lists the best items of each user by full rows: SciPy CSR (n_users, n_items), ones.
+
+    ``LISTED`` items a user, of those not touched.
 
     Args:
         users, items: (n_users, width) and (n_items, width) float32.
@@ -113,7 +137,7 @@ def best_of_full(users: Array, items: Array, touched: Any, threads: int) -> Any:
     """
     n_users, n_items = touched.shape
     count = min(LISTED, n_items)
-    size = max(1, BLOCK_NUMBERS // n_items)
+    size = max(1, SCORES_AT_ONCE // n_items)
 
     def best(start: int) -> Array:
         stop = min(start + size, n_users)
@@ -130,22 +154,27 @@ def best_of_full(users: Array, items: Array, touched: Any, threads: int) -> Any:
 
 
 def best_of_tables(users: SparseTable, items: SparseTable, touched: Any, dim: int) -> Any:
-    """The same by the rows of tables of ``dim`` columns; works on the threads that Numba is set to."""
-    from sparserec_np.kernels.compiled.ranking import top_items  # imports Numba
+    """Lists the best items of each user by the rows of sparse tables of ``dim`` columns.
 
+    What it returns is as :func:`best_of_full` returns it. Works on the threads that Numba is set
+    to.
+    """
     n_users, n_items = touched.shape
     lists = np.empty((n_users, min(LISTED, n_items)), np.int32)
     # The dtypes are those of evaluation, for which the kernel is compiled anyway.
     seen = touched.indptr.astype(np.int64, copy=False), touched.indices.astype(np.int32, copy=False)
     rows = np.arange(n_users, dtype=np.int32)
-    top_items(
+    kernels.ranking.top_items(
         users, items.by_column(dim), n_items, *seen, rows, lists, np.empty(lists.shape, users.values.dtype)
     )
     return _pairs(lists, n_items)
 
 
 def _pairs(lists: Array, n_items: int) -> Any:
-    """SciPy CSR (n_users, n_items) of ones where ``lists`` (n_users, count) has an item; a list that ended has -1."""
+    """Makes SciPy CSR (n_users, n_items) of ones where ``lists`` (n_users, count) has an item.
+
+    A list that ended has -1.
+    """
     from scipy.sparse import csr_matrix
 
     lists = np.sort(lists, axis=1)
@@ -155,7 +184,7 @@ def _pairs(lists: Array, n_items: int) -> Any:
 
 
 def _fill_in_scores(pairs: Any, users: Array, items: Array) -> None:
-    """The values of the CSR ``pairs`` (n_users, n_items) become the products of full rows."""
+    """Fills the values of the CSR ``pairs`` (n_users, n_items) with the products of full rows."""
     size = max(1, PIECE_NUMBERS // users.shape[1])
     for start in range(0, pairs.nnz, size):
         some = slice(start, min(start + size, pairs.nnz))

@@ -1,4 +1,4 @@
-"""The largest of many entries that are seen block by block, in the memory of those that are kept."""
+"""Streaming selection of the largest entries of a matrix that comes in blocks of rows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ PIECE = 1 << 16
 
 
 class LargestEntries:
-    """Keeps the ``count`` entries with the largest keys among those offered, whatever the number offered.
+    """A streaming top-k: the ``count`` entries with the largest keys among all that are offered.
 
-    Rows are offered in ascending order, each of them once. Of equal keys those offered first are kept.
+    Rows are offered in ascending order, each of them once. Of equal keys those offered first are
+    kept.
 
-    Memory: ``1.125 * count`` entries of 10 bytes, as far as so many are offered, and two pieces; 4 bytes an entry more
-    while they are thinned out.
+    Memory: ``1.125 * count`` entries of 10 bytes, as far as so many are offered, and two pieces; 4
+    bytes an entry more while they are thinned out.
 
     >>> best = LargestEntries(2)
     >>> best.offer(np.array([0, 1]), np.array([[1.0, -5.0], [3.0, 2.0]]))
@@ -26,7 +27,7 @@ class LargestEntries:
     """
 
     def __init__(self, count: int) -> None:
-        """``count`` is 1 or more."""
+        """Makes room for ``count`` entries, 1 or more."""
         self.count = count
         self.threshold = -np.inf
         self.held = 0
@@ -64,7 +65,7 @@ class LargestEntries:
             self._shrink()
 
     def _shrink(self) -> None:
-        """Thins out piece by piece, in place."""
+        """Drops all but the ``count`` largest entries, piece by piece, in place."""
         if self.held <= self.count:
             return
         keys = self.keys[: self.held].copy()
@@ -89,9 +90,12 @@ class LargestEntries:
         self.held = self.count
 
     def take(self) -> tuple[Array, Array, Array]:
-        """Rows int32, columns uint16 and values float32 of the entries kept, each (kept,), by row and then by column.
+        """Returns rows int32, columns uint16 and values float32 of the entries kept, each (kept,).
 
-        ``kept`` is ``count``, or the number of entries offered if that is less. Called once, at the end.
+        They are in the order of rows and then of columns.
+
+        ``kept`` is ``count``, or the number of entries offered if that is less. Called once, at the
+        end.
         """
         self._shrink()
         del self.keys
@@ -108,7 +112,7 @@ class LargestEntries:
 
 
 def keys_with_floor(keys: Array, floor: int) -> Array:
-    """``keys`` (rows, dim), of which the ``floor`` largest of each row now go before all others; written to.
+    """Puts the ``floor`` largest ``keys`` (rows, dim) of each row before all others, in place.
 
     >>> keys_with_floor(np.array([[3.0, 1.0], [0.0, 2.0]]), 1).tolist()
     [[inf, 1.0], [0.0, inf]]
@@ -122,7 +126,7 @@ def keys_with_floor(keys: Array, floor: int) -> Array:
 
 
 def table_of(rows: Array, columns: Array, values: Array, n_rows: int, dim: int) -> SparseTable:
-    """The table of ``n_rows`` rows that holds these entries, given by row and then by column."""
+    """Makes the table of ``n_rows`` rows of entries that are given by row and then by column."""
     indptr = np.zeros(n_rows + 1, dtype=index_dtype(len(rows)))
     indptr[:] = np.searchsorted(rows, np.arange(n_rows + 1, dtype=rows.dtype))
     return SparseTable(indptr, columns.astype(column_dtype(dim)), values)

@@ -1,13 +1,15 @@
-"""Least squares: the rows of one side that explain the interactions best, given the rows of the other side.
+"""Least squares: the rows of one side that explain the interactions best, given the other.
 
-With X the rows of what somebody touched, V those of all and m the mean of the diagonal of V'V, a row x solves
+With X the rows of what somebody touched, V those of all and m the mean of the diagonal of V'V, a
+row x solves
 
     (X'X + c (V'V + r m I)) x = X'1
 
-It scores near 1 on what was touched, near 0 elsewhere, and stays short: least squares with a weight for what was not
-touched (Hu, Koren and Volinsky 2008, equation 4). ``runtime.Recommender.fold_in`` does the same for one user; c and r
-are its. Which entries are kept is our choice. Solving for one side and then for the other, again and again, is their
-alternating least squares; here it stays within a budget of entries.
+It scores near 1 on what was touched, near 0 elsewhere, and stays short: least squares with a weight
+for what was not touched (Hu, Koren and Volinsky 2008, equation 4). ``runtime.Recommender.fold_in``
+does the same for one user; c and r are its. Which entries are kept is our choice. Solving for one
+side and then for the other, again and again, is their alternating least squares; here it stays
+within a budget of entries.
 """
 
 from __future__ import annotations
@@ -18,46 +20,42 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable, row_blocks, stacked
 from sparserec_np.factorization.largest_entries import LargestEntries, keys_with_floor, table_of
 from sparserec_np.factorization.singular_vectors import products_of_columns
+from sparserec_np.kernels.arguments import Equations
 from sparserec_np.runtime import RIDGE, UNTOUCHED
 
-BLOCK = 128  # rows solved for together
+ROWS_SOLVED_TOGETHER = 128  # rows solved for together
 BLOCK_NUMBERS = 1 << 21  # of the matrices of a block, and of what it touched, which bounds their memory
 PIECE_NUMBERS = 1 << 18  # entries weighed together, of whole rows: no wider table makes larger pieces
 
 
-class Equations(NamedTuple):
-    """What the rows of one side solve; see ``kernels/reference/least_squares.py``. Goes into kernels as it is.
+class Penalties(NamedTuple):
+    """The weights of alternating least squares: of untouched pairs, and against long rows.
 
     Attributes:
-        others: (m, dim) rows of the other side.
-        indptr, touched, aims: CSR of which others each row touched and what they are to score: y, float32.
-        gram: G, (dim, dim) float64.
-        ridges: r, (n,) float64, above 0.
-        full: p of each row, (n, width) float32; width may be 0.
-        cross: C, (width, dim) float64.
+        untouched: weight of all scores' squares, where the squared errors of those touched weigh 1; 0 or more.
+        ridge: what keeps rows short, above 0, so that every row has one solution.
     """
 
-    others: SparseTable
-    indptr: Array
-    touched: Array
-    aims: Array
-    gram: Array
-    ridges: Array
-    full: Array
-    cross: Array
+    untouched: float = 0.1
+    ridge: float = 2.0
+
+
+PENALTIES = Penalties()  # by default
 
 
 def solved_rows(
     touched: Any, others: SparseTable, dim: int, nnz: int, floor: int = 1, threads: int = 1
 ) -> SparseTable:
-    """The rows of one side, pruned together to the entries that matter most, and solved for once more within these.
+    """Solves for the rows of one side, prunes them to what matters most, and solves again.
 
-    Entries are ranked by the square of their value times their column's element on the diagonal of c (V'V + r m I):
-    what leaving one out does to all scores, as in optimal brain damage (LeCun et al. 1990). Call it with one BLAS
-    thread (:func:`~sparserec_np.machine.threads.one_blas_thread`); the bits are then the same for any ``threads``.
+    Entries are ranked by the square of their value times their column's element on the diagonal of
+    c (V'V + r m I): what leaving one out does to all scores, as in optimal brain damage (LeCun et
+    al. 1990). Call it with one BLAS thread (:func:`~sparserec_np.machine.threads.one_blas_thread`);
+    the bits are then the same for any ``threads``.
 
     Args:
         touched: SciPy CSR (rows, others): what each row touched; its values are not read.
@@ -72,13 +70,13 @@ def solved_rows(
     Raises:
         MemoryError: there is no room for (dim, dim) float64, several times over.
 
-    Memory: for each thread ``BLOCK_NUMBERS`` numbers of the matrices of a block, and as many of the rows that it
-    touched, or those of one row.
+    Memory: for each thread ``BLOCK_NUMBERS`` numbers of the matrices of a block, and as many of the
+    rows that it touched, or those of one row.
     """
     side = _Side(touched.indptr, touched.indices, others, dim, _weighed_gram(others, dim))
     rows = len(side.indptr) - 1
     floor = min(floor, nnz // rows, dim)
-    size = max(1, min(BLOCK, BLOCK_NUMBERS // dim**2))
+    size = max(1, min(ROWS_SOLVED_TOGETHER, BLOCK_NUMBERS // dim**2))
     blocks = [np.arange(*block) for block in row_blocks(side.indptr, max(1, BLOCK_NUMBERS // dim), size)]
     reach = np.sqrt(np.diag(side.gram)).astype(np.float32)
     best = LargestEntries(nnz)
@@ -94,31 +92,31 @@ def solved_rows(
 
 def alternate(
     start: SparseTable,
-    n_users: int,
     touched: Any,
     dim: int,
     *,
     passes: int,
-    untouched: float = 0.1,
-    ridge: float = 2.0,
+    penalties: Penalties = PENALTIES,
     floor: int = 1,
 ) -> SparseTable:
-    """Alternating least squares within a budget: in each pass, first the users' rows and then the items'.
+    """Improves users' and items' rows by alternating least squares within a budget.
 
-    A side is solved for within its stored entries; of all its entries, stored or not, as many are kept as there were,
-    those that lower the sum of squares the most; and the side is solved for within these. With V the rows of the other
-    side, a row that touched n of them reads ``untouched`` V'V as G, and ``ridge`` times the root of n times the mean
-    squared length of a row of V as r, in the terms of ``kernels/reference/least_squares.py``. Call it with one BLAS
-    thread (:func:`~sparserec_np.machine.threads.one_blas_thread`); the bits are then the same for any number of Numba's threads.
+    In each pass the users' rows are solved for first, and then the items'.
+
+    A side is solved for within its stored entries; of all its entries, stored or not, as many are
+    kept as there were, those that lower the sum of squares the most; and the side is solved for
+    within these. With V the rows of the other side, a row that touched n of them reads
+    ``untouched`` V'V as G, and ``ridge`` times the root of n times the mean squared length of a row
+    of V as r, in the terms of ``kernels/reference/least_squares.py``. Call it with one BLAS thread
+    (:func:`~sparserec_np.machine.threads.one_blas_thread`); the bits are then the same for any
+    number of Numba's threads.
 
     Args:
         start: (users + items, dim) the stacked table to begin with, users first; left as it is.
-        n_users: users.
         touched: SciPy CSR (users, items) float32: what each user touched, with the scores to come near, ones.
         dim: columns.
         passes: how often both sides are solved for; 0 keeps the table.
-        untouched: weight of all scores' squares, where the squared errors of those touched weigh 1; 0 or more.
-        ridge: what keeps rows short, above 0, so that every row has one solution.
+        penalties: ``untouched`` and ``ridge``.
         floor: entries that each row keeps, as far as its side's entries allow it.
 
     Returns:
@@ -127,21 +125,26 @@ def alternate(
     Raises:
         MemoryError: there is no room for (dim, dim) float64, several times over.
 
-    Memory: ``touched`` once more, transposed; G and what it is made of, (dim, dim) float64 each; and values and worths
-    of a piece, of ``PIECE_NUMBERS`` entries or, if that is more, of one row.
+    Memory: ``touched`` once more, transposed; G and what it is made of, (dim, dim) float64 each;
+    and values and worths of a piece, of ``PIECE_NUMBERS`` entries or, if that is more, of one row.
     """
+    n_users = touched.shape[0]
     users, items = start.slice_rows(0, n_users), start.slice_rows(n_users, start.rows)
     transposed = touched.T.tocsr()
     for _ in range(passes):
-        users = _better(users, items, touched, dim, untouched, ridge, floor)
-        items = _better(items, users, transposed, dim, untouched, ridge, floor)
+        users = _better(users, items, touched, dim, penalties, floor)
+        items = _better(items, users, transposed, dim, penalties, floor)
     return stacked(users, items)
 
 
 def _better(
-    own: SparseTable, others: SparseTable, touched: Any, dim: int, untouched: float, ridge: float, floor: int
+    own: SparseTable, others: SparseTable, touched: Any, dim: int, penalties: Penalties, floor: int
 ) -> SparseTable:
-    """One side's part of a pass."""
+    """Solves for the rows of ``own`` from those of ``others``, and exchanges entries.
+
+    See :func:`alternate`.
+    """
+    untouched, ridge = penalties
     gram = _gram(others, dim)
     ridges = ridge * _mean_square(gram, others.rows) * np.sqrt(np.maximum(np.diff(touched.indptr), 1.0))
     pairs = touched.indptr, touched.indices, touched.data
@@ -150,7 +153,7 @@ def _better(
 
 
 def better_rows(own: SparseTable, equations: Equations, floor: int) -> SparseTable:
-    """The rows of one side, solved for within their entries, exchanged for as many that matter most, and solved again.
+    """Solves for the rows of one side, exchanges entries for better ones, and solves again.
 
     Args:
         own: (n, dim) rows of this side.
@@ -159,12 +162,10 @@ def better_rows(own: SparseTable, equations: Equations, floor: int) -> SparseTab
     """
     if not own.nnz:
         return own
-    from sparserec_np.kernels.compiled import least_squares as kernels  # imports Numba
-
     dim = len(equations.gram)
     if own.nnz == own.rows * dim:  # nothing to choose
         table = own._replace(values=own.values.copy())
-        kernels.solve_rows(table, equations)
+        kernels.least_squares.solve_rows(table, equations)
         return table
     best = LargestEntries(own.nnz)
     floor = min(floor, own.nnz // max(own.rows, 1), dim)
@@ -172,53 +173,57 @@ def better_rows(own: SparseTable, equations: Equations, floor: int) -> SparseTab
     for first in range(0, own.rows, size):
         rows = np.arange(first, min(first + size, own.rows))
         values, worths = (np.empty((len(rows), dim), np.float32) for _ in range(2))
-        kernels.weigh_rows(own, equations, first, values, worths)
+        kernels.least_squares.weigh_rows(own, equations, first, values, worths)
         best.offer(rows, values, keys_with_floor(worths, floor))
     table = table_of(*best.take(), own.rows, dim)
-    kernels.solve_rows(table, equations)
+    kernels.least_squares.solve_rows(table, equations)
     return table
 
 
 def alternate_full(
-    touched: Any, items: Array, *, passes: int, untouched: float = 0.1, ridge: float = 2.0, threads: int = 1
+    touched: Any, items: Array, *, passes: int, penalties: Penalties = PENALTIES, threads: int = 1
 ) -> tuple[Array, Array]:
-    """Alternating least squares without a budget: the equations of :func:`alternate`, for every entry of all rows.
+    """Finds full users' and items' rows by alternating least squares without a budget.
 
-    Call it with one BLAS thread (:func:`~sparserec_np.machine.threads.one_blas_thread`); the bits are then the same for any
-    ``threads``.
+    The equations are those of :func:`alternate`.
+
+    Call it with one BLAS thread (:func:`~sparserec_np.machine.threads.one_blas_thread`); the bits
+    are then the same for any ``threads``.
 
     Args:
         touched: SciPy CSR (users, items): what each user touched; its values are not read.
         items: (n_items, dim) float32, what the first users are solved from; written to.
         passes: how often both sides are solved for, 1 or more.
-        untouched, ridge: see :func:`alternate`.
+        penalties: see :func:`alternate`.
         threads: blocks of rows that are solved at a time.
 
     Returns:
         (n_users, dim) and (n_items, dim) float32, up to a rotation of both: their columns are the axes of the users.
 
-    Memory: every entry of all rows, and for each thread a few times ``PIECE_NUMBERS`` numbers, or (dim, dim) if that is
-    more.
+    Memory: every entry of all rows, and for each thread a few times ``PIECE_NUMBERS`` numbers, or
+    (dim, dim) if that is more.
     """
     transposed = touched.T.tocsr()
     users = np.empty((0, items.shape[1]), np.float32)
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(passes):
             del users  # what is solved for anew need not be kept
-            users = _full_rows(touched, items, untouched, ridge, pool)
+            users = _full_rows(touched, items, penalties, pool)
             del items
-            items = _full_rows(transposed, users, untouched, ridge, pool)
+            items = _full_rows(transposed, users, penalties, pool)
     return users, items
 
 
-def _full_rows(
-    touched: Any, others: Array, untouched: float, ridge: float, pool: ThreadPoolExecutor
-) -> Array:
-    """One side's part of a pass: its rows; the others' are turned, in place, to the axes that these rows have, too.
+def _full_rows(touched: Any, others: Array, penalties: Penalties, pool: ThreadPoolExecutor) -> Array:
+    """Solves for the full rows of one side.
 
-    Along the eigenvectors of V'V the matrix of a row is X'X and a diagonal D. A row that touched fewer others than it
-    has entries solves as many equations as it touched: x = D^-1 X' (X D^-1 X' + I)^-1 1, by Woodbury's identity.
+    Turns the others', in place, to the axes that these rows have, too.
+
+    Along the eigenvectors of V'V the matrix of a row is X'X and a diagonal D. A row that touched
+    fewer others than it has entries solves as many equations as it touched: x = D^-1 X' (X D^-1 X'
+    + I)^-1 1, by Woodbury's identity.
     """
+    untouched, ridge = penalties
     dim = others.shape[1]
     gram = products_of_columns(others)
     length = _mean_square(gram, len(others))
@@ -260,18 +265,21 @@ def _full_rows(
 
 
 def _mean_square(gram: Array, rows: int) -> float:
-    """The trace of ``gram`` by the ``rows`` that it sums up, or by its columns; above 0: there is a solution."""
+    """Divides the trace of ``gram`` by the ``rows`` that it sums up, or by its columns.
+
+    Above 0: there is a solution.
+    """
     return max(float(np.trace(gram)) / max(rows, 1), 1e-12)
 
 
 def _weighed_gram(others: SparseTable, dim: int) -> Array:
-    """``c (V'V + r m I)``, (dim, dim) float64."""
+    """Computes ``c (V'V + r m I)``, (dim, dim) float64, from the rows V of ``others``."""
     gram = _gram(others, dim)
     return UNTOUCHED * (gram + RIDGE * _mean_square(gram, dim) * np.eye(dim))
 
 
 def _gram(others: SparseTable, dim: int) -> Array:
-    """``V'V``, (dim, dim) float64."""
+    """Computes ``V'V``, (dim, dim) float64, from the rows V of ``others``."""
     gram = np.zeros((dim, dim))
     for start in range(0, others.rows, 1024):
         some = others.dense_rows(np.arange(start, min(start + 1024, others.rows)), dim).astype(np.float64)
@@ -281,7 +289,7 @@ def _gram(others: SparseTable, dim: int) -> Array:
 
 @dataclass(frozen=True)
 class _Side:
-    """What the rows of one side are solved from.
+    """The data that the rows of one side are solved from.
 
     Attributes:
         indptr, indices: what each row touched.
@@ -296,7 +304,7 @@ class _Side:
     gram: Array
 
     def solve(self, block: Array) -> Array:
-        """(m, dim) float32: every entry of the consecutive rows ``block`` (m,)."""
+        """Solves for every entry of the consecutive rows ``block`` (m,): (m, dim) float32."""
         dense, bounds = self._touched(block)
         matrices = np.empty((len(block), self.dim, self.dim))
         targets = np.empty((len(block), self.dim, 1))
@@ -309,7 +317,7 @@ class _Side:
         return solved
 
     def solve_within(self, block: Array, table: SparseTable) -> Array:
-        """Values of the entries that ``table`` stores in these rows, as if there were no others."""
+        """Solves for the entries that ``table`` stores in the rows ``block``, and for no others."""
         dense, bounds = self._touched(block)
         found = []
         for k, row in enumerate(block.tolist()):
@@ -319,7 +327,7 @@ class _Side:
         return np.concatenate(found)
 
     def _touched(self, block: Array) -> tuple[Array, list[int]]:
-        """Every entry of the rows that ``block`` touched, float64, row after row, and the bounds between them."""
+        """Reads all entries of the rows that ``block`` touched, float64, and the bounds between."""
         bounds = self.indptr[block[0] : block[-1] + 2]
         others = self.indices[bounds[0] : bounds[-1]]
         return self.others.dense_rows(others, self.dim).astype(np.float64), (bounds - bounds[0]).tolist()

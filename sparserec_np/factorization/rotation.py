@@ -9,11 +9,13 @@ from sparserec_np.factorization.pruning import ROWS_AT_ONCE
 
 
 def varimax(loadings: Array, iterations: int, tolerance: float = 1e-5) -> Array:
-    """The rotation of ``loadings`` (rows, dim) that makes them sparsest (Kaiser 1958): (dim, dim) float32, orthogonal.
+    """Finds the rotation that makes ``loadings`` (rows, dim) sparsest (Kaiser 1958).
 
-    Maximises the variance of the squared loadings, column by column, by projected gradient steps: T becomes the
-    orthogonal polar factor of ``L^T B^3 - L^T L T diag(mean B^2)`` with ``B = L T``, of which a block of rows is made
-    at a time.
+    Returns (dim, dim) float32, orthogonal.
+
+    Maximises the variance of the squared loadings, column by column, by projected gradient steps: T
+    becomes the orthogonal polar factor of ``L^T B^3 - L^T L T diag(mean B^2)`` with ``B = L T``, of
+    which a block of rows is made at a time.
     """
     rows, dim = loadings.shape
     gram = loadings.T @ loadings
@@ -39,7 +41,7 @@ def varimax(loadings: Array, iterations: int, tolerance: float = 1e-5) -> Array:
 
 
 def of_length_one(rows: Array) -> Array:
-    """``rows`` (m, dim) float32, written to, each divided by its length; zeros stay."""
+    """Divides each of ``rows`` (m, dim) float32 by its length, in place; zeros stay."""
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     rows /= np.maximum(lengths, np.float32(1e-12))[:, None]
     return rows

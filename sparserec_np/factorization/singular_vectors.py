@@ -1,9 +1,9 @@
-"""Leading singular vectors of the interactions, and products with them, in the memory of the vectors.
+"""Leading singular vectors of the interactions, in the memory of the vectors.
 
-With R the matrix of ones (users, items) and D_u, D_i the degrees of both, 1 where they are 0, these are the right
-singular vectors of ``D_u^-1/2 R D_i^-1/2``. Neither this matrix nor its transpose is made: kernels read the pairs as
-they lie in the interactions, which may be those of a mapped file. Nor is the product of two sets of rows, whose columns
-are made fewer.
+With R the matrix of ones (users, items) and D_u, D_i the degrees of both, 1 where they are 0, these
+are the right singular vectors of ``D_u^-1/2 R D_i^-1/2``. Neither this matrix nor its transpose is
+made: kernels read the pairs as they lie in the interactions, which may be those of a mapped file.
+Nor is the product of two sets of rows, whose columns are made fewer.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array
+from sparserec_np.kernels.arguments import STRIP_COLUMNS
 
-LINE = 16  # columns of a strip: those that the kernels work on at a time
-BLOCK = 1024  # rows that are put together from all strips
+BLOCK_ROWS = 1024  # rows that are put together from all strips
 
 
 class Strips:
-    """A matrix with a row for each item, float32, in strips of 16 columns that lie one after the other.
+    """A float32 matrix with a row for each item, in strips of 16 columns one after the other.
 
     Whatever is done with it takes a block of rows, or a strip, beside it.
 
@@ -42,36 +43,39 @@ class Strips:
 
     def __init__(self, rows: int, width: int) -> None:
         self.width = width
-        self.parts = [np.zeros((rows, LINE), np.float32) for _ in range(0, width, LINE)]
+        self.parts = [np.zeros((rows, STRIP_COLUMNS), np.float32) for _ in range(0, width, STRIP_COLUMNS)]
 
     def __getitem__(self, rows: slice | Array) -> Array:
-        """Some rows, (m, width), as an array of their own."""
-        made = np.empty((len(self.parts[0][rows]), len(self.parts) * LINE), np.float32)
+        """Reads some rows, (m, width), as an array of their own."""
+        made = np.empty((len(self.parts[0][rows]), len(self.parts) * STRIP_COLUMNS), np.float32)
         for number, part in enumerate(self.parts):
-            made[:, number * LINE : (number + 1) * LINE] = part[rows]
+            made[:, number * STRIP_COLUMNS : (number + 1) * STRIP_COLUMNS] = part[rows]
         return made[:, : self.width]
 
     def __setitem__(self, rows: slice, values: Array) -> None:
         """Overwrites some rows by ``values`` (m, width)."""
         for number, part in enumerate(self.parts):
-            some = values[:, number * LINE : (number + 1) * LINE]
+            some = values[:, number * STRIP_COLUMNS : (number + 1) * STRIP_COLUMNS]
             part[rows, : some.shape[1]] = some
 
     def blocks(self) -> Iterator[slice]:
-        """All rows, as slices of so many that little memory is needed for them."""
+        """Yields all rows as slices of so many that little memory is needed for them."""
         rows = len(self.parts[0])
-        yield from (slice(start, min(start + BLOCK, rows)) for start in range(0, rows, BLOCK))
+        yield from (slice(start, min(start + BLOCK_ROWS, rows)) for start in range(0, rows, BLOCK_ROWS))
 
     def turn(self, matrix: Array) -> None:
-        """Multiplies every row by ``matrix`` (width, new width); the new width is at most the old one."""
+        """Multiplies every row by ``matrix`` (width, new width).
+
+        The new width is at most the old one.
+        """
         matrix = matrix.astype(np.float32)
-        parts, width = self.parts[: -(-matrix.shape[1] // LINE)], matrix.shape[1]
-        padded = np.zeros((self.width, len(parts) * LINE), np.float32)
+        parts, width = self.parts[: -(-matrix.shape[1] // STRIP_COLUMNS)], matrix.shape[1]
+        padded = np.zeros((self.width, len(parts) * STRIP_COLUMNS), np.float32)
         padded[:, :width] = matrix
         for block in self.blocks():
             turned = self[block] @ padded
             for number, part in enumerate(parts):
-                part[block] = turned[:, number * LINE : (number + 1) * LINE]
+                part[block] = turned[:, number * STRIP_COLUMNS : (number + 1) * STRIP_COLUMNS]
         self.parts, self.width = parts, width
 
     def scale(self, factors: Array) -> None:
@@ -80,7 +84,7 @@ class Strips:
             part *= factors[:, None]
 
     def gram(self) -> Array:
-        """The products of all columns, (width, width) float64, summed block by block."""
+        """Computes the products of all columns, (width, width) float64, summed block by block."""
         total = np.zeros((self.width, self.width))
         for block in self.blocks():
             some = self[block]
@@ -88,22 +92,25 @@ class Strips:
         return total
 
     def sums(self, log: Interactions, users: Array) -> Array:
-        """The sum of the rows of their items for ``users`` (m,) int64, (m, width); zeros for one without items."""
-        from sparserec_np.kernels.compiled import products as kernels  # imports Numba
+        """Sums the rows of the items of each of ``users`` (m,) int64: (m, width).
 
-        made = np.empty((len(users), len(self.parts) * LINE), np.float32)
+        Zeros for none.
+        """
+        made = np.empty((len(users), len(self.parts) * STRIP_COLUMNS), np.float32)
         for number, part in enumerate(self.parts):
-            kernels.sum_items(log.indptr, log.items, users, part, number * LINE, made)
+            kernels.products.sum_items(log.indptr, log.items, users, part, number * STRIP_COLUMNS, made)
         return made[:, : self.width]
 
 
 def leading_right_vectors(
     log: Interactions, rank: int, iterations: int, rng: np.random.Generator, threads: int = 1, extra: int = 16
 ) -> Strips:
-    """Leading right singular vectors by subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4).
+    """Finds leading right singular vectors by subspace iteration.
 
-    Threads share the strips out among themselves, which changes no bit of the result as long as BLAS works on one
-    thread (:func:`~sparserec_np.machine.threads.one_blas_thread`).
+    That is algorithm 4.4 of Halko, Martinsson and Tropp (2011).
+
+    Threads share the strips out among themselves, which changes no bit of the result as long as
+    BLAS works on one thread (:func:`~sparserec_np.machine.threads.one_blas_thread`).
 
     Args:
         log: the interactions.
@@ -133,33 +140,38 @@ def leading_right_vectors(
 
 
 class _GramProduct:
-    """Multiplies strips, (n_items, 16) float32 each, by the matrix and then by its transpose.
+    """A product of strips, (n_items, 16) float32 each, with the matrix and then its transpose.
 
-    A product is written to a strip that is to spare, which then takes the place of the one that was multiplied.
+    A product is written to a strip that is to spare, which then takes the place of the one that was
+    multiplied.
     """
 
     def __init__(self, log: Interactions, vectors: Strips, threads: int) -> None:
-        from sparserec_np.kernels.compiled import products as kernels  # imports Numba
-
-        self._add_product = kernels.add_gram_product
         self._log, self._vectors = log, vectors
         self._weights = (1 / np.maximum(log.user_degrees, 1)).astype(np.float32)
         self._scales = (1 / np.sqrt(np.maximum(log.item_degrees, 1))).astype(np.float32)[:, None]
         self._spare = [np.empty_like(vectors.parts[0]) for _ in range(min(threads, len(vectors.parts)))]
 
     def __call__(self, number: int) -> None:
-        """Replaces the strip of this number; as many threads may do so at a time as were announced."""
+        """Replaces the strip of this number by its product.
+
+        As many threads may do so at a time as were announced.
+        """
         part, product = self._vectors.parts[number], self._spare.pop()
         part *= self._scales
         product[:] = 0
-        self._add_product(self._log.indptr, self._log.items, self._weights, part, product)
+        kernels.products.add_gram_product(self._log.indptr, self._log.items, self._weights, part, product)
         product *= self._scales
         self._vectors.parts[number] = product
         self._spare.append(part)
 
 
 def fewer_columns(users: Array, items: Array, dim: int) -> tuple[Array, Array]:
-    """What users (n_users, width) and items (n_items, width) are multiplied by for products of rank ``dim`` at most.
+    """Finds two matrices that bring users and items to ``dim`` columns, and products hardly change.
+
+    Args:
+        users, items: (n_users, width) and (n_items, width).
+        dim: most columns that are left.
 
     Returns:
         (width, k) float32 each, k the smaller of ``width`` and ``dim``: A and B for which ``users A (items B)'`` comes
@@ -173,16 +185,19 @@ def fewer_columns(users: Array, items: Array, dim: int) -> tuple[Array, Array]:
 
 
 def products_of_columns(rows: Array) -> Array:
-    """``rows' rows`` (width, width) float64 of ``rows`` (n, width), summed block by block."""
+    """Computes ``rows' rows`` (width, width) float64 of ``rows`` (n, width), block by block."""
     gram = np.zeros((rows.shape[1], rows.shape[1]))
-    for start in range(0, len(rows), BLOCK):
-        some = rows[start : start + BLOCK].astype(np.float64)
+    for start in range(0, len(rows), BLOCK_ROWS):
+        some = rows[start : start + BLOCK_ROWS].astype(np.float64)
         gram += some.T @ some
     return gram
 
 
 def _root(rows: Array) -> tuple[Array, Array]:
-    """The symmetric root of the products of all columns, (width, width) float64, and its pseudo-inverse."""
+    """Finds the symmetric root of the products of all columns, and its pseudo-inverse.
+
+    Both are (width, width) float64.
+    """
     weights, axes = np.linalg.eigh(products_of_columns(rows))
     roots = np.sqrt(np.maximum(weights, 0))
     # Below, there is no more than what rounding has left.

@@ -1,8 +1,8 @@
-"""Where Numba keeps the kernels that it has compiled.
+"""The folder in which Numba keeps compiled kernels: found, checked, and made where there is none.
 
-By itself Numba takes the first of these folders that it can write to, and says nothing: the one named by
-``NUMBA_CACHE_DIR``, ``__pycache__`` beside the kernels, the user's cache folder. Where there is none, it raises while
-the kernels are imported.
+By itself Numba takes the first of these folders that it can write to, and says nothing: the one
+named by ``NUMBA_CACHE_DIR``, ``__pycache__`` beside the kernels, the user's cache folder. Where
+there is none, it raises while the kernels are imported.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ STAMP = "sparserec_np.version"
 
 
 class CacheFolderWarning(UserWarning):
-    """Compiled kernels are not kept where one would look for them."""
+    """A warning that compiled kernels are not kept where one would look for them."""
 
 
 class CacheFolder(NamedTuple):
-    """Where compiled kernels are kept.
+    """The folder of compiled kernels.
 
     Attributes:
         path: the folder, or None where nothing is compiled.
@@ -42,11 +42,15 @@ class CacheFolder(NamedTuple):
 
 
 def settle_cache_folder(kernel: Callable[..., Any]) -> CacheFolder:
-    """Asks Numba for the folder; makes a temporary one where it has none, and warns where one was passed over.
+    """Settles where compiled kernels are kept: where Numba says, or in a temporary folder.
 
-    That the user's cache folder is used warns as long as nothing is in it: the first run compiles, later ones do not.
+    Warns where a folder was passed over that one would expect.
 
-    What another version of this library has left there is removed: names in it may be gone, which Numba cannot read.
+    That the user's cache folder is used warns as long as nothing is in it: the first run compiles,
+    later ones do not.
+
+    What another version of this library has left there is removed: names in it may be gone, which
+    Numba cannot read.
 
     Args:
         kernel: a function in the folder of the kernels.
@@ -95,13 +99,19 @@ def _remove_other_versions(path: str) -> None:
 
 
 def _folder_of(kernel: Callable[..., Any]) -> str | None:
-    """What Numba chooses; None where its compiler is switched off. Raises RuntimeError where there is no choice."""
+    """Returns the folder that Numba chooses; None where its compiler is switched off.
+
+    Raises RuntimeError where there is no folder to choose.
+    """
     statistics = getattr(numba.njit(cache=True)(kernel), "stats", None)
     return None if statistics is None else str(statistics.cache_path)
 
 
 def _make_temporary_folder() -> None:
-    """A new folder that goes with the process. One that stays would have to be nobody else's: kernels are programs."""
+    """Makes a folder for kernels that goes with the process.
+
+    One that stays would have to be nobody else's: kernels are programs.
+    """
     try:
         path = tempfile.mkdtemp(prefix="sparserec-kernels-")
     except OSError as error:

@@ -1,8 +1,8 @@
 """Batches of training pairs with their negatives.
 
-A batch is a random part of the training pairs, ordered by user, so that each user's row is read once.
-Negatives are drawn in one of two ways: one for each pair, or one block for the whole batch, whose cost is
-shared by all its pairs.
+A batch is a random part of the training pairs, ordered by user, so that each user's row is read
+once. Negatives are drawn in one of two ways: one for each pair, or one block for the whole batch,
+whose cost is shared by all its pairs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.interactions import PAIRS_AT_ONCE, Interactions
 from sparserec_np.data.table import Array
 
@@ -32,7 +33,7 @@ class Groups(NamedTuple):
 
     @property
     def sizes(self) -> Array:
-        """(groups,) int32."""
+        """Number of members of each group, (groups,) int32."""
         return np.diff(self.starts)
 
 
@@ -62,7 +63,7 @@ class Batch(NamedTuple):
 
 
 class Negatives(Protocol):
-    """How negatives are drawn."""
+    """A way to draw negatives."""
 
     @property
     def shared(self) -> bool:
@@ -70,43 +71,47 @@ class Negatives(Protocol):
         ...
 
     def draw(self, users: Array, log: Interactions, rng: np.random.Generator) -> Array:
-        """Items (not rows) for pairs of ``users`` (b,)."""
+        """Draws items (not rows) for pairs of ``users`` (b,)."""
         ...
 
 
 @dataclass(frozen=True)
 class OnePerPair:
-    """One uniform negative for each pair, never an item that the user touched (unless the user touched them all)."""
+    """One uniform negative for each pair, never an item that the user touched.
+
+    Only a user who touched all items gets one of them.
+    """
 
     tries: int = 4
     shared: bool = False
 
     def draw(self, users: Array, log: Interactions, rng: np.random.Generator) -> Array:
-        """(b,) int32 items."""
-        from sparserec_np.kernels.compiled.sampling import pick_unseen
-
+        """Draws (b,) int32 items."""
         draws = rng.integers(log.n_items, size=(len(users), self.tries), dtype=np.int32)
         picked = np.empty(len(users), dtype=np.int32)
-        pick_unseen(users, draws, log.n_items, log.indptr, log.items, picked)
+        kernels.sampling.pick_unseen(users, draws, log.n_items, log.indptr, log.items, picked)
         return picked
 
 
 @dataclass(frozen=True)
 class SharedBlock:
-    """One block of ``size`` distinct uniform negatives for a whole batch; those a user touched count for nothing."""
+    """One block of ``size`` distinct uniform negatives for a whole batch.
+
+    Those a user touched count for nothing.
+    """
 
     size: int = 256
     shared: bool = True
 
     def draw(self, users: Array, log: Interactions, rng: np.random.Generator) -> Array:
-        """(s,) int32 items, s = ``size`` or the number of items if that is less."""
+        """Draws (s,) int32 items, s = ``size`` or the number of items if that is less."""
         size = min(self.size, log.n_items)
         return rng.choice(log.n_items, size, replace=False, shuffle=False).astype(np.int32)
 
 
 @dataclass(frozen=True)
 class PairSampler:
-    """Goes through all training pairs once an epoch, in random batches.
+    """A sampler that goes through all training pairs once an epoch, in random batches.
 
     Attributes:
         log: the training interactions.
@@ -124,7 +129,10 @@ class PairSampler:
         return -(-self.log.n_interactions // self.batch_size)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """The batches of one epoch. Memory: 12 bytes for each pair of a window while it lasts."""
+        """Yields the batches of one epoch.
+
+        Memory: 12 bytes for each pair of a window while it lasts.
+        """
         log = self.log
         for user_of_pair, items in self._windows(rng):
             order = rng.permutation(np.arange(len(items), dtype=np.int32))
@@ -142,10 +150,13 @@ class PairSampler:
                 )
 
     def _windows(self, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
-        """Users and items of all pairs, (w,) int32 each and ascending: at once, or window by window if they are many.
+        """Yields users and items of all pairs, (w,) int32 each and ascending.
 
-        A window is made of chunks of neighbouring pairs that were drawn at random, so that a file of any size is read
-        in long runs, a batch still mixes thousands of places in it, and memory does not grow with it (our choice).
+        Of many, window by window.
+
+        A window is made of chunks of neighbouring pairs that were drawn at random, so that a file
+        of any size is read in long runs, a batch still mixes thousands of places in it, and memory
+        does not grow with it (our choice).
         """
         log, n = self.log, self.log.n_interactions
         if n <= PAIRS_AT_ONCE:

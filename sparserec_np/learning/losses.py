@@ -1,7 +1,7 @@
 """Losses: what a batch's scores cost, and the slope of that cost at each score.
 
-A loss is a row of a table: its name, and the kernel of its slopes for each way of drawing negatives. The
-equations stand in ``kernels/reference/slopes.py``.
+A loss is a row of a table: its name, and the kernel of its slopes for each way of drawing
+negatives. The equations stand in ``kernels/reference/slopes.py``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError
 from sparserec_np.learning.batches import Batch
@@ -23,8 +24,8 @@ class Scores(NamedTuple):
         positives: (b,) score of each pair.
         negatives: (b,) score of each pair's negative; or (groups, s), each user's scores of the shared block,
             -inf where the user touched the item.
-        valid: (groups,) int32 number of shared negatives that count for each user; empty where negatives are
-            not shared.
+        valid: (groups,) int32 number of shared negatives that count for each user; empty where
+            negatives are not shared.
     """
 
     positives: Array
@@ -33,10 +34,10 @@ class Scores(NamedTuple):
 
 
 class Objective(Protocol):
-    """What turns the scores of a batch into slopes."""
+    """Anything that turns the scores of a batch into slopes."""
 
     def slopes(self, batch: Batch, scores: Scores) -> Array:
-        """See :meth:`Loss.slopes`."""
+        """Turns scores into slopes, in place; see :meth:`Loss.slopes`."""
         ...
 
 
@@ -65,7 +66,7 @@ class Loss:
     settings: tuple[tuple[str, float], ...] = ()
 
     def with_settings(self, **values: float | None) -> Loss:
-        """The same loss with those of its settings that are given and not None.
+        """Makes the same loss with those of its settings that are given and not None.
 
         Raises:
             ConfigError: a setting that this loss does not have.
@@ -81,13 +82,13 @@ class Loss:
         return replace(self, settings=tuple((own | given).items()))
 
     def slopes(self, batch: Batch, scores: Scores) -> Array:
-        """(b,) losses of the pairs; ``scores`` are overwritten with slopes, summed over a user's pairs where shared.
+        """Computes the losses of the pairs, (b,), and overwrites ``scores`` with slopes.
+
+        Where negatives are shared, their slopes are summed over a user's pairs.
 
         Raises:
             ConfigError: the loss wants a block of negatives, and each pair of the batch has one of its own.
         """
-        from sparserec_np.kernels.compiled import slopes
-
         kernel = self.block if batch.shared else self.pairs
         if kernel is None:
             raise ConfigError(f"The loss {self.name} needs a block of negatives, found one for each pair")
@@ -95,9 +96,9 @@ class Loss:
         arrays = (scores.positives, scores.negatives)
         settings = (value for _, value in self.settings)
         if batch.shared:
-            getattr(slopes, kernel)(batch.users.starts, *arrays, scores.valid, losses, *settings)
+            getattr(kernels.slopes, kernel)(batch.users.starts, *arrays, scores.valid, losses, *settings)
         else:
-            getattr(slopes, kernel)(*arrays, losses, *settings)
+            getattr(kernels.slopes, kernel)(*arrays, losses, *settings)
         return losses
 
 

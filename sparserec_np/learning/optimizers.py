@@ -1,7 +1,8 @@
-"""Optimizers: steps on the stored entries of touched rows, with state beside the stored values and nowhere else.
+"""Optimizers of the stored entries, with state beside the stored values and nowhere else.
 
-All of them are lazy: a row that no pair of the batch touched is left alone, its moments too. Adam counts
-steps for each row, so that its bias correction fits the number of gradients the row has seen.
+All of them are lazy: a row that no pair of the batch touched is left alone, its moments too. Adam
+counts steps for each row, so that its bias correction fits the number of gradients the row has
+seen.
 """
 
 from __future__ import annotations
@@ -12,19 +13,27 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.kernels.arguments import Moments
 from sparserec_np.sparsity.topology import Carry
 
 
 class Optimizer(Protocol):
-    """Changes a table's values along a gradient."""
+    """A way to change a table's values along a gradient."""
 
     def step(self, table: SparseTable, rows: Array, gradient: Array, rate: float) -> None:
-        """Moves the values of ``rows`` (m,), none twice, against ``gradient`` (nnz,), and sets that to zero."""
+        """Moves the values of ``rows`` (m,), none twice, against ``gradient`` (nnz,).
+
+        Sets the gradient to zero.
+        """
         ...
 
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
-        """Follows a topology update; ``row_means(state)`` are means of (nnz,) over the regrown entries' rows, (g,)."""
+        """Takes the state through a topology update.
+
+        ``row_means(state)`` are means of (nnz,) over the regrown entries' rows, (g,).
+        """
         ...
 
     @property
@@ -40,25 +49,23 @@ class SGD:
         pass
 
     def step(self, table: SparseTable, rows: Array, gradient: Array, rate: float) -> None:
-        """See :meth:`Optimizer.step`."""
-        from sparserec_np.kernels.compiled import updates
-
-        updates.sgd(table, rows, gradient, table.values.dtype.type(rate))
+        """Moves the values of some rows; see :meth:`Optimizer.step`."""
+        kernels.updates.sgd(table, rows, gradient, table.values.dtype.type(rate))
 
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
-        """Nothing to carry."""
+        """Does nothing: there is no state."""
 
     @property
     def nbytes(self) -> int:
-        """No state."""
+        """Bytes of the state: 0, as there is none."""
         return 0
 
 
 class Adagrad:
     """Adagrad (Duchi et al. 2011): ``s <- s + g^2``, ``x <- x - rate * g / (sqrt(s) + epsilon)``.
 
-    A regrown entry starts with the mean ``s`` of its row: with 0 its first step would be as long as the rate
-    (our choice).
+    A regrown entry starts with the mean ``s`` of its row: with 0 its first step would be as long as
+    the rate (our choice).
     """
 
     epsilon = 1e-10
@@ -67,19 +74,17 @@ class Adagrad:
         self.squares = np.zeros(nnz, dtype=dtype)
 
     def step(self, table: SparseTable, rows: Array, gradient: Array, rate: float) -> None:
-        """See :meth:`Optimizer.step`."""
-        from sparserec_np.kernels.compiled import updates
-
+        """Moves the values of some rows; see :meth:`Optimizer.step`."""
         kind = table.values.dtype.type
-        updates.adagrad(table, rows, gradient, self.squares, kind(rate), kind(self.epsilon))
+        kernels.updates.adagrad(table, rows, gradient, self.squares, kind(rate), kind(self.epsilon))
 
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
-        """Kept sums move; regrown ones start at their row's mean."""
+        """Moves the sums of kept entries; regrown ones start at their row's mean."""
         self.squares = move(self.squares, row_means(self.squares))
 
     @property
     def nbytes(self) -> int:
-        """4 bytes an entry."""
+        """Bytes of the sums: 4 an entry."""
         return int(self.squares.nbytes)
 
 
@@ -90,9 +95,9 @@ class Adam:
     ``x <- x - rate * m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon)``,
     with t the number of steps that the row has made.
 
-    A regrown entry starts with m = 0 and the mean v of its row (our choice). With v = 0 in a row of many
-    steps, whose bias correction has run out, its first step would be (1 - b1) / sqrt(1 - b2) = 3.2 times the
-    rate.
+    A regrown entry starts with m = 0 and the mean v of its row (our choice). With v = 0 in a row of
+    many steps, whose bias correction has run out, its first step would be (1 - b1) / sqrt(1 - b2) =
+    3.2 times the rate.
     """
 
     betas = (0.9, 0.999)
@@ -104,27 +109,31 @@ class Adam:
         self.steps = np.zeros(rows, dtype=np.int32)
 
     def step(self, table: SparseTable, rows: Array, gradient: Array, rate: float) -> None:
-        """See :meth:`Optimizer.step`."""
-        from sparserec_np.kernels.compiled import updates
-
-        updates.adam(
-            table, rows, gradient, (self.first, self.second, self.steps), rate, self.betas, self.epsilon
+        """Moves the values of some rows; see :meth:`Optimizer.step`."""
+        kernels.updates.adam(
+            table,
+            rows,
+            gradient,
+            Moments(self.first, self.second, self.steps),
+            rate,
+            self.betas,
+            self.epsilon,
         )
 
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
-        """Kept moments move; regrown ones start at zero and at their row's mean."""
+        """Moves the moments of kept entries; regrown ones start at zero and at their row's mean."""
         fresh = row_means(self.second)
         self.first = move(self.first, fresh.dtype.type(0))
         self.second = move(self.second, fresh)
 
     @property
     def nbytes(self) -> int:
-        """8 bytes an entry and 4 a row."""
+        """Bytes of the moments and steps: 8 an entry and 4 a row."""
         return int(self.first.nbytes + self.second.nbytes + self.steps.nbytes)
 
 
 def one_row(weights: Array) -> SparseTable:
-    """Dense weights (n,) as a table of one row that stores all of them, for an optimizer to step on in place."""
+    """Wraps dense weights (n,) in a table of one row, for an optimizer to step on in place."""
     n = len(weights)
     return SparseTable(np.array([0, n], dtype=np.int32), np.zeros(n, dtype=np.uint8), weights)
 

@@ -1,58 +1,61 @@
-"""Base recommenders by name: what a table's rows mean.
+"""The base recommenders by name: each gives the rows of a table another meaning.
 
 A model is a row of a table; the training loop knows none by name.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import SparseTable
+from sparserec_np.models.baselines import item_neighbours, popularity
+from sparserec_np.models.lightgcn import LightGCN
+from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.models.model import Model
+from sparserec_np.models.neumf import NeuMF
 from sparserec_np.models.views import View
 
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A base recommender.
+    """A base recommender: a model class, its settings, and what holds for it.
 
     Attributes:
         name: as on the command line.
         summary: one line for the help.
-        place: module in ``sparserec_np.models`` and class; imported when a model is made, since it loads Numba.
+        make: a model of a table, its number of columns, interactions and views; the settings come by name.
         settings: what it can be told besides, by name, and the defaults.
         saved: settings of the training run that a model file tells, because the stored rows alone do not.
         common: settings of every training run that it is made with, too.
         negatives: shared by a batch, by default.
-        ordered: whether it reads the first columns in another way than the last, and starts with the strongest first.
-        products: whether the scores are inner products of rows, which can be made cosines or divided by a
+        strongest_first: whether it reads the first columns in another way than the last, and starts with the strongest first.
+        scores_are_products: whether the scores are inner products of rows, which can be made cosines or divided by a
             temperature by changing the rows.
-        graph: whether it goes on reading the interactions it was trained on, so that a model file tells which these
-            are.
-        stored_rows: whether the stored rows are those that are multiplied, so that rows can be solved for from each
-            other, learn from a teacher and be updated one pair at a time.
-        counting: for a baseline, whose table is counted and not trained: module in ``sparserec_np.models`` and function
-            that makes the table, and its dim, of interactions. Its settings are those of the counting; settings of
+        graph: whether it goes on reading the interactions it was trained on, so that a model file
+            tells which these are.
+        stored_rows: whether the stored rows are those that are multiplied, so that rows can be
+            solved for from each other, learn from a teacher and be updated one pair at a time.
+        counting: for a baseline, which is counted and not trained: what makes the table, and its
+            number of columns, of interactions. Its settings are those of the counting; settings of
             training, and a budget, mean nothing to it.
     """
 
     name: str
     summary: str
-    place: tuple[str, str]
+    make: Callable[..., Model]
     settings: Mapping[str, Any]
     saved: tuple[str, ...] = ()
     common: tuple[str, ...] = ()
     negatives: int = 256
-    products: bool = True
+    scores_are_products: bool = True
     graph: bool = False
-    ordered: bool = False
+    strongest_first: bool = False
     stored_rows: bool = False
 
-    counting: tuple[str, str] | None = None
+    counting: Callable[..., tuple[SparseTable, int]] | None = None
 
     @property
     def counted(self) -> bool:
@@ -66,27 +69,24 @@ class BaseModel:
         return setting in self.settings or setting not in MODEL_SETTINGS
 
     def way(self, method: str, loss: str) -> dict[str, str]:
-        """How the table came about, as a model file tells it."""
+        """Says how the table came about, as a model file tells it."""
         return {"method": "counted"} if self.counted else {"method": method, "loss": loss}
 
     def count(self, log: Interactions, **settings: Any) -> tuple[SparseTable, int]:
-        """The table of a baseline, users first, and its number of columns."""
+        """Counts the table of a baseline, users first; returns it and its number of columns."""
         assert self.counting is not None
-        counted: tuple[SparseTable, int] = _load(self.counting)(log, **settings)
-        return counted
+        return self.counting(log, **settings)
 
     def over(
         self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...], **settings: Any
     ) -> Model:
-        """A model of a table (users first), with these settings; a counted one is scored by the rows as they are."""
-        own = {} if self.counted else settings
-        model: Model = _load(self.place)(table, dim, log, () if self.counted else views, **own)
-        return model
+        """Makes a model of a table (users first), with these settings.
 
-
-def _load(place: tuple[str, str]) -> Any:
-    module, name = place
-    return getattr(importlib.import_module(f"sparserec_np.models.{module}"), name)
+        A counted one is scored by its rows as they are.
+        """
+        if self.counted:
+            return self.make(table, dim, log, ())
+        return self.make(table, dim, log, views, **settings)
 
 
 # Settings that a baseline has besides its own: those of measuring it.
@@ -98,14 +98,14 @@ BASE_MODELS = {
         BaseModel(
             "mf",
             "matrix factorisation",
-            ("matrix_factorization", "MatrixFactorization"),
+            MatrixFactorization,
             {},
             stored_rows=True,
         ),
         BaseModel(
             "lightgcn",
             "rows averaged over the graph (He et al. 2020)",
-            ("lightgcn", "LightGCN"),
+            LightGCN,
             settings={"layers": 3},
             saved=("layers", "similarity", "temperature"),
             graph=True,
@@ -113,28 +113,28 @@ BASE_MODELS = {
         BaseModel(
             "neumf",
             "weighted products and two dense layers (He et al. 2017)",
-            ("neumf", "NeuMF"),
+            NeuMF,
             settings={"hidden": 16},
             saved=("hidden",),
             common=("seed",),
             negatives=64,
-            products=False,
-            ordered=True,
+            scores_are_products=False,
+            strongest_first=True,
         ),
         BaseModel(
             "popularity",
             "the items that most users have",
-            ("matrix_factorization", "MatrixFactorization"),
+            MatrixFactorization,
             {},
-            counting=("baselines", "popularity"),
+            counting=popularity,
             stored_rows=True,
         ),
         BaseModel(
             "itemknn",
             "the items most similar to those a user had",
-            ("matrix_factorization", "MatrixFactorization"),
+            MatrixFactorization,
             settings={"neighbours": 50, "shrinkage": 30.0},
-            counting=("baselines", "item_neighbours"),
+            counting=item_neighbours,
             stored_rows=True,
         ),
     )

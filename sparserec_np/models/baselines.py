@@ -1,4 +1,4 @@
-"""Baselines that are counted, not trained, and yet are sparse tables: they are scored and served as any other.
+"""Baselines whose tables are counted, not trained, and then scored and served as any other.
 
 Both are what a learnt model has to beat (Dacrema et al. 2019).
 """
@@ -12,7 +12,7 @@ from sparserec_np.data.matrices import matrix_of_ones
 from sparserec_np.data.table import Array, SparseTable, column_dtype, index_dtype
 from sparserec_np.errors import DataError
 
-BLOCK = 256  # items whose similarities to all others exist at once
+ITEMS_AT_ONCE = 256  # items whose similarities to all others exist at once
 MOST_ITEMS = 65_536  # as many columns as a table can have
 
 
@@ -27,15 +27,17 @@ def popularity(log: Interactions) -> tuple[SparseTable, int]:
 
 
 def item_neighbours(log: Interactions, neighbours: int, shrinkage: float) -> tuple[SparseTable, int]:
-    """Ranks by how similar an item is to those a user had: a stacked table, and its columns, one for each item.
+    """Ranks by how similar an item is to those a user had.
 
-    A user's row is 1 in the columns of the user's items. An item's row holds its similarities to the ``neighbours``
-    other items most similar to it,
+    Returns a stacked table and its columns, one for each item.
+
+    A user's row is 1 in the columns of the user's items. An item's row holds its similarities to
+    the ``neighbours`` other items most similar to it,
 
         s(i, j) = |U_i and U_j| / (sqrt(|U_i| |U_j|) + shrinkage)
 
-    where U_i are the users of item i: the cosine, with a shrinkage term against items of few users (Dacrema et al.
-    2019, section 3). Of equally similar items the lower is kept.
+    where U_i are the users of item i: the cosine, with a shrinkage term against items of few users
+    (Dacrema et al. 2019, section 3). Of equally similar items the lower is kept.
 
     Raises:
         DataError: more items than a table can have columns.
@@ -49,8 +51,8 @@ def item_neighbours(log: Interactions, neighbours: int, shrinkage: float) -> tup
     by_item = matrix.T.tocsr()
     roots = np.sqrt(log.item_degrees)
     lengths, columns, values = [np.diff(log.indptr)], [log.items], [matrix.data]
-    for start in range(0, log.n_items, BLOCK):
-        shared = by_item[start : start + BLOCK] @ matrix
+    for start in range(0, log.n_items, ITEMS_AT_ONCE):
+        shared = by_item[start : start + ITEMS_AT_ONCE] @ matrix
         shared.sort_indices()
         for row in range(shared.shape[0]):
             part = slice(shared.indptr[row], shared.indptr[row + 1])
@@ -72,6 +74,9 @@ def item_neighbours(log: Interactions, neighbours: int, shrinkage: float) -> tup
 
 
 def _largest(numbers: Array, count: int) -> Array:
-    """Ascending positions of the ``count`` largest ``numbers`` (m,) above 0; of equal ones the first."""
+    """Finds ascending positions of the ``count`` largest ``numbers`` (m,) above 0.
+
+    Of equal ones the first.
+    """
     best = np.argsort(-numbers, kind="stable")[:count]
     return np.sort(best[numbers[best] > 0])

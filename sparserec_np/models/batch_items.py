@@ -1,13 +1,12 @@
-"""What models that score pairs share: pairs by item, negatives that do not count, and L2 terms."""
+"""A batch seen from its items' side: pairs by item, negatives that do not count, L2 terms."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.kernels.compiled import gradients as kernels
-from sparserec_np.kernels.compiled import sampling
 from sparserec_np.learning.batches import Batch, Groups
 from sparserec_np.models.model import Decay
 
@@ -31,7 +30,7 @@ class Pairs:
         return int(self._counts.nbytes + self._places.nbytes)
 
     def by_item(self, batch: Batch) -> tuple[Array, Groups]:
-        """Pairs, and negatives where each pair has its own, grouped by item: members (m,) and groups."""
+        """Groups pairs, and negatives that each pair has of its own, by item: members (m,), groups."""
         if self._last is None or self._last[0] is not batch:
             keys = batch.positives if batch.shared else np.concatenate([batch.positives, batch.negatives])
             if not len(self._counts):
@@ -39,12 +38,12 @@ class Pairs:
             order = np.empty(len(keys), dtype=np.int32)
             starts = np.empty(len(keys) + 1, dtype=np.int32)
             rows = np.empty(len(keys), dtype=np.int32)
-            count = sampling.group_by_row(keys, self._counts, order, starts, rows)
+            count = kernels.sampling.group_by_row(keys, self._counts, order, starts, rows)
             self._last = batch, order, Groups(rows[:count], starts[: count + 1])
         return self._last[1], self._last[2]
 
     def touched(self, batch: Batch) -> Array:
-        """Rows of the users, the positives and the negatives, (t,) int32, none twice, users first."""
+        """Finds the rows of users, positives and negatives, (t,) int32, none twice, users first."""
         _, items = self.by_item(batch)
         if not batch.shared:
             return np.concatenate([batch.users.rows, items.rows])
@@ -54,7 +53,9 @@ class Pairs:
         return np.concatenate([batch.users.rows, items.rows, fresh])
 
     def mask(self, batch: Batch, negatives: Array) -> Array:
-        """Sets the scores of shared negatives that a user touched to -inf; returns how many are left, (groups,) int32.
+        """Sets the scores of shared negatives that a user touched to -inf.
+
+        Returns how many are left, (groups,) int32.
 
         Where each pair has a negative of its own, all of them count, and the result is empty.
         """
@@ -65,26 +66,28 @@ class Pairs:
         valid = np.empty(len(batch.users.rows), dtype=np.int32)
         items = batch.negatives - self.log.n_users
         self._places[items] = np.arange(len(items), dtype=np.int32)
-        sampling.mask_seen(batch.users.rows, self.log.indptr, self.log.items, self._places, negatives, valid)
+        kernels.sampling.mask_seen(
+            batch.users.rows, self.log.indptr, self.log.items, self._places, negatives, valid
+        )
         self._places[items] = -1
         return valid
 
     def add_decay(self, table: SparseTable, batch: Batch, decay: Decay, active: Array) -> None:
-        """Adds the gradient of the L2 terms of the rows that the pairs read to ``active`` (nnz,)."""
+        """Adds the gradient of L2 terms, of the rows that the pairs read, to ``active`` (nnz,)."""
         kind = table.values.dtype
         if decay.user:
             weights = (decay.user * batch.users.sizes).astype(kind)
-            kernels.decay_gradients(table, batch.users.rows, weights, decay.origin, active)
+            kernels.gradients.decay_gradients(table, batch.users.rows, weights, decay.origin, active)
         order, items = self.by_item(batch)
         if batch.shared:
             if decay.positive:
                 weights = (decay.positive * items.sizes).astype(kind)
-                kernels.decay_gradients(table, items.rows, weights, decay.origin, active)
+                kernels.gradients.decay_gradients(table, items.rows, weights, decay.origin, active)
             if decay.negative:  # a pair's share of each shared negative is 1 / s
                 share = decay.negative * batch.size / len(batch.negatives)
                 weights = np.full(len(batch.negatives), share, dtype=kind)
-                kernels.decay_gradients(table, batch.negatives, weights, decay.origin, active)
+                kernels.gradients.decay_gradients(table, batch.negatives, weights, decay.origin, active)
         elif decay.positive or decay.negative:
             each = np.where(order < batch.size, decay.positive, decay.negative)
             weights = np.add.reduceat(each, items.starts[:-1]).astype(kind)
-            kernels.decay_gradients(table, items.rows, weights, decay.origin, active)
+            kernels.gradients.decay_gradients(table, items.rows, weights, decay.origin, active)

@@ -1,25 +1,27 @@
-"""Scores as inner products of two rows of a table, for a whole batch, and the way back to the rows."""
+"""Scores as inner products of two rows of a table, for a batch, and the way back."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
+from sparserec_np import kernels
 from sparserec_np.data.interactions import FEW_PAIRS, Interactions
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.kernels.compiled import gradients as kernels
-from sparserec_np.kernels.compiled import scoring
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch, Groups
 from sparserec_np.learning.losses import Scores
-from sparserec_np.sparsity.growth import Explored
 
 # Each part of a batch sums into a block of its own, and the parts are added in order: the number of parts, unlike
 # that of threads, is fixed, and so are the bits of the sum.
-PARTS = 8
+BATCH_PARTS = 8
 
 
 def mean_product(table: SparseTable, log: Interactions) -> float:
-    """The mean inner product of a user's row and an item's over all interactions; ``table`` is stacked, users first."""
+    """Computes the mean inner product of a user's row and an item's over all interactions.
+
+    ``table`` is stacked, users first.
+    """
     total = 0.0
     for first, last in log.user_blocks(FEW_PAIRS):
         bounds = log.indptr[first : last + 1]
@@ -29,15 +31,16 @@ def mean_product(table: SparseTable, log: Interactions) -> float:
         )  # as in a batch: another type would be compiled for anew
         partners = log.items[bounds[0] : bounds[-1]] + np.int32(log.n_users)
         scores = np.empty(len(partners), dtype=table.values.dtype)
-        scoring.score_pairs(table, users, starts, partners, scores)
+        kernels.scoring.score_pairs(table, users, starts, partners, scores)
         total += float(scores.sum(dtype=np.float64))
     return total / log.n_interactions
 
 
 class InnerProducts:
-    """``score(u, i) = <row u, row i>``.
+    """Scores of pairs as inner products: ``score(u, i) = <row u, row i>``.
 
-    The table is an argument: it may be a model's own, or one made for a batch from what the model stores.
+    The table is an argument: it may be a model's own, or one made for a batch from what the model
+    stores.
 
     Attributes:
         dim: number of columns of the tables.
@@ -46,7 +49,7 @@ class InnerProducts:
     def __init__(self, dim: int, dtype: npt.DTypeLike) -> None:
         self.dim = dim
         self._block = np.empty((dim, 0), dtype=dtype)
-        self._parts = np.empty((PARTS, dim, 0), dtype=dtype)
+        self._parts = np.empty((BATCH_PARTS, dim, 0), dtype=dtype)
 
     @property
     def nbytes(self) -> int:
@@ -54,22 +57,22 @@ class InnerProducts:
         return int(self._block.nbytes + self._parts.nbytes)
 
     def forward(self, table: SparseTable, batch: Batch) -> tuple[Array, Array]:
-        """Scores (b,) of the pairs, and of the negatives: (b,), or (groups, s) where they are shared."""
+        """Scores the pairs, (b,), and the negatives: (b,), or (groups, s) where they are shared."""
         users = batch.users
         kind = table.values.dtype
         positives = np.empty(batch.size, dtype=kind)
-        scoring.score_pairs(table, users.rows, users.starts, batch.positives, positives)
+        kernels.scoring.score_pairs(table, users.rows, users.starts, batch.positives, positives)
         if not batch.shared:
             negatives = np.empty(batch.size, dtype=kind)
-            scoring.score_pairs(table, users.rows, users.starts, batch.negatives, negatives)
+            kernels.scoring.score_pairs(table, users.rows, users.starts, batch.negatives, negatives)
             return positives, negatives
         size = len(batch.negatives)
         if self._block.shape[1] != size:
             self._block = np.empty((self.dim, size), dtype=kind)
-            self._parts = np.empty((PARTS, self.dim, size), dtype=kind)
-        scoring.fill_block(table, batch.negatives, self._block)
+            self._parts = np.empty((BATCH_PARTS, self.dim, size), dtype=kind)
+        kernels.scoring.fill_block(table, batch.negatives, self._block)
         negatives = np.empty((len(users.rows), size), dtype=kind)
-        scoring.score_block(table, users.rows, self._block, negatives)
+        kernels.scoring.score_block(table, users.rows, self._block, negatives)
         return positives, negatives
 
     def backward(
@@ -81,7 +84,9 @@ class InnerProducts:
         gradient: Array,
         explored: Explored,
     ) -> None:
-        """Gradients of the users' rows, then of the items'. A row has one writer: the order of sums is fixed.
+        """Adds the gradients of the users' rows, then of the items'.
+
+        A row has one writer: the order of sums is fixed.
 
         Args:
             table, batch: those of the last :meth:`forward`.
@@ -91,20 +96,26 @@ class InnerProducts:
             explored: added to.
         """
         users = batch.users
-        kernels.pair_gradients(
+        kernels.gradients.pair_gradients(
             table, users.rows, users.starts, batch.positives, slopes.positives, gradient, explored
         )
         order, items = by_item
         if batch.shared:
-            kernels.row_gradients(table, users.rows, slopes.negatives, self._block, gradient, explored)
-            kernels.block_gradients(table, users.rows, slopes.negatives, self._parts)
+            kernels.gradients.row_gradients(
+                table, users.rows, slopes.negatives, self._block, gradient, explored
+            )
+            kernels.gradients.block_gradients(table, users.rows, slopes.negatives, self._parts)
             partners, each = batch.user_of[order], slopes.positives[order]
-            kernels.pair_gradients(table, items.rows, items.starts, partners, each, gradient, explored)
-            kernels.spread_block(table, batch.negatives, self._parts[0], gradient, explored)
+            kernels.gradients.pair_gradients(
+                table, items.rows, items.starts, partners, each, gradient, explored
+            )
+            kernels.gradients.spread_block(table, batch.negatives, self._parts[0], gradient, explored)
         else:
-            kernels.pair_gradients(
+            kernels.gradients.pair_gradients(
                 table, users.rows, users.starts, batch.negatives, slopes.negatives, gradient, explored
             )
             each = np.concatenate([slopes.positives, slopes.negatives])[order]
             partners = np.concatenate([batch.user_of, batch.user_of])[order]
-            kernels.pair_gradients(table, items.rows, items.starts, partners, each, gradient, explored)
+            kernels.gradients.pair_gradients(
+                table, items.rows, items.starts, partners, each, gradient, explored
+            )

@@ -1,22 +1,23 @@
-"""LightGCN: rows are averaged over the graph of interactions before they are multiplied (He et al. 2020).
+"""LightGCN: rows are averaged over the graph before they are multiplied (He et al. 2020).
 
-With ``A = D^-1/2 B D^-1/2``, B the adjacency of users and items and D the degrees, the rows that are multiplied are
-``1 / (layers + 1) * (x + A x + A^2 x + ... )`` of the stored rows x. The operator is symmetric: the gradient by the
-stored rows is the same sum of the gradient by the rows that were multiplied.
+With ``A = D^-1/2 B D^-1/2``, B the adjacency of users and items and D the degrees, the rows that
+are multiplied are ``1 / (layers + 1) * (x + A x + A^2 x + ... )`` of the stored rows x. The
+operator is symmetric: the gradient by the stored rows is the same sum of the gradient by the rows
+that were multiplied.
 
-Only the rows of a batch are made, and only the stored entries and the explored rows get a gradient: the last step each
-way leaves out the rest. In between, a step needs all rows of the graph, 16 columns at a time.
+Only the rows of a batch are made, and only the stored entries and the explored rows get a gradient:
+the last step each way leaves out the rest. In between, a step needs all rows of the graph, 16
+columns at a time.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.table import Array, SparseTable, index_dtype
-from sparserec_np.kernels.compiled import propagation as kernels
+from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.kernels.arguments import STRIP_COLUMNS, Explored, Graph
 from sparserec_np.learning.batches import Batch, Groups
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import Pairs
@@ -24,42 +25,15 @@ from sparserec_np.models.inner_products import InnerProducts, mean_product
 from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients
 from sparserec_np.models.table_ranker import TableRanker, table_ranker
 from sparserec_np.models.views import View, served_table
-from sparserec_np.sparsity.growth import Explored
 
-LINE = 16  # columns of a block: a cache line of float32
 CHUNKS = 64  # parts of the rows that threads share out
-
-
-class Graph(NamedTuple):
-    """Users and items as one graph; rows are those of the stacked table.
-
-    Attributes:
-        indptr: (rows + 1,) bounds of the rows in ``neighbours``.
-        neighbours: (2 n_interactions,) int32.
-    """
-
-    indptr: Array
-    neighbours: Array
-
-    @classmethod
-    def of(cls, log: Interactions) -> Graph:
-        """The graph of the interactions."""
-        bounds, users = log.by_item()
-        indptr = np.concatenate([log.indptr, log.indptr[-1] + bounds[1:]])
-        neighbours = np.concatenate([log.items + np.int32(log.n_users), users])
-        return cls(indptr.astype(index_dtype(len(neighbours))), neighbours)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of both arrays."""
-        return int(self.indptr.nbytes + self.neighbours.nbytes)
 
 
 class Propagation:
     """The mean of a table over 0 to ``layers`` steps on the graph, and the way back.
 
-    A step of rows divided by the root of their degree, ``z = D^-1/2 x``, is a plain mean over neighbours: ``D^-1 B z``.
-    All steps but the last therefore read no weights.
+    A step of rows divided by the root of their degree, ``z = D^-1/2 x``, is a plain mean over
+    neighbours: ``D^-1 B z``. All steps but the last therefore read no weights.
 
     Attributes:
         graph: of the training interactions.
@@ -72,7 +46,7 @@ class Propagation:
         self.graph = graph
         self.layers = layers
         self.dim = dim
-        self.width = -(-dim // LINE) * LINE
+        self.width = -(-dim // STRIP_COLUMNS) * STRIP_COLUMNS
         degrees = np.diff(graph.indptr).astype(np.float64)
         with np.errstate(divide="ignore"):
             inverse = np.where(degrees > 0, 1 / degrees, 0)
@@ -80,7 +54,9 @@ class Propagation:
         self._into = np.sqrt(inverse).astype(dtype)
         self._out_of = np.sqrt(degrees).astype(dtype)
         rows = len(degrees)
-        self._blocks = [np.empty((rows if layers > 1 or n == 0 else 0, LINE), dtype) for n in range(2)]
+        self._blocks = [
+            np.empty((rows if layers > 1 or n == 0 else 0, STRIP_COLUMNS), dtype) for n in range(2)
+        ]
         # As many edges in each chunk: rows of popular items lie together, and their chunk would take longest.
         marks = np.linspace(0, len(graph.neighbours) + rows, CHUNKS + 1)
         self._chunks = np.searchsorted(graph.indptr + np.arange(rows + 1), marks).astype(np.int32)
@@ -93,48 +69,52 @@ class Propagation:
         return int(sum(array.nbytes for array in (*self._blocks, *factors)))
 
     def forward(self, table: SparseTable, rows: Array) -> Array:
-        """(m, width) the means for ``rows`` (m,) int32; 0 in columns past ``dim``."""
+        """Computes the means for ``rows`` (m,) int32: (m, width), 0 in columns past ``dim``."""
         local = np.empty((len(rows), self.width), dtype=table.values.dtype)
-        kernels.read_rows(table, rows, local)
-        for first in range(0, self.width, LINE):
+        kernels.propagation.read_rows(table, rows, local)
+        for first in range(0, self.width, STRIP_COLUMNS):
             here, there = self._blocks
-            kernels.read_columns(table, first, self._into, here)
+            kernels.propagation.read_columns(table, first, self._into, here)
             for _ in range(1, self.layers):
-                kernels.propagate(self.graph, self._chunks, here, self._mean, there)
+                kernels.propagation.propagate(self.graph, self._chunks, here, self._mean, there)
                 here, there = there, here
-                kernels.add_rows(rows, here, self._out_of, first, local)
-            kernels.add_propagated(self.graph, rows, here, self._into, first, local)
+                kernels.propagation.add_rows(rows, here, self._out_of, first, local)
+            kernels.propagation.add_propagated(self.graph, rows, here, self._into, first, local)
         local /= self.layers + 1
         return local
 
     def backward(
         self, table: SparseTable, rows: Array, local: Array, gradient: Array, explored: Explored
     ) -> None:
-        """Adds the gradient by the table's entries, given ``local`` (m, width), that by the means for ``rows``.
+        """Adds the gradient by the table's entries.
+
+        ``local`` (m, width) is the gradient by the means for ``rows``.
 
         Overwrites ``local``.
         """
         local /= self.layers + 1
-        kernels.pull_rows(table, rows, local, gradient, explored)
+        kernels.propagation.pull_rows(table, rows, local, gradient, explored)
         bounds = self.graph.indptr
         sources = np.empty(int((bounds[rows + 1] - bounds[rows]).sum()), dtype=np.int32)
-        kernels.edges_from(self.graph, rows, self._edge_bounds, sources)
+        kernels.propagation.edges_from(self.graph, rows, self._edge_bounds, sources)
         edges = Graph(self._edge_bounds, sources)
         factors = self._into[rows][:, None]
-        for first in range(0, self.width, LINE):
-            given = local[:, first : first + LINE] * factors
+        for first in range(0, self.width, STRIP_COLUMNS):
+            given = local[:, first : first + STRIP_COLUMNS] * factors
             block, graph = given, edges
             there, spare = self._blocks
             for _ in range(1, self.layers):
-                kernels.propagate(graph, self._chunks, block, self._mean, there)
+                kernels.propagation.propagate(graph, self._chunks, block, self._mean, there)
                 there[rows] += given
                 block, graph = there, self.graph
                 there, spare = spare, there
-            kernels.pull_columns(graph, self._chunks, table, first, block, self._into, gradient, explored)
+            kernels.propagation.pull_columns(
+                graph, self._chunks, table, first, block, self._into, gradient, explored
+            )
 
 
 class LightGCN:
-    """``score(u, i) = <mean of u, mean of i>``, see the module.
+    """A model whose rows are averaged over the graph: ``score(u, i) = <mean of u, mean of i>``.
 
     Attributes:
         table: (n_users + n_items) rows, before propagation.
@@ -172,17 +152,20 @@ class LightGCN:
 
     @property
     def workspace_bytes(self) -> int:
-        """Bytes of graph, blocks, counters and views; the rows and scores of a batch come on top, and go with it."""
+        """Bytes of graph, blocks, counters and views.
+
+        The rows and scores of a batch come on top, and go with it.
+        """
         blocks = self._pairs.nbytes + self._propagation.nbytes + self._products.nbytes
         own = self._propagation.graph.nbytes + self._all.nbytes + self._places.nbytes
         return int(blocks + own) + sum(view.nbytes for view in self.views)
 
     def touched(self, batch: Batch) -> Array:
-        """All rows: those of a batch are means of rows that are means of others."""
+        """Returns all rows: those of a batch are means of rows that are means of others."""
         return self._all
 
     def forward(self, batch: Batch) -> Scores:
-        """Scores of the pairs and of their negatives."""
+        """Scores the pairs and their negatives."""
         table = self.table
         for view in self._before:
             table = view.apply(table, self._all)
@@ -196,7 +179,7 @@ class LightGCN:
         return Scores(positives, negatives, self._pairs.mask(batch, negatives))
 
     def _renumbered(self, batch: Batch) -> Batch:
-        """The batch over the rows that were made for it."""
+        """Renumbers the batch by the rows that were made for it."""
         place = self._places
         return Batch(
             Groups(place[batch.users.rows], batch.users.starts),
@@ -207,7 +190,10 @@ class LightGCN:
         )
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
-        """See :meth:`~sparserec_np.models.model.Model.backward`. L2 terms are of the stored rows that pairs name."""
+        """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says.
+
+        L2 terms are of the stored rows that pairs name.
+        """
         read = self._read
         rows = self._pairs.touched(batch)
         order, items = self._pairs.by_item(batch)
@@ -225,22 +211,25 @@ class LightGCN:
         self._pairs.add_decay(self.table, batch, decay, active)
 
     def served(self) -> SparseTable:
-        """The stored rows: with the interactions they are all that is needed to score."""
+        """Returns the stored rows: with the interactions they are all that is needed to score."""
         return self.table
 
     def propagated(self) -> SparseTable:
-        """The means of all rows, every entry of them: the one place where a full table is made, to rank all items."""
+        """Computes every entry of the means of all rows.
+
+        It is the one place where a full table is made, to rank all items.
+        """
         means = self._propagation.forward(self.table, self._all)
         return SparseTable.full(means[:, : self.dim])
 
     def factors(self) -> SparseTable:
-        """The rows that are multiplied: every entry of the means, through the similarity."""
+        """Computes the rows that are multiplied: the means in full, through the similarity."""
         return served_table(self.propagated(), self._after)
 
     def mean_product(self) -> float:
-        """See :meth:`~sparserec_np.models.model.Model.mean_product`."""
+        """Computes what :meth:`~sparserec_np.models.model.Model.mean_product` says."""
         return mean_product(self.propagated(), self.log)
 
     def ranker(self) -> TableRanker:
-        """Ranks by the scores as they are now."""
+        """Makes a ranker of the scores as they are now."""
         return table_ranker(self.factors(), self.log.n_users, self.dim)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import Pairs
@@ -11,11 +12,12 @@ from sparserec_np.models.inner_products import InnerProducts, mean_product
 from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients
 from sparserec_np.models.table_ranker import TableRanker, table_ranker
 from sparserec_np.models.views import View, served_table
-from sparserec_np.sparsity.growth import Explored
 
 
 class MatrixFactorization:
-    """``score(u, i) = <row u, row n_users + i>`` over one table (Koren et al. 2009; BPR-MF: Rendle et al. 2009).
+    """A model of one table: ``score(u, i) = <row u, row n_users + i>`` (Koren et al. 2009).
+
+    Trained by BPR, it is BPR-MF (Rendle et al. 2009).
 
     Attributes:
         table: (n_users + n_items) rows.
@@ -36,15 +38,18 @@ class MatrixFactorization:
 
     @property
     def workspace_bytes(self) -> int:
-        """Bytes of blocks, counters and views; the scores of a batch come on top, and go with it."""
+        """Bytes of blocks, counters and views.
+
+        The scores of a batch come on top, and go with it.
+        """
         return self._pairs.nbytes + self._products.nbytes + sum(view.nbytes for view in self.views)
 
     def touched(self, batch: Batch) -> Array:
-        """Rows of the users, the positives and the negatives."""
+        """Finds the rows of the users, the positives and the negatives."""
         return self._pairs.touched(batch)
 
     def forward(self, batch: Batch) -> Scores:
-        """Scores of the pairs and of their negatives."""
+        """Scores the pairs and their negatives."""
         table = self.table
         if self.views:
             rows = self.touched(batch)
@@ -55,7 +60,7 @@ class MatrixFactorization:
         return Scores(positives, negatives, self._pairs.mask(batch, negatives))
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
-        """See :meth:`~sparserec_np.models.model.Model.backward`."""
+        """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says."""
         active, explored = gradients.active, gradients.explored
         by_item = self._pairs.by_item(batch)
         if self.views:
@@ -71,17 +76,17 @@ class MatrixFactorization:
         self._pairs.add_decay(self.table, batch, decay, active)
 
     def factors(self) -> SparseTable:
-        """The table whose inner products are the scores: rows of one length where the scores are cosines."""
+        """Makes the table whose inner products are the scores; for cosines, rows of one length."""
         return served_table(self.table, self.views)
 
     def served(self) -> SparseTable:
-        """The same: what is saved needs no views."""
+        """Makes the table that is saved, the same as :meth:`factors`: it needs no views."""
         return self.factors()
 
     def mean_product(self) -> float:
-        """See :meth:`~sparserec_np.models.model.Model.mean_product`."""
+        """Computes what :meth:`~sparserec_np.models.model.Model.mean_product` says."""
         return mean_product(self.table, self.log)
 
     def ranker(self) -> TableRanker:
-        """Ranks by the scores as they are now."""
+        """Makes a ranker of the scores as they are now."""
         return table_ranker(self.served(), self.log.n_users, self.dim)

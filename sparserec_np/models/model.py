@@ -1,4 +1,4 @@
-"""What a model is to the training loop, the evaluation and the model file."""
+"""The protocol of models, and what passes between a model and the training loop."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.evaluation.ranker import Ranker
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
-from sparserec_np.sparsity.growth import Explored
 
 NO_WEIGHTS = np.empty(0, dtype=np.float32)
 
 
 class Gradients(NamedTuple):
-    """Where a backward pass adds to.
+    """The arrays that a backward pass adds to.
 
     Attributes:
         active: (nnz,) gradient of each stored entry; zero outside of a batch.
@@ -31,7 +31,10 @@ class Gradients(NamedTuple):
 
 
 class Decay(NamedTuple):
-    """L2 terms: a pair's loss grows by half of weight times the squared distance of each row it reads from its origin.
+    """The weights of L2 terms, and what they draw rows towards.
+
+    A pair's loss grows by half of weight times the squared distance of each row it reads from its
+    origin.
 
     Attributes:
         user, positive, negative: weights of the three rows.
@@ -47,7 +50,8 @@ class Decay(NamedTuple):
 class Model(Protocol):
     """A recommender over one stacked table, users first.
 
-    The mask may change under a model: a topology update overwrites ``table``, and pruning replaces it.
+    The mask may change under a model: a topology update overwrites ``table``, and pruning replaces
+    it.
 
     Attributes:
         table: the stored entries.
@@ -61,31 +65,33 @@ class Model(Protocol):
     weights: Array
 
     def forward(self, batch: Batch) -> Scores:
-        """The scores that the loss asks for."""
+        """Scores the pairs of the batch and their negatives."""
         ...
 
     def touched(self, batch: Batch) -> Array:
-        """Rows whose entries get a gradient from this batch, (t,) int32, none twice."""
+        """Finds the rows whose entries get a gradient from this batch, (t,) int32, none twice."""
         ...
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
         """Adds the gradient of the loss, and of the L2 terms, to ``gradients``.
 
-        ``gradients.active`` is zero in the rows touched before. ``gradients.explored`` gets that of the loss alone;
-        what it holds at stored entries is of no use.
+        ``gradients.active`` is zero in the rows touched before. ``gradients.explored`` gets that of
+        the loss alone; what it holds at stored entries is of no use.
         """
         ...
 
     def ranker(self) -> Ranker:
-        """What ranks items as the model scores them now; no good any more once training goes on."""
+        """Makes a ranker of the scores as they are now; no good any more once training goes on."""
         ...
 
     def served(self) -> SparseTable:
-        """The table that is saved, users first."""
+        """Makes the table that is saved, users first."""
         ...
 
     def factors(self) -> SparseTable:
-        """The table whose inner products are the scores, users first: what a student learns from.
+        """Makes the table whose inner products are the scores, users first.
+
+        It is what a student learns from.
 
         Raises:
             ConfigError: the scores are no inner products.
@@ -93,7 +99,9 @@ class Model(Protocol):
         ...
 
     def mean_product(self) -> float:
-        """Mean inner product of the rows of the training pairs, before any similarity: what a start is scaled by.
+        """Computes the mean inner product of the training pairs' rows, before any similarity.
+
+        A start is scaled by it.
 
         0 where the scores do not grow with the square of the stored values.
         """

@@ -1,15 +1,17 @@
-"""NeuMF: inner products with a weight for each column, and beside them two dense layers (He et al. 2017).
+"""NeuMF: weighted inner products, and beside them two dense layers (He et al. 2017).
 
-The four tables of the paper are one stacked table under one budget: the first three quarters of the columns belong to
-the tower of products (GMF), the others to the tower of layers (MLP). The layers' weights are few and dense, and lie
-outside of the budget.
+The four tables of the paper are one stacked table under one budget: the first three quarters of the
+columns belong to the tower of products (GMF), the others to the tower of layers (MLP). The layers'
+weights are few and dense, and lie outside of the budget.
 
-``score(u, i) = sum_c w[c] u[c] i[c] + out . relu(hidden^T relu(user^T u' + item^T i' + bias1) + bias2)``
+``score(u, i) = sum_c w[c] u[c] i[c] + out . relu(hidden^T relu(user^T u' + item^T i' + bias1) +
+bias2)``
 
-with c over the columns of GMF, and u', i' the rows' other columns. The logistic function that ends the paper's network
-is part of the loss here. Our choice are two layers, three quarters (better than half on validation data), and a start
-at which the layers add nothing: training goes on from the inner products of the start's strongest columns, where the
-paper starts from two towers trained apart.
+with c over the columns of GMF, and u', i' the rows' other columns. The logistic function that ends
+the paper's network is part of the loss here. Our choice are two layers, three quarters (better than
+half on validation data), and a start at which the layers add nothing: training goes on from the
+inner products of the start's strongest columns, where the paper starts from two towers trained
+apart.
 """
 
 from __future__ import annotations
@@ -19,10 +21,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable, index_dtype
 from sparserec_np.errors import ConfigError
-from sparserec_np.kernels.compiled import towers as kernels
+from sparserec_np.kernels.arguments import Explored, Head
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import Pairs
@@ -30,11 +33,10 @@ from sparserec_np.models.inner_products import InnerProducts, mean_product
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.models.towers import LayerTower, ProductColumns, Weights
 from sparserec_np.models.views import View
-from sparserec_np.sparsity.growth import Explored
 
 
 class NeuMF:
-    """Two towers over one table, see the module.
+    """A model of two towers over one table: weighted products, and two dense layers.
 
     Attributes:
         table: (n_users + n_items) rows.
@@ -70,7 +72,10 @@ class NeuMF:
 
     @property
     def workspace_bytes(self) -> int:
-        """Bytes of blocks, counters and views; the layers of a batch's pairs come on top, and go with it."""
+        """Bytes of blocks, counters and views.
+
+        The layers of a batch's pairs come on top, and go with it.
+        """
         own = self._pairs.nbytes + self._columns.nbytes + self._products.nbytes + self._places.nbytes
         return own + sum(view.nbytes for view in self.views)
 
@@ -79,11 +84,11 @@ class NeuMF:
         return Weights.over(self.weights, self.dim, self.hidden)
 
     def touched(self, batch: Batch) -> Array:
-        """Rows of the users, the positives and the negatives."""
+        """Finds the rows of the users, the positives and the negatives."""
         return self._pairs.touched(batch)
 
     def forward(self, batch: Batch) -> Scores:
-        """Scores of the pairs and of their negatives."""
+        """Scores the pairs and their negatives."""
         rows, weights = self.touched(batch), self._named
         table = self.table
         for view in self.views:
@@ -100,7 +105,7 @@ class NeuMF:
         return Scores(scores[: batch.size], negatives, self._pairs.mask(batch, negatives))
 
     def _pairs_in(self, batch: Batch, rows: Array) -> tuple[Array, Array]:
-        """Every user and item that is scored, the positives first, as places among the batch's users and its items."""
+        """Lists all users and items that are scored, as places among the batch's, positives first."""
         groups = len(batch.users.rows)
         self._places[rows[groups:]] = np.arange(len(rows) - groups, dtype=np.int32)
         every = np.arange(groups, dtype=np.int32)
@@ -111,7 +116,7 @@ class NeuMF:
         return np.concatenate([own, others]), np.concatenate([positives, against])
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
-        """See :meth:`~sparserec_np.models.model.Model.backward`."""
+        """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says."""
         assert self._last is not None
         table, products, layers, users, items = self._last
         active, explored = gradients.active, gradients.explored
@@ -130,17 +135,20 @@ class NeuMF:
         self._pairs.add_decay(self.table, batch, decay, active)
 
     def served(self) -> SparseTable:
-        """The stored rows: with the weights they are all that is needed to score."""
+        """Returns the stored rows: with the weights they are all that is needed to score."""
         return self.table
 
     def factors(self) -> SparseTable:
-        """None: raises ConfigError, since two layers are no inner product."""
+        """Raises ConfigError: two layers are no inner product."""
         raise ConfigError(
             "The scores of the model neumf are no inner products of rows, which is what is learned from"
         )
 
     def mean_product(self) -> float:
-        """See :meth:`~sparserec_np.models.model.Model.mean_product`; of the products: they alone score at first."""
+        """Computes the mean inner product of the training pairs' rows in the tower of products.
+
+        At first nothing else scores.
+        """
         return mean_product(self._all_products(), self.log)
 
     def _all_products(self) -> SparseTable:
@@ -148,23 +156,22 @@ class NeuMF:
         return self._columns.apply(self.table, every, self._named.products)
 
     def ranker(self) -> TowerRanker:
-        """Ranks by the scores as they are now."""
+        """Makes a ranker of the scores as they are now."""
         n_users, weights = self.log.n_users, self._named
         every = np.arange(self.table.rows, dtype=np.int32)
         layers = LayerTower(self.table, weights, every[:n_users], every[n_users:])
         products = first_columns(self._all_products(), len(weights.products))
-        hidden, bias, out = (part.copy() for part in weights.head)
         return TowerRanker(
             products.slice_rows(0, n_users),
             products.slice_rows(n_users, products.rows).by_column(self.dim),
             layers.left,
             np.ascontiguousarray(layers.right.T),
-            (hidden, bias, out),
+            Head(*(part.copy() for part in weights.head)),
         )
 
 
 class _Forward(NamedTuple):
-    """What the way back needs of the last forward pass: tables as read, and every user and item that was scored."""
+    """The tables as the last forward pass read them, and every user and item that it scored."""
 
     table: SparseTable
     products: SparseTable
@@ -175,27 +182,27 @@ class _Forward(NamedTuple):
 
 @dataclass(frozen=True)
 class TowerRanker:
-    """Ranks by the sum of two towers.
+    """A ranker by the sum of two towers.
 
     Attributes:
         users: (n_users, dim) rows of the tower of products.
         items_by_dimension: (dim, n_items) its items, by dimension.
         left: (n_users, h1) the users' halves of the first layer.
         right: (h1, n_items) the items'.
-        head: see :class:`~sparserec_np.models.towers.Weights`.
+        head: the weights above the first layer.
     """
 
     users: SparseTable
     items_by_dimension: SparseTable
     left: Array
     right: Array
-    head: tuple[Array, Array, Array]
+    head: Head
 
     def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
-        """See ``Ranker.rank``. Uses the threads Numba is set to."""
+        """Ranks as ``Ranker.rank`` says, on the threads that Numba is set to."""
         items = np.empty((len(users), n), dtype=np.int32)
         scores = np.empty((len(users), n), dtype=self.left.dtype)
-        kernels.top_items(
+        kernels.towers.top_items(
             *(self.users, self.items_by_dimension, self.left, self.right, self.head),
             *(seen.indptr, seen.items, np.asarray(users, dtype=np.int32), items, scores),
         )
@@ -203,7 +210,7 @@ class TowerRanker:
 
 
 def first_columns(table: SparseTable, count: int) -> SparseTable:
-    """The entries of the first ``count`` columns."""
+    """Keeps the entries of the first ``count`` columns."""
     keep = table.columns < count
     before = np.concatenate([[0], np.cumsum(keep)])
     indptr = before[table.indptr].astype(index_dtype(int(before[-1])))

@@ -7,13 +7,14 @@ from functools import cached_property
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
 
 
 @dataclass(frozen=True)
 class TableRanker:
-    """Ranks by the inner products of two sparse tables.
+    """A ranker by the inner products of two sparse tables.
 
     Attributes:
         users: (n_users, dim)
@@ -31,14 +32,15 @@ class TableRanker:
         return self.items.by_column(self.dim)
 
     def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
-        """See ``Ranker.rank``: items int32, scores of the tables' dtype. Uses the threads Numba is set to."""
-        from sparserec_np.kernels.compiled.ranking import top_items  # imports Numba
+        """Ranks as ``Ranker.rank`` says, on the threads that Numba is set to.
 
+        Items are int32, scores of the tables' dtype.
+        """
         items = np.empty((len(users), n), dtype=np.int32)
         scores = np.empty((len(users), n), dtype=self.users.values.dtype)
         # Read-only or unaligned arrays, as those of a mapped file, would be compiled for anew.
         table = SparseTable(*(np.require(array, requirements=["C", "A", "W"]) for array in self.users))
-        top_items(
+        kernels.ranking.top_items(
             table,
             self.items_by_dimension,
             self.items.rows,
@@ -52,5 +54,5 @@ class TableRanker:
 
 
 def table_ranker(stacked: SparseTable, n_users: int, dim: int) -> TableRanker:
-    """Ranks by the inner products of a stacked table's user rows with its item rows."""
+    """Makes a ranker of a stacked table: by the products of user rows with item rows."""
     return TableRanker(stacked.slice_rows(0, n_users), stacked.slice_rows(n_users, stacked.rows), dim)

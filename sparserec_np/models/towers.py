@@ -1,4 +1,4 @@
-"""The two towers of NeuMF (He et al. 2017): products of columns with a weight each, and two dense layers.
+"""The two towers of NeuMF (He et al. 2017): weighted products, and two dense layers.
 
 Each reads columns of its own of one table, and adds to the scores of pairs.
 """
@@ -9,15 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.kernels.compiled import sampling
-from sparserec_np.kernels.compiled import towers as kernels
-from sparserec_np.models.inner_products import PARTS
-from sparserec_np.sparsity.growth import Explored
+from sparserec_np.kernels.arguments import Explored, Head
+from sparserec_np.models.inner_products import BATCH_PARTS
 
 
 class Weights(NamedTuple):
-    """The dense weights by name: views of one vector, in which they lie in this order.
+    """The dense weights of NeuMF by name: views of one vector, in which they lie in this order.
 
     Attributes:
         user, item: (mlp, h1) from the columns of a row to its half of the first layer; mlp is ``dim - gmf``.
@@ -38,7 +37,10 @@ class Weights(NamedTuple):
 
     @classmethod
     def over(cls, vector: Array, dim: int, width: int) -> Weights:
-        """The views of a vector (n,), for tables of ``dim`` columns and a first layer of ``width`` units."""
+        """Names the parts of a vector (n,).
+
+        It is of tables of ``dim`` columns and a first layer of ``width`` units.
+        """
         parts, at = [], 0
         for shape in shapes(dim, width):
             size = int(np.prod(shape))
@@ -48,9 +50,12 @@ class Weights(NamedTuple):
 
     @classmethod
     def drawn(cls, dim: int, width: int, rng: np.random.Generator) -> Array:
-        """(n,) float32 to start from: normal, of the variance 2 / inputs (He et al. 2015), in the first two layers.
+        """Draws weights to start from, (n,) float32.
 
-        The products weigh 1, and the second layer 0: the scores are inner products at first (our choice).
+        Those of the first two layers are normal, of the variance 2 / inputs (He et al. 2015).
+
+        The products weigh 1, and the second layer 0: the scores are inner products at first (our
+        choice).
         """
         vector = np.zeros(sum(int(np.prod(shape)) for shape in shapes(dim, width)), dtype=np.float32)
         weights = cls.over(vector, dim, width)
@@ -60,13 +65,13 @@ class Weights(NamedTuple):
         return vector
 
     @property
-    def head(self) -> tuple[Array, Array, Array]:
-        """What lies above the first layer."""
-        return self.hidden, self.bias2, self.out
+    def head(self) -> Head:
+        """The weights above the first layer."""
+        return Head(self.hidden, self.bias2, self.out)
 
 
 def shapes(dim: int, width: int) -> tuple[tuple[int, ...], ...]:
-    """Shapes of :class:`Weights`, in order.
+    """Lists the shapes of :class:`Weights`, in order.
 
     >>> shapes(64, 16)
     ((16, 16), (16, 16), (16,), (16, 8), (8,), (8,), (48,))
@@ -77,7 +82,9 @@ def shapes(dim: int, width: int) -> tuple[tuple[int, ...], ...]:
 
 
 class ProductColumns:
-    """The tower of products (GMF): a table whose inner products are ``sum_c weights[c] u[c] i[c]`` over its columns.
+    """The tower of products (GMF): inner products with a weight for each column.
+
+    It makes a table whose inner products are ``sum_c weights[c] u[c] i[c]`` over its columns.
 
     Attributes:
         n_users: rows below are users.
@@ -95,16 +102,19 @@ class ProductColumns:
         return int(self._values.nbytes)
 
     def _factors(self, weights: Array) -> Array:
-        """(2, dim) what users' and items' columns are read times."""
+        """Makes the factors that users' and items' columns are read times, (2, dim)."""
         factors = np.zeros((2, self.dim), dtype=weights.dtype)
         factors[:, : len(weights)] = np.ones_like(weights), weights
         return factors
 
     def apply(self, table: SparseTable, rows: Array, weights: Array) -> SparseTable:
-        """The table with the values to read, right for ``rows`` (t,) alone; the next call overwrites them."""
+        """Makes the table with the values to read, right for ``rows`` (t,) alone.
+
+        The next call overwrites them.
+        """
         if self._values.shape != table.values.shape or self._values.dtype != table.values.dtype:
             self._values = np.zeros_like(table.values)
-        kernels.scale_columns(table, rows, self.n_users, self._factors(weights), self._values)
+        kernels.towers.scale_columns(table, rows, self.n_users, self._factors(weights), self._values)
         return table._replace(values=self._values)
 
     def pull_back(
@@ -116,7 +126,7 @@ class ProductColumns:
         explored: Explored,
         by_weights: Array,
     ) -> None:
-        """Changes gradients by the values that were read to gradients by those of the table, in place.
+        """Takes gradients by the values that were read back to those of the table, in place.
 
         Args:
             table, rows, weights: as given to :meth:`apply`; users' rows before items'.
@@ -130,7 +140,7 @@ class ProductColumns:
         by_weights += by_column[: len(weights)].astype(weights.dtype)
         factors = self._factors(weights)
         read = table._replace(values=gradient)
-        kernels.scale_columns(read, rows, self.n_users, factors, gradient)
+        kernels.towers.scale_columns(read, rows, self.n_users, factors, gradient)
         here = explored.rows
         explored.sums[:] *= factors[(here >= self.n_users).astype(np.intp)]
 
@@ -138,7 +148,8 @@ class ProductColumns:
 class LayerTower:
     """The tower of layers (MLP) for the pairs of a batch, and the way back.
 
-    The first layer is linear in both rows: each row is brought to its half once, whatever the number of its pairs.
+    The first layer is linear in both rows: each row is brought to its half once, whatever the
+    number of its pairs.
 
     Args:
         table: of ``dim`` columns.
@@ -154,18 +165,21 @@ class LayerTower:
         self.rows = user_rows, item_rows
         self.left = np.empty((len(user_rows), width), dtype=kind)
         self.right = np.empty((len(item_rows), width), dtype=kind)
-        kernels.project_rows(table, user_rows, self.first, weights.user, self.left)
-        kernels.project_rows(table, item_rows, self.first, weights.item, self.right)
+        kernels.towers.project_rows(table, user_rows, self.first, weights.user, self.left)
+        kernels.towers.project_rows(table, item_rows, self.first, weights.item, self.right)
         self.left += weights.bias1
 
     def add_scores(self, users: Array, items: Array, scores: Array) -> None:
-        """Adds to ``scores`` (pairs,) of ``users`` and ``items`` (pairs,) int32, places in the rows given."""
-        kernels.add_scores(self.left, self.right, users, items, self.weights.head, scores)
+        """Adds to the ``scores`` (pairs,) of users with items.
+
+        ``users`` and ``items`` (pairs,) int32 are places in the rows given.
+        """
+        kernels.towers.add_scores(self.left, self.right, users, items, self.weights.head, scores)
 
     def backward(
         self, users: Array, items: Array, slopes: Array, gradient: Array, explored: Explored, by: Weights
     ) -> None:
-        """Adds the gradients of the table and of the weights, given ``slopes`` (pairs,) of the loss by the scores.
+        """Adds the gradients of the table and of the weights.
 
         Args:
             users, items: as given to :meth:`add_scores`; every row has a pair.
@@ -176,8 +190,10 @@ class LayerTower:
         """
         narrow, width = len(by.out), len(by.bias1)
         steps = np.empty((len(users), width), dtype=slopes.dtype)
-        partial = np.empty((PARTS, width * narrow + 2 * narrow), dtype=slopes.dtype)
-        kernels.head_gradients(self.left, self.right, users, items, self.weights.head, slopes, steps, partial)
+        partial = np.empty((BATCH_PARTS, width * narrow + 2 * narrow), dtype=slopes.dtype)
+        kernels.towers.head_gradients(
+            self.left, self.right, users, items, self.weights.head, slopes, steps, partial
+        )
         at = 0
         for part in by.head:
             part += partial[:, at : at + part.size].sum(axis=0).reshape(part.shape)
@@ -189,8 +205,8 @@ class LayerTower:
         ):
             sums = np.empty_like(half)
             sum_by_key(keys, steps, sums)
-            room = np.empty((PARTS, *weights.shape), dtype=slopes.dtype)
-            kernels.pull_projection(
+            room = np.empty((BATCH_PARTS, *weights.shape), dtype=slopes.dtype)
+            kernels.towers.pull_projection(
                 self.table, self.rows[side], self.first, weights, sums, gradient, explored, room
             )
             target += room.sum(axis=0)
@@ -199,12 +215,12 @@ class LayerTower:
 
 
 def sum_by_key(keys: Array, steps: Array, sums: Array) -> None:
-    """``sums[n]`` (rows, h1) become the sums of the ``steps`` (pairs, h1) whose key is n, in the pairs' order.
+    """Sums ``steps`` (pairs, h1) of each key n into ``sums[n]`` (rows, h1), in the pairs' order.
 
     ``keys`` (pairs,) int32 hold every n.
     """
     count = len(sums)
     order = np.empty(len(keys), dtype=np.int32)
     starts, rows = np.empty(count + 1, dtype=np.int32), np.empty(count, dtype=np.int32)
-    sampling.group_by_row(keys, np.zeros(count, dtype=np.int32), order, starts, rows)
-    kernels.sum_steps(rows, starts, order, steps, sums)
+    kernels.sampling.group_by_row(keys, np.zeros(count, dtype=np.int32), order, starts, rows)
+    kernels.towers.sum_steps(rows, starts, order, steps, sums)

@@ -1,1 +1,1 @@
-"""Which entries are stored: how many, which at first, and which in their place."""
+"""The entries that are stored: how many there may be, and which give way to which."""

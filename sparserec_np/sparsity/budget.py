@@ -19,7 +19,7 @@ _UNITS = {"": 1, "b": 1} | {
 
 
 def parse_bytes(text: str) -> int:
-    """A number of bytes as people write it.
+    """Reads a number of bytes as people write it.
 
     Raises:
         ConfigError: it is not a number with a unit, or less than a byte.
@@ -65,7 +65,7 @@ class Budget:
 
     @property
     def fixed_bytes(self) -> int:
-        """Bytes that do not depend on the density: the bounds of the rows of both tables, and the ids."""
+        """Bytes whatever the density: the bounds of the rows of both tables, and the ids."""
         return (self.rows + 2) * index_dtype(self.nnz).itemsize + self.id_bytes
 
     @property
@@ -74,7 +74,7 @@ class Budget:
         return self.nnz * self.entry_bytes + self.fixed_bytes
 
     def arithmetic(self) -> str:
-        """The sum that leads to :attr:`total_bytes`, for people.
+        """Spells out the sum that leads to :attr:`total_bytes`, for people.
 
         >>> Budget(rows=998, dim=64, nnz=6400).arithmetic()
         '6,400 entries x (4 B value + 1 B column) + 4,000 B row bounds + 0 B ids = 36,000 B (density 0.1002)'
@@ -87,7 +87,7 @@ class Budget:
 
     @classmethod
     def of_density(cls, rows: int, dim: int, density: float, id_bytes: int = 0) -> Budget:
-        """``nnz = round(density * rows * dim)``.
+        """Makes the budget of a density: ``nnz = round(density * rows * dim)``.
 
         Raises:
             ConfigError: the density is outside (0, 1], or leaves no entry at all.
@@ -103,7 +103,7 @@ class Budget:
 
     @classmethod
     def of_bytes(cls, rows: int, dim: int, limit: int, id_bytes: int = 0) -> Budget:
-        """As many entries as fit into ``limit`` bytes, at most all.
+        """Makes the budget of as many entries as fit into ``limit`` bytes, at most all.
 
         Raises:
             ConfigError: not one entry fits; the sentence holds the arithmetic.

@@ -1,8 +1,8 @@
-"""Which rows are explored: for these alone the gradient of every entry is formed, and these alone may grow.
+"""The choice of explored rows: they alone get a gradient of every entry, and they alone may grow.
 
-That only a subset of important vectors is explored is the paper's (arXiv 2411.12205, abstract). What makes a
-row important is our choice, and so is drawing in proportion to it: without replacement, by exponential keys
-(Efraimidis and Spirakis 2006).
+That only a subset of important vectors is explored is the paper's (arXiv 2411.12205, abstract).
+What makes a row important is our choice, and so is drawing in proportion to it: without
+replacement, by exponential keys (Efraimidis and Spirakis 2006).
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from sparserec_np.data.table import Array
 
 @dataclass(frozen=True)
 class Exploration:
-    """Draws a given fraction of the rows, in proportion to their importance.
+    """A way to draw a given fraction of the rows, in proportion to their importance.
 
     Attributes:
         fraction: of the rows, in (0, 1]; 1 explores all of them.
         importance: "uniform"; "degree", the square root of a row's number of interactions; or "gradient", the
-            norms of the gradients of its stored entries, summed over the batches since the last topology update.
+            norms of the gradients of its stored entries, summed over the batches since the last
+            topology update.
     """
 
     fraction: float = 0.25
     importance: str = "degree"
 
     def draw(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
-        """Row numbers (m,) int32, ascending, with m = max(1, round(fraction * rows)).
+        """Draws row numbers (m,) int32, ascending, with m = max(1, round(fraction * rows)).
 
         Args:
             degrees: (rows,) interactions of each row.

@@ -1,8 +1,8 @@
 """Growth: which rows' inactive entries get a gradient, and which inactive entries become active.
 
-A training method differs from another in nothing but its growth. Accumulating gradients over batches is the
-paper's idea (arXiv 2411.12205, abstract); the last batch alone is RigL's (Evci et al. 2020) and DSL's (Wang
-et al. 2024), random growth SET's (Mocanu et al. 2018).
+A training method differs from another in nothing but its growth. Accumulating gradients over
+batches is the paper's idea (arXiv 2411.12205, abstract); the last batch alone is RigL's (Evci et
+al. 2020) and DSL's (Wang et al. 2024), random growth SET's (Mocanu et al. 2018).
 """
 
 from __future__ import annotations
@@ -11,40 +11,11 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.sparsity.exploration import Exploration
-
-
-class Explored(NamedTuple):
-    """The gradient of every entry, summed over batches, for a few rows. Goes into kernels as it is.
-
-    Attributes:
-        slots: (rows,) int32, the place of a row in ``sums``, -1 for rows that are not explored.
-        sums: (m, dim) sums of the gradients.
-    """
-
-    slots: Array
-    sums: Array
-
-    @classmethod
-    def of(cls, rows: Array, n_rows: int, dim: int, dtype: npt.DTypeLike = np.float32) -> Explored:
-        """No gradient yet, for ``rows`` (m,)."""
-        slots = np.full(n_rows, -1, dtype=np.int32)
-        slots[rows] = np.arange(len(rows), dtype=np.int32)
-        return cls(slots, np.zeros((len(rows), dim), dtype=dtype))
-
-    @property
-    def rows(self) -> Array:
-        """(m,) int32 explored rows, in the order of their slots."""
-        rows = np.flatnonzero(self.slots >= 0).astype(np.int32)
-        return rows[np.argsort(self.slots[rows], kind="stable")]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of both arrays."""
-        return int(self.slots.nbytes + self.sums.nbytes)
 
 
 class Grown(NamedTuple):
@@ -62,7 +33,7 @@ class Grown(NamedTuple):
 
 
 class Growth(Protocol):
-    """One way to grow."""
+    """A way to choose which rows are explored and which inactive entries become active."""
 
     @property
     def grows(self) -> bool:
@@ -70,20 +41,26 @@ class Growth(Protocol):
         ...
 
     @property
-    def local(self) -> bool:
-        """Whether pruning stays inside the explored rows: pruned and not explored, the others would run empty."""
+    def prunes_explored_only(self) -> bool:
+        """Whether pruning stays inside the explored rows.
+
+        Pruned and not explored, the others would run empty.
+        """
         ...
 
     def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
-        """Rows to explore from now to the next topology update, (m,) int32."""
+        """Chooses the rows to explore from now to the next topology update, (m,) int32."""
         ...
 
     def explore_last(self, touched: Array) -> Array:
-        """Rows to explore in the last batch before a topology update, given those it touches; as :meth:`explore`."""
+        """Chooses the rows to explore in the last batch before a topology update, (m,) int32.
+
+        ``touched`` are the rows that this batch touches.
+        """
         ...
 
     def grow(self, table: SparseTable, explored: Explored, count: int, rng: np.random.Generator) -> Grown:
-        """``count`` inactive entries, or as many as there are to choose from."""
+        """Chooses ``count`` inactive entries, or as many as there are to choose from."""
         ...
 
 
@@ -92,27 +69,27 @@ NO_ROWS = np.empty(0, dtype=np.int32)
 
 @dataclass(frozen=True)
 class NoGrowth:
-    """A mask that never changes."""
+    """The growth of a mask that never changes: none."""
 
     grows: bool = False
-    local: bool = False
+    prunes_explored_only: bool = False
 
     def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
-        """No row."""
+        """Chooses no row."""
         return NO_ROWS
 
     def explore_last(self, touched: Array) -> Array:
-        """No row."""
+        """Chooses no row."""
         return NO_ROWS
 
     def grow(self, table: SparseTable, explored: Explored, count: int, rng: np.random.Generator) -> Grown:
-        """Nothing."""
+        """Chooses no entry."""
         return Grown(NO_ROWS, table.columns[:0], np.empty(0, np.float32))
 
 
 @dataclass(frozen=True)
 class RandomGrowth(NoGrowth):
-    """Inactive entries anywhere, with equal chances (SET)."""
+    """Growth of inactive entries anywhere, with equal chances (SET)."""
 
     grows: bool = True
 
@@ -133,7 +110,7 @@ class RandomGrowth(NoGrowth):
 
 @dataclass(frozen=True)
 class AccumulatedGrowth:
-    """Inactive entries of explored rows with the largest magnitude of the gradient summed over batches.
+    """Growth where the gradient summed over batches is largest, in explored rows.
 
     Attributes:
         exploration: which rows, drawn anew after every topology update.
@@ -141,44 +118,47 @@ class AccumulatedGrowth:
 
     exploration: Exploration = Exploration()
     grows: bool = True
-    local: bool = True
+    prunes_explored_only: bool = True
 
     def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
-        """Rows drawn by importance."""
+        """Draws rows by importance."""
         return self.exploration.draw(degrees, norms, rng)
 
     def explore_last(self, touched: Array) -> Array:
-        """No others than before: their sums go on."""
+        """Chooses no others than before: their sums go on."""
         return NO_ROWS
 
     def grow(self, table: SparseTable, explored: Explored, count: int, rng: np.random.Generator) -> Grown:
-        """Those with the largest sums, none that are zero; of equal ones the first by row and column."""
-        from sparserec_np.kernels.compiled.topology import largest_inactive  # imports Numba
+        """Chooses the entries with the largest sums in magnitude, none whose sum is zero.
 
+        Of equal ones the first by row and column.
+        """
         found = Grown(
             np.empty(count, np.int32), np.empty(count, table.columns.dtype), np.empty(count, np.float32)
         )
-        kept = largest_inactive(table, explored, count, *found)
+        kept = kernels.topology.largest_inactive(table, explored, count, *found)
         return Grown(*(array[:kept] for array in found))
 
 
 @dataclass(frozen=True)
 class LastBatchGrowth(AccumulatedGrowth):
-    """As :class:`AccumulatedGrowth`, but the gradient is that of the last batch, for all rows it touches (RigL)."""
+    """Growth where the last batch's gradient is largest, in all rows that it touches (RigL)."""
 
-    local: bool = False
+    prunes_explored_only: bool = False
 
     def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
-        """No row, until the last batch."""
+        """Chooses no row: only the last batch counts."""
         return NO_ROWS
 
     def explore_last(self, touched: Array) -> Array:
-        """All rows that the batch touches."""
+        """Chooses all rows that the batch touches, ascending."""
         return np.sort(touched)
 
 
 def distinct(below: int, count: int, rng: np.random.Generator) -> Array:
-    """``count`` distinct numbers from 0 to ``below`` - 1, ascending, int64, all sets of them equally likely.
+    """Draws ``count`` distinct numbers from 0 to ``below`` - 1, ascending, int64.
+
+    All sets of them are equally likely.
 
     Memory goes with ``count`` alone, where ``Generator.choice`` would list all numbers.
     """

@@ -1,4 +1,7 @@
-"""Methods of training within a budget. A method is a row of a table; the training loop knows none by name."""
+"""Methods of training within a budget.
+
+A method is a row of a table; the training loop knows none by name.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from sparserec_np.sparsity.growth import AccumulatedGrowth, Growth, LastBatchGro
 
 @dataclass(frozen=True)
 class Method:
-    """One way to spend a budget.
+    """A way to spend a budget: what is stored at first, and how it changes.
 
     Attributes:
         name: as on the command line.
@@ -21,7 +24,8 @@ class Method:
             the configuration.
         full: store every entry, whatever the budget.
         narrow: spend the budget on a full table of fewer columns.
-        full_until: part of the epochs that train a full table, before it is pruned to the budget for good.
+        full_until: part of the epochs that train a full table, before it is pruned to the budget
+            for good.
     """
 
     name: str
@@ -32,7 +36,7 @@ class Method:
     full_until: float = 0.0
 
     def spend(self, budget: Budget) -> Budget:
-        """The budget that the stored table has: the same entries, fewer columns, or all entries.
+        """Makes the budget of the stored table: the same entries, fewer columns, or all entries.
 
         Raises:
             ConfigError: the budget is less than one full column.
@@ -51,9 +55,11 @@ class Method:
         return budget
 
     def growth_with(self, exploration: Exploration) -> Growth:
-        """The growth of this method, exploring as the configuration says where it explores at all."""
+        """Makes the growth of this method, which explores as told where it explores at all."""
         if type(self.growth) is AccumulatedGrowth:
-            return replace(self.growth, exploration=exploration, local=exploration.fraction < 1)
+            return replace(
+                self.growth, exploration=exploration, prunes_explored_only=exploration.fraction < 1
+            )
         return self.growth
 
 

@@ -1,4 +1,7 @@
-"""Schedules: how fast to learn and how much to prune, over the course of training. All of it is our choice."""
+"""Schedules of learning rates and of pruning over the course of training.
+
+All of it is our choice.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ def cosine(progress: float) -> float:
 
 @dataclass(frozen=True)
 class DropSchedule:
-    """When the mask changes, and the fraction of entries that changes then.
+    """The times at which the mask changes, and the fraction of entries that changes then.
 
     Attributes:
         start: drop fraction at first, in [0, 1); anneals to zero as :func:`cosine`.
@@ -30,7 +33,9 @@ class DropSchedule:
     interval: int = 1
 
     def fraction(self, epoch: int, epochs: int) -> float:
-        """The drop fraction after ``epoch`` (from 1) of ``epochs``; 0 if the mask is to stay as it is.
+        """Computes the drop fraction after ``epoch`` (from 1) of ``epochs``.
+
+        0 if the mask is to stay as it is.
 
         >>> [round(DropSchedule(0.4, 0.5).fraction(epoch, 8), 3) for epoch in (1, 2, 3, 4, 5)]
         [0.341, 0.2, 0.059, 0.0, 0.0]

@@ -1,7 +1,10 @@
-"""Topology updates: prune the smallest entries, regrow as many elsewhere. The number of stored entries never changes.
+"""Topology updates: prune the smallest entries, regrow as many elsewhere.
 
-Pruning by magnitude and regrowing at one stroke is dynamic sparse training at large (Mocanu et al. 2018; Evci
-et al. 2020); the floor a row keeps, and what a regrown entry starts with, are our choice.
+The number of stored entries never changes.
+
+Pruning by magnitude and regrowing at one stroke is dynamic sparse training at large (Mocanu et al.
+2018; Evci et al. 2020); the floor a row keeps, and what a regrown entry starts with, are our
+choice.
 """
 
 from __future__ import annotations
@@ -13,30 +16,33 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.kernels.compiled import topology as kernels
-from sparserec_np.sparsity.growth import NO_ROWS, Explored, Growth
+from sparserec_np.kernels.arguments import Explored
+from sparserec_np.sparsity.growth import NO_ROWS, Growth
 
 
 def prune(table: SparseTable, count: int, floor: int = 1) -> tuple[SparseTable, Array]:
-    """The table of the ``count`` largest entries, and which were kept, (nnz,) bool.
+    """Makes the table of the ``count`` largest entries, and says which were kept, (nnz,) bool.
 
     Args:
         count: at most ``table.nnz``.
         floor: entries that each row keeps, as far as it has them and ``count`` allows it.
     """
     kept, indptr = np.empty(table.nnz, dtype=bool), np.empty_like(table.indptr)
-    kernels.mark_prunable(table, np.ones(table.rows, dtype=bool), min(floor, count // table.rows), kept)
-    kernels.keep_larger(table.values, table.nnz - count, kept)
-    kernels.merge(table, kept, NO_ROWS, table.columns[:0], indptr, np.empty(0, np.int64))
+    kernels.topology.mark_prunable(
+        table, np.ones(table.rows, dtype=bool), min(floor, count // table.rows), kept
+    )
+    kernels.topology.keep_larger(table.values, table.nnz - count, kept)
+    kernels.topology.merge(table, kept, NO_ROWS, table.columns[:0], indptr, np.empty(0, np.int64))
     return SparseTable(indptr, table.columns[kept], table.values[kept]), kept
 
 
 class Carry(Protocol):
-    """Takes an array of one value for each stored entry through a topology update."""
+    """A way to take an array of one value for each stored entry through a topology update."""
 
     def __call__(self, state: Array, grown: npt.ArrayLike) -> Array:
-        """``state`` (nnz,) for the new entries: kept ones move, regrown ones get ``grown``, (g,) or one for all.
+        """Makes ``state`` (nnz,) fit the new entries: kept ones move, regrown ones get ``grown``.
 
         May overwrite ``state``, and return it.
         """
@@ -47,19 +53,19 @@ class FollowsEntries(Protocol):
     """Anything with a value beside each stored entry, such as an optimizer."""
 
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
-        """See :meth:`~sparserec_np.learning.optimizers.Optimizer.carry`."""
+        """Takes what it holds through a topology update, as an optimizer does its state."""
         ...
 
 
 @dataclass(frozen=True)
 class TopologyUpdate:
-    """Prunes and regrows.
+    """A change of which entries are stored: the smallest are pruned, and as many regrow.
 
     Attributes:
         floor: entries that a row never loses.
         start: a regrown entry starts against its gradient, at this part of the largest magnitude that was
-            pruned. At zero it could not learn where its partners' entries are zero too: the gradient of
-            ``u_c`` is ``i_c - j_c``.
+            pruned. At zero it could not learn where its partners' entries are zero too: the
+            gradient of ``u_c`` is ``i_c - j_c``.
     """
 
     floor: int = 1
@@ -74,9 +80,12 @@ class TopologyUpdate:
         state: FollowsEntries,
         rng: np.random.Generator,
     ) -> int:
-        """One update, in place: besides what growth takes, a byte an entry, the rows' bounds and what changes.
+        """Prunes and regrows once, in place.
 
-        The table is rewritten at one stroke: who is interrupted has it as it was before or as it is afterwards.
+        Memory: what growth takes, a byte an entry, the rows' bounds and what changes.
+
+        The table is rewritten at one stroke: who is interrupted has it as it was before or as it is
+        afterwards.
 
         Args:
             table: overwritten, all three arrays.
@@ -88,31 +97,33 @@ class TopologyUpdate:
         Returns:
             How many entries are new.
         """
-        inside = explored.slots >= 0 if growth.local else np.ones(table.rows, dtype=bool)
+        inside = explored.slots >= 0 if growth.prunes_explored_only else np.ones(table.rows, dtype=bool)
         kept = np.empty(table.nnz, dtype=bool)
-        free = kernels.mark_prunable(table, inside, self.floor, kept)
+        free = kernels.topology.mark_prunable(table, inside, self.floor, kept)
         within = int(np.diff(table.indptr)[inside].sum())
         new = growth.grow(table, explored, min(int(fraction * within), free), rng)
         count = len(new.rows)
         if count == 0:
             return 0
-        largest = kernels.keep_larger(table.values, count, kept)
+        largest = kernels.topology.keep_larger(table.values, count, kept)
         indptr, places = np.empty_like(table.indptr), np.empty(count, np.int64)
-        kernels.merge(table, kept, new.rows, new.columns, indptr, places)
+        kernels.topology.merge(table, kept, new.rows, new.columns, indptr, places)
         signs = -np.sign(new.gradients)
         if not signs.any():  # growth at random: so is the direction
             signs = rng.choice(np.array([-1, 1], dtype=np.float32), count)
 
         def carry(state: Array, grown: npt.ArrayLike) -> Array:
-            kernels.move(state, kept, places, np.broadcast_to(np.asarray(grown, state.dtype), count).copy())
+            kernels.topology.move(
+                state, kept, places, np.broadcast_to(np.asarray(grown, state.dtype), count).copy()
+            )
             return state
 
         def row_means(state: Array) -> Array:
             means = np.empty(count, state.dtype)
-            kernels.row_means(table.indptr, state, new.rows, means)
+            kernels.topology.row_means(table.indptr, state, new.rows, means)
             return means
 
         state.carry(carry, row_means)
         values = signs.astype(table.values.dtype) * self.start * largest
-        kernels.rewrite(table, kept, places, new.columns, values.astype(table.values.dtype), indptr)
+        kernels.topology.rewrite(table, kept, places, new.columns, values.astype(table.values.dtype), indptr)
         return count

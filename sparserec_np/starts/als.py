@@ -37,6 +37,4 @@ class LeastSquares:
         """See :class:`~sparserec_np.starts.start.Start`. The kernels work on the threads that Numba is set to."""
         table = self.first(log, dim, nnz, rng, threads)
         with one_blas_thread():
-            return alternate(
-                table, log.n_users, matrix_of_ones(log), dim, passes=self.passes, floor=self.first.floor
-            )
+            return alternate(table, matrix_of_ones(log), dim, passes=self.passes, floor=self.first.floor)

@@ -10,9 +10,9 @@ import numpy as np
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.matrices import matrix_of_ones
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.factorization.condensing import condense
+from sparserec_np.factorization.condensing import Target, condense
 from sparserec_np.factorization.least_squares import alternate_full
-from sparserec_np.factorization.pruning import balance, prune_factors, widened
+from sparserec_np.factorization.pruning import Factors, balance, prune_factors, widened
 from sparserec_np.factorization.rotation import of_length_one, varimax
 from sparserec_np.factorization.singular_vectors import fewer_columns, leading_right_vectors
 from sparserec_np.machine.memory import give_back_freed
@@ -95,8 +95,8 @@ class Condensed:
     def _condensed(
         self, table: SparseTable, users: Array, items: Array, touched: Any, dim: int, threads: int
     ) -> SparseTable:
-        settings = {"passes": self.solving, "floor": self.first.floor, "threads": threads}
-        return condense(table, users, items, touched, dim, **settings)
+        target = Target(users, items, touched)
+        return condense(table, target, dim, passes=self.solving, floor=self.first.floor, threads=threads)
 
     def _pruned(
         self, full_users: Array, full_items: Array, dim: int, nnz: int, rng: np.random.Generator
@@ -117,6 +117,5 @@ class Condensed:
         def items(start: int, stop: int) -> Array:
             return widened(full_items[start:stop] @ theirs, dim)
 
-        sizes = n_users, len(full_items)
-        scale = balance(users, items, *sizes)
-        return prune_factors(users, items, *sizes, nnz, self.first.floor, scale)
+        factors = Factors(users, items, n_users, len(full_items))
+        return prune_factors(factors, nnz, self.first.floor, balance(factors))

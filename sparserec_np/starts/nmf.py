@@ -10,7 +10,7 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.matrices import matrix_of_ones
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.errors import DataError
-from sparserec_np.factorization.pruning import prune_factors, widened
+from sparserec_np.factorization.pruning import Factors, prune_factors, widened
 from sparserec_np.machine.threads import one_blas_thread
 
 
@@ -60,4 +60,4 @@ class NMF:
             def items(start: int, stop: int) -> Array:
                 return widened(np.sqrt(components[start:stop].astype(np.float32)), dim)
 
-            return prune_factors(users, items, log.n_users, log.n_items, nnz, self.floor)
+            return prune_factors(Factors(users, items, log.n_users, log.n_items), nnz, self.floor)

@@ -121,7 +121,7 @@ class PreviousStart:
             items = solved_rows(by_item, users, dim, nnz - share, floor, threads)
             table = stacked(users, items)
             if previous.condensed is None:
-                return alternate(table, log.n_users, by_user, dim, passes=self.passes, floor=floor)
+                return alternate(table, by_user, dim, passes=self.passes, floor=floor)
         del by_user, by_item
         return previous.condensed.again(table, log, dim, rng, threads)
 

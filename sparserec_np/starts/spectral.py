@@ -8,7 +8,7 @@ import numpy as np
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.factorization.pruning import ROWS_AT_ONCE, balance, prune_factors, widened
+from sparserec_np.factorization.pruning import ROWS_AT_ONCE, Factors, balance, prune_factors, widened
 from sparserec_np.factorization.rotation import of_length_one, varimax
 from sparserec_np.factorization.singular_vectors import Strips, leading_right_vectors
 from sparserec_np.machine.memory import give_back_freed
@@ -65,9 +65,8 @@ class Spectral:
                 rows = np.sort(rng.choice(n_rows, min(self.sample, n_rows), replace=False))
                 vectors.turn(varimax(rows_of_both(log, vectors, rows), self.rotation_iterations))
                 give_back_freed()  # and the sample
-            sizes = log.n_users, log.n_items
-            scale = balance(users, items, *sizes)
-            return prune_factors(users, items, *sizes, nnz, self.floor, scale)
+            factors = Factors(users, items, log.n_users, log.n_items)
+            return prune_factors(factors, nnz, self.floor, balance(factors))
 
 
 def rows_of_both(log: Interactions, vectors: Strips, rows: Array) -> Array:

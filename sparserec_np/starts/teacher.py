@@ -9,7 +9,7 @@ import numpy as np
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.errors import ConfigError
-from sparserec_np.factorization.pruning import balance, prune_factors
+from sparserec_np.factorization.pruning import Factors, balance, prune_factors
 from sparserec_np.factorization.rotation import varimax
 from sparserec_np.machine.threads import one_blas_thread
 
@@ -87,8 +87,9 @@ class TeacherStart:
         def items(start: int, stop: int) -> Array:
             return wide(n_users + start, n_users + stop)
 
-        scale = balance(users, items, n_users, log.n_items)
-        table = prune_factors(users, items, n_users, log.n_items, nnz, self.floor, scale)
+        factors = Factors(users, items, n_users, log.n_items)
+        scale = balance(factors)
+        table = prune_factors(factors, nnz, self.floor, scale)
         back = np.concatenate([lengths[:n_users], np.full(log.n_items, 1 / scale, np.float32)])
         table.values[:] *= np.repeat(back, np.diff(table.indptr))
         return table

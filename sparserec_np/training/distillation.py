@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.splitting import split_random
 from sparserec_np.data.table import Array
@@ -39,15 +40,13 @@ class Imitation:
         Raises:
             ConfigError: each pair has a negative of its own; there is no block to rank.
         """
-        from sparserec_np.kernels.compiled import slopes
-
         if not batch.shared:
             raise ConfigError("A teacher ranks a block of negatives; set negatives above 1")
         _, theirs = self.products.forward(self.teacher.table, batch)
         own = scores.negatives.copy()
         np.copyto(theirs, -np.inf, where=np.isneginf(own))
         losses = self.loss.slopes(batch, scores)
-        slopes.imitation_block(
+        kernels.slopes.imitation_block(
             batch.users.starts, own, theirs, scores.valid, self.teacher.weight, scores.negatives, losses
         )
         return losses

@@ -11,8 +11,9 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import SparseTable
 from sparserec_np.errors import SparseRecError
 from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.models.model import Model
-from sparserec_np.sparsity.growth import NO_ROWS, Explored
+from sparserec_np.sparsity.growth import NO_ROWS
 from sparserec_np.sparsity.schedules import cosine
 from sparserec_np.sparsity.topology import prune
 from sparserec_np.training.fitted import SELECT_BY, Fitted, Record, Report

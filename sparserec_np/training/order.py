@@ -7,13 +7,12 @@ from typing import Protocol
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError
-from sparserec_np.kernels.compiled import cells as stratified
-from sparserec_np.kernels.compiled import gradients as gradient_kernels
-from sparserec_np.kernels.compiled.unfolding import row_bits
+from sparserec_np.kernels.arguments import Shared, Steps
 from sparserec_np.learning.batches import PairSampler
-from sparserec_np.learning.cells import BLOCK_LOSSES, TOGETHER, Shared, Steps, Strata
+from sparserec_np.learning.cells import BLOCK_LOSSES, TOGETHER, CellDivision
 from sparserec_np.learning.losses import Loss, Objective
 from sparserec_np.learning.optimizers import SGD, Adagrad, Optimizer, one_row
 from sparserec_np.models.model import Gradients
@@ -100,7 +99,7 @@ class BatchOrder:
             total += float(self.loss.slopes(batch, scores).sum(dtype=np.float64))
             model.backward(batch, scores, training.decay, gradients)
             if len(training.norms):
-                gradient_kernels.add_row_norms(model.table.indptr, touched, self._active, training.norms)
+                kernels.gradients.add_row_norms(model.table.indptr, touched, self._active, training.norms)
             now = rate(number, batches)
             state.optimizer.step(model.table, touched, self._active, now)
             self.weights_optimizer.step(weights, the_row, self._weights, now)
@@ -115,7 +114,7 @@ class CellOrder:
     each pair, ``sweep_blocks`` for shared ones.
 
     Attributes:
-        strata: the order.
+        division: of the pairs into cells.
         shared: the blocks of negatives.
 
     Raises:
@@ -129,14 +128,14 @@ class CellOrder:
                 "In cells, pairs learn by softmax against shared negatives, or by bpr, and not from a teacher; change"
                 " loss or negatives, or set order to batches"
             )
-        self.strata = Strata(log)
+        self.division = CellDivision(log)
         self.shared = Shared(BLOCK_LOSSES.index(loss.block), batch, negatives)
         self._row_bits = 0
 
     @property
     def bytes(self) -> dict[str, int]:
         """The pairs in their order; and the bits of the rows, none where rows do not unfold."""
-        return {"pairs": self.strata.nbytes, "row_bits": self._row_bits}
+        return {"pairs": self.division.nbytes, "row_bits": self._row_bits}
 
     def epoch(
         self,
@@ -152,7 +151,7 @@ class CellOrder:
                 "In cells, rows move by adagrad or sgd; change optimizer, or set order to batches"
             )
         kind = table.values.dtype
-        parts = self.strata.parts
+        parts = self.division.parts
         weights = np.array(decay[:3], dtype=kind)
         steps = Steps(
             np.array([rate(stratum, parts) for stratum in range(parts)], dtype=kind),
@@ -161,14 +160,14 @@ class CellOrder:
             optimizer.squares if isinstance(optimizer, Adagrad) else table.values[:0],
             TOGETHER,
         )
-        cells = self.strata.cells(rng)
+        cells = self.division.cells(rng)
         losses = np.zeros((parts, parts))
         if self.shared.negatives > 1:
-            stratified.sweep_blocks(table, cells, self.shared, steps, training.explored, losses)
+            kernels.cells.sweep_blocks(table, cells, self.shared, steps, training.explored, losses)
         else:
             seed = np.uint64(rng.integers(2**63))
             # The kernel makes them for itself, for all rows or for none; the first row tells which.
-            first = row_bits(table.indptr[:2], table.columns, training.model.dim)
+            first = kernels.unfolding.row_bits(table.indptr[:2], table.columns, training.model.dim)
             self._row_bits = first.nbytes * table.rows
-            stratified.sweep_pairs(table, cells, seed, steps, training.explored, losses)
+            kernels.cells.sweep_pairs(table, cells, seed, steps, training.explored, losses)
         return float(losses.sum())

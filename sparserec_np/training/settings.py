@@ -505,7 +505,7 @@ def _check_model(config: Config) -> None:
     """A model has settings of its own, and scores that may be no inner products."""
     base = BASE_MODELS[config.model]
     cosine = config.similarity == "cosine" or LOSSES[config.loss].cosine
-    if not base.products and (cosine or config.temperature not in (None, 1)):
+    if not base.scores_are_products and (cosine or config.temperature not in (None, 1)):
         raise ConfigError(
             f"The scores of the model {config.model} are no inner products of rows, so they can be no cosines, nor be"
             " divided by a temperature: set loss to softmax, bpr or bce, and leave similarity and temperature out"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparserec_np.data.table import Array
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.optimizers import Optimizer
 from sparserec_np.models.model import Decay, Model
-from sparserec_np.sparsity.growth import Explored
 from sparserec_np.sparsity.topology import Carry
 
 NO_ORIGIN = np.empty(0, np.float32)

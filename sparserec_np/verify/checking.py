@@ -183,15 +183,8 @@ class Plain:
     def update(self) -> None:
         """One topology update; the sums begin anew, and L2 terms draw regrown entries to 0."""
         settings, before = self.problem.settings, self.active
-        mask = plain.topology_update(
-            self.values,
-            before,
-            self.sums,
-            self.problem.explored,
-            settings.drop_fraction,
-            settings.floor,
-            settings.regrow_start,
-        )
+        change = plain.Change(settings.drop_fraction, settings.floor, settings.regrow_start)
+        mask = plain.topology_update(self.values, before, self.sums, self.problem.explored, change)
         plain.carry(settings.optimizer, self._state, before, mask)
         self.active, self.values = mask.active, mask.values
         self._origin = self._origin * (mask.active & ~mask.regrown)

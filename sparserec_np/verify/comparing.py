@@ -356,7 +356,9 @@ FAULTS = (
     Fault("a row that several pairs read keeps the gradient of the last: they must be added", _overwritten),
     Fault("users and items are swapped", _swapped),
     *(Fault(f"this is a step of {name}", _other_optimizer(name)) for name in plain.OPTIMIZERS),
-    Fault("entries are pruned in all rows, not in the explored ones alone", _update(local=False)),
+    Fault(
+        "entries are pruned in all rows, not in the explored ones alone", _update(prunes_explored_only=False)
+    ),
     Fault("the floor of entries that each row keeps is not kept", _update(floor=0)),
     Fault("regrown entries start at zero, not against their gradient", _update(start=0.0)),
     Fault("growth goes by the signed gradient, not by its magnitude", lambda p: outcome(p, sums=_signed)),

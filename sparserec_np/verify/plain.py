@@ -222,22 +222,30 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
 # ---- what a batch costs
 
 
+class Objective(NamedTuple):
+    """The way from parameters to losses.
+
+    Attributes:
+        model: a name of :data:`MODELS`.
+        loss: a name of :data:`LOSSES`.
+        scoring: what scores depend on besides the parameters.
+        settings: the loss's, by name.
+    """
+
+    model: str
+    loss: str
+    scoring: Scoring
+    settings: Mapping[str, float]
+
+
 def costs(
-    model: str,
-    loss: str,
-    parameters: Parameters,
-    pairs: Pairs,
-    pull: Pull,
-    scoring: Scoring,
-    xp: Library,
-    **settings: float,
+    objective: Objective, parameters: Parameters, pairs: Pairs, pull: Pull, xp: Library
 ) -> tuple[Tensor, Tensor]:
     """What a batch costs: the sum of its pairs' losses, and the L2 terms.
 
     A pair pays for the user, the positive and the negatives it reads; of s shared negatives, a share of ``1 / s`` each.
-    ``settings`` are the loss's.
     """
-    score = MODELS[model].score
+    score, scoring = MODELS[objective.model].score, objective.scoring
     users, positives = pairs.users[:, None], pairs.positives[:, None]
     given = Given(
         score(parameters, users, positives, scoring, xp),
@@ -245,7 +253,7 @@ def costs(
         xp.asarray(pairs.counted),
         xp.asarray(users == pairs.users),
     )
-    losses = LOSSES[loss](given, xp, **settings)
+    losses = LOSSES[objective.loss](given, xp, **objective.settings)
     squares = ((parameters["table"] - xp.asarray(pull.origin)) ** 2).sum(1)
     share = len(pairs.users) / pairs.negatives.size
     l2 = (
@@ -322,9 +330,21 @@ class Mask(NamedTuple):
     regrown: Array
 
 
-def topology_update(
-    values: Array, active: Array, sums: Array, rows: Array, fraction: float, floor: int, start: float
-) -> Mask:
+class Change(NamedTuple):
+    """How a topology update changes a mask.
+
+    Attributes:
+        fraction: of the explored rows' active entries, how many change.
+        floor: entries that a row never loses.
+        start: a regrown entry starts against its gradient, at this part of the largest magnitude pruned.
+    """
+
+    fraction: float
+    floor: int
+    start: float
+
+
+def topology_update(values: Array, active: Array, sums: Array, rows: Array, change: Change) -> Mask:
     """Prunes the smallest entries of the explored rows and regrows as many there, where the summed gradient is largest.
 
     Args:
@@ -332,10 +352,9 @@ def topology_update(
         active: (rows, dim) bool.
         sums: (rows, dim) gradients summed since the last update.
         rows: (m,) the explored rows.
-        fraction: of their active entries, how many change.
-        floor: entries that a row never loses.
-        start: a regrown entry starts against its gradient, at this part of the largest magnitude pruned.
+        change: how many entries, and what new ones start with.
     """
+    fraction, floor, start = change
     free, candidates = [], []
     for row in sorted(int(row) for row in rows):
         columns = [c for c in range(values.shape[1]) if active[row, c]]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.errors import ConfigError
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
 from sparserec_np.learning.losses import LOSSES, Scores
 from sparserec_np.learning.optimizers import OPTIMIZERS, one_row
@@ -19,7 +20,7 @@ from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.models.model import Decay, Gradients, Model
 from sparserec_np.models.views import similarity_views
 from sparserec_np.sparsity.exploration import Exploration
-from sparserec_np.sparsity.growth import AccumulatedGrowth, Explored
+from sparserec_np.sparsity.growth import AccumulatedGrowth
 from sparserec_np.sparsity.topology import TopologyUpdate
 from sparserec_np.training.state import EntryState
 from sparserec_np.verify import plain
@@ -109,7 +110,7 @@ class Settings:
 
 def similarities(loss: str, model: str) -> list[str]:
     """The similarities that a loss is for and a model has."""
-    ours = plain.SIMILARITIES if BASE_MODELS[model].products else ("dot",)
+    ours = plain.SIMILARITIES if BASE_MODELS[model].scores_are_products else ("dot",)
     return [name for name in ours if name == "cosine" or not LOSSES[loss].cosine]
 
 
@@ -228,16 +229,9 @@ class Problem:
         """Loss and L2 terms of a batch by the plain definitions."""
         settings = self.settings
         scoring = plain.Scoring(self.log, settings.scored_by, settings.temperature)
-        return plain.costs(
-            settings.model,
-            settings.loss,
-            parameters,
-            self.pairs(batch),
-            pull,
-            scoring,
-            xp,
-            **dict(LOSSES[settings.loss].settings),
-        )
+        own = dict(LOSSES[settings.loss].settings)
+        objective = plain.Objective(settings.model, settings.loss, scoring, own)
+        return plain.costs(objective, parameters, self.pairs(batch), pull, xp)
 
     def pull(self) -> plain.Pull:
         """The L2 terms as the plain definitions take them."""
@@ -318,13 +312,15 @@ class Engine:
         weights, row = one_row(self.model.weights), np.zeros(1, np.int32)
         self.weights_optimizer.step(weights, row, self.gradients.weights, rate)
 
-    def update(self, *, local: bool = True, floor: int | None = None, start: float | None = None) -> int:
+    def update(
+        self, *, prunes_explored_only: bool = True, floor: int | None = None, start: float | None = None
+    ) -> int:
         """One topology update, by default as the settings say; how many entries are new. The sums begin anew."""
         settings = self.problem.settings
         change = TopologyUpdate(
             settings.floor if floor is None else floor, settings.regrow_start if start is None else start
         )
-        growth = AccumulatedGrowth(Exploration(settings.explore), local=local)
+        growth = AccumulatedGrowth(Exploration(settings.explore), prunes_explored_only=prunes_explored_only)
         changed = change(
             self.model.table,
             growth,

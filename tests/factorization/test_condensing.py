@@ -10,8 +10,8 @@ from scipy.sparse import csr_matrix
 
 from sparserec_np.data.table import SparseTable
 from sparserec_np.factorization import condensing
-from sparserec_np.factorization.condensing import RIDGE, best_of_full, best_of_tables, condense
-from sparserec_np.factorization.pruning import balance, prune_factors
+from sparserec_np.factorization.condensing import RIDGE, Target, best_of_full, best_of_tables, condense
+from sparserec_np.factorization.pruning import Factors, balance, prune_factors
 from sparserec_np.machine.threads import one_blas_thread
 from tests.makers.small import Array
 
@@ -23,9 +23,8 @@ def full_rows(rng: np.random.Generator, users: int, items: int) -> tuple[Array, 
 
 
 def pruned(users: Array, items: Array, nnz: int, floor: int = 1) -> SparseTable:
-    sides = lambda a, b: users[a:b], lambda a, b: items[a:b]
-    scale = balance(*sides, len(users), len(items))
-    return prune_factors(*sides, len(users), len(items), nnz, floor, scale)
+    factors = Factors(lambda a, b: users[a:b], lambda a, b: items[a:b], len(users), len(items))
+    return prune_factors(factors, nnz, floor, balance(factors))
 
 
 def nearer(
@@ -42,7 +41,7 @@ def nearer(
     start = pruned(users, items, nnz, floor)
     with one_blas_thread(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(condensing, "LISTED", listed)
-        return condense(start, users, items, touched, DIM, passes=passes, floor=floor)
+        return condense(start, Target(users, items, touched), DIM, passes=passes, floor=floor)
 
 
 def misses(table: SparseTable, users: Array, items: Array) -> Array:
@@ -94,7 +93,7 @@ def test_a_full_budget_gives_the_full_product_of_full_rows_of_any_width() -> Non
     start = SparseTable.full(rng.standard_normal((45, DIM)).astype(np.float32))
     nothing = csr_matrix((20, 25))
     with one_blas_thread():
-        table = condense(start, users @ wide, items @ wide, nothing, DIM, passes=3)
+        table = condense(start, Target(users @ wide, items @ wide, nothing), DIM, passes=3)
     assert misses(table, users, items).sum() < 1e-3 * np.square(scores).sum()
 
 
@@ -117,7 +116,7 @@ def test_lists_come_nearer_where_they_count_more() -> None:
 def test_pairs_are_the_best_of_those_not_touched(
     monkeypatch: pytest.MonkeyPatch, block: int, threads: int
 ) -> None:
-    monkeypatch.setattr(condensing, "BLOCK_NUMBERS", block)
+    monkeypatch.setattr(condensing, "SCORES_AT_ONCE", block)
     monkeypatch.setattr(condensing, "LISTED", 6)
     rng = np.random.default_rng(2)
     users, items = full_rows(rng, 40, 30)

@@ -11,7 +11,13 @@ from scipy.sparse import csr_matrix
 from sparserec_np.data.table import SparseTable, stacked
 from sparserec_np.factorization import least_squares
 from sparserec_np.factorization.largest_entries import LargestEntries
-from sparserec_np.factorization.least_squares import PIECE_NUMBERS, alternate, alternate_full, solved_rows
+from sparserec_np.factorization.least_squares import (
+    PIECE_NUMBERS,
+    Penalties,
+    alternate,
+    alternate_full,
+    solved_rows,
+)
 from sparserec_np.machine.threads import one_blas_thread
 from sparserec_np.runtime import RIDGE, UNTOUCHED
 from tests.makers.small import Array, random_table, same_bits
@@ -100,9 +106,7 @@ def alternated(
     start: SparseTable, matrix: csr_matrix, passes: int = 2, ridge: float = 1.0, floor: int = 1
 ) -> SparseTable:
     with one_blas_thread():
-        return alternate(
-            start, matrix.shape[0], matrix, DIM, passes=passes, untouched=0.1, ridge=ridge, floor=floor
-        )
+        return alternate(start, matrix, DIM, passes=passes, penalties=Penalties(0.1, ridge), floor=floor)
 
 
 @settings(deadline=None)  # the first call compiles
@@ -170,7 +174,7 @@ def test_full_rows_are_those_of_dense_alternating_least_squares(
     dense[3], dense[:, 5] = False, False
     matrix = csr_matrix(dense.astype(np.float32))
     with one_blas_thread():
-        found = alternate_full(matrix, items.copy(), passes=2, untouched=untouched, ridge=0.7)
+        found = alternate_full(matrix, items.copy(), passes=2, penalties=Penalties(untouched, 0.7))
     expected = dense_alternating(matrix, items.astype(np.float64), 2, 0.7, untouched)
     assert all(side.dtype == np.float32 for side in found)
     for one, other in ((0, 0), (0, 1), (1, 1)):  # all products, which no rotation changes
@@ -220,7 +224,7 @@ def test_a_piece_has_fewer_rows_the_wider_they_are(monkeypatch: pytest.MonkeyPat
     dim = 1024
     start = random_table(rng, 600 + 15, dim, 3000)
     with one_blas_thread():
-        alternate(start, 600, touched(rng, 600, 15), dim, passes=1)
+        alternate(start, touched(rng, 600, 15), dim, passes=1)
     assert max(sizes) <= PIECE_NUMBERS < 600 * dim == sum(sizes) - 15 * dim
 
 

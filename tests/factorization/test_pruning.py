@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparserec_np.factorization.pruning import balance, prune_factors
+from sparserec_np.factorization.pruning import Factors, balance, prune_factors
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -24,7 +24,7 @@ def test_pruned_factors_are_the_largest_above_the_floor(
     dense = rng(seed).permutation(rows * dim).reshape(rows, dim).astype(np.float32) + 1  # no ties
     users, items = dense[:n_users], dense[n_users:]
     table = prune_factors(
-        lambda a, b: users[a:b], lambda a, b: items[a:b], n_users, rows - n_users, nnz, floor
+        Factors(lambda a, b: users[a:b], lambda a, b: items[a:b], n_users, rows - n_users), nnz, floor
     )
     floor = min(floor, nnz // rows)
     keys = dense.copy()
@@ -39,9 +39,9 @@ def test_pruned_factors_are_the_largest_above_the_floor(
 def test_both_sides_are_brought_to_equal_sums_of_squares() -> None:
     users, items = rng().random((5, 3), np.float32), 100 * rng(1).random((9, 3), np.float32)
     ratio = items.ravel() / items[0, 0]
-    both = lambda a, b: users[a:b], lambda a, b: items[a:b]
-    table = prune_factors(*both, 5, 9, 42, 0, balance(*both, 5, 9))
-    assert balance(both[0], lambda a, b: 0 * items[a:b], 5, 9) == 1
+    both = Factors(lambda a, b: users[a:b], lambda a, b: items[a:b], 5, 9)
+    table = prune_factors(both, 42, 0, balance(both))
+    assert balance(both._replace(items=lambda a, b: 0 * items[a:b])) == 1
     squares = np.square(table.to_dense(3))
     assert squares[:5].sum() == pytest.approx(squares[5:].sum(), rel=1e-5)
     assert table.values[15:] / table.values[15] == pytest.approx(ratio, rel=1e-5)

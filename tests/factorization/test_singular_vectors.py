@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.factorization.singular_vectors import BLOCK, Strips, fewer_columns, leading_right_vectors
+from sparserec_np.factorization.singular_vectors import (
+    BLOCK_ROWS,
+    Strips,
+    fewer_columns,
+    leading_right_vectors,
+)
 from sparserec_np.machine.threads import one_blas_thread
 from tests.makers.small import Array, small_log
 
@@ -26,10 +31,10 @@ def in_strips(dense: Array) -> Strips:
 
 @given(st.integers(1, 40), st.data())
 def test_strips_are_one_matrix(width: int, data: st.DataObject) -> None:
-    rows, new = BLOCK + 50, data.draw(st.integers(1, width))  # more than are put together at a time
+    rows, new = BLOCK_ROWS + 50, data.draw(st.integers(1, width))  # more than are put together at a time
     dense = rng(width).standard_normal((rows, width), dtype=np.float32)
     strips = in_strips(dense)
-    some = np.array([3, BLOCK + 1, 0])
+    some = np.array([3, BLOCK_ROWS + 1, 0])
     assert strips[some].tolist() == dense[some].tolist()
     np.testing.assert_allclose(strips.gram(), dense.T @ dense, atol=2e-3)
     turn, factors = rng(1).standard_normal((width, new)), rng(2).random(rows, np.float32)

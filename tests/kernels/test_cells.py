@@ -9,11 +9,11 @@ import pytest
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import SparseTable
+from sparserec_np.kernels.arguments import Cells, Explored, Shared, Steps
 from sparserec_np.kernels.compiled import cells as compiled
 from sparserec_np.kernels.reference import cells as reference
-from sparserec_np.learning import cells as strata_module
-from sparserec_np.learning.cells import BLOCK_LOSSES, Cells, Shared, Steps, Strata
-from sparserec_np.sparsity.growth import Explored
+from sparserec_np.learning import cells as learning_cells
+from sparserec_np.learning.cells import BLOCK_LOSSES, CellDivision
 from tests.makers.kernel_cases import (
     PRECISIONS,
     Array,
@@ -82,25 +82,25 @@ def copied(table: SparseTable, steps: Steps, explored: Explored) -> tuple[Sparse
 @pytest.mark.parametrize("size", [(7, 3), (40, 200), (60, 1000)])
 def test_cells(size: tuple[int, int]) -> None:
     log = random_log(np.random.default_rng(3), *size, 0.2)
-    strata = Strata(log)
-    cells = strata.cells(np.random.default_rng(4))
+    division = CellDivision(log)
+    cells = division.cells(np.random.default_rng(4))
     twin = Cells(*(array.copy() for array in cells))
     for array in twin[:3]:
         array[:] = 77
-    reference.fill_cells(log.indptr, log.items, cells.ranges, strata._part_of, twin)
+    reference.fill_cells(log.indptr, log.items, cells.ranges, division._part_of, twin)
     for found, expected in zip(cells, twin, strict=True):
         np.testing.assert_array_equal(found, expected)
-    assert strata.parts == {3: 1, 200: 3, 1000: 8}[size[1]]
-    found_users = cells.users + np.repeat(cells.ranges[:-1], np.diff(cells.bounds[:: strata.parts]))
+    assert division.parts == {3: 1, 200: 3, 1000: 8}[size[1]]
+    found_users = cells.users + np.repeat(cells.ranges[:-1], np.diff(cells.bounds[:: division.parts]))
     pairs = set(zip(found_users.tolist(), cells.positives.tolist(), strict=True))
     assert pairs == set(zip(log.pair_users().tolist(), log.items.tolist(), strict=True))
     assert sorted(cells.members.tolist()) == list(range(log.n_items))
-    for stratum in range(strata.parts):  # no user and no item is in two cells of a stratum
+    for turn in range(division.parts):  # no user and no item is in two cells of a turn
         users: list[int] = []
         items: list[int] = []
-        for p in range(strata.parts):
-            q = (p + stratum) % strata.parts
-            inside = slice(*cells.bounds[p * strata.parts + q :][:2])
+        for p in range(division.parts):
+            q = (p + turn) % division.parts
+            inside = slice(*cells.bounds[p * division.parts + q :][:2])
             users += np.unique(found_users[inside]).tolist()
             items += cells.members[cells.starts[q] : cells.starts[q + 1]].tolist()
             assert set(cells.positives[inside]) <= set(cells.members[cells.starts[q] : cells.starts[q + 1]])
@@ -114,15 +114,15 @@ def test_two_bytes_number_pairs_as_well_as_four(
 ) -> None:
     _, log, table = a_problem(0.3, np.float32)
     found = []
-    for limit, kind in ((strata_module.NARROW, np.uint16), (149, np.int32)):
-        monkeypatch.setattr(strata_module, "NARROW", limit)
+    for limit, kind in ((learning_cells.NARROW, np.uint16), (149, np.int32)):
+        monkeypatch.setattr(learning_cells, "NARROW", limit)
         rng = np.random.default_rng(8)
-        strata = Strata(log)
-        cells = strata.cells(rng)
+        division = CellDivision(log)
+        cells = division.cells(rng)
         assert cells.users.dtype == cells.positives.dtype == kind
-        steps = random_steps(rng, table, strata.parts, "adagrad")
+        steps = random_steps(rng, table, division.parts, "adagrad")
         explored = Explored(*random_explored(rng, table.rows, DIM, 0.4, np.float32))
-        now, losses = table._replace(values=table.values.copy()), np.empty((strata.parts, strata.parts))
+        now, losses = table._replace(values=table.values.copy()), np.empty((division.parts, division.parts))
         if shared:
             compiled.sweep_blocks(now, cells, shared, steps, explored, losses)
         else:
@@ -133,9 +133,9 @@ def test_two_bytes_number_pairs_as_well_as_four(
 
 
 def test_items_are_divided_anew() -> None:
-    strata = Strata(random_log(np.random.default_rng(3), 40, 1000, 0.2))
+    division = CellDivision(random_log(np.random.default_rng(3), 40, 1000, 0.2))
     rng = np.random.default_rng(4)
-    first, second = (set(strata.cells(rng).members[:125].tolist()) for _ in range(2))
+    first, second = (set(division.cells(rng).members[:125].tolist()) for _ in range(2))
     assert 0 < len(first & second) < 60
 
 
@@ -149,14 +149,14 @@ def test_twins_agree(dtype: Any, dim: int, density: float, rule: str, part: floa
     rows = table.rows
     if density == 1:
         part = 0.0
-    strata = Strata(log)
-    steps = random_steps(rng, table, strata.parts, rule)
+    division = CellDivision(log)
+    steps = random_steps(rng, table, division.parts, rule)
     explored = Explored(*random_explored(rng, rows, dim, part, dtype))
-    cells = strata.cells(rng)
+    cells = division.cells(rng)
     ends = []
     for kernel in (compiled, reference):
         now, way, sums = copied(table, steps, explored)
-        losses = np.full((strata.parts, strata.parts), np.nan)
+        losses = np.full((division.parts, division.parts), np.nan)
         kernel.sweep_pairs(now, cells, np.uint64(2**63 + 11), way, sums, losses)
         ends.append((now.values, way.squares, sums.sums, losses))
     tolerance = 1e-10 if dtype == np.float64 else 2e-3  # 2,000 steps, one upon another
@@ -172,14 +172,14 @@ def test_twins_agree(dtype: Any, dim: int, density: float, rule: str, part: floa
 def test_twins_agree_on_blocks(dtype: Any, density: float, rule: str, shared: Shared) -> None:
     rng, log, table = a_problem(density, dtype)
     rows, dim = table.rows, DIM
-    strata = Strata(log)
-    steps = random_steps(rng, table, strata.parts, rule)
+    division = CellDivision(log)
+    steps = random_steps(rng, table, division.parts, rule)
     explored = Explored(*random_explored(rng, rows, dim, 0.4, dtype))
-    cells = strata.cells(rng)
+    cells = division.cells(rng)
     ends = []
     for kernel in (compiled, reference):
         now, way, sums = copied(table, steps, explored)
-        losses = np.full((strata.parts, strata.parts), np.nan)
+        losses = np.full((division.parts, division.parts), np.nan)
         kernel.sweep_blocks(now, cells, shared, way, sums, losses)
         ends.append((now.values, way.squares, sums.sums, losses))
     tolerance = 1e-10 if dtype == np.float64 else 2e-3
@@ -209,7 +209,7 @@ def test_a_block_by_finite_differences(kernel: Any, loss: Any) -> None:
     steps = Steps(np.array([rate]), d, np.empty(0), np.empty(0), 8)
     explored = Explored(np.arange(n_users + n_items, dtype=np.int32), np.zeros((n_users + n_items, dim)))
     losses = np.empty((1, 1))
-    cells = Strata(log).cells(np.random.default_rng(0))
+    cells = CellDivision(log).cells(np.random.default_rng(0))
     kind = [bpr_loss, softmax_loss].index(loss)
     kernel.sweep_blocks(table, cells, Shared(kind, 100, 100), steps, explored, losses)
 
@@ -255,7 +255,7 @@ def test_one_pair_after_another_by_hand(kernel: Any, together: int) -> None:
     rate, d = 0.1, (0.01, 0.02, 0.03)
     steps = Steps(np.array([rate]), np.array(d), np.empty(0), np.empty(0), together)
     losses = np.empty((1, 1))
-    cells = Strata(log).cells(np.random.default_rng(0))
+    cells = CellDivision(log).cells(np.random.default_rng(0))
     explored = Explored(np.array([1, 0, -1, 2], np.int32), np.zeros((3, 2)))
     kernel.sweep_pairs(table, cells, np.uint64(1), steps, explored, losses)
 
@@ -292,7 +292,7 @@ def test_a_user_of_all_items_is_passed_over(kernel: Any) -> None:
     losses = np.empty((1, 1))
     steps = Steps(np.array([0.1]), np.zeros(3), np.empty(0), np.empty(0), 8)
     explored = Explored(np.full(5, -1, np.int32), np.zeros((0, 2)))
-    cells = Strata(log).cells(np.random.default_rng(0))
+    cells = CellDivision(log).cells(np.random.default_rng(0))
     kernel.sweep_pairs(table, cells, np.uint64(1), steps, explored, losses)
     np.testing.assert_array_equal(table.values[:2], before[:2])
     assert (table.values[2:4] != before[2:4]).all()
@@ -307,7 +307,7 @@ def test_scores_far_apart_stay_finite(kernel: Any) -> None:
         steps = Steps(*(np.array(a, np.float32) for a in ([0.5], [0, 0, 0], [], [])), 8)
         explored = Explored(np.full(3, -1, np.int32), np.zeros((0, 1), np.float32))
         losses = np.empty((1, 1))
-        cells = Strata(log).cells(np.random.default_rng(0))
+        cells = CellDivision(log).cells(np.random.default_rng(0))
         kernel.sweep_pairs(table, cells, np.uint64(1), steps, explored, losses)
         assert losses[0, 0] == pytest.approx(80 * slope, abs=1e-6)
         assert table.values[1] == pytest.approx(sign * 30 + slope * 15, abs=1e-4)
@@ -318,7 +318,7 @@ def test_negatives_are_even_and_none_of_the_users(kernel: Any) -> None:
     """Their number is the count of an item's moves: each moves it by the same step, as slopes are 1/2 at 0."""
     n_items, sweeps = 20, 300
     log = log_of([0] * 5, range(5), 1, n_items)
-    strata, rng = Strata(log), np.random.default_rng(1)
+    division, rng = CellDivision(log), np.random.default_rng(1)
     counts = np.zeros(n_items)
     for sweep in range(sweeps):
         rows = np.zeros((1 + n_items, 1))
@@ -326,7 +326,7 @@ def test_negatives_are_even_and_none_of_the_users(kernel: Any) -> None:
         table = SparseTable.full(rows)
         steps = Steps(np.array([2e9]), np.zeros(3), np.empty(0), np.empty(0), 8)
         explored = Explored(np.full(1 + n_items, -1, np.int32), np.zeros((0, 1)))
-        cells = strata.cells(rng)
+        cells = division.cells(rng)
         kernel.sweep_pairs(table, cells, np.uint64(sweep), steps, explored, np.empty((1, 1)))
         counts += np.round(-table.values[1:])
     assert (counts[:5] == -sweeps).all()
@@ -345,15 +345,15 @@ def test_threads_change_nothing(dim: int, density: float, shared: Shared | None)
     table = random_table(rng, rows, dim, density, np.float32)
     if density == 1:
         table = SparseTable.full(rng.standard_normal((rows, dim)).astype(np.float32))
-    strata = Strata(log)
-    assert strata.parts == 8
-    steps = random_steps(rng, table, strata.parts, "adagrad, origin")
+    division = CellDivision(log)
+    assert division.parts == 8
+    steps = random_steps(rng, table, division.parts, "adagrad, origin")
     explored = Explored(*random_explored(rng, rows, dim, 0.3, np.float32))
-    cells = strata.cells(rng)
+    cells = division.cells(rng)
 
     def run() -> list[Array]:
         now, way, sums = copied(table, steps, explored)
-        losses = np.empty((strata.parts, strata.parts))
+        losses = np.empty((division.parts, division.parts))
         if shared is None:
             compiled.sweep_pairs(now, cells, np.uint64(5), way, sums, losses)
         else:
@@ -368,11 +368,11 @@ def test_loss_of_many_pairs_is_the_sum_of_logarithms() -> None:
     rng = np.random.default_rng(7)
     log = random_log(rng, 20, 60, 0.5)
     table = SparseTable.full(rng.standard_normal((80, 4)) * 5)
-    strata = Strata(log)
+    division = CellDivision(log)
     steps = Steps(np.zeros(1), np.zeros(3), np.empty(0), np.empty(0), 8)
     explored = Explored(np.full(80, -1, np.int32), np.zeros((0, 4)))
     losses = [np.empty((1, 1)) for _ in range(2)]
-    cells = strata.cells(rng)
+    cells = division.cells(rng)
     for kernel, out in zip((compiled, reference), losses, strict=True):
         kernel.sweep_pairs(table, cells, np.uint64(5), steps, explored, out)
     assert losses[1][0, 0] > 3 * 200 * np.log(10)

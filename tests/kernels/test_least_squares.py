@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np.data.table import SparseTable
-from sparserec_np.factorization.least_squares import Equations
+from sparserec_np.kernels.arguments import Equations
 from sparserec_np.kernels.compiled import least_squares as compiled
 from sparserec_np.kernels.reference import least_squares as reference
 from tests.makers.kernel_cases import Array, assert_threads_change_nothing, needs_two_threads, random_table

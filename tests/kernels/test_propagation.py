@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparserec_np.kernels.arguments import Graph
 from sparserec_np.kernels.compiled import elementary
 from sparserec_np.kernels.compiled import propagation as compiled
 from sparserec_np.kernels.reference import elementary as plain_elementary
 from sparserec_np.kernels.reference import propagation as reference
-from sparserec_np.models.lightgcn import Graph
 from tests.makers import oracles
 from tests.makers.kernel_cases import (
     PRECISIONS,

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np.data.table import SparseTable
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.kernels.compiled import topology as compiled
 from sparserec_np.kernels.reference import topology as reference
-from sparserec_np.sparsity.growth import Explored
 from tests.makers.kernel_cases import PRECISIONS, Array, random_explored, random_table
 
 KERNELS = pytest.mark.parametrize("kernel", [compiled, reference], ids=["compiled", "reference"])

@@ -29,7 +29,7 @@ from tests.makers.kernel_cases import (
     random_table,
 )
 
-FIRST, PARTS = 3, 3
+FIRST, BATCH_PARTS = 3, 3
 
 
 class Case(NamedTuple):
@@ -121,7 +121,7 @@ def project(kernels: Any, case: Case) -> list[Array]:
 
 def pull(kernels: Any, case: Case) -> list[Array]:
     gradient, sums = case.gradient.copy(), case.explored[1].copy()
-    partial = np.full((PARTS, *case.weights.shape), np.nan, gradient.dtype)
+    partial = np.full((BATCH_PARTS, *case.weights.shape), np.nan, gradient.dtype)
     explored = case.explored[0], sums
     kernels.pull_projection(
         case.table, case.rows, FIRST, case.weights, case.steps, gradient, explored, partial
@@ -138,7 +138,7 @@ def score(kernels: Any, case: Case) -> list[Array]:
 def differentiate(kernels: Any, case: Case) -> list[Array]:
     width, narrow = case.head[0].shape
     steps = np.full((len(case.users), width), np.nan, case.slopes.dtype)
-    partial = np.full((PARTS, width * narrow + 2 * narrow), np.nan, case.slopes.dtype)
+    partial = np.full((BATCH_PARTS, width * narrow + 2 * narrow), np.nan, case.slopes.dtype)
     kernels.head_gradients(
         case.left, case.right, case.users, case.items, case.head, case.slopes, steps, partial
     )

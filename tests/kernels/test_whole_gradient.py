@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import SparseTable
 from sparserec_np.kernels import compiled, reference
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.kernels.compiled import slopes
-from sparserec_np.kernels.compiled import views as compiled_views
 from sparserec_np.kernels.reference import gradients as plain_gradients
 from sparserec_np.kernels.reference import sampling as plain_sampling
 from sparserec_np.kernels.reference import scoring as plain_scoring
@@ -23,23 +24,19 @@ from sparserec_np.kernels.reference import slopes as plain_slopes
 from sparserec_np.kernels.reference import views as plain_views
 from sparserec_np.learning.batches import Batch, OnePerPair, PairSampler, SharedBlock
 from sparserec_np.learning.losses import LOSSES
-from sparserec_np.models import batch_items, inner_products
 from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.models.views import similarity_views
-from sparserec_np.sparsity.growth import Explored
 from tests.makers import oracles
 from tests.makers.kernel_cases import Array
 
 USERS, ITEMS, DIM = 5, 8, 4
-PLAIN = [
-    (batch_items, "kernels", plain_gradients),
-    (batch_items, "sampling", plain_sampling),
-    (inner_products, "kernels", plain_gradients),
-    (inner_products, "scoring", plain_scoring),
-    (compiled_views, "unit_rows", plain_views.unit_rows),
-    (compiled_views, "unit_gradients", plain_views.unit_gradients),
-]
+PLAIN = {
+    "gradients": plain_gradients,
+    "sampling": plain_sampling,
+    "scoring": plain_scoring,
+    "views": plain_views,
+}
 SLOPES = {compiled: slopes, reference: plain_slopes}
 VIEWS = {
     "dot": (),
@@ -131,8 +128,8 @@ def test_every_entry(
     similarity: str,
 ) -> None:
     if kernel is reference:
-        for module, attribute, plain in PLAIN:
-            monkeypatch.setattr(module, attribute, plain)
+        for file, plain in PLAIN.items():
+            monkeypatch.setattr(kernels, file, plain)
     rng = np.random.default_rng(8)
     log = interactions(rng)
     rows = USERS + ITEMS

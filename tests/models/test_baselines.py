@@ -45,7 +45,7 @@ def test_popularity_scores_the_part_of_the_users_that_the_most_popular_item_has(
 def test_neighbours_are_those_of_the_loops(
     log: Interactions, neighbours: int, shrinkage: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(baselines, "BLOCK", 7)
+    monkeypatch.setattr(baselines, "ITEMS_AT_ONCE", 7)
     table, dim = item_neighbours(log, neighbours, shrinkage)
     table.validate(dim)
     assert dim == log.n_items

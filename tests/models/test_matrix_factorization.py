@@ -7,11 +7,11 @@ import pytest
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import SparseTable
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
 from sparserec_np.learning.losses import LOSSES, Scores
 from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.models.model import Decay, Gradients
-from sparserec_np.sparsity.growth import Explored
 from tests.makers import oracles
 from tests.makers.small import Array, random_table, small_log
 

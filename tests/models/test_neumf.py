@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
 from sparserec_np.learning.losses import LOSSES
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.models.neumf import NeuMF
 from sparserec_np.models.towers import Weights, shapes
 from sparserec_np.models.views import Dropout
-from sparserec_np.sparsity.growth import Explored
 from tests.makers import oracles
 from tests.makers.small import Array, random_table, small_log
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.models.views import Dropout, UnitRows, served_table, similarity_views
-from sparserec_np.sparsity.growth import Explored
 from tests.makers.small import random_table
 
 ROWS, DIM = 40, 8

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.sparsity.exploration import Exploration
 from sparserec_np.sparsity.growth import (
     AccumulatedGrowth,
-    Explored,
     Growth,
     LastBatchGrowth,
     NoGrowth,
@@ -32,15 +32,6 @@ def explored_with(sums: Array, rows: Array, n_rows: int) -> Explored:
     return explored
 
 
-def test_explored_rows_have_slots() -> None:
-    explored = Explored.of(np.array([5, 0, 3]), 7, 4)
-    assert explored.slots.tolist() == [1, -1, -1, 2, -1, 0, -1]
-    assert explored.rows.tolist() == [5, 0, 3]
-    assert explored.sums.shape == (3, 4) and not explored.sums.any()
-    assert explored.nbytes == 7 * 4 + 3 * 4 * 4
-    assert Explored.of(np.array([1]), 2, 3, np.float64).sums.dtype == np.float64
-
-
 def test_who_explores_what() -> None:
     degrees, touched = np.arange(1, 21), np.array([9, 2, 4], np.int32)
     everything = AccumulatedGrowth(Exploration(fraction=1))
@@ -56,7 +47,7 @@ def test_who_explores_what() -> None:
         assert rows.dtype == np.int32 and len(np.unique(rows)) == len(rows) == drawn
         assert growth.explore_last(touched).tolist() == last
     assert [growth.grows for growth, _, _ in wanted] == [False, True, True, True, True]
-    assert [growth.local for growth, _, _ in wanted] == [False, False, False, True, True]
+    assert [growth.prunes_explored_only for growth, _, _ in wanted] == [False, False, False, True, True]
 
 
 def test_a_static_mask_grows_nothing() -> None:

@@ -46,9 +46,11 @@ def test_a_method_is_its_growth() -> None:
     assert kinds.pop("rigl") is LastBatchGrowth
     assert kinds.pop("set") is RandomGrowth
     assert set(kinds.values()) == {NoGrowth}
-    assert METHODS["sparserec"].growth_with(some) == AccumulatedGrowth(some, local=True)
-    assert METHODS["sparserec"].growth_with(all_rows) == AccumulatedGrowth(all_rows, local=False)
-    assert not METHODS["rigl"].growth_with(some).local
+    assert METHODS["sparserec"].growth_with(some) == AccumulatedGrowth(some, prunes_explored_only=True)
+    assert METHODS["sparserec"].growth_with(all_rows) == AccumulatedGrowth(
+        all_rows, prunes_explored_only=False
+    )
+    assert not METHODS["rigl"].growth_with(some).prunes_explored_only
 
 
 def test_only_magnitude_begins_full() -> None:

@@ -11,22 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np.data.table import SparseTable
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.optimizers import SGD, Adagrad, Adam, Carry
 from sparserec_np.sparsity.exploration import Exploration
-from sparserec_np.sparsity.growth import (
-    AccumulatedGrowth,
-    Explored,
-    Growth,
-    LastBatchGrowth,
-    NoGrowth,
-    RandomGrowth,
-)
+from sparserec_np.sparsity.growth import AccumulatedGrowth, Growth, LastBatchGrowth, NoGrowth, RandomGrowth
 from sparserec_np.sparsity.topology import TopologyUpdate, prune
 from tests.makers.small import Array, places, random_table, same_bits
 
 GROWTHS: dict[str, Growth] = {
     "local": AccumulatedGrowth(),
-    "everywhere": AccumulatedGrowth(Exploration(1.0), local=False),
+    "everywhere": AccumulatedGrowth(Exploration(1.0), prunes_explored_only=False),
     "last-batch": LastBatchGrowth(),
     "random": RandomGrowth(),
 }
@@ -74,10 +68,12 @@ def test_every_promise_of_an_update(growth: Growth, seed: int, data: st.DataObje
     pruned, regrown = np.setdiff1d(old, new), np.setdiff1d(new, old)
     assert len(pruned) == len(regrown) == changed  # an entry that was pruned is not regrown at once
     reach = (
-        np.isin(old // dim, np.flatnonzero(explored.slots >= 0)) if growth.local else np.ones(len(old), bool)
+        np.isin(old // dim, np.flatnonzero(explored.slots >= 0))
+        if growth.prunes_explored_only
+        else np.ones(len(old), bool)
     )
     assert changed <= fraction * np.count_nonzero(reach)
-    if growth.local:
+    if growth.prunes_explored_only:
         assert np.all(explored.slots[pruned // dim] >= 0)
         assert np.all(explored.slots[regrown // dim] >= 0)
 

@@ -16,11 +16,12 @@ from sparserec_np.data.splitting import split_random
 from sparserec_np.data.table import SparseTable
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.evaluation.evaluate import evaluate
-from sparserec_np.kernels.compiled import topology as kernels
+from sparserec_np.kernels.arguments import Explored
+from sparserec_np.kernels.compiled import topology
 from sparserec_np.learning.optimizers import OPTIMIZERS, Optimizer
 from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.sparsity.budget import Budget
-from sparserec_np.sparsity.growth import AccumulatedGrowth, Explored, Growth, LastBatchGrowth
+from sparserec_np.sparsity.growth import AccumulatedGrowth, Growth, LastBatchGrowth
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.sparsity.topology import TopologyUpdate
 from sparserec_np.starts import STARTS
@@ -418,7 +419,7 @@ def test_ctrl_c_in_the_midst_of_an_epoch(method: str, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_ctrl_c_in_the_midst_of_a_topology_update(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is saved is a table, with entries that belong to their columns: the one before, or the one afterwards."""
-    plain, tables = kernels.rewrite, []
+    plain, tables = topology.rewrite, []
 
     def pressed(table: SparseTable, *change: Any) -> None:
         tables.append(table.copy())
@@ -429,7 +430,7 @@ def test_ctrl_c_in_the_midst_of_a_topology_update(moment: str, monkeypatch: pyte
                 now[:] = then
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(kernels, "rewrite", pressed)
+    monkeypatch.setattr(topology, "rewrite", pressed)
     fitted = fit(validation=0.0)
     assert fitted.interrupted and fitted.model.table.nnz == fitted.budget.nnz
     assert same_bits(fitted.model.table, tables[0 if moment == "before" else 1])

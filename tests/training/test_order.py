@@ -12,11 +12,11 @@ import pytest
 from sparserec_np.data.splitting import split_random
 from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.kernels.compiled.unfolding import row_bits
 from sparserec_np.learning.losses import LOSSES
 from sparserec_np.learning.optimizers import SGD, Adagrad, Adam
 from sparserec_np.models.model import Decay
-from sparserec_np.sparsity.growth import Explored
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.distillation import FromTeacher
@@ -105,7 +105,7 @@ def test_the_rate_falls_with_every_stratum() -> None:
     before = training.model.table.values.copy()
     order = CellOrder(KEPT, LOSSES["bpr"], 1, 512)
     loss = order.epoch(training, np.random.default_rng(0), rate, None)
-    parts = order.strata.parts
+    parts = order.division.parts
     assert parts == KEPT.n_items // 64 == 4
     assert rates == [(step, parts) for step in range(parts)]
     assert 0 < loss / KEPT.n_interactions < 1

@@ -191,8 +191,8 @@ MUTANTS = (
     Mutant(
         "graph: a layer too few in the mean",
         "models/lightgcn.py",
-        "local /= self.layers + 1\n        kernels.pull_rows",
-        "local /= self.layers\n        kernels.pull_rows",
+        "local /= self.layers + 1\n        kernels.propagation.pull_rows",
+        "local /= self.layers\n        kernels.propagation.pull_rows",
     ),
     Mutant(
         "layers: sign of the first layer's weights",

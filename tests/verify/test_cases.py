@@ -45,15 +45,8 @@ def test_expected_values_follow_from_the_arrays_of_the_case(settings: dict[str, 
 
     def costs(at: Array, weights: Array = case.weights) -> tuple[float, float]:
         names = (case.settings.model, case.settings.loss)
-        found = plain.costs(
-            *names,
-            {"table": at, "weights": weights},
-            pairs,
-            pull,
-            scoring,
-            np,
-            **dict(LOSSES[names[1]].settings),
-        )
+        objective = plain.Objective(*names, scoring, dict(LOSSES[names[1]].settings))
+        found = plain.costs(objective, {"table": at, "weights": weights}, pairs, pull, np)
         return float(found[0]), float(found[1])
 
     assert case.expected["loss"] == pytest.approx(costs(dense)[0], rel=1e-12)

@@ -167,7 +167,7 @@ def test_a_topology_update_keeps_the_count_and_its_promises(seed: int, floor: in
     active = rng.random((6, 5)) < 0.5
     values, sums = rng.standard_normal((6, 5)) * active, rng.standard_normal((6, 5))
     rows = np.array([0, 2, 3])
-    after = plain.topology_update(values, active, sums, rows, fraction, floor, 0.5)
+    after = plain.topology_update(values, active, sums, rows, plain.Change(fraction, floor, 0.5))
     others = [1, 4, 5]
     assert np.array_equal(after.active[others], active[others])
     assert after.active.sum() == active.sum()

@@ -1,4 +1,7 @@
-"""Kernels compiled by Numba. The same functions in plain NumPy, which specify them, are in ``kernels.reference``."""
+"""Kernels compiled by Numba.
+
+The same functions in plain NumPy, which specify them, are in ``kernels.reference``.
+"""
 
 import os
 
@@ -14,7 +17,7 @@ from sparserec_np.kernels.cache import settle_cache_folder
 
 
 def _kernel() -> None:
-    """Never called: Numba keeps what it compiles where the source lies, and is asked about this one."""
+    """Stands for all kernels when Numba is asked where it keeps them; never called."""
 
 
 CACHE_FOLDER = settle_cache_folder(_kernel)

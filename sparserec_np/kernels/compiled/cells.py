@@ -1,4 +1,7 @@
-"""One pair after another, in cells that threads can share out. Specified in ``kernels/reference/cells.py``."""
+"""Descent on one pair after another, in cells that threads share out.
+
+Specified in ``kernels/reference/cells.py``.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import numpy as np
 
 from sparserec_np.kernels.compiled import slopes
 from sparserec_np.kernels.compiled.elementary import dot, exp_into
-from sparserec_np.kernels.compiled.unfolding import LINE, dot_row, pick_row, row_bits, step_row, unfold
+from sparserec_np.kernels.compiled.unfolding import BIT_COLUMNS, dot_row, pick_row, row_bits, step_row, unfold
 
 FAR = 80.0  # exp of a larger difference of scores would overflow in float32
 FULL_PRODUCT = 1e200
@@ -46,7 +49,10 @@ def _mixed(number: Any) -> Any:
 
 @numba.njit(nogil=True)
 def _draw_negatives(users: Any, positives: Any, members: Any, seed: Any, first: int, picked: Any) -> None:
-    """For the pairs of one cell, of which ``first`` are in cells before; ``members`` are the items of its part."""
+    """Draws the negatives of a cell's pairs from ``members``, the items of its part.
+
+    ``first`` pairs are in cells before.
+    """
     size = np.uint64(len(members))
     start = 0
     while start < len(users):
@@ -71,7 +77,7 @@ def _draw_negatives(users: Any, positives: Any, members: Any, seed: Any, first: 
 
 @numba.njit(nogil=True)
 def _moved(value: Any, gradient: Any, squares: Any, k: int, rate: Any) -> Any:
-    """An entry after its step; ``squares`` may be empty."""
+    """Computes an entry after its step; ``squares`` may be empty."""
     if len(squares):
         squares[k] += gradient * gradient
         gradient /= np.sqrt(squares[k]) + squares.dtype.type(1e-10)
@@ -80,7 +86,7 @@ def _moved(value: Any, gradient: Any, squares: Any, k: int, rate: Any) -> Any:
 
 @numba.njit(nogil=True)
 def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
-    """Goes through one cell; returns the sum of its losses."""
+    """Goes through the pairs of one cell; returns the sum of their losses."""
     indptr, columns, values = table
     users, positives, negatives, first_user, n_users = cell
     decay, origin, squares, together = steps
@@ -172,7 +178,10 @@ def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> flo
 
 @numba.njit(nogil=True)
 def _move(values: Any, gradient: Any, weight: Any, rate: Any, decay: Any, origin: Any, squares: Any) -> None:
-    """One step of a full row against ``weight * gradient``; ``origin`` and ``squares`` may be empty."""
+    """Moves a full row one step against ``weight * gradient``.
+
+    ``origin`` and ``squares`` may be empty.
+    """
     epsilon = values.dtype.type(1e-10)
     n = len(values)
     if len(origin):
@@ -192,7 +201,10 @@ def _move(values: Any, gradient: Any, weight: Any, rate: Any, decay: Any, origin
 
 @numba.njit(nogil=True)
 def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> float:
-    """As :func:`_descend`, where every row stores all its columns: no column is looked up."""
+    """Goes through the pairs of one cell where rows are full; returns the sum of their losses.
+
+    Does what :func:`_descend` does, and looks no column up.
+    """
     _, _, values = table
     users, positives, negatives, first_user, n_users = cell
     decay, origin, squares, together = steps
@@ -245,7 +257,12 @@ def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> flo
 
 @numba.njit(nogil=True)
 def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
-    """As :func:`_descend`, where rows unfold into registers: no loop is as long as a row."""
+    """Goes through the pairs of one cell where rows unfold into registers.
+
+    Returns the sum of their losses.
+
+    Does what :func:`_descend` does, and no loop is as long as a row.
+    """
     indptr, columns, bits, values = table
     users, positives, negatives, first_user, n_users = cell
     decay, origin, squares, together = steps
@@ -253,9 +270,9 @@ def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: An
     dim = sums.shape[1]
     one, far = values.dtype.type(1), values.dtype.type(FAR)
     explores = len(sums) > 0
-    own = np.zeros(LINE, dtype=values.dtype)
-    pull = np.zeros(LINE, dtype=values.dtype)
-    picked = np.zeros(2 * together * LINE, dtype=values.dtype)
+    own = np.zeros(BIT_COLUMNS, dtype=values.dtype)
+    pull = np.zeros(BIT_COLUMNS, dtype=values.dtype)
+    picked = np.zeros(2 * together * BIT_COLUMNS, dtype=values.dtype)
     apart = np.zeros(together, dtype=values.dtype)
     odds = np.zeros(together, dtype=values.dtype)
     loss, product = 0.0, 1.0
@@ -272,9 +289,9 @@ def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: An
         pull[:] = 0
         for m in range(start, stop):
             positive, negative = n_users + positives[m], n_users + negatives[m]
-            at = 2 * LINE * (m - start)
+            at = 2 * BIT_COLUMNS * (m - start)
             score = dot_row(values, columns, indptr[positive], bits[positive], own, picked, at)
-            score2 = dot_row(values, columns, indptr[negative], bits[negative], own, picked, at + LINE)
+            score2 = dot_row(values, columns, indptr[negative], bits[negative], own, picked, at + BIT_COLUMNS)
             apart[m - start] = min(max(score2 - score, -far), far)
         exp_into(apart, odds)
         for m in range(start, stop):
@@ -283,10 +300,10 @@ def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: An
                 loss += np.log(product)
                 product = 1.0
             slope = odds[m - start] / (one + odds[m - start])
-            at = 2 * LINE * (m - start)
+            at = 2 * BIT_COLUMNS * (m - start)
             for row, weight, d, k in (
                 (n_users + positives[m], -slope, decay[1], at),
-                (n_users + negatives[m], slope, decay[2], at + LINE),
+                (n_users + negatives[m], slope, decay[2], at + BIT_COLUMNS),
             ):
                 step_row(values, indptr[row], bits[row], weight, picked, k, (rate, d), origin, squares, pull)
                 if explores and slots[row] >= 0:
@@ -318,9 +335,9 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
     dim = sums.shape[1]
     full = len(values) == (len(indptr) - 1) * dim
     bits = row_bits(indptr, columns, dim)
-    for stratum in range(parts):
+    for turn in range(parts):
         for p in numba.prange(parts):
-            q = (p + stratum) % parts
+            q = (p + turn) % parts
             first, last = bounds[p * parts + q], bounds[p * parts + q + 1]
             own_users, own_positives = users[first:last], positives[first:last]
             negatives = np.empty(last - first, dtype=np.int32)
@@ -331,18 +348,18 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
             table_now, explored_now = (indptr, columns, values), (slots, sums)
             if len(bits):
                 loss = _descend_unfolded(
-                    (indptr, columns, bits, values), cell, rates[stratum], way, explored_now
+                    (indptr, columns, bits, values), cell, rates[turn], way, explored_now
                 )
             elif full:
-                loss = _descend_full(table_now, cell, rates[stratum], way, dim)
+                loss = _descend_full(table_now, cell, rates[turn], way, dim)
             else:
-                loss = _descend(table_now, cell, rates[stratum], way, explored_now)
-            losses[stratum, p] = loss
+                loss = _descend(table_now, cell, rates[turn], way, explored_now)
+            losses[turn, p] = loss
 
 
 @numba.njit(nogil=True)
 def _descend_blocks(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
-    """Goes through one cell, with a block of negatives for every ``batch`` pairs; returns the sum of the losses."""
+    """Goes through one cell with blocks of negatives; returns the sum of its losses."""
     indptr, columns, values = table
     users, positives, inside, places, first_user, n_users, loss, batch, negatives = cell
     decay, origin, squares, together = steps
@@ -456,15 +473,15 @@ def sweep_blocks(table: Any, cells: Any, shared: Any, steps: Any, explored: Any,
     slots, sums = explored
     parts = len(starts) - 1
     n_users = len(indptr) - 1 - len(members)
-    for stratum in range(parts):
+    for turn in range(parts):
         for p in numba.prange(parts):
-            q = (p + stratum) % parts
+            q = (p + turn) % parts
             first, last = bounds[p * parts + q], bounds[p * parts + q + 1]
             places = np.full(len(members), -1, dtype=np.int32)
             inside = members[starts[q] : starts[q + 1]]
             pairs = (users[first:last], positives[first:last])
             cell = (*pairs, inside, places, ranges[p], n_users, loss, batch, negatives)
             way = (decay, origin, squares, together)
-            losses[stratum, p] = _descend_blocks(
-                (indptr, columns, values), cell, rates[stratum], way, (slots, sums)
+            losses[turn, p] = _descend_blocks(
+                (indptr, columns, values), cell, rates[turn], way, (slots, sums)
             )

@@ -1,13 +1,13 @@
 """Exponentials, logarithms and sums of whole arrays, in forms that a compiler turns into SIMD code.
 
-A call of the C library's ``exp`` per element keeps a loop scalar; the polynomials here are plain arithmetic.
-Both follow the Cephes library (S. Moshier, ``expf`` and ``logf``) and are right to about 2 units in the last
-place of float32. float64 arrays take the C library's functions: they are for tests, where exactness matters
-and speed does not.
+A call of the C library's ``exp`` per element keeps a loop scalar; the polynomials here are plain
+arithmetic. Both follow the Cephes library (S. Moshier, ``expf`` and ``logf``) and are right to
+about 2 units in the last place of float32. float64 arrays take the C library's functions: they are
+for tests, where exactness matters and speed does not.
 
-The specification of each function is its twin's in ``kernels/reference/elementary.py``. Called from Python,
-or with Numba's compiler switched off, ``exp_into``, ``log_into``, ``sum_rows`` and ``add_to_rows`` are their plain
-versions; kernels get the fast ones.
+The specification of each function is its twin's in ``kernels/reference/elementary.py``. Called from
+Python, or with Numba's compiler switched off, ``exp_into``, ``log_into``, ``sum_rows`` and
+``add_to_rows`` are their plain versions; kernels get the fast ones.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
+from sparserec_np.kernels.arguments import STRIP_COLUMNS
+
 F32 = np.float32
-LINE = 16  # columns that sum_rows and add_to_rows work on: 64 bytes of float32, a cache line
 LOWEST = -87.0  # exp of less would not be a normal float32, and arithmetic on those is a hundred times slower
 HIGHEST = 88.0
 
@@ -149,7 +150,10 @@ def highest(a: Any) -> Any:
 
 @intrinsic
 def _sum_lines(typing, block, rows, start, stop, out):  # type: ignore[no-untyped-def]
-    """One register for a line of columns, over all rows: Numba unrolls the plain loop, and it runs 4 times as long."""
+    """Sums rows of 16 columns in one register.
+
+    Numba unrolls the plain loop, and it runs 4 times as long.
+    """
     signature = types.void(block, rows, start, stop, out)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
@@ -160,9 +164,9 @@ def _sum_lines(typing, block, rows, start, stop, out):  # type: ignore[no-untype
         start, stop = arguments[2], arguments[3]
         item = context.get_data_type(out_type.dtype)
         wide = ir.IntType(64)
-        line = ir.VectorType(item, LINE)
+        line = ir.VectorType(item, STRIP_COLUMNS)
         width = cgutils.unpack_tuple(builder, block.shape)[1]
-        total = cgutils.alloca_once_value(builder, ir.Constant(line, [0.0] * LINE))
+        total = cgutils.alloca_once_value(builder, ir.Constant(line, [0.0] * STRIP_COLUMNS))
 
         def load(pointer):  # type: ignore[no-untyped-def]
             loaded = builder.load(builder.bitcast(pointer, line.as_pointer()))
@@ -187,7 +191,7 @@ def _sum_rows(block, rows, start, stop, out):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def _add_line(typing, line, rows, start, stop, block):  # type: ignore[no-untyped-def]
-    """The line stays in its register, for the same reason as above."""
+    """Adds 16 numbers to rows from one register, as :func:`_sum_lines` sums them."""
     signature = types.void(line, rows, start, stop, block)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
@@ -197,7 +201,7 @@ def _add_line(typing, line, rows, start, stop, block):  # type: ignore[no-untype
         block = context.make_array(block_type)(context, builder, arguments[4])
         start, stop = arguments[2], arguments[3]
         wide = ir.IntType(64)
-        vector = ir.VectorType(context.get_data_type(line_type.dtype), LINE)
+        vector = ir.VectorType(context.get_data_type(line_type.dtype), STRIP_COLUMNS)
         width = cgutils.unpack_tuple(builder, block.shape)[1]
         size = line_type.dtype.bitwidth // 8
 

@@ -1,11 +1,12 @@
-"""Sixty-four numbers at a time, written in LLVM's own terms: comparisons into a mask of bits, and sums of lines.
+"""Comparisons and sums of 64 numbers at a time, written in LLVM's own terms.
 
-The compiler finds no lanes in the plain loops, or keeps a line's running sums in memory instead of registers
-(docs/speed.md holds the figures). The vectors have no processor's width: LLVM cuts them into registers. Nothing
-of IEEE arithmetic is given up.
+The compiler finds no lanes in the plain loops, or keeps a line's running sums in memory instead of
+registers (docs/speed.md holds the figures). The vectors have no processor's width: LLVM cuts them
+into registers. Nothing of IEEE arithmetic is given up.
 
-The specification of each function is its twin's in ``kernels/reference/lanes.py``. Called from Python, or with
-Numba's compiler switched off, they are their plain versions; kernels get the fast ones.
+The specification of each function is its twin's in ``kernels/reference/lanes.py``. Called from
+Python, or with Numba's compiler switched off, they are their plain versions; kernels get the fast
+ones.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
-LINE = 64  # numbers worked on at a time: a mask of them fits uint64
-PARTS = 4  # variables a line of running sums is kept in, as LLVM does not keep a wider one in registers
+LINE_NUMBERS = 64  # numbers worked on at a time: a mask of them fits uint64
+LINE_PARTS = 4  # variables a line of running sums is kept in, as LLVM does not keep a wider one in registers
 
 
 def reaching(values, start, floor):  # type: ignore[no-untyped-def]  # Numba compares this signature with the overload's
-    return np.packbits(values[start : start + LINE] >= floor, bitorder="little").view("<u8")[0]
+    return np.packbits(values[start : start + LINE_NUMBERS] >= floor, bitorder="little").view("<u8")[0]
 
 
 def lowest_bit(mask):  # type: ignore[no-untyped-def]
@@ -31,7 +32,7 @@ def lowest_bit(mask):  # type: ignore[no-untyped-def]
 
 def add_lines(weights, begins, first, last, offset, values, out, at):  # type: ignore[no-untyped-def]
     for u in range(first, last):
-        out[at : at + LINE] += weights[u] * values[begins[u] + offset :][:LINE]
+        out[at : at + LINE_NUMBERS] += weights[u] * values[begins[u] + offset :][:LINE_NUMBERS]
 
 
 @overload(reaching)
@@ -59,13 +60,13 @@ def _compare(typing, values, start, floor):  # type: ignore[no-untyped-def]
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         values = context.make_array(signature.args[0])(context, builder, arguments[0])
-        line = ir.VectorType(context.get_data_type(signature.args[0].dtype), LINE)
+        line = ir.VectorType(context.get_data_type(signature.args[0].dtype), LINE_NUMBERS)
         found = builder.fcmp_ordered(
             ">=",
             _load(builder, builder.gep(values.data, [arguments[1]]), line, signature.args[0].dtype),
             _spread(builder, arguments[2], line),
         )
-        return builder.bitcast(found, ir.IntType(LINE))
+        return builder.bitcast(found, ir.IntType(LINE_NUMBERS))
 
     return signature, generate
 
@@ -86,13 +87,13 @@ def _sum_lines(typing, weights, begins, places, values, out):  # type: ignore[no
         )
         first, last, offset, at = cgutils.unpack_tuple(builder, arguments[2])
         kind = signature.args[0].dtype
-        width = LINE // PARTS
+        width = LINE_NUMBERS // LINE_PARTS
         part = ir.VectorType(context.get_data_type(kind), width)
-        sums = [cgutils.alloca_once(builder, part) for _ in range(PARTS)]
+        sums = [cgutils.alloca_once(builder, part) for _ in range(LINE_PARTS)]
 
         def parts_of(array, place):  # type: ignore[no-untyped-def]
             start = builder.gep(array.data, [place])
-            return [builder.gep(start, [place.type(k * width)]) for k in range(PARTS)]
+            return [builder.gep(start, [place.type(k * width)]) for k in range(LINE_PARTS)]
 
         for total, pointer in zip(sums, parts_of(out, at), strict=True):
             builder.store(_load(builder, pointer, part, kind), total)
@@ -111,14 +112,14 @@ def _sum_lines(typing, weights, begins, places, values, out):  # type: ignore[no
 
 
 def _load(builder: Any, pointer: Any, line: Any, kind: Any) -> Any:
-    """The vector that starts at ``pointer``, which need not be aligned to more than one number."""
+    """Loads the vector that starts at ``pointer``, aligned to one number or more."""
     loaded = builder.load(builder.bitcast(pointer, line.as_pointer()))
     loaded.align = kind.bitwidth // 8
     return loaded
 
 
 def _spread(builder: Any, number: Any, line: Any) -> Any:
-    """A vector that holds ``number`` in every lane."""
+    """Makes a vector that holds ``number`` in every lane."""
     nothing = ir.Constant(line, ir.Undefined)
     first = ir.Constant(ir.VectorType(ir.IntType(32), line.count), [0] * line.count)
     return builder.shuffle_vector(builder.insert_element(nothing, number, ir.IntType(32)(0)), nothing, first)

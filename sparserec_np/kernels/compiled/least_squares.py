@@ -1,7 +1,10 @@
-"""Rows that solve least squares within their entries. Specified by the twins in ``kernels/reference/least_squares.py``.
+"""Rows that solve least squares within their entries.
 
-A row reads, of each row that it touched, the entries in columns that both store: a matrix of a few columns is summed
-and factorised where a full row would have ``dim``. Every row is solved by one thread, in the order of its entries.
+Specified by the twins in ``kernels/reference/least_squares.py``.
+
+A row reads, of each row that it touched, the entries in columns that both store: a matrix of a few
+columns is summed and factorised where a full row would have ``dim``. Every row is solved by one
+thread, in the order of its entries.
 """
 
 from __future__ import annotations
@@ -68,7 +71,7 @@ def weigh_rows(own: Any, equations: Any, first: Any, values: Any, worths: Any) -
 
 @numba.njit(nogil=True, cache=True)
 def _pull(row: Any, cross: Any) -> Any:
-    """``row @ cross`` in float64, (dim,)."""
+    """Computes ``row @ cross`` in float64, (dim,)."""
     pull = np.zeros(cross.shape[1])
     for k in range(len(row)):
         for column in range(len(pull)):
@@ -88,7 +91,7 @@ def _solution(
     ridge: Any,
     pull: Any,
 ) -> Any:
-    """The row's solution, by Cholesky's factorisation of the lower half of its matrix."""
+    """Solves for a row, by Cholesky's factorisation of the lower half of its matrix."""
     size = len(kept)
     place = np.full(len(gram), -1, np.int32)
     matrix = np.empty((size, size))

@@ -1,6 +1,9 @@
-"""Propagation over the graph. The specification of each function is its twin's in ``kernels/reference/propagation.py``.
+"""Propagation over the graph.
 
-Work is done on blocks of 16 columns: a row of a block is a cache line, and both blocks of a step stay near the core.
+The specification of each function is its twin's in ``kernels/reference/propagation.py``.
+
+Work is done on blocks of 16 columns: a row of a block is a cache line, and both blocks of a step
+stay near the core.
 """
 
 from __future__ import annotations
@@ -10,7 +13,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from sparserec_np.kernels.compiled.elementary import LINE, sum_rows
+from sparserec_np.kernels.arguments import STRIP_COLUMNS
+from sparserec_np.kernels.compiled.elementary import sum_rows
 
 RUN = 64
 
@@ -33,7 +37,7 @@ def read_columns(table: Any, first: Any, factors: Any, block: Any) -> None:
         own[:] = 0
         for k in range(indptr[row], indptr[row + 1]):
             c = np.int64(columns[k]) - first
-            if 0 <= c < LINE:
+            if 0 <= c < STRIP_COLUMNS:
                 own[c] = values[k] * factors[row]
 
 
@@ -44,16 +48,16 @@ def propagate(graph: Any, chunks: Any, block: Any, factors: Any, out: Any) -> No
         for row in range(chunks[chunk], chunks[chunk + 1]):
             own = out[row]
             sum_rows(block, neighbours, indptr[row], indptr[row + 1], own)
-            for c in range(LINE):
+            for c in range(STRIP_COLUMNS):
                 own[c] *= factors[row]
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
 def add_rows(rows: Any, block: Any, factors: Any, first: Any, local: Any) -> None:
     for t in numba.prange(len(rows)):
-        own = local[t, first : first + LINE]
+        own = local[t, first : first + STRIP_COLUMNS]
         source = block[rows[t]]
-        for c in range(LINE):
+        for c in range(STRIP_COLUMNS):
             own[c] += factors[rows[t]] * source[c]
 
 
@@ -61,11 +65,11 @@ def add_rows(rows: Any, block: Any, factors: Any, first: Any, local: Any) -> Non
 def add_propagated(graph: Any, rows: Any, block: Any, factors: Any, first: Any, local: Any) -> None:
     indptr, neighbours = graph
     for run in numba.prange((len(rows) + RUN - 1) // RUN):
-        line = np.empty(LINE, dtype=block.dtype)
+        line = np.empty(STRIP_COLUMNS, dtype=block.dtype)
         for t in range(run * RUN, min(len(rows), (run + 1) * RUN)):
             sum_rows(block, neighbours, indptr[rows[t]], indptr[rows[t] + 1], line)
-            own = local[t, first : first + LINE]
-            for c in range(LINE):
+            own = local[t, first : first + STRIP_COLUMNS]
+            for c in range(STRIP_COLUMNS):
                 own[c] += factors[rows[t]] * line[c]
 
 
@@ -98,15 +102,15 @@ def pull_columns(
     bounds, neighbours = graph
     indptr, columns, _ = table
     slots, sums = explored
-    width = min(LINE, sums.shape[1] - first)
+    width = min(STRIP_COLUMNS, sums.shape[1] - first)
     for chunk in numba.prange(len(chunks) - 1):
-        line = np.empty(LINE, dtype=block.dtype)
+        line = np.empty(STRIP_COLUMNS, dtype=block.dtype)
         for row in range(chunks[chunk], chunks[chunk + 1]):
             start, stop = indptr[row], indptr[row + 1]
             while start < stop and columns[start] < first:
                 start += 1
             stop = start
-            while stop < indptr[row + 1] and columns[stop] < first + LINE:
+            while stop < indptr[row + 1] and columns[stop] < first + STRIP_COLUMNS:
                 stop += 1
             if start == stop and slots[row] < 0:
                 continue

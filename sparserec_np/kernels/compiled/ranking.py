@@ -1,32 +1,37 @@
-"""Exact top-k lists over all items, straight from sparse tables; the twin is in ``kernels.reference.ranking``.
+"""Exact top-k lists over all items, straight from sparse tables.
 
-Most items cannot enter a user's list, and it is cheap to know which. Items are put in blocks of 64 with the
-same strongest dimension, the largest values first. For each block and dimension the largest and the smallest
-value are kept, so that a user's row gives an upper bound of every score in a block. Blocks are scored in
-passes, the most promising ones first, and only while their bound can still beat the user's k-th best.
+The twin is in ``kernels.reference.ranking``.
 
-This changes the time and never the lists. A bound is summed over the user's stored dimensions in the same
-order as a score, in the same precision; rounding is monotone, so a rounded bound is never below a rounded
-score of its block. (That needs multiplications and additions to be rounded one by one: no ``fastmath`` here.)
+Most items cannot enter a user's list, and it is cheap to know which. Items are put in blocks of 64
+with the same strongest dimension, the largest values first. For each block and dimension the
+largest and the smallest value are kept, so that a user's row gives an upper bound of every score in
+a block. Blocks are scored in passes, the most promising ones first, and only while their bound can
+still beat the user's k-th best.
 
-Bounds are as many as blocks times dimensions. Where entries are much fewer, as in a table with a column for each
-item, all items are scored instead: what a user's dimensions list is little then.
+This changes the time and never the lists. A bound is summed over the user's stored dimensions in
+the same order as a score, in the same precision; rounding is monotone, so a rounded bound is never
+below a rounded score of its block. (That needs multiplications and additions to be rounded one by
+one: no ``fastmath`` here.)
+
+Bounds are as many as blocks times dimensions. Where entries are much fewer, as in a table with a
+column for each item, all items are scored instead: what a user's dimensions list is little then.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numba
 import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.kernels.compiled.lanes import LINE, add_lines, lowest_bit, reaching
+from sparserec_np.kernels.arguments import ItemBlocks
+from sparserec_np.kernels.compiled.lanes import LINE_NUMBERS, add_lines, lowest_bit, reaching
 
-BLOCK_ITEMS = LINE  # an item's place in its block fits uint8, and a block's items are the bits of a mask
+BLOCK_ITEMS = (
+    LINE_NUMBERS  # an item's place in its block fits uint8, and a block's items are the bits of a mask
+)
 GROUP_USERS = 64  # users that a thread ranks between two looks for more work
 WHOLE = 16  # entries from which on a block stores its 64 places of a dimension: faster to add than to scatter
-LANES = 16  # running maxima held side by side, because a single one is not vectorised
+MAXIMA = 16  # running maxima held side by side, because a single one is not vectorised
 LEVELS = (
     0.8,
     0.6,
@@ -36,33 +41,12 @@ LEVELS = (
 FEW = 4  # all items are scored where blocks times dimensions are more than this many times the entries
 
 
-class ItemBlocks(NamedTuple):
-    """The items of ``items_by_dimension``, reordered into blocks.
-
-    Attributes:
-        order: (n_items,) int32, item numbers in block order: block b holds ``order[64 * b : 64 * (b + 1)]``.
-        position: (n_items,) int32, where in ``order`` each item is.
-        least: (blocks,) int32, the lowest item number of each block.
-        begins: (blocks * dim + 1,) int64, the entries of block b and dimension c start at ``begins[b * dim + c]``:
-            64 of them, in order of place and zeros among them, where the block has ``WHOLE`` or more.
-        places: (entries,) uint8, each entry's item as a place in its block.
-        values: (entries,) each entry's value.
-        extremes: (2 * dim, lines * 64) the largest (row 2c) and the smallest (row 2c + 1) value of each block in
-            dimension c, an absent entry counting as zero; a line is 64 blocks.
-    """
-
-    order: Array
-    position: Array
-    least: Array
-    begins: Array
-    places: Array
-    values: Array
-    extremes: Array
-
-
 @numba.njit(cache=True, nogil=True)
 def _block_order(lists, n_items):  # type: ignore[no-untyped-def]
-    """(n_items,) int32: items by strongest dimension, there by falling magnitude; the empty ones last."""
+    """Orders items by strongest dimension, there by falling magnitude: (n_items,) int32.
+
+    Empty ones come last.
+    """
     dim = len(lists.indptr) - 1
     strength = np.zeros(n_items, dtype=lists.values.dtype)
     strongest = np.full(n_items, dim, dtype=np.int32)
@@ -91,7 +75,7 @@ def _block_order(lists, n_items):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _block_items(lists, n_items):  # type: ignore[no-untyped-def]
-    """The ItemBlocks of (dim rows) ``lists``."""
+    """Reorders the items of ``lists``, a table by dimension, into ItemBlocks."""
     dim = len(lists.indptr) - 1
     blocks = (n_items + BLOCK_ITEMS - 1) // BLOCK_ITEMS
     order = _block_order(lists, n_items)
@@ -102,7 +86,9 @@ def _block_items(lists, n_items):  # type: ignore[no-untyped-def]
         least[p // BLOCK_ITEMS] = min(least[p // BLOCK_ITEMS], order[p])
 
     counts = np.zeros((blocks, dim), dtype=np.int32)
-    extremes = np.zeros((2 * dim, (blocks + LINE - 1) // LINE * LINE), dtype=lists.values.dtype)
+    extremes = np.zeros(
+        (2 * dim, (blocks + LINE_NUMBERS - 1) // LINE_NUMBERS * LINE_NUMBERS), dtype=lists.values.dtype
+    )
     for c in range(dim):
         high, low = extremes[2 * c], extremes[2 * c + 1]
         for e in range(lists.indptr[c], lists.indptr[c + 1]):
@@ -180,18 +166,21 @@ def _sort_heap(items, scores):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _bound_blocks(columns, values, blocks, begins, bounds):  # type: ignore[no-untyped-def]
-    """Fills ``bounds`` with what no score of a block exceeds, -inf past the blocks; returns the largest."""
+    """Fills ``bounds`` with what no score of a block exceeds, -inf past the blocks.
+
+    Returns the largest.
+    """
     width = blocks.extremes.shape[1]
     for u in range(len(columns)):
         begins[u] = (2 * np.int64(columns[u]) + (values[u] <= 0)) * width
     bounds[:] = 0
-    for start in range(0, width, LINE):
+    for start in range(0, width, LINE_NUMBERS):
         add_lines(values, begins, 0, len(columns), start, blocks.extremes.ravel(), bounds, start)
     bounds[len(blocks.least) :] = -np.inf
-    largest = bounds[:LANES].copy()
-    for start in range(0, width, LANES):
-        part = bounds[start : start + LANES]
-        for lane in range(LANES):
+    largest = bounds[:MAXIMA].copy()
+    for start in range(0, width, MAXIMA):
+        part = bounds[start : start + MAXIMA]
+        for lane in range(MAXIMA):
             largest[lane] = part[lane] if part[lane] > largest[lane] else largest[lane]
     return largest.max()
 
@@ -221,7 +210,7 @@ def _score_block(b, columns, values, blocks, begins, scores):  # type: ignore[no
 
 @numba.njit(cache=True, nogil=True)
 def _offer_block(b, blocks, block_scores, hidden, items, scores):  # type: ignore[no-untyped-def]
-    """Takes a block's items that are not ``hidden``, a mask, into the user's heap (items, scores)."""
+    """Takes a block's items but those ``hidden``, a mask, into the user's heap (items, scores)."""
     reach = reaching(block_scores, 0, scores[0]) & ~hidden
     while reach:
         place = lowest_bit(reach)
@@ -240,7 +229,7 @@ def _bit(position):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True, nogil=True)
 def _rank_by_blocks(users, blocks, seen_indptr, seen_items, rows, turns, out_items, out_scores):  # type: ignore[no-untyped-def]
     n_items, n_blocks = len(blocks.order), len(blocks.least)
-    bounds = np.empty(max(LINE, blocks.extremes.shape[1]), dtype=blocks.values.dtype)
+    bounds = np.empty(max(LINE_NUMBERS, blocks.extremes.shape[1]), dtype=blocks.values.dtype)
     block_scores = np.empty(BLOCK_ITEMS, dtype=blocks.values.dtype)
     begins = np.empty(len(blocks.extremes) >> 1, dtype=np.int64)
     hidden = np.zeros(n_blocks, dtype=np.uint64)
@@ -260,7 +249,7 @@ def _rank_by_blocks(users, blocks, seen_indptr, seen_items, rows, turns, out_ite
         largest = _bound_blocks(columns, values, blocks, begins, bounds)
         for level in LEVELS:
             promising = scores.dtype.type(level * largest) if largest > 0 else scores.dtype.type(-np.inf)
-            for start in range(0, len(bounds), LINE):
+            for start in range(0, len(bounds), LINE_NUMBERS):
                 reach = reaching(bounds, start, max(scores[0], promising))
                 while reach:
                     b = start + lowest_bit(reach)
@@ -279,7 +268,9 @@ def _rank_by_blocks(users, blocks, seen_indptr, seen_items, rows, turns, out_ite
 
 @numba.njit(cache=True, nogil=True)
 def _rank_one_by_one(users, lists, n_items, seen_indptr, seen_items, rows, out_items, out_scores):  # type: ignore[no-untyped-def]
-    item_scores = np.full((n_items + LINE - 1) // LINE * LINE, -np.inf, dtype=lists.values.dtype)
+    item_scores = np.full(
+        (n_items + LINE_NUMBERS - 1) // LINE_NUMBERS * LINE_NUMBERS, -np.inf, dtype=lists.values.dtype
+    )
     for r in range(len(rows)):
         row = rows[r]
         item_scores[:n_items] = 0
@@ -292,7 +283,7 @@ def _rank_one_by_one(users, lists, n_items, seen_indptr, seen_items, rows, out_i
         items, scores = out_items[r], out_scores[r]
         items[:] = n_items
         scores[:] = -np.inf
-        for start in range(0, len(item_scores), LINE):
+        for start in range(0, len(item_scores), LINE_NUMBERS):
             reach = reaching(item_scores, start, scores[0])
             while reach:
                 item = start + lowest_bit(reach)
@@ -304,7 +295,12 @@ def _rank_one_by_one(users, lists, n_items, seen_indptr, seen_items, rows, out_i
 
 @numba.njit(cache=True, nogil=True)
 def _by_strongest_dimension(users, rows):  # type: ignore[no-untyped-def]
-    """(m,) where in ``rows`` to go on: users who score the same blocks one after the other, for the cache."""
+    """Orders users so that those who score the same blocks follow each other.
+
+    Returns (m,) places in ``rows``.
+
+    The blocks of one are then in the cache for the next.
+    """
     strongest = np.zeros(len(rows), dtype=np.int32)
     for r in range(len(rows)):
         begin, end = users.indptr[rows[r]], users.indptr[rows[r] + 1]
@@ -327,7 +323,7 @@ def top_items(
     out_items: Array,
     out_scores: Array,
 ) -> None:
-    """The lists of ``kernels.reference.ranking.top_items``, bit for bit, for any number of threads."""
+    """Fills in the lists of the plain twin, bit for bit, for any number of threads."""
     # Only plain arrays may enter the loops: for a NamedTuple, Numba runs them on one thread and says nothing.
     indptr, columns, values = users
     m = len(rows)

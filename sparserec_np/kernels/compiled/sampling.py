@@ -1,4 +1,7 @@
-"""Grouping by row, and negatives that are none. Specified by the twins in ``kernels/reference/sampling.py``."""
+"""Grouping of pairs by row, and the search for items that a user has not touched.
+
+Specified by the twins in ``kernels/reference/sampling.py``.
+"""
 
 from __future__ import annotations
 

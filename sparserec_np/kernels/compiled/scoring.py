@@ -1,4 +1,7 @@
-"""Forward scoring over CSR. The specification of each function is its twin's in ``kernels/reference/scoring.py``."""
+"""Forward scoring over CSR.
+
+The specification of each function is its twin's in ``kernels/reference/scoring.py``.
+"""
 
 from __future__ import annotations
 

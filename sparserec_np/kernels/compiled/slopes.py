@@ -1,4 +1,7 @@
-"""Losses and their slopes. The specification of each function is its twin's in ``kernels/reference/slopes.py``."""
+"""Losses and their slopes.
+
+The specification of each function is its twin's in ``kernels/reference/slopes.py``.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def bpr_pairs(positive: Any, negative: Any, losses: Any) -> None:
 
 @numba.njit(nogil=True)
 def _bpr_group(positive: Any, scores: Any, valid: int, losses: Any, room: Any) -> None:
-    """``bpr_block`` of a single group; ``room`` (3, s) is worked in."""
+    """Does what ``bpr_block`` does for a single group; ``room`` (3, s) is worked in."""
     size = len(scores)
     one = scores.dtype.type(1)
     margins, odds, sums = room[0], room[1], room[2]
@@ -57,7 +60,7 @@ def bpr_block(starts: Any, positive: Any, negatives: Any, valid: Any, losses: An
 
 @numba.njit(nogil=True)
 def _softmax_group(positive: Any, scores: Any, valid: int, losses: Any, room: Any) -> None:
-    """``softmax_block`` of a single group; ``room`` (1 or more, s) is worked in."""
+    """Does what ``softmax_block`` does for a single group; ``room`` (1 or more, s) is worked in."""
     kind = scores.dtype.type
     if valid == 0:  # all of them are -inf
         scores[:] = 0

@@ -1,8 +1,8 @@
-"""Which entries go, which come, and where they lie. Specified by the twins in ``kernels/reference/topology.py``.
+"""Changes of which entries are stored. Specified by the twins in ``kernels/reference/topology.py``.
 
-The smallest and the largest are selected, not sorted: a pass counts magnitudes by the upper half of their bits, which
-rise with the number, another one the lower half where the limit falls, and a last one takes what lies on its side.
-So the work is linear, and its memory that of the counts.
+The smallest and the largest are selected, not sorted: a pass counts magnitudes by the upper half of
+their bits, which rise with the number, another one the lower half where the limit falls, and a last
+one takes what lies on its side. So the work is linear, and its memory that of the counts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _bits(value: Any) -> Any:
 
 @numba.njit(nogil=True)
 def _first_reaching(counts: Any, wanted: int) -> Any:
-    """The first place up to which ``counts`` add up to ``wanted`` or more, and what is wanted of that place itself."""
+    """Finds the place at which ``counts`` reach ``wanted``, and how much of it is wanted."""
     before = 0
     for k in range(len(counts)):
         if before + counts[k] >= wanted:
@@ -87,7 +87,7 @@ def keep_larger(values: Any, count: int, kept: Any) -> float:
 
 @numba.njit(nogil=True)
 def _inactive(table: Any, explored: Any, row: int, out: Any) -> None:
-    """The sums of a row (dim,), with zero in place of active entries."""
+    """Fills ``out`` (dim,) with the sums of a row, and zero in place of active entries."""
     indptr, columns, _ = table
     slots, sums = explored
     own = sums[slots[row]]

@@ -1,8 +1,11 @@
-"""NeuMF's towers over CSR. The specification of each function is its twin's in ``kernels/reference/towers.py``.
+"""NeuMF's towers over CSR.
 
-Pairs are worked on side by side, ``LANES`` at a time: an array of a block has a row for each unit and a column for each
-pair, so that inner loops run over neighbours in memory. Sums over units are made in their order, one addition after the
-other, as the runtime makes them: both score alike to the last bit. (No ``fastmath`` there.)
+The specification of each function is its twin's in ``kernels/reference/towers.py``.
+
+Pairs are worked on side by side, ``PAIR_LANES`` at a time: an array of a block has a row for each
+unit and a column for each pair, so that inner loops run over neighbours in memory. Sums over units
+are made in their order, one addition after the other, as the runtime makes them: both score alike
+to the last bit. (No ``fastmath`` there.)
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import numpy as np
 from sparserec_np.kernels.compiled.elementary import dot, total
 from sparserec_np.kernels.compiled.ranking import _sift_down, _sort_heap
 
-LANES = 64
+PAIR_LANES = 64
 GROUP_USERS = 16  # users that a thread ranks between two looks for more work
 
 
@@ -74,20 +77,20 @@ def pull_projection(
 
 @numba.njit(nogil=True, cache=True)
 def _second_layer(layer: Any, hidden: Any, bias: Any, second: Any) -> None:
-    """The second layer of a block before it is rectified, from the rectified first."""
+    """Computes the second layer of a block, not yet rectified, from the rectified first."""
     for n in range(hidden.shape[1]):
         own = second[n]
         own[:] = bias[n]
         for j in range(hidden.shape[0]):
             weight = hidden[j, n]
             source = layer[j]
-            for x in range(LANES):
+            for x in range(PAIR_LANES):
                 own[x] += weight * source[x]
 
 
 @numba.njit(nogil=True, cache=True)
 def _first_layer(left: Any, right: Any, users: Any, items: Any, layer: Any) -> None:
-    """The rectified first layer of a block of up to LANES pairs."""
+    """Computes the rectified first layer of a block of up to PAIR_LANES pairs."""
     zero = layer.dtype.type(0)
     for x in range(len(users)):
         one, other = left[users[x]], right[items[x]]
@@ -97,7 +100,7 @@ def _first_layer(left: Any, right: Any, users: Any, items: Any, layer: Any) -> N
 
 @numba.njit(nogil=True, cache=True)
 def _add_block(second: Any, out: Any, scores: Any) -> None:
-    """Adds what the second layer of a block comes to."""
+    """Adds what the second layer of a block comes to, once rectified, to its pairs' scores."""
     zero = second.dtype.type(0)  # a plain 0 would make float64 of it all
     for n in range(len(out)):
         weight = out[n]
@@ -110,12 +113,12 @@ def _add_block(second: Any, out: Any, scores: Any) -> None:
 def add_scores(left: Any, right: Any, users: Any, items: Any, head: Any, scores: Any) -> None:
     hidden, bias, out = head
     pairs = len(users)
-    run = 16 * LANES
+    run = 16 * PAIR_LANES
     for start in numba.prange((pairs + run - 1) // run):
-        layer = np.zeros((hidden.shape[0], LANES), dtype=scores.dtype)
-        second = np.zeros((hidden.shape[1], LANES), dtype=scores.dtype)
-        for begin in range(start * run, min(pairs, (start + 1) * run), LANES):
-            end = min(pairs, begin + LANES)
+        layer = np.zeros((hidden.shape[0], PAIR_LANES), dtype=scores.dtype)
+        second = np.zeros((hidden.shape[1], PAIR_LANES), dtype=scores.dtype)
+        for begin in range(start * run, min(pairs, (start + 1) * run), PAIR_LANES):
+            end = min(pairs, begin + PAIR_LANES)
             _first_layer(left, right, users[begin:end], items[begin:end], layer)
             _second_layer(layer, hidden, bias, second)
             _add_block(second, out, scores[begin:end])
@@ -125,12 +128,15 @@ def add_scores(left: Any, right: Any, users: Any, items: Any, head: Any, scores:
 def _block_gradients(
     layer: Any, second: Any, hidden: Any, out: Any, slopes: Any, back: Any, line: Any, sums: Any, steps: Any
 ) -> None:
-    """Adds a block's gradient of the head to ``sums``, and writes its steps; ``second`` is rectified on the way."""
+    """Adds a block's gradient of the head to ``sums``, and writes its steps.
+
+    ``second`` is rectified on the way.
+    """
     width, narrow = hidden.shape
     zero = line.dtype.type(0)
     for n in range(narrow):
         weight, source, own = out[n], second[n], back[n]
-        for x in range(LANES):
+        for x in range(PAIR_LANES):
             own[x] = slopes[x] * weight if source[x] > zero else zero
             source[x] = max(source[x], zero)
         sums[width * narrow + n] += total(own)
@@ -142,7 +148,7 @@ def _block_gradients(
             own = back[n]
             sums[j * narrow + n] += dot(source, own)
             weight = hidden[j, n]
-            for x in range(LANES):
+            for x in range(PAIR_LANES):
                 line[x] += weight * own[x]
         for x in range(len(steps)):
             steps[x, j] = line[x] if source[x] > zero else zero
@@ -157,14 +163,14 @@ def head_gradients(
     each = (pairs + parts - 1) // parts
     for part in numba.prange(parts):
         kind = slopes.dtype
-        layer = np.zeros((hidden.shape[0], LANES), dtype=kind)
-        second = np.zeros((hidden.shape[1], LANES), dtype=kind)
-        back = np.zeros((hidden.shape[1], LANES), dtype=kind)
-        line, given = np.zeros(LANES, dtype=kind), np.zeros(LANES, dtype=kind)
+        layer = np.zeros((hidden.shape[0], PAIR_LANES), dtype=kind)
+        second = np.zeros((hidden.shape[1], PAIR_LANES), dtype=kind)
+        back = np.zeros((hidden.shape[1], PAIR_LANES), dtype=kind)
+        line, given = np.zeros(PAIR_LANES, dtype=kind), np.zeros(PAIR_LANES, dtype=kind)
         partial[part] = 0
         stop = min(pairs, (part + 1) * each)
-        for begin in range(part * each, stop, LANES):
-            end = min(stop, begin + LANES)
+        for begin in range(part * each, stop, PAIR_LANES):
+            end = min(stop, begin + PAIR_LANES)
             _first_layer(left, right, users[begin:end], items[begin:end], layer)
             _second_layer(layer, hidden, bias, second)
             given[:] = 0  # what a shorter block leaves of the last one then counts for nothing
@@ -190,9 +196,9 @@ def _rank_rows(  # type: ignore[no-untyped-def]
     seen_indptr, seen_items, rows, out_items, out_scores,
 ):  # fmt: skip
     n_items = right.shape[1]
-    scores = np.empty((n_items + LANES - 1) // LANES * LANES, dtype=left.dtype)
-    layer = np.zeros((hidden.shape[0], LANES), dtype=left.dtype)
-    second = np.zeros((hidden.shape[1], LANES), dtype=left.dtype)
+    scores = np.empty((n_items + PAIR_LANES - 1) // PAIR_LANES * PAIR_LANES, dtype=left.dtype)
+    layer = np.zeros((hidden.shape[0], PAIR_LANES), dtype=left.dtype)
+    second = np.zeros((hidden.shape[1], PAIR_LANES), dtype=left.dtype)
     zero = left.dtype.type(0)
     for r in range(len(rows)):
         row = rows[r]
@@ -200,14 +206,14 @@ def _rank_rows(  # type: ignore[no-untyped-def]
         for k in range(indptr[row], indptr[row + 1]):
             for e in range(bounds[columns[k]], bounds[columns[k] + 1]):
                 scores[numbers[e]] += values[k] * weights[e]
-        for begin in range(0, n_items, LANES):
-            count = min(LANES, n_items - begin)
+        for begin in range(0, n_items, PAIR_LANES):
+            count = min(PAIR_LANES, n_items - begin)
             for j in range(len(layer)):
                 given, own, source = left[row, j], layer[j], right[j, begin : begin + count]
                 for x in range(count):
                     own[x] = max(given + source[x], zero)
             _second_layer(layer, hidden, bias, second)
-            _add_block(second, out, scores[begin : begin + LANES])
+            _add_block(second, out, scores[begin : begin + PAIR_LANES])
         for s in range(seen_indptr[row], seen_indptr[row + 1]):
             scores[seen_items[s]] = -np.inf
         best, reached = out_items[r], out_scores[r]

@@ -1,14 +1,18 @@
-"""Rows whose columns are the bits of a number, unfolded into vector registers, written in LLVM's own terms.
+"""Rows whose columns are the bits of a number, unfolded into vector registers.
 
-A loop over the few entries of a row ends where the processor does not foresee it, and a wrong guess costs as much
-as the whole row. AVX-512 has instructions that spread numbers that lie together over the lanes whose bits are
-set, and that look numbers up in registers: a row takes the same steps whatever its length, as long as its entries
-fit a register. Other processors have none; there is nothing to be gained, and :func:`row_bits` tells so. What a
-processor has is asked before a kernel is compiled: where it has no such instructions, kernels get loops in their
-place, as LLVM ends the process when it meets an instruction that it cannot make.
+This is written in LLVM's own terms.
 
-The specification of each function is its twin's in ``kernels/reference/unfolding.py``. Called from Python, or with
-Numba's compiler switched off, all but ``row_bits`` are their plain versions; kernels get the fast ones.
+A loop over the few entries of a row ends where the processor does not foresee it, and a wrong guess
+costs as much as the whole row. AVX-512 has instructions that spread numbers that lie together over
+the lanes whose bits are set, and that look numbers up in registers: a row takes the same steps
+whatever its length, as long as its entries fit a register. Other processors have none; there is
+nothing to be gained, and :func:`row_bits` tells so. What a processor has is asked before a kernel
+is compiled: where it has no such instructions, kernels get loops in their place, as LLVM ends the
+process when it meets an instruction that it cannot make.
+
+The specification of each function is its twin's in ``kernels/reference/unfolding.py``. Called from
+Python, or with Numba's compiler switched off, all but ``row_bits`` are their plain versions;
+kernels get the fast ones.
 """
 
 from __future__ import annotations
@@ -26,22 +30,22 @@ from numba.extending import intrinsic, overload
 
 from sparserec_np.kernels.compiled.lanes import _load, _spread
 
-LINE = 64  # columns: as many as uint64 has bits
+BIT_COLUMNS = 64  # columns: as many as uint64 has bits
 REGISTER = 512  # bits
 INLINE: Any = {"forceinline": True}  # a call would count references
 
 
-def has_expansion(features: str) -> bool:
-    """Whether a processor with these features, named as LLVM names them, can unfold and look up.
+def _has_expansion(features: str) -> bool:
+    """Tells whether a processor can unfold and look up, from its features as LLVM names them.
 
-    >>> has_expansion("+sse2,+avx512f,+avx512bw,+avx512vl"), has_expansion("+avx2"), has_expansion("")
+    >>> _has_expansion("+sse2,+avx512f,+avx512bw,+avx512vl"), _has_expansion("+avx2"), _has_expansion("")
     (True, False, False)
     """
     return {"+avx512f", "+avx512bw", "+avx512vl"} <= set(features.split(","))
 
 
 # Numba makes code for this processor, or for the one that NUMBA_CPU_NAME and NUMBA_CPU_FEATURES describe.
-UNFOLDS = has_expansion(cpu_target.target_context.codegen().magic_tuple()[2])
+UNFOLDS = _has_expansion(cpu_target.target_context.codegen().magic_tuple()[2])
 
 
 def _unfolds():  # type: ignore[no-untyped-def]  # Numba compares this signature with the overload's below
@@ -50,7 +54,7 @@ def _unfolds():  # type: ignore[no-untyped-def]  # Numba compares this signature
 
 @numba.njit(parallel=True, nogil=True, cache=True)
 def row_bits(indptr: Any, columns: Any, dim: int) -> Any:
-    bits = np.zeros(len(indptr) - 1 if dim <= LINE and _unfolds() else 0, dtype=np.uint64)
+    bits = np.zeros(len(indptr) - 1 if dim <= BIT_COLUMNS and _unfolds() else 0, dtype=np.uint64)
     for row in numba.prange(len(bits)):
         for k in range(indptr[row], indptr[row + 1]):
             bits[row] |= np.uint64(1) << np.uint64(columns[k])
@@ -131,7 +135,7 @@ def _step_row(values, begin, bits, weight, picked, first, numbers, origin, squar
 
 def _unfold_in_a_loop(values, begin, bits, out):  # type: ignore[no-untyped-def]
     k = begin
-    for c in range(LINE):
+    for c in range(BIT_COLUMNS):
         out[c] = 0
         if (bits >> np.uint64(c)) & np.uint64(1):
             out[c] = values[k]
@@ -140,7 +144,7 @@ def _unfold_in_a_loop(values, begin, bits, out):  # type: ignore[no-untyped-def]
 
 def _pick_in_a_loop(columns, begin, bits, dense, out, first):  # type: ignore[no-untyped-def]
     k = first
-    for c in range(LINE):
+    for c in range(BIT_COLUMNS):
         if (bits >> np.uint64(c)) & np.uint64(1):
             out[k] = dense[c]
             k += 1
@@ -149,7 +153,7 @@ def _pick_in_a_loop(columns, begin, bits, dense, out, first):  # type: ignore[no
 def _dot_in_a_loop(values, columns, begin, bits, dense, picked, first):  # type: ignore[no-untyped-def]
     total = values.dtype.type(0)
     k = 0
-    for c in range(LINE):
+    for c in range(BIT_COLUMNS):
         if (bits >> np.uint64(c)) & np.uint64(1):
             picked[first + k] = dense[c]
             total += values[begin + k] * dense[c]
@@ -161,7 +165,7 @@ def _step_in_a_loop(values, begin, bits, weight, picked, first, numbers, origin,
     rate, decay = numbers
     epsilon = values.dtype.type(1e-10)
     own, at = begin, first
-    for c in range(LINE):
+    for c in range(BIT_COLUMNS):
         if (bits >> np.uint64(c)) & np.uint64(1):
             value = values[own]
             out[c] += weight * value
@@ -268,7 +272,9 @@ def _move(typing, values, begin, bits, weight, picked, first, numbers, origin, s
 
 
 class _Row:
-    """Code that works on a row. The row is an intrinsic's first arguments: an array, its place there and its bits.
+    """A writer of LLVM code that works on one row of a table.
+
+    The row is an intrinsic's first arguments: an array, its place there and its bits.
 
     Attributes:
         values: where the array's numbers are.
@@ -289,15 +295,15 @@ class _Row:
         self.count = builder.ctpop(self.bits)
 
     def array(self, k: int) -> Any:
-        """The array that is argument ``k``."""
+        """Returns the array that is argument ``k``."""
         return self.context.make_array(self._types[k])(self.context, self.builder, self._arguments[k])
 
     def call(self, name: str, result: Any, *arguments: Any) -> Any:
-        """One of LLVM's own functions, for vectors of a part's type."""
+        """Calls one of LLVM's own functions for vectors of a part's type."""
         return self.call_named(f"{name}.v{self.width}f{self.kind.bitwidth}", result, *arguments)
 
     def call_named(self, name: str, result: Any, *arguments: Any) -> Any:
-        """One of LLVM's own functions."""
+        """Calls one of LLVM's own functions, by its whole name."""
         kind = ir.FunctionType(result, [argument.type for argument in arguments])
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
         return self.builder.call(function, arguments)
@@ -306,23 +312,23 @@ class _Row:
         return self.builder.gep(dense, [ir.IntType(64)(k * self.width)])
 
     def parts(self, dense: Any) -> list[Any]:
-        """A dense row."""
+        """Loads a dense row of 64 numbers, register by register."""
         return [
             _load(self.builder, self._place(dense, k), self.part, self.kind)
-            for k in range(LINE // self.width)
+            for k in range(BIT_COLUMNS // self.width)
         ]
 
     def store_parts(self, parts: list[Any], dense: Any) -> None:
-        """Overwrites a dense row."""
+        """Overwrites a dense row of 64 numbers by registers."""
         for k, x in enumerate(parts):
             place = self.builder.bitcast(self._place(dense, k), self.part.as_pointer())
             self.builder.store(x, place).align = self.kind.bitwidth // 8
 
     def unfolded(self) -> list[Any]:
-        """The row with zero in all other columns."""
+        """Unfolds the row into registers, with zero in columns that it does not store."""
         builder, at, parts = self.builder, self.begin, []
         nothing = ir.Constant(self.part, None)
-        for k in range(LINE // self.width):
+        for k in range(BIT_COLUMNS // self.width):
             mask = builder.trunc(
                 builder.lshr(self.bits, self.bits.type(k * self.width)), ir.IntType(self.width)
             )
@@ -334,7 +340,7 @@ class _Row:
 
     @contextmanager
     def chunks(self) -> Iterator[_Chunk]:
-        """A loop over the stored entries, a register of them at a time."""
+        """Makes a loop over the row's stored entries, a register of them at a time."""
         count = self.count
         with cgutils.for_range_slice(
             self.builder, count.type(0), count, count.type(self.width), count.type
@@ -343,7 +349,10 @@ class _Row:
 
 
 class _Chunk:
-    """Stored entries of a row that lie together in a register, from the ``first`` on; the last may be fewer."""
+    """Stored entries of a row that lie together in a register, from the ``first`` on.
+
+    The last may be fewer.
+    """
 
     def __init__(self, row: _Row, first: Any) -> None:
         self._row, self._first = row, first
@@ -368,30 +377,30 @@ class _Chunk:
         )
 
     def load(self, source: Any) -> Any:
-        """What the entries have in an array beside the values; 0 in other lanes."""
+        """Loads what an array beside the values holds for the entries; 0 in other lanes."""
         row = self._row
         return self._masked(source, row.part, f"v{row.width}f{row.kind.bitwidth}", row.kind.bitwidth // 8)
 
     def store(self, x: Any, target: Any) -> None:
-        """Overwrites what the entries have in an array beside the values."""
+        """Overwrites what an array beside the values holds for the entries."""
         row = self._row
         place = row.builder.bitcast(row.builder.gep(target, [self._at]), row.part.as_pointer())
         align = ir.IntType(32)(row.kind.bitwidth // 8)
         row.call("llvm.masked.store", ir.VoidType(), x, place, align, self._lanes)
 
     def read(self, source: Any) -> Any:
-        """The entries' part of an array of their own."""
+        """Loads the chunk's part of an array that holds the row's entries one after the other."""
         row = self._row
         return _load(row.builder, row.builder.gep(source, [self._first]), row.part, row.kind)
 
     def write(self, target: Any, x: Any) -> None:
-        """Overwrites the entries' part of an array of their own, to the end of the register."""
+        """Overwrites the chunk's part of an array like that of :meth:`read`, the whole register."""
         row = self._row
         place = row.builder.bitcast(row.builder.gep(target, [self._first]), row.part.as_pointer())
         row.builder.store(x, place).align = row.kind.bitwidth // 8
 
     def looked_up(self, dense: Any, parts: list[Any], columns: Any) -> Any:
-        """What a ``dense`` row, whose ``parts`` are in registers, has in the entries' columns."""
+        """Looks up the entries' columns in ``dense`` (64,), whose ``parts`` are in registers."""
         row, builder = self._row, self._row.builder
         found = cgutils.alloca_once(builder, row.part)
         with builder.if_else(builder.icmp_unsigned("==", row.bits, row.bits.type(-1))) as (whole, some):

@@ -1,4 +1,7 @@
-"""Optimizer steps on the stored entries of touched rows. Specified by the twins in ``kernels/reference/updates.py``."""
+"""Optimizer steps on the stored entries of touched rows.
+
+Specified by the twins in ``kernels/reference/updates.py``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rows read at another length. The specification of each function is its twin's in ``kernels/reference/views.py``."""
+"""Rows read at another length.
+
+The specification of each function is its twin's in ``kernels/reference/views.py``.
+"""
 
 from __future__ import annotations
 

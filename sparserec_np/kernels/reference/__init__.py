@@ -1,1 +1,4 @@
-"""Plain NumPy twins of the compiled kernels: same files, same names, same arguments. They are the specification."""
+"""Plain NumPy twins of the compiled kernels: same files, same names, same arguments.
+
+They are the specification.
+"""

@@ -1,24 +1,22 @@
-"""One pair after another, in cells that threads can share out: the specification of ``kernels.compiled.stratified``.
+"""Descent on one pair after another, in cells that threads share out, in plain NumPy.
 
-Users are divided into ``parts`` ranges and items into as many parts. A *cell* holds the pairs of one range of
-users and one part of items. The cells of a *stratum* have no user and no item in common, so that they may be
-worked on at once, in any order, by any number of threads, with the same result (Gemulla et al. 2011). A pair's
-negative is drawn from the part of its positive: it is in no other cell of the stratum either. Parts are drawn
-anew for every sweep, so that in the long run every item is set against every other (our choice).
+The specification of ``kernels.compiled.cells``.
+
+Users are divided into ``parts`` ranges and items into as many parts. A *cell* holds the pairs of
+one range of users and one part of items. A sweep takes ``parts`` *turns*. The cells of a turn have
+no user and no item in common, so that they may be worked on at once, in any order, by any number of
+threads, with the same result (a stratum of Gemulla et al. 2011). A pair's negative is drawn from
+the part of its positive: it is in no other cell of the turn either. Parts are drawn anew for every
+sweep, so that in the long run every item is set against every other (our choice).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.kernels.arguments import Cells, Explored, Shared, Steps
 from sparserec_np.kernels.reference import slopes
-
-if TYPE_CHECKING:
-    from sparserec_np.learning.cells import Cells, Shared, Steps
-    from sparserec_np.sparsity.growth import Explored
 
 WRAP = 2**64 - 1
 FAR = 80.0
@@ -46,14 +44,17 @@ def fill_cells(indptr: Array, items: Array, ranges: Array, part_of: Array, cells
 
 
 def _mixed(number: int) -> int:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): every bit of the result hangs on every bit."""
+    """Mixes 64 bits: every bit of the result hangs on every bit.
+
+    That is the finaliser of SplitMix64 (Steele, Lea and Flood 2014).
+    """
     number = ((number ^ (number >> 30)) * 0xBF58476D1CE4E5B9) & WRAP
     number = ((number ^ (number >> 27)) * 0x94D049BB133111EB) & WRAP
     return number ^ (number >> 31)
 
 
 def _negative(pair: int, own: Array, members: Array, seed: int) -> int:
-    """The first of a row of random ``members`` that is not in ``own``; -1 where there is none."""
+    """Draws ``members`` at random until one is not in ``own``; -1 where all are."""
     if len(own) >= len(members):
         return -1
     number = _mixed((seed + pair * 0x9E3779B97F4A7C15) & WRAP)
@@ -69,7 +70,7 @@ def _dense(table: SparseTable, row: int, dim: int) -> Array:
 
 
 def _explore(explored: Explored, row: int, gradient: Array) -> None:
-    """Adds the gradient of every entry of ``row``, where it is explored."""
+    """Adds the gradient of every entry of ``row`` to the sums, where the row is explored."""
     if explored.slots[row] >= 0:
         explored.sums[explored.slots[row]] += gradient
 
@@ -89,27 +90,31 @@ def _step(table: SparseTable, row: int, gradient: Array, decay: float, rate: flo
 def sweep_pairs(
     table: SparseTable, cells: Cells, seed: int, steps: Steps, explored: Explored, losses: Array
 ) -> None:
-    """Goes once through all pairs: stratum s is the cells of the ranges p and the parts (p + s) modulo ``parts``.
+    """Goes once through all pairs, with a negative for each.
 
-    Within a cell, pairs come in their order. A pair of user u and item i draws the negative j from i's part, never
-    an item of u's; where the part holds nothing else, the pair is passed over. With z the clipped difference of
-    scores, ``z = min(max(<u, j> - <u, i>, -80), 80)``, it costs ``log(1 + exp z)`` (BPR, Rendle et al. 2009) and has
-    the slope ``a = 1 / (1 + exp -z)``. A user's pairs in the cell come in runs of at most ``steps.together``: all of a
-    run are scored first, then their items move, pair after pair, against ``g_i = -a u`` and ``g_j = a u``, and last
-    the user, against the sum of ``a (j - i)``, with i and j as they were before they moved (our choice: the user's row
-    is read once, and a run's exponentials are taken at once).
+    Turn s takes the cells of the ranges p and the parts (p + s) modulo ``parts``.
 
-    A row moves by its stored entries x alone, with ``g`` its gradient and ``d`` its L2 weight, the user's times the
-    pairs of the run: ``g <- g + d (x - origin)``; where there are ``squares`` s, ``s <- s + g^2`` and
-    ``g <- g / (sqrt(s) + 1e-10)`` (Adagrad, Duchi et al. 2011); then ``x <- x - rate g``.
+    Within a cell, pairs come in their order. A pair of user u and item i draws the negative j from
+    i's part, never an item of u's; where the part holds nothing else, the pair is passed over. With
+    z the clipped difference of scores, ``z = min(max(<u, j> - <u, i>, -80), 80)``, it costs ``log(1
+    + exp z)`` (BPR, Rendle et al. 2009) and has the slope ``a = 1 / (1 + exp -z)``. A user's pairs
+    in the cell come in runs of at most ``steps.together``: all of a run are scored first, then
+    their items move, pair after pair, against ``g_i = -a u`` and ``g_j = a u``, and last the user,
+    against the sum of ``a (j - i)``, with i and j as they were before they moved (our choice: the
+    user's row is read once, and a run's exponentials are taken at once).
+
+    A row moves by its stored entries x alone, with ``g`` its gradient and ``d`` its L2 weight, the
+    user's times the pairs of the run: ``g <- g + d (x - origin)``; where there are ``squares`` s,
+    ``s <- s + g^2`` and ``g <- g / (sqrt(s) + 1e-10)`` (Adagrad, Duchi et al. 2011); then ``x <- x
+    - rate g``.
 
     Args:
         table: stacked, users first; values are changed in place.
         cells: filled by :func:`fill_cells`; ``members[starts[q]:starts[q + 1]]`` are the items of part q.
         seed: uint64; the numbers of pair m come from ``SplitMix64(seed + m * 0x9E3779B97F4A7C15)``.
-        steps: rates (one for each stratum), L2 weights, what they draw to, and the state; ``squares`` change in place.
+        steps: rates (one for each turn), L2 weights, what they draw to, and the state; ``squares`` change in place.
         explored: the gradient of the loss (not of the L2 terms) is added, at every column.
-        losses: (parts, parts), overwritten: at [s, p] the sum over the cell of range p in stratum s.
+        losses: (parts, parts), overwritten: at [s, p] the sum over the cell of range p in turn s.
     """
     parts = len(cells.starts) - 1
     n_users = table.rows - len(cells.members)
@@ -118,13 +123,13 @@ def sweep_pairs(
     def dense(row: int) -> Array:
         return _dense(table, row, dim)
 
-    for stratum in range(parts):
+    for turn in range(parts):
         for p in range(parts):
-            q = (p + stratum) % parts
+            q = (p + turn) % parts
             first, last = cells.bounds[p * parts + q], cells.bounds[p * parts + q + 1]
             members = cells.members[cells.starts[q] : cells.starts[q + 1]]
-            rate = steps.rates[stratum]
-            losses[stratum, p] = 0
+            rate = steps.rates[turn]
+            losses[turn, p] = 0
             for place in np.unique(cells.users[first:last]):
                 user = int(cells.ranges[p]) + int(place)
                 pairs = first + np.flatnonzero(cells.users[first:last] == place)
@@ -144,7 +149,7 @@ def sweep_pairs(
                     ]
                     apart = [np.clip(u @ dense(j) - u @ dense(i), -FAR, FAR) for i, j in rows]
                     for (i, j), z in zip(rows, apart, strict=True):
-                        losses[stratum, p] += np.log1p(np.exp(z))
+                        losses[turn, p] += np.log1p(np.exp(z))
                         a = 1 / (1 + np.exp(-z))
                         pull += a * (dense(j) - dense(i))
                         _explore(explored, i, -a * u)
@@ -158,15 +163,17 @@ def sweep_pairs(
 def sweep_blocks(
     table: SparseTable, cells: Cells, shared: Shared, steps: Steps, explored: Explored, losses: Array
 ) -> None:
-    """As :func:`sweep_pairs`, with a block of negatives for every ``shared.batch`` pairs of a cell.
+    """Goes once through all pairs, a block of negatives for every ``shared.batch`` pairs of a cell.
 
-    The block is the next ``shared.negatives`` items of the cell's part, in the order of ``members`` and from the first
-    again after the last: an even sample, as they lie in random order (all of them, if they are fewer). Items of the
-    user's in it count for nothing. With i, j the positives and the block, a run of at most ``steps.together`` pairs of
-    a user, within the block's pairs, has the losses and the slopes of ``slopes.bpr_block`` or ``slopes.softmax_block``
-    as one group. The positives move at once, one after another. The user moves after them, against its gradient by
-    all of them as they were. The block moves after its last pair, against the sum of its gradients; in between, it is
-    read as it was at first. A pair's share of the L2 term of each item in the block is one in the block's length.
+    The order is that of :func:`sweep_pairs`. The block is the next ``shared.negatives`` items of
+    the cell's part, in the order of ``members`` and from the first again after the last: an even
+    sample, as they lie in random order (all of them, if they are fewer). Items of the user's in it
+    count for nothing. With i, j the positives and the block, a run of at most ``steps.together``
+    pairs of a user, within the block's pairs, has the losses and the slopes of ``slopes.bpr_block``
+    or ``slopes.softmax_block`` as one group. The positives move at once, one after another. The
+    user moves after them, against its gradient by all of them as they were. The block moves after
+    its last pair, against the sum of its gradients; in between, it is read as it was at first. A
+    pair's share of the L2 term of each item in the block is one in the block's length.
 
     Args:
         table, cells, steps, explored, losses: see :func:`sweep_pairs`.
@@ -181,16 +188,16 @@ def sweep_blocks(
     def dense(row: int) -> Array:
         return _dense(table, row, dim)
 
-    for stratum in range(parts):
+    for turn in range(parts):
         for p in range(parts):
-            q = (p + stratum) % parts
+            q = (p + turn) % parts
             inside = slice(*cells.bounds[p * parts + q :][:2])
             users = cells.ranges[p] + cells.users[inside].astype(np.int64)
             positives = cells.positives[inside].astype(np.int64)
             members = cells.members[cells.starts[q] : cells.starts[q + 1]]
             size = min(shared.negatives, len(members))
-            rate = steps.rates[stratum]
-            losses[stratum, p] = 0
+            rate = steps.rates[turn]
+            losses[turn, p] = 0
             for number, begin in enumerate(range(0, len(users), shared.batch)):
                 chosen = members[(number * size + np.arange(size)) % len(members)]
                 block = np.array([dense(n_users + j) for j in chosen])
@@ -207,7 +214,7 @@ def sweep_blocks(
                         valid = np.array([size - seen.sum()], dtype=np.int32)
                         each = np.empty(len(run), dtype=kind)
                         kernel(np.array([0, len(run)], np.int32), near, scores, valid, each)
-                        losses[stratum, p] += each.sum()
+                        losses[turn, p] += each.sum()
                         pull = scores[0] @ block
                         for slope, i in zip(near, n_users + positives[run], strict=True):
                             pull = pull + slope * dense(i)

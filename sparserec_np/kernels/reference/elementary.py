@@ -1,4 +1,7 @@
-"""Exponentials, logarithms and sums of whole arrays: the specification of ``kernels.compiled.elementary``."""
+"""Exponentials, logarithms and sums of whole arrays, in plain NumPy.
+
+The specification of ``kernels.compiled.elementary``.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,13 @@ from sparserec_np.data.table import Array
 
 
 def exp_into(x: Array, out: Array) -> None:
-    """``out = exp(x)``, with the exponent kept between -87 and 88 (our choice).
+    """Computes ``out = exp(x)``, with the exponent kept between -87 and 88 (our choice).
 
-    Below -87 (and at -inf) the result is 0, from 88 on (and at +inf) it stays at exp(88) = 1.65e38. Every
-    result is therefore 0 or a normal float32: none overflows, and none is subnormal, on which arithmetic is a
-    hundred times slower. NaN stays NaN, so that a diverged training shows in its loss. float32: right to 4
-    units in the last place, which is NumPy's bound; the polynomial keeps 2.
+    Below -87 (and at -inf) the result is 0, from 88 on (and at +inf) it stays at exp(88) = 1.65e38.
+    Every result is therefore 0 or a normal float32: none overflows, and none is subnormal, on which
+    arithmetic is a hundred times slower. NaN stays NaN, so that a diverged training shows in its
+    loss. float32: right to 4 units in the last place, which is NumPy's bound; the polynomial keeps
+    2.
 
     Args:
         x: (n,) float32 or float64, any values.
@@ -26,8 +30,9 @@ def exp_into(x: Array, out: Array) -> None:
 
 
 def log_into(x: Array, out: Array) -> None:
-    """``out = log(x)``; NaN stays NaN. float32: right to 4 units in the last place, which is NumPy's bound;
-    the polynomial keeps 2.
+    """Computes ``out = log(x)``; NaN stays NaN.
+
+    float32: right to 4 units in the last place, which is NumPy's bound; the polynomial keeps 2.
 
     Args:
         x: (n,) float32 or float64; positive, finite and normal (from 1.18e-38 on in float32), or NaN.
@@ -37,7 +42,9 @@ def log_into(x: Array, out: Array) -> None:
 
 
 def dot(a: Array, b: Array) -> Any:
-    """``sum_i a[i] * b[i]`` of two (n,) arrays of one dtype, as a scalar of that dtype; 0 for n = 0.
+    """Computes ``sum_i a[i] * b[i]`` of two (n,) arrays of one dtype, as a scalar of that dtype.
+
+    0 for n = 0.
 
     The order of the sum is not specified, but fixed for one machine, n and dtype.
     """
@@ -45,17 +52,25 @@ def dot(a: Array, b: Array) -> Any:
 
 
 def total(a: Array) -> Any:
-    """``sum_i a[i]`` of an (n,) array, as a scalar of its dtype; 0 for n = 0. The order is that of ``dot``."""
+    """Computes ``sum_i a[i]`` of an (n,) array, as a scalar of its dtype; 0 for n = 0.
+
+    The order is that of ``dot``.
+    """
     return a.sum()
 
 
 def highest(a: Array) -> Any:
-    """The largest of ``a`` (n,), n >= 1, as a scalar of its dtype; -inf may occur. Any number where one is NaN."""
+    """Finds the largest of ``a`` (n,), n >= 1, a scalar of its dtype; -inf may occur.
+
+    Any number where one is NaN.
+    """
     return a.max()
 
 
 def sum_rows(block: Array, rows: Array, start: int, stop: int, out: Array) -> None:
-    """The sum of some rows: ``out = sum of block[rows[k]] over start <= k < stop``, added in that order; 0 for none.
+    """Sums some rows: ``out = sum of block[rows[k]] over start <= k < stop``, added in that order.
+
+    0 for none.
 
     Args:
         block: (any, 16) float32 or float64.
@@ -67,7 +82,9 @@ def sum_rows(block: Array, rows: Array, start: int, stop: int, out: Array) -> No
 
 
 def add_to_rows(line: Array, rows: Array, start: int, stop: int, block: Array) -> None:
-    """Adds a line to some rows: ``block[rows[k]] += line for start <= k < stop``; a row named twice gets it twice.
+    """Adds a line to some rows: ``block[rows[k]] += line for start <= k < stop``.
+
+    A row named twice gets it twice.
 
     Args:
         line: (16,) float32 or float64; contiguous.

@@ -1,20 +1,21 @@
 """Gradients of stored entries, and of all entries of explored rows, in plain NumPy.
 
-This is the specification of ``kernels.compiled.gradients``. Slopes are derivatives of the loss by scores;
-scores are inner products of two rows, so the gradient of a row is the sum of its partners' rows, each times
-the slope of their score.
+This is the specification of ``kernels.compiled.gradients``. Slopes are derivatives of the loss by
+scores; scores are inner products of two rows, so the gradient of a row is the sum of its partners'
+rows, each times the slope of their score.
 
 Three arguments recur:
 
-* ``table`` of ``dim`` columns, values float32 or float64, finite; read only. All other floats have the dtype
-  of its values.
+* ``table`` of ``dim`` columns, values float32 or float64, finite; read only. All other floats have
+  the dtype of its values.
 * ``gradient`` (nnz,), the gradient of each stored entry, is added to: a row's part is
   ``gradient[indptr[r]:indptr[r + 1]]``.
-* ``explored = (slots, sums)``: ``slots`` (rows,) int32 is the place of a row in ``sums`` (m, dim), or -1. For
-  rows that have a place, the gradient of *every* entry of the row, stored or not, is added to
-  ``sums[slots[r]]``. m may be 0.
+* ``explored = (slots, sums)``: ``slots`` (rows,) int32 is the place of a row in ``sums`` (m, dim),
+  or -1. For rows that have a place, the gradient of *every* entry of the row, stored or not, is
+  added to ``sums[slots[r]]``. m may be 0.
 
-``rows`` name no row twice: each row has one writer, and so the bits do not depend on the number of threads.
+``rows`` name no row twice: each row has one writer, and so the bits do not depend on the number of
+threads.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ def pair_gradients(
     gradient: Array,
     explored: tuple[Array, Array],
 ) -> None:
-    """Gradients of the rows that pairs are grouped by.
+    """Adds the gradients of the rows that pairs are grouped by.
 
-    ``d[rows[g], c] = sum_m slopes[m] * table[partners[m], c]`` over ``starts[g] <= m < starts[g + 1]``.
+    ``d[rows[g], c] = sum_m slopes[m] * table[partners[m], c]`` over ``starts[g] <= m < starts[g +
+    1]``.
 
     Args:
         table: see above.
@@ -60,7 +62,7 @@ def row_gradients(
     gradient: Array,
     explored: tuple[Array, Array],
 ) -> None:
-    """Gradients of rows that were scored against a block.
+    """Adds the gradients of rows that were scored against a block.
 
     ``d[rows[g], c] = sum_s block[c, s] * slopes[g, s]``.
 
@@ -77,7 +79,7 @@ def row_gradients(
 
 
 def block_gradients(table: SparseTable, rows: Array, slopes: Array, partial: Array) -> None:
-    """Gradient of a block that rows were scored against.
+    """Sums the gradient of a block that rows were scored against.
 
     ``partial[0][c, s] = sum_g table[rows[g], c] * slopes[g, s]``.
 
@@ -86,8 +88,8 @@ def block_gradients(table: SparseTable, rows: Array, slopes: Array, partial: Arr
         rows: (groups,) int32.
         slopes: (groups, s) derivative of the loss by the score of each row with each column of the block.
         partial: (parts, dim, s), parts >= 1, overwritten. ``partial[0]`` is the result; the others are room
-            to work in and hold sums over parts of the groups afterwards. The result's last bits depend on
-            ``parts``, not on threads.
+            to work in and hold sums over parts of the groups afterwards. The result's last bits
+            depend on ``parts``, not on threads.
     """
     dense = table.to_dense(partial.shape[1])
     each = -(-len(rows) // len(partial))
@@ -115,11 +117,13 @@ def spread_block(
 
 
 def decay_gradients(table: SparseTable, rows: Array, weights: Array, origin: Array, gradient: Array) -> None:
-    """Gradients of the L2 terms ``sum_g weights[g] / 2 * |table[rows[g]] - origin[rows[g]]|^2``.
+    """Adds the gradients of L2 terms.
 
-    ``d[rows[g], c] = weights[g] * (table[rows[g], c] - origin[rows[g], c])``, which is 0 where nothing is stored: this
-    adds nothing to the sums of explored rows. With the start of training as the origin this is L2-SP (Li, Grandvalet
-    and Davoine 2018).
+    They are ``sum_g weights[g] / 2 * |table[rows[g]] - origin[rows[g]]|^2``.
+
+    ``d[rows[g], c] = weights[g] * (table[rows[g], c] - origin[rows[g], c])``, which is 0 where
+    nothing is stored: this adds nothing to the sums of explored rows. With the start of training as
+    the origin this is L2-SP (Li, Grandvalet and Davoine 2018).
 
     Args:
         table: see above.
@@ -135,7 +139,9 @@ def decay_gradients(table: SparseTable, rows: Array, weights: Array, origin: Arr
 
 
 def add_row_norms(indptr: Array, rows: Array, gradient: Array, norms: Array) -> None:
-    """Adds the length of each row's gradient: ``norms[rows[t]] += sqrt(sum_k gradient[k]^2)``, k in the row.
+    """Adds the length of each row's gradient to its norm.
+
+    ``norms[rows[t]] += sqrt(sum_k gradient[k]^2)``, k in the row.
 
     Args:
         indptr: (all rows + 1,) of the table.
@@ -149,7 +155,7 @@ def add_row_norms(indptr: Array, rows: Array, gradient: Array, norms: Array) -> 
 
 
 def _add(table: SparseTable, row: int, dense: Array, gradient: Array, explored: tuple[Array, Array]) -> None:
-    """Adds ``dense`` (dim,), the gradient of all entries of ``row``, to both places that ask for it."""
+    """Adds ``dense`` (dim,), the gradient of a whole ``row``, to both places that ask for it."""
     own = slice(table.indptr[row], table.indptr[row + 1])
     gradient[own] += dense[table.columns[own]]
     slots, sums = explored

@@ -1,4 +1,4 @@
-"""Sixty-four numbers at a time: the specification of ``kernels.compiled.lanes``."""
+"""Comparisons and sums of 64 numbers at a time: the specification of ``kernels.compiled.lanes``."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import numpy as np
 
 from sparserec_np.data.table import Array
 
-LINE = 64
+LINE_NUMBERS = 64
 
 
 def reaching(values: Array, start: int, floor: float) -> np.uint64:
-    """Bit i is set where ``values[start + i] >= floor``, for 64 values from ``start`` on; never for NaN.
+    """Makes a mask of 64 bits: bit i is set where ``values[start + i] >= floor``; never for NaN.
 
     Args:
         values: (n,) float32 or float64, n >= start + 64.
         start: the first of the 64.
         floor: of the values' dtype.
     """
-    return np.uint64(sum(1 << i for i in range(LINE) if values[start + i] >= floor))
+    return np.uint64(sum(1 << i for i in range(LINE_NUMBERS) if values[start + i] >= floor))
 
 
 def lowest_bit(mask: np.uint64) -> int:
-    """The place of the lowest bit that is set, from 0; ``mask`` must not be 0.
+    """Finds the place of the lowest bit that is set, from 0; ``mask`` must not be 0.
 
     >>> lowest_bit(np.uint64(0b101000))
     3
@@ -32,9 +32,13 @@ def lowest_bit(mask: np.uint64) -> int:
 def add_lines(
     weights: Array, begins: Array, first: int, last: int, offset: int, values: Array, out: Array, at: int
 ) -> None:
-    """``out[at + i] += weights[u] * values[begins[u] + offset + i]``, u from ``first`` to before ``last``, i to 63.
+    """Adds weighed lines of 64 numbers to one.
 
-    The terms of an element are added one by one in the order of u, multiplications and additions rounded singly.
+    ``out[at + i] += weights[u] * values[begins[u] + offset + i]``, u from ``first`` to before ``last``,
+    i to 63.
+
+    The terms of an element are added one by one in the order of u, multiplications and additions
+    rounded singly.
 
     Args:
         weights: (n,) float32 or float64.
@@ -46,4 +50,4 @@ def add_lines(
     """
     for u in range(first, last):
         begin = begins[u] + offset
-        out[at : at + LINE] += weights[u] * values[begin : begin + LINE]
+        out[at : at + LINE_NUMBERS] += weights[u] * values[begin : begin + LINE_NUMBERS]

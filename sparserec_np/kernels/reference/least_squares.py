@@ -1,29 +1,27 @@
-"""Rows that solve a least-squares problem within their stored entries, and what each of their entries is worth.
+"""Rows that solve least squares within their stored entries, and what each entry is worth.
 
-With X the rows of what somebody touched, restricted to the columns S of their own row, the row solves
+With X the rows of what somebody touched, restricted to the columns S of their own row, the row
+solves
 
     (X'X + G_SS + r I) x = X'y + (C'p)_S
 
-where y are the scores aimed at, G holds what the rows of the other side weigh together and r keeps the row short (Hu,
-Koren and Volinsky 2008, equation 4, with unknown entries left out). C'p is there where others, too, are to score what a
-full row p makes of them, and not 0: see ``condensing.py``. Rows are those of one side, others those of the other, and
-CSR bounds and indices say which others each row touched. Sums are formed in float64.
+where y are the scores aimed at, G holds what the rows of the other side weigh together and r keeps
+the row short (Hu, Koren and Volinsky 2008, equation 4, with unknown entries left out). C'p is there
+where others, too, are to score what a full row p makes of them, and not 0: see ``condensing.py``.
+Rows are those of one side, others those of the other, and CSR bounds and indices say which others
+each row touched. Sums are formed in float64.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
-
-if TYPE_CHECKING:
-    from sparserec_np.factorization.least_squares import Equations
+from sparserec_np.kernels.arguments import Equations
 
 
 def solve_rows(own: SparseTable, equations: Equations) -> None:
-    """Every row of ``own`` becomes the solution within its stored entries.
+    """Solves for every row of ``own`` within its stored entries, in place.
 
     Args:
         own: (n, dim); the values are written to.
@@ -35,12 +33,13 @@ def solve_rows(own: SparseTable, equations: Equations) -> None:
 
 
 def weigh_rows(own: SparseTable, equations: Equations, first: int, values: Array, worths: Array) -> None:
-    """For some rows, what every entry would hold and how much it lowers the sum of squares.
+    """Weighs every entry of some rows: its value, and how much it lowers the sum of squares.
 
-    A stored entry holds its part of the solution. An entry that is not stored would hold ``g / h``, the best value
-    if all others stayed as they are: g is the negative gradient at the solution, half of it, and h the curvature, the
-    entry's element on the diagonal of X'X + G + r I. Its worth is ``h * value**2`` either way: what the objective
-    gains by one more entry, and about what it loses by one less (LeCun, Denker and Solla 1990, for the latter).
+    A stored entry holds its part of the solution. An entry that is not stored would hold ``g / h``,
+    the best value if all others stayed as they are: g is the negative gradient at the solution,
+    half of it, and h the curvature, the entry's element on the diagonal of X'X + G + r I. Its worth
+    is ``h * value**2`` either way: what the objective gains by one more entry, and about what it
+    loses by one less (LeCun, Denker and Solla 1990, for the latter).
 
     Args:
         first: the first row.
@@ -57,7 +56,10 @@ def weigh_rows(own: SparseTable, equations: Equations, first: int, values: Array
 
 
 def _solution(own: SparseTable, equations: Equations, row: int) -> tuple[Array, Array, Array, Array]:
-    """The touched rows and the right side in full, float64, the columns of a row, and the solution within these."""
+    """Solves for one row.
+
+    Returns the touched rows and the right side in full, float64, the row's columns, and the solution.
+    """
     others, indptr, touched, aims, gram, ridges, full, cross = equations
     mine = slice(indptr[row], indptr[row + 1])
     dense = others.dense_rows(touched[mine], len(gram)).astype(np.float64)

@@ -1,23 +1,27 @@
-"""Products with the matrix of interactions, in plain NumPy: the specification of ``kernels.compiled.products``.
+"""Products with the matrix of interactions, in plain NumPy.
+
+The specification of ``kernels.compiled.products``.
 
 Some arguments recur:
 
-* ``indptr`` (users + 1,) int64 and ``items`` (n,) int32: user u touched ``items[indptr[u]:indptr[u + 1]]``, none
-  twice. In the matrix R (users, items) there is a one for each of these pairs.
+* ``indptr`` (users + 1,) int64 and ``items`` (n,) int32: user u touched ``items[indptr[u]:indptr[u
+  + 1]]``, none twice. In the matrix R (users, items) there is a one for each of these pairs.
 * ``block`` (items, 16): 16 columns of a matrix that R is multiplied with.
 
-All floats have one dtype, float32 or float64. Sums are made in the order of users, and of a user's items.
+All floats have one dtype, float32 or float64. Sums are made in the order of users, and of a user's
+items.
 """
 
 from __future__ import annotations
 
 from sparserec_np.data.table import Array
-
-LINE = 16
+from sparserec_np.kernels.arguments import STRIP_COLUMNS
 
 
 def add_gram_product(indptr: Array, items: Array, weights: Array, block: Array, out: Array) -> None:
-    """``out += R^T diag(weights) R block``, without the transpose of R.
+    """Adds a product with R and its transpose: ``out += R^T diag(weights) R block``.
+
+    The transpose of R is not made.
 
     Args:
         indptr, items: see above.
@@ -31,7 +35,9 @@ def add_gram_product(indptr: Array, items: Array, weights: Array, block: Array, 
 
 
 def sum_items(indptr: Array, items: Array, users: Array, block: Array, first: int, out: Array) -> None:
-    """Some rows of ``R block``: ``out[t, first:first + 16] = sum of block[i] over the items i of users[t]``.
+    """Makes some rows of ``R block``.
+
+    ``out[t, first:first + 16] = sum of block[i] over the items i of users[t]``.
 
     Args:
         indptr, items: see above.
@@ -41,4 +47,4 @@ def sum_items(indptr: Array, items: Array, users: Array, block: Array, first: in
         out: (m, columns) of which these 16 columns are overwritten; columns is a multiple of 16.
     """
     for t, user in enumerate(users):
-        out[t, first : first + LINE] = block[items[indptr[user] : indptr[user + 1]]].sum(axis=0)
+        out[t, first : first + STRIP_COLUMNS] = block[items[indptr[user] : indptr[user + 1]]].sum(axis=0)

@@ -1,14 +1,19 @@
-"""Propagation over the graph of interactions, in plain NumPy: the specification of ``kernels.compiled.propagation``.
+"""Propagation over the graph of interactions, in plain NumPy.
+
+The specification of ``kernels.compiled.propagation``.
 
 Some arguments recur:
 
-* ``graph = (indptr, neighbours)``: the neighbours of row r, users' items and items' users, as rows of the stacked
-  table, are ``neighbours[indptr[r]:indptr[r + 1]]``, int32. Every edge is there twice, once from each end.
-* ``block`` (rows, 16): 16 columns of a table, every entry of them; ``first`` is the number of the first one.
-* ``local`` (m, columns): every entry of the rows ``rows`` (m,), in their order; columns is a multiple of 16.
+* ``graph = (indptr, neighbours)``: the neighbours of row r, users' items and items' users, as rows
+  of the stacked table, are ``neighbours[indptr[r]:indptr[r + 1]]``, int32. Every edge is there
+  twice, once from each end.
+* ``block`` (rows, 16): 16 columns of a table, every entry of them; ``first`` is the number of the
+  first one.
+* ``local`` (m, columns): every entry of the rows ``rows`` (m,), in their order; columns is a
+  multiple of 16.
 * ``factors`` (rows,): one for each row.
-* ``chunks`` (any,) int32 ascending from 0 to the number of rows: bounds of the parts that threads share out among
-  themselves. They change no result.
+* ``chunks`` (any,) int32 ascending from 0 to the number of rows: bounds of the parts that threads
+  share out among themselves. They change no result.
 
 All floats have one dtype, float32 or float64.
 """
@@ -18,12 +23,11 @@ from __future__ import annotations
 import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
-
-LINE = 16
+from sparserec_np.kernels.arguments import STRIP_COLUMNS
 
 
 def read_rows(table: SparseTable, rows: Array, local: Array) -> None:
-    """Every entry of some rows: ``local[t, c] = table[rows[t], c]``, 0 where nothing is stored.
+    """Reads every entry of some rows, 0 where none is stored: ``local[t, c] = table[rows[t], c]``.
 
     Args:
         table: read only.
@@ -34,7 +38,7 @@ def read_rows(table: SparseTable, rows: Array, local: Array) -> None:
 
 
 def read_columns(table: SparseTable, first: int, factors: Array, block: Array) -> None:
-    """Every entry of 16 columns: ``block[r, c] = factors[r] * table[r, first + c]``.
+    """Reads every entry of 16 columns: ``block[r, c] = factors[r] * table[r, first + c]``.
 
     Args:
         table: read only.
@@ -43,14 +47,16 @@ def read_columns(table: SparseTable, first: int, factors: Array, block: Array) -
         block: (rows, 16) overwritten.
     """
     columns = table.columns.astype(np.int64) - first
-    here = (columns >= 0) & (columns < LINE)
+    here = (columns >= 0) & (columns < STRIP_COLUMNS)
     rows = table.row_numbers()[here]
     block[:] = 0
     block[rows, columns[here]] = table.values[here] * factors[rows]
 
 
 def propagate(graph: tuple[Array, Array], chunks: Array, block: Array, factors: Array, out: Array) -> None:
-    """One step over all edges: ``out[r] = factors[r] * sum of block[n] over the neighbours n of r``.
+    """Takes one step over all edges of the graph.
+
+    ``out[r] = factors[r] * sum of block[n] over the neighbours n of r``.
 
     Args:
         graph: see above; neighbours may be numbers of rows of ``block`` that are not rows of the graph.
@@ -74,13 +80,15 @@ def add_rows(rows: Array, block: Array, factors: Array, first: int, local: Array
         first: number of the block's first column.
         local: (m, columns) added to.
     """
-    local[:, first : first + LINE] += factors[rows, None] * block[rows]
+    local[:, first : first + STRIP_COLUMNS] += factors[rows, None] * block[rows]
 
 
 def add_propagated(
     graph: tuple[Array, Array], rows: Array, block: Array, factors: Array, first: int, local: Array
 ) -> None:
-    """One step to some rows: ``local[t, first:first + 16] += factors[rows[t]] * sum of block[n]``, n next to rows[t].
+    """Adds one step over the edges to some rows.
+
+    ``local[t, first:first + 16] += factors[rows[t]] * sum of block[n]``, n next to rows[t].
 
     Args:
         graph: see above.
@@ -93,13 +101,14 @@ def add_propagated(
     indptr, neighbours = graph
     for t, row in enumerate(rows):
         line = block[neighbours[indptr[row] : indptr[row + 1]]].sum(axis=0)
-        local[t, first : first + LINE] += factors[row] * line
+        local[t, first : first + STRIP_COLUMNS] += factors[row] * line
 
 
 def edges_from(graph: tuple[Array, Array], rows: Array, indptr: Array, sources: Array) -> int:
-    """The edges that start in ``rows``, listed by where they end.
+    """Lists the edges that start in ``rows`` by where they end.
 
-    Row r has an edge from ``rows[t]`` for each t in ``sources[indptr[r]:indptr[r + 1]]``, ascending.
+    Row r has an edge from ``rows[t]`` for each t in ``sources[indptr[r]:indptr[r + 1]]``,
+    ascending.
 
     Args:
         graph: see above.
@@ -131,10 +140,11 @@ def pull_columns(
     gradient: Array,
     explored: tuple[Array, Array],
 ) -> None:
-    """One step into the stored entries, and into all entries of the explored rows, of 16 columns.
+    """Takes one step into the stored entries of 16 columns, and into all of explored rows.
 
-    ``d[r, first + c] = factors[r] * sum of block[n, c] over the neighbours n of r``; d is added where it is asked for,
-    and not made for a row that neither stores an entry in these columns nor is explored.
+    ``d[r, first + c] = factors[r] * sum of block[n, c] over the neighbours n of r``; d is added
+    where it is asked for, and not made for a row that neither stores an entry in these columns nor
+    is explored.
 
     Args:
         graph: see above.
@@ -148,12 +158,12 @@ def pull_columns(
     """
     indptr, neighbours = graph
     slots, sums = explored
-    width = min(LINE, sums.shape[1] - first)
+    width = min(STRIP_COLUMNS, sums.shape[1] - first)
     for row in range(table.rows):
         line = factors[row] * block[neighbours[indptr[row] : indptr[row + 1]]].sum(axis=0)
         for k in range(table.indptr[row], table.indptr[row + 1]):
             column = int(table.columns[k]) - first
-            if 0 <= column < LINE:
+            if 0 <= column < STRIP_COLUMNS:
                 gradient[k] += line[column]
         if slots[row] >= 0:
             sums[slots[row], first : first + width] += line[:width]
@@ -162,7 +172,9 @@ def pull_columns(
 def pull_rows(
     table: SparseTable, rows: Array, local: Array, gradient: Array, explored: tuple[Array, Array]
 ) -> None:
-    """Adds the gradient of every entry of some rows where it is asked for: ``d[rows[t], c] = local[t, c]``.
+    """Adds the gradient of every entry of some rows where it is asked for.
+
+    That is ``d[rows[t], c] = local[t, c]``.
 
     Args:
         table: whose entries get a gradient.

@@ -1,4 +1,7 @@
-"""Exact top-k lists over all items, in plain NumPy: the specification of ``kernels.compiled.ranking``."""
+"""Exact top-k lists over all items, in plain NumPy.
+
+The specification of ``kernels.compiled.ranking``.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,10 @@ def top_items(
 ) -> None:
     """Fills, for each of ``rows``, the k best items that the user has not seen, best first.
 
-    The score of item i for user u is ``sum_c users[u, c] * items[i, c]`` over the dimensions stored in row u,
-    added up from zero in ascending order in the precision of the tables. Of equal scores the lower item comes
-    first. Where fewer than k items are left, the list ends with items -1 and scores -inf.
+    The score of item i for user u is ``sum_c users[u, c] * items[i, c]`` over the dimensions stored
+    in row u, added up from zero in ascending order in the precision of the tables. Of equal scores
+    the lower item comes first. Where fewer than k items are left, the list ends with items -1 and
+    scores -inf.
 
     Args:
         users: one row for each user; values finite.

@@ -1,8 +1,10 @@
-"""Grouping by row, and negatives that are none: the specification of ``kernels.compiled.sampling``.
+"""Grouping of pairs by row, and the search for items that a user has not touched.
 
-Seen items come in CSR: user u has touched ``seen_items[seen_indptr[u]:seen_indptr[u + 1]]``, (n,) int32,
-ascending and without repetition; ``seen_indptr`` is (users + 1,) int64. Random numbers are arguments: kernels
-draw none.
+The specification of ``kernels.compiled.sampling``.
+
+Seen items come in CSR: user u has touched ``seen_items[seen_indptr[u]:seen_indptr[u + 1]]``, (n,)
+int32, ascending and without repetition; ``seen_indptr`` is (users + 1,) int64. Random numbers are
+arguments: kernels draw none.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from sparserec_np.data.table import Array
 
 
 def group_by_row(keys: Array, counts: Array, order: Array, starts: Array, rows: Array) -> int:
-    """Brings members with the same key together: groups by first appearance, members in their own order.
+    """Groups members by key: groups by first appearance, members in their own order.
 
-    Afterwards, for each g below the returned number of groups, ``order[starts[g]:starts[g + 1]]`` are the
-    members whose key is ``rows[g]``, ascending. What lies beyond in ``starts`` and ``rows`` is not specified.
+    Afterwards, for each g below the returned number of groups, ``order[starts[g]:starts[g + 1]]``
+    are the members whose key is ``rows[g]``, ascending. What lies beyond in ``starts`` and ``rows``
+    is not specified.
 
     Args:
         keys: (n,) int32, numbers of rows.
@@ -66,9 +69,9 @@ def pick_unseen(
 ) -> None:
     """Picks for each pair the first of its draws that its user has not touched.
 
-    If all were touched, the items after the last draw are tried in order, and after the last item the first
-    (our choice: it ends, at the price that items after runs of touched ones are picked a little more often).
-    A user who has touched every item gets the last draw.
+    If all were touched, the items after the last draw are tried in order, and after the last item
+    the first (our choice: it ends, at the price that items after runs of touched ones are picked a
+    little more often). A user who has touched every item gets the last draw.
 
     Args:
         users: (b,) int32.

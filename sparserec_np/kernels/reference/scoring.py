@@ -1,8 +1,10 @@
-"""Forward scoring over a sparse table, in plain NumPy: the specification of ``kernels.compiled.scoring``.
+"""Forward scoring over a sparse table, in plain NumPy.
 
-Scores are inner products of two rows of one table, ``<x, y> = sum_c x[c] * y[c]`` over the columns that both
-store. Sums are made in the dtype of the values; their order is not specified, but does not depend on the
-number of threads.
+The specification of ``kernels.compiled.scoring``.
+
+Scores are inner products of two rows of one table, ``<x, y> = sum_c x[c] * y[c]`` over the columns
+that both store. Sums are made in the dtype of the values; their order is not specified, but does
+not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -30,8 +32,9 @@ def score_pairs(table: SparseTable, rows: Array, starts: Array, partners: Array,
 
 
 def fill_block(table: SparseTable, rows: Array, block: Array) -> None:
-    """Lays rows out densely, one beside the other: ``block[c, s] = table[rows[s], c]``, 0 where nothing is
-    stored.
+    """Lays rows out densely, one beside the other.
+
+    ``block[c, s] = table[rows[s], c]``, 0 where nothing is stored.
 
     Args:
         table: of ``dim`` columns.
@@ -42,8 +45,9 @@ def fill_block(table: SparseTable, rows: Array, block: Array) -> None:
 
 
 def score_block(table: SparseTable, rows: Array, block: Array, scores: Array) -> None:
-    """Scores each row against every column of a dense block: ``scores[g, s] = sum_c table[rows[g], c] *
-    block[c, s]``.
+    """Scores each row against every column of a dense block.
+
+    ``scores[g, s] = sum_c table[rows[g], c] * block[c, s]``.
 
     Args:
         table: of ``dim`` columns; values float32 or float64, finite.

@@ -1,11 +1,14 @@
-"""Losses of scores, and their slopes, in plain NumPy: the specification of ``kernels.compiled.slopes``.
+"""Losses of scores, and their slopes, in plain NumPy.
 
-A slope is the derivative of the batch's summed loss by one score. Slopes replace the scores that they belong
-to. All arrays have one dtype, float32 or float64. A NaN score makes the loss of its pairs NaN, never a
-plausible number.
+The specification of ``kernels.compiled.slopes``.
 
-The shared forms are given one group of pairs for each user, and one row of scores of all shared negatives for
-each group. Those that do not count score -inf, and get the slope 0; ``valid`` says how many are left.
+A slope is the derivative of the batch's summed loss by one score. Slopes replace the scores that
+they belong to. All arrays have one dtype, float32 or float64. A NaN score makes the loss of its
+pairs NaN, never a plausible number.
+
+The shared forms are given one group of pairs for each user, and one row of scores of all shared
+negatives for each group. Those that do not count score -inf, and get the slope 0; ``valid`` says
+how many are left.
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ from sparserec_np.kernels.reference.elementary import exp_into
 def bpr_pairs(positive: Array, negative: Array, losses: Array) -> None:
     """Bayesian personalised ranking, one negative for each pair (Rendle et al. 2009).
 
-    With the margin ``x = p - n``: loss ``-log sigmoid(x) = log(1 + exp(-x))``, slopes ``-sigmoid(-x)`` for p
-    and ``sigmoid(-x)`` for n. Right for any margin: exponentials are only taken of numbers below zero.
+    With the margin ``x = p - n``: loss ``-log sigmoid(x) = log(1 + exp(-x))``, slopes
+    ``-sigmoid(-x)`` for p and ``sigmoid(-x)`` for n. Right for any margin: exponentials are only
+    taken of numbers below zero.
 
     Args:
         positive: (b,) scores p; overwritten with their slopes.
@@ -36,15 +40,17 @@ def bpr_pairs(positive: Array, negative: Array, losses: Array) -> None:
 
 
 def bpr_block(starts: Array, positive: Array, negatives: Array, valid: Array, losses: Array) -> None:
-    """Bayesian personalised ranking against a shared block, averaged over the negatives that count (our choice).
+    """Bayesian personalised ranking against a shared block.
 
-    Loss of a pair of group g: ``1 / valid[g] * sum_s log(1 + exp(d_s))`` with ``d_s = n_s - p``. Slopes:
-    ``-1 / valid[g] * sum_s sigmoid(d_s)`` for p, and for n_s the sum of ``sigmoid(d_s) / valid[g]`` over the
-    group's pairs. A pair therefore weighs the same however many negatives its user is left with; with none,
-    loss and slopes are 0.
+    It is averaged over the negatives that count (our choice).
 
-    Exponents are clipped as in ``exp_into``: a ``d_s`` below -87 adds nothing, and from 88 on the loss stays
-    at 88 while the slope is 1, which it would be anyway to more digits than float64 has.
+    Loss of a pair of group g: ``1 / valid[g] * sum_s log(1 + exp(d_s))`` with ``d_s = n_s - p``.
+    Slopes: ``-1 / valid[g] * sum_s sigmoid(d_s)`` for p, and for n_s the sum of ``sigmoid(d_s) /
+    valid[g]`` over the group's pairs. A pair therefore weighs the same however many negatives its
+    user is left with; with none, loss and slopes are 0.
+
+    Exponents are clipped as in ``exp_into``: a ``d_s`` below -87 adds nothing, and from 88 on the
+    loss stays at 88 while the slope is 1, which it would be anyway to more digits than float64 has.
 
     Args:
         starts: (groups + 1,) int32, pairs of group g are ``starts[g]`` to ``starts[g + 1]``.
@@ -67,16 +73,17 @@ def bpr_block(starts: Array, positive: Array, negatives: Array, valid: Array, lo
 
 
 def softmax_block(starts: Array, positive: Array, negatives: Array, valid: Array, losses: Array) -> None:
-    """Softmax cross-entropy of the positive among itself and the negatives that count (sampled softmax).
+    """Softmax cross-entropy of the positive among itself and the negatives that count.
 
-    Loss of a pair: ``-log(exp(p) / (exp(p) + sum_s exp(n_s)))``. Slopes: ``exp(p) / (exp(p) + sum_s exp(n_s))
-    - 1`` for p, and for n_s the sum of ``exp(n_s) / (exp(p) + sum_s exp(n_s))`` over the group's pairs. The
-    negatives are uniform, so scores are not corrected for how likely a negative was to be drawn. With no
-    negative, loss and slopes are 0.
+    Loss of a pair: ``-log(exp(p) / (exp(p) + sum_s exp(n_s)))``. Slopes: ``exp(p) / (exp(p) + sum_s
+    exp(n_s))
+    - 1`` for p, and for n_s the sum of ``exp(n_s) / (exp(p) + sum_s exp(n_s))`` over the group's
+    pairs. The negatives are uniform, so scores are not corrected for how likely a negative was to
+    be drawn. With no negative, loss and slopes are 0.
 
-    All exponents are taken relative to the largest negative, and clipped as in ``exp_into``: a negative that
-    scores more than 87 below it gets the slope 0. Right for any finite scores; the loss, unlike that of
-    ``bpr_block``, has no ceiling.
+    All exponents are taken relative to the largest negative, and clipped as in ``exp_into``: a
+    negative that scores more than 87 below it gets the slope 0. Right for any finite scores; the
+    loss, unlike that of ``bpr_block``, has no ceiling.
 
     Args:
         starts: (groups + 1,) int32, pairs of group g are ``starts[g]`` to ``starts[g + 1]``.
@@ -106,8 +113,8 @@ def softmax_block(starts: Array, positive: Array, negatives: Array, valid: Array
 def bce_pairs(positive: Array, negative: Array, losses: Array, weight: float) -> None:
     """Binary cross-entropy of a pair and of its negative (He et al. 2017, equation 7).
 
-    Loss ``log(1 + exp(-p)) + weight * log(1 + exp(n))``; slopes ``-sigmoid(-p)`` for p and ``weight * sigmoid(n)``
-    for n.
+    Loss ``log(1 + exp(-p)) + weight * log(1 + exp(n))``; slopes ``-sigmoid(-p)`` for p and ``weight
+    * sigmoid(n)`` for n.
 
     Args:
         positive: (b,) scores p; overwritten with their slopes.
@@ -125,12 +132,12 @@ def bce_pairs(positive: Array, negative: Array, losses: Array, weight: float) ->
 def bce_block(
     starts: Array, positive: Array, negatives: Array, valid: Array, losses: Array, weight: float
 ) -> None:
-    """Binary cross-entropy of a pair, and of a shared block whose negatives weigh ``weight`` together.
+    """Binary cross-entropy of a pair and of a shared block that weighs ``weight`` altogether.
 
-    Loss of a pair of group g: ``log(1 + exp(-p)) + weight / valid[g] * sum_s log(1 + exp(n_s))``. Slopes:
-    ``-sigmoid(-p)`` for p, and for n_s ``weight / valid[g] * sigmoid(n_s)`` for each pair of the group. With no
-    negative, the pair's own term is left. Exponents of negatives are clipped as in ``exp_into``: from 88 on the loss of
-    one stays at 88.
+    Loss of a pair of group g: ``log(1 + exp(-p)) + weight / valid[g] * sum_s log(1 + exp(n_s))``.
+    Slopes: ``-sigmoid(-p)`` for p, and for n_s ``weight / valid[g] * sigmoid(n_s)`` for each pair
+    of the group. With no negative, the pair's own term is left. Exponents of negatives are clipped
+    as in ``exp_into``: from 88 on the loss of one stays at 88.
 
     Args:
         starts, positive, negatives, valid, losses: as in :func:`bpr_block`.
@@ -152,12 +159,13 @@ def bsl_block(
 ) -> None:
     """Bilateral softmax loss (Wu et al. 2024): a mean in the exponent on both sides.
 
-    Loss of a pair of group g: ``1 / k * log(mean_s exp(k n_s)) - log(mean_m exp(p_m))``, with m over the pairs of the
-    group (what of a user is in the batch stands for all the user's items: our choice), s over the negatives that count,
-    and k = ``sharpness``. Scores are divided by the temperature of the positives; k is that temperature divided by the
-    negatives'. Slopes, with c pairs in the group: ``-c exp(p_m) / sum exp(p)`` and ``c exp(k n_s) / sum exp(k n)``.
-    With no negative, loss and slopes are 0. The positive is not among the negatives: unlike :func:`softmax_block` this
-    has no lower bound unless the scores have.
+    Loss of a pair of group g: ``1 / k * log(mean_s exp(k n_s)) - log(mean_m exp(p_m))``, with m
+    over the pairs of the group (what of a user is in the batch stands for all the user's items: our
+    choice), s over the negatives that count, and k = ``sharpness``. Scores are divided by the
+    temperature of the positives; k is that temperature divided by the negatives'. Slopes, with c
+    pairs in the group: ``-c exp(p_m) / sum exp(p)`` and ``c exp(k n_s) / sum exp(k n)``. With no
+    negative, loss and slopes are 0. The positive is not among the negatives: unlike
+    :func:`softmax_block` this has no lower bound unless the scores have.
 
     Exponents are taken relative to the largest, and those of negatives clipped as in ``exp_into``.
 
@@ -183,7 +191,8 @@ def bsl_block(
 def ccl_pairs(positive: Array, negative: Array, losses: Array, weight: float, margin: float) -> None:
     """Cosine contrastive loss (Mao et al. 2021), one negative for each pair.
 
-    Loss ``1 - p + weight * max(0, n - margin)``; slopes -1 for p, and for n ``weight`` above the margin and 0 below.
+    Loss ``1 - p + weight * max(0, n - margin)``; slopes -1 for p, and for n ``weight`` above the
+    margin and 0 below.
 
     Args:
         positive: (b,) scores p, cosines; overwritten with their slopes.
@@ -206,10 +215,11 @@ def ccl_block(
     weight: float,
     margin: float,
 ) -> None:
-    """Cosine contrastive loss against a shared block, its equation averaged over the negatives that count.
+    """Cosine contrastive loss against a shared block, averaged over the negatives that count.
 
-    Loss of a pair of group g: ``1 - p + weight / valid[g] * sum_s max(0, n_s - margin)`` (Mao et al. 2021, equation 2).
-    Slopes: -1 for p, and for each n_s above the margin ``weight / valid[g]`` for each pair of the group.
+    Loss of a pair of group g: ``1 - p + weight / valid[g] * sum_s max(0, n_s - margin)`` (Mao et
+    al. 2021, equation 2). Slopes: -1 for p, and for each n_s above the margin ``weight / valid[g]``
+    for each pair of the group.
 
     Args:
         starts, positive, negatives, valid, losses: as in :func:`bpr_block`.
@@ -233,11 +243,12 @@ def imitation_block(
     slopes: Array,
     losses: Array,
 ) -> None:
-    """Cross-entropy of a student's softmax over a shared block against a teacher's, less its least value.
+    """Cross-entropy of a student's softmax against a teacher's, less its least value.
 
-    For each pair of group g ``weight * sum_s q_s log(q_s / p_s)``, with p and q the softmax of the student's and of the
-    teacher's scores over the negatives that count (Hinton et al. 2015, at temperature 1). Slopes by the student's
-    scores: ``weight * (p_s - q_s)`` for each pair of the group. Groups without negatives are left alone.
+    For each pair of group g ``weight * sum_s q_s log(q_s / p_s)``, with p and q the softmax of the
+    student's and of the teacher's scores over the negatives that count (Hinton et al. 2015, at
+    temperature 1). Slopes by the student's scores: ``weight * (p_s - q_s)`` for each pair of the
+    group. Groups without negatives are left alone.
 
     Exponents are taken relative to the largest, and clipped as in ``exp_into``.
 

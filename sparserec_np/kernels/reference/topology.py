@@ -1,22 +1,20 @@
-"""Which entries go, which come, and where they lie afterwards: the specification of ``kernels.compiled.topology``.
+"""Changes of which entries are stored, and of where they lie, in plain NumPy.
+
+The specification of ``kernels.compiled.topology``.
 
 Magnitudes are compared as float32. Flags ``kept`` (nnz,) bool say which entries of a table stay.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
-
-if TYPE_CHECKING:
-    from sparserec_np.sparsity.growth import Explored
+from sparserec_np.kernels.arguments import Explored
 
 
 def mark_prunable(table: SparseTable, inside: Array, floor: int, kept: Array) -> int:
-    """Marks those that may go: in the rows ``inside``, all entries but the ``floor`` largest of each row.
+    """Marks entries that may be pruned: all but the ``floor`` largest of each row ``inside``.
 
     Of equal magnitudes the first count as larger.
 
@@ -38,7 +36,9 @@ def mark_prunable(table: SparseTable, inside: Array, floor: int, kept: Array) ->
 
 
 def keep_larger(values: Array, count: int, kept: Array) -> float:
-    """Of those that may go, only the ``count`` smallest do; of equal magnitudes the first.
+    """Keeps all but the ``count`` smallest of the entries that may be pruned.
+
+    Of equal magnitudes the first go.
 
     Args:
         values: (nnz,) float32 or float64.
@@ -59,7 +59,9 @@ def keep_larger(values: Array, count: int, kept: Array) -> float:
 def largest_inactive(
     table: SparseTable, explored: Explored, count: int, rows: Array, columns: Array, gradients: Array
 ) -> int:
-    """The inactive entries of explored rows with the largest sums in magnitude; none whose sum is zero.
+    """Finds the inactive entries of explored rows with the largest sums in magnitude.
+
+    None whose sum is 0.
 
     Of equal ones the first by row and then by column.
 
@@ -87,7 +89,7 @@ def largest_inactive(
 
 
 def merge(table: SparseTable, kept: Array, rows: Array, columns: Array, indptr: Array, places: Array) -> None:
-    """Where new entries lie among those that stay, by row and then by column.
+    """Finds where new entries lie among those that stay, by row and then by column.
 
     Args:
         table: (n, dim).
@@ -107,7 +109,7 @@ def merge(table: SparseTable, kept: Array, rows: Array, columns: Array, indptr: 
 
 
 def move(state: Array, kept: Array, places: Array, grown: Array) -> None:
-    """Takes an array of one value per entry through a change of entries as :func:`merge` says, in place.
+    """Takes an array of a value per entry through the change of :func:`merge`, in place.
 
     Args:
         state: (nnz,) overwritten.
@@ -125,7 +127,9 @@ def move(state: Array, kept: Array, places: Array, grown: Array) -> None:
 def rewrite(
     table: SparseTable, kept: Array, places: Array, columns: Array, values: Array, indptr: Array
 ) -> None:
-    """Takes a table through a change of entries, in place. Compiled, nothing can interrupt it half-way.
+    """Takes a table through a change of entries, in place.
+
+    Compiled, nothing can interrupt it half-way.
 
     Args:
         table: (n, dim), overwritten.
@@ -139,7 +143,9 @@ def rewrite(
 
 
 def row_means(indptr: Array, state: Array, rows: Array, means: Array) -> None:
-    """Means over the entries of rows, summed in float64 from the first entry on; 0 for rows without.
+    """Computes means over the entries of rows, summed in float64 from the first entry on.
+
+    0 for rows without.
 
     Args:
         indptr: (n + 1,) where rows begin.

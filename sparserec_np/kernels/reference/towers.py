@@ -1,13 +1,16 @@
-"""NeuMF's towers over a sparse table, in plain NumPy: the specification of ``kernels.compiled.towers``.
+"""NeuMF's towers over a sparse table, in plain NumPy.
 
-Columns of the table from ``first`` on belong to the tower of layers, those before to the tower of products. For a user
-and an item with the halves a and b of the first layer (see ``project_rows``), the tower of layers adds
+The specification of ``kernels.compiled.towers``.
+
+Columns of the table from ``first`` on belong to the tower of layers, those before to the tower of
+products. For a user and an item with the halves a and b of the first layer (see ``project_rows``),
+the tower of layers adds
 
 ``out . relu(hidden^T relu(a + b) + bias)``
 
-to a score. ``head = (hidden, bias, out)`` has the shapes (h1, h2), (h2,) and (h2,). All floats have the dtype of the
-table's values, float32 or float64. ``rows`` name no row twice, sums have one writer and a fixed order: the bits do not
-depend on the number of threads.
+to a score. ``head = (hidden, bias, out)`` has the shapes (h1, h2), (h2,) and (h2,). All floats have
+the dtype of the table's values, float32 or float64. ``rows`` name no row twice, sums have one
+writer and a fixed order: the bits do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -20,7 +23,10 @@ Head = tuple[Array, Array, Array]
 
 
 def scale_columns(table: SparseTable, rows: Array, n_users: int, factors: Array, scaled: Array) -> None:
-    """``scaled[k] = table.values[k] * factors[side, columns[k]]`` for the entries k of ``rows``; the rest stays.
+    """Scales entries by the factors of their side and column.
+
+    ``scaled[k] = table.values[k] * factors[side, columns[k]]`` for the entries k of ``rows``; the rest
+    stays.
 
     Args:
         table: stacked, of ``dim`` columns.
@@ -35,7 +41,9 @@ def scale_columns(table: SparseTable, rows: Array, n_users: int, factors: Array,
 
 
 def project_rows(table: SparseTable, rows: Array, first: int, weights: Array, out: Array) -> None:
-    """Halves of the first layer: ``out[t, j] = sum_c table[rows[t], first + c] * weights[c, j]``, c ascending.
+    """Computes halves of the first layer.
+
+    ``out[t, j] = sum_c table[rows[t], first + c] * weights[c, j]``, c ascending.
 
     Args:
         table: of ``first + m`` columns.
@@ -57,7 +65,7 @@ def pull_projection(
     explored: tuple[Array, Array],
     partial: Array,
 ) -> None:
-    """Gradients of the rows and the weights that :func:`project_rows` was given, from those of what it made.
+    """Adds gradients of rows and weights of :func:`project_rows`, from those of its result.
 
     ``d table[rows[t], first + c] = weights[c] . steps[t]``, and
     ``d weights[c] = sum_t table[rows[t], first + c] * steps[t]``.
@@ -110,7 +118,7 @@ def head_gradients(
     steps: Array,
     partial: Array,
 ) -> None:
-    """The way back from the scores to the halves of each pair, and to the head.
+    """Takes slopes back from the scores to the halves of each pair, and to the head.
 
     Args:
         left, right, users, items, head: as given to :func:`add_scores`.
@@ -133,7 +141,9 @@ def head_gradients(
 
 
 def sum_steps(rows: Array, starts: Array, order: Array, steps: Array, sums: Array) -> None:
-    """Sums by group: ``sums[rows[g]] = sum_m steps[order[m]]`` over ``starts[g] <= m < starts[g + 1]``.
+    """Sums steps by group.
+
+    ``sums[rows[g]] = sum_m steps[order[m]]`` over ``starts[g] <= m < starts[g + 1]``.
 
     Args:
         rows: (groups,) int32, none twice.
@@ -160,9 +170,9 @@ def top_items(
 ) -> None:
     """Fills, for each of ``rows``, the k best items that the user has not seen, best first.
 
-    A score is the inner product of two rows, added up from zero in ascending order of the columns, and after it the
-    tower of layers. Of equal scores the lower item comes first. Where fewer than k items are left, the list ends with
-    items -1 and scores -inf.
+    A score is the inner product of two rows, added up from zero in ascending order of the columns,
+    and after it the tower of layers. Of equal scores the lower item comes first. Where fewer than k
+    items are left, the list ends with items -1 and scores -inf.
 
     Args:
         users: the tower of products: one row for each user.

@@ -1,6 +1,7 @@
 """Rows whose columns are the bits of a number: the specification of ``kernels.compiled.unfolding``.
 
-A row is where its values begin and 64 bits: its k-th value is in the column of the k-th bit that is set.
+A row is where its values begin and 64 bits: its k-th value is in the column of the k-th bit that is
+set.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import numpy as np
 
 from sparserec_np.data.table import Array
 
-LINE = 64
+BIT_COLUMNS = 64
 
 
 def row_bits(indptr: Array, columns: Array, dim: int) -> Array:
-    """(rows,) uint64: bit c is set where a row stores column c; empty where rows are not to be unfolded.
+    """Makes (rows,) uint64: bit c is set where a row stores column c.
+
+    Empty where rows do not unfold.
 
     That is above 64 columns, and may be for reasons of the processor.
 
@@ -21,7 +24,7 @@ def row_bits(indptr: Array, columns: Array, dim: int) -> Array:
         indptr, columns: of a table; the columns of a row ascend.
         dim: number of its columns.
     """
-    bits = np.zeros(len(indptr) - 1 if dim <= LINE else 0, dtype=np.uint64)
+    bits = np.zeros(len(indptr) - 1 if dim <= BIT_COLUMNS else 0, dtype=np.uint64)
     for row in range(len(bits)):
         for column in columns[indptr[row] : indptr[row + 1]]:
             bits[row] |= np.uint64(1 << int(column))
@@ -29,7 +32,7 @@ def row_bits(indptr: Array, columns: Array, dim: int) -> Array:
 
 
 def _columns(bits: np.uint64) -> list[int]:
-    return [c for c in range(LINE) if int(bits) >> c & 1]
+    return [c for c in range(BIT_COLUMNS) if int(bits) >> c & 1]
 
 
 def unfold(values: Array, begin: int, bits: np.uint64, out: Array) -> None:
@@ -65,7 +68,9 @@ def pick_row(columns: Array, begin: int, bits: np.uint64, dense: Array, out: Arr
 def dot_row(
     values: Array, columns: Array, begin: int, bits: np.uint64, dense: Array, picked: Array, first: int
 ) -> float:
-    """The product of a row and ``dense`` (64,), of the values' dtype; rounding depends on the order of the sum.
+    """Computes the product of a row and ``dense`` (64,), of the values' dtype.
+
+    Rounding depends on the order of the sum.
 
     Args:
         values: (n,) float32 or float64, in which the row lies.
@@ -90,11 +95,13 @@ def step_row(
     squares: Array,
     out: Array,
 ) -> None:
-    """Moves the stored entries x of a row; first, adds ``weight x`` to what ``out`` has in its columns.
+    """Moves the stored entries x of a row.
 
-    With y what :func:`pick_row` has left in ``picked``, ``g = weight y + decay (x - origin)``, ``x <- x - rate g``.
-    Where there are ``squares`` s, ``s <- s + g^2`` before that, and then ``g <- g / (sqrt(s) + 1e-10)``. Every
-    operation is rounded singly.
+    First, adds ``weight x`` to what ``out`` has in its columns.
+
+    With y what :func:`pick_row` has left in ``picked``, ``g = weight y + decay (x - origin)``, ``x
+    <- x - rate g``. Where there are ``squares`` s, ``s <- s + g^2`` before that, and then ``g <- g
+    / (sqrt(s) + 1e-10)``. Every operation is rounded singly.
 
     Args:
         values, begin, bits: see :func:`unfold`; the row's values are overwritten, and no others.

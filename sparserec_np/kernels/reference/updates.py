@@ -1,8 +1,11 @@
-"""Optimizer steps on the stored entries of touched rows: the specification of ``kernels.compiled.updates``.
+"""Optimizer steps on the stored entries of touched rows, in plain NumPy.
 
-All steps are lazy: entries of rows that are not named keep their values, their gradient and their state. Of a
-row that is named, every stored entry makes a step, also one whose gradient is 0. ``rows`` (t,) int32 name no
-row twice. All floats have the dtype of ``table.values``, float32 or float64, unless said otherwise.
+The specification of ``kernels.compiled.updates``.
+
+All steps are lazy: entries of rows that are not named keep their values, their gradient and their
+state. Of a row that is named, every stored entry makes a step, also one whose gradient is 0.
+``rows`` (t,) int32 name no row twice. All floats have the dtype of ``table.values``, float32 or
+float64, unless said otherwise.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from sparserec_np.data.table import Array, SparseTable
 
 
 def sgd(table: SparseTable, rows: Array, gradient: Array, rate: float) -> None:
-    """Stochastic gradient descent: ``x <- x - rate * g``.
+    """Steps by stochastic gradient descent: ``x <- x - rate * g``.
 
     Args:
         table: values of ``rows`` are changed in place.
@@ -30,7 +33,9 @@ def sgd(table: SparseTable, rows: Array, gradient: Array, rate: float) -> None:
 def adagrad(
     table: SparseTable, rows: Array, gradient: Array, squares: Array, rate: float, epsilon: float
 ) -> None:
-    """Adagrad (Duchi et al. 2011): ``s <- s + g^2``, then ``x <- x - rate * g / (sqrt(s) + epsilon)``.
+    """Steps by Adagrad (Duchi et al. 2011).
+
+    ``s <- s + g^2``, then ``x <- x - rate * g / (sqrt(s) + epsilon)``.
 
     Args:
         table: values of ``rows`` are changed in place.
@@ -56,11 +61,13 @@ def adam(
     betas: tuple[float, float],
     epsilon: float,
 ) -> None:
-    """Adam (Kingma and Ba 2015), with a step count for each row (our choice) instead of one for all.
+    """Steps by Adam (Kingma and Ba 2015).
 
-    ``t <- t + 1``, ``m <- b1 m + (1 - b1) g``, ``v <- b2 v + (1 - b2) g^2``, then
-    ``x <- x - rate * m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon)``. The powers are taken in float64: in
-    float32 ``1 - b2^t`` loses half its digits in the first steps.
+    A step count for each row instead of one for all is our choice.
+
+    ``t <- t + 1``, ``m <- b1 m + (1 - b1) g``, ``v <- b2 v + (1 - b2) g^2``, then ``x <- x - rate *
+    m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon)``. The powers are taken in float64: in float32
+    ``1 - b2^t`` loses half its digits in the first steps.
 
     Args:
         table: values of ``rows`` are changed in place.

@@ -1,7 +1,7 @@
 """Rows read at another length, in plain NumPy: the specification of ``kernels.compiled.views``.
 
-``rows`` (t,) int32 name no row twice; only their entries are read and written. All floats have the dtype of the
-table's values, float32 or float64.
+``rows`` (t,) int32 name no row twice; only their entries are read and written. All floats have the
+dtype of the table's values, float32 or float64.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sparserec_np.data.table import Array, SparseTable
 
 
 def unit_rows(table: SparseTable, rows: Array, length: float, lengths: Array, unit: Array) -> None:
-    """The rows brought to one length: ``unit = length * row / |row|``. A row of zeros stays one.
+    """Brings rows to one length: ``unit = length * row / |row|``. A row of zeros stays one.
 
     Args:
         table: read only.
@@ -28,11 +28,11 @@ def unit_rows(table: SparseTable, rows: Array, length: float, lengths: Array, un
 
 
 def unit_gradients(unit: SparseTable, rows: Array, length: float, lengths: Array, gradient: Array) -> None:
-    """From the gradient by what :func:`unit_rows` made to that by the rows themselves.
+    """Takes the gradient by what :func:`unit_rows` made back to that by the rows themselves.
 
-    With ``h = unit / length`` of length 1: ``d = length / |row| * (g - (g . h) h)``, and 0 for a row of zeros. The
-    inner product needs the stored entries alone, ``h`` being 0 elsewhere; for an entry that is not stored,
-    ``d = length / |row| * g``.
+    With ``h = unit / length`` of length 1: ``d = length / |row| * (g - (g . h) h)``, and 0 for a
+    row of zeros. The inner product needs the stored entries alone, ``h`` being 0 elsewhere; for an
+    entry that is not stored, ``d = length / |row| * g``.
 
     Args:
         unit: the table with the values that :func:`unit_rows` made.

@@ -1,0 +1,203 @@
+"""The NamedTuples that go into kernels as they are, and the widths of arrays that kernels expect.
+
+A kernel takes them apart at its door: Numba runs a parallel loop that reads a tuple on one thread.
+Tables go in as :class:`~sparserec_np.data.table.SparseTable`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array, SparseTable, index_dtype
+
+STRIP_COLUMNS = 16  # columns that are summed in a register: 64 bytes of float32, a cache line
+
+
+class Explored(NamedTuple):
+    """The gradient of every entry, summed over batches, for a few rows.
+
+    Attributes:
+        slots: (rows,) int32, the place of a row in ``sums``, -1 for rows that are not explored.
+        sums: (m, dim) sums of the gradients.
+    """
+
+    slots: Array
+    sums: Array
+
+    @classmethod
+    def of(cls, rows: Array, n_rows: int, dim: int, dtype: npt.DTypeLike = np.float32) -> Explored:
+        """Makes sums of zero for ``rows`` (m,)."""
+        slots = np.full(n_rows, -1, dtype=np.int32)
+        slots[rows] = np.arange(len(rows), dtype=np.int32)
+        return cls(slots, np.zeros((len(rows), dim), dtype=dtype))
+
+    @property
+    def rows(self) -> Array:
+        """(m,) int32 explored rows, in the order of their slots."""
+        rows = np.flatnonzero(self.slots >= 0).astype(np.int32)
+        return rows[np.argsort(self.slots[rows], kind="stable")]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both arrays."""
+        return int(self.slots.nbytes + self.sums.nbytes)
+
+
+class Cells(NamedTuple):
+    """The training pairs by range of users and part of items.
+
+    Attributes:
+        bounds: (parts^2 + 1,) int64; pairs ``bounds[p * parts + q]`` and on are those of range p and part q.
+        users, positives: (n,) the user, counted from the first of its range, and the item (not its row) of each pair;
+            uint16 where that is enough for all, or int32.
+        members: (items,) int32, the items by part.
+        starts: (parts + 1,) int64; ``members[starts[q]:starts[q + 1]]`` are those of part q, in
+            random order.
+        ranges: (parts + 1,) int64; users ``ranges[p]`` to ``ranges[p + 1] - 1`` are the range p.
+    """
+
+    bounds: Array
+    users: Array
+    positives: Array
+    members: Array
+    starts: Array
+    ranges: Array
+
+
+class Steps(NamedTuple):
+    """How the rows of a table move while its pairs are gone through in cells.
+
+    Attributes:
+        rates: (parts,) learning rate of each turn, the cells that are worked on at once.
+        decay: (3,) L2 weights of the user, the positive and the negative of a pair.
+        origin: (nnz,) what these draw the values to; empty for zero.
+        squares: (nnz,) sums of squared gradients, for Adagrad; empty for plain descent.
+        together: most pairs of a user that share one step of the user's row.
+    """
+
+    rates: Array
+    decay: Array
+    origin: Array
+    squares: Array
+    together: int
+
+
+class Shared(NamedTuple):
+    """Blocks of negatives that the pairs of a cell share.
+
+    Attributes:
+        loss: its number among :data:`~sparserec_np.learning.cells.BLOCK_LOSSES`.
+        batch: pairs of a cell that share a block.
+        negatives: items in a block.
+    """
+
+    loss: int
+    batch: int
+    negatives: int
+
+
+class Moments(NamedTuple):
+    """The state of Adam: moving means of gradients and of their squares.
+
+    Attributes:
+        first, second: (nnz,) moving means of the gradients and of their squares.
+        steps: (rows,) int32, the steps that each row has made.
+    """
+
+    first: Array
+    second: Array
+    steps: Array
+
+
+class Equations(NamedTuple):
+    """Least-squares problems, one for each row of a side.
+
+    See ``kernels/reference/least_squares.py``.
+
+    Attributes:
+        others: (m, dim) rows of the other side.
+        indptr, touched, aims: CSR of which others each row touched and what they are to score: y, float32.
+        gram: G, (dim, dim) float64.
+        ridges: r, (n,) float64, above 0.
+        full: p of each row, (n, width) float32; width may be 0.
+        cross: C, (width, dim) float64.
+    """
+
+    others: SparseTable
+    indptr: Array
+    touched: Array
+    aims: Array
+    gram: Array
+    ridges: Array
+    full: Array
+    cross: Array
+
+
+class Graph(NamedTuple):
+    """Users and items as one graph; rows are those of the stacked table.
+
+    Attributes:
+        indptr: (rows + 1,) bounds of the rows in ``neighbours``.
+        neighbours: (2 n_interactions,) int32.
+    """
+
+    indptr: Array
+    neighbours: Array
+
+    @classmethod
+    def of(cls, log: Interactions) -> Graph:
+        """Makes the graph of the interactions."""
+        bounds, users = log.by_item()
+        indptr = np.concatenate([log.indptr, log.indptr[-1] + bounds[1:]])
+        neighbours = np.concatenate([log.items + np.int32(log.n_users), users])
+        return cls(indptr.astype(index_dtype(len(neighbours))), neighbours)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both arrays."""
+        return int(self.indptr.nbytes + self.neighbours.nbytes)
+
+
+class Head(NamedTuple):
+    """The dense weights of NeuMF above its first layer.
+
+    Attributes:
+        hidden: (h1, h2) from the first layer to the second.
+        bias: (h2,) of the second layer.
+        out: (h2,) from the second layer to the score.
+    """
+
+    hidden: Array
+    bias: Array
+    out: Array
+
+
+class ItemBlocks(NamedTuple):
+    """The items of a table by dimension, reordered into blocks of 64.
+
+    Made and read by ``kernels.ranking`` alone.
+
+    Attributes:
+        order: (n_items,) int32, item numbers in block order: block b holds ``order[64 * b : 64 * (b + 1)]``.
+        position: (n_items,) int32, where in ``order`` each item is.
+        least: (blocks,) int32, the lowest item number of each block.
+        begins: (blocks * dim + 1,) int64, the entries of block b and dimension c start at ``begins[b * dim + c]``:
+            64 of them, in order of place and zeros among them, where the block stores that
+            dimension whole.
+        places: (entries,) uint8, each entry's item as a place in its block.
+        values: (entries,) each entry's value.
+        extremes: (2 * dim, lines * 64) the largest (row 2c) and the smallest (row 2c + 1) value of
+            each block in dimension c, an absent entry counting as zero; a line is 64 blocks.
+    """
+
+    order: Array
+    position: Array
+    least: Array
+    begins: Array
+    places: Array
+    values: Array
+    extremes: Array
