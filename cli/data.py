@@ -28,7 +28,7 @@ TIMELESS = ("adjacency", "npz", "mtx")
 PAIRS_ONLY = ("csv", "tsv", "inter")
 
 
-@click.group(short_help="Look at interaction files, convert, split and generate them.")
+@click.group()
 def command() -> None:
     """Look at interaction files, convert, split and generate them.
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from sparserec_np.data.formats import read_interactions
 from sparserec_np.errors import ConfigError
-
-if TYPE_CHECKING:  # importing it loads Numba
-    from sparserec_np.models.model import Model
+from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.models.base_models import BASE_MODELS
+from sparserec_np.models.model import Model
+from sparserec_np.serving.model_file import load_model
+from sparserec_np.starts.teacher import Teacher
+from sparserec_np.training.saving import restore
 
 from .options import json_option, reader_options
 from .output import emit_json, table
@@ -19,7 +23,7 @@ from .threads import set_threads, threads_option
 from .train import Request, train_run
 
 
-@click.command(short_help="Train a small model that ranks like a trained one.")
+@click.command()
 @click.argument("teacher_run", metavar="TEACHER")
 @click.argument("train_file", metavar="TRAIN")
 @click.option("-o", "--output", "run", metavar="RUN", required=True, help="Directory to write the run to.")
@@ -45,8 +49,6 @@ def command(teacher_run: str, imitation: float, test_file: str | None, **options
 
     No part of TRAIN is held out to choose the number of epochs by: the teacher knows it.
     """
-    from sparserec_np.starts.teacher import Teacher
-
     master, dim = _master(teacher_run)
     options["dim"] = options["dim"] or dim
     options["validation"] = options["validation"] or "0"
@@ -74,10 +76,6 @@ def _master(run: str) -> tuple[Model, int]:
     Raises:
         ConfigError: it was counted, and is none to learn from.
     """
-    from sparserec_np.models.base_models import BASE_MODELS
-    from sparserec_np.serving.model_file import load_model
-    from sparserec_np.training.saving import restore
-
     with reading_run(run):
         saved = load_model(run)
         master = restore(saved)
@@ -90,11 +88,6 @@ def _master(run: str) -> tuple[Model, int]:
 
 def _compared(master: Model, request: Request, test_file: str) -> dict[str, Any]:
     """What the written student and the teacher reach on a file, and the part of NDCG that was kept."""
-    from sparserec_np.data.formats import read_interactions
-    from sparserec_np.evaluation.evaluate import evaluate
-    from sparserec_np.serving.model_file import load_model
-    from sparserec_np.training.saving import restore
-
     test, _ = read_interactions(test_file, **request.reader).aligned_to(master.log)
     student = restore(load_model(request.run))
     theirs, ours = (evaluate(model.ranker(), test, model.log) for model in (master, student))

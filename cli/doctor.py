@@ -18,7 +18,7 @@ from .output import emit_json, table
 PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "click")
 
 
-@click.command(short_help="Check that this machine can train, and what to do if not.")
+@click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(as_json: bool) -> None:
     """Check that this machine can train, and say what to do if not.

@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from .interrupts import check_interrupts
+from sparserec_np.training.run_directory import RunDirectory
 
-if TYPE_CHECKING:
-    from sparserec_np.training.run_directory import RunDirectory
+from .interrupts import check_interrupts
 
 # Phase of a record -> what its bar is called; the start and the learning rate follow.
 LABELS = {"search": "Search", "refit": "Refit ", "train": "Train "}

@@ -11,6 +11,7 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import DataError
 from sparserec_np.evaluation.evaluate import evaluate as evaluate_model
 from sparserec_np.serving.model_file import load_model
+from sparserec_np.training.saving import restore
 
 from .aligning import align
 from .options import json_option, reader_options
@@ -19,7 +20,7 @@ from .run_argument import reading_run, run_argument
 from .threads import set_threads, threads_option
 
 
-@click.command(short_help="Rank the whole catalogue for the users of a test file.")
+@click.command()
 @run_argument
 @click.argument("test_file", metavar="TEST")
 @click.option(
@@ -43,8 +44,6 @@ def command(
     have in training are ranked, equal scores in the order of the items, and the metrics are averaged over
     these users. Users and items that training never saw are left out and counted.
     """
-    from sparserec_np.training.saving import restore  # imports Numba
-
     with reading_run(run):
         model = load_model(run)
     if not (model.has_seen and model.users.rows):

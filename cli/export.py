@@ -24,7 +24,7 @@ from .output import counted, emit_json, table
 from .run_argument import reading_run, run_argument
 
 
-@click.command(short_help="Write one small file for a device, or C source.")
+@click.command()
 @run_argument
 @click.option(
     "-o", "--output", required=True, metavar="PATH", help="The file to write; with --to c, the directory."

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from sparserec_np.verify import every_case, gradcheck, reference_case
+
 from .options import json_option
 from .output import emit_json, table
 
@@ -15,7 +17,7 @@ FAILED = 1
 STEPS = {"torch": 100, "finite-differences": 4}
 
 
-@click.command(short_help="Check losses, gradients and training steps against PyTorch or finite differences.")
+@click.command()
 @click.option("--model", help="Check this model alone.")
 @click.option("--loss", help="Check this loss alone.")
 @click.option("--negatives", help="Check this way of drawing negatives alone: pairs or block.")
@@ -54,8 +56,6 @@ def command(steps: int | None, against: str, export: str | None, as_json: bool, 
     BPR, a shared block of negatives and Adam.
     """
     import numba
-
-    from sparserec_np.verify import every_case, gradcheck, reference_case
 
     numba.set_num_threads(
         1

@@ -12,7 +12,7 @@ from .output import emit_json, human_bytes, table
 from .run_argument import reading_run, run_argument
 
 
-@click.command(short_help="What a model is and where its bytes go.")
+@click.command()
 @run_argument
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(run: str, as_json: bool) -> None:

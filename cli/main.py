@@ -17,21 +17,22 @@ from sparserec_np.runtime import ArtifactError
 
 from .interrupts import Interrupts
 
-# Name -> module in this package and attribute. The order is the order of use, and that of the help page.
+# Name -> what the help page says of it: each is the attribute `command` of a module of that name in this package. The
+# order is the order of use, and that of the help page, which loads none of them.
 COMMANDS = {
-    "quickstart": "quickstart:command",
-    "data": "data:command",
-    "train": "train:command",
-    "evaluate": "evaluate:command",
-    "distill": "distill:command",
-    "update": "update:command",
-    "recommend": "recommend:command",
-    "similar": "similar:command",
-    "export": "export:command",
-    "inspect": "inspect:command",
-    "gradcheck": "gradcheck:command",
-    "warmup": "warmup:command",
-    "doctor": "doctor:command",
+    "quickstart": "Generate data, train, evaluate and recommend, with no input.",
+    "data": "Look at interaction files, convert, split and generate them.",
+    "train": "Train a model within a budget, into a run directory.",
+    "evaluate": "Rank the whole catalogue for the users of a test file.",
+    "distill": "Train a small model that ranks like a trained one.",
+    "update": "Let a saved run learn on, within the same budget.",
+    "recommend": "The best items for given users, or for a list of items.",
+    "similar": "The items or users nearest to a given one.",
+    "export": "Write one small file for a device, or C source.",
+    "inspect": "What a model is and where its bytes go.",
+    "gradcheck": "Check losses, gradients and training steps against PyTorch or finite differences.",
+    "warmup": "Compile the kernels now, so that no later run waits for it.",
+    "doctor": "Check that this machine can train, and what to do if not.",
 }
 
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
@@ -54,9 +55,13 @@ class Root(click.Group):
         """The command of that name, imported now; None if there is none."""
         if cmd_name not in COMMANDS:
             return None
-        module, attribute = COMMANDS[cmd_name].split(":")
-        command: click.Command = getattr(importlib.import_module(f".{module}", __package__), attribute)
+        command: click.Command = importlib.import_module(f".{cmd_name}", __package__).command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of commands, as Click does, without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

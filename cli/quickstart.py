@@ -9,13 +9,23 @@ from typing import Any
 
 import click
 
+from sparserec_np.data.splitting import split_random
+from sparserec_np.data.synthetic import generate
+from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.models.baselines import popularity
+from sparserec_np.models.table_ranker import table_ranker
+from sparserec_np.runtime import Recommender
+from sparserec_np.training.run_directory import RunDirectory
+from sparserec_np.training.settings import Config
+from sparserec_np.training.train import train
+
 from .epochs import epoch_progress, recorded
 from .options import json_option
 from .output import emit_json, human_bytes, table
 from .threads import threads_option
 
 
-@click.command(short_help="Generate data, train, evaluate and recommend, with no input.")
+@click.command()
 @click.option(
     "-o", "--output", "run", metavar="RUN", help="Keep the run in this directory; by default it goes."
 )
@@ -53,16 +63,6 @@ def _report(run: str | None, seed: int, threads: int | None) -> dict[str, Any]:
     """Goes the whole path, and tells how good the model is, what it weighs and a list of it."""
     # Heavy, and not wanted for --help.
     import numpy as np
-
-    from sparserec_np.data.splitting import split_random
-    from sparserec_np.data.synthetic import generate
-    from sparserec_np.evaluation.evaluate import evaluate
-    from sparserec_np.models.baselines import popularity
-    from sparserec_np.models.table_ranker import table_ranker
-    from sparserec_np.runtime import Recommender
-    from sparserec_np.training.run_directory import RunDirectory
-    from sparserec_np.training.settings import Config
-    from sparserec_np.training.train import train
 
     clock = time.perf_counter()
     log = generate(seed=seed)

@@ -24,7 +24,7 @@ from .run_argument import reading_run, run_argument
 REQUEST = ("user", "items", "n", "exclude", "among", "filter_seen")
 
 
-@click.command(short_help="The best items for given users, or for a list of items.")
+@click.command()
 @run_argument
 @click.argument("requests", metavar="[-]", required=False)
 @click.option("--user", "users", metavar="ID", multiple=True, help="A user of the model; may be repeated.")
@@ -228,7 +228,9 @@ def _everybodys_lists(run: str, n: int, filter_seen: bool) -> Iterator[tuple[int
     except ImportError:
         with reading_run(run):
             return recommend_to_everybody(Recommender.open(run), n, filter_seen)
-    from sparserec_np.training.saving import restore  # imports Numba
+
+    # Here, as what trains is not loaded to make one list.
+    from sparserec_np.training.saving import restore
 
     left_out = model.seen if filter_seen else without_seen(model).seen
     return rank_everybody(restore(model).ranker(), left_out, n)

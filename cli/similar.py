@@ -11,7 +11,7 @@ from .output import emit_json, table
 from .run_argument import reading_run, run_argument
 
 
-@click.command(short_help="The items or users nearest to a given one.")
+@click.command()
 @run_argument
 @click.option("--item", metavar="ID", help="An item of the model.")
 @click.option("--user", metavar="ID", help="A user of the model.")

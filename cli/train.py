@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,11 +13,14 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError
 from sparserec_np.machine.memory import resident_bytes
 from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS
+from sparserec_np.sparsity.budget import parse_bytes
+from sparserec_np.starts.teacher import Teacher
+from sparserec_np.training.distillation import FromTeacher
+from sparserec_np.training.fitted import Fitted
+from sparserec_np.training.run_directory import RunDirectory, read_config
 from sparserec_np.training.settings import Config
-
-if TYPE_CHECKING:  # importing it loads Numba
-    from sparserec_np.starts.teacher import Teacher
-    from sparserec_np.training.fitted import Fitted
+from sparserec_np.training.sources import FROM_DATA
+from sparserec_np.training.train import train
 
 from .aligning import align
 from .held_out import part_or_file, read_held_out
@@ -60,7 +63,7 @@ class Request:
         return cls(**{name: options[name] for name in own}, given=given)
 
 
-@click.command(short_help="Train a model within a budget, into a run directory.")
+@click.command()
 @click.argument("train_file", metavar="[TRAIN]", required=False)
 @click.option("-o", "--output", "run", metavar="RUN", required=True, help="Directory to write the run to.")
 @setting_options("train")
@@ -98,11 +101,6 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     A teacher comes with the interactions it was saved with: the student is over the same users and
         items.
     """
-    from sparserec_np.training.distillation import FromTeacher
-    from sparserec_np.training.run_directory import RunDirectory
-    from sparserec_np.training.sources import FROM_DATA
-    from sparserec_np.training.train import train
-
     config, source = settled(request)
     assert source.train is not None
     directory = RunDirectory(request.run)
@@ -134,9 +132,6 @@ def settled(request: Request) -> tuple[Config, Source]:
         ConfigError: settings that make no sense, or none to this model.
         click.UsageError: options that exclude each other, or no file to train on.
     """
-    from sparserec_np.sparsity.budget import parse_bytes
-    from sparserec_np.training.run_directory import read_config
-
     base, data = read_config(request.config_file) if request.config_file else (Config(), {})
     given = dict(request.given)
     if "density" in given and "memory_budget" in given:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from sparserec_np.data.formats import read_interactions
+from sparserec_np.data.interactions import Interactions
 from sparserec_np.machine.memory import resident_bytes
-
-if TYPE_CHECKING:  # importing it loads Numba
-    from sparserec_np.data.interactions import Interactions
-    from sparserec_np.training.fitted import Fitted
+from sparserec_np.training.fitted import Fitted
+from sparserec_np.training.run_directory import RunDirectory, load_run
+from sparserec_np.training.updating import update, update_settings
 
 from .held_out import part_or_file, read_held_out
 from .options import json_option, reader_options
@@ -22,7 +23,7 @@ from .threads import threads_option
 from .writing import Source, Telling, Work, write_run
 
 
-@click.command(short_help="Let a saved run learn on, within the same budget.")
+@click.command()
 @run_argument
 @click.argument("new_file", metavar="NEW")
 @click.option(
@@ -60,10 +61,6 @@ def _update_run(
     run: str, updated: str, quiet: bool, new_file: str, reader: dict[str, Any], **options: Any
 ) -> dict[str, Any]:
     """Learns on as the options say, writes the run, prints figures unless ``quiet``; returns the report."""
-    from sparserec_np.data.formats import read_interactions
-    from sparserec_np.training.run_directory import RunDirectory, load_run
-    from sparserec_np.training.updating import update, update_settings
-
     known_file, threads = options.pop("known_file"), options.pop("threads")
     part, validation_file = part_or_file(options.pop("validation"), None, None)
     if [new_file, known_file, validation_file].count("-") > 1:

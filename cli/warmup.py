@@ -6,11 +6,13 @@ from typing import Any
 
 import click
 
+from sparserec_np.warmup import warm_up
+
 from .options import json_option
 from .output import emit_json, table
 
 
-@click.command(short_help="Compile the kernels now, so that no later run waits for it.")
+@click.command()
 @click.option(
     "--all",
     "everything",
@@ -25,8 +27,6 @@ def command(everything: bool, as_json: bool) -> None:
     cannot be written to, in the user's cache folder; NUMBA_CACHE_DIR names another. A new version of Numba or of this
     library, and another processor, need them compiled again.
     """
-    from sparserec_np.warmup import warm_up
-
     done = warm_up(everything)
     if as_json:
         emit_json(done._asdict())

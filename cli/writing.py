@@ -6,21 +6,21 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.machine.memory import peak_bytes
 from sparserec_np.models.base_models import BASE_MODELS
+from sparserec_np.sparsity.methods import METHODS
+from sparserec_np.training.fitted import Fitted, validation_metrics
+from sparserec_np.training.plan import budget_of
+from sparserec_np.training.run_directory import RunDirectory
 from sparserec_np.training.settings import Config
 
 from .epochs import epoch_progress, recorded
 from .output import human_bytes, table
-
-if TYPE_CHECKING:  # importing it loads Numba
-    from sparserec_np.training.fitted import Fitted
-    from sparserec_np.training.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,6 @@ class Telling:
 
 def write_run(directory: RunDirectory, work: Work, telling: Telling) -> dict[str, Any]:
     """Trains with records and progress, writes the run, prints what is to be told; returns the report."""
-    from sparserec_np.training.fitted import validation_metrics
-
     counted = BASE_MODELS[work.config.model].counted
     if telling.sizes is not None:
         click.echo(telling.sizes)
@@ -118,16 +116,11 @@ def write_run(directory: RunDirectory, work: Work, telling: Telling) -> dict[str
 
 def _arithmetic(work: Work) -> str:
     """How the budget comes about."""
-    from sparserec_np.sparsity.methods import METHODS
-    from sparserec_np.training.plan import budget_of
-
     return METHODS[work.config.method].spend(budget_of(work.log, work.config)).arithmetic()
 
 
 def _figures(fitted: Fitted) -> dict[str, Any]:
     """What the report says of a trained model."""
-    from sparserec_np.training.fitted import validation_metrics
-
     stored = fitted.model.table
     return {
         "dim": fitted.model.dim,

@@ -6,10 +6,8 @@ the right ones is to do in little what will be done at large.
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import os
-import pkgutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,11 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sparserec_np import kernels
 from sparserec_np.data.splitting import split_random
 from sparserec_np.data.synthetic import generate
 from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation.evaluate import evaluate
-from sparserec_np.kernels import compiled
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.serving.model_file import load_model
 from sparserec_np.starts.teacher import Teacher
@@ -72,22 +70,22 @@ def warm_up(everything: bool = False) -> Warmth:
                     source=FromTeacher(teacher),
                 )
             del master  # it reads the file that goes now
-    found = list(kernels())
+    found = list(called_kernels())
     return Warmth(
         kernels=len(found),
         compiled=sum(bool(kernel.stats.cache_misses) for kernel in found),
         seconds=time.perf_counter() - clock,
-        folder=compiled.CACHE_FOLDER.path,
+        folder=kernels.compiled.CACHE_FOLDER.path,
     )
 
 
-def kernels() -> Iterator[Any]:
+def called_kernels() -> Iterator[Any]:
     """The kernels that this process has called from Python: Numba's functions, none twice.
 
     What kernels call in turn is compiled into them, and only there to be seen when they are not read from the cache.
     """
-    for module in pkgutil.iter_modules(compiled.__path__):
-        place = importlib.import_module(f"{compiled.__name__}.{module.name}")
+    for name in kernels.COMPILED_FILES:
+        place = getattr(kernels, name)
         for kernel in vars(place).values():
             if not getattr(kernel, "signatures", None) or kernel.__module__ != place.__name__:
                 continue

@@ -20,14 +20,14 @@ from sparserec_np.training.run_directory import save_run
 from sparserec_np.training.saving import restore
 from sparserec_np.training.settings import Config
 from sparserec_np.training.train import train
-from sparserec_np.warmup import kernels, warm_up
+from sparserec_np.warmup import called_kernels, warm_up
 from tests.makers.small import needs_compiler
 
 pytestmark = needs_compiler
 
 
 def signatures() -> dict[str, list[object]]:
-    return {f"{k.py_func.__module__}.{k.__name__}": list(k.signatures) for k in kernels()}
+    return {f"{k.py_func.__module__}.{k.__name__}": list(k.signatures) for k in called_kernels()}
 
 
 def test_a_real_run_calls_nothing_that_is_not_warm(tmp_path) -> None:
