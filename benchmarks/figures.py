@@ -75,7 +75,8 @@ def replace_between(text: str, begin: str, end: str, content: str) -> str:
     """``text`` with what lies between the lines ``begin`` and ``end`` replaced; both are appended where missing.
 
     Raises:
-        ValueError: only one of the two is there, or they are there in the wrong order or more than once.
+        ValueError: only one of the two is there, or they are there in the wrong order or more than
+            once.
 
     >>> replace_between("a\\n<b>\\nold\\n<e>\\nz\\n", "<b>", "<e>", "new")
     'a\\n<b>\\nnew\\n<e>\\nz\\n'

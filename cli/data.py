@@ -97,8 +97,8 @@ def convert(
 ) -> None:
     """Write the interactions of FILE to OUT in another grammar.
 
-    The ending of OUT says which (.txt is adjacency; .gz compresses), or --to does. A .safetensors file is mapped into
-    memory instead of read: for interactions that are many.
+    The ending of OUT says which (.txt is adjacency; .gz compresses), or --to does. A .safetensors
+    file is mapped into memory instead of read: for interactions that are many.
     """
     kind = format_to_write(out, to)  # before a long read is in vain
     log = read_interactions(file, **reader)
@@ -153,8 +153,8 @@ def convert(
 def split(file: str, folder: str, reader: dict[str, Any], as_json: bool, **options: Any) -> None:
     """Split FILE into a train, a test and perhaps a validation file in one folder.
 
-    Ids stay as they are, so that the files go together. A user keeps at least one item for training, except with
-    --by time, where everything after the moment is held out.
+    Ids stay as they are, so that the files go together. A user keeps at least one item for
+    training, except with --by time, where everything after the moment is held out.
     """
     to, gz = options.pop("to"), options.pop("gz")
     way = _Splitting(**options)

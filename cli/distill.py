@@ -42,10 +42,11 @@ from .train import Request, train_run
 def command(teacher_run: str, imitation: float, test_file: str | None, **options: Any) -> None:
     """Train a sparse matrix factorisation that ranks like the model in TEACHER, and write it to the directory RUN.
 
-    TEACHER is a run directory or the model file in it: a LightGCN, say, whose rows are full once they are propagated.
-    The student starts from the teacher's rows, rotated and pruned to the budget, and learns from the interactions in
-    TRAIN and from how the teacher ranks the negatives of each batch. It is served without the teacher and without a
-    graph. With --test, both are evaluated, and the part of NDCG that was kept is shown.
+    TEACHER is a run directory or the model file in it: a LightGCN, say, whose rows are full once
+    they are propagated. The student starts from the teacher's rows, rotated and pruned to the
+    budget, and learns from the interactions in TRAIN and from how the teacher ranks the negatives
+    of each batch. It is served without the teacher and without a graph. With --test, both are
+    evaluated, and the part of NDCG that was kept is shown.
 
     No part of TRAIN is held out to choose the number of epochs by: the teacher knows it.
     """

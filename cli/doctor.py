@@ -23,9 +23,9 @@ PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "click")
 def command(as_json: bool) -> None:
     """Check that this machine can train, and say what to do if not.
 
-    Shown are versions, cores, Numba's threading layer and cache folder, and the BLAS pools. Parts are tried rather
-    than looked up: a parallel function is compiled and run, a file is written. The exit code is 1 if something is
-    broken; what to do about it is printed below the table.
+    Shown are versions, cores, Numba's threading layer and cache folder, and the BLAS pools. Parts
+    are tried rather than looked up: a parallel function is compiled and run, a file is written. The
+    exit code is 1 if something is broken; what to do about it is printed below the table.
     """
     problems: list[str] = []
     report: dict[str, Any] = {

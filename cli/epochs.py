@@ -22,8 +22,9 @@ BAR_WIDTH = 12  # with which a line of numbers fits into 80 columns
 def epoch_progress(epochs: int) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Progress bars with the time left, on stderr, and only where stderr is a terminal.
 
-    Yields a function to be called with each record of :func:`sparserec_np.training.train.train`. The search for the number
-    of epochs may end before its bar does; the second training is as long as the best epoch of the first.
+    Yields a function to be called with each record of :func:`sparserec_np.training.train.train`.
+    The search for the number of epochs may end before its bar does; the second training is as long
+    as the best epoch of the first.
 
     Args:
         epochs: most epochs of the first phase.
@@ -41,7 +42,8 @@ def recorded(
 ) -> Iterator[Callable[[dict[str, Any]], None]]:
     """What a training is to call after each epoch: the run directory takes the record, the progress shows it.
 
-    An interrupt that came meanwhile is raised there. However the training ends, the records are closed.
+    An interrupt that came meanwhile is raised there. However the training ends, the records are
+    closed.
     """
     try:
         with progress as show:

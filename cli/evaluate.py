@@ -40,9 +40,9 @@ def command(
 ) -> None:
     """Evaluate the model in RUN on the interactions in TEST.
 
-    RUN is a run directory or the model file in it. For every user of TEST all items that the user did not
-    have in training are ranked, equal scores in the order of the items, and the metrics are averaged over
-    these users. Users and items that training never saw are left out and counted.
+    RUN is a run directory or the model file in it. For every user of TEST all items that the user
+    did not have in training are ranked, equal scores in the order of the items, and the metrics are
+    averaged over these users. Users and items that training never saw are left out and counted.
     """
     with reading_run(run):
         model = load_model(run)

@@ -60,12 +60,13 @@ from .run_argument import reading_run, run_argument
 def command(as_json: bool, **options: Any) -> None:
     """Export the model in RUN, and measure what that cost.
 
-    RUN is a run directory or the model file in it. Bytes are those of the file before and after. What is lost is
-    measured over the users and items that are kept, in lists of 20: on the file of --test if one is given, else as
-    the part of each list that stays, over a sample of users. With --drop users every list is made by folding the
-    user in from the items they had in training.
+    RUN is a run directory or the model file in it. Bytes are those of the file before and after.
+    What is lost is measured over the users and items that are kept, in lists of 20: on the file of
+    --test if one is given, else as the part of each list that stays, over a sample of users. With
+    --drop users every list is made by folding the user in from the items they had in training.
 
-    With --to c nothing is lost: the values stay in float32, and the lists are those of the model, to the last bit.
+    With --to c nothing is lost: the values stay in float32, and the lists are those of the model,
+    to the last bit.
     """
     order = Order(**options)
     order.check()

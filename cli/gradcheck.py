@@ -48,12 +48,12 @@ STEPS = {"torch": 100, "finite-differences": 4}
 def command(steps: int | None, against: str, export: str | None, as_json: bool, **settings: Any) -> None:
     """Check the engine on a small problem: loss, gradients of active and of explored entries, training runs.
 
-    Expected values come from dense definitions in float64 that share nothing with the engine, differentiated by
-    PyTorch or by central differences. Each run has a topology update in the middle. The exit code is 1 if an error
-    exceeds its tolerance.
+    Expected values come from dense definitions in float64 that share nothing with the engine,
+    differentiated by PyTorch or by central differences. Each run has a topology update in the
+    middle. The exit code is 1 if an error exceeds its tolerance.
 
-    With --export, the problem goes into a file with everything that comes of it: by default for matrix factorisation,
-    BPR, a shared block of negatives and Adam.
+    With --export, the problem goes into a file with everything that comes of it: by default for
+    matrix factorisation, BPR, a shared block of negatives and Adam.
     """
     import numba
 

@@ -18,8 +18,8 @@ from .run_argument import reading_run, run_argument
 def command(run: str, as_json: bool) -> None:
     """Show the model in RUN: method, size, stored entries, bytes and the metrics it reached.
 
-    RUN is a run directory or the model file in it. The whole file is checked on the way: a damaged one is
-    refused.
+    RUN is a run directory or the model file in it. The whole file is checked on the way: a damaged
+    one is refused.
     """
     with reading_run(run):
         report = Recommender.open(run).inspect()

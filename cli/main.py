@@ -17,8 +17,8 @@ from sparserec_np.runtime import ArtifactError
 
 from .interrupts import Interrupts
 
-# Name -> what the help page says of it: each is the attribute `command` of a module of that name in this package. The
-# order is the order of use, and that of the help page, which loads none of them.
+# Name -> what the help page says of it: each is the attribute `command` of a module of that name in
+# this package. The order is the order of use, and that of the help page, which loads none of them.
 COMMANDS = {
     "quickstart": "Generate data, train, evaluate and recommend, with no input.",
     "data": "Look at interaction files, convert, split and generate them.",

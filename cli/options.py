@@ -37,7 +37,8 @@ def reader_options(command: Command) -> Command:
     """Adds the options that say how an interaction file is to be read.
 
     The command gets them as one keyword argument ``reader``, a dict for
-    :func:`sparserec_np.data.formats.read_interactions`, which holds the options that were given and no others.
+    :func:`sparserec_np.data.formats.read_interactions`, which holds the options that were given and
+    no others.
     """
 
     @functools.wraps(command)

@@ -13,7 +13,8 @@ import click
 def emit_json(value: Any) -> None:
     """Prints ``value`` as one line of strict JSON on stdout.
 
-    NumPy scalars and arrays become numbers and lists; NaN and infinities, which JSON does not know, become null.
+    NumPy scalars and arrays become numbers and lists; NaN and infinities, which JSON does not know,
+    become null.
     """
     click.echo(json.dumps(_plain(value), allow_nan=False))
 
@@ -34,7 +35,8 @@ def table(rows: Sequence[Sequence[Any]], headers: Sequence[str] | None = None) -
     """``rows`` as aligned plain text: numbers to the right, text to the left, two blanks between columns.
 
     Args:
-        rows: cells, row by row; each row has the same length. See :func:`cell` for how a value is written.
+        rows: cells, row by row; each row has the same length. See :func:`cell` for how a value is
+            written.
         headers: names of the columns, underlined; without them the rows stand alone.
 
     >>> print(table([["recall@20", 0.15273], ["users", 29858]], ["metric", "value"]))

@@ -37,8 +37,8 @@ from .threads import threads_option
 def command(run: str | None, seed: int, threads: int | None, as_json: bool) -> None:
     """Generate data, train on them, evaluate and recommend: a minute from nothing to a list of items.
 
-    The data are made up: latent groups of users with a taste in common, and items of very unequal popularity. The
-    model stores a tenth of the entries of a full one.
+    The data are made up: latent groups of users with a taste in common, and items of very unequal
+    popularity. The model stores a tenth of the entries of a full one.
     """
     report = _report(run, seed, threads)
     if as_json:

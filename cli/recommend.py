@@ -48,13 +48,14 @@ REQUEST = ("user", "items", "n", "exclude", "among", "filter_seen")
 def command(run: str, n: int, as_json: bool, **options: Any) -> None:
     """Recommend items to users of the model in RUN, or to somebody who touched the items given.
 
-    RUN is a run directory or the model file in it. Ids are those of the training file. Items that a user had
-    in training are left out; where fewer than -n are left, the list is shorter. Equal scores come in the
-    order of the items.
+    RUN is a run directory or the model file in it. Ids are those of the training file. Items that a
+    user had in training are left out; where fewer than -n are left, the list is shorter. Equal
+    scores come in the order of the items.
 
-    With - after RUN, requests are read from standard input, a JSON object a line, and each is answered at once by
-    one line on standard output: {"user": 42} or {"items": [7, 11]}, with "n", "exclude", "among" (rank these items
-    only) and "filter_seen" if wanted. A request that cannot be answered gets {"error": ...}, and the exit code is 1.
+    With - after RUN, requests are read from standard input, a JSON object a line, and each is
+    answered at once by one line on standard output: {"user": 42} or {"items": [7, 11]}, with "n",
+    "exclude", "among" (rank these items only) and "filter_seen" if wanted. A request that cannot be
+    answered gets {"error": ...}, and the exit code is 1.
     """
     wishes = Wishes(**options)
     wishes.check()
@@ -74,7 +75,8 @@ def command(run: str, n: int, as_json: bool, **options: Any) -> None:
     wanted: list[dict[str, Any]] = [{"user": user} for user in wishes.users]
     if wishes.liked:
         wanted.append({"items": split_ids(wishes.liked)})
-    # Every list is made before the first is printed: an unknown user leaves no half of an answer behind.
+    # Every list is made before the first is printed: an unknown user leaves no half of an answer
+    # behind.
     answers = [_answer(recommender, {**common, **one}) for one in wanted]
     if as_json:
         for answer in answers:

@@ -79,13 +79,14 @@ class Request:
 def command(**options: Any) -> None:
     """Train a model on the interactions in TRAIN, and write it to the directory RUN.
 
-    With TRAIN alone, the settings are the defaults below; they were chosen on validation parts of several data sets.
-    A part of TRAIN is held out to choose the number of epochs, the start included as epoch 0; then the model is
-    trained on all of TRAIN for that number. RUN holds config.json, metrics.jsonl (a line for each epoch) and
-    model.safetensors. TRAIN may be left out where --config names it.
+    With TRAIN alone, the settings are the defaults below; they were chosen on validation parts of
+    several data sets. A part of TRAIN is held out to choose the number of epochs, the start
+    included as epoch 0; then the model is trained on all of TRAIN for that number. RUN holds
+    config.json, metrics.jsonl (a line for each epoch) and model.safetensors. TRAIN may be left out
+    where --config names it.
 
-    The models popularity and itemknn are baselines: they are counted, not trained, and take neither a budget nor
-    settings of training.
+    The models popularity and itemknn are baselines: they are counted, not trained, and take neither
+    a budget nor settings of training.
     """
     request = Request.of(options)
     report = train_run(request)

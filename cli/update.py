@@ -42,10 +42,11 @@ from .writing import Source, Telling, Work, write_run
 def command(run: str, updated: str, as_json: bool, **options: Any) -> None:
     """Go on training the model in RUN with the interactions in NEW, and write it to the directory RUN2.
 
-    NEW may be of users and items that RUN does not know; what it knows already is merged. The budget is that of RUN: as
-    many stored entries, or as many bytes if it was given in bytes, whose new rows and ids leave room for fewer entries.
-    The start are rows solved for from the model's own; a tenth of each user's new items is held out to choose among a
-    few epochs, the start included as epoch 0.
+    NEW may be of users and items that RUN does not know; what it knows already is merged. The
+    budget is that of RUN: as many stored entries, or as many bytes if it was given in bytes, whose
+    new rows and ids leave room for fewer entries. The start are rows solved for from the model's
+    own; a tenth of each user's new items is held out to choose among a few epochs, the start
+    included as epoch 0.
 
     Models of mf can learn on. RUN2 may be RUN itself, which is then replaced.
     """

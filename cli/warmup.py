@@ -23,9 +23,10 @@ from .output import emit_json, table
 def command(everything: bool, as_json: bool) -> None:
     """Compile the kernels that train, evaluate and distill call with their defaults, and keep them.
 
-    Without it the first run compiles them, and takes that much longer. They are kept beside the package or, where that
-    cannot be written to, in the user's cache folder; NUMBA_CACHE_DIR names another. A new version of Numba or of this
-    library, and another processor, need them compiled again.
+    Without it the first run compiles them, and takes that much longer. They are kept beside the
+    package or, where that cannot be written to, in the user's cache folder; NUMBA_CACHE_DIR names
+    another. A new version of Numba or of this library, and another processor, need them compiled
+    again.
     """
     done = warm_up(everything)
     if as_json:

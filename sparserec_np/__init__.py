@@ -1,6 +1,7 @@
 """Recommenders whose embedding tables are sparse from the first training step to the last.
 
-The names below are loaded on first use: importing ``sparserec_np`` itself loads neither Numba, SciPy nor scikit-learn.
+The names below are loaded on first use: importing ``sparserec_np`` itself loads neither Numba,
+SciPy nor scikit-learn.
 """
 
 from __future__ import annotations

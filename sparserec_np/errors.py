@@ -1,9 +1,9 @@
 """The errors this library raises on purpose.
 
-Each carries one sentence that says what was expected, what was found and what to do. The command line prints
-that sentence and nothing else; a program catches :class:`SparseRecError` for all of them, or the kind it can act on.
-What is wrong with a model file is said by :class:`sparserec_np.runtime.ArtifactError`, which stands on its own, as
-the runtime does.
+Each carries one sentence that says what was expected, what was found and what to do. The command
+line prints that sentence and nothing else; a program catches :class:`SparseRecError` for all of
+them, or the kind it can act on. What is wrong with a model file is said by
+:class:`sparserec_np.runtime.ArtifactError`, which stands on its own, as the runtime does.
 """
 
 from __future__ import annotations

@@ -39,14 +39,16 @@ MODEL_ENDING = ".safetensors"
 class SparseRec:
     """Trains, learns on, recommends and measures; the parameters are the settings of ``Config``, and ``threads``.
 
-    ``get_params`` and ``set_params`` are as scikit-learn's, and ``sklearn.base.clone`` copies it. Parameters are
-    checked by :meth:`fit`, which raises ConfigError. Interactions are given as
-    :class:`~sparserec_np.data.interactions.Interactions`, as a SciPy sparse matrix of users x items (all but zeros count;
-    the ids are the numbers of rows and columns), or as the path of a file. To cross-validate, split interactions
-    (``split_random``), not rows: a user who is in no training part has no row to recommend by.
+    ``get_params`` and ``set_params`` are as scikit-learn's, and ``sklearn.base.clone`` copies it.
+    Parameters are checked by :meth:`fit`, which raises ConfigError. Interactions are given as
+    :class:`~sparserec_np.data.interactions.Interactions`, as a SciPy sparse matrix of users x items
+    (all but zeros count; the ids are the numbers of rows and columns), or as the path of a file. To
+    cross-validate, split interactions (``split_random``), not rows: a user who is in no training
+    part has no row to recommend by.
 
     Attributes:
-        fitted_: the trained model and how it came about, once :meth:`fit` or :meth:`load` was called.
+        fitted_: the trained model and how it came about, once :meth:`fit` or :meth:`load` was
+            called.
         interactions_: those that it knows.
 
     >>> from sparserec_np import generate
@@ -108,7 +110,8 @@ class SparseRec:
 
         Args:
             X: more interactions, of users and items that are known or not; what is known is merged.
-            changes: settings of this update; see :func:`~sparserec_np.training.updating.update`, which has defaults of its own.
+            changes: settings of this update; see :func:`~sparserec_np.training.updating.update`,
+                which has defaults of its own.
 
         Raises:
             DataError: ``X`` holds nothing that is not known.
@@ -129,8 +132,9 @@ class SparseRec:
             filter_seen: leave out the items that a user is known to have.
 
         Returns:
-            Outside ids of items and float32 scores, (n,) for one user and (m, n) for several, best first. Where fewer
-            items are left, a list goes on with the id -1 (or an empty text) and the score -inf.
+            Outside ids of items and float32 scores, (n,) for one user and (m, n) for several, best
+            first. Where fewer items are left, a list goes on with the id -1 (or an empty text) and
+            the score -inf.
 
         Raises:
             UnknownUserError: an id that is not known.

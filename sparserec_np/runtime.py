@@ -55,12 +55,14 @@ VALUE_TYPES = ("F32", "F16", "I8")
 SIMILARITIES = ("dot", "cosine")
 SEEN_LEFT_OUT = "left out"  # metadata seen, of a file without the items that users had
 
-# Of Recommender.fold_in; our choice, on interactions held out from LastFM's and Gowalla's training parts.
+# Of Recommender.fold_in; our choice, on interactions held out from LastFM's and Gowalla's training
+# parts.
 UNTOUCHED = 0.1  # weight of an item that is not in the list, against 1 of one that is
 RIDGE = 0.6  # weight of the row's own length, in parts of the mean column's
 TOWER_BYTES = 1 << 30  # most that the items' part of a neumf's first layer may take
 FOLDED_DIMENSIONS = 4096  # most that the products of all pairs of columns are made for: 134 MB
-# So much is checked, decoded and laid out at once: an allocator that has seen larger temporary arrays keeps megabytes.
+# So much is checked, decoded and laid out at once: an allocator that has seen larger temporary
+# arrays keeps megabytes.
 BLOCK = 1 << 13  # entries
 VARINT_BLOCK = 1 << 13  # bytes
 SMALLEST_SQUARE = 1e-30  # below it values are damage, and their reciprocals would overflow float32
@@ -392,7 +394,7 @@ class Table(NamedTuple):
         return np.repeat(np.arange(len(self.indptr) - 1, dtype=np.int32), np.diff(self.indptr))
 
 
-class Model(NamedTuple):
+class StoredModel(NamedTuple):
     """A model file's content, checked.
 
     Attributes:
@@ -426,7 +428,7 @@ class Model(NamedTuple):
     metrics: dict[str, Any]
 
 
-def decode_model(artifact: Artifact) -> Model:
+def decode_model(artifact: Artifact) -> StoredModel:
     """Reads and checks the model in an artifact.
 
     Raises ArtifactError, naming the field, if anything is not as it must be.
@@ -452,14 +454,15 @@ def decode_model(artifact: Artifact) -> Model:
     n_users, n_items = _read_integer(metadata, "n_users"), _read_integer(metadata, "n_items")
     users = _decode_table(artifact, "users", n_users, dim)
     items = _decode_table(artifact, "items", n_items, dim)
-    # So large a value comes from damage or from a training that diverged; refused here, no score can overflow
-    # later.
+    # So large a value comes from damage or from a training that diverged; refused here, no score
+    # can overflow later.
     if dim * max(users.largest(), items.largest()) ** 2 > 1e38:
         raise ArtifactError("users.values times items.values would overflow float32: the training diverged")
     has_seen = metadata.get("seen") != SEEN_LEFT_OUT
     seen_indptr, seen_items = _decode_seen(artifact, n_users, n_items, has_seen)
     metrics = _parse_json(metadata.get("metrics", "{}"), "metadata metrics")
-    # type(), because true is no number; NaN and infinity, which 1e999 is read as, fail the comparison.
+    # type(), because true is no number; NaN and infinity, which 1e999 is read as, fail the
+    # comparison.
     if not isinstance(metrics, dict) or not all(
         name.isprintable() and type(number) in (int, float) and abs(number) <= 1e300
         for name, number in metrics.items()
@@ -469,7 +472,7 @@ def decode_model(artifact: Artifact) -> Model:
     row_entries = -(-len(users.values) // max(n_users, 1))
     if "row_entries" in metadata:
         row_entries = _read_integer(metadata, "row_entries")
-    model = Model(
+    model = StoredModel(
         dim,
         min(max(row_entries, 1), dim),
         users,
@@ -762,7 +765,8 @@ class ByDimension:
             self._numbers[places], self._values[places] = rows[order], values[order]
             free += counts
         bounds = [0, *ends.tolist()]
-        # None for a dimension without entries: a file of a kilobyte may claim to have thousands of them.
+        # None for a dimension without entries: a file of a kilobyte may claim to have thousands of
+        # them.
         self._lists = {
             column: (self._numbers[first:last], self._values[first:last])
             for column, (first, last) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))
@@ -780,8 +784,9 @@ class ByDimension:
             if column not in self._lists:
                 continue
             numbers, entries = self._lists[column]
-            # A row occurs once in a dimension; add.at is the faster way of `scores[numbers] += ...` there. It wants the
-            # machine's own index type, in which all the numbers would take up to eight times their memory.
+            # A row occurs once in a dimension; add.at is the faster way of `scores[numbers] += ...`
+            # there. It wants the machine's own index type, in which all the numbers would take up
+            # to eight times their memory.
             np.add.at(scores, numbers.astype(np.intp), value * entries)
         return scores
 
@@ -823,12 +828,12 @@ class Scorer:
     exports: ClassVar[bool] = False
     seen_is_graph: ClassVar[bool] = False
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: StoredModel) -> None:
         """Makes what every list needs, so that the first does not wait for it."""
         self.model = model
 
     @classmethod
-    def decode(cls, artifact: Artifact, model: Model) -> Model:
+    def decode(cls, artifact: Artifact, model: StoredModel) -> StoredModel:
         """Checks what this kind scores with besides the tables, and returns the model with it.
 
         Raises ArtifactError, naming the field.
@@ -875,7 +880,7 @@ class StoredRows(Scorer):
     folds_in = True
     exports = True
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: StoredModel) -> None:
         super().__init__(model)
         self._items = ByDimension(model.items, model.dim)
 
@@ -986,7 +991,7 @@ class GraphScores(Scorer):
 
     seen_is_graph = True
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: StoredModel) -> None:
         super().__init__(model)
         metadata = model.metadata
         self.layers, self.temperature = int(metadata["layers"]), float(metadata["temperature"])
@@ -1009,7 +1014,7 @@ class GraphScores(Scorer):
         )
 
     @classmethod
-    def decode(cls, artifact: Artifact, model: Model) -> Model:
+    def decode(cls, artifact: Artifact, model: StoredModel) -> StoredModel:
         """Refuses a file that does not say how it scores, or whose scores could overflow."""
         metadata = model.metadata
         for key in ("layers", "similarity", "temperature"):
@@ -1033,7 +1038,8 @@ class GraphScores(Scorer):
             raise ArtifactError(
                 "the seen items were left out, and they are the graph that a lightgcn model scores by"
             )
-        # Propagation lengthens no vector, so a score is at most the sum of all squares of the tables.
+        # Propagation lengthens no vector, so a score is at most the sum of all squares of the
+        # tables.
         squares = sum(len(table.values) * table.largest() ** 2 for table in (model.users, model.items))
         if max(1.0, squares) > 1e38 * temperature:
             raise ArtifactError("scores could overflow float32: users.values and items.values are too large")
@@ -1066,7 +1072,8 @@ class GraphScores(Scorer):
 
     def _item_means(self, row: Array) -> Array:
         """Multiplies the items' part of ``P E`` with ``row`` (dim,): (n_items,) float64."""
-        # 1 + A + A^2 + ... by Horner's rule; the last step ends in the items, and so the first is known, too.
+        # 1 + A + A^2 + ... by Horner's rule; the last step ends in the items, and so the first is
+        # known, too.
         users, items = (
             _row_sums(table.indptr, table.floats() * row[table.columns]) for table in self._tables
         )
@@ -1132,7 +1139,7 @@ class Towers(Scorer):
     Sums are made in the order of the compiled kernels, so that both rank alike to the last bit.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: StoredModel) -> None:
         super().__init__(model)
         shapes = _tower_shapes(model.dim, int(model.metadata["hidden"]))
         ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
@@ -1149,7 +1156,7 @@ class Towers(Scorer):
         self._items = np.ascontiguousarray(_project(items, len(products), item).T)
 
     @classmethod
-    def decode(cls, artifact: Artifact, model: Model) -> Model:
+    def decode(cls, artifact: Artifact, model: StoredModel) -> StoredModel:
         """Takes the dense weights. Raises ArtifactError, also where a score could overflow."""
         width = _read_integer(model.metadata, "hidden")
         if not 2 <= width <= 1024:
@@ -1278,7 +1285,8 @@ class Recommender:
         except ArtifactError as error:
             raise ArtifactError(f"{name} is not a sound model file: {error}") from None
         if hasattr(mmap, "MADV_DONTNEED"):
-            # The checks have read it all, and a list needs a few rows: only those come back into this process's memory.
+            # The checks have read it all, and a list needs a few rows: only those come back into
+            # this process's memory.
             with suppress(OSError):  # memory may be locked
                 buffer.madvise(mmap.MADV_DONTNEED)
         return recommender
@@ -1493,9 +1501,10 @@ def _best(scores: Array, n: int) -> Array:
     """
     if n < 1:
         return np.zeros(0, dtype=np.intp)
-    # Each of the n largest maxima of disjoint groups is a score of its own, so no list of n ends below the smallest
-    # of them. Small groups give many maxima to choose from, large ones many candidates; groups of one are exact.
-    # A quarter of each group bounds the list nearly as well as all of it, and is read in a quarter of the time.
+    # Each of the n largest maxima of disjoint groups is a score of its own, so no list of n ends
+    # below the smallest of them. Small groups give many maxima to choose from, large ones many
+    # candidates; groups of one are exact. A quarter of each group bounds the list nearly as well as
+    # all of it, and is read in a quarter of the time.
     size = max(1, min(128, len(scores) // (4 * n)))
     maxima = scores[: len(scores) // size * size].reshape(size, -1)[::4].max(axis=0)
     maxima.sort()  # so few are not worth selecting from

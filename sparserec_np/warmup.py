@@ -1,7 +1,7 @@
 """Compiled kernels before they are needed: a tiny run through everything that a real one would call.
 
-Numba compiles a kernel when it is first called with arguments of new types, and keeps the result; so the way to have
-the right ones is to do in little what will be done at large.
+Numba compiles a kernel when it is first called with arguments of new types, and keeps the result;
+so the way to have the right ones is to do in little what will be done at large.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def warm_up(everything: bool = False) -> Warmth:
         everything: also what other models, losses, ways to draw negatives and optimizers call.
     """
     clock = time.perf_counter()
-    # More items than a byte tells apart: itemknn has a column for each, which real data number in two.
+    # More items than a byte tells apart: itemknn has a column for each, which real data number in
+    # two.
     kept, test = split_random(generate(60, 300, 900, 5), 0.2, np.random.default_rng(0))
     for config in itertools.chain([Config(epochs=4, batch_size=64)], _others() if everything else ()):
         fitted = train(kept, config)
@@ -82,7 +83,8 @@ def warm_up(everything: bool = False) -> Warmth:
 def called_kernels() -> Iterator[Any]:
     """The kernels that this process has called from Python: Numba's functions, none twice.
 
-    What kernels call in turn is compiled into them, and only there to be seen when they are not read from the cache.
+    What kernels call in turn is compiled into them, and only there to be seen when they are not
+    read from the cache.
     """
     for name in kernels.COMPILED_FILES:
         place = getattr(kernels, name)

@@ -8,15 +8,18 @@ import signal
 import numba  # noqa: F401
 from hypothesis import settings
 
-# A shell starts what it puts in the background with Ctrl-C ignored, and so would these tests and their commands be.
+# A shell starts what it puts in the background with Ctrl-C ignored, and so would these tests and
+# their commands be.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# With NUMBA_DISABLE_JIT=1 the kernels run as plain Python here, which small tests bear and whole commands do not: the
-# processes that tests start are compiled ones. Numba has read the variable by now.
+# With NUMBA_DISABLE_JIT=1 the kernels run as plain Python here, which small tests bear and whole
+# commands do not: the processes that tests start are compiled ones. Numba has read the variable by
+# now.
 os.environ.pop("NUMBA_DISABLE_JIT", None)
 
-# What lets a change land must not depend on luck: there the examples are always the same. Runs by hand draw new ones.
+# What lets a change land must not depend on luck: there the examples are always the same. Runs by
+# hand draw new ones.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")

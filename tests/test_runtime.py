@@ -64,7 +64,8 @@ def seen_of(model: ServedModel, row: int) -> set[int]:
     return set(model.seen_items[model.seen_indptr[row] : model.seen_indptr[row + 1]].tolist())
 
 
-# One decimal makes products that float32 and float64 may order differently; whole numbers are exact in both.
+# One decimal makes products that float32 and float64 may order differently; whole numbers are exact
+# in both.
 @pytest.mark.parametrize("decimals", [0, 8])
 @pytest.mark.parametrize("density", [0.0, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("n", [1, 7, 50, 1000])

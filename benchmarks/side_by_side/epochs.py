@@ -26,7 +26,8 @@ def of_ours(settings: ours.Settings, setting: Setting) -> Record:
     ours.start_numba()
     started = memory("VmRSS")
     log = sparserec_np.read_interactions(setting.train)
-    # The mask changes in every epoch but the last: by default the last quarter of them would be cheaper.
+    # The mask changes in every epoch but the last: by default the last quarter of them would be
+    # cheaper.
     fixed = {"epochs": setting.pick(4, 3), "drop_until": 1.0, "validation": 0.0, "learning_rate": 0.01}
     config = sparserec_np.Config(**settings | fixed)
     fitted = sparserec_np.train(log, config, threads=setting.threads)

@@ -31,7 +31,7 @@ from sparserec_np.kernels.compiled import (
 )
 from sparserec_np.learning.batches import OnePerPair, PairSampler, SharedBlock
 from sparserec_np.learning.cells import TOGETHER, CellDivision
-from sparserec_np.models.batch_items import Pairs
+from sparserec_np.models.batch_items import BatchItems
 from sparserec_np.models.inner_products import BATCH_PARTS
 from sparserec_np.models.lightgcn import CHUNKS
 from sparserec_np.runtime import Array
@@ -104,7 +104,7 @@ class Material:
         self.pairs, self.size = self.batches[0].size, len(self.batches[0].negatives)
         self.groups = [len(batch.users.rows) for batch in self.batches]
         self.own = [self.entries(batch.users.rows) for batch in self.batches]
-        grouped = Pairs(self.log)
+        grouped = BatchItems(self.log)
         self.by_item, self.touched = [], []
         for batch in self.batches:
             order, items = grouped.by_item(batch)

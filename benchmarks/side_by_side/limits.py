@@ -36,7 +36,7 @@ def triad(a: Any, b: Any, c: Any, times: int) -> None:
 
 @numba.njit(parallel=True, nogil=True, cache=True)
 def gather(table: Any, order: Any, sums: Any) -> None:
-    """Sums rows of ``table`` (rows, STRIP_COLUMNS) in the given order, each part of ``order`` into a row of ``sums``."""
+    """Sums rows of ``table`` in the order given, each part of ``order`` into a row of ``sums``."""
     parts = len(sums)
     each = (len(order) + parts - 1) // parts
     for part in numba.prange(parts):

@@ -23,7 +23,8 @@ EPOCHS: dict[str, Settings] = {
     "sparserec_np, BPR, 1 negative, SGD, density 0.1, mask never changed": SPARSE
     | SGD
     | {"method": "static"},
-    # As implicit and PyTorch begin: without the singular vectors, which take more memory than the training.
+    # As implicit and PyTorch begin: without the singular vectors, which take more memory than the
+    # training.
     "sparserec_np, BPR, 1 negative, SGD, density 0.1, random start": SPARSE | SGD | {"start": "uniform"},
     "sparserec_np, BPR, 1 negative, SGD, density 1.0": DENSE | SGD,
     "sparserec_np, BPR, 1 negative, Adagrad, density 0.1": SPARSE | ADAGRAD,
@@ -34,8 +35,8 @@ EPOCHS: dict[str, Settings] = {
     "sparserec_np, softmax, 256 shared negatives, density 0.1, batches": SPARSE | BLOCK,
 }
 
-# Curves of quality over time, from the spectral start unless said otherwise. The learning rate is that of a training
-# without a validation part: none is chosen.
+# Curves of quality over time, from the spectral start unless said otherwise. The learning rate is
+# that of a training without a validation part: none is chosen.
 SPECTRAL_DENSE: Settings = {"dim": 64, "method": "dense"}
 SELDOM: Settings = {"evaluate_every": 2}  # full tables take long to rank
 QUALITY: dict[str, Settings] = {
@@ -76,7 +77,8 @@ QUALITY: dict[str, Settings] = {
     | {"start": "als", "epochs": 10, "learning_rate": 0.01},
 }
 
-# The models whose lists are timed, trained for a few epochs: how long exact lists take depends on the scores.
+# The models whose lists are timed, trained for a few epochs: how long exact lists take depends on
+# the scores.
 RANKED: dict[str, Settings] = {
     "sparse": SPARSE | {"epochs": 4, "learning_rate": 0.01},
     "dense": SPECTRAL_DENSE | ADAGRAD | {"epochs": 4, "learning_rate": 0.1},

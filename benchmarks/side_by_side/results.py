@@ -22,7 +22,8 @@ class Results:
 
     Attributes:
         path: the JSON file.
-        about: data, machine and settings; measurements of another commit or machine are not gone on with.
+        about: data, machine and settings; measurements of another commit or machine are not gone on
+            with.
         runs: by part and row, the record of each repetition.
         missing: by part and row, the package that is not installed.
         failed: by part and row, the last words of a measurement that failed.

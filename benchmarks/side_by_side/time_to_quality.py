@@ -33,7 +33,8 @@ def of_ours(settings: ours.Settings, setting: Setting) -> Record:
     seconds = time.perf_counter() - clock
     test, _ = test.aligned_to(log)
     epochs = min(settings["epochs"], setting.pick(1000, 4))
-    # Given as the validation part, the test part is looked at between epochs; with patience 0 nothing depends on it.
+    # Given as the validation part, the test part is looked at between epochs; with patience 0
+    # nothing depends on it.
     fixed = {"start": "spectral", "learning_rate": 0.01, "evaluate_every": 1, "patience": 0, "refit": False}
     config = sparserec_np.Config(**(fixed | settings | {"epochs": epochs}))
     fitted = sparserec_np.train(log, config, validation=test, threads=setting.threads)
@@ -70,7 +71,8 @@ def of_implicit(make: Any, looks: tuple[int, ...], setting: Setting) -> Record:
             points.append([seconds + begin - clock - looked, reached])
         looked += time.perf_counter() - begin
 
-    # Its threads share out the rows; BLAS threads beneath them would only get in the way, as implicit warns.
+    # Its threads share out the rows; BLAS threads beneath them would only get in the way, as
+    # implicit warns.
     with threadpool_limits(1, user_api="blas"):
         model.fit(matrix, show_progress=False, callback=look)
     return {"points": points}

@@ -1,6 +1,7 @@
 """What does a user get who is folded in from their items, beside the same user trained in full?
 
-    python -m benchmarks.studies.folding_in TRAIN TEST [--hidden 300] [--epochs N --learning-rate X] [--json]
+    python -m benchmarks.studies.folding_in TRAIN TEST [--hidden 300] [--epochs N --learning-rate X]
+    [--json]
 
 About 2 minutes for LastFM. Users drawn at random are hidden, and a model is trained on the others;
 then each hidden user is folded in from their train items and ranked for. A second model is trained

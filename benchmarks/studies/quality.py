@@ -1,6 +1,7 @@
 """What does each part of the method add, beside other ways to spend the same budget of entries?
 
-    python -m benchmarks.studies.quality DATA -o OUT.json [--plan ladder others headline losses] [--threads 2]
+    python -m benchmarks.studies.quality DATA -o OUT.json [--plan ladder others headline losses]
+    [--threads 2]
 
 About 25 minutes for Gowalla with the plan `headline` (50 with `losses`, 65 with `others`, 3 hours
 with `ladder`). DATA is a folder with train.txt and test.txt, plain or with .gz. Every row is
@@ -27,7 +28,8 @@ from benchmarks.figures import table
 from benchmarks.installed import Done, sparserec
 from benchmarks.output import write_json
 
-# A learning rate out of place would decide a comparison: methods that stand beside each other choose from one grid.
+# A learning rate out of place would decide a comparison: methods that stand beside each other
+# choose from one grid.
 GRID = [("--learning-rate", rate) for rate in ("0.003", "0.01", "0.03")]
 BUDGET = ("--dim", "64", "--density", "0.1")
 ALONE = ("--epochs", "0", "--validation", "0")

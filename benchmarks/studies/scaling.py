@@ -1,6 +1,7 @@
 """How do the seconds of an epoch and the peak of memory grow from ten thousand rows to ten million?
 
-    python -m benchmarks.studies.scaling [--quick] [--most 1000000] [--threads 2] [--epochs 2] [--json]
+    python -m benchmarks.studies.scaling [--quick] [--most 1000000] [--threads 2] [--epochs 2]
+    [--json]
 
 About 15 minutes on two cores (1 minute with `--quick`), 2.7 GB of memory and 1 GB of disk: ten
 million rows are a hundred million interactions. The last epoch of two is a third of it; `--epochs

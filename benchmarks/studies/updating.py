@@ -1,6 +1,7 @@
 """What does a run that learns on reach, and how fast, beside one trained anew on everything?
 
-    python -m benchmarks.studies.updating TRAIN TEST [--part 0.2] [--seed 0] [--threads N] [--json] [-- SETTINGS]
+    python -m benchmarks.studies.updating TRAIN TEST [--part 0.2] [--seed 0] [--threads N] [--json]
+    [-- SETTINGS]
 
 About 2 minutes for LastFM. By the installed command. Users and items drawn at random are hidden, so
 that about PART of TRAIN is theirs; a run is trained on the others, and updated with the rest.

@@ -1,8 +1,8 @@
 """Which user touched which items, in compressed rows, with the ids the outside world uses for both.
 
-Inside the library a user is a number ``0..n_users-1`` and an item a number ``0..n_items-1``. Outside ids, integers
-or strings with any gaps, live in two sorted arrays beside the pairs, so that position ``k`` of ``item_ids`` names
-item ``k``. Ids that are ``0..n-1`` already map to themselves.
+Inside the library a user is a number ``0..n_users-1`` and an item a number ``0..n_items-1``.
+Outside ids, integers or strings with any gaps, live in two sorted arrays beside the pairs, so that
+position ``k`` of ``item_ids`` names item ``k``. Ids that are ``0..n-1`` already map to themselves.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from sparserec_np.errors import DataError
 
 Array = npt.NDArray[Any]
 
-# Work on all pairs is done on so many at a time: what it takes beside them does not grow with their number, and pairs
-# that lie in a mapped file need not all be in memory.
+# Work on all pairs is done on so many at a time: what it takes beside them does not grow with their
+# number, and pairs that lie in a mapped file need not all be in memory.
 PAIRS_AT_ONCE = 1 << 23
 FEW_PAIRS = 1 << 16  # where numbers are made of each that take more than the pairs themselves
 _USERS_AT_ONCE = 16_384
@@ -40,11 +40,13 @@ class Counts(NamedTuple):
 class Interactions:
     """Users' items in CSR form, one row a user, with the outside ids of both.
 
-    Build one with :meth:`from_pairs` or :func:`sparserec_np.data.formats.read_interactions`; the constructor takes arrays
-    that are in final form already and raises :class:`DataError` where they are not.
+    Build one with :meth:`from_pairs` or :func:`sparserec_np.data.formats.read_interactions`; the
+    constructor takes arrays that are in final form already and raises :class:`DataError` where they
+    are not.
 
     Attributes:
-        indptr: ``(n_users + 1,)`` int64; user ``u`` owns ``items[indptr[u]:indptr[u + 1]]``, which may be empty.
+        indptr: ``(n_users + 1,)`` int64; user ``u`` owns ``items[indptr[u]:indptr[u + 1]]``, which
+            may be empty.
         items: ``(n,)`` int32 item numbers, sorted and unique within a user.
         user_ids: ``(n_users,)`` outside ids, int64 or unicode, sorted and unique.
         item_ids: ``(n_items,)`` likewise.
@@ -125,7 +127,8 @@ class Interactions:
             item_ids: ids to keep besides those in ``items``: items nobody touched.
 
         Raises:
-            DataError: lengths differ, an id is neither an integer nor a string, or a time is not finite.
+            DataError: lengths differ, an id is neither an integer nor a string, or a time is not
+                finite.
         """
         user_codes, all_users = encode_ids(users, user_ids, "user")
         item_codes, all_items = encode_ids(items, item_ids, "item")
@@ -150,7 +153,8 @@ class Interactions:
             times: ``(n,)`` finite numbers, or None.
 
         Raises:
-            DataError: lengths differ, a position is out of range, an id is repeated, or a time is not finite.
+            DataError: lengths differ, a position is out of range, an id is repeated, or a time is
+                not finite.
         """
         user_codes, user_ids = _sort_ids(np.asarray(users), user_ids, "user")
         item_codes, item_ids = _sort_ids(np.asarray(items), item_ids, "item")
@@ -273,7 +277,8 @@ class Interactions:
         Pairs that are in both are merged and counted in ``duplicates``.
 
         Raises:
-            DataError: the two are not over the same ids; bring them together with :meth:`aligned_to` first.
+            DataError: the two are not over the same ids; bring them together with
+                :meth:`aligned_to` first.
         """
         if not (
             np.array_equal(self.user_ids, other.user_ids) and np.array_equal(self.item_ids, other.item_ids)
@@ -289,7 +294,8 @@ class Interactions:
     def joined(self, other: Interactions) -> Interactions:
         """The pairs of both over the users and items of either; as :meth:`union` where these are the same.
 
-        Ids are matched as in :meth:`aligned_to`; where one side has numbers and the other text, the ids become text.
+        Ids are matched as in :meth:`aligned_to`; where one side has numbers and the other text, the
+        ids become text.
         """
         both = [encode_ids(getattr(self, name), getattr(other, name))[1] for name in ("user_ids", "item_ids")]
         nobody = Interactions.from_codes([], [], *both)
@@ -312,8 +318,9 @@ class Interactions:
     def aligned_to(self, reference: Interactions) -> tuple[Interactions, Counts]:
         """These pairs over the users and items of ``reference``, and what had no place there.
 
-        Ids are matched by what a person would read: integer 12 and string ``"12"`` are the same id. Pairs with an
-        unknown user or item are dropped and counted; pairs that are in ``reference`` too are kept.
+        Ids are matched by what a person would read: integer 12 and string ``"12"`` are the same id.
+        Pairs with an unknown user or item are dropped and counted; pairs that are in ``reference``
+        too are kept.
         """
         users = _positions(self.user_ids, reference.user_ids)
         items = _positions(self.item_ids, reference.item_ids)
@@ -334,7 +341,8 @@ class Interactions:
         """The number of pairs that are in both.
 
         Raises:
-            DataError: the two are not over equally many users and items; use :meth:`aligned_to` first.
+            DataError: the two are not over equally many users and items; use :meth:`aligned_to`
+                first.
         """
         self._check_over_same(other, "shared_with")
         shared = 0
@@ -475,8 +483,8 @@ def _sort_ids(codes: Array, ids: Array, noun: str) -> tuple[Array, Array]:
 def _user_runs(users: Array, n_users: int) -> Iterator[tuple[int, int, int, int]]:
     """Pairs ``first`` to ``last - 1`` that are all those of users ``user`` to ``next_user - 1``, over all of both.
 
-    Where pairs come user by user, as in most files, a run is not much longer than ``FEW_PAIRS``, which bounds
-    the memory; otherwise all pairs are one.
+    Where pairs come user by user, as in most files, a run is not much longer than ``FEW_PAIRS``,
+    which bounds the memory; otherwise all pairs are one.
 
     >>> list(_user_runs(np.array([0, 0, 2]), 4))
     [(0, 3, 0, 4)]

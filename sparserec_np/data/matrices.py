@@ -21,8 +21,8 @@ def matrix_of_ones(log: Interactions) -> Any:
 def coordinates(matrix: Any) -> Any:
     """A SciPy sparse matrix, in any of its forms, as one in coordinate form; duplicates stay.
 
-    SciPy converts a matrix whose bounds or column numbers lead out of its arrays by reading, and writing, there. They
-    are checked first.
+    SciPy converts a matrix whose bounds or column numbers lead out of its arrays by reading, and
+    writing, there. They are checked first.
 
     Raises:
         ValueError: its bounds or its row or column numbers lead out of it.

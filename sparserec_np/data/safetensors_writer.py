@@ -20,8 +20,9 @@ KINDS = {dtype: kind for kind, dtype in DTYPES.items()}
 def write_artifact(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> int:
     """Writes named arrays and text metadata as a safetensors file, and returns its size in bytes.
 
-    The bytes depend on the contents alone: wide types come first and names are sorted, so that every array is
-    aligned to its own width. The file appears whole, in place of an older one, or not at all.
+    The bytes depend on the contents alone: wide types come first and names are sorted, so that
+    every array is aligned to its own width. The file appears whole, in place of an older one, or
+    not at all.
 
     Raises ArtifactError for a dtype or a text that the format cannot hold.
     """

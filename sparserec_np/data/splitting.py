@@ -21,10 +21,10 @@ def split_random(
 ) -> tuple[Interactions, Interactions]:
     """Holds out about ``fraction`` of each user's items, chosen uniformly, but never a user's last remaining one.
 
-    A user of degree ``d`` gives floor or ceil of ``fraction * d`` items. Which of the two is drawn by systematic
-    sampling (one uniform number, then the running total of ``fraction * d`` is cut at whole numbers), so that each
-    user's expectation is exact and all users together give ``fraction * n`` to within one, before users of a single
-    item are spared.
+    A user of degree ``d`` gives floor or ceil of ``fraction * d`` items. Which of the two is drawn
+    by systematic sampling (one uniform number, then the running total of ``fraction * d`` is cut at
+    whole numbers), so that each user's expectation is exact and all users together give ``fraction
+    * n`` to within one, before users of a single item are spared.
 
     Args:
         interactions: what to split.
@@ -79,8 +79,8 @@ def split_last(interactions: Interactions, n: int) -> tuple[Interactions, Intera
 def split_time(interactions: Interactions, fraction: float) -> tuple[Interactions, Interactions]:
     """Holds out the latest ``fraction`` of all pairs, at one moment for everybody, as a system in use would meet them.
 
-    Pairs of the same moment stay together, so the share is at least ``fraction``. Users whose pairs are all late
-    have no item to train on.
+    Pairs of the same moment stay together, so the share is at least ``fraction``. Users whose pairs
+    are all late have no item to train on.
 
     Args:
         interactions: what to split; it must have times.

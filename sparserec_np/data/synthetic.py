@@ -1,8 +1,8 @@
 """A made-up data set with the traits of real ones, of any size: for a first try, for tests and for measuring scale.
 
-Items and users follow power laws, as in shops and playlists. Beneath lie groups of items: a user prefers three of
-them, and strays now and then to whatever is popular. A model that finds the groups recommends far better than a
-list of the most popular items.
+Items and users follow power laws, as in shops and playlists. Beneath lie groups of items: a user
+prefers three of them, and strays now and then to whatever is popular. A model that finds the groups
+recommends far better than a list of the most popular items.
 
 All of this is our choice; no array of users x items exists at any time.
 """
@@ -38,7 +38,8 @@ def generate(
     Args:
         n_users: users, each with at least one item.
         n_items: items; a few may stay untouched.
-        n_interactions: distinct pairs, exactly; at least one per user, at most half of all items per user.
+        n_interactions: distinct pairs, exactly; at least one per user, at most half of all items
+            per user.
         groups: latent groups of items, at most ``n_items``.
         seed: where the random numbers start, 0 or above.
 

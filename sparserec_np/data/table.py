@@ -47,9 +47,9 @@ def row_blocks(indptr: Array, most: int, rows: int | None = None) -> Iterator[tu
 class SparseTable(NamedTuple):
     """An embedding table that stores its active entries only.
 
-    Row ``r`` holds ``values[indptr[r]:indptr[r + 1]]`` in the columns ``columns[indptr[r]:indptr[r + 1]]``,
-    which are sorted and unique; every other entry is zero. A row may be empty. The number of columns
-    (``dim``) is the owner's to know.
+    Row ``r`` holds ``values[indptr[r]:indptr[r + 1]]`` in the columns ``columns[indptr[r]:indptr[r
+    + 1]]``, which are sorted and unique; every other entry is zero. A row may be empty. The number
+    of columns (``dim``) is the owner's to know.
 
     A NamedTuple of plain arrays goes straight into a compiled kernel.
 

@@ -24,22 +24,22 @@ def evaluate(
 ) -> dict[str, float]:
     """Ranks all items for every user of ``test``, and averages the metrics over these users.
 
-    Users without test items are left out. Items in ``seen`` are never recommended; a test item that is also
-    in ``seen`` therefore cannot be hit, and still counts as relevant. Ties are broken by the order of the
-    items.
+    Users without test items are left out. Items in ``seen`` are never recommended; a test item that
+    is also in ``seen`` therefore cannot be hit, and still counts as relevant. Ties are broken by
+    the order of the items.
 
     Args:
         model: ranks users, numbered as in ``test``.
-        test: the relevant items, over the model's users and items (``Interactions.aligned_to`` brings them
-            there).
+        test: the relevant items, over the model's users and items (``Interactions.aligned_to``
+            brings them there).
         seen: the items that each user touched in training, over the same users and items.
         ks: lengths of the lists, each >= 1.
         block: users ranked at once; it bounds the memory.
 
     Returns:
-        ``recall@k``, ``ndcg@k``, ``precision@k``, ``map@k``, ``mrr@k``, ``hit_rate@k`` (definitions in
-        ``sparserec_np.evaluation.metrics``) and ``coverage@k`` (the part of all items that is in any of the lists) for
-        each k, and ``users``, the number of users averaged over.
+        ``recall@k``, ``ndcg@k``, ``precision@k``, ``map@k``, ``mrr@k``, ``hit_rate@k`` (definitions
+        in ``sparserec_np.evaluation.metrics``) and ``coverage@k`` (the part of all items that is in
+        any of the lists) for each k, and ``users``, the number of users averaged over.
 
     Raises:
         ConfigError: no k, one below 1, or a block below 1.

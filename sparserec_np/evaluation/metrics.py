@@ -2,8 +2,8 @@
 
 Every metric takes the same three arguments and returns a (m,) float64 array in [0, 1]:
 
-* ``hits`` (m, length) bool: which places of a user's list, best first, hold one of the user's relevant items;
-  where ``length`` is below k, the missing places count as no hits;
+* ``hits`` (m, length) bool: which places of a user's list, best first, hold one of the user's
+  relevant items; where ``length`` is below k, the missing places count as no hits;
 * ``n_relevant`` (m,) integers >= 1: how many relevant items each user has;
 * ``k``: only the first k places count.
 

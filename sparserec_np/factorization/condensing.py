@@ -38,7 +38,8 @@ class Target(NamedTuple):
     """The scores that condensing comes near to.
 
     Attributes:
-        users, items: P (n_users, width) and Q (n_items, width), float32, whose products they are; any width.
+        users, items: P (n_users, width) and Q (n_items, width), float32, whose products they are;
+            any width.
         touched: SciPy CSR (n_users, n_items): what each user touched, and is not listed.
     """
 
@@ -71,7 +72,8 @@ def condense(
     ``threads``, and for any number of Numba's threads.
 
     Args:
-        start: (n_users + n_items, dim) the stacked table to begin with, users first; the users' values are not read.
+        start: (n_users + n_items, dim) the stacked table to begin with, users first; the users'
+            values are not read.
         target: what its products come near to.
         dim: columns of the table.
         passes: 0 keeps the table.

@@ -6,7 +6,8 @@ import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable, column_dtype, index_dtype
 
-# Entries looked at together: what is made of them stays small beside what is kept, and uint16 numbers them.
+# Entries looked at together: what is made of them stays small beside what is kept, and uint16
+# numbers them.
 PIECE = 1 << 16
 
 
@@ -43,7 +44,8 @@ class LargestEntries:
         Args:
             rows: (m,) row numbers, ascending, above those offered before.
             values: (m, dim) what the entries hold; dim is the same each time, at most 65,536.
-            keys: (m, dim) what ranks them, NaN-free; by default the magnitude of the values. -inf is never kept.
+            keys: (m, dim) what ranks them, NaN-free; by default the magnitude of the values. -inf
+                is never kept.
         """
         self.dim = max(1, values.shape[1])
         step = PIECE // self.dim
@@ -71,7 +73,8 @@ class LargestEntries:
         keys = self.keys[: self.held].copy()
         keys.partition(self.held - self.count)
         kth = keys[self.held - self.count]
-        # Those above the count-th largest are all on its right; the places that are left go to ties, first come.
+        # Those above the count-th largest are all on its right; the places that are left go to
+        # ties, first come.
         ties = self.count - int(np.count_nonzero(keys[self.held - self.count :] > kth))
         del keys
         start = end = 0

@@ -36,7 +36,8 @@ class Penalties(NamedTuple):
     """The weights of alternating least squares: of untouched pairs, and against long rows.
 
     Attributes:
-        untouched: weight of all scores' squares, where the squared errors of those touched weigh 1; 0 or more.
+        untouched: weight of all scores' squares, where the squared errors of those touched weigh 1;
+            0 or more.
         ridge: what keeps rows short, above 0, so that every row has one solution.
     """
 
@@ -113,7 +114,8 @@ def alternate(
 
     Args:
         start: (users + items, dim) the stacked table to begin with, users first; left as it is.
-        touched: SciPy CSR (users, items) float32: what each user touched, with the scores to come near, ones.
+        touched: SciPy CSR (users, items) float32: what each user touched, with the scores to come
+            near, ones.
         dim: columns.
         passes: how often both sides are solved for; 0 keeps the table.
         penalties: ``untouched`` and ``ridge``.
@@ -198,7 +200,8 @@ def alternate_full(
         threads: blocks of rows that are solved at a time.
 
     Returns:
-        (n_users, dim) and (n_items, dim) float32, up to a rotation of both: their columns are the axes of the users.
+        (n_users, dim) and (n_items, dim) float32, up to a rotation of both: their columns are the
+        axes of the users.
 
     Memory: every entry of all rows, and for each thread a few times ``PIECE_NUMBERS`` numbers, or
     (dim, dim) if that is more.

@@ -121,7 +121,8 @@ def leading_right_vectors(
         extra: vectors beyond ``rank`` that the iteration works on.
 
     Returns:
-        (n_items, rank) with orthonormal columns, the strongest first; columns of zeros beyond the matrix's rank.
+        (n_items, rank) with orthonormal columns, the strongest first; columns of zeros beyond the
+        matrix's rank.
 
     Memory: (n_items, rank + extra) float32, and 16 columns for each thread.
     """
@@ -133,7 +134,8 @@ def leading_right_vectors(
         for left in range(iterations, -1, -1):
             list(pool.map(multiply, range(len(vectors.parts))))
             weights, axes = np.linalg.eigh(vectors.gram())
-            # eigh sorts upwards; the smallest may be zero where the matrix has a lower rank than asked for.
+            # eigh sorts upwards; the smallest may be zero where the matrix has a lower rank than
+            # asked for.
             turn = axes[:, ::-1] / np.sqrt(np.maximum(weights[::-1], weights[-1] * 1e-12))
             vectors.turn(turn if left else turn[:, :rank])
     return vectors
@@ -174,8 +176,9 @@ def fewer_columns(users: Array, items: Array, dim: int) -> tuple[Array, Array]:
         dim: most columns that are left.
 
     Returns:
-        (width, k) float32 each, k the smaller of ``width`` and ``dim``: A and B for which ``users A (items B)'`` comes
-        closest to ``users items'`` (Eckart and Young 1936), and columns of both sides have the same lengths.
+        (width, k) float32 each, k the smaller of ``width`` and ``dim``: A and B for which ``users A
+        (items B)'`` comes closest to ``users items'`` (Eckart and Young 1936), and columns of both
+        sides have the same lengths.
     """
     roots, inverses = zip(*(_root(side) for side in (users, items)), strict=True)
     left, strengths, right = np.linalg.svd(roots[0] @ roots[1])

@@ -51,9 +51,10 @@ class Cells(NamedTuple):
     """The training pairs by range of users and part of items.
 
     Attributes:
-        bounds: (parts^2 + 1,) int64; pairs ``bounds[p * parts + q]`` and on are those of range p and part q.
-        users, positives: (n,) the user, counted from the first of its range, and the item (not its row) of each pair;
-            uint16 where that is enough for all, or int32.
+        bounds: (parts^2 + 1,) int64; pairs ``bounds[p * parts + q]`` and on are those of range p
+            and part q.
+        users, positives: (n,) the user, counted from the first of its range, and the item (not its
+            row) of each pair; uint16 where that is enough for all, or int32.
         members: (items,) int32, the items by part.
         starts: (parts + 1,) int64; ``members[starts[q]:starts[q + 1]]`` are those of part q, in
             random order.
@@ -120,7 +121,8 @@ class Equations(NamedTuple):
 
     Attributes:
         others: (m, dim) rows of the other side.
-        indptr, touched, aims: CSR of which others each row touched and what they are to score: y, float32.
+        indptr, touched, aims: CSR of which others each row touched and what they are to score: y,
+            float32.
         gram: G, (dim, dim) float64.
         ridges: r, (n,) float64, above 0.
         full: p of each row, (n, width) float32; width may be 0.
@@ -182,10 +184,12 @@ class ItemBlocks(NamedTuple):
     Made and read by ``kernels.ranking`` alone.
 
     Attributes:
-        order: (n_items,) int32, item numbers in block order: block b holds ``order[64 * b : 64 * (b + 1)]``.
+        order: (n_items,) int32, item numbers in block order: block b holds ``order[64 * b : 64 * (b
+            + 1)]``.
         position: (n_items,) int32, where in ``order`` each item is.
         least: (blocks,) int32, the lowest item number of each block.
-        begins: (blocks * dim + 1,) int64, the entries of block b and dimension c start at ``begins[b * dim + c]``:
+        begins: (blocks * dim + 1,) int64, the entries of block b and dimension c start at
+            ``begins[b * dim + c]``:
             64 of them, in order of place and zeros among them, where the block stores that
             dimension whole.
         places: (entries,) uint8, each entry's item as a place in its block.

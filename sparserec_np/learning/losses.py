@@ -22,8 +22,8 @@ class Scores(NamedTuple):
 
     Attributes:
         positives: (b,) score of each pair.
-        negatives: (b,) score of each pair's negative; or (groups, s), each user's scores of the shared block,
-            -inf where the user touched the item.
+        negatives: (b,) score of each pair's negative; or (groups, s), each user's scores of the
+            shared block, -inf where the user touched the item.
         valid: (groups,) int32 number of shared negatives that count for each user; empty where
             negatives are not shared.
     """
@@ -87,7 +87,8 @@ class Loss:
         Where negatives are shared, their slopes are summed over a user's pairs.
 
         Raises:
-            ConfigError: the loss wants a block of negatives, and each pair of the batch has one of its own.
+            ConfigError: the loss wants a block of negatives, and each pair of the batch has one of
+                its own.
         """
         kernel = self.block if batch.shared else self.pairs
         if kernel is None:

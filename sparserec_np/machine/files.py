@@ -13,8 +13,8 @@ from typing import BinaryIO
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A stream whose bytes are at ``path`` once the block ends well, and nowhere if it does not.
 
-    They are written beside their place and moved there when they are complete and on the disk. A link stays a link, and
-    what is no file, a pipe or a terminal, is written to as it is.
+    They are written beside their place and moved there when they are complete and on the disk. A
+    link stays a link, and what is no file, a pipe or a terminal, is written to as it is.
 
     Raises:
         OSError: the place cannot be written to, or is full; it names ``path``.

@@ -26,14 +26,17 @@ class BaseModel:
     Attributes:
         name: as on the command line.
         summary: one line for the help.
-        make: a model of a table, its number of columns, interactions and views; the settings come by name.
+        make: a model of a table, its number of columns, interactions and views; the settings come
+            by name.
         settings: what it can be told besides, by name, and the defaults.
-        saved: settings of the training run that a model file tells, because the stored rows alone do not.
+        saved: settings of the training run that a model file tells, because the stored rows alone
+            do not.
         common: settings of every training run that it is made with, too.
         negatives: shared by a batch, by default.
-        strongest_first: whether it reads the first columns in another way than the last, and starts with the strongest first.
-        scores_are_products: whether the scores are inner products of rows, which can be made cosines or divided by a
-            temperature by changing the rows.
+        strongest_first: whether it reads the first columns in another way than the last, and starts
+            with the strongest first.
+        scores_are_products: whether the scores are inner products of rows, which can be made
+            cosines or divided by a temperature by changing the rows.
         graph: whether it goes on reading the interactions it was trained on, so that a model file
             tells which these are.
         stored_rows: whether the stored rows are those that are multiplied, so that rows can be

@@ -11,7 +11,7 @@ from sparserec_np.learning.batches import Batch, Groups
 from sparserec_np.models.model import Decay
 
 
-class Pairs:
+class BatchItems:
     """A batch seen from its items' side. Keeps what it found for the last batch.
 
     Attributes:

@@ -12,8 +12,8 @@ from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch, Groups
 from sparserec_np.learning.losses import Scores
 
-# Each part of a batch sums into a block of its own, and the parts are added in order: the number of parts, unlike
-# that of threads, is fixed, and so are the bits of the sum.
+# Each part of a batch sums into a block of its own, and the parts are added in order: the number of
+# parts, unlike that of threads, is fixed, and so are the bits of the sum.
 BATCH_PARTS = 8
 
 
@@ -91,7 +91,8 @@ class InnerProducts:
         Args:
             table, batch: those of the last :meth:`forward`.
             slopes: of the loss, by the scores.
-            by_item: the pairs by item, see :meth:`~sparserec_np.models.batch_items.Pairs.by_item`.
+            by_item: the pairs by item, see
+                :meth:`~sparserec_np.models.batch_items.BatchItems.by_item`.
             gradient: (nnz,) added to.
             explored: added to.
         """

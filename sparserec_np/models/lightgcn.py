@@ -20,7 +20,7 @@ from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import STRIP_COLUMNS, Explored, Graph
 from sparserec_np.learning.batches import Batch, Groups
 from sparserec_np.learning.losses import Scores
-from sparserec_np.models.batch_items import Pairs
+from sparserec_np.models.batch_items import BatchItems
 from sparserec_np.models.inner_products import InnerProducts, mean_product
 from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients
 from sparserec_np.models.table_ranker import TableRanker, table_ranker
@@ -57,7 +57,8 @@ class Propagation:
         self._blocks = [
             np.empty((rows if layers > 1 or n == 0 else 0, STRIP_COLUMNS), dtype) for n in range(2)
         ]
-        # As many edges in each chunk: rows of popular items lie together, and their chunk would take longest.
+        # As many edges in each chunk: rows of popular items lie together, and their chunk would
+        # take longest.
         marks = np.linspace(0, len(graph.neighbours) + rows, CHUNKS + 1)
         self._chunks = np.searchsorted(graph.indptr + np.arange(rows + 1), marks).astype(np.int32)
         self._edge_bounds = np.empty(rows + 1, dtype=graph.indptr.dtype)
@@ -121,8 +122,8 @@ class LightGCN:
         dim: number of columns.
         log: the training interactions: the graph, and what is no negative.
         layers: steps on the graph.
-        views: what lies between the table and the rows that are multiplied: dropout before propagation, the
-            similarity after it.
+        views: what lies between the table and the rows that are multiplied: dropout before
+            propagation, the similarity after it.
     """
 
     def __init__(
@@ -143,7 +144,7 @@ class LightGCN:
         dtype = table.values.dtype
         self._before = tuple(view for view in views if view.training_only)
         self._after = tuple(view for view in views if not view.training_only)
-        self._pairs = Pairs(log)
+        self._pairs = BatchItems(log)
         self._propagation = Propagation(Graph.of(log), layers, dim, dtype)
         self._products = InnerProducts(self._propagation.width, dtype)
         self._all = np.arange(table.rows, dtype=np.int32)

@@ -7,7 +7,7 @@ from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
-from sparserec_np.models.batch_items import Pairs
+from sparserec_np.models.batch_items import BatchItems
 from sparserec_np.models.inner_products import InnerProducts, mean_product
 from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients
 from sparserec_np.models.table_ranker import TableRanker, table_ranker
@@ -23,7 +23,8 @@ class MatrixFactorization:
         table: (n_users + n_items) rows.
         dim: number of columns.
         log: the training interactions; a user's own items are no negatives.
-        views: what lies between the table and the rows that are multiplied, the first applied first.
+        views: what lies between the table and the rows that are multiplied, the first applied
+            first.
     """
 
     def __init__(self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...] = ()) -> None:
@@ -32,7 +33,7 @@ class MatrixFactorization:
         self.log = log
         self.views = views
         self.weights = NO_WEIGHTS
-        self._pairs = Pairs(log)
+        self._pairs = BatchItems(log)
         self._products = InnerProducts(dim, table.values.dtype)
         self._seen = table
 

@@ -56,7 +56,8 @@ class Model(Protocol):
     Attributes:
         table: the stored entries.
         dim: number of columns.
-        weights: (n,) what is trained besides the table, outside of the budget; empty for most. Written to in place.
+        weights: (n,) what is trained besides the table, outside of the budget; empty for most.
+            Written to in place.
     """
 
     table: SparseTable

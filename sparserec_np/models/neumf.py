@@ -28,7 +28,7 @@ from sparserec_np.errors import ConfigError
 from sparserec_np.kernels.arguments import Explored, Head
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
-from sparserec_np.models.batch_items import Pairs
+from sparserec_np.models.batch_items import BatchItems
 from sparserec_np.models.inner_products import InnerProducts, mean_product
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.models.towers import LayerTower, ProductColumns, Weights
@@ -64,7 +64,7 @@ class NeuMF:
         self.hidden = hidden
         dtype = table.values.dtype
         self.weights = Weights.drawn(dim, hidden, np.random.default_rng([seed, 6])).astype(dtype)
-        self._pairs = Pairs(log)
+        self._pairs = BatchItems(log)
         self._columns = ProductColumns(log.n_users, dim)
         self._products = InnerProducts(dim, dtype)
         self._places = np.zeros(table.rows, dtype=np.int32)

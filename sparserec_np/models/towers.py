@@ -19,7 +19,8 @@ class Weights(NamedTuple):
     """The dense weights of NeuMF by name: views of one vector, in which they lie in this order.
 
     Attributes:
-        user, item: (mlp, h1) from the columns of a row to its half of the first layer; mlp is ``dim - gmf``.
+        user, item: (mlp, h1) from the columns of a row to its half of the first layer; mlp is ``dim
+            - gmf``.
         bias1: (h1,)
         hidden: (h1, h2) from the first layer to the second; h2 is half of h1.
         bias2: (h2,)

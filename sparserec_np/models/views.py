@@ -37,12 +37,14 @@ class View(Protocol):
     def pull_back(self, rows: Array, gradient: Array, explored: Explored) -> None:
         """Takes gradients back through the last :meth:`apply`, in place.
 
-        Given are gradients by the values that it made, left are those by the values that it was given.
+        Given are gradients by the values that it made, left are those by the values that it was
+        given.
 
         Args:
             rows: as given to :meth:`apply`.
             gradient: (nnz,) of the stored entries.
-            explored: of every entry of some of ``rows``; what it holds at stored entries is of no use afterwards.
+            explored: of every entry of some of ``rows``; what it holds at stored entries is of no
+                use afterwards.
         """
         ...
 
@@ -86,7 +88,8 @@ class UnitRows(_Buffer):
     """A view of rows of one length: inner products are cosines times the length's square.
 
     Attributes:
-        length: of every row, but rows of zeros; ``temperature ** -0.5`` divides the scores by a temperature.
+        length: of every row, but rows of zeros; ``temperature ** -0.5`` divides the scores by a
+            temperature.
     """
 
     def __init__(self, length: float) -> None:

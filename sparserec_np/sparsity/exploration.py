@@ -20,9 +20,9 @@ class Exploration:
 
     Attributes:
         fraction: of the rows, in (0, 1]; 1 explores all of them.
-        importance: "uniform"; "degree", the square root of a row's number of interactions; or "gradient", the
-            norms of the gradients of its stored entries, summed over the batches since the last
-            topology update.
+        importance: "uniform"; "degree", the square root of a row's number of interactions; or
+            "gradient", the norms of the gradients of its stored entries, summed over the batches
+            since the last topology update.
     """
 
     fraction: float = 0.25

@@ -99,7 +99,8 @@ class RandomGrowth(NoGrowth):
         active = table.row_numbers().astype(np.int64) * dim + table.columns
         free = table.rows * dim - table.nnz
         ranks = distinct(free, min(count, free), rng)
-        # active[k] - k inactive entries lie before the k-th active one: as many active ones lie before a rank.
+        # active[k] - k inactive entries lie before the k-th active one: as many active ones lie
+        # before a rank.
         active -= np.arange(len(active))
         places = ranks + np.searchsorted(active, ranks, side="right")
         rows, columns = np.divmod(places, dim)

@@ -20,8 +20,8 @@ class Method:
     Attributes:
         name: as on the command line.
         summary: one line for the help.
-        growth: how inactive entries become active; for :class:`AccumulatedGrowth` the exploration is set by
-            the configuration.
+        growth: how inactive entries become active; for :class:`AccumulatedGrowth` the exploration
+            is set by the configuration.
         full: store every entry, whatever the budget.
         narrow: spend the budget on a full table of fewer columns.
         full_until: part of the epochs that train a full table, before it is pruned to the budget
@@ -44,7 +44,8 @@ class Method:
         if self.full:
             return replace(budget, nnz=budget.rows * budget.dim)
         if self.narrow:
-            # A full table need not store its columns, but is served in the same format: compare entries for entries.
+            # A full table need not store its columns, but is served in the same format: compare
+            # entries for entries.
             dim = budget.nnz // budget.rows
             if dim < 1:
                 raise ConfigError(

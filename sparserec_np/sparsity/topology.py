@@ -63,9 +63,9 @@ class TopologyUpdate:
 
     Attributes:
         floor: entries that a row never loses.
-        start: a regrown entry starts against its gradient, at this part of the largest magnitude that was
-            pruned. At zero it could not learn where its partners' entries are zero too: the
-            gradient of ``u_c`` is ``i_c - j_c``.
+        start: a regrown entry starts against its gradient, at this part of the largest magnitude
+            that was pruned. At zero it could not learn where its partners' entries are zero too:
+            the gradient of ``u_c`` is ``i_c - j_c``.
     """
 
     floor: int = 1

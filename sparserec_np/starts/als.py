@@ -18,9 +18,9 @@ from sparserec_np.starts.spectral import Spectral
 class LeastSquares:
     """The spectral start, then alternating least squares within the budget: mask and values both move.
 
-    Where rows store about a tenth of 64 entries, held-out data rate its lists well above the spectral start's, for two
-    or three seconds more on a million interactions. Where they store much less, training goes on from the spectral
-    start to better lists.
+    Where rows store about a tenth of 64 entries, held-out data rate its lists well above the
+    spectral start's, for two or three seconds more on a million interactions. Where they store much
+    less, training goes on from the spectral start to better lists.
 
     Attributes:
         first: what it begins with.

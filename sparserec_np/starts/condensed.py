@@ -25,14 +25,16 @@ from sparserec_np.starts.spectral import Spectral
 class Condensed:
     """Alternating least squares without a budget, and the sparse table whose products come closest to these.
 
-    Full rows explain the interactions better than those within a budget can, and rate what nobody has touched, too; in
-    more columns than the table has, better yet. The ``dim`` columns whose products come closest to theirs (Eckart and
-    Young 1936) are rotated to their sparsest axes and pruned, and the table is then solved for towards all scores of
-    the full rows, those of the best items above all (:func:`~sparserec_np.factorization.condensing.condense`).
-    All of it is our choice.
+    Full rows explain the interactions better than those within a budget can, and rate what nobody
+    has touched, too; in more columns than the table has, better yet. The ``dim`` columns whose
+    products come closest to theirs (Eckart and Young 1936) are rotated to their sparsest axes and
+    pruned, and the table is then solved for towards all scores of the full rows, those of the best
+    items above all (:func:`~sparserec_np.factorization.condensing.condense`). All of it is our
+    choice.
 
     Attributes:
-        first: its vectors are what the full rows begin with, its sample is what the rotation is fitted to.
+        first: its vectors are what the full rows begin with, its sample is what the rotation is
+            fitted to.
         widening: times the table's columns that full rows have, but 4,096 columns at most.
         passes: of alternating least squares.
         rotation_iterations: of varimax.

@@ -18,12 +18,12 @@ from sparserec_np.machine.threads import one_blas_thread
 class NMF:
     """Non-negative matrix factorisation ``R ~ W H`` of the interactions (scikit-learn), pruned to the largest entries.
 
-    The values are the square roots of the factors, which agree in sign, so that a user and the items they
-    share columns with score above zero from the first batch on.
+    The values are the square roots of the factors, which agree in sign, so that a user and the
+    items they share columns with score above zero from the first batch on.
 
     Attributes:
-        iterations: of scikit-learn's coordinate descent, from non-negative parts of singular vectors; more of them
-            hardly fit better (docs/speed.md).
+        iterations: of scikit-learn's coordinate descent, from non-negative parts of singular
+            vectors; more of them hardly fit better (docs/speed.md).
         floor: entries that every row keeps, where the budget allows it.
     """
 

@@ -1,11 +1,12 @@
 """Going on from a trained model: a start over more users, more items and more interactions, within the same budget.
 
-The start is what the model's rows say about all interactions: users are folded in from its items, then items from
-these users, and then both by a pass of alternating least squares (:mod:`~sparserec_np.factorization.least_squares`), or, where the
-model began with full rows that were condensed, towards full rows of all interactions. So rows of new
-users and items are made as all others are, and compete with them for entries. To go on from the rows as they were
-trained was worse: they fit their own interactions too well for new rows to find their place among them. All of this is
-our choice, made on data held out from LastFM's training part.
+The start is what the model's rows say about all interactions: users are folded in from its items,
+then items from these users, and then both by a pass of alternating least squares
+(:mod:`~sparserec_np.factorization.least_squares`), or, where the model began with full rows that
+were condensed, towards full rows of all interactions. So rows of new users and items are made as
+all others are, and compete with them for entries. To go on from the rows as they were trained was
+worse: they fit their own interactions too well for new rows to find their place among them. All of
+this is our choice, made on data held out from LastFM's training part.
 """
 
 from __future__ import annotations
@@ -50,10 +51,12 @@ class PreviousModel:
         """As :func:`~sparserec_np.data.splitting.split_random`, but what the model knows is never held out.
 
         Args:
-            log: interactions over users and items of which the model's are a part, and all that it knows among them.
+            log: interactions over users and items of which the model's are a part, and all that it
+                knows among them.
 
         Returns:
-            The part to train on and the held-out part, which is None where no user has a new one to spare.
+            The part to train on and the held-out part, which is None where no user has a new one to
+            spare.
         """
         known, _ = self.log.aligned_to(log)
         new = log.without(known)
@@ -84,12 +87,13 @@ class PreviousStart:
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
-        """See :class:`~sparserec_np.starts.start.Start`; fewer entries than ``nnz`` where most rows have nothing to go by.
+        """Solves for all rows; fewer entries than ``nnz`` where most rows have nothing to go by.
 
         The kernels work on the threads that Numba is set to.
 
         Raises:
-            ConfigError: the budget has become one of another number of columns, or a side stores nothing to go by.
+            ConfigError: the budget has become one of another number of columns, or a side stores
+                nothing to go by.
         """
         previous = self.previous
         if dim != previous.dim:

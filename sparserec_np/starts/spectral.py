@@ -19,12 +19,13 @@ from sparserec_np.machine.threads import one_blas_thread
 class Spectral:
     """Truncated singular vectors of the normalised interactions, rotated to their sparsest axes and pruned.
 
-    With ``D_u`` and ``D_i`` the degrees and ``V`` the leading right singular vectors of
-    ``D_u^-1/2 R D_i^-1/2`` (n_items, dim), the factors are ``R D_i^-1/2 V`` for users and ``D_i^1/2 V`` for items, the
-    low-pass part of GF-CF (Shen et al. 2021). Any rotation of both leaves every score as it is; varimax
-    (Kaiser 1958) picks the one with the fewest large loadings, and only then does pruning cost little. A
-    user's list does not depend on the length of the user's row, so users are brought to equal length before
-    pruning: otherwise those with few items would lose nearly all of theirs.
+    With ``D_u`` and ``D_i`` the degrees and ``V`` the leading right singular vectors of ``D_u^-1/2
+    R D_i^-1/2`` (n_items, dim), the factors are ``R D_i^-1/2 V`` for users and ``D_i^1/2 V`` for
+    items, the low-pass part of GF-CF (Shen et al. 2021). Any rotation of both leaves every score as
+    it is; varimax (Kaiser 1958) picks the one with the fewest large loadings, and only then does
+    pruning cost little. A user's list does not depend on the length of the user's row, so users are
+    brought to equal length before pruning: otherwise those with few items would lose nearly all of
+    theirs.
 
     Attributes:
         iterations: subspace iterations of the truncated decomposition.
@@ -32,8 +33,8 @@ class Spectral:
         sample: rows that the rotation is fitted to.
         floor: entries that every row keeps, where the budget allows it.
 
-    Memory: (n_items, dim + 16) float32 and 16 columns for each thread; then (n_items, dim), beside it the sample and,
-    when it is gone, what is kept. Nothing grows with the number of interactions.
+    Memory: (n_items, dim + 16) float32 and 16 columns for each thread; then (n_items, dim), beside
+    it the sample and, when it is gone, what is kept. Nothing grows with the number of interactions.
     """
 
     iterations: int = 4

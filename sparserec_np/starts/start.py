@@ -1,7 +1,8 @@
 """The protocol of starts: what makes the table that training starts from.
 
-A start decides which entries are active, and what they hold. That the mask comes from a non-negative matrix
-factorisation is the paper's (arXiv 2411.12205, abstract); all else in this folder is our choice.
+A start decides which entries are active, and what they hold. That the mask comes from a
+non-negative matrix factorisation is the paper's (arXiv 2411.12205, abstract); all else in this
+folder is our choice.
 """
 
 from __future__ import annotations

@@ -35,10 +35,11 @@ class Teacher:
 
 @dataclass(frozen=True)
 class TeacherStart:
-    """The teacher's rows, rotated to their sparsest axes, pruned to a budget; see :class:`~sparserec_np.starts.start.Start`.
+    """The start from a teacher's rows, rotated to their sparsest axes and pruned to a budget.
 
-    A user's list does not depend on the length of the user's row: users are brought to equal length before pruning, and
-    the kept entries get the length back afterwards, so that scores stay those of the teacher.
+    A user's list does not depend on the length of the user's row: users are brought to equal length
+    before pruning, and the kept entries get the length back afterwards, so that scores stay those
+    of the teacher.
 
     Attributes:
         teacher: whose rows.

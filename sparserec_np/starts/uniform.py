@@ -16,7 +16,8 @@ from sparserec_np.factorization.pruning import ROWS_AT_ONCE
 class Uniform:
     """Entries drawn at random with equal chances, normal values: the usual start of dynamic sparse training.
 
-    Each row first gets its share, ``nnz // rows`` entries; rows drawn at random get one of those left over.
+    Each row first gets its share, ``nnz // rows`` entries; rows drawn at random get one of those
+    left over.
 
     Attributes:
         deviation: standard deviation of the values.

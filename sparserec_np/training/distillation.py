@@ -1,8 +1,9 @@
 """Distillation: a small table learns the rankings of a model that is already trained.
 
-The student starts from the teacher's own rows (:mod:`~sparserec_np.starts.teacher`), and then learns two things from
-each batch: what the data's loss says, and how the teacher ranks the block of negatives. Which items are compared, and
-that both are weighed against each other for each pair, is our choice.
+The student starts from the teacher's own rows (:mod:`~sparserec_np.starts.teacher`), and then
+learns two things from each batch: what the data's loss says, and how the teacher ranks the block of
+negatives. Which items are compared, and that both are weighed against each other for each pair, is
+our choice.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class Imitation:
 class FromTeacher:
     """A trained model over the same users and items, to start from and to imitate.
 
-    What it was trained on may hold the validation part: the epochs chosen then are those that imitate best.
+    What it was trained on may hold the validation part: the epochs chosen then are those that
+    imitate best.
     """
 
     teacher: Teacher

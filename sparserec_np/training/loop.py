@@ -185,7 +185,8 @@ class _Best:
     def validate(self, model: Model, epoch: int) -> Record:
         """Measures the model, keeps a copy of it if it is the best, and returns the metrics.
 
-        Nothing is measured without held-out interactions, nor a table that is still to be pruned to the budget.
+        Nothing is measured without held-out interactions, nor a table that is still to be pruned to
+        the budget.
         """
         if self._held_out is None or model.table.nnz > self._nnz:
             return {}

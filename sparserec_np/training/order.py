@@ -109,9 +109,9 @@ class BatchOrder:
 class CellOrder:
     """Pair after pair, in cells that threads share out: matrix factorisation in a single kernel.
 
-    Rows move at once, by plain descent or by Adagrad, and no gradient outlasts its step. In which order, and what a
-    step is, say the kernels' specifications in ``kernels/reference/cells.py``: ``sweep_pairs`` for a negative for
-    each pair, ``sweep_blocks`` for shared ones.
+    Rows move at once, by plain descent or by Adagrad, and no gradient outlasts its step. In which
+    order, and what a step is, say the kernels' specifications in ``kernels/reference/cells.py``:
+    ``sweep_pairs`` for a negative for each pair, ``sweep_blocks`` for shared ones.
 
     Attributes:
         division: of the pairs into cells.

@@ -1,8 +1,8 @@
 """The run directory: what a training run leaves behind.
 
-``config.json`` holds every setting as resolved, and where the data came from: enough to run it again.
-``metrics.jsonl`` holds a line for each epoch and grows while training goes on. ``model.safetensors`` is the model; it
-appears last, and at once.
+``config.json`` holds every setting as resolved, and where the data came from: enough to run it
+again. ``metrics.jsonl`` holds a line for each epoch and grows while training goes on.
+``model.safetensors`` is the model; it appears last, and at once.
 """
 
 from __future__ import annotations
@@ -37,10 +37,12 @@ class RunDirectory:
     """A run directory while it is being written.
 
     Args:
-        path: the directory; made if missing. One that holds a run is written over; any other must be empty.
+        path: the directory; made if missing. One that holds a run is written over; any other must
+            be empty.
 
     Raises:
-        SparseRecError: the path is a file, a directory of something else, or in a place that cannot be written to.
+        SparseRecError: the path is a file, a directory of something else, or in a place that cannot
+            be written to.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -114,7 +116,8 @@ def save_run(path: str | os.PathLike[str], fitted: Fitted, log: Interactions) ->
     """Writes a run directory: the settings, the record of each epoch, and the model. Returns the model file's bytes.
 
     Args:
-        path: the directory; made if missing. One that holds a run is written over; any other must be empty.
+        path: the directory; made if missing. One that holds a run is written over; any other must
+            be empty.
         fitted: what :func:`~sparserec_np.training.train.train` gave.
         log: the interactions given to it: none of them will be recommended.
 
@@ -135,12 +138,13 @@ def load_run(path: str | os.PathLike[str], known: Interactions | None = None) ->
 
     Args:
         path: the run directory.
-        known: the interactions it was trained on, for a run whose model file does not hold them; those of users or
-            items that the model does not know are left out.
+        known: the interactions it was trained on, for a run whose model file does not hold them;
+            those of users or items that the model does not know are left out.
 
     Raises:
         SparseRecError: the path is no run directory.
-        DataError: the model file does not hold them, and ``known`` is not given or of other users and items.
+        DataError: the model file does not hold them, and ``known`` is not given or of other users
+            and items.
         ArtifactError, ConfigError: the model file, or the settings, are not sound.
         OSError: one of them cannot be read.
     """
@@ -158,9 +162,10 @@ def load_run(path: str | os.PathLike[str], known: Interactions | None = None) ->
 def read_config(path: str) -> tuple[Config, dict[str, Any]]:
     """The settings in a file, and where its data came from.
 
-    The latter is ``{"train": path, "validation": path, "reader": {...}}``, and for an update ``"former"`` and
-    ``"new"``, the run it went on from and the file it went on with; any may be missing or None. The reader's are
-    keywords of :func:`~sparserec_np.data.formats.read_interactions`.
+    The latter is ``{"train": path, "validation": path, "reader": {...}}``, and for an update
+    ``"former"`` and ``"new"``, the run it went on from and the file it went on with; any may be
+    missing or None. The reader's are keywords of
+    :func:`~sparserec_np.data.formats.read_interactions`.
 
     Raises:
         ConfigError: it is no JSON object, or holds a name or a value that is no setting.

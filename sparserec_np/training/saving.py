@@ -55,8 +55,8 @@ def _held_out(trained: Interactions, log: Interactions) -> Array:
 def restore(model: ServedModel, known: Interactions | None = None) -> Model:
     """The base recommender that a model file names, over the file's tables and settings.
 
-    The interactions it is given, for LightGCN the graph, are those ``known``, or else the seen ones of the
-    file that it was trained on.
+    The interactions it is given, for LightGCN the graph, are those ``known``, or else the seen ones
+    of the file that it was trained on.
 
     Raises:
         ArtifactError: the file names no base recommender, or settings that it cannot have.

@@ -16,10 +16,11 @@ from sparserec_np.training.settings import RATES
 from sparserec_np.training.starting import Beginning, make_start
 
 STARTS_TO_TRY = ("spectral", "condensed", "als")
-# Least squares solve for a row in the cube of its entries' number. That takes long where rows store more than these on
-# average, or are full, and is not tried there.
+# Least squares solve for a row in the cube of its entries' number. That takes long where rows store
+# more than these on average, or are full, and is not tried there.
 TRIED_ENTRIES = 64
-# Multiplications for which "condensed" is tried: it takes some two minutes for as many on one thread.
+# Multiplications for which "condensed" is tried: it takes some two minutes for as many on one
+# thread.
 TRIED_PRODUCTS = 4e11
 TRIED_BYTES = 1 << 28  # of its full rows
 TRIED_PAIRS = PAIRS_AT_ONCE  # as both hold the interactions as a matrix, which may be too many for memory
@@ -85,8 +86,8 @@ def starts_to_try(plan: Plan, log: Interactions) -> tuple[str, ...]:
 def next_rate(plan: Plan, reached: Sequence[float]) -> float | None:
     """The learning rate to try next, given what those before have reached; None after the last.
 
-    The rate that is given, or else three: the first two of the order of an epoch, and the one beyond the better of
-    these. Where both ended below their start they are equal, and too high.
+    The rate that is given, or else three: the first two of the order of an epoch, and the one
+    beyond the better of these. Where both ended below their start they are equal, and too high.
     """
     if plan.given.learning_rate is not None:
         return None if reached else plan.given.learning_rate

@@ -21,8 +21,8 @@ class EntryState:
 
     Attributes:
         optimizer: its moments.
-        origin: (nnz,) what L2 terms draw the values towards, 0 for regrown entries; empty where it is 0 for all. What
-            was given is not written to: it is copied when entries first change.
+        origin: (nnz,) what L2 terms draw the values towards, 0 for regrown entries; empty where it
+            is 0 for all. What was given is not written to: it is copied when entries first change.
     """
 
     def __init__(self, optimizer: Optimizer, origin: Array) -> None:
@@ -46,7 +46,8 @@ class Training:
         model: its table and its weights.
         state: beside the stored entries.
         explored: gradients summed since the last topology update.
-        norms: (rows,) norms of the rows' gradients, summed likewise; empty where nobody asks for them.
+        norms: (rows,) norms of the rows' gradients, summed likewise; empty where nobody asks for
+            them.
         decay: L2 weights, and what they draw to.
         explored_bytes: most that ``explored`` has taken.
     """

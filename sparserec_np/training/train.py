@@ -36,21 +36,25 @@ def train(
     Args:
         log: the training interactions.
         config: settings; by default :class:`~sparserec_np.training.settings.Config`'s.
-        validation: interactions over the same users and items to choose by; by default the part of ``log``
-            that ``config.validation`` says. Where it is given, training on ``log`` again would change nothing.
-        source: a model trained before, to learn from (:class:`~sparserec_np.training.distillation.FromTeacher`) or to
-            go on from (:class:`~sparserec_np.training.updating.FromPrevious`); by default the interactions alone.
+        validation: interactions over the same users and items to choose by; by default the part of
+            ``log`` that ``config.validation`` says. Where it is given, training on ``log`` again
+            would change nothing.
+        source: a model trained before, to learn from
+            (:class:`~sparserec_np.training.distillation.FromTeacher`) or to go on from
+            (:class:`~sparserec_np.training.updating.FromPrevious`); by default the interactions
+            alone.
         threads: threads to work on; by default all.
         on_epoch: called with the record of each epoch as soon as it ends.
 
     Returns:
-        The model and its history. Once the start is made, Ctrl-C does not raise: it ends the training, with the
-        best state so far.
+        The model and its history. Once the start is made, Ctrl-C does not raise: it ends the
+        training, with the best state so far.
 
     Raises:
-        DataError: ``log`` is no Interactions, there is nothing to train on, or nothing that can be held out.
-        ConfigError: the budget is impossible, ``threads`` is no number of threads, or the settings do not go with the
-            source.
+        DataError: ``log`` is no Interactions, there is nothing to train on, or nothing that can be
+            held out.
+        ConfigError: the budget is impossible, ``threads`` is no number of threads, or the settings
+            do not go with the source.
         SparseRecError: training diverged.
     """
     config = config or Config()

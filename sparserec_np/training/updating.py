@@ -1,7 +1,8 @@
 """Updating: a trained model learns on, with new interactions, users and items, within the budget that it has.
 
-What the model's rows say about all interactions is the start (:mod:`~sparserec_np.starts.previous`); from there the training
-loop goes on for a few epochs. Interactions held out of the new ones choose how many; the start counts as epoch 0.
+What the model's rows say about all interactions is the start
+(:mod:`~sparserec_np.starts.previous`); from there the training loop goes on for a few epochs.
+Interactions held out of the new ones choose how many; the start counts as epoch 0.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from sparserec_np.training.train import train
 
 # Settings that an update may change; the others belong to the model and its budget.
 CHANGEABLE = tuple(name for name, row in SETTINGS.items() if row.update is not None)
-# What differs from the settings the model was trained with; our choice, on data held out from LastFM's training part.
+# What differs from the settings the model was trained with; our choice, on data held out from
+# LastFM's training part.
 UPDATE_DEFAULTS: dict[str, Any] = {
     name: row.update.default
     for name, row in SETTINGS.items()
@@ -41,8 +43,8 @@ UPDATE_DEFAULTS: dict[str, Any] = {
 class FromPrevious:
     """A model trained on a part of the interactions, to go on from.
 
-    None of that part is held out: the model knows it; and where no user has other items to spare, all epochs are
-    trained.
+    None of that part is held out: the model knows it; and where no user has other items to spare,
+    all epochs are trained.
     """
 
     previous: PreviousModel
@@ -78,22 +80,22 @@ def update(
 ) -> Fitted:
     """Goes on from a trained model with new interactions, of users and items that it knows or does not know yet.
 
-    The budget stays: as many entries, or, where it was given in bytes, as many bytes; row bounds and ids of new rows
-    leave room for fewer entries then. Where most rows have nothing to go by, fewer are made than it grants. The same
-    inputs give the same bits for any number of threads.
+    The budget stays: as many entries, or, where it was given in bytes, as many bytes; row bounds
+    and ids of new rows leave room for fewer entries then. Where most rows have nothing to go by,
+    fewer are made than it grants. The same inputs give the same bits for any number of threads.
 
     Args:
         previous: as :func:`~sparserec_np.training.train.train` or
-            :func:`~sparserec_np.training.run_directory.load_run` gave it; its ``log`` is what the model knows. It is
-            left as it is.
+            :func:`~sparserec_np.training.run_directory.load_run` gave it; its ``log`` is what the
+            model knows. It is left as it is.
         new: more interactions. Those that the model knows already are merged.
-        validation: interactions to choose the epoch by, which the model does not know, or the part of each user's
-            new ones to hold out for it; 0.1 by default, 0 for none. Where no user has any to spare, all epochs are
-            trained.
+        validation: interactions to choose the epoch by, which the model does not know, or the part
+            of each user's new ones to hold out for it; 0.1 by default, 0 for none. Where no user
+            has any to spare, all epochs are trained.
         threads, on_epoch: see :func:`~sparserec_np.training.train.train`.
-        changes: settings by name, see :class:`~sparserec_np.training.settings.Config`, of those in ``CHANGEABLE``. Without them,
-            training takes 5 epochs at most, at the lower of the learning rates that
-            training tries first, 0.003, and in cells 0.03.
+        changes: settings by name, see :class:`~sparserec_np.training.settings.Config`, of those in
+            ``CHANGEABLE``. Without them, training takes 5 epochs at most, at the lower of the
+            learning rates that training tries first, 0.003, and in cells 0.03.
 
     Returns:
         The model over all users and items; its ``log`` holds all interactions.

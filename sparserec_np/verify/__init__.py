@@ -1,8 +1,9 @@
 """Gradients that can be trusted: the engine is checked against independent definitions, and so can others' code be.
 
-:func:`gradcheck` holds the engine against dense definitions that PyTorch, or central differences, differentiate.
-:func:`reference_case` hands out a small problem with everything that comes of it, for checks of code that is not ours,
-and :func:`compare` says where that code's numbers differ, and what may be the cause.
+:func:`gradcheck` holds the engine against dense definitions that PyTorch, or central differences,
+differentiate. :func:`reference_case` hands out a small problem with everything that comes of it,
+for checks of code that is not ours, and :func:`compare` says where that code's numbers differ, and
+what may be the cause.
 """
 
 from sparserec_np.verify.cases import ReferenceCase, reference_case

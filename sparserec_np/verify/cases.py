@@ -27,14 +27,15 @@ class ReferenceCase:
     """Tables, masks and a batch, and what is to come of them. All floats are float64; users and items are numbers.
 
     Attributes:
-        settings: the names of model, loss and optimizer, and the numbers that steps and topology updates take.
+        settings: the names of model, loss and optimizer, and the numbers that steps and topology
+            updates take.
         users, items: (n_users, dim) and (n_items, dim) tables, 0 where inactive.
         user_mask, item_mask: bool, which of their entries are active.
         interactions: (n, 2) int64 users and items of the training interactions.
         batch_users, batch_positives: (b,) int64, the pairs.
         batch_negatives: (b,) int64, one for each pair; or (s,), those of all pairs.
-        counted: (b, 1) or (b, s) bool, which negatives are set against each pair: of shared ones, not those that the
-            user has touched.
+        counted: (b, 1) or (b, s) bool, which negatives are set against each pair: of shared ones,
+            not those that the user has touched.
         explored_users, explored_items: int64, the explored rows.
         weights: (n,) what the model has besides the tables, in the order of
             :class:`~sparserec_np.models.towers.Weights`; empty for most.
@@ -42,11 +43,13 @@ class ReferenceCase:
 
             * ``loss`` (), the sum of the pairs' losses, and ``objective`` (), with the L2 terms;
             * ``gradient.users``, ``gradient.items``: of the objective, 0 at inactive entries;
-            * ``explored.users`` (explored users, dim), ``explored.items``: gradients of the inactive entries of the
-              explored rows; what a comparison is given for the active ones does not count;
+            * ``explored.users`` (explored users, dim), ``explored.items``: gradients of the
+              inactive entries of the explored rows; what a comparison is given for the active ones
+              does not count;
             * ``step.users``, ``step.items``: tables after one step of the optimizer;
-            * ``mask.users``, ``mask.items``, ``update.users``, ``update.items``: masks and tables after a topology
-              update that follows the step and grows by the gradients of this batch;
+            * ``mask.users``, ``mask.items``, ``update.users``, ``update.items``: masks and tables
+              after a topology update that follows the step and grows by the gradients of this
+              batch;
             * ``gradient.weights`` and ``step.weights`` (n,), where there are any.
     """
 
@@ -125,8 +128,8 @@ def reference_case(**settings: Any) -> ReferenceCase:
     """A problem drawn from a seed, and what comes of it. L2 terms draw to zero.
 
     Args:
-        settings: see :class:`~sparserec_np.verify.problems.Settings`, for instance ``loss="softmax"``, ``dim=16``,
-            ``seed=3``.
+        settings: see :class:`~sparserec_np.verify.problems.Settings`, for instance
+            ``loss="softmax"``, ``dim=16``, ``seed=3``.
 
     Raises:
         ConfigError: a setting is out of range, or names nothing there is.

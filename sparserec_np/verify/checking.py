@@ -77,9 +77,9 @@ def by_differences(objective: Objective, at: Parameters, step: float = 1e-5) -> 
 
 AGAINST: dict[str, Differentiate] = {"torch": by_torch, "finite-differences": by_differences}
 
-# Largest relative error allowed, by what gives the expected values and the engine's precision. The largest seen against
-# PyTorch over eight seeds are 3e-12, after steps of Adam, which divides by roots of small squares, and 2e-3, of sums
-# over the whole batch, which dense weights have.
+# Largest relative error allowed, by what gives the expected values and the engine's precision. The
+# largest seen against PyTorch over eight seeds are 3e-12, after steps of Adam, which divides by
+# roots of small squares, and 2e-3, of sums over the whole batch, which dense weights have.
 TOLERANCES = {
     ("torch", "float64"): 1e-9,
     ("torch", "float32"): 5e-3,
@@ -93,12 +93,14 @@ class Errors:
     """How far a quantity is from what was expected.
 
     Attributes:
-        model, loss, negatives, similarity: what was checked; see :class:`~sparserec_np.verify.problems.Settings`.
+        model, loss, negatives, similarity: what was checked; see
+            :class:`~sparserec_np.verify.problems.Settings`.
         quantity: what was compared.
         dtype: of the engine's arithmetic; expected values are always made in float64.
         absolute: largest difference.
-        relative: largest difference, relative to the expected entry, but at least to a thousandth of the largest and
-            to 0.0001: sums that cancel have lost their relative accuracy to any arithmetic.
+        relative: largest difference, relative to the expected entry, but at least to a thousandth
+            of the largest and to 0.0001: sums that cancel have lost their relative accuracy to any
+            arithmetic.
         tolerance: largest relative error allowed.
     """
 

@@ -1,6 +1,7 @@
 """Where another program's numbers differ from a reference case, and which usual mistake would make them so.
 
-A mistake is not guessed from the looks of the numbers: the engine makes it on purpose, and the outcomes are compared.
+A mistake is not guessed from the looks of the numbers: the engine makes it on purpose, and the
+outcomes are compared.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Finding:
         quantity: a name of :attr:`ReferenceCase.expected`.
         passed: whether all entries are within the tolerance.
         absolute, relative: largest differences; see :class:`~sparserec_np.verify.checking.Errors`.
-        row, column: the entry with the largest relative difference; the row is a user, an item or the place of a
-            weight, which has no column. None for a number.
+        row, column: the entry with the largest relative difference; the row is a user, an item or
+            the place of a weight, which has no column. None for a number.
         expected, found: what should be there, and what is; None where the shape is wrong.
         hint: likely causes; empty if it passed.
     """
@@ -80,9 +81,10 @@ def compare(case: ReferenceCase, found: Mapping[str, Any], tolerance: float | No
 
     Args:
         case: made by :func:`reference_case`, or loaded.
-        found: some or all of the quantities of ``case.expected`` by name, as arrays, tensors or numbers of the same
-            shapes.
-        tolerance: largest relative error; by default 1e-7 for float64 and 1e-4 for what is narrower.
+        found: some or all of the quantities of ``case.expected`` by name, as arrays, tensors or
+            numbers of the same shapes.
+        tolerance: largest relative error; by default 1e-7 for float64 and 1e-4 for what is
+            narrower.
 
     Returns:
         A finding for each quantity given, with the worst entry and likely causes.
@@ -160,7 +162,8 @@ class Fault:
     """A usual mistake.
 
     Attributes:
-        hint: says what it is; {b} and {s} stand for the numbers of pairs and of negatives in the batch.
+        hint: says what it is; {b} and {s} stand for the numbers of pairs and of negatives in the
+            batch.
         outcome: what comes of it, by quantity; those that it leaves as they are do no harm.
     """
 

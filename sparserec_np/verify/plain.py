@@ -1,11 +1,13 @@
 """The whole method once more, over dense tables: what a batch costs, how an optimizer steps, how a mask changes.
 
-Nothing here is shared with the engine, and nothing is fast. A score and a loss are written with operators that NumPy
-and PyTorch have in common, the module of one of them being the argument ``xp``: PyTorch differentiates them by
-autograd, NumPy by central differences, and there is no derivative in this file to get wrong.
+Nothing here is shared with the engine, and nothing is fast. A score and a loss are written with
+operators that NumPy and PyTorch have in common, the module of one of them being the argument
+``xp``: PyTorch differentiates them by autograd, NumPy by central differences, and there is no
+derivative in this file to get wrong.
 
 **To join, a new model, loss or optimizer takes one row of** :data:`MODELS`, :data:`LOSSES` **or**
-:data:`OPTIMIZERS`. ``sparserec gradcheck``, :func:`~sparserec_np.verify.reference_case` and the tests go through these.
+:data:`OPTIMIZERS`. ``sparserec gradcheck``, :func:`~sparserec_np.verify.reference_case` and the
+tests go through these.
 """
 
 from __future__ import annotations
@@ -92,8 +94,9 @@ class PlainModel:
     """A model of :data:`~sparserec_np.models.base_models.BASE_MODELS`, with the settings that it has by default.
 
     Attributes:
-        score: scores of ``users`` with ``items``, two arrays of rows that are broadcast against each other, from dense
-            parameters: ``"table"`` is the stacked table (rows, dim), and ``"weights"`` (n,) what the model has besides.
+        score: scores of ``users`` with ``items``, two arrays of rows that are broadcast against
+            each other, from dense parameters: ``"table"`` is the stacked table (rows, dim), and
+            ``"weights"`` (n,) what the model has besides.
         whole: whether a batch gives all rows a gradient, and not those alone that its pairs name.
     """
 
@@ -127,8 +130,8 @@ def lightgcn(parameters: Parameters, users: Array, items: Array, scoring: Scorin
 def neumf(parameters: Parameters, users: Array, items: Array, scoring: Scoring, xp: Library) -> Tensor:
     """``sum_c w_c u_c i_c + out . relu(relu(u' U + i' I + b1) H + b2)`` (He et al. 2017).
 
-    Of d columns ``(d + 2) // 4`` are those of u' and i'. The weights lie in the order U, I, b1, H, b2, out, w; the
-    layers have 16 and 8 units.
+    Of d columns ``(d + 2) // 4`` are those of u' and i'. The weights lie in the order U, I, b1, H,
+    b2, out, w; the layers have 16 and 8 units.
     """
     table, weights = parameters["table"], parameters["weights"]
     layers = (table.shape[1] + 2) // 4
@@ -243,7 +246,8 @@ def costs(
 ) -> tuple[Tensor, Tensor]:
     """What a batch costs: the sum of its pairs' losses, and the L2 terms.
 
-    A pair pays for the user, the positive and the negatives it reads; of s shared negatives, a share of ``1 / s`` each.
+    A pair pays for the user, the positive and the negatives it reads; of s shared negatives, a
+    share of ``1 / s`` each.
     """
     score, scoring = MODELS[objective.model].score, objective.scoring
     users, positives = pairs.users[:, None], pairs.positives[:, None]
@@ -272,10 +276,10 @@ class PlainOptimizer:
     """An optimizer over a dense table.
 
     Attributes:
-        step: changes values (rows, dim) and state in place, given the gradient (rows, dim), the rows that move
-            (t,), and the rate.
-        regrown: names of state that follows the entries, and what a regrown entry of it starts with, in means over the
-            stored entries that its row had before.
+        step: changes values (rows, dim) and state in place, given the gradient (rows, dim), the
+            rows that move (t,), and the rate.
+        regrown: names of state that follows the entries, and what a regrown entry of it starts
+            with, in means over the stored entries that its row had before.
     """
 
     step: Callable[[Array, Array, dict[str, Array], Array, float], None]
@@ -336,7 +340,8 @@ class Change(NamedTuple):
     Attributes:
         fraction: of the explored rows' active entries, how many change.
         floor: entries that a row never loses.
-        start: a regrown entry starts against its gradient, at this part of the largest magnitude pruned.
+        start: a regrown entry starts against its gradient, at this part of the largest magnitude
+            pruned.
     """
 
     fraction: float

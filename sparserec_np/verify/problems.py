@@ -145,7 +145,8 @@ class Problem:
     def draw(cls, settings: Settings, to_zero: bool = False) -> Problem:
         """A problem of that size in float64, whose numbers are float32's too.
 
-        The first user has touched all items; a row in five is empty, if the density leaves room for that.
+        The first user has touched all items; a row in five is empty, if the density leaves room for
+        that.
 
         Args:
             settings: sizes and the seed.
@@ -164,8 +165,8 @@ class Problem:
         if settings.density < 1:
             keep[rng.permutation(rows)[: rows // 5]] = False
         if settings.scored_by == "cosine":
-            # A row of zeros has no direction, and one of a single entry no way to turn: its gradient is 0, of which
-            # Adam in float32 would make steps out of rounding.
+            # A row of zeros has no direction, and one of a single entry no way to turn: its
+            # gradient is 0, of which Adam in float32 would make steps out of rounding.
             for first in (0, 1):
                 keep[np.arange(rows), (np.arange(rows) + first) % dim] = True
         dense = rng.standard_normal((rows, dim)).astype(np.float32).astype(np.float64)
@@ -248,9 +249,9 @@ def base_model(settings: Settings, table: SparseTable, log: Interactions) -> Mod
 def drop_rounding(gradient: Array, dtype: npt.DTypeLike) -> None:
     """Sets to 0, in place, what is nothing but rounding of ``dtype`` beside the largest entry of ``gradient`` (n,).
 
-    A ranking loss does not change with what all scores of a user have in common, such as the bias of a layer's unit
-    that every pair switches on: its gradient is 0, and Adam would make full steps of what rounding leaves of it. Rows
-    need no such care, since L2 terms pull on them.
+    A ranking loss does not change with what all scores of a user have in common, such as the bias
+    of a layer's unit that every pair switches on: its gradient is 0, and Adam would make full steps
+    of what rounding leaves of it. Rows need no such care, since L2 terms pull on them.
     """
     gradient[np.abs(gradient) < 1000 * np.finfo(dtype).eps * np.abs(gradient).max(initial=0)] = 0
 

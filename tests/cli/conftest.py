@@ -35,7 +35,8 @@ def threads_as_before():
 def installed():
     """``installed("data", "describe", path, stdin=b"...")`` -> CompletedProcess with text output.
 
-    For each command and each kind of refusal once: a process takes seconds to import Numba and to load kernels.
+    For each command and each kind of refusal once: a process takes seconds to import Numba and to
+    load kernels.
     """
 
     def call(*arguments, stdin=b"", timeout=300):

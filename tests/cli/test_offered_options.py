@@ -34,7 +34,8 @@ COMPANIONS = {
     "--margin": (*SHORT, "--loss", "ccl"),
     "--sharpness": (*SHORT, "--loss", "bsl"),
 }
-# Option -> a value where the one made up for its type would not do. {folder} is where the files are.
+# Option -> a value where the one made up for its type would not do. {folder} is where the files
+# are.
 VALUES = {
     "--dim": "12",
     "--density": "0.6",

@@ -680,7 +680,8 @@ def test_a_mapped_file_keeps_everything_and_is_read_where_it_lies(tmp_path, word
     )
     assert back.digest() == log.digest()
     assert (back.times is None) if times is None else np.array_equal(back.times, log.times)
-    # As compiled kernels expect them: the machine's own types, in the file's memory; what is written does not reach it.
+    # As compiled kernels expect them: the machine's own types, in the file's memory; what is
+    # written does not reach it.
     for array in (back.items, back.indptr):
         assert not array.flags.owndata and array.flags.writeable and array.flags.aligned
     before = path.read_bytes()

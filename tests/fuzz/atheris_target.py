@@ -2,9 +2,10 @@
 
     python -m tests.fuzz.atheris_target CORPUS_FOLDER -max_total_time=600
 
-The folder is made if missing, starts with sound files and grows by each that reaches new code; the options are
-libFuzzer's. Half of the new files are changed as libFuzzer would, half by ``mutations``, which knows the format. A file
-that the reader fails on ends the run and is left beside it, as ``crash-...``.
+The folder is made if missing, starts with sound files and grows by each that reaches new code; the
+options are libFuzzer's. Half of the new files are changed as libFuzzer would, half by
+``mutations``, which knows the format. A file that the reader fails on ends the run and is left
+beside it, as ``crash-...``.
 """
 
 from __future__ import annotations

@@ -38,8 +38,9 @@ class Fault(Exception):
 def check(path: Path) -> str | None:
     """Opens a file and recommends from it; returns the sentence it was refused with, or None.
 
-    Raises Fault, or whatever the reader should not have raised, unless it is refused with an ArtifactError of one
-    printable line, or serves lists that are right; within ``SECONDS``, and memory in proportion to its size.
+    Raises Fault, or whatever the reader should not have raised, unless it is refused with an
+    ArtifactError of one printable line, or serves lists that are right; within ``SECONDS``, and
+    memory in proportion to its size.
     """
     tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()
@@ -184,7 +185,8 @@ def _towered_scores(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarra
     return run(rows, weights), run((abs(rows[0]), abs(rows[1])), [abs(part) for part in weights])
 
 
-# Name of a model -> its scores of one user in float64, and the magnitude of what they are the sum of.
+# Name of a model -> its scores of one user in float64, and the magnitude of what they are the sum
+# of.
 EXACT = {
     "mf": _products,
     "popularity": _products,

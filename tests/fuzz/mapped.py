@@ -2,8 +2,9 @@
 
     python -m tests.fuzz.mapped --count 100000 --seed 0
 
-What must hold of any file at all: it is refused with one sentence, or its interactions are what their class promises.
-As in ``run``, a file is made from a seed and its own number; the exit code is 1 if the reader failed on one.
+What must hold of any file at all: it is refused with one sentence, or its interactions are what
+their class promises. As in ``run``, a file is made from a seed and its own number; the exit code is
+1 if the reader failed on one.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ def sound_files() -> list[bytes]:
 def check(path: Path) -> str | None:
     """Reads a file; returns the sentence it was refused with, or None.
 
-    Raises Fault, or whatever the reader should not have raised, unless it is refused with a DataError of one printable
-    line or read soundly; in time, and in memory in proportion to its size.
+    Raises Fault, or whatever the reader should not have raised, unless it is refused with a
+    DataError of one printable line or read soundly; in time, and in memory in proportion to its
+    size.
     """
     tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()

@@ -1,7 +1,8 @@
 """Files that are nearly model files: sound ones, changed in their arrays, in their header, or byte by byte.
 
-Changes to arrays keep the layout sound, so that they get past the first checks to the later ones; changes to the
-header lie about what follows; changes to bytes know nothing. ``mutate`` draws a few of each.
+Changes to arrays keep the layout sound, so that they get past the first checks to the later ones;
+changes to the header lie about what follows; changes to bytes know nothing. ``mutate`` draws a few
+of each.
 """
 
 from __future__ import annotations

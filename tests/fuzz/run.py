@@ -2,8 +2,9 @@
 
     python -m tests.fuzz.run --count 100000 --seed 0
 
-Every file is made from the seed and its own number, so a run can be repeated, and one file made again with
-``--first NUMBER --count 1``. Files that the reader fails on are kept; the exit code is 1 if there are any.
+Every file is made from the seed and its own number, so a run can be repeated, and one file made
+again with ``--first NUMBER --count 1``. Files that the reader fails on are kept; the exit code is 1
+if there are any.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ def fuzz(
 ) -> tuple[Counter[str], list[str]]:
     """Checks files ``first`` to ``first + count``, written one after the other into ``folder``.
 
-    Returns how often each sentence was said (without its numbers and names; "accepted" for none), and what went
-    wrong. Files that did go wrong are copied to ``keep``. Memory is looked at if ``trace`` is set, which takes most
-    of the time.
+    Returns how often each sentence was said (without its numbers and names; "accepted" for none),
+    and what went wrong. Files that did go wrong are copied to ``keep``. Memory is looked at if
+    ``trace`` is set, which takes most of the time.
     """
     sound = sound_files()
     path = folder / "model.safetensors"

@@ -71,7 +71,8 @@ def test_a_seed_and_a_number_make_one_file() -> None:
 
 # -- files that the reader once failed on
 
-# In order: Infinity in the output of `inspect --json`; numbers and nestings that no consumer of metrics could use.
+# In order: Infinity in the output of `inspect --json`; numbers and nestings that no consumer of
+# metrics could use.
 METRICS = [
     '{"x": 1e999}',
     '{"x": -1e999}',

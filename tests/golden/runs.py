@@ -1,8 +1,8 @@
 """Small runs of the command, one of each kind, and the SHA-256 sums of the files they write.
 
-A change that moves code leaves every byte of a model as it was. ``python -m tests.golden.runs`` prints the sums and,
-with ``--write``, keeps them in ``sums.json``, beside what they were made with: bytes differ between processors, BLAS
-kernels and versions of the packages below.
+A change that moves code leaves every byte of a model as it was. ``python -m tests.golden.runs``
+prints the sums and, with ``--write``, keeps them in ``sums.json``, beside what they were made with:
+bytes differ between processors, BLAS kernels and versions of the packages below.
 """
 
 from __future__ import annotations

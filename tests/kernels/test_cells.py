@@ -24,7 +24,8 @@ from tests.makers.kernel_cases import (
     random_table,
 )
 
-# As plain Python, with NUMBA_DISABLE_JIT=1, the random numbers of these kernels warn of wrapping around.
+# As plain Python, with NUMBA_DISABLE_JIT=1, the random numbers of these kernels warn of wrapping
+# around.
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in scalar:RuntimeWarning")
 DIM = 12
 WIDE = 70  # columns: more than rows that unfold have

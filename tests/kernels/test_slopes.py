@@ -208,7 +208,8 @@ def test_the_number_of_threads_changes_nothing() -> None:
     assert_threads_change_nothing(lambda: pairs(compiled, positive, positive[::-1], np.float32))
 
 
-# The losses with settings of their own: kernel -> (settings, loss of one user's pairs, as in the oracles).
+# The losses with settings of their own: kernel -> (settings, loss of one user's pairs, as in the
+# oracles).
 SET: dict[str, tuple[dict[str, float], Any]] = {
     "bce_block": ({"negative_weight": 3.0}, oracles.LOSSES["bce"]),
     "bsl_block": ({"sharpness": 0.7}, oracles.LOSSES["bsl"]),

@@ -19,7 +19,8 @@ KERNELS = pytest.mark.parametrize("kernel", [compiled, reference], ids=["compile
 many = settings(max_examples=60, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 
-# Magnitudes whose upper bits are the same and whose lower ones are not, numbers that are equal, the very small, zeros.
+# Magnitudes whose upper bits are the same and whose lower ones are not, numbers that are equal, the
+# very small, zeros.
 CLOSE = [1.0, 1.0000001, 1.0000002, -1.0000001, 1.5, -2.0, 0.0, -0.0, 1e-42, -3e-42, 1e30, 3e38]
 
 

@@ -19,7 +19,8 @@ from tests.makers.kernel_cases import PRECISIONS, Array, random_table
 
 ROOT = Path(__file__).parents[2]
 
-# No column, the first, the last, neighbours over all borders of registers, every column, and some at random.
+# No column, the first, the last, neighbours over all borders of registers, every column, and some
+# at random.
 BITS = [0, 1, 1 << 63, 0x0001_8001_8001_8180, 2**64 - 1, 0xB7E1_5162_8AED_2A6B]
 
 

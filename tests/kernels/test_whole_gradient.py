@@ -1,7 +1,8 @@
 """The loss of a batch of a matrix factorisation, and its derivative by every entry of the table.
 
-Scores, loss, slopes, gradients and L2 terms go through the model, once over the compiled and once over the plain
-kernels; dense loops say what the batch costs, and central differences what each entry contributes.
+Scores, loss, slopes, gradients and L2 terms go through the model, once over the compiled and once
+over the plain kernels; dense loops say what the batch costs, and central differences what each
+entry contributes.
 """
 
 from __future__ import annotations

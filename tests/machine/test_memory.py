@@ -11,7 +11,8 @@ import pytest
 
 from sparserec_np.machine import memory
 
-# Memory of a process, in MiB: with many blocks, with every other of them freed, and after these were given back.
+# Memory of a process, in MiB: with many blocks, with every other of them freed, and after these
+# were given back.
 BLOCKS = """
 import ctypes
 from sparserec_np.machine.memory import give_back_freed

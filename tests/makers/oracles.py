@@ -163,7 +163,8 @@ def decay_loss(
         dense: the whole table, users first.
         pairs: user row and item row of each pair.
         negatives: item rows set against each pair.
-        decay: L2 weights of a pair's user, its positive, and its negatives together, which share it evenly.
+        decay: L2 weights of a pair's user, its positive, and its negatives together, which share it
+            evenly.
         origin: (rows, dim) what these draw the rows to.
     """
     total = 0.0

@@ -1,9 +1,10 @@
 """Deliberate faults: can the check of gradients fail?
 
-Run as a program, with kernels as plain Python, it plants the faults of :data:`MUTANTS` one at a time into a module's
-text, imports the library anew, checks it against finite differences, and prints as JSON what caught each of them, or
-null; as ``mutants.py K N``, the K-th of N parts of them, from 0. A fault in a plain twin is planted by putting the twin
-in the place of its compiled kernel.
+Run as a program, with kernels as plain Python, it plants the faults of :data:`MUTANTS` one at a
+time into a module's text, imports the library anew, checks it against finite differences, and
+prints as JSON what caught each of them, or null; as ``mutants.py K N``, the K-th of N parts of
+them, from 0. A fault in a plain twin is planted by putting the twin in the place of its compiled
+kernel.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ GRADIENTS, SLOPES, SCORING, UPDATES, SAMPLING, VIEWS, PROPAGATION, TOWERS, TOPOL
     f"kernels/compiled/{name}.py" for name in FILES
 )
 PLAIN = "kernels/reference/"
-# What is planted together and is no fault: the compiled kernels as they are, and all plain twins in their place.
+# What is planted together and is no fault: the compiled kernels as they are, and all plain twins in
+# their place.
 NOTHING = {
     "nothing": (Mutant("nothing", "data/table.py", "class SparseTable", "class SparseTable"),),
     "nothing, plain twins": tuple(

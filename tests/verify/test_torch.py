@@ -1,7 +1,7 @@
 """A masked PyTorch loop, as one would write it by hand, against the engine: every parameter after 100 steps.
 
-It shares nothing with the plain definitions of ``sparserec_np.verify`` but the scores and losses, which
-``test_plain.py`` holds against PyTorch's own.
+It shares nothing with the plain definitions of ``sparserec_np.verify`` but the scores and losses,
+which ``test_plain.py`` holds against PyTorch's own.
 """
 
 from __future__ import annotations
@@ -33,14 +33,16 @@ CASES = pytest.mark.parametrize(
     ids=lambda s: f"{s.model} {s.scored_by} {s.loss} {s.negatives} {s.optimizer}",
 )
 TORCH_OPTIM = {"adam": torch.optim.Adam, "adagrad": torch.optim.Adagrad, "sgd": torch.optim.SGD}
-# PyTorch's names of the state that lies beside each entry, and what a regrown entry starts with, in means of its row.
+# PyTorch's names of the state that lies beside each entry, and what a regrown entry starts with, in
+# means of its row.
 ENTRY_STATE = {"adam": {"exp_avg": 0.0, "exp_avg_sq": 1.0}, "adagrad": {"sum": 1.0}, "sgd": {}}
 
 
 class LazyRows:
     """Steps of a ``torch.optim`` optimizer for the rows that a batch reads, each row with a step count of its own.
 
-    It is one optimizer for each row, of which those step whose row is read: the definition, and slow.
+    It is one optimizer for each row, of which those step whose row is read: the definition, and
+    slow.
     """
 
     def __init__(self, table: Any, kind: Any, rate: float) -> None:

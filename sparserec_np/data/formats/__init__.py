@@ -23,7 +23,7 @@ import os
 from typing import NamedTuple
 
 from sparserec_np.data.formats.adjacency import read_adjacency
-from sparserec_np.data.formats.delimited import Pairs, read_delimited
+from sparserec_np.data.formats.delimited import FoundPairs, read_delimited
 from sparserec_np.data.formats.detect import FORMATS, check_format, detect_format
 from sparserec_np.data.formats.layout import Columns, find_layout
 from sparserec_np.data.formats.mapped import read_mapped
@@ -65,14 +65,16 @@ def read_interactions(
 ) -> Interactions:
     """Reads a file of interactions, in any grammar of :data:`FORMATS`, compressed or not.
 
-    Ids stay what they are in the file. A column of ids is read as integers if all of it is integers without leading
-    zeros, else as strings. Repeated pairs are merged and counted; users without items are kept (``adjacency``, ``npz``,
-    ``mtx``, ``safetensors``); times are read where there are any, ISO dates as seconds since 1970.
+    Ids stay what they are in the file. A column of ids is read as integers if all of it is integers
+    without leading zeros, else as strings. Repeated pairs are merged and counted; users without
+    items are kept (``adjacency``, ``npz``, ``mtx``, ``safetensors``); times are read where there
+    are any, ISO dates as seconds since 1970.
 
     Args:
         path: the file, or ``"-"`` for standard input.
         format: its grammar; by default told from content and name.
-        user_col: for ``csv``, ``tsv`` and the like: the name in the header, or the number from 0, of the user column.
+        user_col: for ``csv``, ``tsv`` and the like: the name in the header, or the number from 0,
+            of the user column.
         item_col: likewise of the item column.
         rating_col: likewise of the rating column.
         time_col: likewise of the time column.
@@ -82,9 +84,10 @@ def read_interactions(
         The interactions, at least one.
 
     Raises:
-        DataError: the file is empty, a line is no interaction (the message holds its number), or a column is missing.
-        ConfigError: the format is unknown, ``min_rating`` is not finite, or columns are named for a format without
-            columns.
+        DataError: the file is empty, a line is no interaction (the message holds its number), or a
+            column is missing.
+        ConfigError: the format is unknown, ``min_rating`` is not finite, or columns are named for a
+            format without columns.
         OSError: the file cannot be opened.
     """
     return read_file(
@@ -118,7 +121,7 @@ def read_file(
         return Reading(pairs.interactions, kind, pairs.read, pairs.below)
 
 
-def _read(source: Source, kind: str, columns: Columns, min_rating: float | None, named: bool) -> Pairs:
+def _read(source: Source, kind: str, columns: Columns, min_rating: float | None, named: bool) -> FoundPairs:
     """Hands an open source to the reader of its grammar."""
     if kind not in ("adjacency", "npz", "mtx", "safetensors"):
         return read_delimited(source, find_layout(source, kind, columns), min_rating)
@@ -135,6 +138,6 @@ def _read(source: Source, kind: str, columns: Columns, min_rating: float | None,
         )
     if kind == "safetensors":
         mapped = read_mapped(source)
-        return Pairs(mapped, mapped.n_interactions, 0)
+        return FoundPairs(mapped, mapped.n_interactions, 0)
     interactions, read = read_adjacency(source, words=named)
-    return Pairs(interactions, read, 0)
+    return FoundPairs(interactions, read, 0)

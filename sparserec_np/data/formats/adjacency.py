@@ -24,7 +24,8 @@ def read_adjacency(source: Source, words: bool) -> tuple[Interactions, int]:
 
     Args:
         source: an open source.
-        words: ids may be any text; if false, a line with anything but non-negative integers is refused.
+        words: ids may be any text; if false, a line with anything but non-negative integers is
+            refused.
 
     Returns:
         The interactions and the number of pairs read, repeats included.

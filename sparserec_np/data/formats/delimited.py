@@ -1,7 +1,7 @@
 """Files with one interaction a line, in fields: CSV, TSV, MovieLens ``u.data`` and ``ratings.dat``, RecBole ``.inter``.
 
-They are read by whole arrays: the places of all separators in a block make a matrix with a row for each line, and a
-line that does not fit in it is refused by its number.
+They are read by whole arrays: the places of all separators in a block make a matrix with a row for
+each line, and a line that does not fit in it is refused by its number.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ INTERNAL = b"\x1f"  # the ASCII unit separator stands in for "::" and for separa
 ROWS_PER_BLOCK = 1 << 16
 
 
-class Pairs(NamedTuple):
+class FoundPairs(NamedTuple):
     """What a delimited file held."""
 
     interactions: Interactions
@@ -35,12 +35,12 @@ class Pairs(NamedTuple):
     below: int  # of these, left out by min_rating
 
 
-def read_delimited(source: Source, layout: Layout, min_rating: float | None) -> Pairs:
+def read_delimited(source: Source, layout: Layout, min_rating: float | None) -> FoundPairs:
     """Reads the whole source.
 
     Raises:
-        DataError: naming the line that has more or fewer fields than the first, an empty id, or a rating or time
-            that is no number.
+        DataError: naming the line that has more or fewer fields than the first, an empty id, or a
+            rating or time that is no number.
     """
     if min_rating is not None and layout.rating is None:
         raise DataError(
@@ -86,7 +86,9 @@ def read_delimited(source: Source, layout: Layout, min_rating: float | None) -> 
     user_codes, user_ids = users.result()
     item_codes, item_ids = items.result()
     moment = np.concatenate(times) if times else None
-    return Pairs(Interactions.from_codes(user_codes, item_codes, user_ids, item_ids, moment), read, below)
+    return FoundPairs(
+        Interactions.from_codes(user_codes, item_codes, user_ids, item_ids, moment), read, below
+    )
 
 
 def _separated(source: Source, layout: Layout) -> Iterator[Block]:

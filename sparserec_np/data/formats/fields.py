@@ -22,7 +22,8 @@ _TENS = 10 ** np.arange(MAX_DIGITS, dtype=np.int64)
 def parse_integers(text: Array, starts: Array, ends: Array) -> tuple[Array, Array]:
     """Decimal integers written the one canonical way: no ``+``, no leading zeros, at most 18 digits.
 
-    Being strict keeps ids such as ``007`` apart from ``7``: what is accepted here can be printed back unchanged.
+    Being strict keeps ids such as ``007`` apart from ``7``: what is accepted here can be printed
+    back unchanged.
 
     Args:
         text: ``(bytes,)`` uint8; every offset lies inside it.
@@ -30,7 +31,8 @@ def parse_integers(text: Array, starts: Array, ends: Array) -> tuple[Array, Arra
         ends: ``(n,)`` offset after the last.
 
     Returns:
-        ``(n,)`` int64 values, and ``(n,)`` bool telling which pieces were such integers (other values mean nothing).
+        ``(n,)`` int64 values, and ``(n,)`` bool telling which pieces were such integers (other
+        values mean nothing).
     """
     negative = text[starts] == ord("-")
     first = starts + negative
@@ -103,7 +105,8 @@ class IdColumn:
     Args:
         source: where they come from, for messages.
         noun: ``"user"`` or ``"item"``, for messages.
-        integers_only: the grammar allows non-negative integers only; the sentence of advice to give otherwise.
+        integers_only: the grammar allows non-negative integers only; the sentence of advice to give
+            otherwise.
     """
 
     def __init__(self, source: Source, noun: str, integers_only: str | None = None) -> None:
@@ -118,7 +121,8 @@ class IdColumn:
         """Takes the ids at these places.
 
         Raises:
-            DataError: an id is empty, not UTF-8, or not a non-negative integer where only these are allowed.
+            DataError: an id is empty, not UTF-8, or not a non-negative integer where only these are
+                allowed.
         """
         if self._index is None:
             values, good = parse_integers(text, starts, ends)

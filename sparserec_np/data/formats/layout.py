@@ -1,6 +1,7 @@
 """How the lines of one delimited file are made, found from the first of them and from what the caller says.
 
-A *layout* says what separates the fields, whether the first line names them, and which field is what.
+A *layout* says what separates the fields, whether the first line names them, and which field is
+what.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def find_layout(source: Source, kind: str, columns: Columns) -> Layout:
         columns: the caller's wishes.
 
     Raises:
-        DataError: the file is empty, a column that was asked for is not there, or user and item cannot be told.
+        DataError: the file is empty, a column that was asked for is not there, or user and item
+            cannot be told.
     """
     lines = first_lines(source.head())
     if not lines:

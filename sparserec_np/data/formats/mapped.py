@@ -11,8 +11,8 @@ and those of ``item_ids``                               ascending by code point
 ``times``                                   I64 or F64  (n,), where there are times
 ==========================================  ==========  ==========================================================
 
-Metadata: ``format`` and ``format_version``. Pages of the file that are not looked at need no memory, and the system
-takes back those that were, since nobody writes to them.
+Metadata: ``format`` and ``format_version``. Pages of the file that are not looked at need no
+memory, and the system takes back those that were, since nobody writes to them.
 """
 
 from __future__ import annotations

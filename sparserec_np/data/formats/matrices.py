@@ -1,7 +1,8 @@
 """Sparse matrices, users x items, as interactions: SciPy's ``.npz`` and Matrix Market's ``.mtx``.
 
-Rows are users and columns are items, all of them, the empty ones too. Ids are what the file itself says: rows and
-columns count from 0 in ``.npz`` and from 1 in ``.mtx``. A stored zero is no interaction.
+Rows are users and columns are items, all of them, the empty ones too. Ids are what the file itself
+says: rows and columns count from 0 in ``.npz`` and from 1 in ``.mtx``. A stored zero is no
+interaction.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from sparserec_np.data.formats.delimited import Pairs
+from sparserec_np.data.formats.delimited import FoundPairs
 from sparserec_np.data.formats.source import Source
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.matrices import coordinates
@@ -22,7 +23,7 @@ from sparserec_np.errors import DataError
 FIRST_ID = {"npz": 0, "mtx": 1}
 
 
-def read_matrix(source: Source, kind: str, min_rating: float | None) -> Pairs:
+def read_matrix(source: Source, kind: str, min_rating: float | None) -> FoundPairs:
     """Reads the whole source, a matrix in the format ``kind``, ``npz`` or ``mtx``.
 
     Raises:
@@ -45,7 +46,7 @@ def read_matrix(source: Source, kind: str, min_rating: float | None) -> Pairs:
     user_ids, item_ids = (np.arange(first, size + first, dtype=np.int64) for size in matrix.shape)
     interactions = Interactions.from_codes(rows[keep], columns[keep], user_ids, item_ids)
     read = int(np.count_nonzero(there))
-    return Pairs(interactions, read, read - int(np.count_nonzero(keep)))
+    return FoundPairs(interactions, read, read - int(np.count_nonzero(keep)))
 
 
 def write_matrix(interactions: Interactions, stream: IO[bytes], kind: str) -> None:

@@ -20,9 +20,11 @@ from sparserec_np.errors import DataError
 
 Array = npt.NDArray[Any]
 
-# Large enough that NumPy's cost per call vanishes, small enough for the arrays made of a block to stay in the cache.
+# Large enough that NumPy's cost per call vanishes, small enough for the arrays made of a block to
+# stay in the cache.
 BLOCK_BYTES = 1 << 19
-# A line longer than this is no interaction: the widest user of any public data set needs a hundredth of it.
+# A line longer than this is no interaction: the widest user of any public data set needs a
+# hundredth of it.
 LINE_BYTES = 1 << 28
 
 
@@ -64,7 +66,8 @@ class Source:
     """An open interaction file: its name for messages, its first bytes, and its content to be read once.
 
     Args:
-        path: a file, or ``"-"`` for standard input. Compression is recognised by gzip's first two bytes.
+        path: a file, or ``"-"`` for standard input. Compression is recognised by gzip's first two
+            bytes.
     """
 
     def __init__(self, path: str) -> None:

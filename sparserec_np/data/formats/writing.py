@@ -1,6 +1,7 @@
 """Interactions into a file: whole or not at all.
 
-The text is written beside its place and moved there when complete, so that nobody ever finds half a file.
+The text is written beside its place and moved there when complete, so that nobody ever finds half a
+file.
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ def write_interactions(
 ) -> str:
     """Writes a file, atomically; with the ending ``.gz`` compressed, with the same bytes every time.
 
-    What each grammar keeps: ``adjacency`` users without items, but no times; ``csv``, ``tsv`` and ``inter`` times, but
-    no users without items; ``npz`` and ``mtx`` users and items without pairs, but only ids that count up from 0 or 1;
-    ``safetensors`` everything.
+    What each grammar keeps: ``adjacency`` users without items, but no times; ``csv``, ``tsv`` and
+    ``inter`` times, but no users without items; ``npz`` and ``mtx`` users and items without pairs,
+    but only ids that count up from 0 or 1; ``safetensors`` everything.
 
     Args:
         interactions: what to write.

@@ -325,7 +325,8 @@ def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: An
 
 @numba.njit(parallel=True, nogil=True, cache=True)
 def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, losses: Any) -> None:
-    # A tuple from outside keeps a parallel loop on one thread: all are taken apart here, and put together within.
+    # A tuple from outside keeps a parallel loop on one thread: all are taken apart here, and put
+    # together within.
     indptr, columns, values = table
     bounds, users, positives, members, starts, ranges = cells
     rates, decay, origin, squares, together = steps

@@ -108,10 +108,10 @@ def _log_into(x, out):  # type: ignore[no-untyped-def]
     return lambda x, out: kernel(x, out)
 
 
-# A sum in the order it is written cannot use SIMD lanes. "reassoc" lets the compiler choose lanes: the order
-# is then fixed when the kernel is compiled, the same for every call and every number of threads, but another
-# processor may take other lanes and differ in the last bits. Nothing else of IEEE arithmetic is given up
-# (NaN, infinities and signed zeros hold).
+# A sum in the order it is written cannot use SIMD lanes. "reassoc" lets the compiler choose lanes:
+# the order is then fixed when the kernel is compiled, the same for every call and every number of
+# threads, but another processor may take other lanes and differ in the last bits. Nothing else of
+# IEEE arithmetic is given up (NaN, infinities and signed zeros hold).
 _SUMS = {"reassoc", "contract"}
 
 

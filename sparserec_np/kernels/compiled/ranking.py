@@ -324,7 +324,8 @@ def top_items(
     out_scores: Array,
 ) -> None:
     """Fills in the lists of the plain twin, bit for bit, for any number of threads."""
-    # Only plain arrays may enter the loops: for a NamedTuple, Numba runs them on one thread and says nothing.
+    # Only plain arrays may enter the loops: for a NamedTuple, Numba runs them on one thread and
+    # says nothing.
     indptr, columns, values = users
     m = len(rows)
     groups = (m + GROUP_USERS - 1) // GROUP_USERS

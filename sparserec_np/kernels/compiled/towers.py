@@ -238,7 +238,8 @@ def top_items(
     out_items: Any,
     out_scores: Any,
 ) -> None:
-    # Only plain arrays may enter the loop: for a NamedTuple, Numba runs it on one thread and says nothing.
+    # Only plain arrays may enter the loop: for a NamedTuple, Numba runs it on one thread and says
+    # nothing.
     indptr, columns, values = users
     bounds, numbers, weights = items_by_dimension
     hidden, bias, out = head

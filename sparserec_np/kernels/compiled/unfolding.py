@@ -44,7 +44,8 @@ def _has_expansion(features: str) -> bool:
     return {"+avx512f", "+avx512bw", "+avx512vl"} <= set(features.split(","))
 
 
-# Numba makes code for this processor, or for the one that NUMBA_CPU_NAME and NUMBA_CPU_FEATURES describe.
+# Numba makes code for this processor, or for the one that NUMBA_CPU_NAME and NUMBA_CPU_FEATURES
+# describe.
 UNFOLDS = _has_expansion(cpu_target.target_context.codegen().magic_tuple()[2])
 
 

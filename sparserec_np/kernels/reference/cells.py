@@ -28,10 +28,11 @@ def fill_cells(indptr: Array, items: Array, ranges: Array, part_of: Array, cells
     Args:
         indptr: (users + 1,) int64, with ``items`` the interactions by user.
         items: (n,) int32.
-        ranges: (parts + 1,) int64: users ``ranges[p]`` to ``ranges[p + 1] - 1`` are the range p; covers all users.
+        ranges: (parts + 1,) int64: users ``ranges[p]`` to ``ranges[p + 1] - 1`` are the range p;
+            covers all users.
         part_of: (items,) uint8, below parts.
-        cells: ``bounds``, ``users`` and ``positives`` are overwritten; pairs ``bounds[p * parts + q]`` to
-            ``bounds[p * parts + q + 1] - 1`` are those of range p and part q.
+        cells: ``bounds``, ``users`` and ``positives`` are overwritten; pairs ``bounds[p * parts +
+            q]`` to ``bounds[p * parts + q + 1] - 1`` are those of range p and part q.
     """
     parts = len(ranges) - 1
     users = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
@@ -110,9 +111,11 @@ def sweep_pairs(
 
     Args:
         table: stacked, users first; values are changed in place.
-        cells: filled by :func:`fill_cells`; ``members[starts[q]:starts[q + 1]]`` are the items of part q.
+        cells: filled by :func:`fill_cells`; ``members[starts[q]:starts[q + 1]]`` are the items of
+            part q.
         seed: uint64; the numbers of pair m come from ``SplitMix64(seed + m * 0x9E3779B97F4A7C15)``.
-        steps: rates (one for each turn), L2 weights, what they draw to, and the state; ``squares`` change in place.
+        steps: rates (one for each turn), L2 weights, what they draw to, and the state; ``squares``
+            change in place.
         explored: the gradient of the loss (not of the L2 terms) is added, at every column.
         losses: (parts, parts), overwritten: at [s, p] the sum over the cell of range p in turn s.
     """

@@ -35,7 +35,8 @@ def log_into(x: Array, out: Array) -> None:
     float32: right to 4 units in the last place, which is NumPy's bound; the polynomial keeps 2.
 
     Args:
-        x: (n,) float32 or float64; positive, finite and normal (from 1.18e-38 on in float32), or NaN.
+        x: (n,) float32 or float64; positive, finite and normal (from 1.18e-38 on in float32), or
+            NaN.
         out: (n,) of the same dtype, overwritten; must not overlap ``x``.
     """
     out[:] = np.log(x)

@@ -69,7 +69,8 @@ def row_gradients(
     Args:
         table: see above.
         rows: (groups,) int32, none twice.
-        slopes: (groups, s) derivative of the loss by the score of each row with each column of the block.
+        slopes: (groups, s) derivative of the loss by the score of each row with each column of the
+            block.
         block: (dim, s) as ``fill_block`` left it; finite.
         gradient: (nnz,) added to.
         explored: (slots, sums); sums are added to.
@@ -86,10 +87,11 @@ def block_gradients(table: SparseTable, rows: Array, slopes: Array, partial: Arr
     Args:
         table: see above.
         rows: (groups,) int32.
-        slopes: (groups, s) derivative of the loss by the score of each row with each column of the block.
-        partial: (parts, dim, s), parts >= 1, overwritten. ``partial[0]`` is the result; the others are room
-            to work in and hold sums over parts of the groups afterwards. The result's last bits
-            depend on ``parts``, not on threads.
+        slopes: (groups, s) derivative of the loss by the score of each row with each column of the
+            block.
+        partial: (parts, dim, s), parts >= 1, overwritten. ``partial[0]`` is the result; the others
+            are room to work in and hold sums over parts of the groups afterwards. The result's last
+            bits depend on ``parts``, not on threads.
     """
     dense = table.to_dense(partial.shape[1])
     each = -(-len(rows) // len(partial))

@@ -34,8 +34,8 @@ def add_lines(
 ) -> None:
     """Adds weighed lines of 64 numbers to one.
 
-    ``out[at + i] += weights[u] * values[begins[u] + offset + i]``, u from ``first`` to before ``last``,
-    i to 63.
+    ``out[at + i] += weights[u] * values[begins[u] + offset + i]``, u from ``first`` to before
+    ``last``, i to 63.
 
     The terms of an element are added one by one in the order of u, multiplications and additions
     rounded singly.
@@ -45,7 +45,8 @@ def add_lines(
         begins: (n,) int64, and ``offset``: where in ``values`` the lines lie.
         first, last: which of them are added.
         values: (m,) of the weights' dtype.
-        out: (o,) of the same dtype; 64 elements from ``at`` on are changed; must not overlap the others.
+        out: (o,) of the same dtype; 64 elements from ``at`` on are changed; must not overlap the
+            others.
         at: see ``out``.
     """
     for u in range(first, last):

@@ -58,7 +58,8 @@ def weigh_rows(own: SparseTable, equations: Equations, first: int, values: Array
 def _solution(own: SparseTable, equations: Equations, row: int) -> tuple[Array, Array, Array, Array]:
     """Solves for one row.
 
-    Returns the touched rows and the right side in full, float64, the row's columns, and the solution.
+    Returns the touched rows and the right side in full, float64, the row's columns, and the
+    solution.
     """
     others, indptr, touched, aims, gram, ridges, full, cross = equations
     mine = slice(indptr[row], indptr[row + 1])

@@ -59,7 +59,8 @@ def propagate(graph: tuple[Array, Array], chunks: Array, block: Array, factors: 
     ``out[r] = factors[r] * sum of block[n] over the neighbours n of r``.
 
     Args:
-        graph: see above; neighbours may be numbers of rows of ``block`` that are not rows of the graph.
+        graph: see above; neighbours may be numbers of rows of ``block`` that are not rows of the
+            graph.
         chunks: see above.
         block: (any, 16)
         factors: (rows,)

@@ -29,8 +29,9 @@ def top_items(
 
     Args:
         users: one row for each user; values finite.
-        items_by_dimension: one row for each dimension, which lists item numbers (int32, ascending) and their
-            values, of the dtype of ``users.values``; finite, and so small that no score overflows.
+        items_by_dimension: one row for each dimension, which lists item numbers (int32, ascending)
+            and their values, of the dtype of ``users.values``; finite, and so small that no score
+            overflows.
         n_items: number of items, those without entries included.
         seen_indptr: (users.rows + 1,) int64, indexed by user row like ``users.indptr``.
         seen_items: item numbers (int32), ascending within a user.

@@ -23,7 +23,8 @@ def group_by_row(keys: Array, counts: Array, order: Array, starts: Array, rows: 
 
     Args:
         keys: (n,) int32, numbers of rows.
-        counts: (at least 1 + the largest key,) int32, all 0; room to work in, all 0 again afterwards.
+        counts: (at least 1 + the largest key,) int32, all 0; room to work in, all 0 again
+            afterwards.
         order: (n,) int32, overwritten.
         starts: (n + 1,) int32, overwritten.
         rows: (n,) int32, overwritten.
@@ -53,7 +54,8 @@ def mask_seen(
         rows: (groups,) int32, users.
         seen_indptr: see above.
         seen_items: see above.
-        places: (items,) int32, where an item lies in the block, -1 where it does not; no place twice.
+        places: (items,) int32, where an item lies in the block, -1 where it does not; no place
+            twice.
         scores: (groups, s) float32 or float64; changed in place, other scores stay.
         valid: (groups,) int32, overwritten with the number of scores of a group that stay.
     """

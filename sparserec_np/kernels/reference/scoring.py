@@ -20,8 +20,8 @@ def score_pairs(table: SparseTable, rows: Array, starts: Array, partners: Array,
     Args:
         table: values float32 or float64, finite.
         rows: (groups,) int32, the first row of all pairs of a group.
-        starts: (groups + 1,) int32 or int64, from 0 to the number of pairs, never falling; a group may be
-            empty.
+        starts: (groups + 1,) int32 or int64, from 0 to the number of pairs, never falling; a group
+            may be empty.
         partners: (pairs,) int32, the second row of each pair; any row, any number of times.
         scores: (pairs,) of the values' dtype, overwritten.
     """

@@ -55,8 +55,8 @@ def bpr_block(starts: Array, positive: Array, negatives: Array, valid: Array, lo
     Args:
         starts: (groups + 1,) int32, pairs of group g are ``starts[g]`` to ``starts[g + 1]``.
         positive: (b,) scores p; overwritten with their slopes.
-        negatives: (groups, s) scores n, s >= 1; overwritten with their slopes, summed over the pairs of the
-            group.
+        negatives: (groups, s) scores n, s >= 1; overwritten with their slopes, summed over the
+            pairs of the group.
         valid: (groups,) int32, how many of the s scores of a group are not -inf.
         losses: (b,) overwritten with the loss of each pair.
     """
@@ -88,8 +88,8 @@ def softmax_block(starts: Array, positive: Array, negatives: Array, valid: Array
     Args:
         starts: (groups + 1,) int32, pairs of group g are ``starts[g]`` to ``starts[g + 1]``.
         positive: (b,) scores p; overwritten with their slopes.
-        negatives: (groups, s) scores n, s >= 1; overwritten with their slopes, summed over the pairs of the
-            group.
+        negatives: (groups, s) scores n, s >= 1; overwritten with their slopes, summed over the
+            pairs of the group.
         valid: (groups,) int32, how many of the s scores of a group are not -inf.
         losses: (b,) overwritten with the loss of each pair.
     """
@@ -254,7 +254,8 @@ def imitation_block(
 
     Args:
         starts: (groups + 1,) int32, pairs of group g are ``starts[g]`` to ``starts[g + 1]``.
-        student, teacher: (groups, s) scores, -inf in both where a negative does not count; read only.
+        student, teacher: (groups, s) scores, -inf in both where a negative does not count; read
+            only.
         valid: (groups,) int32, how many of the s count.
         weight: a Python float.
         slopes: (groups, s) added to.

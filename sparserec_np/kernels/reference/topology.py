@@ -70,7 +70,8 @@ def largest_inactive(
         explored: slots (n,) int32 and sums (m, dim).
         count: most entries to find.
         rows: (count,) int32, overwritten by the entries' rows, ascending.
-        columns: (count,) of the dtype of the table's, overwritten by their columns, ascending in a row.
+        columns: (count,) of the dtype of the table's, overwritten by their columns, ascending in a
+            row.
         gradients: (count,) float32, overwritten by their sums.
 
     Returns:
@@ -95,7 +96,8 @@ def merge(table: SparseTable, kept: Array, rows: Array, columns: Array, indptr: 
         table: (n, dim).
         kept: (nnz,) bool.
         rows: (g,) int32, ascending, the rows of the new entries.
-        columns: (g,) their columns, of the dtype of the table's, ascending in a row; none is active already.
+        columns: (g,) their columns, of the dtype of the table's, ascending in a row; none is active
+            already.
         indptr: (n + 1,) of the dtype of the table's, overwritten by that of the table afterwards.
         places: (g,) int64, overwritten by the new entries' places in the table afterwards.
     """

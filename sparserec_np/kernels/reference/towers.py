@@ -25,8 +25,8 @@ Head = tuple[Array, Array, Array]
 def scale_columns(table: SparseTable, rows: Array, n_users: int, factors: Array, scaled: Array) -> None:
     """Scales entries by the factors of their side and column.
 
-    ``scaled[k] = table.values[k] * factors[side, columns[k]]`` for the entries k of ``rows``; the rest
-    stays.
+    ``scaled[k] = table.values[k] * factors[side, columns[k]]`` for the entries k of ``rows``; the
+    rest stays.
 
     Args:
         table: stacked, of ``dim`` columns.
@@ -75,8 +75,9 @@ def pull_projection(
         steps: (t, h1) derivative of the loss by ``out``.
         gradient: (nnz,) of the stored entries, added to.
         explored: (slots, sums) as in ``kernels.reference.gradients``; sums are added to.
-        partial: (parts, m, h1) overwritten with sums over parts of the rows, in order; their sum is the gradient of
-            the weights. Its last bits depend on the number of parts, not on threads.
+        partial: (parts, m, h1) overwritten with sums over parts of the rows, in order; their sum is
+            the gradient of the weights. Its last bits depend on the number of parts, not on
+            threads.
     """
     dense = table.to_dense(first + len(weights))
     slots, sums = explored
@@ -124,8 +125,8 @@ def head_gradients(
         left, right, users, items, head: as given to :func:`add_scores`.
         slopes: (pairs,) derivative of the loss by each score.
         steps: (pairs, h1) overwritten with that by ``left[users] + right[items]``.
-        partial: (parts, h1 * h2 + 2 * h2) overwritten with sums over parts of the pairs, in order; their sum is the
-            gradient of ``hidden``, row after row, then ``bias``, then ``out``.
+        partial: (parts, h1 * h2 + 2 * h2) overwritten with sums over parts of the pairs, in order;
+            their sum is the gradient of ``hidden``, row after row, then ``bias``, then ``out``.
     """
     hidden, bias, out = head
     each = -(-len(users) // len(partial))
@@ -176,11 +177,13 @@ def top_items(
 
     Args:
         users: the tower of products: one row for each user.
-        items_by_dimension: one row for each dimension, which lists item numbers (int32, ascending) and their values.
+        items_by_dimension: one row for each dimension, which lists item numbers (int32, ascending)
+            and their values.
         left: (n_users, h1) as in :func:`add_scores`.
         right: (h1, n_items) the items' halves, an item a column.
         head: see the module.
-        seen_indptr, seen_items, rows, out_items, out_scores: as in ``kernels.reference.ranking.top_items``.
+        seen_indptr, seen_items, rows, out_items, out_scores: as in
+            ``kernels.reference.ranking.top_items``.
     """
     n_items = right.shape[1]
     every = np.arange(n_items)

@@ -57,8 +57,8 @@ def pick_row(columns: Array, begin: int, bits: np.uint64, dense: Array, out: Arr
         begin: its first column there.
         bits: its columns once more.
         dense: (64,) float32 or float64.
-        out: of the same dtype, with room for 64 from ``first`` on. What lies beyond the row's columns there is not
-            specified afterwards.
+        out: of the same dtype, with room for 64 from ``first`` on. What lies beyond the row's
+            columns there is not specified afterwards.
         first: place in ``out``.
     """
     own = columns[begin : begin + len(_columns(bits))]

@@ -73,8 +73,8 @@ def adam(
         table: values of ``rows`` are changed in place.
         rows: (t,) int32, none twice.
         gradient: (nnz,) g; set to 0 in ``rows``.
-        moments: (m, v, t): m and v >= 0 are (nnz,), t is (table.rows,) int32; all changed in place for
-            ``rows``.
+        moments: (m, v, t): m and v >= 0 are (nnz,), t is (table.rows,) int32; all changed in place
+            for ``rows``.
         rate: step length, a Python float.
         betas: (b1, b2), Python floats from 0 to below 1.
         epsilon: > 0, a Python float.
