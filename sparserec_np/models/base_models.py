@@ -9,9 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.table import SparseTable
+from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.models.baselines import item_neighbours, popularity
+from sparserec_np.models.fism import Fism
 from sparserec_np.models.lightgcn import LightGCN
 from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.models.model import Model
@@ -41,6 +44,9 @@ class BaseModel:
             tells which these are.
         stored_rows: whether the stored rows are those that are multiplied, so that rows can be
             solved for from each other, learn from a teacher and be updated one pair at a time.
+        stores_users: whether the first rows of the table are users; else users are made from what they
+            touched.
+        without: settings of training that mean nothing to it.
         counting: for a baseline, which is counted and not trained: what makes the table, and its
             number of columns, of interactions. Its settings are those of the counting; settings of
             training, and a budget, mean nothing to it.
@@ -58,6 +64,8 @@ class BaseModel:
     strongest_first: bool = False
     stored_rows: bool = False
 
+    stores_users: bool = True
+    without: tuple[str, ...] = ()
     counting: Callable[..., tuple[SparseTable, int]] | None = None
 
     @property
@@ -69,7 +77,20 @@ class BaseModel:
         """Whether a setting of a training run, by name, means anything to this model."""
         if self.counted:
             return setting in self.settings or setting in COUNTED
-        return setting in self.settings or setting not in MODEL_SETTINGS
+        return setting in self.settings or setting not in (*MODEL_SETTINGS, *self.without)
+
+    def rows(self, log: Interactions) -> int:
+        """Counts the rows of the table over these users and items."""
+        return log.n_users + log.n_items if self.stores_users else log.n_items
+
+    def degrees(self, log: Interactions) -> Array:
+        """Counts the interactions of each row: (rows,) int32."""
+        sides = (log.user_degrees, log.item_degrees) if self.stores_users else (log.item_degrees,)
+        return np.concatenate(sides, dtype=np.int32)
+
+    def weight_bytes(self, log: Interactions) -> int:
+        """Bytes of what is served beside the table and within a budget of bytes: a number an item, without users."""
+        return 0 if self.stores_users else 4 * log.n_items
 
     def way(self, method: str, loss: str) -> dict[str, str]:
         """Says how the table came about, as a model file tells it."""
@@ -123,6 +144,15 @@ BASE_MODELS = {
             negatives=64,
             scores_are_products=False,
             strongest_first=True,
+        ),
+        BaseModel(
+            "fism",
+            "users who are the sum of what they touched, only items stored (Kabbur et al. 2013)",
+            Fism,
+            {},
+            scores_are_products=False,
+            stores_users=False,
+            without=("l2_user", "embedding_dropout"),
         ),
         BaseModel(
             "popularity",

@@ -80,6 +80,15 @@ class MatrixFactorization:
         """Makes the table whose inner products are the scores; for cosines, rows of one length."""
         return served_table(self.table, self.views)
 
+    @property
+    def served_weights(self) -> Array:
+        """Returns the dense weights, as a model file holds them."""
+        return self.weights
+
+    def load_weights(self, weights: Array) -> None:
+        """Takes the dense weights of a model file."""
+        self.weights[:] = weights
+
     def served(self) -> SparseTable:
         """Makes the table that is saved, the same as :meth:`factors`: it needs no views."""
         return self.factors()

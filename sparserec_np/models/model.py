@@ -89,6 +89,15 @@ class Model(Protocol):
         """Makes the table that is saved, users first."""
         ...
 
+    @property
+    def served_weights(self) -> Array:
+        """The dense weights as a model file holds them, (n,) or empty."""
+        ...
+
+    def load_weights(self, weights: Array) -> None:
+        """Takes the dense weights of a model file."""
+        ...
+
     def factors(self) -> SparseTable:
         """Makes the table whose inner products are the scores, users first.
 

@@ -134,6 +134,15 @@ class NeuMF:
         explored.sums[explored.slots[wanted]] += fresh.sums
         self._pairs.add_decay(self.table, batch, decay, active)
 
+    @property
+    def served_weights(self) -> Array:
+        """Returns the dense weights, as a model file holds them."""
+        return self.weights
+
+    def load_weights(self, weights: Array) -> None:
+        """Takes the dense weights of a model file."""
+        self.weights[:] = weights
+
     def served(self) -> SparseTable:
         """Returns the stored rows: with the weights they are all that is needed to score."""
         return self.table

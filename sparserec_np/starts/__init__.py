@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sparserec_np.starts.als import LeastSquares
 from sparserec_np.starts.condensed import Condensed
+from sparserec_np.starts.items import SpectralItems, UniformItems
 from sparserec_np.starts.nmf import NMF
 from sparserec_np.starts.spectral import Spectral
 from sparserec_np.starts.start import Start
@@ -16,3 +17,10 @@ STARTS: dict[str, Start] = {
     "nmf": NMF(),
     "uniform": Uniform(),
 }
+# Of models that do not store users, by the same names.
+ITEM_STARTS: dict[str, Start] = {"spectral": SpectralItems(), "uniform": UniformItems()}
+
+
+def starts_of(stores_users: bool) -> dict[str, Start]:
+    """Finds the starts, by name, of models that store users, or that do not."""
+    return STARTS if stores_users else ITEM_STARTS

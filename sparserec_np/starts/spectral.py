@@ -8,7 +8,14 @@ import numpy as np
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.factorization.pruning import ROWS_AT_ONCE, Factors, balance, prune_factors, widened
+from sparserec_np.factorization.pruning import (
+    ROWS_AT_ONCE,
+    Factors,
+    RowsBetween,
+    balance,
+    prune_factors,
+    widened,
+)
 from sparserec_np.factorization.rotation import of_length_one, varimax
 from sparserec_np.factorization.singular_vectors import Strips, leading_right_vectors
 from sparserec_np.machine.memory import give_back_freed
@@ -47,27 +54,42 @@ class Spectral:
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
         """See :class:`~sparserec_np.starts.start.Start`."""
-        degrees = np.maximum(log.item_degrees, 1).astype(np.float32)
         with one_blas_thread():
-            vectors = leading_right_vectors(
-                log, min(dim, log.n_users, log.n_items), self.iterations, rng, threads
-            )
-            give_back_freed()  # what the products have left
-            vectors.scale(1 / np.sqrt(degrees))
+            vectors, items = self.items(log, dim, rng, threads)
 
             def users(start: int, stop: int) -> Array:
                 return widened(of_length_one(vectors.sums(log, np.arange(start, stop))), dim)
 
-            def items(start: int, stop: int) -> Array:
-                return widened(vectors[start:stop] * degrees[start:stop, None], dim)
-
-            if self.rotation_iterations:
-                n_rows = log.n_users + log.n_items
-                rows = np.sort(rng.choice(n_rows, min(self.sample, n_rows), replace=False))
-                vectors.turn(varimax(rows_of_both(log, vectors, rows), self.rotation_iterations))
-                give_back_freed()  # and the sample
             factors = Factors(users, items, log.n_users, log.n_items)
             return prune_factors(factors, nnz, self.floor, balance(factors))
+
+    def items(
+        self, log: Interactions, dim: int, rng: np.random.Generator, threads: int
+    ) -> tuple[Strips, RowsBetween]:
+        """Makes the rotated vectors ``D_i^-1/2 V`` (n_items, dim), and what gives the items' factors of them.
+
+        Call it with one BLAS thread.
+        """
+        degrees = np.maximum(log.item_degrees, 1).astype(np.float32)
+        vectors = leading_right_vectors(
+            log, min(dim, log.n_users, log.n_items), self.iterations, rng, threads
+        )
+        give_back_freed()  # what the products have left
+        vectors.scale(1 / np.sqrt(degrees))
+        self._rotate(log, vectors, rng)
+
+        def items(start: int, stop: int) -> Array:
+            return widened(vectors[start:stop] * degrees[start:stop, None], dim)
+
+        return vectors, items
+
+    def _rotate(self, log: Interactions, vectors: Strips, rng: np.random.Generator) -> None:
+        """Turns the vectors to the axes in which a sample of users' and items' rows is sparsest."""
+        if self.rotation_iterations:
+            n_rows = log.n_users + log.n_items
+            rows = np.sort(rng.choice(n_rows, min(self.sample, n_rows), replace=False))
+            vectors.turn(varimax(rows_of_both(log, vectors, rows), self.rotation_iterations))
+            give_back_freed()  # and the sample
 
 
 def rows_of_both(log: Interactions, vectors: Strips, rows: Array) -> Array:

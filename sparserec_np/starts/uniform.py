@@ -30,7 +30,10 @@ class Uniform:
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
         """See :class:`~sparserec_np.starts.start.Start`."""
-        n_rows = log.n_users + log.n_items
+        return self.rows(log.n_users + log.n_items, dim, nnz, rng)
+
+    def rows(self, n_rows: int, dim: int, nnz: int, rng: np.random.Generator) -> SparseTable:
+        """Draws a table of so many rows with exactly ``nnz`` entries."""
         lengths = np.full(n_rows, nnz // n_rows)
         lengths[rng.choice(n_rows, nnz % n_rows, replace=False)] += 1
         columns = []

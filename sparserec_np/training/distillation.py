@@ -75,7 +75,7 @@ class FromTeacher:
                 f" {config.model} and similarity {similarity}"
             )
 
-    def start(self, name: str) -> tuple[str, Start]:
+    def start(self, name: str, stores_users: bool) -> tuple[str, Start]:
         """The teacher's rows, whatever the name."""
         return TRAINED_BEFORE, self.teacher.start()
 

@@ -110,7 +110,7 @@ class _Epochs:
         self._log, self._plan, self._training, self._order = log, plan, training, order
         seed = plan.settings.seed
         self._batch_rng, self._growth_rng = (np.random.default_rng([seed, stream]) for stream in (3, 4))
-        self._degrees = np.concatenate([log.user_degrees, log.item_degrees], dtype=np.int32)
+        self._degrees = plan.base.degrees(log)
 
     def train(self, epoch: int) -> Record:
         """Trains the epoch of that number, the first being 1, and returns its record.

@@ -118,9 +118,8 @@ class Plan:
     def decay(self, origin: Array) -> Decay:
         """The three L2 weights, and what they draw to, (nnz,), or empty for zero."""
         settings = self.settings
-        assert settings.l2_user is not None
         assert settings.l2_positive is not None and settings.l2_negative is not None
-        return Decay(settings.l2_user, settings.l2_positive, settings.l2_negative, origin)
+        return Decay(settings.l2_user or 0.0, settings.l2_positive, settings.l2_negative, origin)
 
     def keeps_near(self, from_data: bool) -> bool:
         """Whether L2 terms draw to the start, where its values know the data, and not to zero."""
@@ -133,10 +132,11 @@ def budget_of(log: Interactions, config: Config) -> Budget:
     Raises:
         ConfigError: there can be none.
     """
-    rows = log.n_users + log.n_items
+    base = BASE_MODELS[config.model]
+    rows = base.rows(log)
     ids = id_bytes(log.user_ids, log.item_ids)
     if config.memory_budget is not None:
-        return Budget.of_bytes(rows, config.dim, config.memory_budget, ids)
+        return Budget.of_bytes(rows, config.dim, config.memory_budget - base.weight_bytes(log), ids)
     return Budget.of_density(rows, config.dim, config.density, ids)
 
 

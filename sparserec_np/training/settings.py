@@ -27,7 +27,7 @@ from sparserec_np.runtime import FOLDED_DIMENSIONS
 from sparserec_np.sparsity.exploration import IMPORTANCES
 from sparserec_np.sparsity.growth import LastBatchGrowth
 from sparserec_np.sparsity.methods import METHODS
-from sparserec_np.starts import STARTS
+from sparserec_np.starts import STARTS, starts_of
 from sparserec_np.training.setting import (
     AS_IN_RUN,
     COUNT,
@@ -509,6 +509,14 @@ def _check_model(config: Config) -> None:
         raise ConfigError(
             f"The scores of the model {config.model} are no inner products of rows, so they can be no cosines, nor be"
             " divided by a temperature: set loss to softmax, bpr or bce, and leave similarity and temperature out"
+        )
+    for name in base.without:
+        if getattr(config, name) != SETTINGS[name].default:
+            raise ConfigError(f"{name} has no meaning for the model {config.model}; leave it out")
+    if config.start is not None and config.start not in starts_of(base.stores_users):
+        raise ConfigError(
+            f"The start {config.start} makes rows of users, too, which the model {config.model} does not store; set"
+            f" start to {' or '.join(starts_of(base.stores_users))}"
         )
     for name in MODEL_SETTINGS:
         if getattr(config, name) is not None and not base.takes(name):

@@ -10,7 +10,7 @@ import numpy as np
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.splitting import split_random
 from sparserec_np.learning.losses import Loss, Objective
-from sparserec_np.starts import STARTS
+from sparserec_np.starts import starts_of
 from sparserec_np.starts.start import Start
 from sparserec_np.training.settings import Config
 
@@ -32,7 +32,7 @@ class Source(Protocol):
         """Raises ConfigError where these settings do not go with the source."""
         ...
 
-    def start(self, name: str) -> tuple[str, Start]:
+    def start(self, name: str, stores_users: bool) -> tuple[str, Start]:
         """The start that the settings name, or the only one there is; and what records call it."""
         ...
 
@@ -57,9 +57,9 @@ class FromData:
     def check(self, config: Config) -> None:
         """Any settings do."""
 
-    def start(self, name: str) -> tuple[str, Start]:
+    def start(self, name: str, stores_users: bool) -> tuple[str, Start]:
         """The start of that name."""
-        return name, STARTS[name]
+        return name, starts_of(stores_users)[name]
 
     def objective(self, loss: Loss) -> Objective:
         """The loss."""

@@ -35,7 +35,7 @@ def make_start(log: Interactions, plan: Plan, threads: int) -> Beginning:
     """The table that ``plan`` starts from: full for a while for methods that prune later."""
     clock = time.perf_counter()
     assert plan.settings.start is not None
-    name, start = plan.source.start(plan.settings.start)
+    name, start = plan.source.start(plan.settings.start, plan.base.stores_users)
     give_back_freed()  # what reading, or an earlier training, has left
     rng = np.random.default_rng([plan.settings.seed, 2])
     table = start(log, plan.budget.dim, plan.first_entries, rng, threads)

@@ -54,7 +54,7 @@ class FromPrevious:
     def check(self, config: Config) -> None:
         """Any settings do that :func:`update_settings` made."""
 
-    def start(self, name: str) -> tuple[str, Start]:
+    def start(self, name: str, stores_users: bool) -> tuple[str, Start]:
         """The rows of before, solved for anew, whatever the name."""
         return TRAINED_BEFORE, self.previous.start()
 
