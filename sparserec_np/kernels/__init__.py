@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 COMPILED_FILES = (
     "cells",
     "elementary",
+    "fism",
     "gradients",
     "lanes",
     "least_squares",
@@ -35,6 +36,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.kernels import compiled as compiled
     from sparserec_np.kernels.compiled import cells as cells
     from sparserec_np.kernels.compiled import elementary as elementary
+    from sparserec_np.kernels.compiled import fism as fism
     from sparserec_np.kernels.compiled import gradients as gradients
     from sparserec_np.kernels.compiled import lanes as lanes
     from sparserec_np.kernels.compiled import least_squares as least_squares
