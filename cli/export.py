@@ -1,4 +1,4 @@
-"""``sparserec export``: one small file for a device, or C source; what it weighs and what it lost."""
+"""``sparserec export``: one small file for a device, or C source; what it weighs and lost."""
 
 from __future__ import annotations
 

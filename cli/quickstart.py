@@ -60,7 +60,7 @@ def command(run: str | None, seed: int, threads: int | None, as_json: bool) -> N
 
 
 def _report(run: str | None, seed: int, threads: int | None) -> dict[str, Any]:
-    """Goes the whole path, and tells how good the model is, what it weighs and a list of it."""
+    """Goes the whole path, and reports how good the model is, what it weighs and one list."""
     # Heavy, and not wanted for --help.
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""What changes while a model is trained: its table, what lies beside the entries, and sums of gradients."""
+"""The state of a training: a table, what lies beside its entries, and sums of gradients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ NO_ORIGIN = np.empty(0, np.float32)
 
 
 class EntryState:
-    """What lies beside the stored entries while they are trained, and follows them through a topology update.
+    """What lies beside the stored entries while they are trained.
+
+    It follows them through a topology update.
 
     Attributes:
         optimizer: its moments.
@@ -31,7 +33,10 @@ class EntryState:
         self._owned = False
 
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
-        """Both follow; see :meth:`~sparserec_np.learning.optimizers.Optimizer.carry`."""
+        """Takes the moments and the origin through a topology update.
+
+        See :meth:`~sparserec_np.learning.optimizers.Optimizer.carry`.
+        """
         self.optimizer.carry(move, row_means)
         if len(self.origin):
             origin = self.origin if self._owned else self.origin.copy()
@@ -40,7 +45,7 @@ class EntryState:
 
 @dataclass
 class Training:
-    """What an epoch changes.
+    """Everything that an epoch changes.
 
     Attributes:
         model: its table and its weights.
@@ -60,10 +65,10 @@ class Training:
     explored_bytes: int = 0
 
     def explore(self, rows: Array) -> None:
-        """Starts new sums, for ``rows`` (m,)."""
+        """Starts new sums of gradients, for ``rows`` (m,)."""
         self.explored = Explored.of(rows, self.model.table.rows, self.model.dim)
         self.explored_bytes = max(self.explored_bytes, self.explored.nbytes)
 
     def is_finite(self) -> bool:
-        """Whether no stored value and no weight has become NaN or infinite."""
+        """Tells whether all stored values and weights are still finite."""
         return bool(np.isfinite(self.model.table.values).all() and np.isfinite(self.model.weights).all())
