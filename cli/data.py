@@ -175,7 +175,7 @@ def split(file: str, folder: str, reader: dict[str, Any], as_json: bool, **optio
 
 @dataclass(frozen=True)
 class _Splitting:
-    """How interactions are split, as the options of ``split`` say."""
+    """The way of splitting that the options of ``split`` ask for."""
 
     by: str
     test_share: float | None

@@ -36,13 +36,13 @@ class Request:
     """The options of a command that trains, before any file is read.
 
     Attributes:
-        train_file: to train on; None for the one that the configuration names.
+        train_file: file to train on; None for the one that the configuration names.
         run: directory to write to.
         validation: a part, or a file; None for what the configuration says.
-        threads: to work on; None for all.
+        threads: threads to work on; None for all.
         reader: keywords of :func:`~sparserec_np.data.formats.read_interactions`.
         as_json: whether nothing but the report is to be printed.
-        given: settings by name, of those that were given.
+        given: the settings that were given, by name.
         config_file: settings to start from.
     """
 

@@ -56,7 +56,7 @@ class Work:
         log: the interactions.
         config: the settings.
         fit: trains, and calls what it is given with the record of each epoch.
-        source: of the interactions.
+        source: where the interactions come from.
     """
 
     log: Interactions
@@ -71,7 +71,7 @@ class Telling:
 
     Attributes:
         sizes: the line to print before the budget; None to print nothing.
-        counts: of what was read, for the report.
+        counts: counts of what was read, for the report.
         imports: bytes resident before any data was read.
     """
 

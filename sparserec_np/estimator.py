@@ -50,7 +50,7 @@ class SparseRec:
     Attributes:
         fitted_: the trained model and how it came about, once :meth:`fit` or :meth:`load` was
             called.
-        interactions_: those that it knows.
+        interactions_: the interactions that the model knows.
 
     >>> from sparserec_np import generate
     >>> log = generate(60, 40, 600, seed=1)
@@ -213,8 +213,8 @@ class SparseRec:
         Of a model file alone the settings of training are not known: they are at their defaults.
 
         Args:
-            path: of the directory or the file.
-            interactions: that it was trained on, where the model file was exported without.
+            path: path of the directory or the file.
+            interactions: the interactions it was trained on, where the model file was exported without.
 
         Raises:
             DataError: they are missing.

@@ -34,9 +34,9 @@ class Warmth(NamedTuple):
     """The record of what :func:`warm_up` has done.
 
     Attributes:
-        kernels: that are ready now, each for the types it is called with.
-        compiled: of them, those that were compiled just now; the others were there.
-        seconds: it took.
+        kernels: number of kernels that are ready now, each for the types it is called with.
+        compiled: how many of them were compiled just now; the others were there.
+        seconds: the time it took.
         folder: where they are kept; None where Numba's compiler is switched off.
     """
 

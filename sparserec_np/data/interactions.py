@@ -29,7 +29,7 @@ _USERS_AT_ONCE = 16_384
 
 
 class Counts(NamedTuple):
-    """What :meth:`Interactions.aligned_to` could not place in the reference, counted."""
+    """The numbers of what :meth:`Interactions.aligned_to` could not place in the reference."""
 
     unknown_users: int
     unknown_items: int
@@ -250,7 +250,7 @@ class Interactions:
     def user_blocks(self, pairs: int | None = None) -> Iterator[tuple[int, int]]:
         """Yields all users as ranges ``first, last`` of at most ``pairs`` pairs each.
 
-        By default they are 2^23. A range of one user may hold more.
+        By default ``pairs`` is 2^23. A range of one user may hold more.
         """
         return row_blocks(self.indptr, pairs or PAIRS_AT_ONCE)
 

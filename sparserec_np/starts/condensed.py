@@ -36,8 +36,8 @@ class Condensed:
         first: its vectors are what the full rows begin with, its sample is what the rotation is
             fitted to.
         widening: times the table's columns that full rows have, but 4,096 columns at most.
-        passes: of alternating least squares.
-        rotation_iterations: of varimax.
+        passes: passes of alternating least squares.
+        rotation_iterations: iterations of varimax.
         solving: passes of condensing.
 
     Memory: every entry of the full rows while the start is made; see also :func:`condense`.

@@ -79,7 +79,7 @@ class PreviousStart:
 
     Attributes:
         previous: the trained model.
-        passes: of alternating least squares, once every row has been solved for.
+        passes: passes of alternating least squares, once every row has been solved for.
         floor: entries that every row keeps, where the budget allows it.
     """
 
@@ -98,7 +98,7 @@ class PreviousStart:
 
         Raises:
             ConfigError: the budget has become one of another number of columns, or a side stores
-                nothing to go by.
+                nothing to solve from.
         """
         previous = self.previous
         if dim != previous.dim:

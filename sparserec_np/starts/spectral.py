@@ -29,7 +29,7 @@ class Spectral:
 
     Attributes:
         iterations: subspace iterations of the truncated decomposition.
-        rotation_iterations: of varimax; 0 leaves the axes as they are.
+        rotation_iterations: iterations of varimax; 0 leaves the axes as they are.
         sample: rows that the rotation is fitted to.
         floor: entries that every row keeps, where the budget allows it.
 

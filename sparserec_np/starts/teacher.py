@@ -21,7 +21,7 @@ class Teacher:
     Attributes:
         table: the rows, (n_users + n_items) of them, users first; any density.
         dim: number of columns.
-        weight: of the imitation, beside 1 for the data's loss.
+        weight: weight of the imitation, beside 1 for the data's loss.
     """
 
     table: SparseTable
@@ -42,7 +42,7 @@ class TeacherStart:
     of the teacher.
 
     Attributes:
-        teacher: whose rows.
+        teacher: the model whose rows these are.
         rotation_iterations, sample: see :class:`~sparserec_np.starts.spectral.Spectral`.
         floor: entries that every row keeps, where the budget allows it.
     """

@@ -31,7 +31,7 @@ class Phase(NamedTuple):
 
     Attributes:
         name: "search", "refit" or "train"; records carry it.
-        epochs: to train, of the ``settings.epochs`` that all schedules are laid out for.
+        epochs: epochs to train, of the ``settings.epochs`` that all schedules are laid out for.
         held_out: interactions to choose the best epoch by; None keeps the last.
     """
 
@@ -182,7 +182,7 @@ class _Best:
     """The best state of a training so far, by held-out interactions.
 
     Attributes:
-        misses: how often in a row none better was seen.
+        misses: how many measurements in a row were not better than the best.
     """
 
     def __init__(self, log: Interactions, held_out: Interactions | None, nnz: int) -> None:

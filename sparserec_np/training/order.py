@@ -55,7 +55,7 @@ class BatchOrder:
     Attributes:
         sampler: draws the batches.
         loss: what is minimised.
-        weights_optimizer: of what the model trains besides its table.
+        weights_optimizer: optimizer of what the model trains besides its table.
     """
 
     def __init__(self, sampler: PairSampler, loss: Objective, weights_optimizer: Optimizer) -> None:
@@ -115,7 +115,7 @@ class CellOrder:
     ``sweep_blocks`` for shared ones.
 
     Attributes:
-        division: of the pairs into cells.
+        division: division of the pairs into cells.
         shared: the blocks of negatives.
 
     Raises:

@@ -201,7 +201,7 @@ class Config:
     )
     shrinkage: float | None = setting(
         None,
-        "Against similarities of few users, with {owners}; {default} by default.",
+        "Shrinks similarities that rest on few users, with {owners}; {default} by default.",
         "model",
         "It is added to what a similarity is divided by: the root of the product of both items'"
         " numbers of users.",
@@ -261,7 +261,7 @@ class Config:
     )
     learning_rate: float | None = setting(
         None,
-        "At first; falls to zero as a cosine.",
+        "Learning rate at first; it falls to zero as a cosine.",
         "learning",
         f"By default {_tried(RATES['batches'])}, whichever lies on the side of the better, are"
         f" tried (in cells {_tried(RATES['cells'])}), and what is best on the validation part is"
@@ -282,7 +282,7 @@ class Config:
     )
     l2_positive: float | None = setting(
         None,
-        "L2 weight of its item.",
+        "L2 weight of a pair's item.",
         "loss",
         low=0,
         per_loss=attrgetter("decay"),
@@ -290,7 +290,7 @@ class Config:
     )
     l2_negative: float | None = setting(
         None,
-        "L2 weight of its negatives.",
+        "L2 weight of a pair's negatives.",
         "loss",
         low=0,
         per_loss=attrgetter("decay"),
@@ -300,8 +300,8 @@ class Config:
         "start",
         "What L2 draws the values towards.",
         "loss",
-        "Their values at the start (0 for entries grown since), or zero. A start at random is"
-        " nothing to be drawn to: there it is always zero.",
+        "Their values at the start (0 for entries grown since), or zero. After a start at"
+        " random, which knows nothing of the data, it is always zero.",
         choices=("start", "zero"),
     )
     explore: float = setting(
@@ -388,7 +388,7 @@ class Config:
         distill=None,
         update=InCommand(True),
     )
-    seed: int = setting(0, "Of everything drawn at random.", "learning", low=0, high=COUNT, update=AS_IN_RUN)
+    seed: int = setting(0, "Seed of all random numbers.", "learning", low=0, high=COUNT, update=AS_IN_RUN)
 
     def __post_init__(self) -> None:
         for name, row in SETTINGS.items():

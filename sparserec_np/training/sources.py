@@ -20,7 +20,7 @@ class Source(Protocol):
 
     @property
     def fresh(self) -> bool:
-        """Whether starts are to choose from, and the start is laid out for the model it begins."""
+        """Whether a start can be chosen, and is laid out for the model it begins."""
         ...
 
     @property

@@ -19,9 +19,9 @@ class Beginning(NamedTuple):
     """The table that one training starts from, and how it was made.
 
     Attributes:
-        name: of the choice in ``STARTS``, or "model" where a trained model is the start.
+        name: the name of the start in ``STARTS``, or "model" where a trained model is the start.
         table: users and items, scaled; not written to.
-        seconds: it took.
+        seconds: the time it took to make.
         from_data: whether the values know the data; see :class:`~sparserec_np.starts.start.Start`.
     """
 

@@ -22,7 +22,7 @@ class EntryState:
     It follows them through a topology update.
 
     Attributes:
-        optimizer: its moments.
+        optimizer: the optimizer, which holds the moments.
         origin: (nnz,) what L2 terms draw the values towards, 0 for regrown entries; empty where it
             is 0 for all. What was given is not written to: it is copied when entries first change.
     """
@@ -48,8 +48,8 @@ class Training:
     """Everything that an epoch changes.
 
     Attributes:
-        model: its table and its weights.
-        state: beside the stored entries.
+        model: the model, whose table and weights change.
+        state: what lies beside the stored entries.
         explored: gradients summed since the last topology update.
         norms: (rows,) norms of the rows' gradients, summed likewise; empty where nobody asks for
             them.

@@ -82,8 +82,8 @@ def update(
 
     Their users and items may be known to it or not. The budget stays: as many entries, or, where it
     was given in bytes, as many bytes; row bounds and ids of new rows leave room for fewer entries
-    then. Where most rows have nothing to go by, fewer are made than it grants. The same inputs give
-    the same bits for any number of threads.
+    then. Where most rows have nothing to be solved from, fewer are made than it grants. The same
+    inputs give the same bits for any number of threads.
 
     Args:
         previous: as :func:`~sparserec_np.training.train.train` or

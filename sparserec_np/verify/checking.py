@@ -26,7 +26,7 @@ LEAST = 1e-4
 
 
 class MissingTorchError(SparseRecError):
-    """The error that PyTorch is asked for and not installed."""
+    """The error raised where PyTorch is asked for and not installed."""
 
 
 def torch_library() -> Any:
@@ -146,7 +146,7 @@ class Plain:
         values: (rows, dim), 0 where inactive.
         active: (rows, dim) bool.
         weights: (n,) what the model has besides the table.
-        by_weights: (n,) gradient of the last batch.
+        by_weights: (n,) gradient of the last batch by the weights.
         gradient: (rows, dim) of the last batch, L2 terms included, of every entry, active or not.
         sums: (rows, dim) of the gradients since the last topology update.
     """

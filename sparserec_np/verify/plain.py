@@ -190,7 +190,9 @@ def bpr(given: Given, xp: Library) -> Tensor:
 
 
 def softmax(given: Given, xp: Library) -> Tensor:
-    """Computes ``-log(exp(p) / (exp(p) + sum exp(n)))``; 0 without any negative.
+    """Computes ``-log(exp(p) / (exp(p) + sum exp(n)))``.
+
+    The sum is over the negatives that count; without any, the loss is 0.
 
     The sum is over the negatives that count.
     """

@@ -39,11 +39,11 @@ class Settings:
         users, items, interactions, dim: sizes.
         density: part of all entries that is active.
         batch_size: pairs in a batch.
-        learning_rate: of a step.
+        learning_rate: learning rate of a step.
         l2: weights of the user, the positive and the negatives of a pair.
         explore: part of the rows that is explored.
         drop_fraction, floor, regrow_start: of the topology update.
-        seed: of everything drawn at random.
+        seed: seed of everything drawn at random.
     """
 
     model: str = "mf"
@@ -268,8 +268,8 @@ class Engine:
 
     Attributes:
         problem: what it works on; its arrays are left as they are.
-        model: of the settings' kind.
-        gradients: of the last batch, and the sums of the explored rows.
+        model: the model that the settings name.
+        gradients: gradients of the last batch, and the sums of the explored rows.
         state: the table's optimizer, and what L2 terms draw to.
         weights_optimizer: that of the weights.
     """
