@@ -214,7 +214,8 @@ class SparseRec:
 
         Args:
             path: path of the directory or the file.
-            interactions: the interactions it was trained on, where the model file was exported without.
+            interactions: the interactions it was trained on, where the model file was exported
+                without.
 
         Raises:
             DataError: they are missing.
