@@ -1,4 +1,7 @@
-"""``python -m cli`` in a checkout, ``python -m sparserec_np_cli`` where it is installed."""
+"""The entry of ``python -m cli``, or of ``python -m sparserec_np_cli``.
+
+The former is its name in a checkout, the latter where it is installed.
+"""
 
 from .main import main
 

@@ -1,4 +1,4 @@
-"""Interactions of one file over the users and items of another, or one sentence why there are none."""
+"""Alignment of one file's interactions to the users and items of another, or its refusal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .output import examples
 def align(
     given: Interactions, known: Interactions, file: str, owner: str, advice: str = "."
 ) -> tuple[Interactions, Counts]:
-    """``given`` over the ids of ``known``, and what of it is unknown there.
+    """Moves ``given`` to the ids of ``known``, and counts what of it is unknown there.
 
     Args:
         given: read from ``file``.

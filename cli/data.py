@@ -175,7 +175,7 @@ def split(file: str, folder: str, reader: dict[str, Any], as_json: bool, **optio
 
 @dataclass(frozen=True)
 class _Splitting:
-    """How interactions are split, as the options of ``split`` say."""
+    """The way of splitting that the options of ``split`` ask for."""
 
     by: str
     test_share: float | None
@@ -199,7 +199,7 @@ class _Splitting:
             )
 
     def parts(self, log: Interactions) -> dict[str, Interactions]:
-        """The train and the test part by name, and the validation part where one is asked for."""
+        """Makes the parts by name: train, test, and validation where it is asked for."""
         rng = np.random.default_rng(self.seed)
         ways: dict[str, Callable[[Interactions, float], tuple[Interactions, Interactions]]] = {
             "random": lambda rest, share: split_random(rest, share, rng),
@@ -214,7 +214,7 @@ class _Splitting:
 
 
 def _fitting(log: Interactions) -> str:
-    """The grammar that holds these ids and times."""
+    """Returns the grammar that holds these ids and times."""
     words = "U" in (log.user_ids.dtype.kind, log.item_ids.dtype.kind)
     negative = not words and min(log.user_ids[0], log.item_ids[0]) < 0
     return "csv" if words or negative or log.times is not None else "adjacency"
@@ -247,7 +247,7 @@ def generate(out: str, to: str | None, as_json: bool, **sizes: int) -> None:
 
 
 def _written(path: str, part: str, kind: str, log: Interactions) -> dict[str, Any]:
-    """What became of a file, and what its grammar could not hold."""
+    """Reports what became of a file, and what its grammar could not hold."""
     idle = int(np.count_nonzero(log.user_degrees == 0))
     return {
         "file": path,
@@ -278,7 +278,7 @@ def _report(rows: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def _kind(ids: np.ndarray[Any, Any]) -> str:
-    """How the ids look: ``0..n-1``, integers with gaps, or text."""
+    """Says how the ids look: ``0..n-1``, integers with gaps, or text."""
     if ids.dtype.kind == "U":
         return "text"
     return (
@@ -292,7 +292,7 @@ def _quantiles(values: np.ndarray[Any, Any]) -> dict[str, float]:
 
 
 def _shown(name: str, value: Any) -> Any:
-    """A cell of the report; a time that can be seconds since 1970 is a date too."""
+    """Writes a cell of the report; a time that can be seconds since 1970 is a date too."""
     if name == "bytes":
         return human_bytes(value)
     if name in ("time_from", "time_to") and value is not None and SECONDS[0] <= value < SECONDS[1]:

@@ -72,7 +72,7 @@ def command(teacher_run: str, imitation: float, test_file: str | None, **options
 
 
 def _master(run: str) -> tuple[Model, int]:
-    """The model in ``run``, and its number of columns.
+    """Loads the model in ``run``, and tells its number of columns.
 
     Raises:
         ConfigError: it was counted, and is none to learn from.
@@ -88,7 +88,12 @@ def _master(run: str) -> tuple[Model, int]:
 
 
 def _compared(master: Model, request: Request, test_file: str) -> dict[str, Any]:
-    """What the written student and the teacher reach on a file, and the part of NDCG that was kept."""
+    """Measures the written student and the teacher on a file.
+
+    The result also tells the part of the teacher's NDCG that was kept.
+
+    Of the two NDCG it tells the part that was kept.
+    """
     test, _ = read_interactions(test_file, **request.reader).aligned_to(master.log)
     student = restore(load_model(request.run))
     theirs, ours = (evaluate(model.ranker(), test, model.log) for model in (master, student))

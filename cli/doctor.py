@@ -1,4 +1,4 @@
-"""``sparserec doctor``: can this machine and this installation train, and what to do where they cannot."""
+"""``sparserec doctor``: whether this installation can train here, and what to do if not."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ def command(as_json: bool) -> None:
 
 
 def _packages(problems: list[str]) -> dict[str, str | None]:
-    """The installed version of each package the library needs; None, and a problem, where one is missing."""
+    """Returns the installed version of each package the library needs.
+
+    Where one is missing it is None, and a problem.
+    """
     versions: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
@@ -60,7 +63,7 @@ def _packages(problems: list[str]) -> dict[str, str | None]:
 
 
 def _cores() -> dict[str, int]:
-    """Logical cores of the machine, and those this process may use."""
+    """Counts the logical cores of the machine, and those this process may use."""
     present = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else present
     return {"present": present, "usable": usable}
@@ -88,12 +91,12 @@ def _numba(problems: list[str]) -> dict[str, Any]:
 
 
 def _double(numbers: Any) -> Any:
-    """Twice the numbers; Numba splits the array expression over its threads."""
+    """Doubles the numbers; Numba splits the array expression over its threads."""
     return numbers * 2
 
 
 def _cache(problems: list[str]) -> dict[str, Any]:
-    """Where Numba keeps the compiled kernels, and whether a file can be written there."""
+    """Tells where Numba keeps the compiled kernels, and whether a file can be written there."""
     folder: str | None = None
     try:
         cache = kernels.compiled.CACHE_FOLDER  # loads Numba
@@ -114,7 +117,7 @@ def _cache(problems: list[str]) -> dict[str, Any]:
 
 
 def _blas(problems: list[str]) -> list[dict[str, Any]]:
-    """The thread pools of the linear algebra libraries that NumPy and SciPy have loaded."""
+    """Lists the thread pools of the linear algebra libraries that NumPy and SciPy have loaded."""
     try:
         import numpy  # noqa: F401  importing is what loads the libraries
         import scipy.linalg  # noqa: F401

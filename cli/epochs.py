@@ -20,7 +20,7 @@ BAR_WIDTH = 12  # with which a line of numbers fits into 80 columns
 
 @contextmanager
 def epoch_progress(epochs: int) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Progress bars with the time left, on stderr, and only where stderr is a terminal.
+    """Shows progress bars with the time left, on stderr, and only where stderr is a terminal.
 
     Yields a function to be called with each record of :func:`sparserec_np.training.train.train`.
     The search for the number of epochs may end before its bar does; the second training is as long
@@ -40,10 +40,10 @@ def epoch_progress(epochs: int) -> Iterator[Callable[[dict[str, Any]], None]]:
 def recorded(
     directory: RunDirectory, progress: AbstractContextManager[Callable[[dict[str, Any]], None]]
 ) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """What a training is to call after each epoch: the run directory takes the record, the progress shows it.
+    """Yields what a training is to call after each epoch.
 
-    An interrupt that came meanwhile is raised there. However the training ends, the records are
-    closed.
+    The run directory takes the record, the progress shows it. An interrupt that came meanwhile is
+    raised there. However the training ends, the records are closed.
     """
     try:
         with progress as show:
@@ -59,7 +59,7 @@ def recorded(
 
 
 class _Bars(ExitStack):
-    """One bar at a time; a new phase ends the bar before it."""
+    """Progress bars, one at a time; a new phase ends the bar before it."""
 
     def __init__(self, epochs: int) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class _Bars(ExitStack):
         click.echo("Making the start ... (a first run compiles its kernels, too)", err=True)
 
     def show(self, record: dict[str, Any]) -> None:
-        """Takes in one record."""
+        """Moves the bar on by one record."""
         value = record.get("ndcg@20")
         if value is not None:
             self._best = max(self._best, (value, record["epoch"]), key=lambda pair: pair[0])

@@ -1,4 +1,4 @@
-"""``sparserec export``: one small file for a device, or C source; what it weighs and what it lost."""
+"""``sparserec export``: one small file for a device, or C source; what it weighs and lost."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def command(as_json: bool, **options: Any) -> None:
 
 @dataclass(frozen=True)
 class Order:
-    """What the options of one call ask for, under their names."""
+    """The options of one call, under their names."""
 
     run: str
     output: str

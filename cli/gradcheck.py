@@ -84,7 +84,7 @@ def command(steps: int | None, against: str, export: str | None, as_json: bool, 
 
 
 def _print(errors: list[Any], against: str) -> None:
-    """A table for each case, the precisions side by side."""
+    """Prints a table for each case, the precisions side by side."""
     for case, members in groupby(errors, lambda e: (e.model, e.similarity, e.loss, e.negatives)):
         found = list(members)
         dtypes = list(dict.fromkeys(error.dtype for error in found))

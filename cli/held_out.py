@@ -1,4 +1,4 @@
-"""Interactions to choose the epoch by, as --validation says: a part of what is given, or a file."""
+"""The interactions to choose the epoch by, as --validation says: a part, or a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from .output import counted
 
 
 def part_or_file(given: str | None, part: Any, file: str | None) -> tuple[Any, str | None]:
-    """The part to hold out, and the file to validate by: as given, or else ``part`` and ``file``.
+    """Returns the part to hold out and the file to validate by.
+
+    They are as given, or else ``part`` and ``file``.
 
     >>> part_or_file("0.2", 0.1, None), part_or_file("some.csv", 0.1, None), part_or_file(None, 0.1, None)
     ((0.2, None), (0.1, 'some.csv'), (0.1, None))
@@ -31,7 +33,7 @@ def part_or_file(given: str | None, part: Any, file: str | None) -> tuple[Any, s
 def read_held_out(
     file: str | None, train_file: str, log: Interactions, reader: dict[str, Any]
 ) -> tuple[Interactions | None, dict[str, int]]:
-    """The interactions to validate by, over the ids of ``log``, and counts of those that tell nothing.
+    """Reads the interactions to validate by, over the ids of ``log``; counts those of no use.
 
     Without a file there are none, and nothing to count.
 

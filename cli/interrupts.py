@@ -1,4 +1,7 @@
-"""Ctrl-C, also where it would be lost: compilers and callbacks swallow the exception that Python makes of it."""
+"""Ctrl-C, also where it would be lost.
+
+Compilers and callbacks swallow the exception that Python makes of it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import click
 
 
 class Interrupts:
-    """While entered, remembers that Ctrl-C was pressed; it raises KeyboardInterrupt all the same.
+    """A context that remembers that Ctrl-C was pressed; it raises KeyboardInterrupt all the same.
 
     Attributes:
         asked: whether it was pressed.

@@ -1,4 +1,4 @@
-"""The command ``sparserec``: its subcommands, loaded when they are called, and how errors reach the terminal."""
+"""The command ``sparserec``: subcommands that load when called, and errors as sentences."""
 
 from __future__ import annotations
 
@@ -39,20 +39,26 @@ INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
 
 class WrongSetting(click.ClickException):
-    """Click's one line ``Error: ...`` on stderr, with the exit code that wrong options have too."""
+    """An error that prints as Click's one line, with the exit code that wrong options have too.
+
+    The line is ``Error: ...``, on stderr.
+    """
 
     exit_code = 2
 
 
 class Root(click.Group):
-    """A group that imports a command when it is needed, and turns the library's errors into one line each."""
+    """A group that imports commands when needed, and turns the library's errors into one line.
+
+    The errors are the library's own.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the commands, in the order of use."""
+        """Names the commands, in the order of use."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, imported now; None if there is none."""
+        """Imports the command of that name; returns None if there is none."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f".{cmd_name}", __package__).command
@@ -66,7 +72,10 @@ class Root(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Click's own, but an unknown command is answered with the nearest one there is."""
+        """Finds the command that is asked for; answers an unknown one with the nearest there is.
+
+        That is answered with the nearest one there is.
+        """
         name = args[0]
         if not name.startswith("-") and name not in COMMANDS:
             near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
@@ -75,7 +84,10 @@ class Root(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command. A bug keeps its traceback; everything a user can cause or mend becomes a sentence."""
+        """Runs the command, and turns errors into sentences.
+
+        A bug keeps its traceback; everything a user can cause or mend becomes a sentence.
+        """
         with Interrupts() as interrupts, own_warnings_as_sentences():
             ctx.obj = interrupts
             try:
@@ -107,7 +119,10 @@ class Root(click.Group):
 
 @contextmanager
 def own_warnings_as_sentences() -> Iterator[None]:
-    """The library's warnings become one line on stderr; those of other packages stay as they are."""
+    """Prints the library's warnings as one line on stderr.
+
+    Those of other packages stay as they are.
+    """
     usual = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
@@ -124,7 +139,7 @@ def own_warnings_as_sentences() -> Iterator[None]:
 
 
 def _os_sentence(error: OSError) -> str:
-    """What the operating system refused, with the file's name before the reason."""
+    """Says what the operating system refused, with the file's name before the reason."""
     reason = error.strerror or str(error) or type(error).__name__
     return f"{error.filename}: {reason}" if error.filename is not None else reason
 

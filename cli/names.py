@@ -1,4 +1,4 @@
-"""Outside ids at the command line: looked up, refused with their neighbours, and shown."""
+"""Outside ids at the command line: looked up, refused with similar ones, and shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ SEARCHED_NAMES = 50_000  # text ids that are compared one by one for a near miss
 
 
 def known(ids: Ids, wanted: object, noun: str) -> int | str:
-    """An id as the file has it, from what was typed or sent. Raises DataError, naming others like it."""
+    """Returns an id as the file has it, from what was typed or sent.
+
+    Raises DataError, naming others like it.
+    """
     row = ids.find(wanted)
     if row is None:
         near = _near(ids, str(wanted))
@@ -24,7 +27,7 @@ def known(ids: Ids, wanted: object, noun: str) -> int | str:
 
 
 def split_ids(lists: Sequence[str]) -> list[str]:
-    """The ids in comma-separated lists.
+    """Splits comma-separated lists into ids.
 
     >>> split_ids(["7,11", "13"])
     ['7', '11', '13']
@@ -33,12 +36,18 @@ def split_ids(lists: Sequence[str]) -> list[str]:
 
 
 def shown(name: int | str) -> str:
-    """An id as a cell of a table: digits as they are, and nothing that would steer the terminal."""
+    """Writes an id as a cell of a table.
+
+    Digits stay as they are, and nothing would steer the terminal.
+    """
     return str(name) if str(name).isprintable() else repr(name)
 
 
 def _near(ids: Ids, wanted: str) -> str:
-    """Up to three known ids like ``wanted``, as the end of a sentence: like spelt, or the nearest numbers."""
+    """Names up to three known ids like ``wanted``, as the end of a sentence.
+
+    They are spelt like it, or are the nearest numbers.
+    """
     near: list[Any]
     if not len(ids):
         return ""

@@ -1,4 +1,4 @@
-"""What commands print: JSON for programs, tables for eyes."""
+"""The output of commands: JSON for programs, tables for eyes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def _plain(value: Any) -> Any:
 
 
 def table(rows: Sequence[Sequence[Any]], headers: Sequence[str] | None = None) -> str:
-    """``rows`` as aligned plain text: numbers to the right, text to the left, two blanks between columns.
+    """Writes ``rows`` as aligned plain text.
+
+    Numbers stand to the right, text to the left, two blanks between columns.
 
     Args:
         rows: cells, row by row; each row has the same length. See :func:`cell` for how a value is
@@ -68,7 +70,7 @@ def _is_number(value: Any) -> bool:
 
 
 def cell(value: Any) -> str:
-    """A value as people read it.
+    """Writes a value as people read it.
 
     >>> [cell(value) for value in (29858, 0.152734, 12345.6, True, None, "text")]
     ['29,858', '0.1527', '12,346', 'yes', '-', 'text']
@@ -85,7 +87,7 @@ def cell(value: Any) -> str:
 
 
 def examples(ids: Any) -> str:
-    """A few of the outside ids in an array, quoted where they are text.
+    """Writes a few of the outside ids in an array, in quotation marks where they are text.
 
     >>> import numpy as np
     >>> examples(np.array([3, 5, 9, 11])), examples(np.array(["007"]))
@@ -96,7 +98,7 @@ def examples(ids: Any) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """A number and its noun.
+    """Writes a number and its noun.
 
     >>> counted(1, "interaction"), counted(2500, "interaction")
     ('1 interaction', '2,500 interactions')
@@ -105,7 +107,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def human_bytes(count: int) -> str:
-    """A number of bytes in decimal units, as budgets are given: 1 MB is 1,000,000 bytes.
+    """Writes a number of bytes in decimal units, as budgets are given: 1 MB is 1,000,000 bytes.
 
     >>> human_bytes(999), human_bytes(1_500_000), human_bytes(22_668_480)
     ('999 B', '1.5 MB', '22.7 MB')

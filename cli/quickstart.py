@@ -27,10 +27,10 @@ from .threads import threads_option
 
 @click.command()
 @click.option(
-    "-o", "--output", "run", metavar="RUN", help="Keep the run in this directory; by default it goes."
+    "-o", "--output", "run", metavar="RUN", help="Keep the run in this directory; by default it is deleted."
 )
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of everything drawn at random."
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all random numbers."
 )
 @threads_option
 @json_option
@@ -60,7 +60,7 @@ def command(run: str | None, seed: int, threads: int | None, as_json: bool) -> N
 
 
 def _report(run: str | None, seed: int, threads: int | None) -> dict[str, Any]:
-    """Goes the whole path, and tells how good the model is, what it weighs and a list of it."""
+    """Goes the whole path, and reports how good the model is, what it weighs and one list."""
     # Heavy, and not wanted for --help.
     import numpy as np
 

@@ -87,7 +87,7 @@ def command(run: str, n: int, as_json: bool, **options: Any) -> None:
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the options of one call say about whose lists are wanted, and where they go."""
+    """The options of one call that say whose lists are wanted, and where they go."""
 
     requests: str | None
     users: tuple[str, ...]
@@ -218,7 +218,7 @@ def _rank_everybody(run: str, n: int, output: str, filter_seen: bool) -> None:
 
 
 def _everybodys_lists(run: str, n: int, filter_seen: bool) -> Iterator[tuple[int | str, Recommendation]]:
-    """Chooses who ranks, the compiled kernels or, without Numba, the runtime: the same lists."""
+    """Ranks with the compiled kernels or, without Numba, with the runtime: the same lists."""
     with reading_run(run):
         model = load_model(run)
     if not model.users.rows:

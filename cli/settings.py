@@ -1,4 +1,4 @@
-"""The options of commands that train: one for each setting they take, made from the table of these."""
+"""The options of commands that train: one for each setting that the command takes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ LAST = ("validation", "refit")  # beside the files, which come after the setting
 
 
 class SettingOption(click.Option):
-    """An option that shows a default and does not set it: a configuration file may, or a saved run.
+    """An option that shows a default and does not set it.
+
+    A configuration file may set it, or a saved run.
 
     Args:
         shown: the default in words; empty where there is nothing to show.
@@ -27,7 +29,7 @@ class SettingOption(click.Option):
         self.shown = shown
 
     def get_help_extra(self, ctx: click.Context) -> click.types.OptionHelpExtra:
-        """Click's own, and the default."""
+        """Returns Click's own extra lines of help, and the default."""
         extra = super().get_help_extra(ctx)
         if self.shown:
             extra["default"] = self.shown
@@ -50,7 +52,7 @@ def setting_options(command: str) -> Callable[[Command], Command]:
 
 
 def flag(name: str) -> str:
-    """The option of a setting.
+    """Names the option of a setting.
 
     >>> flag("batch_size")
     '--batch-size'
@@ -59,7 +61,7 @@ def flag(name: str) -> str:
 
 
 def _option(row: Setting, command: str) -> Callable[[Command], Command]:
-    """The option of one setting in a command."""
+    """Makes the option of one setting in a command."""
     own = row.in_command(command)
     assert own is not None
     written = own.written or row.written
@@ -78,7 +80,10 @@ def _option(row: Setting, command: str) -> Callable[[Command], Command]:
 
 
 def _type(row: Setting, command: str) -> Any:
-    """What Click reads and checks: choices, ranges of whole numbers; the rest checks the library."""
+    """Returns what Click reads and checks: choices, and ranges of whole numbers.
+
+    The library checks the rest.
+    """
     if row.choices:
         return click.Choice(row.choices_in(command))
     low = row.low_in(command)

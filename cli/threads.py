@@ -13,7 +13,10 @@ threads_option = click.option(
 
 
 def set_threads(threads: int | None) -> None:
-    """Lets the compiled kernels work on that many threads, or on all there are. Imports Numba."""
+    """Lets the compiled kernels work on ``threads`` threads, or on all there are.
+
+    Imports Numba.
+    """
     import numba
 
     most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]

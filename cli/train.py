@@ -33,16 +33,16 @@ from .writing import Source, Telling, Work, write_run
 
 @dataclass(frozen=True)
 class Request:
-    """What the options of a command that trains say, before any file is read.
+    """The options of a command that trains, before any file is read.
 
     Attributes:
-        train_file: to train on; None for the one that the configuration names.
+        train_file: file to train on; None for the one that the configuration names.
         run: directory to write to.
         validation: a part, or a file; None for what the configuration says.
-        threads: to work on; None for all.
+        threads: threads to work on; None for all.
         reader: keywords of :func:`~sparserec_np.data.formats.read_interactions`.
         as_json: whether nothing but the report is to be printed.
-        given: settings by name, of those that were given.
+        given: the settings that were given, by name.
         config_file: settings to start from.
     """
 
@@ -57,7 +57,10 @@ class Request:
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> Request:
-        """The options of a command by name: what is none of the above is a setting."""
+        """Makes a request of a command's options by name.
+
+        An option that is no attribute of a request is a setting.
+        """
         own = {field.name for field in fields(cls)} & options.keys()
         given = {name: value for name, value in options.items() if name not in own and value is not None}
         return cls(**{name: options[name] for name in own}, given=given)
@@ -97,10 +100,10 @@ def command(**options: Any) -> None:
 
 
 def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = None) -> dict[str, Any]:
-    """Trains as is asked, writes the run, and prints its figures or, for JSON, none; returns the report.
+    """Trains as is asked, writes the run, and returns the report.
 
-    A teacher comes with the interactions it was saved with: the student is over the same users and
-        items.
+    Prints figures, or, for JSON, none. A teacher comes with the interactions it was saved with: the
+    student is over the same users and items.
     """
     config, source = settled(request)
     assert source.train is not None
@@ -127,7 +130,9 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
 
 
 def settled(request: Request) -> tuple[Config, Source]:
-    """The settings, and where the data come from: as given, else as configured, else by default.
+    """Returns the settings and where the data come from: as given, as configured, or by default.
+
+    The first of these that says something counts.
 
     Raises:
         ConfigError: settings that make no sense, or none to this model.
@@ -164,7 +169,10 @@ def _check_model_takes(model: str, given: dict[str, Any]) -> None:
 
 
 def _known_to(teacher: Interactions, log: Interactions, file: str) -> Interactions:
-    """The interactions over the teacher's users and items; others are left out, and counted aloud."""
+    """Moves the interactions to the teacher's users and items.
+
+    Others are left out, and a line says how many.
+    """
     placed, unknown = align(log, teacher, file, "the teacher")
     if unknown.dropped_pairs:
         left = counted(unknown.dropped_pairs, "interaction")

@@ -61,7 +61,10 @@ def command(run: str, updated: str, as_json: bool, **options: Any) -> None:
 def _update_run(
     run: str, updated: str, quiet: bool, new_file: str, reader: dict[str, Any], **options: Any
 ) -> dict[str, Any]:
-    """Learns on as the options say, writes the run, prints figures unless ``quiet``; returns the report."""
+    """Learns on as the options say, writes the run, and returns the report.
+
+    Prints figures unless ``quiet``.
+    """
     known_file, threads = options.pop("known_file"), options.pop("threads")
     part, validation_file = part_or_file(options.pop("validation"), None, None)
     if [new_file, known_file, validation_file].count("-") > 1:
@@ -88,7 +91,7 @@ def _update_run(
 
 
 def _growth(known: Interactions, log: Interactions) -> dict[str, int]:
-    """How many are new, for the report."""
+    """Counts how many users, items and interactions are new, for the report."""
     return {
         "new_users": log.n_users - known.n_users,
         "new_items": log.n_items - known.n_items,
@@ -97,7 +100,7 @@ def _growth(known: Interactions, log: Interactions) -> dict[str, int]:
 
 
 def _sizes(growth: dict[str, int], log: Interactions) -> str:
-    """How many are new, and how many there are, in a line."""
+    """Says in a line how many are new, and how many there are."""
     nouns = zip(growth.values(), ("new user", "new item", "new interaction"), strict=True)
     return (
         f"{', '.join(counted(count, noun) for count, noun in nouns)}; with those known {log.n_users:,} users,"

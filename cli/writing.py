@@ -1,4 +1,4 @@
-"""From a training that is about to begin to its run directory: records, progress, report, print."""
+"""The way from a training about to begin to its run directory: records, progress, report."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .output import human_bytes, table
 
 @dataclass(frozen=True)
 class Source:
-    """Where the data of a run come from, as its configuration keeps it.
+    """The origin of a run's data, as its configuration keeps it.
 
     Attributes:
         train, validation: paths; None where there is no such file.
@@ -39,7 +39,7 @@ class Source:
     more: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As :func:`sparserec_np.training.run_directory.read_config` reads it."""
+        """Makes what :func:`sparserec_np.training.run_directory.read_config` reads."""
         return {
             "train": self.train,
             "validation": self.validation,
@@ -56,7 +56,7 @@ class Work:
         log: the interactions.
         config: the settings.
         fit: trains, and calls what it is given with the record of each epoch.
-        source: of the interactions.
+        source: where the interactions come from.
     """
 
     log: Interactions
@@ -67,11 +67,11 @@ class Work:
 
 @dataclass(frozen=True)
 class Telling:
-    """What is told of a training besides what it gives.
+    """The facts that are told of a training besides what it gives.
 
     Attributes:
         sizes: the line to print before the budget; None to print nothing.
-        counts: of what was read, for the report.
+        counts: counts of what was read, for the report.
         imports: bytes resident before any data was read.
     """
 
@@ -81,7 +81,10 @@ class Telling:
 
 
 def write_run(directory: RunDirectory, work: Work, telling: Telling) -> dict[str, Any]:
-    """Trains with records and progress, writes the run, prints what is to be told; returns the report."""
+    """Trains with records and progress, writes the run, and returns the report.
+
+    Prints what is to be told.
+    """
     counted = BASE_MODELS[work.config.model].counted
     if telling.sizes is not None:
         click.echo(telling.sizes)
@@ -115,12 +118,12 @@ def write_run(directory: RunDirectory, work: Work, telling: Telling) -> dict[str
 
 
 def _arithmetic(work: Work) -> str:
-    """How the budget comes about."""
+    """Spells out how the budget comes about."""
     return METHODS[work.config.method].spend(budget_of(work.log, work.config)).arithmetic()
 
 
 def _figures(fitted: Fitted) -> dict[str, Any]:
-    """What the report says of a trained model."""
+    """Collects what the report says of a trained model."""
     stored = fitted.model.table
     return {
         "dim": fitted.model.dim,
@@ -134,7 +137,7 @@ def _figures(fitted: Fitted) -> dict[str, Any]:
 
 
 def _shown(report: dict[str, Any], metrics: dict[str, float]) -> str:
-    """The report as a table for eyes."""
+    """Writes the report as a table for eyes."""
     rows: list[list[Any]] = [
         ["kept epoch", report["best_epoch"]],
         ["seconds", round(report["seconds"], 1)],

@@ -1,4 +1,4 @@
-"""An estimator with the manners of scikit-learn, whose answers have the shapes of implicit's."""
+"""An estimator in the manner of scikit-learn, whose answers have the shapes of implicit's."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ MODEL_ENDING = ".safetensors"
 
 
 class SparseRec:
-    """Trains, learns on, recommends and measures; the parameters are the settings of ``Config``, and ``threads``.
+    """An estimator that trains, learns on, recommends and measures.
 
-    ``get_params`` and ``set_params`` are as scikit-learn's, and ``sklearn.base.clone`` copies it.
-    Parameters are checked by :meth:`fit`, which raises ConfigError. Interactions are given as
+    The parameters are the settings of ``Config``, and ``threads``. ``get_params`` and
+    ``set_params`` are as scikit-learn's, and ``sklearn.base.clone`` copies it. Parameters are
+    checked by :meth:`fit`, which raises ConfigError. Interactions are given as
     :class:`~sparserec_np.data.interactions.Interactions`, as a SciPy sparse matrix of users x items
     (all but zeros count; the ids are the numbers of rows and columns), or as the path of a file. To
     cross-validate, split interactions (``split_random``), not rows: a user who is in no training
@@ -49,7 +50,7 @@ class SparseRec:
     Attributes:
         fitted_: the trained model and how it came about, once :meth:`fit` or :meth:`load` was
             called.
-        interactions_: those that it knows.
+        interactions_: the interactions that the model knows.
 
     >>> from sparserec_np import generate
     >>> log = generate(60, 40, 600, seed=1)
@@ -74,18 +75,27 @@ class SparseRec:
         return f"SparseRec({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn's pipelines and searches ask: neither classifier nor regressor, of sparse matrices."""
+        """Returns what scikit-learn's pipelines and searches ask for.
+
+        It is neither classifier nor regressor, and takes sparse matrices.
+        """
         from sklearn.utils import InputTags, Tags, TargetTags
 
         inputs = InputTags(two_d_array=False, sparse=True)
         return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=inputs)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """All parameters by name; there are none within others, so ``deep`` changes nothing."""
+        """Returns all parameters by name.
+
+        There are none within others, so ``deep`` changes nothing.
+        """
         return {name: getattr(self, name) for name in PARAMETERS}
 
     def set_params(self, **parameters: Any) -> SparseRec:
-        """Sets some parameters, and returns the estimator. Raises ValueError for a name that is none."""
+        """Sets some parameters, and returns the estimator.
+
+        Raises ValueError for a name that is none.
+        """
         for name in parameters:
             if name not in PARAMETERS:
                 raise ValueError(
@@ -106,7 +116,9 @@ class SparseRec:
         return self._keep(train(log, self._config, threads=self._threads), log)
 
     def partial_fit(self, X: Any, y: None = None, **changes: Any) -> SparseRec:
-        """Learns on with more interactions, within the budget; trains anew where nothing was trained before.
+        """Learns on with more interactions, within the budget.
+
+        Where nothing was trained before, it trains anew.
 
         Args:
             X: more interactions, of users and items that are known or not; what is known is merged.
@@ -124,7 +136,7 @@ class SparseRec:
         return self._keep(update(former, new, threads=self._threads, **changes), former.log.joined(new))
 
     def recommend(self, users: Any, n: int = 10, filter_seen: bool = True) -> tuple[Array, Array]:
-        """The best items for one user, or for several.
+        """Returns the best items for one user, or for several.
 
         Args:
             users: an outside id, or (m,) of them.
@@ -149,7 +161,9 @@ class SparseRec:
         return (found[0][0], found[1][0]) if np.ndim(users) == 0 else found
 
     def similar_items(self, items: Any, n: int = 10) -> tuple[Array, Array]:
-        """The items nearest to one, or to each of several, by the cosine of their rows; none is near to itself.
+        """Returns the items nearest to one, or to each of several, by the cosine of their rows.
+
+        No item is near to itself.
 
         Args and Returns are as in :meth:`recommend`, with items for users.
 
@@ -170,7 +184,9 @@ class SparseRec:
         return (found[0][0], found[1][0]) if np.ndim(items) == 0 else found
 
     def score(self, X: Any, y: None = None) -> float:
-        """NDCG@20 of all users on held-out interactions; those of users or items that are not known are left out.
+        """Computes NDCG@20 of all users on held-out interactions.
+
+        Those of users or items that are not known are left out.
 
         Raises:
             DataError: none is between a known user and a known item.
@@ -179,7 +195,7 @@ class SparseRec:
         return evaluate(self._ranker, test, self._known)[SELECT_BY]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a run directory, or, where the name ends in ``.safetensors``, the model file alone.
+        """Writes a run directory, or, if the name ends in ``.safetensors``, the model file alone.
 
         Raises:
             SparseRecError: the path is no place for it.
@@ -192,13 +208,14 @@ class SparseRec:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], interactions: Any = None) -> SparseRec:
-        """Reads what :meth:`save`, or ``sparserec train``, wrote: a run directory, or a model file.
+        """Reads a run directory or a model file, as :meth:`save` or ``sparserec train`` wrote it.
 
         Of a model file alone the settings of training are not known: they are at their defaults.
 
         Args:
-            path: of the directory or the file.
-            interactions: that it was trained on, where the model file was exported without.
+            path: path of the directory or the file.
+            interactions: the interactions it was trained on, where the model file was exported
+                without.
 
         Raises:
             DataError: they are missing.
@@ -234,7 +251,7 @@ class SparseRec:
 
     @property
     def _known(self) -> Interactions:
-        """The interactions. Raises NotFittedError before :meth:`fit`."""
+        """The interactions that the model knows. Raises NotFittedError before :meth:`fit`."""
         if not hasattr(self, "interactions_"):
             from sklearn.exceptions import NotFittedError
 
@@ -261,7 +278,7 @@ class SparseRec:
 
     @cached_property
     def _nothing(self) -> Interactions:
-        """No interaction of the same users and items."""
+        """No interactions, over the same users and items."""
         log = self.interactions_
         return log.subset(np.zeros(log.n_interactions, dtype=bool))
 
@@ -275,7 +292,11 @@ SparseRec.__init__.__signature__ = Signature(  # type: ignore[attr-defined]
 
 
 def as_interactions(given: Any) -> Interactions:
-    """Interactions from what people have: themselves, a SciPy sparse matrix of users x items, or the path of a file.
+    """Converts what people bring to Interactions.
+
+    They may bring Interactions, a SciPy sparse matrix of users x items, or the path of a file.
+
+    They may be that already, a SciPy sparse matrix of users x items, or the path of a file.
 
     Raises:
         DataError: it is something else.
@@ -300,7 +321,12 @@ def as_interactions(given: Any) -> Interactions:
 
 
 def _rows(wanted: Any, ids: Ids, error: type[KeyError], noun: str) -> Array:
-    """(m,) where ``wanted``, an id or (m,) of them, lie among ``ids``; 12 and "12" are the same id."""
+    """Looks ids up: returns the places (m,) of ``wanted``, an id or (m,) of them, in ``ids``.
+
+    12 and "12" are the same id.
+
+    12 and "12" are the same id.
+    """
     listed: Iterable[Any] = [wanted] if np.ndim(wanted) == 0 else wanted
     rows = []
     for one in listed:
@@ -312,14 +338,20 @@ def _rows(wanted: Any, ids: Ids, error: type[KeyError], noun: str) -> Array:
 
 
 def _expect_count(n: int) -> int:
-    """``n``, if it is a number of items. Raises ValueError for one below 1, TypeError for what is no whole number."""
+    """Returns ``n``, if it is a number of items.
+
+    Raises ValueError for one below 1, TypeError for what is no whole number.
+    """
     if operator.index(n) < 1:
         raise ValueError(f"n must be at least 1, not {n}")
     return n
 
 
 def _padded(places: Array, scores: Array, ids: Array, n: int) -> tuple[Array, npt.NDArray[np.float32]]:
-    """Ids and scores (m, n) of places (m, up to n), where -1 is none."""
+    """Looks up the ids of places (m, up to n), and pads ids and scores to (m, n).
+
+    A place of -1 is none.
+    """
     missing: Any = "" if ids.dtype.kind == "U" else -1
     found = np.full((len(places), n), missing, dtype=ids.dtype)
     reached = np.full((len(places), n), -np.inf, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Compiled kernels before they are needed: a tiny run through everything that a real one would call.
+"""The warm-up of compiled kernels: a tiny run through everything that a real one would call.
 
 Numba compiles a kernel when it is first called with arguments of new types, and keeps the result;
 so the way to have the right ones is to do in little what will be done at large.
@@ -31,12 +31,12 @@ from sparserec_np.training.train import train
 
 
 class Warmth(NamedTuple):
-    """What :func:`warm_up` has done.
+    """The record of what :func:`warm_up` has done.
 
     Attributes:
-        kernels: that are ready now, each for the types it is called with.
-        compiled: of them, those that were compiled just now; the others were there.
-        seconds: it took.
+        kernels: number of kernels that are ready now, each for the types it is called with.
+        compiled: how many of them were compiled just now; the others were there.
+        seconds: the time it took.
         folder: where they are kept; None where Numba's compiler is switched off.
     """
 
@@ -81,7 +81,7 @@ def warm_up(everything: bool = False) -> Warmth:
 
 
 def called_kernels() -> Iterator[Any]:
-    """The kernels that this process has called from Python: Numba's functions, none twice.
+    """Yields the kernels that this process has called from Python: Numba's functions, none twice.
 
     What kernels call in turn is compiled into them, and only there to be seen when they are not
     read from the cache.
@@ -96,7 +96,7 @@ def called_kernels() -> Iterator[Any]:
 
 
 def _others() -> Iterator[Config]:
-    """Settings that lead through the kernels which the defaults do not call."""
+    """Yields settings that lead through the kernels which the defaults do not call."""
     short: dict[str, Any] = {"epochs": 4, "batch_size": 64, "learning_rate": 0.01}
     for model, loss, negatives in itertools.product(CHOICES["model"], CHOICES["loss"], (None, 1)):
         if BASE_MODELS[model].counted:

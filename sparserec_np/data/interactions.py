@@ -1,4 +1,4 @@
-"""Which user touched which items, in compressed rows, with the ids the outside world uses for both.
+"""Interactions: which user touched which items, in compressed rows, with outside ids for both.
 
 Inside the library a user is a number ``0..n_users-1`` and an item a number ``0..n_items-1``.
 Outside ids, integers or strings with any gaps, live in two sorted arrays beside the pairs, so that
@@ -29,7 +29,7 @@ _USERS_AT_ONCE = 16_384
 
 
 class Counts(NamedTuple):
-    """What :meth:`Interactions.aligned_to` could not place in the reference."""
+    """The numbers of what :meth:`Interactions.aligned_to` could not place in the reference."""
 
     unknown_users: int
     unknown_items: int
@@ -38,7 +38,7 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """Users' items in CSR form, one row a user, with the outside ids of both.
+    """Each user's items in CSR form, one row a user, with the outside ids of users and items.
 
     Build one with :meth:`from_pairs` or :func:`sparserec_np.data.formats.read_interactions`; the
     constructor takes arrays that are in final form already and raises :class:`DataError` where they
@@ -68,7 +68,7 @@ class Interactions:
     duplicates: int = field(default=0)
 
     def __post_init__(self) -> None:
-        """Refuse arrays that break a promise of the class docstring."""
+        """Refuses arrays that break a promise of the class docstring."""
         if self.indptr.dtype != np.int64 or self.items.dtype != np.int32:
             raise DataError(
                 f"Interactions need int64 indptr and int32 items, found {self.indptr.dtype} and {self.items.dtype}."
@@ -117,7 +117,7 @@ class Interactions:
         user_ids: npt.ArrayLike | None = None,
         item_ids: npt.ArrayLike | None = None,
     ) -> Interactions:
-        """Interactions from pairs of outside ids, in any order, repeats allowed.
+        """Makes interactions of pairs of outside ids, in any order, repeats allowed.
 
         Args:
             users: ``(n,)`` outside user ids, integers or strings.
@@ -143,7 +143,9 @@ class Interactions:
         item_ids: Array,
         times: npt.ArrayLike | None = None,
     ) -> Interactions:
-        """Interactions from positions in two arrays of unique outside ids, which need not be sorted.
+        """Makes interactions of positions in two arrays of unique outside ids.
+
+        The ids need not be sorted.
 
         Args:
             users: ``(n,)`` integers, positions in ``user_ids``.
@@ -190,22 +192,22 @@ class Interactions:
 
     @property
     def n_users(self) -> int:
-        """Users, those without items included."""
+        """Number of users, those without items included."""
         return int(self.user_ids.size)
 
     @property
     def n_items(self) -> int:
-        """Items, those nobody touched included."""
+        """Number of items, those nobody touched included."""
         return int(self.item_ids.size)
 
     @property
     def n_interactions(self) -> int:
-        """Distinct user-item pairs."""
+        """Number of distinct user-item pairs."""
         return int(self.items.size)
 
     @property
     def density(self) -> float:
-        """Pairs there over pairs possible, in 0..1."""
+        """Part of all possible pairs that are there, in 0..1."""
         return self.n_interactions / max(self.n_users * self.n_items, 1)
 
     @property
@@ -216,12 +218,12 @@ class Interactions:
 
     @property
     def user_degrees(self) -> Array:
-        """``(n_users,)`` int64: how many items each user touched."""
+        """Number of items that each user touched, ``(n_users,)`` int64."""
         return np.diff(self.indptr)
 
     @property
     def item_degrees(self) -> Array:
-        """``(n_items,)`` int64: how many users touched each item."""
+        """Number of users who touched each item, ``(n_items,)`` int64."""
         degrees = np.zeros(self.n_items, dtype=np.int64)
         step = max(FEW_PAIRS, self.n_items)
         for start in range(0, self.items.size, step):
@@ -231,22 +233,31 @@ class Interactions:
     # ---- other views of the same pairs
 
     def pair_users(self) -> Array:
-        """``(n,)`` int32: the user of each pair, aligned with ``items``."""
+        """Returns the user of each pair, ``(n,)`` int32, aligned with ``items``."""
         return np.repeat(np.arange(self.n_users, dtype=np.int32), self.user_degrees)
 
     def user_blocks(self, pairs: int | None = None) -> Iterator[tuple[int, int]]:
-        """All users as ranges ``first, last`` of at most ``pairs`` pairs each, or one user; by default 2^23."""
+        """Yields all users as ranges ``first, last`` of at most ``pairs`` pairs each.
+
+        By default ``pairs`` is 2^23. A range of one user may hold more.
+        """
         return row_blocks(self.indptr, pairs or PAIRS_AT_ONCE)
 
     def by_item(self) -> tuple[Array, Array]:
-        """The transpose: ``(n_items + 1,)`` int64 indptr and ``(n,)`` int32 users, sorted within an item."""
+        """Transposes the pairs: returns the users of each item.
+
+        They are ``(n_items + 1,)`` int64 indptr and ``(n,)`` int32 users, sorted within an item.
+        """
         order = np.argsort(self.items, kind="stable")
         indptr = np.zeros(self.n_items + 1, dtype=np.int64)
         np.cumsum(self.item_degrees, out=indptr[1:])
         return indptr, self.pair_users()[order]
 
     def subset(self, keep: Array) -> Interactions:
-        """The pairs where ``keep``, a ``(n,)`` bool mask, is true, over the same users and items."""
+        """Keeps the pairs where ``keep``, a ``(n,)`` bool mask, is true.
+
+        Users and items stay the same.
+        """
         keep = np.asarray(keep)
         if keep.dtype != bool or keep.shape != self.items.shape:
             raise DataError(
@@ -261,9 +272,10 @@ class Interactions:
         return replace(self, indptr=indptr, items=self.items[keep], times=times, duplicates=0)
 
     def union(self, other: Interactions) -> Interactions:
-        """The pairs of both, over the users and items they share; times are kept if both have them.
+        """Merges the pairs of both, over the users and items they share.
 
-        Pairs that are in both are merged and counted in ``duplicates``.
+        Times are kept if both have them. Pairs that are in both are merged and counted in
+        ``duplicates``.
 
         Raises:
             DataError: the two are not over the same ids; bring them together with
@@ -281,17 +293,17 @@ class Interactions:
         return Interactions.from_codes(users, items, self.user_ids, self.item_ids, times)
 
     def joined(self, other: Interactions) -> Interactions:
-        """The pairs of both over the users and items of either; as :meth:`union` where these are the same.
+        """Merges the pairs of both, over the users and items of either.
 
-        Ids are matched as in :meth:`aligned_to`; where one side has numbers and the other text, the
-        ids become text.
+        Where these are the same, it is :meth:`union`. Ids are matched as in :meth:`aligned_to`;
+        where one side has numbers and the other text, the ids become text.
         """
         both = [encode_ids(getattr(self, name), getattr(other, name))[1] for name in ("user_ids", "item_ids")]
         nobody = Interactions.from_codes([], [], *both)
         return self.aligned_to(nobody)[0].union(other.aligned_to(nobody)[0])
 
     def without(self, other: Interactions) -> Interactions:
-        """The pairs that are not in ``other``, which is over equally many users and items.
+        """Leaves out the pairs that are in ``other``, which is over equally many users and items.
 
         Raises:
             DataError: it is not; use :meth:`aligned_to` first.
@@ -305,7 +317,7 @@ class Interactions:
         return self.subset(keep)
 
     def aligned_to(self, reference: Interactions) -> tuple[Interactions, Counts]:
-        """These pairs over the users and items of ``reference``, and what had no place there.
+        """Moves the pairs to the users and items of ``reference``; counts what had no place there.
 
         Ids are matched by what a person would read: integer 12 and string ``"12"`` are the same id.
         Pairs with an unknown user or item are dropped and counted; pairs that are in ``reference``
@@ -327,7 +339,7 @@ class Interactions:
         return placed, counts
 
     def shared_with(self, other: Interactions) -> int:
-        """The number of pairs that are in both.
+        """Counts the pairs that are in both.
 
         Raises:
             DataError: the two are not over equally many users and items; use :meth:`aligned_to`
@@ -347,18 +359,21 @@ class Interactions:
             )
 
     def _pair_numbers(self, first: int, stop: int) -> Array:
-        """The pairs of some users as one ascending int64 number each."""
+        """Returns the pairs of some users as one ascending int64 number each."""
         bounds = self.indptr[first : stop + 1]
         owners = np.repeat(np.arange(bounds.size - 1), np.diff(bounds))
         return owners * self.n_items + self.items[bounds[0] : bounds[-1]]
 
     def renumbered(self, first: int = 0) -> Interactions:
-        """The same pairs with ids that count up from ``first``, in the order of the ids they replace."""
+        """Replaces the ids by numbers that count up from ``first``, in the order of the ids."""
         users, items = (np.arange(first, first + n, dtype=np.int64) for n in (self.n_users, self.n_items))
         return replace(self, user_ids=users, item_ids=items)
 
     def digest(self) -> str:
-        """Hex sha256 over the pairs and all ids; equal pairs and ids give equal digests on any machine."""
+        """Returns a hex sha256 over the pairs and all ids.
+
+        Equal pairs and ids give equal digests on any machine.
+        """
         sha = hashlib.sha256()
         for array in (self.indptr, self.items):
             little = array.astype(array.dtype.newbyteorder("<"), copy=False)
@@ -371,7 +386,7 @@ class Interactions:
 
 
 def expect_interactions(given: object) -> Interactions:
-    """What was given, if it is Interactions.
+    """Returns what was given, if it is Interactions.
 
     Raises:
         DataError: it is something else, the path of a file perhaps.
@@ -387,7 +402,7 @@ def expect_interactions(given: object) -> Interactions:
 def encode_ids(
     values: npt.ArrayLike, more: npt.ArrayLike | None = None, noun: str = "user"
 ) -> tuple[Array, Array]:
-    """Positions of ``values`` among the sorted unique ids of ``values`` and ``more`` together.
+    """Finds ``values`` among the sorted unique ids of ``values`` and ``more`` together.
 
     Returns:
         ``(n,)`` integer codes, and the ids, int64 or unicode.
@@ -414,7 +429,7 @@ def encode_ids(
 
 
 def _as_ids(values: npt.ArrayLike, noun: str) -> Array:
-    """Ids as a one-dimensional array of signed integers or of strings."""
+    """Returns ids as a one-dimensional array of signed integers or of strings."""
     ids = np.asarray(values)
     if ids.ndim != 1:
         raise DataError(f"The {noun} ids must be one flat list, found an array of shape {ids.shape}.")
@@ -434,7 +449,7 @@ def _as_ids(values: npt.ArrayLike, noun: str) -> Array:
 
 
 def _as_times(values: npt.ArrayLike, n: int) -> Array:
-    """Times as ``(n,)`` int64 or float64, all finite."""
+    """Returns times as ``(n,)`` int64 or float64, all finite."""
     times = np.asarray(values)
     if times.shape != (n,):
         raise DataError(f"Times must be one for each of the {n} pairs, found shape {times.shape}.")
@@ -446,7 +461,10 @@ def _as_times(values: npt.ArrayLike, n: int) -> Array:
 
 
 def _sort_ids(codes: Array, ids: Array, noun: str) -> tuple[Array, Array]:
-    """The same pairs over sorted ids; int32 or int64 codes, checked against their range."""
+    """Sorts ids, and renumbers the codes to match.
+
+    Codes are int32 or int64, checked against their range.
+    """
     if codes.ndim != 1 or (codes.size and codes.dtype.kind not in "iu"):
         raise DataError(
             f"The {noun} numbers must be one flat list of integers, found {codes.dtype} of shape {codes.shape}."
@@ -491,10 +509,12 @@ def _merged(keys: Array, times: Array | None) -> tuple[Array, Array | None]:
 
 
 def _user_runs(users: Array, n_users: int) -> Iterator[tuple[int, int, int, int]]:
-    """Pairs ``first`` to ``last - 1`` that are all those of users ``user`` to ``next_user - 1``, over all of both.
+    """Cuts pairs into runs that hold all pairs of the users they concern.
 
-    Where pairs come user by user, as in most files, a run is not much longer than ``FEW_PAIRS``,
-    which bounds the memory; otherwise all pairs are one.
+    Yields ``first, last, user, next_user``: pairs ``first`` to ``last - 1`` are all those of users
+    ``user`` to ``next_user - 1``. Runs cover all pairs and all users. Where pairs come user by
+    user, as in most files, a run is not much longer than ``FEW_PAIRS``, which bounds the memory;
+    otherwise all pairs are one.
 
     >>> list(_user_runs(np.array([0, 0, 2]), 4))
     [(0, 3, 0, 4)]
@@ -508,7 +528,10 @@ def _user_runs(users: Array, n_users: int) -> Iterator[tuple[int, int, int, int]
 
 
 def _positions(wanted: Array, ids: Array) -> Array:
-    """``(len(wanted),)`` int64 positions in sorted ``ids``, -1 where absent; 12 and "12" are the same id."""
+    """Finds positions in sorted ``ids``, ``(len(wanted),)`` int64, -1 where absent.
+
+    12 and "12" are the same id.
+    """
     order = np.arange(ids.size)
     if wanted.dtype.kind != ids.dtype.kind:
         wanted, ids = wanted.astype(str), ids.astype(str)

@@ -1,4 +1,4 @@
-"""Interactions as SciPy's sparse matrices, and matrices that people bring, checked before they are converted."""
+"""Interactions as SciPy's sparse matrices, and other people's matrices, checked when converted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from sparserec_np.data.interactions import Interactions
 
 
 def matrix_of_ones(log: Interactions) -> Any:
-    """The interactions as SciPy's CSR (n_users, n_items), float32; items and bounds are the log's where they may be."""
+    """Makes SciPy's CSR matrix (n_users, n_items) of ones, float32, of the interactions.
+
+    Items and bounds are the log's own arrays where they may be.
+    """
     from scipy.sparse import csr_matrix
 
     return csr_matrix(
@@ -19,7 +22,7 @@ def matrix_of_ones(log: Interactions) -> Any:
 
 
 def coordinates(matrix: Any) -> Any:
-    """A SciPy sparse matrix, in any of its forms, as one in coordinate form; duplicates stay.
+    """Converts a SciPy sparse matrix, in any of its forms, to coordinate form; duplicates stay.
 
     SciPy converts a matrix whose bounds or column numbers lead out of its arrays by reading, and
     writing, there. They are checked first.

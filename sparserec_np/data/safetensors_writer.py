@@ -1,4 +1,4 @@
-"""Write a model file: a safetensors file, in one piece or not at all, and the same bytes every time.
+"""Writing a model file: a safetensors file, whole or not at all, always in the same bytes.
 
 The reader is ``runtime.read_artifact``, so that it can be taken along without this module.
 """

@@ -1,4 +1,4 @@
-"""Interactions into a part to train on and a part held out, over the same users and items.
+"""Splits of interactions into a train and a held-out part, over the same users and items.
 
 Randomness is a ``numpy.random.Generator`` argument: the same state gives the same split.
 """
@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 def split_random(
     interactions: Interactions, fraction: float, rng: np.random.Generator
 ) -> tuple[Interactions, Interactions]:
-    """Holds out about ``fraction`` of each user's items, chosen uniformly, but never a user's last remaining one.
+    """Holds out about ``fraction`` of each user's items, chosen uniformly, but never all of them.
 
     A user of degree ``d`` gives floor or ceil of ``fraction * d`` items. Which of the two is drawn
     by systematic sampling (one uniform number, then the running total of ``fraction * d`` is cut at
@@ -77,10 +77,10 @@ def split_last(interactions: Interactions, n: int) -> tuple[Interactions, Intera
 
 
 def split_time(interactions: Interactions, fraction: float) -> tuple[Interactions, Interactions]:
-    """Holds out the latest ``fraction`` of all pairs, at one moment for everybody, as a system in use would meet them.
+    """Holds out the latest ``fraction`` of all pairs, at one moment for everybody.
 
-    Pairs of the same moment stay together, so the share is at least ``fraction``. Users whose pairs
-    are all late have no item to train on.
+    A system in use meets its future like this. Pairs of the same moment stay together, so the share
+    is at least ``fraction``. Users whose pairs are all late have no item to train on.
 
     Args:
         interactions: what to split; it must have times.
@@ -110,9 +110,9 @@ def _times(interactions: Interactions) -> Array:
 
 
 def _ranks(indptr: Array, values: Array) -> Array:
-    """``(n,)`` int64: place of each value among those of its user, from the lowest on, of equals the first before.
+    """Ranks each value among those of its user, ``(n,)`` int64, lowest first.
 
-    ``indptr`` (users + 1,) starts at 0.
+    Of equals the first comes before. ``indptr`` (users + 1,) starts at 0.
     """
     users = np.repeat(np.arange(indptr.size - 1, dtype=np.int32), np.diff(indptr))
     order = np.lexsort((values, users))

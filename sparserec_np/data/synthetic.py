@@ -1,8 +1,9 @@
-"""A made-up data set with the traits of real ones, of any size: for a first try, for tests and for measuring scale.
+"""A made-up data set with the traits of real ones, of any size.
 
-Items and users follow power laws, as in shops and playlists. Beneath lie groups of items: a user
-prefers three of them, and strays now and then to whatever is popular. A model that finds the groups
-recommends far better than a list of the most popular items.
+It is for a first try, for tests and for measuring scale. Items and users follow power laws, as in
+shops and playlists. Beneath lie groups of items: a user prefers three of them, and strays now and
+then to whatever is popular. A model that finds the groups recommends far better than a list of the
+most popular items.
 
 All of this is our choice; no array of users x items exists at any time.
 """
@@ -33,7 +34,9 @@ _ROUNDS_BY_TASTE = 8  # afterwards a user who has seen almost all of a group tak
 def generate(
     n_users: int = 2000, n_items: int = 1500, n_interactions: int = 40_000, groups: int = 20, seed: int = 0
 ) -> Interactions:
-    """Interactions of users ``0..n_users-1`` with items ``0..n_items-1``; the same arguments give the same pairs.
+    """Makes up interactions of users ``0..n_users-1`` with items ``0..n_items-1``.
+
+    The same arguments give the same pairs.
 
     Args:
         n_users: users, each with at least one item.
@@ -64,7 +67,7 @@ def generate(
 
 
 class _Catalogue:
-    """Items by group, with their popularity; draws items by inverting cumulated weights."""
+    """Items by group, with their popularity, drawn by inverting cumulated weights."""
 
     def __init__(self, n_items: int, groups: int, rng: np.random.Generator) -> None:
         self.n_items = n_items
@@ -84,11 +87,11 @@ class _Catalogue:
         self._groups = np.cumsum(total)
 
     def draw_groups(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        """Groups, each as likely as its items are popular together."""
+        """Draws groups, each as likely as its items are popular together."""
         return _invert(self._groups, rng.random(shape) * self._groups[-1])
 
     def draw_items(self, tastes: Array, rng: np.random.Generator) -> Array:
-        """An item for each row of preferred groups ``(n, 3)``."""
+        """Draws an item for each row of preferred groups ``(n, 3)``."""
         n = len(tastes)
         slot = np.searchsorted(np.cumsum(TASTES)[:-1], rng.random(n), side="right")
         group = tastes[np.arange(n), slot]
@@ -98,7 +101,10 @@ class _Catalogue:
 
 
 def _choose(catalogue: _Catalogue, degrees: Array, tastes: Array, rng: np.random.Generator) -> Array:
-    """Sorted ``user * n_items + item`` for a block of users: as many distinct items each as ``degrees`` says."""
+    """Draws as many distinct items for each user of a block as ``degrees`` says.
+
+    Returns sorted ``user * n_items + item``.
+    """
     n_items = catalogue.n_items
     missing = degrees.copy()
     taken = np.zeros(0, dtype=np.int64)
@@ -123,7 +129,10 @@ def _choose(catalogue: _Catalogue, degrees: Array, tastes: Array, rng: np.random
 
 
 def _activity(n_users: int, most: int, total: int, rng: np.random.Generator) -> Array:
-    """``(n_users,)`` int64 degrees in 1..``most`` that sum to ``total``, with a Pareto tail."""
+    """Draws ``(n_users,)`` int64 degrees in 1..``most``, with a Pareto tail.
+
+    They sum to ``total``.
+    """
     least = max(1, min(5, total // (2 * n_users), most))
     weight = np.minimum((1.0 - rng.random(n_users)) ** (-1.0 / USER_EXPONENT), BUSIEST)
     degrees = least + _share(total - least * n_users, weight)
@@ -135,14 +144,20 @@ def _activity(n_users: int, most: int, total: int, rng: np.random.Generator) -> 
 
 
 def _share(total: int, weight: Array) -> Array:
-    """``total`` as whole numbers in proportion to ``weight``: running sums are rounded, so nothing is lost."""
+    """Shares ``total`` out as whole numbers in proportion to ``weight``.
+
+    Running sums are rounded, so nothing is lost.
+    """
     running = np.cumsum(weight)
     ends = np.rint(running * (total / running[-1])).astype(np.int64)
     return np.diff(ends, prepend=0)
 
 
 def _invert(cumulated: Array, points: Array) -> Array:
-    """Where each point falls among cumulated weights; rounding never leads beyond the last."""
+    """Finds where each point falls among cumulated weights.
+
+    Rounding never leads beyond the last.
+    """
     return np.minimum(np.searchsorted(cumulated, points, side="right"), cumulated.size - 1)
 
 

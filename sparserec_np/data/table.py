@@ -12,19 +12,24 @@ Array = npt.NDArray[Any]
 
 
 def column_dtype(dim: int) -> np.dtype[Any]:
-    """The narrowest dtype that holds a column number below ``dim``: uint8 up to 256, uint16 up to 65,536."""
+    """Returns the narrowest dtype for column numbers below ``dim``: uint8 up to 256, else uint16.
+
+    ``dim`` may be up to 65,536.
+    """
     if not 1 <= dim <= 65_536:
         raise ValueError(f"dim must be between 1 and 65,536, not {dim}")
     return np.dtype(np.uint8 if dim <= 256 else np.uint16)
 
 
 def index_dtype(nnz: int) -> np.dtype[Any]:
-    """The dtype of ``indptr``: int32 while ``nnz`` fits, int64 beyond."""
+    """Returns the dtype of ``indptr``: int32 while ``nnz`` fits, int64 beyond."""
     return np.dtype(np.int32 if nnz <= np.iinfo(np.int32).max else np.int64)
 
 
 def row_blocks(indptr: Array, most: int, rows: int | None = None) -> Iterator[tuple[int, int]]:
-    """All rows as ranges ``first, last`` of at most ``most`` entries, and at most ``rows`` rows, each; or of one row.
+    """Yields all rows as ranges ``first, last`` of at most ``most`` entries and ``rows`` rows each.
+
+    A range of one row may hold more entries.
 
     Args:
         indptr: (n + 1,) integers, where rows begin, in compressed sparse row form.
@@ -83,11 +88,14 @@ class SparseTable(NamedTuple):
         return int(self.indptr.nbytes + self.columns.nbytes + self.values.nbytes)
 
     def copy(self) -> SparseTable:
-        """The same in arrays of its own."""
+        """Copies the table into arrays of its own."""
         return SparseTable(*(array.copy() for array in self))
 
     def slice_rows(self, start: int, stop: int) -> SparseTable:
-        """Rows ``start`` to ``stop`` as a table of their own; columns and values are views of this one's."""
+        """Returns rows ``start`` to ``stop`` as a table of their own.
+
+        Its columns and values are views of this one's.
+        """
         first, last = int(self.indptr[start]), int(self.indptr[stop])
         return SparseTable(
             self.indptr[start : stop + 1] - self.indptr[start],
@@ -96,31 +104,43 @@ class SparseTable(NamedTuple):
         )
 
     def row_numbers(self) -> Array:
-        """(nnz,) int32: the row of every stored entry."""
+        """Returns the row of every stored entry, (nnz,) int32."""
         return np.repeat(np.arange(self.rows, dtype=np.int32), np.diff(self.indptr))
 
     def places(self, rows: Array) -> Array:
-        """(entries of ``rows``,) int64: where the entries of ``rows`` (m,) lie in ``values``, row after row."""
+        """Finds where the entries of ``rows`` (m,) lie in ``values``, row after row.
+
+        They are (entries of ``rows``,) int64.
+        """
         lengths = self.indptr[rows + 1] - self.indptr[rows]
         ends = np.cumsum(lengths)
         total = int(ends[-1]) if len(ends) else 0
         return np.arange(total) + np.repeat(self.indptr[rows] - (ends - lengths), lengths)
 
     def by_column(self, dim: int) -> SparseTable:
-        """The transposed table: ``dim`` rows, whose columns are this table's row numbers (int32, ascending)."""
+        """Transposes the table.
+
+        The result has ``dim`` rows, whose columns are this table's row numbers (int32, ascending).
+        """
         order = np.argsort(self.columns, kind="stable")
         indptr = np.zeros(dim + 1, dtype=self.indptr.dtype)
         np.cumsum(np.bincount(self.columns, minlength=dim), out=indptr[1:])
         return SparseTable(indptr, self.row_numbers()[order], self.values[order])
 
     def to_dense(self, dim: int) -> Array:
-        """(rows, dim) array of the values' dtype. For tests and small tables."""
+        """Makes a (rows, dim) array of the values' dtype.
+
+        It is for tests and small tables.
+        """
         dense = np.zeros((self.rows, dim), dtype=self.values.dtype)
         dense[self.row_numbers(), self.columns] = self.values
         return dense
 
     def dense_rows(self, rows: Array, dim: int) -> Array:
-        """Every entry of ``rows`` (m,), which may name a row twice, (m, dim) of the values' dtype."""
+        """Returns every entry of ``rows`` (m,), (m, dim) of the values' dtype.
+
+        A row may be named twice.
+        """
         dense = np.zeros((len(rows), dim), dtype=self.values.dtype)
         owners = np.repeat(np.arange(len(rows)), self.indptr[rows + 1] - self.indptr[rows])
         places = self.places(rows)
@@ -129,7 +149,10 @@ class SparseTable(NamedTuple):
 
     @classmethod
     def from_dense(cls, dense: Array, keep: Array | None = None) -> SparseTable:
-        """The table of the entries marked in ``keep`` (rows, dim) bool, by default the non-zero ones of ``dense``."""
+        """Makes the table of the entries marked in ``keep`` (rows, dim) bool.
+
+        By default they are the non-zero ones of ``dense``.
+        """
         keep = dense != 0 if keep is None else keep
         rows, columns = np.nonzero(keep)
         indptr = np.zeros(len(dense) + 1, dtype=index_dtype(len(rows)))
@@ -138,7 +161,10 @@ class SparseTable(NamedTuple):
 
     @classmethod
     def full(cls, dense: Array) -> SparseTable:
-        """The table that stores every entry of ``dense`` (rows, dim), zeros too; its values are a view if possible."""
+        """Makes the table that stores every entry of ``dense`` (rows, dim), zeros too.
+
+        Its values are a view if possible.
+        """
         rows, dim = dense.shape
         indptr = np.arange(rows + 1, dtype=index_dtype(dense.size)) * dim
         return cls(indptr, np.tile(np.arange(dim, dtype=column_dtype(dim)), rows), dense.reshape(-1))
@@ -166,7 +192,7 @@ class SparseTable(NamedTuple):
 
 
 def stacked(users: SparseTable, items: SparseTable) -> SparseTable:
-    """One table, the users' rows first; a copy."""
+    """Copies two tables into one, the users' rows first."""
     indptr = np.concatenate([users.indptr[:-1], users.nnz + items.indptr.astype(np.int64)])
     return SparseTable(
         indptr.astype(index_dtype(users.nnz + items.nnz)),

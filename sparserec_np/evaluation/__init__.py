@@ -1,1 +1,1 @@
-"""How good lists are."""
+"""The measuring of a model's lists: full rankings, metrics, and lists for everybody."""

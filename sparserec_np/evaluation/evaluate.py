@@ -1,4 +1,4 @@
-"""Full ranking over all items, and metrics averaged over users: how good a model's lists are."""
+"""Evaluation of a model: full ranking over all items, and metrics averaged over users."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def evaluate(
 
 
 def _check(test: Interactions, seen: Interactions, ks: Sequence[int], block: int) -> None:
-    """Raises ConfigError and DataError as :func:`evaluate` says."""
+    """Raises ConfigError and DataError for the arguments that :func:`evaluate` refuses."""
     if not ks or min(ks) < 1 or block < 1:
         raise ConfigError(
             f"Evaluation needs list lengths and a block of 1 or more, found {list(ks)} and {block}."
@@ -84,7 +84,10 @@ def _check(test: Interactions, seen: Interactions, ks: Sequence[int], block: int
 
 
 def find_hits(top: Array, users: Array, test: Interactions) -> Array:
-    """(m, n) bool: where ``top``, the (m, n) lists of ascending ``users`` (m,), holds the user's test items."""
+    """Marks the places (m, n) bool of ``top`` that hold the user's test items.
+
+    ``top`` holds the (m, n) lists of ascending ``users`` (m,).
+    """
     first, last = int(users[0]), int(users[-1]) + 1
     begin, end = test.indptr[first], test.indptr[last]
     owners = np.repeat(np.arange(first, last), test.user_degrees[first:last])

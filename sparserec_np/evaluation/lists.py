@@ -1,4 +1,4 @@
-"""Lists for every user of a model, in blocks or one by one: an iterator of users and lists."""
+"""Lists for every user of a model, in blocks or one by one, as an iterator."""
 
 from __future__ import annotations
 

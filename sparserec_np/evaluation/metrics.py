@@ -22,7 +22,9 @@ Metric = Callable[[Array, Array, int], Array]
 
 
 def recall(hits: Array, n_relevant: Array, k: int) -> Array:
-    """``sum_{r<=k} hit_r / n_relevant``, as in LightGCN and RecBole (some divide by ``min(k, n_relevant)``).
+    """Computes ``sum_{r<=k} hit_r / n_relevant``, as in LightGCN and RecBole.
+
+    Some divide by ``min(k, n_relevant)``.
 
     >>> recall(np.array([[True, False, True]]), np.array([4]), 3)
     array([0.5])
@@ -31,7 +33,7 @@ def recall(hits: Array, n_relevant: Array, k: int) -> Array:
 
 
 def precision(hits: Array, n_relevant: Array, k: int) -> Array:
-    """``sum_{r<=k} hit_r / k``, also where a list is shorter than k.
+    """Computes ``sum_{r<=k} hit_r / k``, also where a list is shorter than k.
 
     >>> precision(np.array([[True, False, True, False]]), np.array([4]), 4)
     array([0.5])
@@ -40,7 +42,7 @@ def precision(hits: Array, n_relevant: Array, k: int) -> Array:
 
 
 def hit_rate(hits: Array, n_relevant: Array, k: int) -> Array:
-    """1 if any of the first k places is a hit, else 0.
+    """Returns 1 for a user if any of the first k places is a hit, else 0.
 
     >>> hit_rate(np.array([[False, True], [True, False]]), np.array([4, 1]), 1)
     array([0., 1.])
@@ -49,7 +51,7 @@ def hit_rate(hits: Array, n_relevant: Array, k: int) -> Array:
 
 
 def reciprocal_rank(hits: Array, n_relevant: Array, k: int) -> Array:
-    """``1 / r`` of the first hit among k places, 0 without one. Its mean is MRR@k.
+    """Computes ``1 / r`` of the first hit among k places, 0 without one. Its mean is MRR@k.
 
     >>> reciprocal_rank(np.array([[False, True, True], [False, False, False]]), np.array([4, 1]), 3)
     array([0.5, 0. ])
@@ -59,7 +61,10 @@ def reciprocal_rank(hits: Array, n_relevant: Array, k: int) -> Array:
 
 
 def ndcg(hits: Array, n_relevant: Array, k: int) -> Array:
-    """Binary: ``sum_{r<=k} hit_r / log2(r + 1)``, over that of ``min(k, n_relevant)`` hits at the top.
+    """Computes binary NDCG: the discounted gain over the largest possible.
+
+    The gain is ``sum_{r<=k} hit_r / log2(r + 1)``, the largest that of ``min(k, n_relevant)`` hits
+    at the top.
 
     >>> ndcg(np.array([[True, True, False]]), np.array([2]), 3)
     array([1.])
@@ -72,7 +77,7 @@ def ndcg(hits: Array, n_relevant: Array, k: int) -> Array:
 
 
 def average_precision(hits: Array, n_relevant: Array, k: int) -> Array:
-    """``sum_{r<=k} precision@r * hit_r / min(k, n_relevant)``. Its mean is MAP@k.
+    """Computes ``sum_{r<=k} precision@r * hit_r / min(k, n_relevant)``. Its mean is MAP@k.
 
     >>> average_precision(np.array([[True, False, True]]), np.array([2]), 3).round(4)
     array([0.8333])
@@ -93,7 +98,9 @@ PER_USER: dict[str, Metric] = {
 
 
 def best_places(top: Array, n_items: int) -> Array:
-    """(n_items,) int64: the best place (from 0) of each item in any of the lists; ``length`` if in none.
+    """Finds the best place (from 0) of each item in any of the lists, (n_items,) int64.
+
+    It is ``length`` for an item that is in none.
 
     Args:
         top: (m, length) item numbers, -1 where a list has ended.
@@ -111,7 +118,7 @@ def best_places(top: Array, n_items: int) -> Array:
 
 
 def coverage(top: Array, n_items: int, k: int) -> float:
-    """The part of the catalogue that is among the first k places of any list.
+    """Computes the part of the catalogue that is among the first k places of any list.
 
     Args:
         top: (m, length) item numbers, -1 where a list has ended.

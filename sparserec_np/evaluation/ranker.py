@@ -1,4 +1,4 @@
-"""What can be evaluated: anything that lists items for users."""
+"""The protocol of what can be evaluated: anything that lists items for users."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from sparserec_np.data.table import Array
 
 
 class Ranker(Protocol):
-    """What can be evaluated."""
+    """Anything that lists items for users, and so can be evaluated."""
 
     def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
-        """The best items not in ``seen`` of ``users`` (m,): items (m, n), and scores (m, n), best first.
+        """Ranks the best items not in ``seen`` for ``users`` (m,), best first.
 
-        Equal scores come in the order of the items. A list that has ended goes on with -1 and -inf.
+        Returns items (m, n) and scores (m, n). Equal scores come in the order of the items. A list
+        that has ended goes on with -1 and -inf.
         """
         ...

@@ -1,1 +1,1 @@
-"""What the library asks of the machine: files, memory, threads."""
+"""The library's use of the machine: files, memory, threads."""

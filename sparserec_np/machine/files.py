@@ -1,4 +1,4 @@
-"""A file that appears whole, in place of an older one, or not at all."""
+"""Writing a file that appears whole, in place of an older one, or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A stream whose bytes are at ``path`` once the block ends well, and nowhere if it does not.
+    """Opens a stream whose bytes are at ``path`` once the block ends well, else nowhere.
 
     They are written beside their place and moved there when they are complete and on the disk. A
     link stays a link, and what is no file, a pipe or a terminal, is written to as it is.
@@ -45,7 +45,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _naming(path: str, beside: str | None = None) -> Iterator[None]:
-    """Has an OSError name ``path``, where it names nothing, as a full disk does, or ``beside``, which nobody gave."""
+    """Makes an OSError name ``path`` where it names nothing, as a full disk does.
+
+    It names ``path`` also in place of ``beside``, which nobody gave.
+    """
     try:
         yield
     except OSError as error:

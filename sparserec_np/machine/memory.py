@@ -1,4 +1,4 @@
-"""What this process holds in memory, and what the C library keeps of what it has freed."""
+"""The memory of this process: what it holds, and what the C library keeps of what was freed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ resource: Any = _resource
 
 
 def peak_bytes() -> int:
-    """The most memory this process has had resident, bytes; 0 where the system does not say."""
+    """Returns the most memory this process has had resident, bytes.
+
+    It is 0 where the system does not say.
+    """
     if resource is None:
         return 0
     unit = 1 if sys.platform == "darwin" else 1024
@@ -25,7 +28,7 @@ def peak_bytes() -> int:
 
 
 def resident_bytes() -> int:
-    """Memory this process has resident now, bytes; 0 where the system does not say."""
+    """Returns the memory this process has resident now, bytes; 0 where the system does not say."""
     try:
         with open("/proc/self/statm") as stream:
             return int(stream.read().split()[1]) * int(resource.getpagesize())

@@ -1,4 +1,4 @@
-"""How many threads BLAS and Numba work on."""
+"""The number of threads that BLAS and Numba work on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from sparserec_np.errors import ConfigError
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """BLAS splits sums by its number of threads, and rounds accordingly; with one it always gives the same bits."""
+    """Lets BLAS work on one thread, so that it always gives the same bits.
+
+    BLAS splits sums by its number of threads, and rounds accordingly.
+    """
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, user_api="blas"):
@@ -20,7 +23,10 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def most_threads() -> int:
-    """The number of threads that Numba may be set to: one a core, unless NUMBA_NUM_THREADS says otherwise."""
+    """Returns the largest number of threads that Numba may be set to.
+
+    It is one a core, unless NUMBA_NUM_THREADS says otherwise.
+    """
     import numba
 
     most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
@@ -28,7 +34,7 @@ def most_threads() -> int:
 
 
 def set_kernel_threads(threads: int | None) -> int:
-    """Lets compiled kernels work on ``threads`` threads, or on all there are; returns how many these are.
+    """Sets the threads of compiled kernels, by default all there are, and returns their number.
 
     Raises:
         ConfigError: ``threads`` is no whole number, or below 1.

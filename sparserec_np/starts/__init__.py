@@ -1,4 +1,7 @@
-"""What training starts from: which entries are active, and what they hold. By name in :data:`STARTS`."""
+"""The starts of training, by name in :data:`STARTS`.
+
+A start decides which entries are active, and what they hold.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The start from alternating least squares within the budget, which begins with the spectral one."""
+"""The start by alternating least squares within the budget, which begins with the spectral one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sparserec_np.starts.spectral import Spectral
 
 @dataclass(frozen=True)
 class LeastSquares:
-    """The spectral start, then alternating least squares within the budget: mask and values both move.
+    """The spectral start, then alternating least squares within the budget.
 
-    Where rows store about a tenth of 64 entries, held-out data rate its lists well above the
-    spectral start's, for two or three seconds more on a million interactions. Where they store much
-    less, training goes on from the spectral start to better lists.
+    Mask and values both move. Where rows store about a tenth of 64 entries, held-out data rate its
+    lists well above the spectral start's, for two or three seconds more on a million interactions.
+    Where they store much less, training goes on from the spectral start to better lists.
 
     Attributes:
         first: what it begins with.
@@ -34,7 +34,10 @@ class LeastSquares:
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
-        """See :class:`~sparserec_np.starts.start.Start`. The kernels work on the threads that Numba is set to."""
+        """Makes the table of the start; see :class:`~sparserec_np.starts.start.Start`.
+
+        The kernels work on the threads that Numba is set to.
+        """
         table = self.first(log, dim, nnz, rng, threads)
         with one_blas_thread():
             return alternate(table, matrix_of_ones(log), dim, passes=self.passes, floor=self.first.floor)

@@ -1,4 +1,4 @@
-"""The condensed start: full rows by alternating least squares, then the sparse table closest to their scores."""
+"""The condensed start: the sparse table closest to the scores of full rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sparserec_np.starts.spectral import Spectral
 
 @dataclass(frozen=True)
 class Condensed:
-    """Alternating least squares without a budget, and the sparse table whose products come closest to these.
+    """The sparse table closest to the products of full rows from alternating least squares.
 
     Full rows explain the interactions better than those within a budget can, and rate what nobody
     has touched, too; in more columns than the table has, better yet. The ``dim`` columns whose
@@ -36,8 +36,8 @@ class Condensed:
         first: its vectors are what the full rows begin with, its sample is what the rotation is
             fitted to.
         widening: times the table's columns that full rows have, but 4,096 columns at most.
-        passes: of alternating least squares.
-        rotation_iterations: of varimax.
+        passes: passes of alternating least squares.
+        rotation_iterations: iterations of varimax.
         solving: passes of condensing.
 
     Memory: every entry of the full rows while the start is made; see also :func:`condense`.
@@ -53,7 +53,10 @@ class Condensed:
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
-        """See :class:`~sparserec_np.starts.start.Start`. The kernels work on the threads that Numba is set to."""
+        """Makes the table of the start; see :class:`~sparserec_np.starts.start.Start`.
+
+        The kernels work on the threads that Numba is set to.
+        """
         touched = matrix_of_ones(log)
         with one_blas_thread():
             users, items = self._full_rows(log, touched, dim, rng, threads)
@@ -62,20 +65,26 @@ class Condensed:
             return self._condensed(table, users, items, touched, dim, threads)
 
     def products(self, log: Interactions, dim: int) -> float:
-        """How many multiplications it takes, more or less; those of lists, which are faster, count for an eighth."""
+        """Estimates the multiplications that the start takes.
+
+        Those of lists, which are faster, count for an eighth.
+        """
         width = self._width(log, dim)
         degrees = log.user_degrees, log.item_degrees
         solving = sum(float(np.sum(some * np.minimum(some, width))) for some in degrees)
         return width * (self.passes * solving + log.n_users * log.n_items / 8)
 
     def full_bytes(self, log: Interactions, dim: int) -> int:
-        """Bytes of the full rows."""
+        """Returns the bytes of the full rows."""
         return 4 * (log.n_users + log.n_items) * self._width(log, dim)
 
     def again(
         self, table: SparseTable, log: Interactions, dim: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
-        """As many entries as ``table`` has, users first, brought near the scores of full rows from where they are."""
+        """Brings the entries of ``table``, users first, near the scores of full rows.
+
+        There are as many entries as before; they begin where they are.
+        """
         touched = matrix_of_ones(log)
         with one_blas_thread():
             users, items = self._full_rows(log, touched, dim, rng, threads)
@@ -103,7 +112,10 @@ class Condensed:
     def _pruned(
         self, full_users: Array, full_items: Array, dim: int, nnz: int, rng: np.random.Generator
     ) -> SparseTable:
-        """The largest entries of what full rows are in ``dim`` columns, turned to their sparsest axes."""
+        """Makes the table of the largest entries of full rows, cut to ``dim`` columns and rotated.
+
+        The rotation turns them to their sparsest axes.
+        """
         n_users, n_rows = len(full_users), len(full_users) + len(full_items)
         own, theirs = fewer_columns(full_users, full_items, dim)
         some = np.sort(rng.choice(n_rows, min(self.first.sample, n_rows), replace=False))

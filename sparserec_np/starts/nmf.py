@@ -16,10 +16,11 @@ from sparserec_np.machine.threads import one_blas_thread
 
 @dataclass(frozen=True)
 class NMF:
-    """Non-negative matrix factorisation ``R ~ W H`` of the interactions (scikit-learn), pruned to the largest entries.
+    """Non-negative matrix factorisation ``R ~ W H`` of the interactions, pruned (scikit-learn).
 
-    The values are the square roots of the factors, which agree in sign, so that a user and the
-    items they share columns with score above zero from the first batch on.
+    The largest entries are kept. The values are the square roots of the factors, which agree in
+    sign, so that a user and the items they share columns with score above zero from the first batch
+    on.
 
     Attributes:
         iterations: of scikit-learn's coordinate descent, from non-negative parts of singular
@@ -34,7 +35,7 @@ class NMF:
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
-        """See :class:`~sparserec_np.starts.start.Start`."""
+        """Makes the table of the start; see :class:`~sparserec_np.starts.start.Start`."""
         from sklearn.decomposition import NMF as Factorisation
 
         matrix = matrix_of_ones(log)

@@ -1,4 +1,4 @@
-"""Going on from a trained model: a start over more users, more items and more interactions, within the same budget.
+"""The start from a trained model: more users, items and interactions, the same budget.
 
 The start is what the model's rows say about all interactions: users are folded in from its items,
 then items from these users, and then both by a pass of alternating least squares
@@ -42,13 +42,16 @@ class PreviousModel:
     condensed: Condensed | None = None
 
     def start(self) -> PreviousStart:
-        """The start that knows what the model knows."""
+        """Makes the start from the rows of this model."""
         return PreviousStart(self)
 
     def hold_out(
         self, log: Interactions, fraction: float, rng: np.random.Generator
     ) -> tuple[Interactions, Interactions | None]:
-        """As :func:`~sparserec_np.data.splitting.split_random`, but what the model knows is never held out.
+        """Holds out a random part of each user's items that the model does not know.
+
+        The part is drawn as by :func:`~sparserec_np.data.splitting.split_random`; what the model
+        knows is never held out.
 
         Args:
             log: interactions over users and items of which the model's are a part, and all that it
@@ -69,13 +72,14 @@ class PreviousModel:
 
 @dataclass(frozen=True)
 class PreviousStart:
-    """A trained model's rows, solved for anew over all interactions; see :class:`~sparserec_np.starts.start.Start`.
+    """The start from a trained model's rows, solved for anew over all interactions.
 
-    Users and items share the budget as they did, but for their numbers.
+    See :class:`~sparserec_np.starts.start.Start`. Users and items share the budget as they did, but
+    for their numbers.
 
     Attributes:
         previous: the trained model.
-        passes: of alternating least squares, once every row has been solved for.
+        passes: passes of alternating least squares, once every row has been solved for.
         floor: entries that every row keeps, where the budget allows it.
     """
 
@@ -87,13 +91,14 @@ class PreviousStart:
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
-        """Solves for all rows; fewer entries than ``nnz`` where most rows have nothing to go by.
+        """Solves for all rows over all interactions.
 
-        The kernels work on the threads that Numba is set to.
+        There are fewer entries than ``nnz`` where most rows have nothing to be solved from. The
+        kernels work on the threads that Numba is set to.
 
         Raises:
             ConfigError: the budget has become one of another number of columns, or a side stores
-                nothing to go by.
+                nothing to solve from.
         """
         previous = self.previous
         if dim != previous.dim:
@@ -131,7 +136,7 @@ class PreviousStart:
 
 
 def _among(table: SparseTable, places: Array, rows: int) -> SparseTable:
-    """A table of ``rows`` rows, the k-th of ``table`` at ``places[k]`` and the others empty."""
+    """Spreads ``table`` over ``rows`` rows: the k-th goes to ``places[k]``, others are empty."""
     lengths = np.zeros(rows, dtype=np.int64)
     lengths[places] = np.diff(table.indptr)
     taken = table.places(np.argsort(places))

@@ -1,4 +1,4 @@
-"""The spectral start: singular vectors of the normalised interactions, rotated to their sparsest axes and pruned."""
+"""The spectral start: singular vectors of the interactions, rotated and pruned."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sparserec_np.machine.threads import one_blas_thread
 
 @dataclass(frozen=True)
 class Spectral:
-    """Truncated singular vectors of the normalised interactions, rotated to their sparsest axes and pruned.
+    """Truncated singular vectors of the normalised interactions, rotated to sparse axes and pruned.
 
     With ``D_u`` and ``D_i`` the degrees and ``V`` the leading right singular vectors of ``D_u^-1/2
     R D_i^-1/2`` (n_items, dim), the factors are ``R D_i^-1/2 V`` for users and ``D_i^1/2 V`` for
@@ -36,7 +36,7 @@ class Spectral:
 
     Attributes:
         iterations: subspace iterations of the truncated decomposition.
-        rotation_iterations: of varimax; 0 leaves the axes as they are.
+        rotation_iterations: iterations of varimax; 0 leaves the axes as they are.
         sample: rows that the rotation is fitted to.
         floor: entries that every row keeps, where the budget allows it.
 
@@ -53,7 +53,7 @@ class Spectral:
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
-        """See :class:`~sparserec_np.starts.start.Start`."""
+        """Makes the table of the start; see :class:`~sparserec_np.starts.start.Start`."""
         with one_blas_thread():
             vectors, items = self.items(log, dim, rng, threads)
 
@@ -93,7 +93,10 @@ class Spectral:
 
 
 def rows_of_both(log: Interactions, vectors: Strips, rows: Array) -> Array:
-    """Factors of some rows (m,) of users and items, ascending, users first: (m, width) float32, each of length one."""
+    """Computes factors of some rows (m,), (m, width) float32, each of length one.
+
+    Rows are users and items, ascending, users first.
+    """
     sample = np.empty((len(rows), vectors.width), np.float32)
     for start in range(0, len(rows), ROWS_AT_ONCE):
         some, made = rows[start : start + ROWS_AT_ONCE], sample[start : start + ROWS_AT_ONCE]

@@ -16,15 +16,21 @@ from sparserec_np.data.table import SparseTable
 
 
 class Start(Protocol):
-    """Makes the table that training starts from."""
+    """Anything that makes the table that training starts from."""
 
     @property
     def from_data(self) -> bool:
-        """Whether the values know the data: else there is no score to scale them to, and nothing to stay near."""
+        """Whether the values come from the data.
+
+        Otherwise there is no score to scale them to, and they are not worth staying near to.
+        """
         ...
 
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
-        """A table of ``log.n_users + log.n_items`` rows with exactly ``nnz`` entries; the same for any ``threads``."""
+        """Makes a table of ``log.n_users + log.n_items`` rows with exactly ``nnz`` entries.
+
+        It is the same for any ``threads``.
+        """
         ...

@@ -1,4 +1,4 @@
-"""A teacher, and the start from it: its own rows, rotated to their sparsest axes and pruned to the student's budget."""
+"""The start from a teacher's rows, rotated to sparse axes and pruned to the student's budget."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Teacher:
     Attributes:
         table: the rows, (n_users + n_items) of them, users first; any density.
         dim: number of columns.
-        weight: of the imitation, beside 1 for the data's loss.
+        weight: weight of the imitation, beside 1 for the data's loss.
     """
 
     table: SparseTable
@@ -29,7 +29,7 @@ class Teacher:
     weight: float = 1.0
 
     def start(self, rotation_iterations: int = 30, sample: int = 16_000) -> TeacherStart:
-        """The start that knows what the teacher knows."""
+        """Makes the start from the rows of this teacher."""
         return TeacherStart(self, rotation_iterations, sample)
 
 
@@ -42,7 +42,7 @@ class TeacherStart:
     of the teacher.
 
     Attributes:
-        teacher: whose rows.
+        teacher: the model whose rows these are.
         rotation_iterations, sample: see :class:`~sparserec_np.starts.spectral.Spectral`.
         floor: entries that every row keeps, where the budget allows it.
     """
@@ -56,7 +56,9 @@ class TeacherStart:
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
-        """See :class:`~sparserec_np.starts.start.Start`. Memory: every entry of a sample and of a block of rows.
+        """Makes the table of the start; see :class:`~sparserec_np.starts.start.Start`.
+
+        Memory: every entry of a sample and of a block of rows.
 
         Raises:
             ConfigError: the student has fewer columns than the teacher.
@@ -97,6 +99,6 @@ class TeacherStart:
 
 
 def row_lengths(table: SparseTable) -> Array:
-    """(rows,) float32 Euclidean lengths."""
+    """Computes the Euclidean length of each row, (rows,) float32."""
     squares = np.bincount(table.row_numbers(), np.square(table.values, dtype=np.float64), table.rows)
     return np.sqrt(squares).astype(np.float32)

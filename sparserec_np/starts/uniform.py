@@ -1,4 +1,4 @@
-"""The start at random: entries drawn with equal chances, normal values."""
+"""The random start: entries drawn with equal chances, normal values."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sparserec_np.factorization.pruning import ROWS_AT_ONCE
 
 @dataclass(frozen=True)
 class Uniform:
-    """Entries drawn at random with equal chances, normal values: the usual start of dynamic sparse training.
+    """Entries drawn at random with equal chances, normal values.
 
-    Each row first gets its share, ``nnz // rows`` entries; rows drawn at random get one of those
-    left over.
+    This is the usual start of dynamic sparse training. Each row first gets its share, ``nnz //
+    rows`` entries; rows drawn at random get one of those left over.
 
     Attributes:
         deviation: standard deviation of the values.
@@ -29,7 +29,7 @@ class Uniform:
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
-        """See :class:`~sparserec_np.starts.start.Start`."""
+        """Makes the table of the start; see :class:`~sparserec_np.starts.start.Start`."""
         return self.rows(log.n_users + log.n_items, dim, nnz, rng)
 
     def rows(self, n_rows: int, dim: int, nnz: int, rng: np.random.Generator) -> SparseTable:

@@ -1,4 +1,4 @@
-"""Counting a baseline: what a model that is not trained makes of the interactions, and how good it is."""
+"""Counting a baseline: what a model that is not trained makes of the interactions, measured."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sparserec_np.training.settings import Config
 def count(
     log: Interactions, kept: Interactions, held_out: Interactions | None, config: Config, report: Report
 ) -> Fitted:
-    """What a baseline counts: in what the validation part leaves, to be measured, then in all interactions.
+    """Counts a baseline in what is not held out, to measure it, then in all interactions.
 
     Args:
         log: all interactions.

@@ -29,14 +29,19 @@ from sparserec_np.training.sources import TRAINED_BEFORE
 
 @dataclass(frozen=True)
 class Imitation:
-    """The data's loss, and the cross-entropy against the teacher's softmax over the shared negatives."""
+    """The data's loss, and the cross-entropy against the teacher's softmax.
+
+    The softmax is over the shared negatives.
+    """
 
     loss: Loss
     teacher: Teacher
     products: InnerProducts
 
     def slopes(self, batch: Batch, scores: Scores) -> Array:
-        """See :meth:`~sparserec_np.learning.losses.Loss.slopes`.
+        """Computes losses and slopes of both parts together.
+
+        See :meth:`~sparserec_np.learning.losses.Loss.slopes`.
 
         Raises:
             ConfigError: each pair has a negative of its own; there is no block to rank.
@@ -66,7 +71,10 @@ class FromTeacher:
     scaled: bool = False  # a teacher's scores are to be met, at the size they have
 
     def check(self, config: Config) -> None:
-        """Raises ConfigError for what cannot learn from a teacher: start and scores are products of stored rows."""
+        """Raises ConfigError for settings that cannot learn from a teacher.
+
+        Start and scores are products of stored rows.
+        """
         similarity = config.resolved().similarity or "dot"  # a baseline has none to choose
         base = BASE_MODELS[config.model]
         if base.counted or not base.stored_rows or similarity != "dot":
@@ -76,11 +84,11 @@ class FromTeacher:
             )
 
     def start(self, name: str, stores_users: bool) -> tuple[str, Start]:
-        """The teacher's rows, whatever the name."""
+        """Makes the start from the teacher's rows, whatever the name."""
         return TRAINED_BEFORE, self.teacher.start()
 
     def objective(self, loss: Loss) -> Imitation:
-        """The data's loss and the imitation of the teacher.
+        """Adds the imitation of the teacher to the data's loss.
 
         Raises:
             ConfigError: a weight below zero.
@@ -93,5 +101,5 @@ class FromTeacher:
     def hold_out(
         self, log: Interactions, fraction: float, rng: np.random.Generator
     ) -> tuple[Interactions, Interactions | None]:
-        """A random part of each user's items."""
+        """Holds out a random part of each user's items."""
         return split_random(log, fraction, rng)

@@ -1,4 +1,4 @@
-"""What training gives: the model, and how it came about."""
+"""The outcome of training: the model, and how it came about."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Fitted:
 
 
 def validation_metrics(fitted: Fitted) -> dict[str, float]:
-    """What the best epoch reached on the validation part; empty where there was none."""
+    """Returns what the best epoch reached on the validation part; empty where there was none."""
     measured = [record for record in fitted.history if SELECT_BY in record]
     if not measured:
         return {}

@@ -1,4 +1,7 @@
-"""The training loop: the only one. It knows models, losses, growth and optimizers by their protocols alone."""
+"""The training loop, the only one.
+
+It knows models, losses, growth and optimizers by their protocols alone.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class Phase(NamedTuple):
 
     Attributes:
         name: "search", "refit" or "train"; records carry it.
-        epochs: to train, of the ``settings.epochs`` that all schedules are laid out for.
+        epochs: epochs to train, of the ``settings.epochs`` that all schedules are laid out for.
         held_out: interactions to choose the best epoch by; None keeps the last.
     """
 
@@ -38,7 +41,9 @@ class Phase(NamedTuple):
 
 
 def fit(log: Interactions, plan: Plan, start: Beginning, phase: Phase, report: Report) -> Fitted:
-    """Trains on ``log`` from ``start``. A caller that lets go of the start saves its memory.
+    """Trains on ``log`` from ``start``.
+
+    A caller that lets go of the start saves its memory.
 
     Ctrl-C ends the training, with the best state so far.
 
@@ -76,7 +81,7 @@ def fit(log: Interactions, plan: Plan, start: Beginning, phase: Phase, report: R
 
 
 def begin(log: Interactions, plan: Plan, start: Beginning) -> Training:
-    """What the first epoch changes: a copy of the start, with the state beside it."""
+    """Makes what the first epoch changes: a copy of the start, with the state beside it."""
     rows = plan.budget.rows
     model = plan.model_over(start.table.copy(), log)
     origin = start.table.values if plan.keeps_near(start.from_data) else NO_ORIGIN
@@ -88,7 +93,7 @@ def begin(log: Interactions, plan: Plan, start: Beginning) -> Training:
 
 
 def bytes_held(log: Interactions, training: Training, order: Order, copies: int) -> dict[str, int]:
-    """Bytes in memory while training, by name; ``copies`` of the table."""
+    """Counts the bytes in memory while training, by name, with ``copies`` of the table."""
     model, state = training.model, training.state
     held = {
         "interactions": log.nbytes,
@@ -104,7 +109,7 @@ def bytes_held(log: Interactions, training: Training, order: Order, copies: int)
 
 
 class _Epochs:
-    """Epochs, each with the topology update at its end."""
+    """The epochs of a training, each with the topology update at its end."""
 
     def __init__(self, log: Interactions, plan: Plan, training: Training, order: Order) -> None:
         self._log, self._plan, self._training, self._order = log, plan, training, order
@@ -144,7 +149,7 @@ class _Epochs:
         }
 
     def _explore(self, epoch: int) -> None:
-        """Draws the rows to explore up to the next topology update, where one has just been made."""
+        """Draws the rows to explore up to the next topology update, if one has just been made."""
         plan, training = self._plan, self._training
         interval = plan.settings.drop_interval
         # The last update lies ``interval`` epochs back; what is explored now serves the next one.
@@ -156,7 +161,10 @@ class _Epochs:
         training.norms[:] = 0
 
     def _change_mask(self, epoch: int, fraction: float) -> int:
-        """The topology update of this epoch, and the pruning of a full table; returns how many entries are new."""
+        """Does this epoch's topology update, and prunes a full table where it is due.
+
+        Returns how many entries are new.
+        """
         plan, training = self._plan, self._training
         model, state, changed = training.model, training.state, 0
         if fraction > 0:
@@ -171,10 +179,10 @@ class _Epochs:
 
 
 class _Best:
-    """The best state so far on held-out interactions.
+    """The best state of a training so far, by held-out interactions.
 
     Attributes:
-        misses: how often in a row none better was seen.
+        misses: how many measurements in a row were not better than the best.
     """
 
     def __init__(self, log: Interactions, held_out: Interactions | None, nnz: int) -> None:
@@ -199,7 +207,10 @@ class _Best:
         return {name: measured[name] for name in ("recall@20", SELECT_BY)}
 
     def restore(self, model: Model, last: int) -> int:
-        """Gives the model its best state back; returns the epoch of it, ``last`` where none was measured."""
+        """Gives the model its best state back, and returns the epoch of it.
+
+        That is ``last`` where none was measured.
+        """
         if self._kept is None:
             return last
         _, epoch, model.table, model.weights[:] = self._kept

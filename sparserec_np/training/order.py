@@ -1,4 +1,4 @@
-"""The order in which an epoch goes through the training pairs: random batches, or pair after pair in cells."""
+"""The order of an epoch's training pairs: random batches, or pair after pair in cells."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Order(Protocol):
         rate: Callable[[int, int], float],
         growth: Growth | None,
     ) -> float:
-        """Goes once through all pairs.
+        """Goes once through all training pairs.
 
         Args:
             training: changed in place.
@@ -45,17 +45,17 @@ class Order(Protocol):
 
     @property
     def bytes(self) -> dict[str, int]:
-        """Bytes of what it holds besides, by name."""
+        """Bytes of what the order holds beside the model and its state, by name."""
         ...
 
 
 class BatchOrder:
-    """Random batches: the gradient of a whole batch, then one step of every row that it touched.
+    """An order of random batches, each followed by one step of every row that it touched.
 
     Attributes:
         sampler: draws the batches.
         loss: what is minimised.
-        weights_optimizer: of what the model trains besides its table.
+        weights_optimizer: optimizer of what the model trains besides its table.
     """
 
     def __init__(self, sampler: PairSampler, loss: Objective, weights_optimizer: Optimizer) -> None:
@@ -67,7 +67,7 @@ class BatchOrder:
 
     @property
     def bytes(self) -> dict[str, int]:
-        """The gradient of the stored entries; and the gradient and the moments of the weights."""
+        """Bytes of the gradient of stored entries, and of gradient and moments of the weights."""
         return {
             "gradient": self._active.nbytes,
             "weights": self._weights.nbytes + self.weights_optimizer.nbytes,
@@ -80,7 +80,7 @@ class BatchOrder:
         rate: Callable[[int, int], float],
         growth: Growth | None,
     ) -> float:
-        """See :meth:`Order.epoch`."""
+        """Goes once through all pairs in random batches; see :meth:`Order.epoch`."""
         model, state = training.model, training.state
         weights, the_row = one_row(model.weights), np.zeros(1, np.int32)
         if len(self._active) != model.table.nnz:
@@ -107,14 +107,15 @@ class BatchOrder:
 
 
 class CellOrder:
-    """Pair after pair, in cells that threads share out: matrix factorisation in a single kernel.
+    """An order of pair after pair, in cells that threads share out.
 
-    Rows move at once, by plain descent or by Adagrad, and no gradient outlasts its step. In which
-    order, and what a step is, say the kernels' specifications in ``kernels/reference/cells.py``:
-    ``sweep_pairs`` for a negative for each pair, ``sweep_blocks`` for shared ones.
+    This is matrix factorisation in a single kernel. Rows move at once, by plain descent or by
+    Adagrad, and no gradient outlasts its step. In which order, and what a step is, say the kernels'
+    specifications in ``kernels/reference/cells.py``: ``sweep_pairs`` for a negative for each pair,
+    ``sweep_blocks`` for shared ones.
 
     Attributes:
-        division: of the pairs into cells.
+        division: division of the pairs into cells.
         shared: the blocks of negatives.
 
     Raises:
@@ -134,7 +135,7 @@ class CellOrder:
 
     @property
     def bytes(self) -> dict[str, int]:
-        """The pairs in their order; and the bits of the rows, none where rows do not unfold."""
+        """Bytes of the ordered pairs, and of the rows' bits, none where rows do not unfold."""
         return {"pairs": self.division.nbytes, "row_bits": self._row_bits}
 
     def epoch(
@@ -144,7 +145,10 @@ class CellOrder:
         rate: Callable[[int, int], float],
         growth: Growth | None,
     ) -> float:
-        """See :meth:`Order.epoch`. The rate changes with the stratum."""
+        """Goes once through all pairs, cell by cell; see :meth:`Order.epoch`.
+
+        The rate changes with the stratum.
+        """
         table, decay, optimizer = training.model.table, training.decay, training.state.optimizer
         if not isinstance(optimizer, SGD | Adagrad):
             raise ConfigError(

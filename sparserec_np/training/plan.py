@@ -1,4 +1,4 @@
-"""The plan of a training: every name in the settings becomes the object it stands for, here and once."""
+"""The plan of a training: every name in the settings becomes the object it stands for."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sparserec_np.training.sources import FROM_DATA, Source
 
 @dataclass(frozen=True)
 class Plan:
-    """What one training will do.
+    """Everything that one training will do, as objects.
 
     Attributes:
         given: the settings as they were given.
@@ -63,7 +63,7 @@ class Plan:
 
     @classmethod
     def of(cls, config: Config, log: Interactions, source: Source = FROM_DATA) -> Plan:
-        """The plan of a trained model's training on ``log``, or on a part of it.
+        """Makes the plan of a trained model's training on ``log``, or on a part of it.
 
         Raises:
             ConfigError: the budget is impossible, or the settings do not go with the source.
@@ -89,7 +89,7 @@ class Plan:
         )
 
     def with_trial(self, start: str, rate: float) -> Plan:
-        """The same plan with another start and learning rate."""
+        """Makes the same plan with another start and learning rate."""
         return replace(self, settings=replace(self.settings, start=start, learning_rate=rate))
 
     @property
@@ -99,16 +99,16 @@ class Plan:
 
     @property
     def highest_rate(self) -> float:
-        """The learning rate at first."""
+        """The learning rate that training begins with."""
         assert self.settings.learning_rate is not None
         return self.settings.learning_rate
 
     def model_over(self, table: SparseTable, log: Interactions) -> Model:
-        """The base recommender over a table, users first."""
+        """Makes the base recommender over a table, users first."""
         return model_over(self.settings, table, self.budget.dim, log)
 
     def order(self, log: Interactions, weights: int) -> Order:
-        """How an epoch goes through the pairs of ``log``, for a model with so many dense weights."""
+        """Makes the order of an epoch over the pairs of ``log``, for so many dense ``weights``."""
         assert self.settings.batch_size is not None and self.settings.negatives is not None
         if self.settings.order == "cells":
             return CellOrder(log, self.objective, self.settings.negatives, self.settings.batch_size)
@@ -116,18 +116,24 @@ class Plan:
         return BatchOrder(sampler, self.objective, self.optimizer(weights, 1))
 
     def decay(self, origin: Array) -> Decay:
-        """The three L2 weights, and what they draw to, (nnz,), or empty for zero."""
+        """Returns the three L2 weights, and ``origin``, what they draw to.
+
+        It is (nnz,), or empty for zero.
+        """
         settings = self.settings
         assert settings.l2_positive is not None and settings.l2_negative is not None
         return Decay(settings.l2_user or 0.0, settings.l2_positive, settings.l2_negative, origin)
 
     def keeps_near(self, from_data: bool) -> bool:
-        """Whether L2 terms draw to the start, where its values know the data, and not to zero."""
+        """Tells whether L2 terms draw to the start, and not to zero.
+
+        They do so only where the values of the start come from the data.
+        """
         return from_data and self.settings.decay_to == "start" and any(self.decay(np.empty(0))[:3])
 
 
 def budget_of(log: Interactions, config: Config) -> Budget:
-    """The entries that ``config`` grants a model of ``log``, before its method spends them.
+    """Computes the budget that ``config`` grants a model of ``log``, before its method spends it.
 
     Raises:
         ConfigError: there can be none.
@@ -141,14 +147,14 @@ def budget_of(log: Interactions, config: Config) -> Budget:
 
 
 def model_over(settings: Config, table: SparseTable, dim: int, log: Interactions) -> Model:
-    """The base recommender of resolved settings over a table, users first."""
+    """Makes the base recommender of resolved settings over a table, users first."""
     base = BASE_MODELS[settings.model]
     own = {name: getattr(settings, name) for name in (*base.settings, *base.common)}
     return base.over(table, dim, log, _views(settings), **own)
 
 
 def _views(settings: Config) -> tuple[View, ...]:
-    """What lies between the stored entries and the rows that are multiplied; nothing in a counted model."""
+    """Makes what lies between stored entries and multiplied rows; nothing in a counted model."""
     if settings.similarity is None or settings.temperature is None:
         return ()
     views = similarity_views(settings.similarity, settings.temperature)

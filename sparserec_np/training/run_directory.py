@@ -34,7 +34,7 @@ DATA = ("train", "validation", "reader", "former", "new")
 
 
 class RunDirectory:
-    """A run directory while it is being written.
+    """A run directory that is being written.
 
     Args:
         path: the directory; made if missing. One that holds a run is written over; any other must
@@ -64,11 +64,14 @@ class RunDirectory:
         self._begun = False
 
     def file(self, name: str) -> str:
-        """The path of one of the run's files."""
+        """Returns the path of one of the run's files."""
         return os.path.join(self.path, name)
 
     def add(self, record: Record) -> None:
-        """Appends the record of an epoch; the first makes the directory and replaces an earlier run's records."""
+        """Appends the record of an epoch.
+
+        The first makes the directory and replaces an earlier run's records.
+        """
         stream = self._open()
         stream.write(json.dumps(record) + "\n")
         stream.flush()
@@ -97,7 +100,10 @@ class RunDirectory:
         return size
 
     def _open(self) -> IO[str]:
-        """The records; the first call makes the directory and an empty file, later ones go on with it."""
+        """Opens the file of records.
+
+        The first call makes the directory and an empty file, later ones go on with it.
+        """
         if self._metrics is None:
             os.makedirs(self.path, exist_ok=True)
             mode = "a" if self._begun else "w"
@@ -106,14 +112,16 @@ class RunDirectory:
         return self._metrics
 
     def close(self) -> None:
-        """Ends the records."""
+        """Closes the file of records."""
         if self._metrics is not None:
             self._metrics.close()
             self._metrics = None
 
 
 def save_run(path: str | os.PathLike[str], fitted: Fitted, log: Interactions) -> int:
-    """Writes a run directory: the settings, the record of each epoch, and the model. Returns the model file's bytes.
+    """Writes a run directory: the settings, the record of each epoch, and the model.
+
+    Returns the model file's bytes.
 
     Args:
         path: the directory; made if missing. One that holds a run is written over; any other must
@@ -134,7 +142,7 @@ def save_run(path: str | os.PathLike[str], fitted: Fitted, log: Interactions) ->
 
 
 def load_run(path: str | os.PathLike[str], known: Interactions | None = None) -> Fitted:
-    """A run that was saved, as training left it, to evaluate it or to go on from it.
+    """Loads a run as training left it, to evaluate it or to go on from it.
 
     Args:
         path: the run directory.
@@ -160,7 +168,7 @@ def load_run(path: str | os.PathLike[str], known: Interactions | None = None) ->
 
 
 def read_config(path: str) -> tuple[Config, dict[str, Any]]:
-    """The settings in a file, and where its data came from.
+    """Reads the settings in a file, and where its data came from.
 
     The latter is ``{"train": path, "validation": path, "reader": {...}}``, and for an update
     ``"former"`` and ``"new"``, the run it went on from and the file it went on with; any may be
@@ -212,7 +220,12 @@ def _check_value(value: Any, kinds: tuple[type, ...], place: str) -> None:
 
 
 def _try_to_write(path: str) -> None:
-    """Writes a file without a name where ``path`` is, or where its first missing folder would be made."""
+    """Writes a file without a name where ``path`` is, to learn whether it can be written to.
+
+    Where nothing is there, it writes where the first missing folder would be made.
+
+    Where it is missing, that is where its first missing folder would be made.
+    """
     folder = os.path.abspath(path)
     while not os.path.exists(folder):
         folder = os.path.dirname(folder)

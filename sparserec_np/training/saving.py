@@ -1,4 +1,4 @@
-"""Saving and loading: what training gave as a model that is served, and back to the base recommender."""
+"""Saving and loading: from a trained model to one that is served, and back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sparserec_np.training.settings import Config
 
 
 def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
-    """The model as it is served: two tables, the ids, and the items that each user had."""
+    """Makes the model that is served: two tables, the ids, and the items that each user had."""
     table, config = fitted.model.served(), fitted.config.resolved()
     base = BASE_MODELS[config.model]
     metadata = {
@@ -47,13 +47,13 @@ def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
 
 
 def _held_out(trained: Interactions, log: Interactions) -> Array:
-    """Ascending places of the pairs of ``log`` that are not in ``trained``."""
+    """Finds the pairs of ``log`` that are not in ``trained``; returns their places, ascending."""
     ours, theirs = (some.pair_users() * np.int64(some.n_items) + some.items for some in (log, trained))
     return np.flatnonzero(~np.isin(ours, theirs, assume_unique=True))
 
 
 def restore(model: ServedModel, known: Interactions | None = None) -> Model:
-    """The base recommender that a model file names, over the file's tables and settings.
+    """Makes the base recommender that a model file names, over its tables and settings.
 
     The interactions it is given, for LightGCN the graph, are those ``known``, or else the seen ones
     of the file that it was trained on.
@@ -69,12 +69,12 @@ def restore(model: ServedModel, known: Interactions | None = None) -> Model:
 
 
 def seen_in(model: ServedModel) -> Interactions:
-    """The interactions in a model file; none where it was exported without."""
+    """Returns the interactions in a model file; none where it was exported without."""
     return Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
 
 
 def trained_on(model: ServedModel) -> Interactions:
-    """Those of them that were not held out."""
+    """Returns the interactions in a model file that were not held out."""
     seen = seen_in(model)
     if not len(model.held_out):
         return seen
@@ -86,7 +86,7 @@ def trained_on(model: ServedModel) -> Interactions:
 def fitted_from(
     model: ServedModel, config: Config, history: list[Record], known: Interactions | None = None
 ) -> Fitted:
-    """A trained model from its file, its settings and the records of its epochs; see :func:`load_run`."""
+    """Puts a trained model together from its file, settings and records; see :func:`load_run`."""
     if known is not None:
         log, _ = known.aligned_to(seen_in(model))
         if not log.n_interactions:
@@ -110,7 +110,9 @@ def fitted_from(
 
 
 def saved_config(metadata: dict[str, str]) -> Config:
-    """The settings of the base recommender that a file's metadata tell; the others at their defaults.
+    """Reads the settings of the base recommender from a file's metadata.
+
+    The others are at their defaults.
 
     Raises:
         ArtifactError: see :func:`restore`.

@@ -1,4 +1,4 @@
-"""The search: starts and learning rates are tried one after another, and held-out interactions choose."""
+"""The search over starts and learning rates, which held-out interactions decide."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ TRIED_PAIRS = PAIRS_AT_ONCE  # as both hold the interactions as a matrix, which 
 
 
 def search(log: Interactions, held_out: Interactions, plan: Plan, threads: int, report: Report) -> Fitted:
-    """The best on held-out interactions: of all epochs, and of the starts and learning rates, where none is given.
+    """Trains with each start and learning rate to try, and keeps the best on held-out interactions.
 
-    Ctrl-C ends the search with the best so far; before there is any, it is raised.
+    All epochs are compared, and of starts and learning rates all that are tried where none is
+    given. Ctrl-C ends the search with the best so far; before there is any, it is raised.
 
     Raises:
         SparseRecError: training diverged, with every start and at every rate.
@@ -68,7 +69,10 @@ def search(log: Interactions, held_out: Interactions, plan: Plan, threads: int, 
 
 
 def starts_to_try(plan: Plan, log: Interactions) -> tuple[str, ...]:
-    """Names of the starts to choose from, the usual one first; the one that is given, or the only one there is."""
+    """Names the starts to choose from, the usual one first.
+
+    It is one name where a start is given, or where there is only one.
+    """
     assert plan.settings.start is not None
     if plan.given.start is not None or not plan.source.fresh:
         return (plan.settings.start,)
@@ -84,7 +88,7 @@ def starts_to_try(plan: Plan, log: Interactions) -> tuple[str, ...]:
 
 
 def next_rate(plan: Plan, reached: Sequence[float]) -> float | None:
-    """The learning rate to try next, given what those before have reached; None after the last.
+    """Returns the learning rate to try next, given what those before have reached; None at the end.
 
     The rate that is given, or else three: the first two of the order of an epoch, and the one
     beyond the better of these. Where both ended below their start they are equal, and too high.

@@ -41,7 +41,9 @@ SCOPES = {
 
 @dataclass(frozen=True)
 class InCommand:
-    """A setting in a command other than ``train``; what is left out is as it is there.
+    """A setting in a command other than ``train``.
+
+    What is left out is as in ``train``.
 
     Attributes:
         default: its own default.
@@ -106,7 +108,9 @@ class Setting:
     default: Any = None
 
     def check(self, value: Any) -> None:
-        """Refuses a value of another type, out of range, or no choice; whole numbers are numbers.
+        """Refuses a value of another type, out of range, or no choice.
+
+        Whole numbers are numbers.
 
         Raises:
             ConfigError: a sentence that begins with the name.
@@ -134,27 +138,33 @@ class Setting:
         return bound if self.high == math.inf else f"{bound} and at most {self.high:g}"
 
     def in_command(self, command: str) -> InCommand | None:
-        """The setting there; None where a command does not take it, or trains nothing that has it."""
+        """Returns the setting as a command has it.
+
+        It is None where a command does not take it, or trains nothing that has it.
+        """
         own: InCommand | None = SAME if command == "train" else getattr(self, command)
         return None if self.is_owned and not self.owners(command) else own
 
     def choices_in(self, command: str) -> tuple[str, ...]:
-        """The choices that a command takes."""
+        """Returns the choices that a command takes."""
         own = self.in_command(command)
         return (own.choices if own else ()) or self.choices
 
     def low_in(self, command: str) -> float | None:
-        """The least that a command takes."""
+        """Returns the least value that a command takes."""
         own = self.in_command(command)
         return self.low if own is None or own.low is None else own.low
 
     @property
     def is_owned(self) -> bool:
-        """Whether only some models, or some losses, have it."""
+        """Whether only some models, or some losses, have the setting."""
         return self.name in MODEL_SETTINGS or self.name in LOSS_SETTINGS
 
     def owners(self, command: str = "train") -> Mapping[str, Any]:
-        """The models, or losses, of a command that have it or a default for it, and that default."""
+        """Returns the models, or losses, of a command that have the setting, each with its default.
+
+        Those that have a default for it are among them.
+        """
         models, losses = SCOPES[command]
         if self.per_model is not None:
             having = (model for model in models if not model.counted and model.takes(self.name))
@@ -166,11 +176,11 @@ class Setting:
         return {owner: settings[self.name] for owner, settings in own.items() if self.name in settings}
 
     def default_in(self, command: str) -> str:
-        """The default in words; empty where there is nothing to say."""
+        """Returns the default in words; empty where there is nothing to say."""
         return self.shown_default(command) or self.words
 
     def shown_default(self, command: str) -> str:
-        """The same, but for defaults that hang on other settings."""
+        """Returns the default in words, unless it depends on other settings."""
         own = self.in_command(command) or SAME
         if own.words:
             return own.words
@@ -185,25 +195,28 @@ class Setting:
         return ", ".join(f"{value:g} with {owner}" for owner, value in owners.items())
 
     def line(self, command: str) -> str:
-        """The line of help in a command."""
+        """Returns the line of help in a command."""
         own, owners = self.in_command(command) or SAME, self.owners(command)
         only = [f"{value:g}" for value in owners.values()] if len(owners) == 1 else []
         default = own.words or "".join(only) or self.default_in(command)
         return (own.help or self.help).format(owners=" and ".join(owners), default=default)
 
     def tells_default(self, command: str) -> bool:
-        """Whether the line of help in a command tells the default itself."""
+        """Tells whether the line of help in a command holds the default itself."""
         own = self.in_command(command) or SAME
         return "{default}" in (own.help or self.help)
 
 
 def setting(default: Any, help: str, group: str, text: str = "", **more: Any) -> Any:
-    """A field of a dataclass with a :class:`Setting` beside it; ``more`` are attributes of that."""
+    """Makes a field of a dataclass with a :class:`Setting` beside it.
+
+    ``more`` are attributes of that.
+    """
     return dataclasses.field(default=default, metadata={"setting": Setting(help, group, text, **more)})
 
 
 def table_of(record: type) -> dict[str, Setting]:
-    """Name -> setting, for the fields of a dataclass that :func:`setting` made."""
+    """Collects name -> setting for the fields of a dataclass that :func:`setting` made."""
     found = {}
     for field in dataclasses.fields(record):
         declared = str(field.type).split(" | ")

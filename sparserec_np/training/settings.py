@@ -49,17 +49,17 @@ L2 = ("l2_user", "l2_positive", "l2_negative")
 
 
 def _listed(rows: Mapping[str, Any], word: str) -> str:
-    """What each row of a table is, in one sentence."""
+    """Says in one sentence what each row of a table is."""
     return "; ".join(f"{name}: {getattr(row, word)}" for name, row in rows.items()) + "."
 
 
 def _by_order(values: Mapping[str, Any]) -> str:
-    """A default that hangs on the order of an epoch, in words."""
+    """Writes a default that depends on the order of an epoch, in words."""
     return f"{values['batches']}, in cells {values['cells']}"
 
 
 def _tried(rates: tuple[float, ...]) -> str:
-    """How a learning rate is looked for, in words."""
+    """Says how a learning rate is looked for, in words."""
     first, second, above, below = rates
     return f"{first} and {second}, then {above} or {below}"
 
@@ -201,7 +201,7 @@ class Config:
     )
     shrinkage: float | None = setting(
         None,
-        "Against similarities of few users, with {owners}; {default} by default.",
+        "Shrinks similarities that rest on few users, with {owners}; {default} by default.",
         "model",
         "It is added to what a similarity is divided by: the root of the product of both items'"
         " numbers of users.",
@@ -261,7 +261,7 @@ class Config:
     )
     learning_rate: float | None = setting(
         None,
-        "At first; falls to zero as a cosine.",
+        "Learning rate at first; it falls to zero as a cosine.",
         "learning",
         f"By default {_tried(RATES['batches'])}, whichever lies on the side of the better, are"
         f" tried (in cells {_tried(RATES['cells'])}), and what is best on the validation part is"
@@ -282,7 +282,7 @@ class Config:
     )
     l2_positive: float | None = setting(
         None,
-        "L2 weight of its item.",
+        "L2 weight of a pair's item.",
         "loss",
         low=0,
         per_loss=attrgetter("decay"),
@@ -290,7 +290,7 @@ class Config:
     )
     l2_negative: float | None = setting(
         None,
-        "L2 weight of its negatives.",
+        "L2 weight of a pair's negatives.",
         "loss",
         low=0,
         per_loss=attrgetter("decay"),
@@ -300,8 +300,8 @@ class Config:
         "start",
         "What L2 draws the values towards.",
         "loss",
-        "Their values at the start (0 for entries grown since), or zero. A start at random is"
-        " nothing to be drawn to: there it is always zero.",
+        "Their values at the start (0 for entries grown since), or zero. After a start at"
+        " random, which knows nothing of the data, it is always zero.",
         choices=("start", "zero"),
     )
     explore: float = setting(
@@ -388,7 +388,7 @@ class Config:
         distill=None,
         update=InCommand(True),
     )
-    seed: int = setting(0, "Of everything drawn at random.", "learning", low=0, high=COUNT, update=AS_IN_RUN)
+    seed: int = setting(0, "Seed of all random numbers.", "learning", low=0, high=COUNT, update=AS_IN_RUN)
 
     def __post_init__(self) -> None:
         for name, row in SETTINGS.items():
@@ -402,12 +402,12 @@ class Config:
 
     @property
     def objective(self) -> Loss:
-        """The loss with its settings."""
+        """The loss, with its settings."""
         given = {name: getattr(self, name) for name in LOSS_SETTINGS}
         return LOSSES[self.loss].with_settings(**given)
 
     def resolved(self) -> Config:
-        """The same settings, with those that depend on others filled in where the model has them."""
+        """Fills in the settings that depend on others, where the model has them."""
         base, loss = BASE_MODELS[self.model], self.objective
         similarity = self.similarity or ("cosine" if loss.cosine else "dot")
         defaults: dict[str, Any] = {
@@ -430,12 +430,12 @@ class Config:
         return dataclasses.replace(self, **missing)
 
     def to_dict(self) -> dict[str, Any]:
-        """All settings by name."""
+        """Returns all settings by name."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Config:
-        """The settings given, and the defaults of those that are not.
+        """Makes a configuration of the settings given, and the defaults of those that are not.
 
         Raises:
             ConfigError: a name that is no setting, a value of the wrong type, or one out of range.
@@ -450,7 +450,10 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str, source: str = "the configuration") -> Config:
-        """Reads what ``json.dumps(config.to_dict())`` wrote; :meth:`from_dict` says what is refused."""
+        """Reads what ``json.dumps(config.to_dict())`` wrote.
+
+        :meth:`from_dict` says what is refused.
+        """
         try:
             given = json.loads(text)
         except json.JSONDecodeError as error:
@@ -465,7 +468,10 @@ CHOICES = {name: row.choices for name, row in SETTINGS.items() if row.choices}
 
 
 def _check_counted(config: Config) -> None:
-    """A baseline is told its own settings, and those of measuring it."""
+    """Refuses settings that mean nothing to a baseline.
+
+    It takes its own, and those of measuring it.
+    """
     base = BASE_MODELS[config.model]
     if not base.counted:
         return
@@ -479,7 +485,10 @@ def _check_counted(config: Config) -> None:
 
 
 def _check_columns(config: Config) -> None:
-    """Least squares take the products of all pairs of columns."""
+    """Refuses too many columns for least squares.
+
+    They take the products of all pairs of columns.
+    """
     if config.start in ("als", "condensed") and config.dim > FOLDED_DIMENSIONS:
         raise ConfigError(
             f"dim must be at most {FOLDED_DIMENSIONS:,} with the start {config.start}, which takes the products of"
@@ -488,7 +497,10 @@ def _check_columns(config: Config) -> None:
 
 
 def _check_loss(config: Config) -> None:
-    """A loss may want a block of negatives, or cosines, and has settings of its own."""
+    """Refuses what the loss cannot work with.
+
+    A loss may want a block of negatives, or cosines, and has settings of its own.
+    """
     loss = LOSSES[config.loss]
     if config.negatives == 1 and loss.pairs is None:
         raise ConfigError(
@@ -502,7 +514,10 @@ def _check_loss(config: Config) -> None:
 
 
 def _check_model(config: Config) -> None:
-    """A model has settings of its own, and scores that may be no inner products."""
+    """Refuses what the model cannot work with.
+
+    A model has settings of its own, and scores that may be no inner products.
+    """
     base = BASE_MODELS[config.model]
     cosine = config.similarity == "cosine" or LOSSES[config.loss].cosine
     if not base.scores_are_products and (cosine or config.temperature not in (None, 1)):
@@ -527,7 +542,10 @@ def _check_model(config: Config) -> None:
 
 
 def _check_cells(config: Config) -> None:
-    """Cells are for one model and for losses that their kernels know."""
+    """Refuses what cells cannot do.
+
+    Cells are for one model and for losses that their kernels know.
+    """
     if config.order != "cells":
         return
     growth = METHODS[config.method].growth

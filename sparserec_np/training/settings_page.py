@@ -1,4 +1,7 @@
-"""The page of all settings, ``docs/settings.md``: made from their table, which the program obeys."""
+"""The page of all settings, ``docs/settings.md``, made from the table of settings.
+
+The program obeys the same table.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ HEADERS = ("Setting", "Values", "Default", "What it does", "Who has it", "Comman
 
 
 def settings_page() -> str:
-    """The page as Markdown: a table for each group of settings."""
+    """Writes the page as Markdown: a table for each group of settings."""
     parts = [INTRODUCTION]
     for group in GROUPS:
         rows = [_cells(row) for row in SETTINGS.values() if row.group == group]
@@ -40,7 +43,7 @@ def settings_page() -> str:
 
 
 def _cells(row: Setting) -> tuple[str, ...]:
-    """One setting as a row of the page."""
+    """Writes one setting as a row of the page."""
     cells = (
         f"`--{row.name.replace('_', '-')}`",
         _values(row),
@@ -53,7 +56,7 @@ def _cells(row: Setting) -> tuple[str, ...]:
 
 
 def _values(row: Setting) -> str:
-    """What may be given."""
+    """Says which values a setting takes."""
     if row.choices:
         return ", ".join(row.choices)
     kind = {int: "whole number", float: "number", bool: "yes or no", str: "text"}[row.kind]
@@ -66,13 +69,13 @@ def _values(row: Setting) -> str:
 
 
 def _purpose(row: Setting) -> str:
-    """The line of help without what has a column of its own."""
+    """Returns the line of help without what has a column of its own."""
     line = re.sub(r"; [^;]*\{default\}[^.]*", "", row.help)
     return line.replace(", with {owners}", "")
 
 
 def _having(row: Setting) -> str:
-    """The models, or losses, that the setting means something to."""
+    """Names the models, or losses, that the setting means something to."""
     if row.is_owned:
         return ", ".join(row.owners())
     models = SCOPES["train"].models
@@ -80,7 +83,7 @@ def _having(row: Setting) -> str:
 
 
 def _place(row: Setting, command: str) -> str:
-    """A command that takes the setting, with what is different there."""
+    """Names a command that takes the setting, with what is different there."""
     own = row.in_command(command)
     if command == "train" or own is None or own.words == "as in RUN":
         return command

@@ -1,4 +1,4 @@
-"""Where training begins: from the interactions alone, or from a model that was trained before."""
+"""The sources of training: the interactions alone, or a model that was trained before."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Source(Protocol):
 
     @property
     def fresh(self) -> bool:
-        """Whether there is a choice of starts, and the start is laid out for the model it begins."""
+        """Whether a start can be chosen, and is laid out for the model it begins."""
         ...
 
     @property
@@ -33,17 +33,20 @@ class Source(Protocol):
         ...
 
     def start(self, name: str, stores_users: bool) -> tuple[str, Start]:
-        """The start that the settings name, or the only one there is; and what records call it."""
+        """Returns the start that the settings name, or the only one; and what records call it."""
         ...
 
     def objective(self, loss: Loss) -> Objective:
-        """What is minimised, given the loss that the settings name."""
+        """Makes what is minimised, given the loss that the settings name."""
         ...
 
     def hold_out(
         self, log: Interactions, fraction: float, rng: np.random.Generator
     ) -> tuple[Interactions, Interactions | None]:
-        """The part of ``log`` to train on, and a held-out one; None where there is nothing to hold out."""
+        """Splits ``log`` into the part to train on and a held-out one.
+
+        The latter is None where there is nothing to hold out.
+        """
         ...
 
 
@@ -55,20 +58,23 @@ class FromData:
     scaled: bool = True
 
     def check(self, config: Config) -> None:
-        """Any settings do."""
+        """Accepts any settings."""
 
     def start(self, name: str, stores_users: bool) -> tuple[str, Start]:
-        """The start of that name."""
+        """Returns the start of that name."""
         return name, starts_of(stores_users)[name]
 
     def objective(self, loss: Loss) -> Objective:
-        """The loss."""
+        """Returns the loss as it is."""
         return loss
 
     def hold_out(
         self, log: Interactions, fraction: float, rng: np.random.Generator
     ) -> tuple[Interactions, Interactions | None]:
-        """A random part of each user's items; see :func:`~sparserec_np.data.splitting.split_random`."""
+        """Holds out a random part of each user's items.
+
+        See :func:`~sparserec_np.data.splitting.split_random`.
+        """
         return split_random(log, fraction, rng)
 
 

@@ -16,12 +16,12 @@ from sparserec_np.training.plan import Plan
 
 
 class Beginning(NamedTuple):
-    """What training starts from.
+    """The table that one training starts from, and how it was made.
 
     Attributes:
-        name: of the choice in ``STARTS``, or "model" where a trained model is the start.
+        name: the name of the start in ``STARTS``, or "model" where a trained model is the start.
         table: users and items, scaled; not written to.
-        seconds: it took.
+        seconds: the time it took to make.
         from_data: whether the values know the data; see :class:`~sparserec_np.starts.start.Start`.
     """
 
@@ -32,7 +32,10 @@ class Beginning(NamedTuple):
 
 
 def make_start(log: Interactions, plan: Plan, threads: int) -> Beginning:
-    """The table that ``plan`` starts from: full for a while for methods that prune later."""
+    """Makes the table that ``plan`` starts from.
+
+    It is full for a while for methods that prune later.
+    """
     clock = time.perf_counter()
     assert plan.settings.start is not None
     name, start = plan.source.start(plan.settings.start, plan.base.stores_users)
@@ -48,7 +51,10 @@ def make_start(log: Interactions, plan: Plan, threads: int) -> Beginning:
 
 
 def scale(model: Model, score: float) -> None:
-    """Scales the table in place so that the training pairs score ``score`` on average, where they score above zero."""
+    """Scales the table in place so that training pairs score ``score`` on average.
+
+    It does so where they score above zero.
+    """
     mean = model.mean_product() if score > 0 else 0.0
     if mean > 0:
         model.table.values[:] *= np.float32(np.sqrt(score / mean))

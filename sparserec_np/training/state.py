@@ -1,4 +1,4 @@
-"""What changes while a model is trained: its table, what lies beside the entries, and sums of gradients."""
+"""The state of a training: a table, what lies beside its entries, and sums of gradients."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ NO_ORIGIN = np.empty(0, np.float32)
 
 
 class EntryState:
-    """What lies beside the stored entries while they are trained, and follows them through a topology update.
+    """What lies beside the stored entries while they are trained.
+
+    It follows them through a topology update.
 
     Attributes:
-        optimizer: its moments.
+        optimizer: the optimizer, which holds the moments.
         origin: (nnz,) what L2 terms draw the values towards, 0 for regrown entries; empty where it
             is 0 for all. What was given is not written to: it is copied when entries first change.
     """
@@ -31,7 +33,10 @@ class EntryState:
         self._owned = False
 
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
-        """Both follow; see :meth:`~sparserec_np.learning.optimizers.Optimizer.carry`."""
+        """Takes the moments and the origin through a topology update.
+
+        See :meth:`~sparserec_np.learning.optimizers.Optimizer.carry`.
+        """
         self.optimizer.carry(move, row_means)
         if len(self.origin):
             origin = self.origin if self._owned else self.origin.copy()
@@ -40,11 +45,11 @@ class EntryState:
 
 @dataclass
 class Training:
-    """What an epoch changes.
+    """Everything that an epoch changes.
 
     Attributes:
-        model: its table and its weights.
-        state: beside the stored entries.
+        model: the model, whose table and weights change.
+        state: what lies beside the stored entries.
         explored: gradients summed since the last topology update.
         norms: (rows,) norms of the rows' gradients, summed likewise; empty where nobody asks for
             them.
@@ -60,10 +65,10 @@ class Training:
     explored_bytes: int = 0
 
     def explore(self, rows: Array) -> None:
-        """Starts new sums, for ``rows`` (m,)."""
+        """Starts new sums of gradients, for ``rows`` (m,)."""
         self.explored = Explored.of(rows, self.model.table.rows, self.model.dim)
         self.explored_bytes = max(self.explored_bytes, self.explored.nbytes)
 
     def is_finite(self) -> bool:
-        """Whether no stored value and no weight has become NaN or infinite."""
+        """Tells whether all stored values and weights are still finite."""
         return bool(np.isfinite(self.model.table.values).all() and np.isfinite(self.model.weights).all())

@@ -1,4 +1,4 @@
-"""Training from interactions to a model: what is held out, the search over it, and once more on all data."""
+"""Training from interactions to a model: a held-out part, the search, and all data once more."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def train(
     threads: int | None = None,
     on_epoch: Report | None = None,
 ) -> Fitted:
-    """Chooses the number of epochs on a validation part, then, unless told otherwise, trains on all data.
+    """Chooses the number of epochs on a validation part, then, by default, trains on all data.
 
     The same interactions, configuration and seed give the same bits for any number of threads.
 
@@ -78,7 +78,7 @@ def train(
 
 
 def _refit(log: Interactions, plan: Plan, chosen: Fitted, threads: int, report: Report) -> Fitted:
-    """Trains on all of ``log`` as ``chosen`` was trained; returns that where it is interrupted."""
+    """Trains on all of ``log`` as ``chosen`` was trained; returns ``chosen`` if interrupted."""
     rate, start = chosen.config.learning_rate, chosen.config.start
     assert rate is not None and start is not None
     plan = plan.with_trial(start, rate)

@@ -1,6 +1,6 @@
-"""Updating: a trained model learns on, with new interactions, users and items, within the budget that it has.
+"""Updating: a trained model learns on with new interactions, within its budget.
 
-What the model's rows say about all interactions is the start
+Users and items may be new. What the model's rows say about all interactions is the start
 (:mod:`~sparserec_np.starts.previous`); from there the training loop goes on for a few epochs.
 Interactions held out of the new ones choose how many; the start counts as epoch 0.
 """
@@ -52,20 +52,20 @@ class FromPrevious:
     scaled: bool = True
 
     def check(self, config: Config) -> None:
-        """Any settings do that :func:`update_settings` made."""
+        """Accepts any settings that :func:`update_settings` made."""
 
     def start(self, name: str, stores_users: bool) -> tuple[str, Start]:
-        """The rows of before, solved for anew, whatever the name."""
+        """Makes the start from the model's rows, solved for anew, whatever the name."""
         return TRAINED_BEFORE, self.previous.start()
 
     def objective(self, loss: Loss) -> Objective:
-        """The loss."""
+        """Returns the loss as it is."""
         return loss
 
     def hold_out(
         self, log: Interactions, fraction: float, rng: np.random.Generator
     ) -> tuple[Interactions, Interactions | None]:
-        """A part of what the model does not know yet."""
+        """Holds out a part of what the model does not know yet."""
         return self.previous.hold_out(log, fraction, rng)
 
 
@@ -78,11 +78,12 @@ def update(
     on_epoch: Report | None = None,
     **changes: Any,
 ) -> Fitted:
-    """Goes on from a trained model with new interactions, of users and items that it knows or does not know yet.
+    """Goes on from a trained model with new interactions.
 
-    The budget stays: as many entries, or, where it was given in bytes, as many bytes; row bounds
-    and ids of new rows leave room for fewer entries then. Where most rows have nothing to go by,
-    fewer are made than it grants. The same inputs give the same bits for any number of threads.
+    Their users and items may be known to it or not. The budget stays: as many entries, or, where it
+    was given in bytes, as many bytes; row bounds and ids of new rows leave room for fewer entries
+    then. Where most rows have nothing to be solved from, fewer are made than it grants. The same
+    inputs give the same bits for any number of threads.
 
     Args:
         previous: as :func:`~sparserec_np.training.train.train` or
@@ -120,7 +121,9 @@ def update(
 
 
 def update_settings(previous: Fitted, log: Interactions, **changes: Any) -> Config:
-    """The settings with which :func:`update` trains on ``log``, known and new interactions; they hold the budget.
+    """Makes the settings with which :func:`update` trains on ``log``; they hold the budget.
+
+    ``log`` holds the known and the new interactions.
 
     Raises:
         DataError, ConfigError: see :func:`update`.

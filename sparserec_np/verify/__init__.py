@@ -1,4 +1,4 @@
-"""Gradients that can be trusted: the engine is checked against independent definitions, and so can others' code be.
+"""Checks of gradients: of the engine's, and of other code's, against independent definitions.
 
 :func:`gradcheck` holds the engine against dense definitions that PyTorch, or central differences,
 differentiate. :func:`reference_case` hands out a small problem with everything that comes of it,

@@ -1,4 +1,4 @@
-"""A small problem with everything that comes of it, in plain arrays, for checks of code that is not ours."""
+"""A small problem with everything that comes of it, in plain arrays, to check other code with."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ EXPECTED = "expected."
 
 @dataclass(frozen=True, eq=False)
 class ReferenceCase:
-    """Tables, masks and a batch, and what is to come of them. All floats are float64; users and items are numbers.
+    """Tables, masks and a batch, and what is to come of them.
+
+    All floats are float64; users and items are numbers.
 
     Attributes:
         settings: the names of model, loss and optimizer, and the numbers that steps and topology
@@ -69,9 +71,10 @@ class ReferenceCase:
     expected: dict[str, Array]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes one ``.npz`` file, without pickle: arrays by their names, the expected ones as ``expected.NAME``.
+        """Writes one ``.npz`` file, without pickle.
 
-        ``settings`` is JSON text. The file appears when it is whole.
+        Arrays stand under their names, the expected ones under ``expected.NAME``. ``settings`` is
+        JSON text. The file appears when it is whole.
         """
         arrays = {field.name: getattr(self, field.name) for field in fields(self)[1:-1]}
         arrays |= {EXPECTED + name: array for name, array in self.expected.items()}
@@ -80,7 +83,7 @@ class ReferenceCase:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ReferenceCase:
-        """Reads what :meth:`save` wrote.
+        """Reads a file that :meth:`save` wrote.
 
         Raises:
             DataError: the file is something else.
@@ -103,7 +106,7 @@ class ReferenceCase:
 
     @property
     def problem(self) -> Problem:
-        """The same, as the engine takes it."""
+        """The case in the form that the engine takes."""
         n_users = len(self.users)
         log = Interactions.from_pairs(
             *self.interactions.T, user_ids=np.arange(n_users), item_ids=np.arange(len(self.items))
@@ -125,7 +128,7 @@ class ReferenceCase:
 
 
 def reference_case(**settings: Any) -> ReferenceCase:
-    """A problem drawn from a seed, and what comes of it. L2 terms draw to zero.
+    """Draws a problem from a seed, and computes what comes of it. L2 terms draw to zero.
 
     Args:
         settings: see :class:`~sparserec_np.verify.problems.Settings`, for instance
@@ -169,7 +172,7 @@ def outcome(
     early: bool = False,
     update: Mapping[str, Any] = {},  # read only
 ) -> dict[str, Array]:
-    """Everything that :attr:`ReferenceCase.expected` holds, as the engine has it; the arguments plant faults.
+    """Computes what :attr:`ReferenceCase.expected` holds, with the engine; arguments plant faults.
 
     Args:
         problem: what it comes of.
@@ -210,13 +213,13 @@ def _values(engine: Engine) -> Array:
 
 
 def halves(problem: Problem, name: str, stacked: Array) -> dict[str, Array]:
-    """The users' and the items' part of (rows, dim)."""
+    """Splits (rows, dim) into the users' and the items' part, by name."""
     n_users = problem.log.n_users
     return {f"{name}.users": stacked[:n_users].copy(), f"{name}.items": stacked[n_users:].copy()}
 
 
 def explored_halves(problem: Problem, stacked: Array) -> dict[str, Array]:
-    """The explored users' and the explored items' part of (rows, dim)."""
+    """Picks the explored users' and the explored items' part of (rows, dim), by name."""
     users = problem.explored < problem.log.n_users
     return {
         "explored.users": stacked[problem.explored[users]],

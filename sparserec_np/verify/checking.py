@@ -1,4 +1,4 @@
-"""The engine against the plain definitions: worst errors, quantity by quantity, in float64 and float32."""
+"""The engine against the plain definitions: worst errors by quantity, in float64 and float32."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ LEAST = 1e-4
 
 
 class MissingTorchError(SparseRecError):
-    """PyTorch is asked for and not installed."""
+    """The error raised where PyTorch is asked for and not installed."""
 
 
 def torch_library() -> Any:
-    """PyTorch, which is imported here and nowhere else.
+    """Imports PyTorch, which happens here and nowhere else.
 
     Raises:
         MissingTorchError: it is not installed.
@@ -45,7 +45,7 @@ def torch_library() -> Any:
 
 
 def by_torch(objective: Objective, at: Parameters) -> tuple[float, Parameters]:
-    """PyTorch's autograd in float64."""
+    """Differentiates with PyTorch's autograd in float64."""
     torch = torch_library()
     leaves = {
         name: torch.tensor(array, dtype=torch.float64, requires_grad=True) for name, array in at.items()
@@ -59,7 +59,10 @@ def by_torch(objective: Objective, at: Parameters) -> tuple[float, Parameters]:
 
 
 def by_differences(objective: Objective, at: Parameters, step: float = 1e-5) -> tuple[float, Parameters]:
-    """Central differences in float64, entry by entry: right to about nine digits, and 0 below what rounding can do."""
+    """Differentiates by central differences in float64, entry by entry.
+
+    They are right to about nine digits, and 0 below what rounding can do.
+    """
     point = {name: np.array(array, dtype=np.float64) for name, array in at.items()}
     gradients = {name: np.zeros_like(array) for name, array in point.items()}
     for name, array in point.items():
@@ -90,7 +93,7 @@ TOLERANCES = {
 
 @dataclass(frozen=True)
 class Errors:
-    """How far a quantity is from what was expected.
+    """The largest differences between a quantity and what was expected.
 
     Attributes:
         model, loss, negatives, similarity: what was checked; see
@@ -121,7 +124,7 @@ class Errors:
 
 
 def relative_errors(found: Array, expected: Array) -> Array:
-    """Relative difference of each entry, as :class:`Errors` defines it."""
+    """Computes the relative difference of each entry, as :class:`Errors` defines it."""
     found, expected = np.asarray(found, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     size = np.abs(expected)
     relative: Array = np.abs(found - expected) / np.maximum(size, max(SMALL * size.max(initial=0), LEAST))
@@ -129,19 +132,21 @@ def relative_errors(found: Array, expected: Array) -> Array:
 
 
 def largest_errors(found: Array, expected: Array) -> tuple[float, float]:
-    """Largest absolute, and largest relative difference."""
+    """Computes the largest absolute and the largest relative difference."""
     apart = np.abs(np.asarray(found, dtype=np.float64) - expected)
     return float(apart.max(initial=0)), float(relative_errors(found, expected).max(initial=0))
 
 
 class Plain:
-    """The plain counterpart of :class:`~sparserec_np.verify.problems.Engine`, over dense float64 tables.
+    """The plain counterpart of :class:`~sparserec_np.verify.problems.Engine`, over dense tables.
+
+    All floats are float64.
 
     Attributes:
         values: (rows, dim), 0 where inactive.
         active: (rows, dim) bool.
         weights: (n,) what the model has besides the table.
-        by_weights: (n,) gradient of the last batch.
+        by_weights: (n,) gradient of the last batch by the weights.
         gradient: (rows, dim) of the last batch, L2 terms included, of every entry, active or not.
         sums: (rows, dim) of the gradients since the last topology update.
     """
@@ -160,7 +165,10 @@ class Plain:
         self._state: dict[str, Array] = {}
 
     def differentiate(self, batch: Batch) -> float:
-        """The loss of the batch without its L2 terms; sets the gradient, and adds it to the sums."""
+        """Computes the loss of the batch without its L2 terms.
+
+        Sets the gradient, and adds it to the sums.
+        """
         settings = self.problem.settings
         pull = plain.Pull(*settings.l2, self._origin)
 
@@ -173,7 +181,10 @@ class Plain:
         return loss
 
     def step(self, batch: Batch) -> None:
-        """The optimizer's, of the active entries of the rows that the batch reads, and of the weights."""
+        """Makes a step of the optimizer.
+
+        It moves the active entries of the rows that the batch reads, and the weights.
+        """
         settings = self.problem.settings
         gradient, rows = self.gradient * self.active, self.problem.rows(batch)
         step = plain.OPTIMIZERS[settings.optimizer].step
@@ -183,7 +194,10 @@ class Plain:
         step(self.weights[None], self.by_weights[None], self._weights_state, whole, settings.learning_rate)
 
     def update(self) -> None:
-        """One topology update; the sums begin anew, and L2 terms draw regrown entries to 0."""
+        """Makes one topology update.
+
+        The sums begin anew, and L2 terms draw regrown entries to 0.
+        """
         settings, before = self.problem.settings, self.active
         change = plain.Change(settings.drop_fraction, settings.floor, settings.regrow_start)
         mask = plain.topology_update(self.values, before, self.sums, self.problem.explored, change)
@@ -197,7 +211,7 @@ Quantity = tuple[str, Array, Array]
 
 
 def compare_a_batch(engine: Engine, expected: Plain) -> Iterator[Quantity]:
-    """Loss and gradients of one batch."""
+    """Yields loss and gradients of one batch, found and expected."""
     problem = engine.problem
     losses = engine.differentiate(problem.batch)
     loss = expected.differentiate(problem.batch)
@@ -216,7 +230,10 @@ def compare_a_batch(engine: Engine, expected: Plain) -> Iterator[Quantity]:
 
 
 def compare_a_run(engine: Engine, expected: Plain, steps: int) -> Iterator[Quantity]:
-    """Parameters and mask on a way of ``steps`` batches, with a topology update in the middle."""
+    """Yields parameters and mask along ``steps`` batches, found and expected.
+
+    A topology update comes in the middle.
+    """
     name = engine.problem.settings.optimizer
     for number, batch in enumerate(islice(engine.problem.batches(), steps), 1):
         for side in (engine, expected):
@@ -253,7 +270,9 @@ def every_case(
     similarity: str | None = None,
     **sizes: Any,
 ) -> list[Settings]:
-    """Settings of every model with every loss and the similarities and negatives it has, or of those named.
+    """Lists settings of every model with every loss, similarity and form of negatives it has.
+
+    Where one is named, only that one is taken.
 
     Raises:
         ConfigError: see :class:`~sparserec_np.verify.problems.Settings`.
@@ -279,7 +298,7 @@ def gradcheck(
     optimizers: Collection[str] = tuple(plain.OPTIMIZERS),
     dtypes: Collection[str] = ("float64", "float32"),
 ) -> Iterator[Errors]:
-    """Worst errors of the engine, for each case and each precision of its arithmetic.
+    """Yields the engine's worst errors, for each case and each precision of its arithmetic.
 
     Args:
         cases: what to check.

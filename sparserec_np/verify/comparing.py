@@ -1,4 +1,4 @@
-"""Where another program's numbers differ from a reference case, and which usual mistake would make them so.
+"""Differences of another program's numbers from a reference case, and their likely causes.
 
 A mistake is not guessed from the looks of the numbers: the engine makes it on purpose, and the
 outcomes are compared.
@@ -26,7 +26,7 @@ HINTS = 3  # as many causes are named at most, where several would give the same
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of one quantity.
+    """The outcome of comparing one quantity.
 
     Attributes:
         quantity: a name of :attr:`ReferenceCase.expected`.
@@ -63,7 +63,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All findings; prints one a line."""
+    """All findings of a comparison; it prints as one a line."""
 
     findings: tuple[Finding, ...]
 
@@ -77,7 +77,7 @@ class Comparison:
 
 
 def compare(case: ReferenceCase, found: Mapping[str, Any], tolerance: float | None = None) -> Comparison:
-    """Holds numbers from elsewhere against a reference case.
+    """Compares numbers from elsewhere with a reference case.
 
     Args:
         case: made by :func:`reference_case`, or loaded.
@@ -177,7 +177,7 @@ def _weights(problem: Problem, *factors: float) -> tuple[float, float, float]:
 
 
 def _scaled(factor: Callable[[Problem], float], l2_too: bool) -> Outcome:
-    """The sum over pairs times a factor, with the L2 terms or without them."""
+    """Makes a fault that multiplies the sum over pairs, with the L2 terms or without them."""
 
     def make(problem: Problem) -> Mapping[str, Array]:
         share = factor(problem)
@@ -222,14 +222,20 @@ def _uphill(problem: Problem) -> Mapping[str, Array]:
 
 
 def _seen_count(problem: Problem) -> Mapping[str, Array]:
-    """Of an item that the user has touched, the batch may hold a pair, but nothing in the log says so."""
+    """Makes the outcome where shared negatives that the user has touched are counted.
+
+    The batch may hold such an item, but nothing in the log says that it was touched.
+    """
     log = problem.log
     empty = replace(log, indptr=np.zeros_like(log.indptr), items=log.items[:0])
     return outcome(replace(problem, log=empty))
 
 
 def _unmasked(problem: Problem) -> Mapping[str, Array]:
-    """Inactive entries get a gradient and take part in the step, from 0 on."""
+    """Makes the outcome where the mask is not applied.
+
+    Inactive entries get a gradient and take part in the step, from 0 on.
+    """
     full = SparseTable.from_dense(problem.dense(problem.table.values), np.ones_like(problem.active()))
     wrong = outcome(replace(problem, table=full, origin=problem.dense(problem.origin).ravel()))
     return {name: array for name, array in wrong.items() if name.startswith(("gradient", "step"))}
@@ -261,7 +267,10 @@ def _after_the_update(problem: Problem) -> Mapping[str, Array]:
 
 
 def _overwritten(problem: Problem) -> Mapping[str, Array]:
-    """Each pair puts its rows' gradients where those of earlier pairs were, without adding."""
+    """Makes the outcome where gradients are overwritten, not added.
+
+    Each pair puts its rows' gradients where those of earlier pairs were.
+    """
     stacked = np.zeros((problem.table.rows, problem.settings.dim))
     whole = problem.batch
     for m in range(whole.size):
@@ -384,7 +393,7 @@ class _Faults:
         self.outcomes: list[tuple[str, Mapping[str, Array]]] = []
 
     def hint(self, name: str, found: Array, tolerance: float) -> str:
-        """Which faults give these numbers; or else, in what way they are different."""
+        """Names the faults that give these numbers; or else says in what way they are different."""
         problem, expected = self.case.problem, self.case.expected[name]
         numbers = {"b": problem.batch.size, "s": len(problem.batch.negatives)}
         self.outcomes = self.outcomes or [(f.hint.format(**numbers), f.outcome(problem)) for f in FAULTS]

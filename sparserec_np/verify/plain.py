@@ -1,9 +1,10 @@
-"""The whole method once more, over dense tables: what a batch costs, how an optimizer steps, how a mask changes.
+"""A second, plain definition of the whole method, over dense tables.
 
-Nothing here is shared with the engine, and nothing is fast. A score and a loss are written with
-operators that NumPy and PyTorch have in common, the module of one of them being the argument
-``xp``: PyTorch differentiates them by autograd, NumPy by central differences, and there is no
-derivative in this file to get wrong.
+It says what a batch costs, how an optimizer steps, and how a mask changes. Nothing here is shared
+with the engine, and nothing is fast. A score and a loss are written with operators that NumPy and
+PyTorch have in common, the module of one of them being the argument ``xp``: PyTorch differentiates
+them by autograd, NumPy by central differences, and there is no derivative in this file to get
+wrong.
 
 **To join, a new model, loss or optimizer takes one row of** :data:`MODELS`, :data:`LOSSES` **or**
 :data:`OPTIMIZERS`. ``sparserec gradcheck``, :func:`~sparserec_np.verify.reference_case` and the
@@ -28,7 +29,7 @@ Parameters = Mapping[str, Tensor]
 
 
 class Pairs(NamedTuple):
-    """A batch, spelt out.
+    """The pairs and negatives of a batch, in plain arrays.
 
     Attributes:
         users: (b,) int64 user row of each pair.
@@ -44,7 +45,7 @@ class Pairs(NamedTuple):
 
 
 class Pull(NamedTuple):
-    """L2 terms: see :class:`~sparserec_np.models.model.Decay`.
+    """The L2 terms; see :class:`~sparserec_np.models.model.Decay`.
 
     Attributes:
         user, positive, negative: weights of the three rows that a pair reads.
@@ -61,7 +62,7 @@ class Pull(NamedTuple):
 
 
 class Scoring(NamedTuple):
-    """What scores depend on besides the parameters.
+    """The things that scores depend on besides the parameters.
 
     Attributes:
         log: the training interactions.
@@ -75,12 +76,12 @@ class Scoring(NamedTuple):
 
 
 def inner_product(one: Tensor, other: Tensor, xp: Library) -> Tensor:
-    """``<x, y>``."""
+    """Computes ``<x, y>``."""
     return (one * other).sum(-1)
 
 
 def cosine(one: Tensor, other: Tensor, xp: Library) -> Tensor:
-    """``<x, y> / (|x| |y|)``, 0 where a row is zero."""
+    """Computes ``<x, y> / (|x| |y|)``, 0 where a row is zero."""
     squares = (one * one).sum(-1) * (other * other).sum(-1)
     lengths = xp.sqrt(xp.where(squares > 0, squares, xp.ones_like(squares)))
     return (one * other).sum(-1) / lengths * (squares > 0)
@@ -91,7 +92,7 @@ SIMILARITIES = {"dot": inner_product, "cosine": cosine}
 
 @dataclass(frozen=True)
 class PlainModel:
-    """A model of :data:`~sparserec_np.models.base_models.BASE_MODELS`, with the settings that it has by default.
+    """A model of :data:`~sparserec_np.models.base_models.BASE_MODELS`, with its default settings.
 
     Attributes:
         score: scores of ``users`` with ``items``, two arrays of rows that are broadcast against
@@ -107,13 +108,16 @@ class PlainModel:
 def matrix_factorization(
     parameters: Parameters, users: Array, items: Array, scoring: Scoring, xp: Library
 ) -> Tensor:
-    """The similarity of two rows, divided by the temperature."""
+    """Computes the similarity of two rows, divided by the temperature."""
     table = parameters["table"]
     return SIMILARITIES[scoring.similarity](table[users], table[items], xp) / scoring.temperature
 
 
 def lightgcn(parameters: Parameters, users: Array, items: Array, scoring: Scoring, xp: Library) -> Tensor:
-    """The same of ``1/4 (x + A x + A^2 x + A^3 x)``, with ``A = D^-1/2 B D^-1/2`` (He et al. 2020)."""
+    """Scores as :func:`matrix_factorization` does, with rows that were propagated.
+
+    They are ``1/4 (x + A x + A^2 x + A^3 x)``, with ``A = D^-1/2 B D^-1/2`` (He et al. 2020).
+    """
     log = scoring.log
     rows = log.n_users + log.n_items
     neighbours = np.zeros((rows, rows))
@@ -128,7 +132,7 @@ def lightgcn(parameters: Parameters, users: Array, items: Array, scoring: Scorin
 
 
 def neumf(parameters: Parameters, users: Array, items: Array, scoring: Scoring, xp: Library) -> Tensor:
-    """``sum_c w_c u_c i_c + out . relu(relu(u' U + i' I + b1) H + b2)`` (He et al. 2017).
+    """Computes ``sum_c w_c u_c i_c + out . relu(relu(u' U + i' I + b1) H + b2)`` (He et al. 2017).
 
     Of d columns ``(d + 2) // 4`` are those of u' and i'. The weights lie in the order U, I, b1, H,
     b2, out, w; the layers have 16 and 8 units.
@@ -162,7 +166,7 @@ MODELS = {
 
 
 class Given(NamedTuple):
-    """What a loss is of.
+    """The scores that a loss is computed from.
 
     Attributes:
         positive: (b, 1) scores p.
@@ -178,31 +182,42 @@ class Given(NamedTuple):
 
     @property
     def counts(self) -> Tensor:
-        """(b,) how many negatives count."""
+        """Number of negatives that count, (b,)."""
         return self.counted.sum(1)
 
 
 def bpr(given: Given, xp: Library) -> Tensor:
-    """The mean of ``-log sigmoid(p - n)`` over the negatives that count; 0 without any."""
+    """Computes the mean of ``-log sigmoid(p - n)`` over negatives that count; 0 without any."""
     each = xp.log(1 + xp.exp(given.negatives - given.positive))
     return (each * given.counted).sum(1) / xp.clip(given.counts, 1, None)
 
 
 def softmax(given: Given, xp: Library) -> Tensor:
-    """``-log(exp(p) / (exp(p) + sum exp(n)))`` over the negatives that count; 0 without any."""
+    """Computes ``-log(exp(p) / (exp(p) + sum exp(n)))``.
+
+    The sum is over the negatives that count; without any, the loss is 0.
+
+    The sum is over the negatives that count.
+    """
     own = xp.exp(given.positive[:, 0])
     return -xp.log(own / (own + (xp.exp(given.negatives) * given.counted).sum(1)))
 
 
 def bce(given: Given, xp: Library, negative_weight: float) -> Tensor:
-    """``-log sigmoid(p) - weight * mean log(1 - sigmoid(n))`` over the negatives that count (He et al. 2017)."""
+    """Computes ``-log sigmoid(p) - weight * mean log(1 - sigmoid(n))`` (He et al. 2017).
+
+    The mean is over the negatives that count.
+    """
     each = xp.log(1 + xp.exp(given.negatives))
     mean = (each * given.counted).sum(1) / xp.clip(given.counts, 1, None)
     return xp.log(1 + xp.exp(-given.positive[:, 0])) + negative_weight * mean
 
 
 def bsl(given: Given, xp: Library, sharpness: float) -> Tensor:
-    """``1/k log mean exp(k n) - log mean exp(p)``, p over the batch's pairs of one user (Wu et al. 2024)."""
+    """Computes ``1/k log mean exp(k n) - log mean exp(p)`` (Wu et al. 2024).
+
+    The mean over p is over the batch's pairs of one user.
+    """
     some = given.counts > 0
     odds = (xp.exp(sharpness * given.negatives) * given.counted).sum(1)
     far = xp.log(xp.where(some, odds, xp.ones_like(odds)) / xp.clip(given.counts, 1, None)) / sharpness
@@ -211,7 +226,10 @@ def bsl(given: Given, xp: Library, sharpness: float) -> Tensor:
 
 
 def ccl(given: Given, xp: Library, negative_weight: float, margin: float) -> Tensor:
-    """``1 - p + weight * mean max(0, n - margin)`` over the negatives that count (Mao et al. 2021)."""
+    """Computes ``1 - p + weight * mean max(0, n - margin)`` (Mao et al. 2021).
+
+    The mean is over the negatives that count.
+    """
     each = xp.clip(given.negatives - margin, 0, None)
     mean = (each * given.counted).sum(1) / xp.clip(given.counts, 1, None)
     return 1 - given.positive[:, 0] + negative_weight * mean
@@ -247,7 +265,7 @@ class Objective(NamedTuple):
 def costs(
     objective: Objective, parameters: Parameters, pairs: Pairs, pull: Pull, xp: Library
 ) -> tuple[Tensor, Tensor]:
-    """What a batch costs: the sum of its pairs' losses, and the L2 terms.
+    """Computes what a batch costs: the sum of its pairs' losses, and the L2 terms.
 
     A pair pays for the user, the positive and the negatives it reads; of s shared negatives, a
     share of ``1 / s`` each.
@@ -292,19 +310,22 @@ class PlainOptimizer:
 
 
 def sgd(values: Array, gradient: Array, state: dict[str, Array], rows: Array, rate: float) -> None:
-    """``x <- x - rate * g``."""
+    """Makes the step ``x <- x - rate * g``."""
     values[rows] -= rate * gradient[rows]
 
 
 def adagrad(values: Array, gradient: Array, state: dict[str, Array], rows: Array, rate: float) -> None:
-    """Duchi et al. 2011, with 1e-10 below the line."""
+    """Makes a step of Adagrad (Duchi et al. 2011), with 1e-10 below the line."""
     squares = state.setdefault("squares", np.zeros_like(values))
     squares[rows] += gradient[rows] ** 2
     values[rows] -= rate * gradient[rows] / (np.sqrt(squares[rows]) + 1e-10)
 
 
 def adam(values: Array, gradient: Array, state: dict[str, Array], rows: Array, rate: float) -> None:
-    """Kingma and Ba 2015, with the usual constants; the step t of the bias correction is counted for each row."""
+    """Makes a step of Adam (Kingma and Ba 2015), with the usual constants.
+
+    The step t of the bias correction is counted for each row.
+    """
     first = state.setdefault("first", np.zeros_like(values))
     second = state.setdefault("second", np.zeros_like(values))
     steps = state.setdefault("steps", np.zeros((len(values), 1)))
@@ -326,7 +347,7 @@ OPTIMIZERS = {
 
 
 class Mask(NamedTuple):
-    """What a topology update makes.
+    """The outcome of a topology update.
 
     Attributes:
         active: (rows, dim) bool.
@@ -340,7 +361,7 @@ class Mask(NamedTuple):
 
 
 class Change(NamedTuple):
-    """How a topology update changes a mask.
+    """The size of a topology update: how many entries change, and what new ones start with.
 
     Attributes:
         fraction: of the explored rows' active entries, how many change.
@@ -355,7 +376,9 @@ class Change(NamedTuple):
 
 
 def topology_update(values: Array, active: Array, sums: Array, rows: Array, change: Change) -> Mask:
-    """Prunes the smallest entries of the explored rows and regrows as many there, where the summed gradient is largest.
+    """Prunes the smallest entries of the explored rows, and regrows as many there.
+
+    They regrow where the summed gradient is largest.
 
     Args:
         values: (rows, dim), 0 where inactive.
@@ -385,7 +408,10 @@ def topology_update(values: Array, active: Array, sums: Array, rows: Array, chan
 
 
 def carry(optimizer: str, state: dict[str, Array], before: Array, mask: Mask) -> None:
-    """Takes the optimizer's state through a topology update, in place; ``before`` (rows, dim) bool was active."""
+    """Takes the optimizer's state through a topology update, in place.
+
+    ``before`` (rows, dim) bool says what was active.
+    """
     for name, share in OPTIMIZERS[optimizer].regrown.items():
         means = state[name].sum(1, where=before) / np.maximum(before.sum(1), 1)
         fresh = np.broadcast_to(share * means[:, None], before.shape)

@@ -30,7 +30,7 @@ NEGATIVES: dict[str, Negatives] = {"pairs": OnePerPair(), "block": SharedBlock(7
 
 @dataclass(frozen=True)
 class Settings:
-    """What is to be checked, and how large.
+    """The settings of a check: what is checked, and how large.
 
     Attributes:
         model, loss, optimizer: by name.
@@ -39,11 +39,11 @@ class Settings:
         users, items, interactions, dim: sizes.
         density: part of all entries that is active.
         batch_size: pairs in a batch.
-        learning_rate: of a step.
+        learning_rate: learning rate of a step.
         l2: weights of the user, the positive and the negatives of a pair.
         explore: part of the rows that is explored.
         drop_fraction, floor, regrow_start: of the topology update.
-        seed: of everything drawn at random.
+        seed: seed of everything drawn at random.
     """
 
     model: str = "mf"
@@ -66,7 +66,10 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raises ConfigError where a name is unknown, a number out of range, or the loss wants other negatives."""
+        """Raises ConfigError for an unknown name or a number out of range.
+
+        It does so too where the loss wants other negatives.
+        """
         known: dict[str, Collection[str | None]] = {
             "model": plain.MODELS,
             "loss": plain.LOSSES,
@@ -99,23 +102,23 @@ class Settings:
 
     @property
     def scored_by(self) -> str:
-        """The similarity that is meant."""
+        """The similarity that is meant: the one named, or the one that the loss is for."""
         return self.similarity or ("cosine" if LOSSES[self.loss].cosine else "dot")
 
     @property
     def temperature(self) -> float:
-        """That of training by default: of cosines the loss's, of inner products 1."""
+        """The temperature of training by default: of cosines the loss's, of inner products 1."""
         return LOSSES[self.loss].temperature if self.scored_by == "cosine" else 1.0
 
 
 def similarities(loss: str, model: str) -> list[str]:
-    """The similarities that a loss is for and a model has."""
+    """Lists the similarities that a loss is for and a model has."""
     ours = plain.SIMILARITIES if BASE_MODELS[model].scores_are_products else ("dot",)
     return [name for name in ours if name == "cosine" or not LOSSES[loss].cosine]
 
 
 def forms(loss: str) -> list[str]:
-    """The ways of drawing negatives that a loss has."""
+    """Lists the ways of drawing negatives that a loss has."""
     return [name for name in NEGATIVES if name == "block" or LOSSES[loss].pairs is not None]
 
 
@@ -143,7 +146,7 @@ class Problem:
 
     @classmethod
     def draw(cls, settings: Settings, to_zero: bool = False) -> Problem:
-        """A problem of that size in float64, whose numbers are float32's too.
+        """Draws a problem in float64, whose numbers are float32's too.
 
         The first user has touched all items; a row in five is empty, if the density leaves room for
         that.
@@ -180,7 +183,7 @@ class Problem:
         return replace(problem, batch=next(problem.batches()))
 
     def batches(self) -> Iterator[Batch]:
-        """The same endless row of batches each time."""
+        """Yields batches without end, the same ones each time."""
         settings = self.settings
         sampler = PairSampler(self.log, settings.batch_size, NEGATIVES[settings.negatives])
         rng = np.random.default_rng([settings.seed, 1])
@@ -188,23 +191,26 @@ class Problem:
             yield from sampler.epoch(rng)
 
     def as_dtype(self, dtype: npt.DTypeLike) -> Problem:
-        """The same problem in float32 or float64."""
+        """Converts the problem to float32 or float64."""
         table = self.table._replace(values=self.table.values.astype(dtype))
         return replace(
             self, table=table, origin=self.origin.astype(dtype), weights=self.weights.astype(dtype)
         )
 
     def dense(self, entries: Array, table: SparseTable | None = None) -> Array:
-        """(rows, dim) of the dtype of ``entries`` (nnz,): one value for each stored entry, 0 elsewhere."""
+        """Spreads ``entries`` (nnz,) over (rows, dim) of their dtype, 0 elsewhere.
+
+        There is one value for each stored entry.
+        """
         return (table or self.table)._replace(values=entries).to_dense(self.settings.dim)
 
     def active(self, table: SparseTable | None = None) -> Array:
-        """(rows, dim) bool."""
+        """Marks the stored entries, (rows, dim) bool."""
         table = table or self.table
         return self.dense(np.ones(table.nnz, dtype=bool), table)
 
     def pairs(self, batch: Batch) -> plain.Pairs:
-        """The batch as the plain definitions take it."""
+        """Converts the batch to what the plain definitions take."""
         users, positives = batch.user_of.astype(np.int64), batch.positives.astype(np.int64)
         negatives = batch.negatives.astype(np.int64)
         if not batch.shared:
@@ -215,7 +221,7 @@ class Problem:
         return plain.Pairs(users, positives, negatives[None], counted)
 
     def rows(self, batch: Batch) -> Array:
-        """(t,) int64 rows that the batch moves, ascending."""
+        """Returns the rows that the batch moves, (t,) int64, ascending."""
         if plain.MODELS[self.settings.model].whole:
             return np.arange(self.table.rows)
         return np.unique(np.concatenate([batch.user_of, batch.positives, batch.negatives])).astype(np.int64)
@@ -227,7 +233,7 @@ class Problem:
         pull: plain.Pull,
         xp: plain.Library,
     ) -> tuple[plain.Tensor, plain.Tensor]:
-        """Loss and L2 terms of a batch by the plain definitions."""
+        """Computes loss and L2 terms of a batch by the plain definitions."""
         settings = self.settings
         scoring = plain.Scoring(self.log, settings.scored_by, settings.temperature)
         own = dict(LOSSES[settings.loss].settings)
@@ -235,23 +241,24 @@ class Problem:
         return plain.costs(objective, parameters, self.pairs(batch), pull, xp)
 
     def pull(self) -> plain.Pull:
-        """The L2 terms as the plain definitions take them."""
+        """Converts the L2 terms to what the plain definitions take."""
         return plain.Pull(*self.settings.l2, self.dense(self.origin))
 
 
 def base_model(settings: Settings, table: SparseTable, log: Interactions) -> Model:
-    """The engine's model of a table, with the settings that it has by default."""
+    """Makes the engine's model of a table, with the settings that it has by default."""
     views = similarity_views(settings.scored_by, settings.temperature)
     base = BASE_MODELS[settings.model]
     return base.over(table, settings.dim, log, views, **base.settings)
 
 
 def drop_rounding(gradient: Array, dtype: npt.DTypeLike) -> None:
-    """Sets to 0, in place, what is nothing but rounding of ``dtype`` beside the largest entry of ``gradient`` (n,).
+    """Sets to 0, in place, what is only rounding of ``dtype`` beside the largest entry.
 
-    A ranking loss does not change with what all scores of a user have in common, such as the bias
-    of a layer's unit that every pair switches on: its gradient is 0, and Adam would make full steps
-    of what rounding leaves of it. Rows need no such care, since L2 terms pull on them.
+    ``gradient`` is (n,). A ranking loss does not change with what all scores of a user have in
+    common, such as the bias of a layer's unit that every pair switches on: its gradient is 0, and
+    Adam would make full steps of what rounding leaves of it. Rows need no such care, since L2 terms
+    pull on them.
     """
     gradient[np.abs(gradient) < 1000 * np.finfo(dtype).eps * np.abs(gradient).max(initial=0)] = 0
 
@@ -261,8 +268,8 @@ class Engine:
 
     Attributes:
         problem: what it works on; its arrays are left as they are.
-        model: of the settings' kind.
-        gradients: of the last batch, and the sums of the explored rows.
+        model: the model that the settings name.
+        gradients: gradients of the last batch, and the sums of the explored rows.
         state: the table's optimizer, and what L2 terms draw to.
         weights_optimizer: that of the weights.
     """
@@ -291,7 +298,9 @@ class Engine:
         l2: tuple[float, float, float] | None = None,
         change: Callable[[Scores], None] = lambda slopes: None,
     ) -> Array:
-        """(b,) losses of the pairs; their gradient, with that of the L2 terms, is added to :attr:`gradients`.
+        """Returns the losses of the pairs, (b,), and adds their gradient to :attr:`gradients`.
+
+        The gradient is with that of the L2 terms.
 
         Args:
             batch: pairs and negatives.
@@ -306,7 +315,7 @@ class Engine:
         return losses
 
     def step(self, batch: Batch) -> None:
-        """Moves the rows that the batch touches, and the weights, and sets the gradients to zero."""
+        """Moves the rows that the batch touches, and the weights; sets the gradients to zero."""
         rate = self.problem.settings.learning_rate
         self.state.optimizer.step(self.model.table, self.model.touched(batch), self.gradients.active, rate)
         drop_rounding(self.gradients.weights, self.dtype)
@@ -316,7 +325,10 @@ class Engine:
     def update(
         self, *, prunes_explored_only: bool = True, floor: int | None = None, start: float | None = None
     ) -> int:
-        """One topology update, by default as the settings say; how many entries are new. The sums begin anew."""
+        """Makes one topology update, and returns how many entries are new.
+
+        By default it is as the settings say. The sums begin anew.
+        """
         settings = self.problem.settings
         change = TopologyUpdate(
             settings.floor if floor is None else floor, settings.regrow_start if start is None else start
@@ -334,7 +346,7 @@ class Engine:
         return changed
 
     def inactive_sums(self) -> Array:
-        """(rows, dim) sums of the inactive entries of explored rows, 0 elsewhere."""
+        """Returns the sums of the inactive entries of explored rows, (rows, dim), 0 elsewhere."""
         sums = np.zeros((self.model.table.rows, self.problem.settings.dim), self.dtype)
         sums[self.problem.explored] = self.gradients.explored.sums
         sums[self.problem.active(self.model.table)] = 0

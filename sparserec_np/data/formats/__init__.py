@@ -45,7 +45,7 @@ __all__ = [
 
 
 class Reading(NamedTuple):
-    """What a file held, and how it was understood."""
+    """The interactions that a file held, and how the file was understood."""
 
     interactions: Interactions
     format: str
@@ -108,7 +108,10 @@ def read_file(
     min_rating: float | None = None,
     **columns: str | int | None,
 ) -> Reading:
-    """As :func:`read_interactions`, and says how the file was understood; ``columns`` are ``user_col`` and so on."""
+    """Reads a file as :func:`read_interactions` does, and says how it was understood.
+
+    ``columns`` are ``user_col`` and so on.
+    """
     if min_rating is not None and not math.isfinite(min_rating):
         raise ConfigError(f"The lowest rating must be a finite number, found {min_rating}.")
     wanted = Columns(**{name.removesuffix("_col"): column for name, column in columns.items()})

@@ -20,7 +20,7 @@ ADVICE = "pass --format adjacency if ids are words, or the format this file is i
 
 
 def read_adjacency(source: Source, words: bool) -> tuple[Interactions, int]:
-    """Reads the whole source.
+    """Reads a whole source in the LightGCN grammar.
 
     Args:
         source: an open source.

@@ -1,4 +1,6 @@
-"""Files with one interaction a line, in fields: CSV, TSV, MovieLens ``u.data`` and ``ratings.dat``, RecBole ``.inter``.
+"""Files with one interaction a line, in fields.
+
+The grammars are CSV, TSV, MovieLens ``u.data`` and ``ratings.dat``, and RecBole ``.inter``.
 
 They are read by whole arrays: the places of all separators in a block make a matrix with a row for
 each line, and a line that does not fit in it is refused by its number.
@@ -28,7 +30,7 @@ ROWS_PER_BLOCK = 1 << 16
 
 
 class FoundPairs(NamedTuple):
-    """What a delimited file held."""
+    """The interactions of a file, and how many of its rows were read and left out."""
 
     interactions: Interactions
     read: int  # rows with an interaction
@@ -36,7 +38,7 @@ class FoundPairs(NamedTuple):
 
 
 def read_delimited(source: Source, layout: Layout, min_rating: float | None) -> FoundPairs:
-    """Reads the whole source.
+    """Reads a whole source of one interaction a line, in fields.
 
     Raises:
         DataError: naming the line that has more or fewer fields than the first, an empty id, or a
@@ -92,7 +94,10 @@ def read_delimited(source: Source, layout: Layout, min_rating: float | None) -> 
 
 
 def _separated(source: Source, layout: Layout) -> Iterator[Block]:
-    """Blocks whose fields are separated by one byte that is :data:`INTERNAL` or the layout's own, free of quotes."""
+    """Yields blocks without quotes whose fields are separated by a single byte.
+
+    That byte is :data:`INTERNAL` or the layout's own.
+    """
     blocks = source.blocks()
     for block in blocks:
         if layout.quoted and b'"' in block.text:
@@ -108,7 +113,10 @@ def _separated(source: Source, layout: Layout) -> Iterator[Block]:
 
 
 def _unquoted(source: Source, blocks: Iterable[Block], layout: Layout) -> Iterator[Block]:
-    """The rest of a file with quoted fields, separators in them made harmless; each row keeps its own line number."""
+    """Yields the rest of a file with quoted fields, separators inside fields made harmless.
+
+    Each row keeps its own line number.
+    """
     blocks = iter(blocks)
     first = next(blocks)
     start = first.first_line
@@ -137,7 +145,9 @@ def _unquoted(source: Source, blocks: Iterable[Block], layout: Layout) -> Iterat
 
 
 def _field_places(source: Source, block: Block, layout: Layout) -> tuple[Array, Array, Array]:
-    """The block as bytes, and ``(lines, fields)`` offsets of the start and end of every field, blanks trimmed.
+    """Finds where every field of a block starts and ends, blanks trimmed.
+
+    Returns the block as bytes, and ``(lines, fields)`` offsets of the starts and of the ends.
 
     Raises:
         DataError: a line has more or fewer fields than the first line of the file.
@@ -164,7 +174,7 @@ def _field_places(source: Source, block: Block, layout: Layout) -> tuple[Array, 
 
 
 def _trimmed(text: Array, starts: Array, ends: Array) -> tuple[Array, Array]:
-    """Offsets moved inwards over blanks, tabs and carriage returns."""
+    """Moves offsets inwards over blanks, tabs and carriage returns."""
     for column in range(starts.shape[1]):
         start, end = starts[:, column], ends[:, column]  # views: moved in place
         while np.any(loose := (end > start) & _blank(text[np.maximum(end - 1, 0)])):

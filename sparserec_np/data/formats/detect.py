@@ -1,4 +1,4 @@
-"""Which grammar a file is written in, told from its first bytes and its name."""
+"""The choice of a file's grammar, from its first bytes and its name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ENDINGS = {
 
 
 def format_of_name(path: str) -> str | None:
-    """The grammar that a file's ending stands for, ``.gz`` aside, or None.
+    """Returns the grammar that a file's ending stands for, ``.gz`` aside, or None.
 
     >>> format_of_name("ratings.CSV.gz"), format_of_name("notes")
     ('csv', None)
@@ -44,7 +44,7 @@ def format_of_name(path: str) -> str | None:
 
 
 def check_format(name: str) -> str:
-    """The name itself.
+    """Returns the name of a format, if there is such a format.
 
     Raises:
         ConfigError: there is no such format.
@@ -55,7 +55,7 @@ def check_format(name: str) -> str:
 
 
 def detect_format(source: Source) -> str:
-    """The grammar of an open source; content decides, the name where content leaves a choice.
+    """Tells the grammar of an open source: by content, by name where content leaves a choice.
 
     Raises:
         DataError: the file is empty, or like none of the grammars.

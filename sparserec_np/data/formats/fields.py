@@ -1,4 +1,4 @@
-"""Pieces of text, given by where they start and end, turned into ids and numbers by whole arrays at a time."""
+"""Whole arrays of text pieces, given by where they start and end, as ids and numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _TENS = 10 ** np.arange(MAX_DIGITS, dtype=np.int64)
 
 
 def parse_integers(text: Array, starts: Array, ends: Array) -> tuple[Array, Array]:
-    """Decimal integers written the one canonical way: no ``+``, no leading zeros, at most 18 digits.
+    """Reads decimal integers written in the one canonical way, and says which pieces were such.
+
+    There is no ``+``, no leading zero, and there are at most 18 digits.
 
     Being strict keeps ids such as ``007`` apart from ``7``: what is accepted here can be printed
     back unchanged.
@@ -58,13 +60,13 @@ def parse_integers(text: Array, starts: Array, ends: Array) -> tuple[Array, Arra
 
 
 def pieces(block: Block, starts: Array, ends: Array) -> list[bytes]:
-    """The pieces themselves."""
+    """Cuts out the pieces of text between the starts and ends."""
     text = block.text
     return [text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
 
 
 def parse_numbers(block: Block, text: Array, starts: Array, ends: Array) -> tuple[Array, Array]:
-    """Finite numbers: int64 where all are integers, else float64; and which pieces were numbers."""
+    """Reads finite numbers, int64 where all are integers, else float64; says which were numbers."""
     values, good = parse_integers(text, starts, ends)
     if good.all():
         return values, good
@@ -73,7 +75,10 @@ def parse_numbers(block: Block, text: Array, starts: Array, ends: Array) -> tupl
 
 
 def parse_moments(block: Block, text: Array, starts: Array, ends: Array) -> tuple[Array, Array]:
-    """Times, and which pieces were: finite numbers or, if the first is one, ISO dates (UTC) as seconds since 1970."""
+    """Reads times, and says which pieces were times.
+
+    They are finite numbers or, if the first is one, ISO dates (UTC) as seconds since 1970.
+    """
     first = block.text[starts[0] : ends[0]] if starts.size else b""
     if np.isnan(_iso_or_nan(first)):
         return parse_numbers(block, text, starts, ends)
@@ -100,7 +105,9 @@ def _iso_or_nan(piece: bytes) -> float:
 
 
 class IdColumn:
-    """The ids of one column, gathered block by block: integers for as long as all are, strings once one is not.
+    """The ids of one column, gathered block by block.
+
+    They are integers for as long as all are, and strings once one is not.
 
     Args:
         source: where they come from, for messages.
@@ -118,7 +125,7 @@ class IdColumn:
         self._names: list[str] = []
 
     def add(self, block: Block, text: Array, starts: Array, ends: Array) -> None:
-        """Takes the ids at these places.
+        """Takes the ids at the given places of a block.
 
         Raises:
             DataError: an id is empty, not UTF-8, or not a non-negative integer where only these are
@@ -150,7 +157,10 @@ class IdColumn:
             ) from error
 
     def result(self) -> tuple[Array, Array]:
-        """Codes ``(n,)`` of the ids taken, and the unique ids they point into, int64 or strings. They are gone then."""
+        """Returns codes ``(n,)`` of the ids taken, and the unique ids, int64 or strings.
+
+        The column holds them no longer.
+        """
         if self._index is not None:
             return np.concatenate(self._codes), np.array(self._names, dtype=str)
         numbers, self._numbers = self._numbers, []  # here reading begins to take the most memory
@@ -161,7 +171,10 @@ class IdColumn:
         return encode_ids(whole)
 
     def _start_text(self) -> None:
-        """What was read as integers so far becomes text; canonical integers lose nothing by it."""
+        """Turns what was read as integers so far into text.
+
+        Canonical integers lose nothing by it.
+        """
         self._index = defaultdict(count().__next__)
         if self._numbers:
             codes, ids = encode_ids(np.concatenate(self._numbers))
@@ -181,7 +194,10 @@ class IdColumn:
 
 
 def narrowed(values: Array) -> Array:
-    """Int64 values as int32 where they fit: blocks wait in memory until the end of the file."""
+    """Converts int64 values to int32 where they fit.
+
+    Blocks wait in memory until the end of the file.
+    """
     limits = np.iinfo(np.int32)
     if values.size and (values.min() < limits.min or values.max() > limits.max):
         return values

@@ -1,4 +1,4 @@
-"""How the lines of one delimited file are made, found from the first of them and from what the caller says.
+"""The layout of one delimited file, from its first lines and from what the caller says.
 
 A *layout* says what separates the fields, whether the first line names them, and which field is
 what.
@@ -38,7 +38,10 @@ NAMES_OF_SEPARATORS = {
 
 
 class Columns(NamedTuple):
-    """What the caller said about the columns: a header's name, a number from 0, or None for "find it"."""
+    """The columns that the caller asked for.
+
+    Each is a header's name, a number from 0, or None for "find it".
+    """
 
     user: str | int | None = None
     item: str | int | None = None
@@ -48,7 +51,7 @@ class Columns(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """How the lines of one file are made."""
+    """The way in which the lines of one file are made."""
 
     separator: bytes
     fields: int
@@ -62,7 +65,7 @@ class Layout:
 
 
 def find_layout(source: Source, kind: str, columns: Columns) -> Layout:
-    """The layout of an open source.
+    """Finds the layout of an open source.
 
     Args:
         source: an open source, of which only the head is looked at.
@@ -104,13 +107,19 @@ def find_layout(source: Source, kind: str, columns: Columns) -> Layout:
 
 
 def first_lines(head: bytes, blank_too: bool = False) -> list[bytes]:
-    """The first lines of a head, at most 20, without line ends and, unless asked for, without blank ones."""
+    """Returns at most 20 lines from the beginning of a head, without line ends.
+
+    Blank ones are left out unless asked for.
+    """
     lines = (line.rstrip(b"\r\n") for line in io.BytesIO(head.removeprefix(b"\xef\xbb\xbf")[: 1 << 20]))
     return list(islice((line for line in lines if blank_too or line.strip()), 20))
 
 
 def sniff_separator(lines: list[bytes], kind: str = "csv") -> bytes:
-    """The separator that splits the first lines into the most fields, equally many in each; blanks come last."""
+    """Finds the separator that splits the first lines into the most fields, equally many in each.
+
+    Blanks come last.
+    """
     if kind == "tsv":
         return b"\t"
     candidates = [b",", b"\t", b";", b"|"]
@@ -122,7 +131,7 @@ def sniff_separator(lines: list[bytes], kind: str = "csv") -> bytes:
 
 
 def split_line(line: bytes, separator: bytes, quoted: bool) -> list[str]:
-    """One line as its fields, trimmed."""
+    """Splits one line into its fields, trimmed."""
     text = line.decode("utf-8", "replace")
     if separator == b" ":
         return text.split()
@@ -135,12 +144,15 @@ def split_line(line: bytes, separator: bytes, quoted: bool) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    """A column's name as the lists above write it."""
+    """Writes a column's name as the lists of known names do."""
     return name.split(":")[0].strip().lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
 def _looks_like_header(rows: list[list[str]]) -> bool:
-    """No field of the first line is a number, and one is a known name or stands above nothing but numbers."""
+    """Tells whether the first line names the columns.
+
+    No field of it is a number, and one is a known name or stands above nothing but numbers.
+    """
     if any(_is_number(field) for field in rows[0]):
         return False
     if {_plain(field) for field in rows[0]} & {*USER_NAMES, *ITEM_NAMES}:
@@ -161,7 +173,10 @@ def _is_place(wish: str | int) -> bool:
 
 
 def _place(source: Source, wish: str | int, names: list[str] | None, fields: int, option: str) -> int:
-    """The column a wish means: a header's exact name, then its name in any case, then a number from 0."""
+    """Finds the column that the caller means.
+
+    It is a header's exact name, then its name in any case, then a number from 0.
+    """
     if names is not None and isinstance(wish, str):
         alike = [at for at, name in enumerate(names) if name == wish] or [
             at for at, name in enumerate(names) if _plain(name) == _plain(wish)
@@ -175,7 +190,7 @@ def _place(source: Source, wish: str | int, names: list[str] | None, fields: int
 
 
 def _by_name(source: Source, names: list[str], columns: Columns) -> tuple[int, int, int | None, int | None]:
-    """User, item, rating and time columns of a file whose first line names them."""
+    """Finds user, item, rating and time columns of a file whose first line names them."""
     plain = [_plain(name) for name in names]
 
     def find(wish: str | int | None, known: tuple[str, ...], option: str) -> int | None:
@@ -201,7 +216,10 @@ def _by_name(source: Source, names: list[str], columns: Columns) -> tuple[int, i
 
 
 def _by_place(source: Source, first: list[str], columns: Columns) -> tuple[int, int, int | None, int | None]:
-    """The same without names: user, item, rating, time in this order, the last two if numbers stand there."""
+    """Finds the columns of a file whose first line names none.
+
+    They are user, item, rating and time in this order, the last two if numbers stand there.
+    """
 
     def find(wish: str | int | None, usual: int, option: str) -> int | None:
         if wish is not None:

@@ -1,4 +1,4 @@
-"""Interactions as they lie in memory, in a file that is mapped instead of read: a valid safetensors file.
+"""Files of interactions that are mapped into memory instead of read: valid safetensors files.
 
 ==========================================  ==========  ==========================================================
 name                                        type        what
@@ -36,12 +36,15 @@ FORMAT_VERSION = "1"
 
 
 def looks_mapped(head: bytes) -> bool:
-    """Whether these are the first bytes of a safetensors file; those of no text would spell so small a number."""
+    """Tells whether ``head`` holds the first bytes of a safetensors file.
+
+    The first eight bytes of a text would spell a larger number.
+    """
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_HEADER_BYTES
 
 
 def read_mapped(source: Source) -> Interactions:
-    """The interactions in an open source, read where they lie if it is a plain file.
+    """Opens the interactions in a source, and leaves them where they lie if it is a plain file.
 
     Raises:
         DataError: the file is damaged, or holds something else; the message names the field.
@@ -55,7 +58,7 @@ def read_mapped(source: Source) -> Interactions:
 
 
 def write_mapped(interactions: Interactions, path: str | os.PathLike[str]) -> None:
-    """Writes the file, whole or not at all; equal interactions give equal bytes.
+    """Writes a file of interactions, whole or not at all; equal interactions give equal bytes.
 
     Raises:
         DataError: a text id cannot be encoded in UTF-8.
@@ -98,7 +101,10 @@ def _decode(artifact: Any) -> Interactions:
 
 
 def _take(arrays: dict[str, Array], name: str, *kinds: str) -> Array:
-    """Takes an array out; in the machine's own byte order, and aligned, which other writers need not have seen to."""
+    """Takes an array out of ``arrays``, in the machine's own byte order and aligned.
+
+    Other writers need not have seen to that.
+    """
     array = arrays.pop(name, None)
     if array is None:
         raise ArtifactError(f"{name} is missing")

@@ -1,4 +1,4 @@
-"""Sparse matrices, users x items, as interactions: SciPy's ``.npz`` and Matrix Market's ``.mtx``.
+"""Files of sparse matrices, users x items: SciPy's ``.npz`` and Matrix Market's ``.mtx``.
 
 Rows are users and columns are items, all of them, the empty ones too. Ids are what the file itself
 says: rows and columns count from 0 in ``.npz`` and from 1 in ``.mtx``. A stored zero is no
@@ -24,7 +24,7 @@ FIRST_ID = {"npz": 0, "mtx": 1}
 
 
 def read_matrix(source: Source, kind: str, min_rating: float | None) -> FoundPairs:
-    """Reads the whole source, a matrix in the format ``kind``, ``npz`` or ``mtx``.
+    """Reads a whole source, a matrix in the format ``kind``, ``npz`` or ``mtx``.
 
     Raises:
         DataError: it is no such matrix, or ``min_rating`` is asked of a matrix without values.
@@ -50,7 +50,7 @@ def read_matrix(source: Source, kind: str, min_rating: float | None) -> FoundPai
 
 
 def write_matrix(interactions: Interactions, stream: IO[bytes], kind: str) -> None:
-    """Writes a matrix of ones, users x items.
+    """Writes interactions as a matrix of ones, users x items.
 
     Raises:
         DataError: the ids are not the row and column numbers of such a file.
@@ -77,7 +77,7 @@ def write_matrix(interactions: Interactions, stream: IO[bytes], kind: str) -> No
 
 
 def _load(source: Source, kind: str, content: bytes) -> Any:
-    """The matrix in coordinate form."""
+    """Reads a matrix in coordinate form."""
     from scipy import io as scipy_io
     from scipy import sparse
 

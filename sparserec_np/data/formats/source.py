@@ -1,4 +1,4 @@
-"""A file, a compressed file or standard input as blocks of whole lines that know their line numbers."""
+"""A file or standard input, compressed or not, as blocks of whole lines that know their numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LINE_BYTES = 1 << 28
 
 @dataclass(frozen=True)
 class Block:
-    """Whole lines of text.
+    """A part of a file: whole lines of text.
 
     Attributes:
         text: bytes that end in a newline.
@@ -43,27 +43,27 @@ class Block:
     lines: Array | None = None
 
     def line_number(self, index: int) -> int:
-        """The file's line number of line ``index`` of this block, counted from 0."""
+        """Returns the number in the file of line ``index`` of this block, counted from 0."""
         return self.first_line + index if self.lines is None else int(self.lines[index])
 
     def line_number_at(self, offset: int) -> int:
-        """The file's line number of the byte at ``offset``."""
+        """Returns the number in the file of the line that holds the byte at ``offset``."""
         return self.line_number(self.text.count(b"\n", 0, offset))
 
     def line_at(self, offset: int) -> str:
-        """The line around the byte at ``offset``, shortened for a message."""
+        """Returns the line around the byte at ``offset``, shortened for a message."""
         start = self.text.rfind(b"\n", 0, offset) + 1
         return shown(self.text[start : min(self.text.find(b"\n", offset), start + 200)])
 
 
 def shown(raw: bytes) -> str:
-    """Bytes of a file as a short quoted string for a message."""
+    """Writes bytes of a file as a short quoted string for a message."""
     text = raw.strip().decode("utf-8", "replace")
     return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
 class Source:
-    """An open interaction file: its name for messages, its first bytes, and its content to be read once.
+    """An open interaction file: its name for messages, its first bytes, and content to read once.
 
     Args:
         path: a file, or ``"-"`` for standard input. Compression is recognised by gzip's first two
@@ -94,18 +94,18 @@ class Source:
             self._raw.close()
 
     def head(self) -> bytes:
-        """The first block of the content, unpacked; reading it here takes nothing away."""
+        """Returns the first block of the content, unpacked; reading it here takes nothing away."""
         return self._kept
 
     def everything(self) -> bytes:
-        """The whole content, unpacked."""
+        """Reads the whole content, unpacked."""
         parts = []
         while part := self._read(BLOCK_BYTES):
             parts.append(part)
         return b"".join(parts)
 
     def mapped(self) -> mmap.mmap | bytearray:
-        """The whole content: a plain file is mapped into memory, and of anything else it is a copy.
+        """Maps the whole content of a plain file into memory; of anything else it makes a copy.
 
         It can be written to, as compiled kernels expect of arrays; what is written stays in memory.
         """
@@ -116,7 +116,10 @@ class Source:
         return bytearray(self.everything())
 
     def blocks(self) -> Iterator[Block]:
-        """The content as blocks of whole lines: no byte order mark, ``\\n`` after the last line, no NUL byte."""
+        """Yields the content as blocks of whole lines.
+
+        There is no byte order mark and no NUL byte in them, and ``\\n`` after the last line.
+        """
         line, rest = 1, b""
         while part := self._read(BLOCK_BYTES):
             if line == 1 and not rest:
@@ -136,7 +139,7 @@ class Source:
             yield self._checked(Block(rest + b"\n", line))
 
     def refuse(self, line: int, expected: str, found: str, advice: str = "") -> DataError:
-        """The one sentence about a bad line, as an error to raise."""
+        """Makes the error about a bad line, to raise."""
         return DataError(
             f"{self.name}, line {line}: expected {expected}, found {found}{'; ' if advice else ''}{advice}."
         )
@@ -162,6 +165,6 @@ class Source:
 
 
 def line_starts(block: Array) -> Array:
-    """Offsets of the first byte of each line in a uint8 array that ends in a newline."""
+    """Finds the first byte of each line in a uint8 array that ends in a newline."""
     ends = np.flatnonzero(block == 10)
     return np.concatenate([np.zeros(1, dtype=ends.dtype), ends[:-1] + 1])

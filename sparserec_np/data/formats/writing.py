@@ -1,4 +1,4 @@
-"""Interactions into a file: whole or not at all.
+"""Writing interactions into a file: whole or not at all.
 
 The text is written beside its place and moved there when complete, so that nobody ever finds half a
 file.
@@ -39,7 +39,7 @@ _UNWRITABLE = re.compile(r"[\x00-\x1f]|^\s|\s$|^$")
 
 
 def format_to_write(path: str | os.PathLike[str], format: str | None = None) -> str:
-    """The grammar to write ``path`` in: ``format`` if given, else what the ending says.
+    """Returns the grammar to write ``path`` in: ``format`` if given, else what the ending says.
 
     Raises:
         ConfigError: neither names a grammar that can be written.
@@ -58,7 +58,7 @@ def format_to_write(path: str | os.PathLike[str], format: str | None = None) -> 
 def write_interactions(
     interactions: Interactions, path: str | os.PathLike[str], format: str | None = None
 ) -> str:
-    """Writes a file, atomically; with the ending ``.gz`` compressed, with the same bytes every time.
+    """Writes a file, atomically; with the ending ``.gz`` compressed, always into the same bytes.
 
     What each grammar keeps: ``adjacency`` users without items, but no times; ``csv``, ``tsv`` and
     ``inter`` times, but no users without items; ``npz`` and ``mtx`` users and items without pairs,
@@ -103,7 +103,7 @@ def _compressed(path: str, stream: IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 def _check_ids(interactions: Interactions, kind: str) -> None:
-    """Refuses ids that would come back changed."""
+    """Refuses ids that would come back changed when they are read."""
     for ids, noun in ((interactions.user_ids, "user"), (interactions.item_ids, "item")):
         if ids.dtype.kind == "i":
             if kind == "adjacency" and ids.size and ids[0] < 0:
