@@ -325,7 +325,7 @@ def _swapped(problem: Problem) -> Mapping[str, Array]:
     return {
         f"{kind}.{side}": right[f"{kind}.{other[side]}"]
         for kind, _, side in (name.partition(".") for name in right)
-        if side in other
+        if side in other and problem.stored_users
     }
 
 

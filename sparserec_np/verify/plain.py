@@ -155,7 +155,7 @@ def neumf(parameters: Parameters, users: Array, items: Array, scoring: Scoring, 
 
 
 def item_numbers(parameters: Parameters, scoring: Scoring, xp: Library) -> Tensor:
-    """(n_items,) what FISM weighs items by: ``c_j = weights_j / degree_j``, 1 for the degree of an item without users."""
+    """``c_j = weights_j / degree_j``, (n_items,); an item that nobody touched counts as touched by one."""
     degrees = np.bincount(scoring.log.items, minlength=scoring.log.n_items)
     return parameters["weights"] / xp.asarray(np.maximum(degrees, 1.0))
 
