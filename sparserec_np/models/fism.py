@@ -19,13 +19,11 @@ import numpy as np
 
 from sparserec_np import kernels
 from sparserec_np.data.interactions import FEW_PAIRS, Interactions
-from sparserec_np.data.table import Array, SparseTable, column_dtype
+from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.errors import ConfigError
-from sparserec_np.kernels.arguments import Explored
-from sparserec_np.learning.batches import Batch, Groups
+from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import BatchItems
-from sparserec_np.models.inner_products import InnerProducts
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.models.views import View
 
@@ -55,14 +53,13 @@ class Fism:
         self.base = (1 / np.maximum(log.item_degrees, 1)).astype(dtype)
         self.weights = np.ones(log.n_items, dtype=dtype)
         self._pairs = BatchItems(log)
-        self._products = InnerProducts(dim, dtype)
         self._counts = np.zeros(log.n_items, dtype=np.int32)
         self._made: _MadeRows | None = None
 
     @property
     def workspace_bytes(self) -> int:
         """Bytes of numbers, blocks and counters; the rows of a batch's users come on top, and go with it."""
-        own = self._pairs.nbytes + self._products.nbytes + self._counts.nbytes
+        own = self._pairs.nbytes + self._counts.nbytes
         return int(own + self.base.nbytes)
 
     @property
@@ -81,39 +78,44 @@ class Fism:
 
     def forward(self, batch: Batch) -> Scores:
         """Scores the pairs, each without its own item, and their negatives."""
-        made = self._rows_for(batch)
-        table = self.table
-        made.read(table, self.served_weights, self.log)
-        positives, negatives = self._products.forward(made.stacked, made.renumbered)
-        own = np.empty(batch.size, dtype=table.values.dtype)
-        items = batch.positives - np.int32(self.log.n_users)
-        kernels.fism.own_products(table, items, own)
-        positives -= self.served_weights[items] * own
+        made, table, users = self._rows_for(batch), self.table, batch.users
+        full = made.read(table, self.served_weights)
+        positives, own = (np.empty(batch.size, dtype=full.dtype) for _ in range(2))
+        kernels.fism.score_pairs(full, users.starts, made.positives, table, positives)
+        kernels.fism.own_products(table, made.positives, own)
+        positives -= self.served_weights[made.positives] * own
+        if batch.shared:
+            negatives: Array = np.empty((len(full), len(made.negatives)), dtype=full.dtype)
+            kernels.fism.score_block(full, made.negatives, table, negatives)
+        else:
+            negatives = np.empty(batch.size, dtype=full.dtype)
+            kernels.fism.score_pairs(full, users.starts, made.negatives, table, negatives)
         return Scores(positives, negatives, self._pairs.mask(batch, negatives))
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
         """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says."""
-        made = self._rows_for(batch)
-        table, weights, n_users = self.table, self.served_weights, np.int32(self.log.n_users)
-        order, items = self._pairs.by_item(batch)
-        groups = Groups(items.rows - n_users + np.int32(made.count), items.starts)
+        made, table, weights = self._rows_for(batch), self.table, self.served_weights
+        full, starts = made.full, batch.users.starts
         active, explored = gradients.active, gradients.explored
-        users = np.full(made.count, -1, dtype=np.int32)
-        inside = Explored(np.concatenate([users, explored.slots]), explored.sums)
-        gradient = np.zeros_like(made.stacked.values)
-        self._products.backward(made.stacked, made.renumbered, slopes, (order, groups), gradient, inside)
-        entries = made.count * self.dim
-        active += gradient[entries:]
+        order, items = self._pairs.by_item(batch)
+        rows = items.rows - np.int32(self.log.n_users)
+        of_users, own, owners = np.zeros_like(full), slopes.positives, made.owners
+        pairs = slopes.positives
+        kernels.fism.add_partners(made.positives, starts, slopes.positives, table, of_users)
+        if batch.shared:
+            kernels.fism.add_block(made.negatives, slopes.negatives, table, of_users)
+            turned = np.ascontiguousarray(full.T), np.ascontiguousarray(slopes.negatives.T)
+            kernels.fism.pull_block(turned[0], made.negatives, turned[1], table, active, explored)
+        else:  # the negatives of pairs are grouped with the positives, and leave nothing out
+            kernels.fism.add_partners(made.negatives, starts, slopes.negatives, table, of_users)
+            own = np.concatenate([own, np.zeros_like(slopes.negatives)])
+            pairs, owners = np.concatenate([pairs, slopes.negatives]), np.concatenate([owners, owners])
+        kernels.fism.pull_pairs(full, order, items.starts, rows, pairs, owners, table, active, explored)
         by_number = np.zeros_like(weights)
-        local = gradient[:entries].reshape(made.count, self.dim)
-        kernels.fism.spread_rows(
-            table, weights, made.members, made.starts, made.rows, local, active, explored, by_number
-        )
-        positives = np.where(order < batch.size, slopes.positives[np.minimum(order, batch.size - 1)], 0)
-        sums = np.add.reduceat(positives, items.starts[:-1]).astype(weights.dtype)
-        kernels.fism.leave_out(table, weights, items.rows - n_users, sums, active, explored, by_number)
+        kernels.fism.spread_rows(table, weights, *made.touched_by, of_users, active, explored, by_number)
+        kernels.fism.leave_out(table, weights, order, items.starts, rows, own, active, explored, by_number)
         gradients.weights[:] += by_number * self.base
-        empty = np.zeros(n_users, dtype=table.indptr.dtype)  # rows of users, of which none is stored
+        empty = np.zeros(self.log.n_users, dtype=table.indptr.dtype)  # rows of users, of which none is stored
         stacked = SparseTable(np.concatenate([empty, table.indptr]), table.columns, table.values)
         self._pairs.add_decay(stacked, batch, decay, active)
 
@@ -142,12 +144,10 @@ class Fism:
                 users = np.arange(start, min(start + USERS_AT_ONCE, last), dtype=np.int32)
                 bounds = log.indptr[start : users[-1] + 2]
                 items = log.items[bounds[0] : bounds[-1]]
-                rows = _full_rows(table, weights, log, users, self.dim)
-                stacked = stack(rows, table)
                 starts = (bounds - bounds[0]).astype(np.int32)
                 scores, own = (np.empty(len(items), dtype=table.values.dtype) for _ in range(2))
-                every = np.arange(len(users), dtype=np.int32)
-                kernels.scoring.score_pairs(stacked, every, starts, items + np.int32(len(users)), scores)
+                full = full_rows(table, weights, log, users, self.dim)
+                kernels.fism.score_pairs(full, starts, items, table, scores)
                 kernels.fism.own_products(table, items, own)
                 total += float((scores - weights[items] * own).sum(dtype=np.float64))
         return total / log.n_interactions
@@ -158,69 +158,56 @@ class Fism:
 
 
 class _MadeRows:
-    """The rows of a batch's users, and the way back from them.
+    """The rows of a batch's users, and what leads back from them.
 
     Attributes:
         batch: the batch.
-        count: number of its users.
-        rows, starts, members: the items that these touched, grouped: ``members[starts[g]:starts[g + 1]]``
-            are the places of those users who touched item ``rows[g]``.
+        positives, negatives: its items, as rows of the table.
+        owners: (b,) int32 place of each pair's user among the users.
+        touched_by: members, bounds and rows: ``members[bounds[g]:bounds[g + 1]]`` are the places of
+            the users who touched item ``rows[g]``.
         touched: (t,) int32 the items that they touched, and the negatives; none twice.
-        renumbered: the batch over ``stacked``.
-        stacked: every entry of the users' rows, then the items' stored rows, once :meth:`read` was
-            called.
+        full: (users, dim) every entry of their rows, once :meth:`read` was called.
     """
 
     def __init__(self, batch: Batch, log: Interactions, dim: int, counts: Array) -> None:
-        self.batch, self._dim = batch, dim
-        users = batch.users.rows
-        self.count = len(users)
+        self.batch, self._log, self._dim = batch, log, dim
+        users, n_users = batch.users.rows, np.int32(log.n_users)
+        self.positives, self.negatives = batch.positives - n_users, batch.negatives - n_users
+        every = np.arange(len(users), dtype=np.int32)
+        self.owners = np.repeat(every, batch.users.sizes)
         lengths = log.indptr[users + 1] - log.indptr[users]
-        ends = np.cumsum(lengths)
-        places = np.arange(int(ends[-1])) + np.repeat(log.indptr[users] - (ends - lengths), lengths)
-        keys = log.items[places]
+        keys = log.items[_places_of(users, log.indptr)]
         order, rows = np.empty(len(keys), dtype=np.int32), np.empty(len(keys), dtype=np.int32)
-        starts = np.empty(len(keys) + 1, dtype=np.int32)
-        groups = kernels.sampling.group_by_row(keys, counts, order, starts, rows)
-        self.rows, self.starts = rows[:groups], starts[: groups + 1]
-        self.members = np.repeat(np.arange(self.count, dtype=np.int32), lengths)[order]
-        negatives = np.unique(batch.negatives - np.int32(log.n_users)).astype(np.int32)
-        counts[self.rows] = 1
-        self.touched = np.concatenate([self.rows, negatives[counts[negatives] == 0]])
-        counts[self.rows] = 0
-        shift = np.int32(self.count - log.n_users)
-        every = np.arange(self.count, dtype=np.int32)
-        self.renumbered = Batch(
-            Groups(every, batch.users.starts),
-            np.repeat(every, batch.users.sizes),
-            batch.positives + shift,
-            batch.negatives + shift,
-            batch.shared,
-        )
-        self.stacked = SparseTable(starts[:0], keys[:0], keys[:0])
+        bounds = np.empty(len(keys) + 1, dtype=np.int32)
+        groups = kernels.sampling.group_by_row(keys, counts, order, bounds, rows)
+        rows = rows[:groups]
+        self.touched_by = np.repeat(every, lengths)[order], bounds[: groups + 1], rows
+        negatives = np.unique(self.negatives)
+        counts[rows] = 1
+        self.touched = np.concatenate([rows, negatives[counts[negatives] == 0]])
+        counts[rows] = 0
+        self.full = np.empty((0, dim), dtype=np.float32)
 
-    def read(self, table: SparseTable, weights: Array, log: Interactions) -> None:
-        """Makes the rows from the items' rows as they are now."""
-        rows = _full_rows(table, weights, log, self.batch.users.rows, self._dim)
-        self.stacked = stack(rows, table)
+    def read(self, table: SparseTable, weights: Array) -> Array:
+        """Makes the rows from the items' rows as they are now, and returns them."""
+        self.full = full_rows(table, weights, self._log, self.batch.users.rows, self._dim)
+        return self.full
 
 
-def _full_rows(table: SparseTable, weights: Array, log: Interactions, users: Array, dim: int) -> Array:
+def full_rows(table: SparseTable, weights: Array, log: Interactions, users: Array, dim: int) -> Array:
     """Makes every entry of the rows of ``users`` (m,) int32: (m, dim) of the table's dtype."""
     rows = np.empty((len(users), dim), dtype=table.values.dtype)
     kernels.fism.sum_rows(table, weights, log.indptr, log.items, users, rows)
     return rows
 
 
-def stack(rows: Array, table: SparseTable) -> SparseTable:
-    """Puts full rows (m, dim) before those of a table, in one table."""
-    count, dim = rows.shape
-    bounds = np.arange(count, dtype=table.indptr.dtype) * dim
-    return SparseTable(
-        np.concatenate([bounds, table.indptr + table.indptr.dtype.type(rows.size)]),
-        np.concatenate([np.tile(np.arange(dim, dtype=column_dtype(dim)), count), table.columns]),
-        np.concatenate([rows.reshape(-1), table.values]),
-    )
+def _places_of(users: Array, indptr: Array) -> Array:
+    """Finds where the interactions of ``users`` (m,) lie, one user after another."""
+    lengths = indptr[users + 1] - indptr[users]
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.arange(total) + np.repeat(indptr[users] - (ends - lengths), lengths)
 
 
 @dataclass(frozen=True)
@@ -247,7 +234,6 @@ class MadeRowsRanker:
         items = np.empty((len(users), n), dtype=np.int32)
         scores = np.empty((len(users), n), dtype=self.items.values.dtype)
         by_dimension = self.items.by_column(self.dim)
-        seen_indptr = seen.indptr
         for start in range(0, len(users), USERS_AT_ONCE):
             some = users[start : start + USERS_AT_ONCE]
             part = slice(start, start + len(some))
@@ -255,7 +241,7 @@ class MadeRowsRanker:
                 self.rows_of(some),
                 by_dimension,
                 self.items.rows,
-                *_seen_of(some, seen_indptr, seen.items),
+                *_seen_of(some, seen),
                 np.arange(len(some), dtype=np.int32),
                 items[part],
                 scores[part],
@@ -264,17 +250,15 @@ class MadeRowsRanker:
 
     def rows_of(self, users: Array) -> SparseTable:
         """Makes the cut rows of ``users`` (m,) int32, a table of m rows."""
-        full = _full_rows(self.items, self.weights, self.log, users, self.dim)
+        full = full_rows(self.items, self.weights, self.log, users, self.dim)
         return cut_rows(full, self.row_entries)
 
 
-def _seen_of(users: Array, indptr: Array, items: Array) -> tuple[Array, Array]:
-    """The bounds and items of what ``users`` (m,) are known to have, row after row."""
-    lengths = indptr[users + 1] - indptr[users]
-    bounds = np.zeros(len(users) + 1, dtype=indptr.dtype)
-    np.cumsum(lengths, out=bounds[1:])
-    places = np.arange(int(bounds[-1])) + np.repeat(indptr[users] - bounds[:-1], lengths)
-    return bounds, items[places]
+def _seen_of(users: Array, seen: Interactions) -> tuple[Array, Array]:
+    """Finds the bounds and items of what ``users`` (m,) are known to have, row after row."""
+    bounds = np.zeros(len(users) + 1, dtype=seen.indptr.dtype)
+    np.cumsum(seen.indptr[users + 1] - seen.indptr[users], out=bounds[1:])
+    return bounds, seen.items[_places_of(users, seen.indptr)]
 
 
 def cut_rows(full: Array, entries: int) -> SparseTable:

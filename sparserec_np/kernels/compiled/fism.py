@@ -10,6 +10,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from sparserec_np.kernels.compiled.elementary import dot
+
 # Groups are handed to threads in runs of this many, so that a run's scratch row is allocated once.
 RUN = 64
 
@@ -109,3 +111,92 @@ def leave_out(
             if slot >= 0:
                 sums[slot, columns[k]] += twice * values[k]
         weight_gradient[row] -= slope * square
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def score_pairs(full: Any, starts: Any, partners: Any, table: Any, out: Any) -> None:
+    indptr, columns, values = table
+    for t in numba.prange(len(full)):
+        own = full[t]
+        for m in range(starts[t], starts[t + 1]):
+            score = values.dtype.type(0)
+            for k in range(indptr[partners[m]], indptr[partners[m] + 1]):
+                score += own[columns[k]] * values[k]
+            out[m] = score
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def score_block(full: Any, rows: Any, table: Any, out: Any) -> None:
+    indptr, columns, values = table
+    for t in numba.prange(len(full)):
+        own = full[t]
+        for s in range(len(rows)):
+            score = values.dtype.type(0)
+            for k in range(indptr[rows[s]], indptr[rows[s] + 1]):
+                score += own[columns[k]] * values[k]
+            out[t, s] = score
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def add_partners(partners: Any, starts: Any, slopes: Any, table: Any, out: Any) -> None:
+    indptr, columns, values = table
+    for t in numba.prange(len(out)):
+        own = out[t]
+        for m in range(starts[t], starts[t + 1]):
+            for k in range(indptr[partners[m]], indptr[partners[m] + 1]):
+                own[columns[k]] += slopes[m] * values[k]
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def add_block(rows: Any, slopes: Any, table: Any, out: Any) -> None:
+    indptr, columns, values = table
+    for t in numba.prange(len(out)):
+        own = out[t]
+        for s in range(len(rows)):
+            slope = slopes[t, s]
+            if slope == 0:  # of an item that the user touched
+                continue
+            for k in range(indptr[rows[s]], indptr[rows[s] + 1]):
+                own[columns[k]] += slope * values[k]
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def pull_pairs(
+    full: Any,
+    members: Any,
+    starts: Any,
+    rows: Any,
+    slopes: Any,
+    owners: Any,
+    table: Any,
+    active: Any,
+    explored: Any,
+) -> None:
+    indptr, columns, _ = table
+    slots, sums = explored
+    dim = full.shape[1]
+    for g in numba.prange(len(rows)):
+        first, last = indptr[rows[g]], indptr[rows[g] + 1]
+        slot = slots[rows[g]]
+        for m in range(starts[g], starts[g + 1]):
+            slope, source = slopes[members[m]], full[owners[members[m]]]
+            for k in range(first, last):
+                active[k] += slope * source[columns[k]]
+            if slot >= 0:
+                for c in range(dim):
+                    sums[slot, c] += slope * source[c]
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def pull_block(by_column: Any, rows: Any, slopes: Any, table: Any, active: Any, explored: Any) -> None:
+    indptr, columns, values = table
+    slots, sums = explored
+    dim, users = by_column.shape
+    for s in numba.prange(len(rows)):
+        slot = slots[rows[s]]
+        own = slopes[s]
+        for k in range(indptr[rows[s]], indptr[rows[s] + 1]):
+            active[k] += dot(own, by_column[columns[k]])
+        if slot >= 0:
+            for c in range(dim):
+                sums[slot, c] += dot(own, by_column[c])

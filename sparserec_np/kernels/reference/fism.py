@@ -124,6 +124,114 @@ def leave_out(
         weight_gradient[row] -= slope * (dense[row] @ dense[row])
 
 
+def score_pairs(full: Array, starts: Array, partners: Array, table: SparseTable, out: Array) -> None:
+    """Scores users' pairs: ``out[m] = full[t] . table[partners[m]]`` for ``starts[t] <= m < starts[t + 1]``.
+
+    Args:
+        full: (m, dim) every entry of the users' rows.
+        starts: (m + 1,) int32 bounds of each user's pairs.
+        partners: (pairs,) int32 items.
+        table: see above.
+        out: (pairs,) overwritten.
+    """
+    dense = table.to_dense(full.shape[1])
+    for t, own in enumerate(full):
+        pairs = slice(starts[t], starts[t + 1])
+        out[pairs] = dense[partners[pairs]] @ own
+
+
+def score_block(full: Array, rows: Array, table: SparseTable, out: Array) -> None:
+    """Scores all users with a block of items: ``out[t, s] = full[t] . table[rows[s]]``.
+
+    Args:
+        full: (m, dim) every entry of the users' rows.
+        rows: (s,) int32 items.
+        table: see above.
+        out: (m, s) overwritten.
+    """
+    out[:] = full @ table.to_dense(full.shape[1])[rows].T
+
+
+def add_partners(partners: Array, starts: Array, slopes: Array, table: SparseTable, out: Array) -> None:
+    """Adds the gradients of users' rows by their pairs: ``out[t] += sum_m slopes[m] * table[partners[m]]``.
+
+    m goes over ``starts[t] <= m < starts[t + 1]``.
+
+    Args:
+        partners: (pairs,) int32 items.
+        starts: (m + 1,) int32.
+        slopes: (pairs,) derivative of the loss by each pair's score.
+        table: see above.
+        out: (m, dim) added to.
+    """
+    dense = table.to_dense(out.shape[1])
+    for t in range(len(out)):
+        pairs = slice(starts[t], starts[t + 1])
+        out[t] += slopes[pairs] @ dense[partners[pairs]]
+
+
+def add_block(rows: Array, slopes: Array, table: SparseTable, out: Array) -> None:
+    """Adds the gradients of users' rows by a block: ``out[t] += sum_s slopes[t, s] * table[rows[s]]``.
+
+    Args:
+        rows: (s,) int32 items.
+        slopes: (m, s) derivative of the loss by each score, 0 where an item does not count.
+        table: see above.
+        out: (m, dim) added to.
+    """
+    out += slopes @ table.to_dense(out.shape[1])[rows]
+
+
+def pull_pairs(
+    full: Array,
+    members: Array,
+    starts: Array,
+    rows: Array,
+    slopes: Array,
+    owners: Array,
+    table: SparseTable,
+    active: Array,
+    explored: tuple[Array, Array],
+) -> None:
+    """Adds the gradients of items' rows by the pairs they are in, item by item.
+
+    The row ``rows[g]`` gets ``sum_m slopes[m] * full[owners[m]]`` over the pairs m in
+    ``members[starts[g]:starts[g + 1]]``.
+
+    Args:
+        full: (m, dim) every entry of the users' rows.
+        members: (pairs,) int32 pairs, by item.
+        starts: (groups + 1,) int32.
+        rows: (groups,) int32 items, none twice.
+        slopes: (pairs,) derivative of the loss by each pair's score.
+        owners: (pairs,) int32 place of each pair's user in ``full``.
+        table, active, explored: see above.
+    """
+    for g, row in enumerate(rows):
+        pairs = members[starts[g] : starts[g + 1]]
+        _add(table, row, slopes[pairs] @ full[owners[pairs]], active, explored)
+
+
+def pull_block(
+    by_column: Array,
+    rows: Array,
+    slopes: Array,
+    table: SparseTable,
+    active: Array,
+    explored: tuple[Array, Array],
+) -> None:
+    """Adds the gradients of a block of items' rows: ``rows[s]`` gets ``by_column @ slopes[s]``.
+
+    Args:
+        by_column: (dim, m) every entry of the users' rows, column by column.
+        rows: (s,) int32 items, none twice.
+        slopes: (s, m) derivative of the loss by each score, 0 where an item does not count.
+        table, active, explored: see above.
+    """
+    for row, own in zip(rows, slopes, strict=True):
+        _add(table, row, by_column @ own, active, explored)
+
+
 def _add(table: SparseTable, row: int, dense: Array, active: Array, explored: tuple[Array, Array]) -> None:
     """Adds ``dense`` (dim,), the gradient of a whole ``row``, to both places that ask for it."""
     own = slice(table.indptr[row], table.indptr[row + 1])
