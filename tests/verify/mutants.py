@@ -225,7 +225,7 @@ MUTANTS = (
     Mutant(
         "made users: own item not left out",
         "models/fism.py",
-        "positives -= self.served_weights[items] * own",
+        "positives -= self.served_weights[made.positives] * own",
         "pass",
     ),
     Mutant(
@@ -275,6 +275,24 @@ MUTANTS = (
         FISM,
         "                    scratch[columns[k]] = 0\n",
         "                    pass\n",
+    ),
+    Mutant(
+        "made users: explored negatives not reached",
+        FISM,
+        "sums[slot, c] += dot(own, by_column[c])",
+        "sums[slot, c] += 0",
+    ),
+    Mutant(
+        "made users: explored positives not reached",
+        FISM,
+        "sums[slot, c] += slope * source[c]",
+        "sums[slot, c] += 0",
+    ),
+    Mutant(
+        "made users: block overwrites users",
+        FISM,
+        "own[columns[k]] += slope * values[k]",
+        "own[columns[k]] = slope * values[k]",
     ),
     # ---- scores
     Mutant("stale scores", SCORING, "                scratch[columns[k]] = 0\n", "                pass\n"),
