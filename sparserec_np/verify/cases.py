@@ -31,7 +31,8 @@ class ReferenceCase:
     Attributes:
         settings: the names of model, loss and optimizer, and the numbers that steps and topology
             updates take.
-        users, items: (n_users, dim) and (n_items, dim) tables, 0 where inactive.
+        users, items: (n_users, dim) and (n_items, dim) tables, 0 where inactive; users is (0, dim)
+            where the model stores none.
         user_mask, item_mask: bool, which of their entries are active.
         interactions: (n, 2) int64 users and items of the training interactions.
         batch_users, batch_positives: (b,) int64, the pairs.
@@ -40,7 +41,7 @@ class ReferenceCase:
             not those that the user has touched.
         explored_users, explored_items: int64, the explored rows.
         weights: (n,) what the model has besides the tables, in the order of
-            :class:`~sparserec_np.models.towers.Weights`; empty for most.
+            :class:`~sparserec_np.models.towers.Weights`, or one for each item; empty for most.
         expected: by name,
 
             * ``loss`` (), the sum of the pairs' losses, and ``objective`` (), with the L2 terms;
@@ -53,6 +54,8 @@ class ReferenceCase:
               after a topology update that follows the step and grows by the gradients of this
               batch;
             * ``gradient.weights`` and ``step.weights`` (n,), where there are any.
+
+            Without stored users there is nothing that ends in ``.users``.
     """
 
     settings: Settings
@@ -107,7 +110,7 @@ class ReferenceCase:
     @property
     def problem(self) -> Problem:
         """The case in the form that the engine takes."""
-        n_users = len(self.users)
+        n_users, stored = self.settings.users, len(self.users)
         log = Interactions.from_pairs(
             *self.interactions.T, user_ids=np.arange(n_users), item_ids=np.arange(len(self.items))
         )
@@ -123,7 +126,7 @@ class ReferenceCase:
             (self.batch_negatives + n_users).astype(np.int32),
             self.settings.negatives == "block",
         )
-        explored = np.concatenate([self.explored_users, self.explored_items + n_users]).astype(np.int32)
+        explored = np.concatenate([self.explored_users, self.explored_items + stored]).astype(np.int32)
         return Problem(self.settings, log, table, np.zeros(table.nnz), batch, explored, self.weights)
 
 
@@ -142,22 +145,22 @@ def reference_case(**settings: Any) -> ReferenceCase:
     ((12, 4), (15, 4), True)
     """
     problem = Problem.draw(Settings(**settings), to_zero=True)
-    batch, n_users = problem.batch, problem.log.n_users
+    batch, n_users, stored = problem.batch, problem.log.n_users, problem.stored_users
     dense, mask = problem.dense(problem.table.values), problem.active()
     explored = problem.explored.astype(np.int64)
     return ReferenceCase(
         settings=problem.settings,
-        users=dense[:n_users],
-        items=dense[n_users:],
-        user_mask=mask[:n_users],
-        item_mask=mask[n_users:],
+        users=dense[:stored],
+        items=dense[stored:],
+        user_mask=mask[:stored],
+        item_mask=mask[stored:],
         interactions=np.column_stack([problem.log.pair_users(), problem.log.items]).astype(np.int64),
         batch_users=batch.user_of.astype(np.int64),
         batch_positives=batch.positives.astype(np.int64) - n_users,
         batch_negatives=batch.negatives.astype(np.int64) - n_users,
         counted=problem.pairs(batch).counted,
-        explored_users=explored[explored < n_users],
-        explored_items=explored[explored >= n_users] - n_users,
+        explored_users=explored[explored < stored],
+        explored_items=explored[explored >= stored] - stored,
         weights=problem.weights,
         expected=outcome(problem),
     )
@@ -214,14 +217,13 @@ def _values(engine: Engine) -> Array:
 
 def halves(problem: Problem, name: str, stacked: Array) -> dict[str, Array]:
     """Splits (rows, dim) into the users' and the items' part, by name."""
-    n_users = problem.log.n_users
-    return {f"{name}.users": stacked[:n_users].copy(), f"{name}.items": stacked[n_users:].copy()}
+    stored = problem.stored_users
+    of_users = {f"{name}.users": stacked[:stored].copy()} if stored else {}
+    return of_users | {f"{name}.items": stacked[stored:].copy()}
 
 
 def explored_halves(problem: Problem, stacked: Array) -> dict[str, Array]:
     """Picks the explored users' and the explored items' part of (rows, dim), by name."""
-    users = problem.explored < problem.log.n_users
-    return {
-        "explored.users": stacked[problem.explored[users]],
-        "explored.items": stacked[problem.explored[~users]],
-    }
+    users = problem.explored < problem.stored_users
+    of_users = {"explored.users": stacked[problem.explored[users]]} if problem.stored_users else {}
+    return of_users | {"explored.items": stacked[problem.explored[~users]]}

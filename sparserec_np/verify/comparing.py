@@ -224,8 +224,11 @@ def _uphill(problem: Problem) -> Mapping[str, Array]:
 def _seen_count(problem: Problem) -> Mapping[str, Array]:
     """Makes the outcome where shared negatives that the user has touched are counted.
 
-    The batch may hold such an item, but nothing in the log says that it was touched.
+    The batch may hold such an item, but nothing in the log says that it was touched. Where the log
+    is what users are made from, this cannot be told.
     """
+    if not problem.stored_users:
+        return {}
     log = problem.log
     empty = replace(log, indptr=np.zeros_like(log.indptr), items=log.items[:0])
     return outcome(replace(problem, log=empty))
@@ -292,10 +295,9 @@ def _overwritten(problem: Problem) -> Mapping[str, Array]:
 
 def _l2_once_a_row(problem: Problem) -> Mapping[str, Array]:
     stacked = problem.dense(_active_gradient(problem, (0, 0, 0)))
-    dense, batch = problem.dense(problem.table.values), problem.batch
-    for weight, rows in zip(
-        problem.settings.l2, (batch.user_of, batch.positives, batch.negatives), strict=True
-    ):
+    dense, pairs = problem.dense(problem.table.values), problem.pairs(problem.batch)
+    users = pairs.users if problem.stored_users else pairs.users[:0]
+    for weight, rows in zip(problem.settings.l2, (users, pairs.positives, pairs.negatives), strict=True):
         rows = np.unique(rows)
         stacked[rows] += weight * dense[rows]
     return halves(problem, "gradient", stacked)
@@ -303,8 +305,8 @@ def _l2_once_a_row(problem: Problem) -> Mapping[str, Array]:
 
 def _weight_decay(problem: Problem) -> Mapping[str, Array]:
     stacked = problem.dense(_active_gradient(problem, (0, 0, 0)))
-    n_users, (user, positive, _) = problem.log.n_users, problem.settings.l2
-    weights = np.where(np.arange(len(stacked)) < n_users, user, positive)
+    user, positive, _ = problem.settings.l2
+    weights = np.where(np.arange(len(stacked)) < problem.stored_users, user, positive)
     stacked += weights[:, None] * problem.dense(problem.table.values)
     return halves(problem, "gradient", stacked)
 
@@ -330,7 +332,7 @@ def _swapped(problem: Problem) -> Mapping[str, Array]:
     return {
         f"{kind}.{side}": right[f"{kind}.{other[side]}"]
         for kind, _, side in (name.partition(".") for name in right)
-        if side in other
+        if side in other and problem.stored_users
     }
 
 
@@ -382,7 +384,7 @@ FAULTS = (
 def _without_update(problem: Problem) -> Mapping[str, Array]:
     right = outcome(problem)
     same = halves(problem, "mask", problem.active())
-    return {**same, **{f"update.{side}": right[f"step.{side}"] for side in ("users", "items")}}
+    return {**same, **{name.replace("mask", "update"): right[name.replace("mask", "step")] for name in same}}
 
 
 class _Faults:

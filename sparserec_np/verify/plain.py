@@ -32,9 +32,9 @@ class Pairs(NamedTuple):
     """The pairs and negatives of a batch, in plain arrays.
 
     Attributes:
-        users: (b,) int64 user row of each pair.
-        positives: (b,) int64 item row of each pair.
-        negatives: (b, 1) int64 item row of each pair's negative; or (1, s), those of all pairs.
+        users: (b,) int64 user of each pair, which is its row where users are stored.
+        positives: (b,) int64 row of each pair's item.
+        negatives: (b, 1) int64 row of each pair's negative; or (1, s), those of all pairs.
         counted: (b, 1) or (b, s) bool, which of them are set against each pair.
     """
 
@@ -48,7 +48,8 @@ class Pull(NamedTuple):
     """The L2 terms; see :class:`~sparserec_np.models.model.Decay`.
 
     Attributes:
-        user, positive, negative: weights of the three rows that a pair reads.
+        user, positive, negative: weights of the three rows that a pair reads; of a user without a
+            stored row, none.
         origin: (rows, dim) what they are drawn towards.
     """
 
@@ -99,10 +100,15 @@ class PlainModel:
             each other, from dense parameters: ``"table"`` is the stacked table (rows, dim), and
             ``"weights"`` (n,) what the model has besides.
         whole: whether a batch gives all rows a gradient, and not those alone that its pairs name.
+        positives: the same of users with items of theirs, in training; None where that is no other.
+        stores_users: whether the table's first rows are users; else item 0 is row 0, and a batch
+            gives a gradient to all items that its users touched.
     """
 
     score: Callable[[Parameters, Array, Array, Scoring, Library], Tensor]
     whole: bool = False
+    positives: Callable[[Parameters, Array, Array, Scoring, Library], Tensor] | None = None
+    stores_users: bool = True
 
 
 def matrix_factorization(
@@ -152,10 +158,34 @@ def neumf(parameters: Parameters, users: Array, items: Array, scoring: Scoring, 
     return (factors * one[..., :products] * other[..., :products]).sum(-1) + second @ out
 
 
+def item_numbers(parameters: Parameters, scoring: Scoring, xp: Library) -> Tensor:
+    """``c_j = weights_j / degree_j``, (n_items,); an item that nobody touched counts as touched by one."""
+    degrees = np.bincount(scoring.log.items, minlength=scoring.log.n_items)
+    return parameters["weights"] / xp.asarray(np.maximum(degrees, 1.0))
+
+
+def fism(parameters: Parameters, users: Array, items: Array, scoring: Scoring, xp: Library) -> Tensor:
+    """``x_u . w_i`` with ``x_u = sum c_j w_j`` over the items j that u touched (Kabbur et al. 2013, tied)."""
+    log, table = scoring.log, parameters["table"]
+    touched = np.zeros((log.n_users, log.n_items))
+    touched[log.pair_users(), log.items] = 1
+    made = (xp.asarray(touched) * item_numbers(parameters, scoring, xp)) @ table
+    return (made[users] * table[items]).sum(-1)
+
+
+def fism_without_own(
+    parameters: Parameters, users: Array, items: Array, scoring: Scoring, xp: Library
+) -> Tensor:
+    """``(x_u - c_i w_i) . w_i``, of users with items that they touched."""
+    own = item_numbers(parameters, scoring, xp)[items] * (parameters["table"][items] ** 2).sum(-1)
+    return fism(parameters, users, items, scoring, xp) - own
+
+
 MODELS = {
     "mf": PlainModel(matrix_factorization),
     "lightgcn": PlainModel(lightgcn, whole=True),
     "neumf": PlainModel(neumf),
+    "fism": PlainModel(fism, positives=fism_without_own, stores_users=False),
 }
 
 # ---- losses
@@ -270,19 +300,21 @@ def costs(
     A pair pays for the user, the positive and the negatives it reads; of s shared negatives, a
     share of ``1 / s`` each.
     """
-    score, scoring = MODELS[objective.model].score, objective.scoring
+    model, scoring = MODELS[objective.model], objective.scoring
+    of_positives = model.positives or model.score
     users, positives = pairs.users[:, None], pairs.positives[:, None]
     given = Given(
-        score(parameters, users, positives, scoring, xp),
-        score(parameters, users, pairs.negatives, scoring, xp),
+        of_positives(parameters, users, positives, scoring, xp),
+        model.score(parameters, users, pairs.negatives, scoring, xp),
         xp.asarray(pairs.counted),
         xp.asarray(users == pairs.users),
     )
     losses = LOSSES[objective.loss](given, xp, **objective.settings)
     squares = ((parameters["table"] - xp.asarray(pull.origin)) ** 2).sum(1)
     share = len(pairs.users) / pairs.negatives.size
+    of_users = pull.user * squares[pairs.users].sum() if model.stores_users else 0
     l2 = (
-        pull.user * squares[pairs.users].sum()
+        of_users
         + pull.positive * squares[pairs.positives].sum()
         + pull.negative * share * squares[pairs.negatives].sum()
     ) / 2

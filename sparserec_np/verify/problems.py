@@ -129,7 +129,7 @@ class Problem:
     Attributes:
         settings: names and weights.
         log: the training interactions.
-        table: users and items, stacked.
+        table: users and items, stacked; or items alone, where the model stores no users.
         origin: (nnz,) what L2 terms draw to.
         batch: one batch.
         explored: (m,) int32 explored rows, ascending.
@@ -163,7 +163,7 @@ class Problem:
         touched[0] = True
         users, items = np.nonzero(touched)
         log = Interactions.from_pairs(users, items, user_ids=np.arange(n_users), item_ids=np.arange(n_items))
-        rows = n_users + n_items
+        rows = n_items + n_users * plain.MODELS[settings.model].stores_users
         keep = rng.random((rows, dim)) < settings.density
         if settings.density < 1:
             keep[rng.permutation(rows)[: rows // 5]] = False
@@ -181,6 +181,11 @@ class Problem:
         nothing: Any = None
         problem = cls(settings, log, table, origin * (not to_zero), nothing, explored, weights)
         return replace(problem, batch=next(problem.batches()))
+
+    @property
+    def stored_users(self) -> int:
+        """How many rows of the table are users, its first: all of them or none."""
+        return self.log.n_users if plain.MODELS[self.settings.model].stores_users else 0
 
     def batches(self) -> Iterator[Batch]:
         """Yields batches without end, the same ones each time."""
@@ -211,20 +216,27 @@ class Problem:
 
     def pairs(self, batch: Batch) -> plain.Pairs:
         """Converts the batch to what the plain definitions take."""
-        users, positives = batch.user_of.astype(np.int64), batch.positives.astype(np.int64)
-        negatives = batch.negatives.astype(np.int64)
+        before = self.log.n_users - self.stored_users  # a batch numbers items as if all users were stored
+        users, positives = batch.user_of.astype(np.int64), batch.positives.astype(np.int64) - before
+        negatives = batch.negatives.astype(np.int64) - before
         if not batch.shared:
             return plain.Pairs(users, positives, negatives[:, None], np.ones((batch.size, 1), dtype=bool))
         seen = np.zeros((self.log.n_users, self.log.n_items), dtype=bool)
         seen[self.log.pair_users(), self.log.items] = True
-        counted = ~seen[users[:, None], negatives[None] - self.log.n_users]
+        counted = ~seen[users[:, None], negatives[None] - self.stored_users]
         return plain.Pairs(users, positives, negatives[None], counted)
 
     def rows(self, batch: Batch) -> Array:
         """Returns the rows that the batch moves, (t,) int64, ascending."""
         if plain.MODELS[self.settings.model].whole:
             return np.arange(self.table.rows)
-        return np.unique(np.concatenate([batch.user_of, batch.positives, batch.negatives])).astype(np.int64)
+        pairs = self.pairs(batch)
+        of_users = pairs.users
+        if not self.stored_users:
+            of_users = self.log.items[np.isin(self.log.pair_users(), pairs.users)]
+        return np.unique(np.concatenate([of_users, pairs.positives, pairs.negatives.ravel()])).astype(
+            np.int64
+        )
 
     def costs(
         self,

@@ -49,8 +49,9 @@ FILES = (
     "propagation",
     "towers",
     "topology",
+    "fism",
 )
-GRADIENTS, SLOPES, SCORING, UPDATES, SAMPLING, VIEWS, PROPAGATION, TOWERS, TOPOLOGY = (
+GRADIENTS, SLOPES, SCORING, UPDATES, SAMPLING, VIEWS, PROPAGATION, TOWERS, TOPOLOGY, FISM = (
     f"kernels/compiled/{name}.py" for name in FILES
 )
 PLAIN = "kernels/reference/"
@@ -220,6 +221,79 @@ MUTANTS = (
         "by_weights += by_column",
         "by_weights += 0 * by_column",
     ),
+    # ---- users who are what they touched
+    Mutant(
+        "made users: own item not left out",
+        "models/fism.py",
+        "positives -= self.served_weights[made.positives] * own",
+        "pass",
+    ),
+    Mutant(
+        "made users: own item left out once in the gradient",
+        FISM,
+        "twice = -(slope + slope) * weights[row]",
+        "twice = -slope * weights[row]",
+    ),
+    Mutant(
+        "made users: weights' gradient without the own item",
+        FISM,
+        "weight_gradient[row] -= slope * square",
+        "weight_gradient[row] -= 0",
+    ),
+    Mutant(
+        "made users: own item left out of pairs' negatives",
+        "models/fism.py",
+        "np.zeros_like(slopes.negatives)",
+        "slopes.negatives",
+    ),
+    Mutant(
+        "made users: seen negatives counted",
+        "models/fism.py",
+        "self._pairs.mask(batch, negatives)",
+        "self._pairs.mask(batch, negatives.copy())",
+    ),
+    Mutant(
+        "made users: numbers' gradient for that of weights",
+        "models/fism.py",
+        "by_number * self.base",
+        "by_number",
+    ),
+    Mutant(
+        "made users: explored items not reached",
+        FISM,
+        "own[c] += weight * scratch[c]",
+        "own[c] += 0",
+    ),
+    Mutant(
+        "made users: last item left out",
+        FISM,
+        "range(indptr[users[t]], indptr[users[t] + 1])",
+        "range(indptr[users[t]], indptr[users[t] + 1] - 1)",
+    ),
+    Mutant(
+        "made users: stale sums of items",
+        FISM,
+        "                    scratch[columns[k]] = 0\n",
+        "                    pass\n",
+    ),
+    Mutant(
+        "made users: explored negatives not reached",
+        FISM,
+        "sums[slot, c] += dot(own, by_column[c])",
+        "sums[slot, c] += 0",
+    ),
+    Mutant(
+        "made users: explored positives not reached",
+        FISM,
+        "sums[slot, c] += slope * source[c]",
+        "sums[slot, c] += 0",
+    ),
+    Mutant(
+        "made users: block overwrites users",
+        FISM,
+        "own[columns[k]] += slope * values[k]",
+        "own[columns[k]] = slope * values[k]",
+    ),
     # ---- scores
     Mutant("stale scores", SCORING, "                scratch[columns[k]] = 0\n", "                pass\n"),
     Mutant(
@@ -350,6 +424,12 @@ MUTANTS = (
         "np.abs(values[gone]).max(initial=0)",
         "np.abs(values[gone]).min(initial=np.inf)",
     ),
+    Mutant(
+        "plain: own item left out once in the gradient",
+        f"{PLAIN}fism.py",
+        "-2 * slope * weights[row]",
+        "-slope * weights[row]",
+    ),
     Mutant("plain: scores of the next row", f"{PLAIN}scoring.py", "@ dense[row]", "@ dense[row - 1]"),
     Mutant("plain: seen negatives count", f"{PLAIN}sampling.py", "scores[g, seen] = -np.inf", "pass"),
 )
@@ -412,6 +492,7 @@ def _first_error() -> str | None:
         *every_case(model="mf", negatives="block", similarity="cosine", **small),
         *every_case(model="lightgcn", loss="bpr", negatives="block", similarity="dot", **small),
         *every_case(model="neumf", loss="bpr", negatives="block", **small),
+        *every_case(model="fism", loss="bpr", **small),
     ]
     try:
         for cases, optimizers in ((factors, ("adam", "adagrad", "sgd")), (others, ("adam",))):

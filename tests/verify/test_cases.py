@@ -32,10 +32,10 @@ CASES = [
 def test_expected_values_follow_from_the_arrays_of_the_case(settings: dict[str, Any]) -> None:
     """By finite differences of the plain costs, from nothing but what a stranger is given."""
     case = reference_case(**settings, optimizer="sgd")
-    n_users = len(case.users)
+    n_users, stored = case.settings.users, len(case.users)
     shared = case.settings.negatives == "block"
     negatives = case.batch_negatives[None] if shared else case.batch_negatives[:, None]
-    pairs = plain.Pairs(case.batch_users, case.batch_positives + n_users, negatives + n_users, case.counted)
+    pairs = plain.Pairs(case.batch_users, case.batch_positives + stored, negatives + stored, case.counted)
     dense = np.concatenate([case.users, case.items])
     pull = plain.Pull(*case.settings.l2, np.zeros_like(dense))
     log = Interactions.from_pairs(
@@ -52,10 +52,15 @@ def test_expected_values_follow_from_the_arrays_of_the_case(settings: dict[str, 
     assert case.expected["loss"] == pytest.approx(costs(dense)[0], rel=1e-12)
     assert case.expected["objective"] == pytest.approx(sum(costs(dense)), rel=1e-12)
     gradient = oracles.central_differences(lambda at: sum(costs(at)), dense)
-    for side, rows, mask, explored in (
-        ("users", slice(None, n_users), case.user_mask, case.explored_users),
-        ("items", slice(n_users, None), case.item_mask, case.explored_items),
-    ):
+    sides = {
+        "users": (slice(None, stored), case.user_mask, case.explored_users),
+        "items": (slice(stored, None), case.item_mask, case.explored_items),
+    }
+    assert stored in (0, n_users)
+    if not stored:
+        del sides["users"]
+        assert not [name for name in case.expected if name.endswith(".users")]
+    for side, (rows, mask, explored) in sides.items():
         own, table = gradient[rows], dense[rows]
         assert case.expected[f"gradient.{side}"] == pytest.approx(own * mask, rel=1e-6, abs=1e-8)
         inactive = (own * ~mask)[explored]
@@ -72,7 +77,7 @@ def test_expected_values_follow_from_the_arrays_of_the_case(settings: dict[str, 
         assert case.expected["gradient.weights"] == pytest.approx(by_weights, rel=1e-6, abs=1e-7)
         step = case.weights - case.settings.learning_rate * by_weights
         assert case.expected["step.weights"] == pytest.approx(step, rel=1e-7, abs=1e-8)
-    masks = [case.expected[f"mask.{side}"].sum() for side in ("users", "items")]
+    masks = [case.expected[f"mask.{side}"].sum() for side in sides]
     assert sum(masks) == case.user_mask.sum() + case.item_mask.sum()
 
 
@@ -94,10 +99,11 @@ def test_a_case_comes_back_from_its_file(tmp_path: Path) -> None:
     assert not same(case, reference_case(loss="softmax", dim=5, seed=1))
 
 
-def test_a_case_is_a_problem_again() -> None:
+@pytest.mark.parametrize("model", plain.MODELS)
+def test_a_case_is_a_problem_again(model: str) -> None:
     from sparserec_np.verify.cases import outcome
 
-    case = reference_case(negatives="pairs")
+    case = reference_case(model=model, negatives="pairs")
     again = outcome(case.problem)
     assert all(np.array_equal(again[name], case.expected[name]) for name in case.expected)
 

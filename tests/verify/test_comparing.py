@@ -33,13 +33,26 @@ def test_what_is_right_passes_in_both_precisions() -> None:
         assert str(result).count(": agrees, ") == len(case.expected) == 12
 
 
+OF_USERS = ("L2 term of the users", "that the user has touched", "users and items are swapped")
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.hint)
 def test_every_mistake_is_named(fault: Fault) -> None:
     """For each loss where it makes a difference, which is at least one, and in every quantity that it changes."""
+    assert_named(fault, "mf", WAYS)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.hint)
+def test_every_mistake_without_stored_users_is_named(fault: Fault) -> None:
+    if not any(hint in fault.hint for hint in OF_USERS):
+        assert_named(fault, "fism", [("bpr", form) for form in forms("bpr")])
+
+
+def assert_named(fault: Fault, model: str, ways: list[tuple[str, str]]) -> None:
     named = 0
     optimizer = "adam" if "sgd" in fault.hint else "sgd"  # the case's own is no mistake
-    for loss, form in WAYS:
-        case = reference_case(loss=loss, negatives=form, optimizer=optimizer, **ROOMY)
+    for loss, form in ways:
+        case = reference_case(model=model, loss=loss, negatives=form, optimizer=optimizer, **ROOMY)
         wrong = fault.outcome(case.problem)
         hint = fault.hint.format(b=len(case.batch_users), s=len(case.batch_negatives))
         for finding in compare(case, wrong).findings:

@@ -39,6 +39,8 @@ def random_scores(seed: int) -> plain.Given:
 def test_everything_to_choose_from_has_its_row() -> None:
     trained = {name for name, model in BASE_MODELS.items() if not model.counted}
     assert set(plain.MODELS) == trained <= set(config.CHOICES["model"])
+    for name, model in plain.MODELS.items():
+        assert model.stores_users == BASE_MODELS[name].stores_users
     assert set(plain.LOSSES) == set(losses.LOSSES)
     assert set(plain.OPTIMIZERS) == set(optimizers.OPTIMIZERS)
     assert set(plain.SIMILARITIES) == set(views.SIMILARITIES)
@@ -114,6 +116,46 @@ def test_lightgcn_scores_are_those_of_the_loops(similarity: str) -> None:
         lengths = oracles.inner(mean[u], mean[u]) * oracles.inner(mean[i], mean[i])
         product = oracles.inner(mean[u], mean[i]) / (np.sqrt(lengths) if similarity == "cosine" else 1)
         assert score == pytest.approx(product / 0.5, rel=1e-12)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_fism_scores_are_those_of_the_loops(own: bool) -> None:
+    """Item by item: a user is a weighted sum of the rows touched, without the one that is scored as a positive."""
+    problem = Problem.draw(Settings(model="fism"))
+    log, w = problem.log, problem.dense(problem.table.values)
+    touched: dict[int, list[int]] = {}
+    for u, i in zip(log.pair_users().tolist(), log.items.tolist(), strict=True):
+        touched.setdefault(u, []).append(i)
+    fans = [sum(i in items for items in touched.values()) for i in range(log.n_items)]
+    users = np.array([0, 3, 5])
+    items = np.array([[touched[u][0] for u in users.tolist()], [2, 9, 14]])
+    scores = plain.MODELS["fism"].positives if own else plain.MODELS["fism"].score
+    assert scores is not None
+    scoring = plain.Scoring(log, "dot", 1.0)
+    found = scores({"table": w, "weights": problem.weights}, users, items, scoring, np)
+    for (line, place), score in np.ndenumerate(found[: 1 if own else 2]):
+        item = int(items[line, place])
+        others = [j for j in touched[int(users[place])] if not (own and j == item)]
+        expected = sum(float(problem.weights[j]) / fans[j] * oracles.inner(w[j], w[item]) for j in others)
+        assert score == pytest.approx(expected, rel=1e-12, abs=1e-14)
+
+
+@pytest.mark.parametrize("form", NEGATIVES)
+def test_a_user_who_is_not_stored_moves_the_items_touched_and_pays_no_l2(form: str) -> None:
+    problem = Problem.draw(Settings(model="fism", negatives=form, users=9, items=40, batch_size=3))
+    log = problem.log
+    batch = next(batch for batch in problem.batches() if 0 not in batch.user_of)  # who touched everything
+    items = {int(i) for u, i in zip(log.pair_users(), log.items, strict=True) if u in batch.user_of}
+    items |= {int(row) - log.n_users for row in batch.negatives}
+    assert problem.rows(batch).tolist() == sorted(items)
+    assert len(items) < problem.table.rows == log.n_items
+    pairs = problem.pairs(batch)
+    assert np.array_equal(pairs.positives + log.n_users, batch.positives)
+    parameters = {"table": problem.dense(problem.table.values), "weights": problem.weights}
+    pull = problem.pull()
+    assert pull.user > 0
+    costs = [problem.costs(parameters, batch, p, np)[1] for p in (pull, pull._replace(user=0.0))]
+    assert costs[0] == costs[1] > 0
 
 
 @pytest.mark.parametrize(("loss", "form"), CASES)
