@@ -41,6 +41,8 @@ class BaseModel:
             tells which these are.
         stored_rows: whether the stored rows are those that are multiplied, so that rows can be
             solved for from each other, learn from a teacher and be updated one pair at a time.
+        stores_users: whether the first rows of the table are users; else users are made from what
+            they touched.
         counting: for a baseline, which is counted and not trained: what makes the table, and its
             number of columns, of interactions. Its settings are those of the counting; settings of
             training, and a budget, mean nothing to it.
@@ -57,6 +59,7 @@ class BaseModel:
     graph: bool = False
     strongest_first: bool = False
     stored_rows: bool = False
+    stores_users: bool = True
 
     counting: Callable[..., tuple[SparseTable, int]] | None = None
 
