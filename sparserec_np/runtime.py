@@ -909,8 +909,8 @@ class Scorer:
         """Says why nobody is folded in and no rows are compared."""
         able = ", ".join(name for name, kind in SERVED.items() if kind.folds_in)
         return ArtifactError(
-            f"a {self.model.metadata['model']} model does not score by its stored rows alone, so nobody can be folded in"
-            f" and no rows are compared; models of {able} can"
+            f"a {self.model.metadata['model']} model does not score by its stored rows alone, so nobody can be"
+            f" folded in and no rows are compared; models of {able} can"
         )
 
 

@@ -14,7 +14,7 @@ from sparserec_np.sparsity.methods import METHODS
 
 CHECKOUT = Path(__file__).parents[1]
 FILES = sorted(path for folder in ("sparserec_np", "cli") for path in (CHECKOUT / folder).rglob("*.py"))
-MOST_LINES, MOST_ARGUMENTS = 60, 6
+MOST_LINES, MOST_ARGUMENTS, MOST_COLUMNS = 60, 6, 100
 # What is imported inside a function for the sake of those who wait for one list.
 LIGHT = {"_everybodys_lists"}
 # Whose arguments are a promise to those who call it, each by its name.
@@ -68,6 +68,20 @@ def branches(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if BRANCH.search(line)]
 
 
+def wide_prose(text: str) -> list[str]:
+    """Lines of docstrings and comments beyond the margin, but for first lines, examples and tables."""
+    lines, found = text.splitlines(), []
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.Module | ast.ClassDef | Function) or ast.get_docstring(node) is None:
+            continue
+        first, last = node.body[0].lineno, node.body[0].end_lineno or 0
+        paragraphs = "\n".join(lines[first:last]).split("\n\n")
+        prose = [one for one in paragraphs if ">>>" not in one and "====" not in one]
+        found += [line for one in prose for line in one.splitlines()]
+    found += [line for line in lines if line.lstrip().startswith("# ")]
+    return [line for line in found if len(line) > MOST_COLUMNS]
+
+
 def test_few_modules_lie_at_the_top() -> None:
     top = {path.name for path in (CHECKOUT / "sparserec_np").glob("*.py")}
     assert top == {"__init__.py", "errors.py", "estimator.py", "runtime.py", "warmup.py"}
@@ -79,6 +93,7 @@ def test_a_file_keeps_the_rules(path: Path) -> None:
     tree = ast.parse(text)
     assert not imports_inside(tree)
     assert not branches(text)
+    assert not wide_prose(text)
     if "kernels" not in path.parts:
         assert not too_long(tree)
         assert not too_many_arguments(tree)

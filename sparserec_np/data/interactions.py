@@ -171,18 +171,7 @@ class Interactions:
             keys = user_codes[first:last].astype(np.int64)
             keys *= n_items
             keys += item_codes[first:last]
-            own = None
-            if moments is not None:
-                order = np.argsort(keys, kind="stable")
-                keys, own = keys[order], moments[first:last][order]
-            elif np.any(keys[1:] < keys[:-1]):
-                keys.sort()
-            fresh = np.ones(keys.size, dtype=bool)
-            np.not_equal(keys[1:], keys[:-1], out=fresh[1:])
-            if not fresh.all():
-                if own is not None:  # every group has a member, so reduceat is safe here
-                    own = np.maximum.reduceat(own, np.flatnonzero(fresh))
-                keys = keys[fresh]
+            keys, own = _merged(keys, None if moments is None else moments[first:last])
             # keys are sorted, so a user's first pair is found by bisection
             starts = np.searchsorted(keys, np.arange(user, next_user + 1, dtype=np.int64) * n_items)
             indptr[user : next_user + 1] = filled + starts
@@ -478,6 +467,27 @@ def _sort_ids(codes: Array, ids: Array, noun: str) -> tuple[Array, Array]:
                 f"The {noun} ids must be unique, found {ids[1:][ids[1:] == ids[:-1]][0]!r} twice."
             )
     return codes, ids
+
+
+def _merged(keys: Array, times: Array | None) -> tuple[Array, Array | None]:
+    """Sorts keys (n,) and merges equal ones; each keeps its latest time. Without times it may sort in place.
+
+    >>> keys, times = _merged(np.array([5, 3, 5]), np.array([10, 30, 20]))
+    >>> keys.tolist(), times.tolist()
+    ([3, 5], [30, 20])
+    """
+    if times is not None:
+        order = np.argsort(keys, kind="stable")
+        keys, times = keys[order], times[order]
+    elif np.any(keys[1:] < keys[:-1]):
+        keys.sort()
+    fresh = np.ones(keys.size, dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=fresh[1:])
+    if not fresh.all():
+        if times is not None:  # every group has a member, so reduceat is safe here
+            times = np.maximum.reduceat(times, np.flatnonzero(fresh))
+        keys = keys[fresh]
+    return keys, times
 
 
 def _user_runs(users: Array, n_users: int) -> Iterator[tuple[int, int, int, int]]:

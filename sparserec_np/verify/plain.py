@@ -154,8 +154,11 @@ MODELS = {
     "neumf": PlainModel(neumf),
 }
 
-# ---- losses, (b,). Scores in a check are small: nothing has to be guarded against overflow, and each loss is written
-# as its textbook does. Arguments after ``xp`` are the loss's settings, by name.
+# ---- losses
+#
+# Each gives (b,) losses. Scores in a check are small: nothing has to be guarded against overflow,
+# and each loss is written as its textbook does. Arguments after ``xp`` are the loss's settings, by
+# name.
 
 
 class Given(NamedTuple):
@@ -268,7 +271,9 @@ def costs(
     return losses.sum(), l2
 
 
-# ---- optimizers. Lazy, as the engine's are: rows that no pair of the batch reads rest, state and all.
+# ---- optimizers
+#
+# Lazy, as the engine's are: rows that no pair of the batch reads rest, state and all.
 
 
 @dataclass(frozen=True)

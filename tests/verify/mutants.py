@@ -281,11 +281,11 @@ MUTANTS = (
     ),
     # ---- topology
     Mutant(
-        "optimizer state not carried", "training/order.py", "self.optimizer.carry(move, row_means)", "pass"
+        "optimizer state not carried", "training/state.py", "self.optimizer.carry(move, row_means)", "pass"
     ),
     Mutant(
         "regrown entries drawn elsewhere",
-        "training/order.py",
+        "training/state.py",
         "origin.dtype.type(0)",
         "row_means(origin)",
     ),
