@@ -483,14 +483,7 @@ def decode_model(artifact: Artifact) -> StoredModel:
         raise ArtifactError("users.values times items.values would overflow float32: the training diverged")
     has_seen = metadata.get("seen") != SEEN_LEFT_OUT
     seen_indptr, seen_items = _decode_seen(artifact, n_users, n_items, has_seen)
-    metrics = _parse_json(metadata.get("metrics", "{}"), "metadata metrics")
-    # type(), because true is no number; NaN and infinity, which 1e999 is read as, fail the
-    # comparison.
-    if not isinstance(metrics, dict) or not all(
-        name.isprintable() and type(number) in (int, float) and abs(number) <= 1e300
-        for name, number in metrics.items()
-    ):
-        raise ArtifactError("metadata metrics must be a JSON object of finite numbers by name")
+    metrics = _read_metrics(metadata)
     user_ids, item_ids = _decode_ids(artifact, "user", n_users), _decode_ids(artifact, "item", n_items)
     row_entries = -(-len(users.values) // max(n_users, 1))
     if "row_entries" in metadata:
@@ -537,6 +530,18 @@ def count_bytes(arrays: Mapping[str, Array]) -> dict[str, int]:
             counts[purposes[part]] += array.nbytes
     seen = counts.pop("seen")
     return {**counts, "total": sum(counts.values()), "seen": seen}
+
+
+def _read_metrics(metadata: Mapping[str, str]) -> dict[str, Any]:
+    metrics = _parse_json(metadata.get("metrics", "{}"), "metadata metrics")
+    # type(), because true is no number; NaN and infinity, which 1e999 is read as, fail the
+    # comparison.
+    if not isinstance(metrics, dict) or not all(
+        name.isprintable() and type(number) in (int, float) and abs(number) <= 1e300
+        for name, number in metrics.items()
+    ):
+        raise ArtifactError("metadata metrics must be a JSON object of finite numbers by name")
+    return metrics
 
 
 def _read_integer(metadata: Mapping[str, str], key: str) -> int:
@@ -1011,11 +1016,11 @@ class TouchedItems(StoredRows):
     """Scores of fism: a user's row is a weighted sum of the rows of the items they touched.
 
     No user is stored: the seen items are all that is known of one. With w the items' rows and c
-    their weights, the row of user u is the sum of ``c_j w_j`` over the items j they touched (Kabbur,
-    Ning and Karypis 2013), cut to its ``row_entries`` entries of largest magnitude, of equals the
-    lower column. The cut is our choice: it takes most of the time away, and next to nothing from
-    the lists. Items are added up in ascending order, and every product and every sum is rounded to
-    float32. Folding in is the same.
+    their weights, the row of user u is the sum of ``c_j w_j`` over the items j they touched
+    (Kabbur, Ning and Karypis 2013), cut to its ``row_entries`` entries of largest magnitude, of
+    equals the lower column. The cut is our choice: it takes most of the time away, and next to
+    nothing from the lists. Items are added up in ascending order, and every product and every sum
+    is rounded to float32. Folding in is the same.
     """
 
     stores_users = False
@@ -1471,8 +1476,8 @@ class Recommender:
         as a user's row has on average, and solved for once more. Where to prune, c and r are our
         choice, made on data held out from training. For an itemknn model the row is 1 in the
         columns of the items, and for a fism model the sum that a known user's row is, which gives
-        the lists that such a user gets. The same list in any order gives the same row; items told twice count
-        once.
+        the lists that such a user gets. The same list in any order gives the same row; items told
+        twice count once.
 
         Raises UnknownItemError, ValueError for an empty list, and ArtifactError for a model of more
         than ``FOLDED_DIMENSIONS`` columns.
