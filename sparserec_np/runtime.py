@@ -60,6 +60,8 @@ SEEN_LEFT_OUT = "left out"  # metadata seen, of a file without the items that us
 UNTOUCHED = 0.1  # weight of an item that is not in the list, against 1 of one that is
 RIDGE = 0.6  # weight of the row's own length, in parts of the mean column's
 TOWER_BYTES = 1 << 30  # most that the items' part of a neumf's first layer may take
+MADE_ENTRIES = 1 << 25  # most that all users' rows may have where they are made to be compared: 0.5 GB
+ROW_ENTRIES = 64  # that a user's row of a fism model is cut to, if its training says nothing else
 FOLDED_DIMENSIONS = 4096  # most that the products of all pairs of columns are made for: 134 MB
 # So much is checked, decoded and laid out at once: an allocator that has seen larger temporary
 # arrays keeps megabytes.
@@ -375,6 +377,18 @@ class Table(NamedTuple):
         values = self.values[first:last].astype(np.float32, copy=False)
         return values if self.scales is None else values * self.scales[self.columns[first:last]]
 
+    def entries_of(self, rows: Array) -> tuple[Array, Array, Array]:
+        """Reads ``rows`` (m,), one after the other: the number of entries of each, columns, values.
+
+        Values are float32.
+        """
+        starts, ends = self.indptr[rows], self.indptr[rows + 1]
+        lengths = ends - starts
+        before = np.cumsum(lengths) - lengths
+        places = np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+        columns, values = self.columns[places], self.values[places].astype(np.float32, copy=False)
+        return lengths, columns, values if self.scales is None else values * self.scales[columns]
+
     def largest(self) -> float:
         """Finds the largest magnitude of an entry, 0 without any."""
         blocks = range(0, len(self.values), BLOCK)
@@ -394,21 +408,29 @@ class Table(NamedTuple):
         return np.repeat(np.arange(len(self.indptr) - 1, dtype=np.int32), np.diff(self.indptr))
 
 
+def empty_rows(rows: int, dim: int) -> Table:
+    """Makes a table of ``rows`` rows without entries, which takes no memory: all bounds are one."""
+    columns = np.zeros(0, dtype=np.uint8 if dim <= 256 else np.uint16)
+    return Table(np.broadcast_to(np.int32(0), (rows + 1,)), columns, np.zeros(0, dtype=np.float32))
+
+
 class StoredModel(NamedTuple):
     """A model file's content, checked.
 
     Attributes:
         dim: number of columns of both tables.
         row_entries: entries that a user's row has on average, rounded up: what folding in may
-            spend.
-        users, items: the tables.
+            spend; in a fism model, the most that a user's row is cut to.
+        users, items: the tables; users of a fism model, which stores none, have rows without
+            entries.
         user_ids, item_ids: the outside ids of their rows.
         has_seen: whether the file says what users had in training.
         seen_indptr, seen_items: item rows that each user had, ascending, as a CSR matrix; without
             entries where ``has_seen`` is false.
         held_out: where in ``seen_items`` the pairs are that a lightgcn was not trained on,
             ascending: they are no edges of its graph.
-        weights: (n,) float32 dense weights of neumf; empty for the others.
+        weights: (n,) float32 dense weights of neumf; one for each item of fism; empty for the
+            others.
         metadata: the file's text.
         metrics: what the training measured.
     """
@@ -452,7 +474,8 @@ def decode_model(artifact: Artifact) -> StoredModel:
     if not 1 <= dim <= 65_536:
         raise ArtifactError(f"metadata dim is {dim}, expected 1 to 65,536")
     n_users, n_items = _read_integer(metadata, "n_users"), _read_integer(metadata, "n_items")
-    users = _decode_table(artifact, "users", n_users, dim)
+    kind = served_as(metadata["model"])
+    users = (_decode_table if kind.stores_users else _no_table)(artifact, "users", n_users, dim)
     items = _decode_table(artifact, "items", n_items, dim)
     # So large a value comes from damage or from a training that diverged; refused here, no score
     # can overflow later.
@@ -460,14 +483,7 @@ def decode_model(artifact: Artifact) -> StoredModel:
         raise ArtifactError("users.values times items.values would overflow float32: the training diverged")
     has_seen = metadata.get("seen") != SEEN_LEFT_OUT
     seen_indptr, seen_items = _decode_seen(artifact, n_users, n_items, has_seen)
-    metrics = _parse_json(metadata.get("metrics", "{}"), "metadata metrics")
-    # type(), because true is no number; NaN and infinity, which 1e999 is read as, fail the
-    # comparison.
-    if not isinstance(metrics, dict) or not all(
-        name.isprintable() and type(number) in (int, float) and abs(number) <= 1e300
-        for name, number in metrics.items()
-    ):
-        raise ArtifactError("metadata metrics must be a JSON object of finite numbers by name")
+    metrics = _read_metrics(metadata)
     user_ids, item_ids = _decode_ids(artifact, "user", n_users), _decode_ids(artifact, "item", n_items)
     row_entries = -(-len(users.values) // max(n_users, 1))
     if "row_entries" in metadata:
@@ -487,7 +503,7 @@ def decode_model(artifact: Artifact) -> StoredModel:
         metadata,
         metrics,
     )
-    return served_as(metadata["model"]).decode(artifact, model)
+    return kind.decode(artifact, model)
 
 
 def count_bytes(arrays: Mapping[str, Array]) -> dict[str, int]:
@@ -514,6 +530,18 @@ def count_bytes(arrays: Mapping[str, Array]) -> dict[str, int]:
             counts[purposes[part]] += array.nbytes
     seen = counts.pop("seen")
     return {**counts, "total": sum(counts.values()), "seen": seen}
+
+
+def _read_metrics(metadata: Mapping[str, str]) -> dict[str, Any]:
+    metrics = _parse_json(metadata.get("metrics", "{}"), "metadata metrics")
+    # type(), because true is no number; NaN and infinity, which 1e999 is read as, fail the
+    # comparison.
+    if not isinstance(metrics, dict) or not all(
+        name.isprintable() and type(number) in (int, float) and abs(number) <= 1e300
+        for name, number in metrics.items()
+    ):
+        raise ArtifactError("metadata metrics must be a JSON object of finite numbers by name")
+    return metrics
 
 
 def _read_integer(metadata: Mapping[str, str], key: str) -> int:
@@ -552,6 +580,21 @@ def _decode_table(artifact: Artifact, name: str, rows: int, dim: int) -> Table:
     if not _largest(scales) < 1e36:
         raise ArtifactError(f"{name}.scales holds NaN, infinity or a number that values would overflow with")
     return Table(indptr, columns, values, scales)
+
+
+def _no_table(artifact: Artifact, name: str, rows: int, dim: int) -> Table:
+    """Makes the table of users who are not stored, where nothing in the file says otherwise."""
+    model = artifact.metadata["model"]
+    for stored in artifact.arrays:
+        if stored.startswith(f"{name}."):
+            raise ArtifactError(f"{stored} is there, but a {model} model stores no {name}: expected none")
+    # Their number is believed only where there is something for each of them in the file.
+    if rows and artifact.metadata.get("seen") == SEEN_LEFT_OUT:
+        raise ArtifactError(
+            f"metadata n_{name} is {rows:,}, expected 0: a {model} model makes its {name} of the seen items, and those"
+            " were left out"
+        )
+    return empty_rows(rows, dim)
 
 
 def _decode_bounds(artifact: Artifact, name: str, rows: int, end: int, target: str) -> Array:
@@ -818,14 +861,16 @@ class Scorer:
 
     Attributes:
         folds_in: whether somebody can be folded in and rows can be compared.
-        exports: whether the stored rows are all that it scores by, so that smaller files and C
-            source can be made of it.
+        exports: whether rows are all that it scores by, so that smaller files can be made of it.
+        stores_users: whether the file has a table of users; else users are made from what they
+            touched, and each item has a weight.
         seen_is_graph: whether it scores by the seen items, which are then part of the model.
         model: the checked file.
     """
 
     folds_in: ClassVar[bool] = False
     exports: ClassVar[bool] = False
+    stores_users: ClassVar[bool] = True
     seen_is_graph: ClassVar[bool] = False
 
     def __init__(self, model: StoredModel) -> None:
@@ -965,6 +1010,80 @@ class ItemNeighbours(StoredRows):
                 " folded in; export it with all items"
             )
         return items, np.ones(len(items), dtype=np.float32)
+
+
+class TouchedItems(StoredRows):
+    """Scores of fism: a user's row is a weighted sum of the rows of the items they touched.
+
+    No user is stored: the seen items are all that is known of one. With w the items' rows and c
+    their weights, the row of user u is the sum of ``c_j w_j`` over the items j they touched
+    (Kabbur, Ning and Karypis 2013), cut to its ``row_entries`` entries of largest magnitude, of
+    equals the lower column. The cut is our choice: it takes most of the time away, and next to
+    nothing from the lists. Items are added up in ascending order, and every product and every sum
+    is rounded to float32. Folding in is the same.
+    """
+
+    stores_users = False
+
+    @classmethod
+    def decode(cls, artifact: Artifact, model: StoredModel) -> StoredModel:
+        """Takes the items' weights. Raises ArtifactError, also where a score could overflow."""
+        if "row_entries" not in model.metadata:
+            raise ArtifactError("metadata row_entries is missing, which the model fism is scored with")
+        weights, n_items = _take(artifact, "weights", ("F32",)), len(model.items.indptr) - 1
+        if len(weights) != n_items:
+            raise ArtifactError(f"weights hold {len(weights):,} numbers, expected {n_items:,}, one an item")
+        # Nobody touches an item twice, so no entry of a user's row is larger than this times the
+        # largest of the items'.
+        times = 1 + n_items * _largest(weights)
+        if not model.dim * (times * model.items.largest()) ** 2 < 1e38:
+            raise ArtifactError(
+                "weights hold NaN or infinity, or would overflow float32: the training diverged"
+            )
+        return model._replace(weights=weights)
+
+    def scores(self, user: int) -> Array:
+        """Scores all items for the user in row ``user``; see :class:`Scorer`."""
+        return self.scores_of_row(*self._row_of_user(user))
+
+    def fold_in(self, items: Array) -> tuple[Array, Array]:
+        """Makes the row of a user of ``items`` (m,), ascending, as that of any other user."""
+        _check_any(items)
+        return self._row_of_items(items)
+
+    def _row_of_user(self, user: int) -> tuple[Array, Array]:
+        first, last = self.model.seen_indptr[user : user + 2].tolist()
+        return self._row_of_items(self.model.seen_items[first:last].astype(np.intp))
+
+    def _row_of_items(self, items: Array) -> tuple[Array, Array]:
+        """Adds up the weighted rows of ``items`` (m,), and cuts the sum: columns, float32 values."""
+        model = self.model
+        lengths, columns, values = model.items.entries_of(items)
+        row = np.zeros(model.dim, dtype=np.float32)
+        # One after the other, as they stand; it wants the machine's own index type.
+        np.add.at(row, columns.astype(np.intp), np.repeat(model.weights[items], lengths) * values)
+        kept = row.nonzero()[0]
+        if len(kept) > model.row_entries:
+            order = (-np.abs(row[kept])).argsort(kind="stable")
+            kept = np.sort(kept[order[: model.row_entries]])
+        return kept, row[kept]
+
+    @cached_property
+    def _users(self) -> ByDimension:
+        model, n_users = self.model, len(self.model.user_ids)
+        if n_users * model.row_entries > MADE_ENTRIES:
+            raise ArtifactError(
+                f"to compare users all their rows are made, which may have {n_users * model.row_entries:,} entries:"
+                f" expected at most {MADE_ENTRIES:,}"
+            )
+        _, columns, values, _ = empty_rows(0, model.dim)
+        made = [(columns, values)]
+        for user in range(n_users):
+            places, numbers = self._row_of_user(user)
+            made.append((places.astype(columns.dtype), numbers))
+        bounds = np.cumsum([len(numbers) for _, numbers in made])
+        columns, values = (np.concatenate(parts) for parts in zip(*made, strict=True))
+        return ByDimension(Table(bounds, columns, values), model.dim)
 
 
 def _check_any(items: Array) -> None:
@@ -1242,6 +1361,7 @@ SERVED: dict[str, type[Scorer]] = {
     "itemknn": ItemNeighbours,
     "lightgcn": GraphScores,
     "neumf": Towers,
+    "fism": TouchedItems,
 }
 EXPORTED = tuple(name for name, kind in SERVED.items() if kind.exports)
 
@@ -1259,9 +1379,10 @@ class Recommender:
         user_ids, item_ids: the outside ids, see ``Ids``.
 
     LightGCN and NeuMF models list items for the users they know, and raise ArtifactError for what
-    needs rows whose inner products are scores: folding in, and similar rows. A file of a base
-    recommender that is not known here is opened and inspected, and raises ArtifactError when a list
-    is asked for.
+    needs rows whose inner products are scores: folding in, and similar rows. A fism model makes a
+    user's row of the items they have seen; of one that was exported without, SeenItemsMissingError
+    is raised for what is asked about a user. A file of a base recommender that is not known here is
+    opened and inspected, and raises ArtifactError when a list is asked for.
     """
 
     def __init__(self, artifact: Artifact) -> None:
@@ -1354,8 +1475,9 @@ class Recommender:
         Then only the ``row_entries`` dimensions that matter most for the scores are kept, as many
         as a user's row has on average, and solved for once more. Where to prune, c and r are our
         choice, made on data held out from training. For an itemknn model the row is 1 in the
-        columns of the items. The same list in any order gives the same row; items told twice count
-        once.
+        columns of the items, and for a fism model the sum that a known user's row is, which gives
+        the lists that such a user gets. The same list in any order gives the same row; items told
+        twice count once.
 
         Raises UnknownItemError, ValueError for an empty list, and ArtifactError for a model of more
         than ``FOLDED_DIMENSIONS`` columns.
@@ -1387,10 +1509,10 @@ class Recommender:
         ``resident_bytes`` the arrays and texts that opening it makes beside the mapped file.
         """
         model, metadata = self.model, self.model.metadata
-        n_users, n_items = len(model.user_ids), len(model.item_ids)
-        nnz = len(model.users.values) + len(model.items.values)
-        entries = (n_users + n_items) * model.dim
-        empty = sum(int(np.count_nonzero(np.diff(table.indptr) == 0)) for table in (model.users, model.items))
+        tables = self._tables()
+        nnz = sum(len(table.values) for table in tables)
+        entries = sum(len(table.indptr) - 1 for table in tables) * model.dim
+        empty = sum(int(np.count_nonzero(np.diff(table.indptr) == 0)) for table in tables)
         sizes = count_bytes(self._stored)
         seen_bytes = sizes.pop("seen")
         if self._scorer.seen_is_graph:  # without it there are no scores
@@ -1401,8 +1523,8 @@ class Recommender:
             "model": metadata["model"],
             "method": metadata["method"],
             "dim": model.dim,
-            "users": n_users,
-            "items": n_items,
+            "users": len(model.user_ids),
+            "items": len(model.item_ids),
             "budget": int(metadata["budget"]),
             "nnz": nnz,
             "density": nnz / entries if entries else 0.0,
@@ -1432,6 +1554,11 @@ class Recommender:
         return row
 
     def _user_row(self, user: object) -> int:
+        if not (self.model.has_seen or self._scorer.stores_users):
+            raise SeenItemsMissingError(
+                "the model file was exported without the items that users have seen, and its users are made of nothing"
+                " else: give somebody's items to recommend_for_items"
+            )
         return self._row(self.user_ids, user, UnknownUserError, "user")
 
     def _item_rows(self, items: Iterable[object]) -> Array:
@@ -1465,6 +1592,11 @@ class Recommender:
         ids = self.item_ids if ids is None else ids
         return Recommendation(ids.of_rows(rows.tolist()), values[:left])
 
+    def _tables(self) -> list[Table]:
+        """Lists the tables that the file stores: of users, where it does, and of items."""
+        model = self.model
+        return [model.users, model.items] if self._scorer.stores_users else [model.items]
+
     def _resident_bytes(self) -> dict[str, int]:
         """Counts the bytes that serving holds beside the mapped file, by purpose."""
 
@@ -1480,7 +1612,7 @@ class Recommender:
             "items by dimension": 0,
             "graph": 0,
             **self._scorer.resident_bytes,
-            "row bounds": made(model.users.indptr, model.items.indptr),
+            "row bounds": made(*(table.indptr for table in self._tables())),
             "seen": made(model.seen_indptr, model.seen_items),
             "ids": self.user_ids.resident_bytes + self.item_ids.resident_bytes,
         }

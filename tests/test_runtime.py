@@ -28,6 +28,7 @@ from sparserec_np.runtime import (
     ArtifactError,
     Ids,
     Recommender,
+    SeenItemsMissingError,
     UnknownItemError,
     UnknownUserError,
     _best,
@@ -35,9 +36,20 @@ from sparserec_np.runtime import (
 )
 from sparserec_np.serving.c.export import write_c
 from sparserec_np.serving.model_file import ServedModel, save_model
-from sparserec_np.serving.packing import pack
+from sparserec_np.serving.packing import VALUES, pack
+from sparserec_np.serving.slices import without_seen
 from sparserec_np.training.saving import restore
-from tests.makers.served_models import as_lightgcn, make_model, make_towers_model
+from tests.makers.served_models import (
+    as_lightgcn,
+    largest_alone,
+    make_fism_model,
+    make_model,
+    make_towers_model,
+    seen_sets,
+    touched_row,
+)
+
+FISM = make_fism_model(seed=4)
 
 
 def recommender_of(model: ServedModel) -> Recommender:
@@ -46,11 +58,12 @@ def recommender_of(model: ServedModel) -> Recommender:
 
 def by_brute_force(model: ServedModel, row: int, filter_seen: bool = True) -> tuple[list[int], list[float]]:
     """Every item the user may get and its score: one Python loop over dense float64 rows, then a plain sort."""
-    user, items = (
-        model.users.to_dense(model.dim)[row].astype(float),
-        model.items.to_dense(model.dim).astype(float),
-    )
     seen = set(model.seen_items[model.seen_indptr[row] : model.seen_indptr[row + 1]].tolist())
+    items = model.items.to_dense(model.dim).astype(float)
+    if model.stores_users:
+        user = model.users.to_dense(model.dim)[row].astype(float)
+    else:
+        user = largest_alone(touched_row(model, seen), int(model.metadata["row_entries"]))
     scored = [
         (-sum(u * i for u, i in zip(user, item, strict=True)), position)
         for position, item in enumerate(items)
@@ -387,6 +400,7 @@ def test_every_base_model_is_served() -> None:
     assert runtime.SERVED.keys() == BASE_MODELS.keys()
     for name, model in BASE_MODELS.items():
         assert runtime.SERVED[name].seen_is_graph == model.graph
+        assert runtime.SERVED[name].stores_users == model.stores_users
 
 
 class RowsOfSeenItems(runtime.StoredRows):
@@ -423,6 +437,198 @@ def test_a_model_that_stores_no_users_is_a_class_and_a_row(monkeypatch: pytest.M
         pack(model, "int8")
     with pytest.raises(ArtifactError, match="metadata model is 'sums': the C function scores by inner"):
         write_c(model, "nowhere")
+
+
+# -- users who are what they touched
+
+
+def dense_row(recommender: Recommender, items: Any) -> Any:
+    row = np.zeros(recommender.model.dim)
+    columns, values = recommender.fold_in(items)
+    assert values.dtype == np.float32 and (np.diff(columns) > 0).all()
+    row[columns] = values
+    return row
+
+
+@pytest.mark.parametrize("row_entries", [1, 3, 8, 64])
+@pytest.mark.parametrize("liked", [[7], [3, 8, 21, 40], list(range(50))], ids=len)
+def test_a_row_is_the_weighted_sum_of_what_was_touched(row_entries: int, liked: list[int]) -> None:
+    model = make_fism_model(row_entries, seed=5)
+    expected = largest_alone(touched_row(model, liked), row_entries)
+    recommender = recommender_of(model)
+    np.testing.assert_allclose(dense_row(recommender, liked), expected, rtol=1e-4, atol=1e-6)
+    again = recommender.fold_in(liked[::-1] + liked)
+    assert [part.tobytes() for part in again] == [part.tobytes() for part in recommender.fold_in(liked)]
+
+
+def test_every_product_and_every_sum_of_a_row_is_rounded() -> None:
+    """In ascending order of the items, one float32 after the other; every dtype of the file."""
+    model = make_fism_model(row_entries=8, density=0.6, seed=6)
+    for dtype in VALUES:
+        recommender = Recommender(pack(model, dtype))
+        row = np.zeros(8, np.float32)
+        for item in range(0, 50, 3):
+            for column, value in zip(*recommender.model.items.row(item), strict=True):
+                row[column] = np.float32(row[column] + np.float32(model.weights[item] * value))
+        np.testing.assert_array_equal(dense_row(recommender, range(0, 50, 3)).astype(np.float32), row)
+
+
+def test_of_entries_of_one_magnitude_the_lower_columns_stay() -> None:
+    dense = np.zeros((50, 8), np.float32)
+    dense[0] = [0, 2, -1, 1, 0, -2, 1, 2]
+    model = replace(FISM, items=SparseTable.from_dense(dense), weights=np.ones(50, np.float32))
+    for entries, columns in (
+        (1, [1]),
+        (2, [1, 5]),
+        (4, [1, 2, 5, 7]),
+        (5, [1, 2, 3, 5, 7]),
+        (8, [1, 2, 3, 5, 6, 7]),
+    ):
+        told = replace(model, metadata={**model.metadata, "row_entries": str(entries)})
+        assert recommender_of(told).fold_in([0])[0].tolist() == columns
+
+
+# Whole numbers are exact in float32, so that equals are equals in both.
+@pytest.mark.parametrize("decimals", [0, 8])
+@pytest.mark.parametrize("density", [0.0, 0.3, 1.0])
+def test_lists_of_fism_are_those_of_brute_force(decimals: int, density: float) -> None:
+    model = make_fism_model(density=density, decimals=decimals, seed=3)
+    model = replace(model, weights=model.weights.round(decimals))
+    recommender = recommender_of(model)
+    for row in range(30):
+        for filter_seen in (True, False):
+            items, scores = recommender.recommend(row, 50, filter_seen=filter_seen)
+            best, their_scores = by_brute_force(model, row, filter_seen)
+            assert items == best
+            np.testing.assert_allclose(scores, their_scores, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", VALUES)
+def test_who_is_known_gets_the_list_of_who_is_folded_in(dtype: str) -> None:
+    recommender = Recommender(pack(FISM, dtype))
+    for row, seen in enumerate(seen_sets(FISM)):
+        if seen:
+            assert recommender.recommend(row, 50) == recommender.recommend_for_items(seen, 50)
+    assert recommender.recommend(2, 3) == ([0, 1, 2], [0.0] * 3)
+    with pytest.raises(ValueError, match="one item or more"):
+        recommender.recommend_for_items([])
+
+
+def test_made_rows_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    recommender = recommender_of(FISM)
+    rows = np.array([largest_alone(touched_row(FISM, seen), 5) for seen in seen_sets(FISM)])
+    lengths = np.linalg.norm(rows, axis=1)
+    for user in range(30):
+        cosines = rows @ rows[user] / np.maximum(lengths * lengths[user], 1e-12)
+        names, found = recommender.similar_users(user, 29)
+        assert sorted([user, *names]) == list(range(30))
+        np.testing.assert_allclose(found, cosines[names], atol=1e-5)
+    monkeypatch.setattr(runtime, "MADE_ENTRIES", 30 * 5 - 1)
+    with pytest.raises(ArtifactError, match="may have 150 entries: expected at most 149"):
+        recommender_of(FISM).similar_users(3)
+
+
+def test_items_of_fism_are_compared_by_their_rows() -> None:
+    table = make_model(seed=4)
+    assert recommender_of(FISM).similar_items(3) == recommender_of(table).similar_items(3)
+
+
+def test_without_seen_items_nothing_is_known_of_a_user_of_fism() -> None:
+    whole, part = recommender_of(FISM), recommender_of(without_seen(FISM))
+    for call in (
+        lambda: part.recommend(3),
+        lambda: part.recommend(3, filter_seen=False),
+        lambda: part.recommend(3, exclude=[4]),
+        lambda: part.score(3, [4]),
+        lambda: part.similar_users(3),
+    ):
+        with pytest.raises(SeenItemsMissingError, match="give somebody's items to recommend_for_items"):
+            call()
+    for seen in filter(None, seen_sets(FISM)):
+        assert part.recommend_for_items(seen) == whole.recommend_for_items(seen)
+    assert part.similar_items(3) == whole.similar_items(3)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "arrays", "said"),
+    [
+        ({}, {"weights": None}, "weights is missing"),
+        ({}, {"weights": np.ones(49, np.float32)}, "weights hold 49 numbers, expected 50, one an item"),
+        ({}, {"weights": np.ones(50)}, "weights is 1-dimensional float64"),
+        ({}, {"weights": np.full(50, np.nan, np.float32)}, "weights hold NaN or infinity"),
+        ({}, {"weights": np.full(50, np.inf, np.float32)}, "weights hold NaN or infinity"),
+        ({}, {"weights": np.full(50, 1e18, np.float32)}, "or would overflow float32"),
+        (
+            {},
+            {"users.values": np.ones(3, np.float32)},
+            "users.values is there, but a fism model stores no users",
+        ),
+        ({"row_entries": None}, {}, "row_entries is missing, which the model fism is scored with"),
+        ({"row_entries": "x"}, {}, "row_entries is 'x', expected a number"),
+        ({}, {"seen.items": None}, "seen.items is missing"),
+        ({"n_users": "31"}, {}, "seen.indptr holds 31 numbers, expected 32"),
+        ({"n_users": "1" + "0" * 17}, {}, "seen.indptr holds 31 numbers"),
+        (
+            {"seen": "left out"},
+            {},
+            "n_users is 30, expected 0: a fism model makes its users of the seen items",
+        ),
+        (
+            {"seen": "left out", "n_users": "1" + "0" * 17},
+            {},
+            "n_users is 100,000,000,000,000,000, expected 0",
+        ),
+        ({"model": "mf"}, {}, "users.columns is missing"),
+    ],
+)
+def test_a_damaged_fism_is_refused(metadata: dict[str, Any], arrays: dict[str, Any], said: str) -> None:
+    sound = FISM.encode()
+    kept = {name: array for name, array in {**sound.arrays, **arrays}.items() if array is not None}
+    told = {name: text for name, text in {**sound.metadata, **metadata}.items() if text is not None}
+    with pytest.raises(ArtifactError, match=said):
+        Recommender(sound._replace(arrays=kept, metadata=told))
+
+
+def test_weights_of_any_size_that_is_allowed_give_finite_scores() -> None:
+    """Close below the bound, and with every item touched."""
+    largest = float(np.abs(FISM.items.values).max())
+    weight = np.sqrt(1e38 / 8) / largest / 50 * 0.999
+    assert weight > 1e16
+    recommender = recommender_of(replace(FISM, weights=np.full(50, weight, np.float32)))
+    found = recommender.recommend_for_items(range(50), 50, filter_seen=False)
+    assert np.isfinite(found.scores).all()
+    assert np.isfinite(recommender.similar_users(3).scores).all()
+
+
+def test_inspect_counts_what_a_fism_stores(tmp_path: Path) -> None:
+    save_model(tmp_path / "model.safetensors", FISM)
+    report = Recommender.open(tmp_path).inspect()
+    nnz = FISM.items.nnz
+    assert (report["nnz"], report["budget"], report["density"]) == (nnz, nnz, nnz / (50 * 8))
+    assert float(FISM.encode().metadata["density"]) == report["density"]
+    assert (report["users"], report["items"]) == (30, 50)
+    assert report["rows_without_entries"] == int((np.diff(FISM.items.indptr) == 0).sum())
+    assert report["bytes"] == {
+        "values": 4 * nnz,
+        "columns": nnz,
+        "indptr": 4 * 51,
+        "ids": 0,
+        "weights": 4 * 50,
+        "total": 5 * nnz + 4 * 101,
+    }
+    assert report["seen_bytes"] == 4 * 31 + len(FISM.seen_items)
+    assert report["resident_bytes"]["total"] == report["resident_bytes"]["items by dimension"] == 5 * nnz
+
+
+def test_users_who_are_not_stored_take_no_memory() -> None:
+    artifact = make_fism_model(n_users=100_000, n_items=3, dim=2).encode()
+    tracemalloc.start()
+    recommender = Recommender(artifact)
+    recommender.recommend(3)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(recommender.model.users.indptr) == 100_001
+    assert held < 100_000
 
 
 # -- LightGCN
@@ -698,9 +904,9 @@ print(json.dumps([items, heavy, package]))
 
 
 @pytest.mark.parametrize("home", ["package", "alone"])
-def test_serving_loads_numpy_only(tmp_path: Path, home: str) -> None:
+@pytest.mark.parametrize("model", [make_model(), FISM], ids=["mf", "fism"])
+def test_serving_loads_numpy_only(tmp_path: Path, home: str, model: ServedModel) -> None:
     """In the package, and as a single file copied elsewhere."""
-    model = make_model()
     save_model(tmp_path / "model.safetensors", model)
     if home == "package":
         folder, imports = Path(runtime.__file__).parents[1], "from sparserec_np.runtime import Recommender"

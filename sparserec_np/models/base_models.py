@@ -44,8 +44,8 @@ class BaseModel:
             tells which these are.
         stored_rows: whether the stored rows are those that are multiplied, so that rows can be
             solved for from each other, learn from a teacher and be updated one pair at a time.
-        stores_users: whether the first rows of the table are users; else users are made from what they
-            touched.
+        stores_users: whether the first rows of the table are users; else users are made from what
+            they touched.
         without: settings of training that mean nothing to it.
         counting: for a baseline, which is counted and not trained: what makes the table, and its
             number of columns, of interactions. Its settings are those of the counting; settings of
@@ -63,7 +63,6 @@ class BaseModel:
     graph: bool = False
     strongest_first: bool = False
     stored_rows: bool = False
-
     stores_users: bool = True
     without: tuple[str, ...] = ()
     counting: Callable[..., tuple[SparseTable, int]] | None = None

@@ -26,8 +26,8 @@ from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import BatchItems
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.models.views import View
+from sparserec_np.runtime import ROW_ENTRIES
 
-ROW_ENTRIES = 64  # of a user's row when lists are made: of 512 columns they keep 99.9 % of NDCG
 USERS_AT_ONCE = 256  # whose rows are made together, all columns of them
 
 

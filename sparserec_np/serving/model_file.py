@@ -9,8 +9,10 @@ name                                  type                   what
 ``user_ids.text``, ``.offsets``       U8, I32 or I64         UTF-8 and (rows + 1,) bounds, where the kind is ``text``
 ``seen.indptr``, ``seen.items``       I32 or I64, U8 to U32  each user's items in training, ascending
 ``seen.held_out``                     I32 or I64             which of these a lightgcn was not trained on, if any
+``weights``                           F32                    dense weights of neumf; one for each item of fism
 ====================================  =====================  ==========================================================
 
+A fism model has no ``users.*`` arrays: its users are made of their seen items when lists are made.
 Ids of the kind ``range`` are the row numbers and take no bytes. Metadata are text: ``format``,
 ``format_version``, ``model``, ``method``, ``dim``, ``density``, ``budget``, ``n_users``,
 ``n_items``, ``user_id_kind``, ``item_id_kind``, ``library_version``, what the training adds
@@ -43,8 +45,10 @@ from sparserec_np.runtime import (
     Path,
     count_bytes,
     decode_model,
+    empty_rows,
     locate,
     read_artifact,
+    served_as,
 )
 
 
@@ -53,7 +57,8 @@ class ServedModel:
     """A trained model as it is served.
 
     Attributes:
-        users, items: the embedding tables, one row per user and per item; float32 values.
+        users, items: the embedding tables, one row per user and per item; float32 values. Where
+            the model does not store users, theirs are ``empty_users``.
         dim: number of columns of both tables.
         user_ids, item_ids: (n_users,), (n_items,) int64 or unicode outside ids, none twice.
         seen_indptr: (n_users + 1,) integer bounds into ``seen_items``.
@@ -62,7 +67,8 @@ class ServedModel:
         held_out: (m,) ascending places in ``seen_items`` of what a lightgcn was not trained on, and
             does not propagate over: what was held out to validate by, where it was not trained
             again on all.
-        weights: (n,) float32 dense weights; empty for a model that has none.
+        weights: (n,) float32 dense weights; one for each item where users are not stored; empty
+            for a model that has none.
         metadata: text; ``model``, ``method`` and ``budget`` (number of entries allowed) must be
             there. Where ``seen`` is ``left out``, the seen items are empty because nobody knows
             them.
@@ -78,6 +84,16 @@ class ServedModel:
     metadata: dict[str, str] = field(default_factory=dict)
     weights: Array = field(default_factory=lambda: np.empty(0, np.float32))
     held_out: Array = field(default_factory=lambda: np.empty(0, np.int32))
+
+    @property
+    def stores_users(self) -> bool:
+        """Whether users have rows in the file; else they are made from what they touched."""
+        return served_as(self.metadata.get("model", "")).stores_users
+
+    @property
+    def tables(self) -> dict[str, SparseTable]:
+        """The tables that the file stores, by name."""
+        return {"users": self.users, "items": self.items} if self.stores_users else {"items": self.items}
 
     @property
     def has_seen(self) -> bool:
@@ -98,11 +114,11 @@ class ServedModel:
         user_kind, user_arrays = _encode_ids("user_ids", self.user_ids)
         item_kind, item_arrays = _encode_ids("item_ids", self.item_ids)
         arrays = {**user_arrays, **item_arrays}
-        for name, table in (("users", self.users), ("items", self.items)):
+        for name, table in self.tables.items():
             arrays[f"{name}.indptr"] = np.asarray(table.indptr, index_dtype(table.nnz))
             arrays[f"{name}.columns"] = _narrowed(f"{name}.columns", table.columns, column_dtype(self.dim))
             arrays[f"{name}.values"] = np.asarray(table.values, np.float32)
-        if len(self.weights):
+        if len(self.weights) or not self.stores_users:
             arrays["weights"] = np.asarray(self.weights, np.float32)
         if self.has_seen:
             arrays["seen.indptr"] = np.asarray(self.seen_indptr, index_dtype(len(self.seen_items)))
@@ -110,14 +126,15 @@ class ServedModel:
             arrays["seen.items"] = _narrowed("seen.items", self.seen_items, item_dtype)
             if len(self.held_out):
                 arrays["seen.held_out"] = np.asarray(self.held_out, index_dtype(len(self.seen_items)))
-        entries = (self.users.rows + self.items.rows) * self.dim
+        entries = sum(table.rows for table in self.tables.values()) * self.dim
+        stored = sum(table.nnz for table in self.tables.values())
         metadata = {
             **self.metadata,
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "library_version": __version__,
             "dim": str(self.dim),
-            "density": repr((self.users.nnz + self.items.nnz) / max(entries, 1)),
+            "density": repr(stored / max(entries, 1)),
             "n_users": str(self.users.rows),
             "n_items": str(self.items.rows),
             "user_id_kind": user_kind,
@@ -130,6 +147,11 @@ class ServedModel:
     def bytes_account(self) -> dict[str, int]:
         """Counts the bytes of the stored arrays by purpose; see ``runtime.count_bytes``."""
         return count_bytes(self.encode().arrays)
+
+
+def empty_users(rows: int, dim: int) -> SparseTable:
+    """Makes the users' table of a model that stores none: ``rows`` empty rows, which take no memory."""
+    return SparseTable(*empty_rows(rows, dim)[:3])
 
 
 def save_model(path: Path, model: ServedModel) -> int:

@@ -1,7 +1,8 @@
 """The exported file: a model in as few bytes as it can be had.
 
 It is a model file like any other (docs/model-file.md), in its smaller forms: values in float32,
-float16 or int8, the lengths of the rows in place of their bounds, seen items as gaps. int8 has one
+float16 or int8, the lengths of the rows in place of their bounds, seen items as gaps; the items'
+weights of a fism model stay in float32. int8 has one
 scale for each dimension and table, our choice: on Gowalla it loses as little NDCG as a scale for
 each row, and that would take four bytes a row. ``slices`` leaves out what a device does not need,
 and ``loss`` measures what that, and the smaller values, cost.
@@ -45,9 +46,8 @@ def pack(model: ServedModel, dtype: str) -> Artifact:
         )
     plain = model.encode()
     arrays = dict(plain.arrays)
-    for name in ("users", "items"):
+    for name, table in model.tables.items():
         arrays[f"{name}.lengths"] = narrowest(np.diff(arrays.pop(f"{name}.indptr")))
-        table = SparseTable(*(getattr(model, name)))
         arrays |= {f"{name}.{part}": array for part, array in VALUES[dtype](name, table, model.dim).items()}
     if model.has_seen:
         arrays["seen.lengths"] = narrowest(np.diff(arrays.pop("seen.indptr")))

@@ -27,7 +27,10 @@ def keep_users(model: ServedModel, rows: Array) -> ServedModel:
 
 
 def keep_items(model: ServedModel, rows: Array) -> ServedModel:
-    """Leaves out all items but those in ``rows`` (m,), ascending, also of what users have seen."""
+    """Leaves out all items but those in ``rows`` (m,), ascending, also of what users have seen.
+
+    A user who is made of what they touched is then made of what is left of it.
+    """
     place = np.full(model.items.rows, -1, dtype=np.int32)
     place[rows] = np.arange(len(rows), dtype=np.int32)
     placed = place[model.seen_items]
@@ -36,13 +39,19 @@ def keep_items(model: ServedModel, rows: Array) -> ServedModel:
         model,
         items=_take_rows(model.items, rows),
         item_ids=model.item_ids[rows],
+        weights=model.weights if model.stores_users else model.weights[rows],
         seen_indptr=before[model.seen_indptr],
         seen_items=placed[placed >= 0],
     )
 
 
 def without_seen(model: ServedModel) -> ServedModel:
-    """Leaves out what users had in training; who asks for a list has to name it then."""
+    """Leaves out what users had in training; who asks for a list has to name it then.
+
+    Users who are made of what they touched are left out with it.
+    """
+    if not model.stores_users:
+        model = keep_users(model, np.zeros(0, dtype=np.intp))
     return replace(
         model,
         seen_indptr=np.zeros(model.users.rows + 1, dtype=np.int64),

@@ -11,8 +11,8 @@ from sparserec_np.data.table import Array, stacked
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.models.model import Model
-from sparserec_np.runtime import ArtifactError
-from sparserec_np.serving.model_file import ServedModel, id_bytes
+from sparserec_np.runtime import ROW_ENTRIES, ArtifactError
+from sparserec_np.serving.model_file import ServedModel, empty_users, id_bytes
 from sparserec_np.sparsity.budget import Budget
 from sparserec_np.training.fitted import SELECT_BY, Fitted, Record, validation_metrics
 from sparserec_np.training.plan import model_over
@@ -20,27 +20,29 @@ from sparserec_np.training.settings import Config
 
 
 def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
-    """Makes the model that is served: two tables, the ids, and the items that each user had."""
-    table, config = fitted.model.served(), fitted.config.resolved()
+    """Makes the model that is served: its tables, the ids, and the items that each user had."""
+    table, dim, config = fitted.model.served(), fitted.model.dim, fitted.config.resolved()
     base = BASE_MODELS[config.model]
+    n_stored = log.n_users if base.stores_users else 0
     metadata = {
         "model": config.model,
         "budget": str(fitted.budget.nnz),
         **base.way(config.method, config.loss),
         "seed": str(config.seed),
         "train_digest": log.digest(),
+        **({} if base.stores_users else {"row_entries": str(ROW_ENTRIES)}),
         **{name: str(getattr(config, name)) for name in base.saved},
         "metrics": json.dumps(validation_metrics(fitted)),
     }
     return ServedModel(
-        users=table.slice_rows(0, log.n_users),
-        items=table.slice_rows(log.n_users, table.rows),
-        dim=fitted.model.dim,
+        users=table.slice_rows(0, n_stored) if base.stores_users else empty_users(log.n_users, dim),
+        items=table.slice_rows(n_stored, table.rows),
+        dim=dim,
         user_ids=log.user_ids,
         item_ids=log.item_ids,
         seen_indptr=log.indptr,
         seen_items=log.items,
-        weights=fitted.model.weights,
+        weights=fitted.model.served_weights,
         metadata=metadata,
         held_out=_held_out(fitted.log, log) if base.graph else np.empty(0, np.int32),
     )
@@ -63,8 +65,9 @@ def restore(model: ServedModel, known: Interactions | None = None) -> Model:
     """
     log = known or trained_on(model)
     settings = saved_config(model.metadata).resolved()
-    restored = model_over(settings, stacked(model.users, model.items), model.dim, log)
-    restored.weights[:] = model.weights
+    table = stacked(model.users, model.items) if model.stores_users else model.items.copy()
+    restored = model_over(settings, table, model.dim, log)
+    restored.load_weights(model.weights)
     return restored
 
 
@@ -103,9 +106,8 @@ def fitted_from(
         )
     restored = restore(model, None if known is None else log)
     best = max(history, key=lambda record: record.get(SELECT_BY, -1.0), default={"epoch": 0})
-    budget = Budget(
-        log.n_users + log.n_items, model.dim, restored.table.nnz, id_bytes(log.user_ids, log.item_ids)
-    )
+    table = restored.table
+    budget = Budget(table.rows, model.dim, table.nnz, id_bytes(log.user_ids, log.item_ids))
     return Fitted(restored, log, budget, config, history, best["epoch"], False, {})
 
 

@@ -20,7 +20,7 @@ from sparserec_np.data.safetensors_writer import write_artifact
 from sparserec_np.runtime import DTYPES, Artifact
 from sparserec_np.serving.packing import pack
 from sparserec_np.serving.slices import keep_users, without_seen
-from tests.makers.served_models import as_lightgcn, make_model, make_towers_model
+from tests.makers.served_models import as_lightgcn, make_fism_model, make_model, make_towers_model
 
 Rng = np.random.Generator
 
@@ -41,12 +41,16 @@ def sound_files() -> list[bytes]:
         as_lightgcn(make_model(6, 7, dim=4, density=0.5, seed=9), layers=1, held_out=(0, 3, 5)),
         make_towers_model(hidden=4, seed=10, n_users=5, n_items=8, dim=6, density=0.6),
         make_towers_model(hidden=2, seed=11, n_users=3, n_items=4, dim=1, density=1.0),
+        make_fism_model(2, seed=12, n_users=7, n_items=9, dim=4, density=0.6),
+        make_fism_model(3, seed=13, n_users=5, n_items=8, dim=300, density=0.02, user_ids=TEXTS[:5]),
     ]
     packed = [
         pack(models[1], "float16"),
         pack(models[3], "int8"),
         pack(keep_users(models[2], np.zeros(0, np.intp)), "int8"),
         pack(without_seen(models[0]), "float16"),
+        pack(models[-2], "int8"),
+        pack(without_seen(models[-1]), "float16"),
     ]
     return [_written(model.encode()) for model in models] + [_written(artifact) for artifact in packed]
 
@@ -270,7 +274,7 @@ def _copy_array(draft: Draft, rng: Rng) -> None:
     """An array a second time, under its own name or another's, or one that nobody asked for."""
     _, (name, kind, shape, data) = _pick(draft, rng)
     _, (other, *_) = _pick(draft, rng)
-    new = _any(rng, [name, other, "more", "more.values", "__metadata__", "", "\ud800", "x" * 500])
+    new = _any(rng, [name, other, "more", "users.values", "__metadata__", "", "\ud800", "x" * 500])
     draft.arrays.insert(int(rng.integers(len(draft.arrays) + 1)), (new, kind, shape, data))
 
 
@@ -297,7 +301,7 @@ def _reshape(draft: Draft, rng: Rng) -> None:
 
 def _change_number(draft: Draft, rng: Rng) -> None:
     """One of the metadata that other fields are measured by."""
-    key = _any(rng, ["dim", "n_users", "n_items", "budget", "seed", "format_version"])
+    key = _any(rng, ["dim", "n_users", "n_items", "budget", "seed", "format_version", "row_entries"])
     old = next((value for name, value in draft.metadata if name == key), "0")
     number = int(old) if isinstance(old, str) and old.isascii() and old.isdecimal() and len(old) < 19 else 0
     value = _any(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.serving.model_file import ServedModel
+from sparserec_np.serving.model_file import ServedModel, empty_users
 
 
 def make_towers_model(hidden: int = 6, seed: int = 0, **settings: Any) -> ServedModel:
@@ -20,6 +21,27 @@ def make_towers_model(hidden: int = 6, seed: int = 0, **settings: Any) -> Served
     weights = np.random.default_rng(seed).normal(size=n).astype(np.float32)
     return replace(
         model, weights=weights, metadata={**model.metadata, "model": "neumf", "hidden": str(hidden)}
+    )
+
+
+def make_fism_model(row_entries: int = 5, seed: int = 0, **settings: Any) -> ServedModel:
+    """A random fism, of which users 2 and 5 (if there are as many) have seen nothing."""
+    model = make_model(seed=seed, **settings)
+    users = np.repeat(np.arange(model.users.rows), np.diff(model.seen_indptr))
+    kept = (users != 2) & (users != 5)
+    before = np.concatenate(([0], np.cumsum(kept)))
+    return replace(
+        model,
+        users=empty_users(model.users.rows, model.dim),
+        weights=np.random.default_rng(seed).normal(size=model.items.rows).astype(np.float32),
+        seen_indptr=before[model.seen_indptr],
+        seen_items=model.seen_items[kept],
+        metadata={
+            **model.metadata,
+            "model": "fism",
+            "budget": str(model.items.nnz),
+            "row_entries": str(row_entries),
+        },
     )
 
 
@@ -77,6 +99,21 @@ def as_lightgcn(
         held_out=np.array(held_out, np.int32),
         metadata={**model.metadata, "model": "lightgcn", **settings},
     )
+
+
+def touched_row(model: ServedModel, items: Iterable[int]) -> Array:
+    """A fism user's row before it is cut: (dim,) float64, one entry after the other."""
+    row = np.zeros(model.dim)
+    for item in sorted(items):
+        for entry in range(model.items.indptr[item], model.items.indptr[item + 1]):
+            row[model.items.columns[entry]] += float(model.weights[item]) * float(model.items.values[entry])
+    return row
+
+
+def largest_alone(row: Array, n: int) -> Array:
+    """The row with zeros but for its ``n`` entries of largest magnitude, of equals the lower column."""
+    kept = sorted(range(len(row)), key=lambda column: (-abs(row[column]), column))[:n]
+    return np.array([value if column in kept else 0.0 for column, value in enumerate(row.tolist())])
 
 
 def seen_sets(model: ServedModel) -> list[set[Any]]:

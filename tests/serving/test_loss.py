@@ -22,7 +22,7 @@ from sparserec_np.serving.loss import (
 from sparserec_np.serving.model_file import ServedModel, served_from
 from sparserec_np.serving.packing import VALUES, pack
 from sparserec_np.serving.slices import keep_users, without_seen
-from tests.makers.served_models import make_model, seen_sets
+from tests.makers.served_models import make_fism_model, make_model, seen_sets
 
 NOBODY = np.zeros(0, dtype=np.intp)
 
@@ -111,3 +111,18 @@ def test_without_users_or_what_they_have_seen_nothing_can_be_compared() -> None:
     assert can_compare(model)
     assert not can_compare(keep_users(model, NOBODY))
     assert not can_compare(without_seen(model))
+
+
+def test_what_an_export_of_a_model_without_a_users_table_costs() -> None:
+    """Nothing in float32; and nothing without its users, who are made of the same items, but for idle ones."""
+    model = make_fism_model(seed=3)
+    assert compare_lists(model, pack(model, "float32")) == {"measured_users": 30, "overlap@20": 1.0}
+    for part in (keep_users(model, NOBODY), without_seen(model)):
+        made = DeviceRanker(Recommender(pack(part, "float32")), folds_in=True)
+        known = DeviceRanker(Recommender(model.encode()))
+        busy = np.delete(np.arange(30), [2, 5])
+        for one, other in zip(*(r.rank(busy, 20, model.seen) for r in (made, known)), strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert compare_lists(model, pack(part, "float32"))["overlap@20"] == pytest.approx(28 / 30)
+    report = compare_metrics(model, pack(model, "int8"), held_out(model))
+    assert 0 < report["metrics_after"]["recall@20"] <= 1

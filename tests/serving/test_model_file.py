@@ -12,14 +12,15 @@ import pytest
 
 from sparserec_np import runtime
 from sparserec_np.runtime import DTYPES, Recommender
-from sparserec_np.serving.model_file import ServedModel, save_model
+from sparserec_np.serving.model_file import ServedModel, empty_users, load_model, save_model
 from sparserec_np.serving.packing import VALUES, pack, write_export
 from sparserec_np.serving.slices import keep_users, without_seen
-from tests.makers.served_models import make_model
+from tests.makers.served_models import make_fism_model, make_model
 
 PAGE = (Path(__file__).parents[2] / "docs" / "model-file.md").read_text(encoding="utf-8")
 WORDS = set(re.findall(r"`([^`]+)`", PAGE))
 MODEL = make_model(user_ids=np.array([f"Größe {i}" for i in range(30)]), item_ids=np.arange(50) * 7)
+FISM = make_fism_model(user_ids=np.array([f"Größe {i}" for i in range(30)]))
 DIGITS = {"F": "f", "I": "i", "U": "u"}
 
 
@@ -44,13 +45,15 @@ def read_by_the_page(data: bytes) -> tuple[np.ndarray, np.ndarray, list[list[int
     tables = []
     for name, rows in (("users", metadata["n_users"]), ("items", metadata["n_items"])):
         dense = np.zeros((int(rows), int(metadata["dim"])), np.float32)
+        tables.append(dense)
+        if name == "users" and metadata["model"] == "fism":
+            continue
         entries = iter(zip(take(f"{name}.columns"), take(f"{name}.values"), strict=True))
         scales = np.array(take(f"{name}.scales"), np.float32) if f"{name}.scales" in header else None
         for row, count in enumerate(lengths(name)):
             for _ in range(count):
                 column, value = next(entries)
                 dense[row, column] = value if scales is None else scales[column] * np.float32(value)
-        tables.append(dense)
     if metadata.get("seen") == "left out":
         return tables[0], tables[1], []
     if "seen.gaps" in header:
@@ -75,10 +78,11 @@ def read_by_the_page(data: bytes) -> tuple[np.ndarray, np.ndarray, list[list[int
 
 @pytest.mark.parametrize("dtype", [None, *VALUES])
 @pytest.mark.parametrize("users", [30, 0])
+@pytest.mark.parametrize("model", [MODEL, FISM], ids=["mf", "fism"])
 def test_a_reader_written_from_the_page_reads_the_model(
-    tmp_path: Path, dtype: str | None, users: int
+    tmp_path: Path, dtype: str | None, users: int, model: ServedModel
 ) -> None:
-    model = keep_users(MODEL, np.arange(users))
+    model = keep_users(model, np.arange(users))
     if dtype is None:
         save_model(tmp_path / "file", model)
     else:
@@ -104,7 +108,25 @@ def test_the_page_s_example_of_gaps_is_right() -> None:
     assert "`03 00 AB 02`" in PAGE
 
 
-@pytest.mark.parametrize("model", [MODEL, keep_users(MODEL, np.arange(4)), without_seen(MODEL)])
+def test_users_who_are_not_stored_are_empty_rows_and_no_arrays(tmp_path: Path) -> None:
+    save_model(tmp_path / "file", FISM)
+    found = load_model(tmp_path / "file")
+    assert not found.stores_users and list(found.tables) == ["items"]
+    assert (found.users.rows, found.users.nnz) == (30, 0)
+    assert empty_users(10**9, 8).rows == 10**9  # which would not fit into memory
+    assert found.user_ids.tolist() == FISM.user_ids.tolist()
+    assert found.weights.tolist() == FISM.weights.tolist()
+    arrays = found.encode().arrays
+    assert not [name for name in arrays if name.startswith("users.")]
+    assert found.bytes_account()["weights"] == 4 * 50
+    for name, array in FISM.encode().arrays.items():
+        np.testing.assert_array_equal(arrays[name], array)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [MODEL, keep_users(MODEL, np.arange(4)), without_seen(MODEL), FISM, without_seen(FISM)],
+)
 def test_the_page_names_every_array_and_every_key(model: ServedModel) -> None:
     for artifact in (model.encode(), *(pack(model, dtype) for dtype in VALUES)):
         assert artifact.metadata.keys() <= WORDS

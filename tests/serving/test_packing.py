@@ -28,10 +28,10 @@ from sparserec_np.runtime import (
     parse_artifact,
     read_artifact,
 )
-from sparserec_np.serving.model_file import load_model, served_from
+from sparserec_np.serving.model_file import ServedModel, load_model, served_from
 from sparserec_np.serving.packing import VALUES, count_tables, encode_varints, pack, write_export
 from sparserec_np.serving.slices import keep_users
-from tests.makers.served_models import as_lightgcn, make_model
+from tests.makers.served_models import as_lightgcn, make_fism_model, make_model
 
 NAMES = np.array([f"Größe {i}" for i in range(50)])
 
@@ -63,6 +63,22 @@ def test_what_is_packed_is_unpacked(dtype: str, dim: int) -> None:
             back = np.zeros(dim)
             np.maximum.at(back, other.columns, np.abs(other.values))
             np.testing.assert_allclose(back, largest, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", VALUES)
+def test_weights_stay_as_they_are_and_values_do_not(dtype: str) -> None:
+    model = make_fism_model(item_ids=NAMES, seed=2)
+    artifact = pack(model, dtype)
+    found = served_from(artifact)
+    assert artifact.arrays["weights"].dtype == np.float32
+    np.testing.assert_array_equal(found.weights, model.weights)
+    np.testing.assert_array_equal(found.items.columns, model.items.columns)
+    np.testing.assert_array_equal(found.seen_items, model.seen_items)
+    np.testing.assert_allclose(found.items.values, model.items.values, atol=0.03)
+    assert not [name for name in artifact.arrays if name.startswith("users.")]
+    scales = 4 * 8 if dtype == "int8" else 0
+    width = {"float32": 4, "float16": 2, "int8": 1}[dtype]
+    assert count_tables(artifact) == model.items.nnz * (width + 1) + scales + 50
 
 
 def test_bytes_are_counted_entry_by_entry(tmp_path: Path) -> None:
@@ -261,12 +277,13 @@ def open_and_use(artifact: Artifact) -> None:
 
 
 SMALL = make_model(n_users=4, n_items=6, dim=3, item_ids=np.array(["a", "b", "é", "d", "e", "f"]))
+SMALL_FISM = make_fism_model(2, n_users=4, n_items=6, dim=3)
 
 
 @settings(max_examples=300, deadline=None)
-@given(data=st.data(), dtype=st.sampled_from(list(VALUES)))
-def test_no_array_contents_crash_the_reader(data: Any, dtype: str) -> None:
-    artifact = pack(SMALL, dtype)
+@given(data=st.data(), dtype=st.sampled_from(list(VALUES)), model=st.sampled_from([SMALL, SMALL_FISM]))
+def test_no_array_contents_crash_the_reader(data: Any, dtype: str, model: ServedModel) -> None:
+    artifact = pack(model, dtype)
     name = data.draw(st.sampled_from(sorted(artifact.arrays)))
     array = artifact.arrays[name].copy()
     raw = array.view(np.uint8)

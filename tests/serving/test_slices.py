@@ -13,7 +13,7 @@ from sparserec_np.runtime import Recommender, SeenItemsMissingError, UnknownUser
 from sparserec_np.serving.model_file import served_from
 from sparserec_np.serving.packing import VALUES, pack
 from sparserec_np.serving.slices import keep_items, keep_users, without_seen
-from tests.makers.served_models import make_model, seen_sets
+from tests.makers.served_models import make_fism_model, make_model, make_towers_model, seen_sets
 
 NAMES = np.array([f"Größe {i}" for i in range(50)])
 NOBODY = np.zeros(0, dtype=np.intp)
@@ -62,3 +62,44 @@ def test_without_seen_items_they_have_to_be_named() -> None:
     assert part.inspect()["seen_bytes"] == 0
     again = served_from(pack(served_from(pack(without_seen(model), "int8")), "int8"))
     assert not again.has_seen
+
+
+def test_a_slice_of_a_model_without_a_users_table_makes_the_same_users() -> None:
+    model = make_fism_model(item_ids=NAMES, seed=3)
+    users, seen = np.arange(4, 30, 3), seen_sets(model)
+    some, whole = Recommender(pack(keep_users(model, users), "float32")), Recommender(model.encode())
+    assert some.inspect()["users"] == len(users)
+    for user in users.tolist():
+        assert some.recommend(user, 50) == whole.recommend(user, 50)
+    with pytest.raises(UnknownUserError):
+        some.recommend(5)
+    nobody = Recommender(pack(keep_users(model, NOBODY), "float32"))
+    assert nobody.recommend_for_items(seen[4]) == whole.recommend(4)
+    with pytest.raises(UnknownUserError, match="the model knows 0 users"):
+        nobody.recommend(4)
+
+
+def test_items_take_their_weights_with_them() -> None:
+    model = make_fism_model(item_ids=NAMES, seed=3)
+    rows = np.array([1, 4, 9, 30, 44])
+    cut = keep_items(model, rows)
+    assert cut.weights.tolist() == model.weights[rows].tolist()
+    part, whole = Recommender(cut.encode()), Recommender(model.encode())
+    liked, names = NAMES[[4, 44]], NAMES[rows].tolist()
+    assert part.recommend_for_items(liked, 5) == whole.recommend_for_items(liked, 5, items=names)
+    for user, seen in enumerate(seen_sets(cut)):  # made of what is left of what they touched
+        if seen:
+            assert part.recommend(user, 5) == whole.recommend_for_items(seen, 5, items=names)
+    towers = keep_items(make_towers_model(), rows)
+    assert len(towers.weights) == len(make_towers_model().weights)
+
+
+def test_users_go_with_the_seen_items_they_are_made_of() -> None:
+    model = make_fism_model(user_ids=np.array([f"u{row}" for row in range(30)]), seed=3)
+    artifact = pack(without_seen(model), "int8")
+    assert not [name for name in artifact.arrays if name.startswith(("users", "seen"))]
+    assert artifact.metadata["n_users"] == "0"
+    again = served_from(artifact)
+    assert not again.has_seen and len(again.user_ids) == 0
+    whole, part = Recommender(pack(model, "int8")), Recommender(pack(again, "int8"))
+    assert part.recommend_for_items([3, 8]) == whole.recommend_for_items([3, 8])

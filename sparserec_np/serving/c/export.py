@@ -28,13 +28,15 @@ from string import Template
 import numpy as np
 
 from sparserec_np.machine.files import replacing
-from sparserec_np.runtime import EXPORTED, Array, ArtifactError, Path, served_as
+from sparserec_np.runtime import SERVED, Array, ArtifactError, Path, served_as
 from sparserec_np.serving.model_file import ServedModel
 from sparserec_np.serving.packing import narrowest
 
 HEADER, MAIN, MAKEFILE = "recommender.h", "main.c", "Makefile"
 BLOCK_ITEMS = 256  # a kilobyte of scores: little for a microcontroller, and enough to hide the loop around it
 LINE_NUMBERS = 24  # a line stays far below the 4,095 characters that every C99 compiler takes
+
+WRITTEN = tuple(name for name, kind in SERVED.items() if kind.exports and kind.stores_users)
 
 C_TYPES = {
     **{np.dtype(f"u{width}"): f"uint{8 * width}_t" for width in (1, 2, 4, 8)},
@@ -55,8 +57,8 @@ def write_c(model: ServedModel, folder: Path) -> dict[str, int]:
     kilobyte or two, is not counted.
 
     Raises ArtifactError, naming the field, for a model that could not be saved either, has no users
-    or no items, does not say what users have seen, or whose scores are no inner products; OSError
-    when the files cannot be written.
+    or no items, does not say what users have seen, whose scores are no inner products, or that
+    stores no users; OSError when the files cannot be written.
     """
     groups = _arrays(model)
     sizes = {name: sum(array.nbytes for array in arrays.values()) for name, arrays in groups.items()}
@@ -90,7 +92,12 @@ def _arrays(model: ServedModel) -> dict[str, dict[str, Array]]:
     if not served_as(name).exports:
         raise ArtifactError(
             f"metadata model is {name!r}: the C function scores by inner products of stored rows, which are the scores"
-            f" of {', '.join(EXPORTED)}; `sparserec distill` makes an mf model of another"
+            f" of {', '.join(WRITTEN)}; `sparserec distill` makes an mf model of another"
+        )
+    if not model.stores_users:
+        raise ArtifactError(
+            f"metadata model is {name!r}: the C function reads users' rows and makes none, so it serves models of"
+            f" {', '.join(WRITTEN)} alone; `sparserec export` without --to c writes a file of this one"
         )
     if not model.has_seen:
         raise ArtifactError(

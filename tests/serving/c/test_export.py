@@ -20,7 +20,7 @@ from sparserec_np.kernels.compiled import ranking
 from sparserec_np.runtime import ArtifactError, Recommender
 from sparserec_np.serving.c.export import HEADER, MAIN, MAKEFILE, write_c
 from sparserec_np.serving.model_file import ServedModel
-from tests.makers.served_models import make_model
+from tests.makers.served_models import as_lightgcn, make_fism_model, make_model
 
 CC, CXX, NM, MAKE = (shutil.which(name) for name in ("cc", "c++", "nm", "make"))
 STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wshadow"]
@@ -366,4 +366,15 @@ def test_a_model_that_is_not_sound_is_refused(tmp_path: Path) -> None:
     model.users.values[0] = np.nan
     with pytest.raises(ArtifactError, match=r"users\.values"):
         write_c(model, tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_users_who_are_made_when_lists_are_made_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ArtifactError, match="'fism': the C function reads users' rows and makes none"
+    ) as said:
+        write_c(make_fism_model(), tmp_path / "c")
+    assert "models of mf, popularity, itemknn alone" in str(said.value)
+    with pytest.raises(ArtifactError, match="the scores of mf, popularity, itemknn;"):
+        write_c(as_lightgcn(make_model()), tmp_path / "c")
     assert not (tmp_path / "c").exists()
