@@ -6,9 +6,9 @@ touched in training,
     x_u = sum over j in N(u) of c_j w_j,        score(u, i) = x_u . w_i
 
 so the whole budget goes to items, and a new user needs no training. A user's own item is left out
-when it is scored in training, ``x_u . w_i - c_i w_i . w_i``: else the model would learn to give back
-its input. Both places in which a row stands get a gradient. That the two are one row (as in ELSA,
-Vancura et al. 2022) is our choice, and so is the cut of a user's row when lists are made.
+when it is scored in training, ``x_u . w_i - c_i w_i . w_i``: else the model would learn to give
+back its input. Both places in which a row stands get a gradient. That the two are one row (as in
+ELSA, Vancura et al. 2022) is our choice, and so is the cut of a user's row when lists are made.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class Fism:
     """``score(u, i) = sum over j in N(u) of c_j w_j . w_i``, see the module.
 
     Attributes:
-        table: (n_items) rows; row i is item i. Batches number rows as those of a stacked table, users
-            first.
+        table: (n_items) rows; row i is item i. Batches number rows as those of a stacked table,
+            users first.
         dim: number of columns.
         log: the training interactions: what makes the users, and what is no negative.
-        weights: (n_items,) what is trained of the numbers: ``c_j = weights[j] * base[j]``, at first 1.
-            So a step changes each by a part of itself, however small it is.
+        weights: (n_items,) what is trained of the numbers: ``c_j = weights[j] * base[j]``, at first
+            1. So a step changes each by a part of itself, however small it is.
         base: (n_items,) at first 1 over the item's number of users, or over 1.
     """
 

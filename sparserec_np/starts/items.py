@@ -18,9 +18,9 @@ from sparserec_np.starts.uniform import Uniform
 class SpectralItems:
     """The items' side of the spectral start, pruned on its own.
 
-    With the factors ``w_i = d_i^1/2 v_i`` of :class:`~sparserec_np.starts.spectral.Spectral`, a user
-    who is the sum of ``w_j / d_j`` over what they touched scores as that start does before it is
-    pruned. No floor is kept: held-out data rate the lists alike.
+    With the factors ``w_i = d_i^1/2 v_i`` of :class:`~sparserec_np.starts.spectral.Spectral`, a
+    user who is the sum of ``w_j / d_j`` over what they touched scores as that start does before it
+    is pruned. No floor is kept: held-out data rate the lists alike.
 
     Attributes:
         first: makes the factors.
