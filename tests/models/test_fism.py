@@ -1,0 +1,266 @@
+"""FISM against dense loops in float64: scores without the own item, gradients of every entry, lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import SparseTable
+from sparserec_np.errors import ConfigError
+from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.kernels.arguments import Explored
+from sparserec_np.learning.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
+from sparserec_np.learning.losses import LOSSES
+from sparserec_np.machine.threads import kernel_threads
+from sparserec_np.models.fism import Fism, cut_rows
+from sparserec_np.models.model import Decay, Gradients
+from sparserec_np.runtime import Recommender
+from sparserec_np.training.fitted import Fitted
+from sparserec_np.training.run_directory import load_run, save_run
+from sparserec_np.training.saving import served_model
+from sparserec_np.training.settings import Config
+from sparserec_np.training.train import train
+from tests.makers import oracles
+from tests.makers.small import Array, needs_compiler, random_table, same_bits, small_log
+
+LOG = small_log(12, 9, 40)
+DIM = 5
+NOBODY = Decay(0, 0, 0, np.empty(0))
+FORMS = pytest.mark.parametrize(
+    ("loss", "negatives"),
+    [("bpr", OnePerPair()), ("bce", OnePerPair()), ("bpr", SharedBlock(4)), ("softmax", SharedBlock(4))],
+)
+
+
+def touched_by(user: int) -> list[int]:
+    return [int(i) for i in LOG.items[LOG.indptr[user] : LOG.indptr[user + 1]]]
+
+
+def score(dense: Array, numbers: Array, user: int, item: int, without: bool) -> float:
+    """The sum over what the user touched, written out; without the item itself where that is asked for."""
+    total = 0.0
+    for j in touched_by(user):
+        if not (without and j == item):
+            total += numbers[j] * oracles.inner(dense[j], dense[item])
+    return total
+
+
+def cost(dense: Array, numbers: Array, batch: Batch, loss: str) -> float:
+    """The batch's loss."""
+    total = 0.0
+    for m, (user, row) in enumerate(zip(batch.user_of.tolist(), batch.positives.tolist(), strict=True)):
+        others = batch.negatives if batch.shared else batch.negatives[m : m + 1]
+        items = [int(j) - LOG.n_users for j in others]
+        counted = [
+            score(dense, numbers, user, j, False)
+            for j in items
+            if not (batch.shared and j in touched_by(user))
+        ]
+        positive = score(dense, numbers, user, row - LOG.n_users, True)
+        total += oracles.LOSSES[loss]([positive], [counted], **dict(LOSSES[loss].settings))
+    return total
+
+
+def a_model(seed: int = 0, full: bool = False) -> Fism:
+    rng = np.random.default_rng(seed)
+    table = random_table(rng, LOG.n_items, DIM, 20, np.float64)
+    model = Fism(SparseTable.full(table.to_dense(DIM)) if full else table, DIM, LOG)
+    model.weights[:] = 1 + 0.3 * rng.standard_normal(LOG.n_items)
+    return model
+
+
+def differentiate(model: Fism, batch: Batch, loss: str, rows: Array) -> tuple[float, Gradients]:
+    slots = Explored.of(rows, LOG.n_items, DIM, np.float64)
+    found = Gradients(np.zeros(model.table.nnz), slots, np.zeros(LOG.n_items))
+    scores = model.forward(batch)
+    total = float(LOSSES[loss].slopes(batch, scores).sum())
+    model.backward(batch, scores, NOBODY, found)
+    return total, found
+
+
+@FORMS
+def test_every_gradient_is_that_of_the_loss_written_out(loss: str, negatives: Negatives) -> None:
+    model = a_model()
+    batch = next(PairSampler(LOG, 25, negatives).epoch(np.random.default_rng(1)))
+    every = np.arange(LOG.n_items, dtype=np.int32)
+    total, found = differentiate(model, batch, loss, every)
+    dense, base = model.table.to_dense(DIM), model.base.copy()
+    numbers = model.weights * base
+
+    def by_entries(at: Array) -> float:
+        return cost(at.reshape(dense.shape), numbers, batch, loss)
+
+    def by_weights(at: Array) -> float:
+        return cost(dense, at * base, batch, loss)
+
+    assert total == pytest.approx(by_entries(dense.ravel()), rel=1e-12)
+    expected = oracles.central_differences(by_entries, dense.ravel()).reshape(dense.shape)
+    stored = model.table.row_numbers(), model.table.columns
+    np.testing.assert_allclose(found.active, expected[stored], atol=1e-7)
+    inactive = np.ones(dense.shape, dtype=bool)
+    inactive[stored] = False
+    np.testing.assert_allclose(found.explored.sums[inactive], expected[inactive], atol=1e-7)
+    weights = oracles.central_differences(by_weights, model.weights.copy())
+    np.testing.assert_allclose(found.weights, weights, atol=1e-7)
+
+
+@FORMS
+def test_explored_rows_are_those_that_are_asked_for(loss: str, negatives: Negatives) -> None:
+    batch = next(PairSampler(LOG, 25, negatives).epoch(np.random.default_rng(2)))
+    some = np.array([7, 2], dtype=np.int32)
+    _, few = differentiate(a_model(), batch, loss, some)
+    _, all_of_them = differentiate(a_model(), batch, loss, np.arange(LOG.n_items, dtype=np.int32))
+    np.testing.assert_allclose(few.explored.sums, all_of_them.explored.sums[some], rtol=1e-12)
+    np.testing.assert_array_equal(few.active, all_of_them.active)
+
+
+def test_l2_terms_are_of_the_items_that_pairs_read() -> None:
+    for form in (OnePerPair(), SharedBlock(4)):
+        model = a_model()
+        batch = next(PairSampler(LOG, 25, form).epoch(np.random.default_rng(3)))
+        origin = np.random.default_rng(4).standard_normal(model.table.nnz)
+        scores = model.forward(batch)
+        found = Gradients(
+            np.zeros(model.table.nnz), Explored.of(batch.positives[:0], LOG.n_items, DIM), np.zeros(9)
+        )
+        for part in (scores.positives, scores.negatives):
+            part[:] = 0
+        model.backward(batch, scores, Decay(0, 0.3, 0.2, origin), found)
+        expected = np.zeros(model.table.nnz)
+        share = 0.2 * batch.size / len(batch.negatives) if batch.shared else 0.2
+        for weight, rows in ((0.3, batch.positives), (share, batch.negatives)):
+            for row in rows - LOG.n_users:
+                own = slice(model.table.indptr[row], model.table.indptr[row + 1])
+                expected[own] += weight * (model.table.values[own] - origin[own])
+        np.testing.assert_allclose(found.active, expected, rtol=1e-12)
+
+
+def test_touched_rows_are_all_that_get_a_gradient_and_none_twice() -> None:
+    model = a_model(full=True)
+    batch = next(PairSampler(LOG, 3, SharedBlock(2)).epoch(np.random.default_rng(5)))
+    touched = model.touched(batch)
+    assert len(set(touched.tolist())) == len(touched)
+    _, found = differentiate(model, batch, "bpr", touched[:0])
+    rows = np.flatnonzero(np.abs(found.active.reshape(LOG.n_items, DIM)).sum(axis=1))
+    assert set(rows.tolist()) <= set(touched.tolist())
+
+
+def test_the_mean_score_of_pairs_leaves_their_own_items_out() -> None:
+    model = a_model()
+    dense, numbers = model.table.to_dense(DIM), model.served_weights
+    pairs = zip(LOG.pair_users().tolist(), LOG.items.tolist(), strict=True)
+    expected = np.mean([score(dense, numbers, user, item, True) for user, item in pairs])
+    assert model.mean_product() == pytest.approx(expected, rel=1e-12)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 12))
+def test_a_cut_row_keeps_its_largest_entries(seed: int, dim: int, entries: int) -> None:
+    full = np.random.default_rng(seed).integers(-3, 4, (4, dim)).astype(np.float32)
+    table = cut_rows(full, entries)
+    table.validate(dim)
+    for row, made in zip(full, table.to_dense(dim), strict=True):
+        order = sorted((c for c in range(dim) if row[c]), key=lambda c: (-abs(row[c]), c))[:entries]
+        expected = np.zeros(dim)
+        expected[order] = row[order]
+        np.testing.assert_array_equal(made, expected)
+
+
+def test_lists_are_those_of_the_scores_written_out() -> None:
+    model = a_model()
+    dense, numbers = model.table.to_dense(DIM), model.served_weights
+    users = np.array([3, 0, 11])
+    items, scores = model.ranker().rank(users, 4, LOG)
+    for user, listed, reached in zip(users.tolist(), items, scores, strict=True):
+        row = sum((numbers[j] * dense[j] for j in touched_by(user)), np.zeros(DIM))
+        expected = oracles.rank(row, dense, set(touched_by(user)), 4)
+        assert [int(item) for item in listed if item >= 0] == [item for item, _ in expected]
+        np.testing.assert_allclose(reached[: len(expected)], [value for _, value in expected])
+
+
+def test_users_have_no_rows_to_learn_from() -> None:
+    with pytest.raises(ConfigError, match="not stored"):
+        a_model().factors()
+
+
+# ---- trained
+
+LARGER = small_log(80, 60, 1500)
+TINY = Config(
+    model="fism",
+    dim=24,
+    density=0.2,
+    epochs=4,
+    batch_size=200,
+    negatives=16,
+    evaluate_every=1,
+    learning_rate=0.01,
+)
+
+
+def fit(threads: int = 1, **changes: Any) -> Fitted:
+    return train(LARGER, Config.from_dict({**TINY.to_dict(), **changes}), threads=threads)
+
+
+@pytest.mark.parametrize(
+    "method", ["sparserec", "rigl", "set", "static", "magnitude", "dense-small", "dense"]
+)
+@pytest.mark.parametrize("start", ["spectral", "uniform"])
+def test_the_budget_is_of_items_alone_and_holds(method: str, start: str) -> None:
+    fitted = fit(method=method, start=start)
+    table = fitted.model.table
+    table.validate(fitted.model.dim)
+    assert table.rows == LARGER.n_items and table.nnz == fitted.budget.nnz
+    assert all(record["nnz"] == table.nnz for record in fitted.history[-1:])
+    assert np.isfinite(fitted.model.weights).all()
+
+
+def test_a_budget_of_bytes_counts_the_numbers() -> None:
+    fitted = fit(memory_budget=6_000)
+    served = fitted.budget.total_bytes + fitted.model.weights.nbytes
+    assert 5_900 < served <= 6_000
+
+
+@pytest.mark.parametrize("changes", [{}, {"loss": "bpr", "negatives": 1}, {"importance": "gradient"}])
+def test_threads_change_no_bit(changes: dict[str, Any]) -> None:
+    one, two = (fit(threads, **changes) for threads in (1, 2))
+    assert same_bits(one.model.table, two.model.table)
+    np.testing.assert_array_equal(one.model.weights, two.model.weights)
+
+
+@needs_compiler
+def test_training_without_the_own_item_adds_to_a_random_start() -> None:
+    fitted = fit(start="uniform", epochs=20, refit=False, learning_rate=0.03)
+    reached = [record["ndcg@20"] for record in fitted.history]
+    assert max(reached) > 2 * reached[0]
+
+
+def test_a_saved_run_lists_what_was_trained(tmp_path: Any) -> None:
+    fitted = fit(refit=True)
+    save_run(tmp_path / "run", fitted, LARGER)
+    loaded = load_run(tmp_path / "run")
+    assert same_bits(loaded.model.table, fitted.model.table)
+    np.testing.assert_array_equal(loaded.model.served_weights, fitted.model.served_weights)
+    users = np.arange(LARGER.n_users)
+    ours, theirs = (some.model.ranker().rank(users, 10, LARGER) for some in (fitted, loaded))
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    recommender = Recommender(served_model(fitted, LARGER).encode())
+    for user in (0, 7, 79):
+        served = recommender.recommend(user, 10)
+        assert served.items == ours[0][user].tolist()
+        assert served.scores == ours[1][user].tolist()
+        own = LARGER.items[LARGER.indptr[user] : LARGER.indptr[user + 1]].tolist()
+        assert recommender.recommend_for_items(own, 10) == served
+
+
+def test_a_user_without_items_gets_the_first_items_and_no_score() -> None:
+    log = Interactions.from_pairs([0, 0, 1], [0, 1, 1], user_ids=[2], item_ids=[2])
+    with kernel_threads(1):
+        model = Fism(SparseTable.full(np.eye(3, dtype=np.float32)), 3, log)
+        items, scores = model.ranker().rank(np.array([2]), 2, log)
+        assert items.tolist() == [[0, 1]] and scores.tolist() == [[0, 0]]
+        assert 0 <= evaluate(model.ranker(), log, log.subset(np.zeros(3, bool)))["recall@20"] <= 1
