@@ -187,9 +187,9 @@ def _loss(model: ServedModel, artifact: Artifact, order: Order) -> dict[str, Any
 def _print_report(report: dict[str, Any], loss: dict[str, Any]) -> None:
     """Prints bytes before and after, what was lost, and where the file is."""
     before, after = report["bytes_before"], report["bytes_after"]
-    rows = [
-        [name, before[name], after[name]] for name in ("values", "columns", "indptr", "tables", "ids", "seen")
-    ]
+    weights = ["weights"] * (before["weights"] > 0)  # most models are their tables alone
+    purposes = ("values", "columns", "indptr", "tables", "ids", *weights, "seen")
+    rows = [[name, before[name], after[name]] for name in purposes]
     click.echo(table(rows, ["bytes", "before", "after"]))
     part, dense_bytes = report["tables_of_dense"], report["dense_bytes"]
     click.echo(f"\nThe tables take {part:.1%} of a full float32 table's {dense_bytes:,} B.")

@@ -135,6 +135,11 @@ def update_settings(previous: Fitted, log: Interactions, **changes: Any) -> Conf
             f"The model {config.model} is counted, not trained: count it again over all interactions, with"
             " `sparserec train`"
         )
+    if not base.stores_users:
+        raise ConfigError(
+            f"The model {config.model} stores no users, and rows of new items cannot be solved for from its own: train"
+            " it anew, or update an mf model"
+        )
     if not base.stored_rows:
         raise ConfigError(
             f"The stored rows of the model {config.model} are not what is multiplied, so rows of new users and items"

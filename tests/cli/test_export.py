@@ -16,7 +16,7 @@ from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.models.table_ranker import TableRanker
 from sparserec_np.runtime import Recommender
 from sparserec_np.serving.model_file import ServedModel, load_model, save_model
-from tests.makers.served_models import make_model
+from tests.makers.served_models import make_fism_model, make_model
 
 MODEL = make_model(n_users=60, n_items=50, item_ids=np.arange(50) * 10, seed=4)
 
@@ -94,7 +94,17 @@ def test_the_table_says_the_same(run: Path, held_out: Path) -> None:
         r"ndcg@20 over 60 users: 0\.\d{4} before, 0\.\d{4} after; lost -?\d+\.\d\d%\.", result.stdout
     )
     assert f"Written to {output}: {output.stat().st_size:,} B." in result.stdout
-    assert "stays." in sparserec("export", run, "-o", output).stdout
+    plain = sparserec("export", run, "-o", output).stdout
+    assert "stays." in plain and "weights" not in plain
+
+
+def test_weights_have_a_line_where_there_are_any(tmp_path: Path) -> None:
+    model = make_fism_model()
+    save_model(tmp_path / "model.safetensors", model)
+    result = sparserec("export", tmp_path, "-o", tmp_path / "device")
+    assert (result.exit_code, result.stderr) == (0, "")
+    size = f"{4 * model.items.rows:,}"
+    assert re.search(rf"^ids .*\nweights +{size} +{size}\nseen ", result.stdout, re.MULTILINE)
 
 
 def test_slices_hold_what_was_asked_for(run: Path) -> None:

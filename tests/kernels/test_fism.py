@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -228,3 +229,190 @@ def test_the_number_of_threads_changes_nothing() -> None:
         return [sums(compiled, case), squares(compiled, case), *gradients[0], *gradients[1]]
 
     assert_threads_change_nothing(run)
+
+
+class Batch(NamedTuple):
+    """Rows of users, items that each is paired with, a block of items for all, and gradients that are not zero."""
+
+    table: SparseTable
+    full: Array
+    starts: Array
+    partners: Array
+    slopes: Array
+    rows: Array
+    block_slopes: Array
+    of_users: Array
+    active: Array
+    explored: tuple[Array, Array]
+
+
+def random_batch(
+    seed: int,
+    n_items: int = 12,
+    dim: int = 7,
+    density: float = 0.5,
+    users: int = 9,
+    most: int = 4,
+    block: int = 8,
+    part: float = 0.5,
+    dtype: Any = np.float64,
+) -> Batch:
+    """Some users have no pairs, some rows no entries, and of the block some slopes are 0, as of touched items."""
+    rng = np.random.default_rng(seed)
+    table = random_table(rng, n_items, dim, density, dtype)
+    starts = random_starts(rng, users, most)
+    rows = random_rows(rng, n_items, block)
+
+    def normal(*shape: int) -> Array:
+        return rng.standard_normal(shape).astype(dtype)
+
+    return Batch(
+        table=table,
+        full=normal(users, dim),
+        starts=starts,
+        partners=rng.integers(n_items, size=starts[-1]).astype(np.int32),
+        slopes=normal(starts[-1]),
+        rows=rows,
+        block_slopes=normal(users, len(rows)) * (rng.random((users, len(rows))) < 0.7),
+        of_users=normal(users, dim),
+        active=normal(table.nnz),
+        explored=random_explored(rng, n_items, dim, part, dtype),
+    )
+
+
+ODD_BATCHES = st.builds(
+    random_batch,
+    seed=st.integers(0, 2**32 - 1),
+    n_items=st.integers(1, 80),
+    dim=st.sampled_from([1, 2, 7, 257]),
+    density=st.sampled_from([0.0, 0.1, 0.6, 1.0]),
+    users=st.integers(0, 20),
+    most=st.sampled_from([0, 1, 6]),
+    block=st.integers(0, 70),
+    part=st.sampled_from([0.0, 0.4, 1.0]),
+    dtype=st.sampled_from(PRECISIONS),
+)
+
+
+def owners_of(batch: Batch) -> Array:
+    """(pairs,) int32 place of each pair's user."""
+    return np.repeat(np.arange(len(batch.full), dtype=np.int32), np.diff(batch.starts))
+
+
+def by_item(batch: Batch) -> tuple[Array, Array, Array]:
+    """Pairs by item, the bounds of each item's, and the items, the last first."""
+    rows, sizes = np.unique(batch.partners, return_counts=True)
+    members = np.argsort(-batch.partners, kind="stable").astype(np.int32)
+    starts = np.concatenate([[0], np.cumsum(sizes[::-1])]).astype(np.int32)
+    return members, starts, rows[::-1].astype(np.int32)
+
+
+def scored(kernel: Any, name: str, batch: Batch) -> list[Array]:
+    """Scores of the pairs, or of the block."""
+    shape = (len(batch.partners),) if name == "score_pairs" else batch.block_slopes.shape
+    out = np.full(shape, 77, dtype=batch.full.dtype)
+    if name == "score_pairs":
+        kernel.score_pairs(batch.full, batch.starts, batch.partners, batch.table, out)
+    else:
+        kernel.score_block(batch.full, batch.rows, batch.table, out)
+    return [out]
+
+
+def added_to_users(kernel: Any, name: str, batch: Batch) -> list[Array]:
+    """Gradients of the users' rows, after what the kernel added to those of the batch."""
+    out = batch.of_users.copy()
+    if name == "add_partners":
+        kernel.add_partners(batch.partners, batch.starts, batch.slopes, batch.table, out)
+    else:
+        kernel.add_block(batch.rows, batch.block_slopes, batch.table, out)
+    return [out]
+
+
+def pulled(kernel: Any, name: str, batch: Batch) -> list[Array]:
+    """Gradients of stored entries and of explored rows, after what the kernel added to those of the batch."""
+    active, slots, explored = batch.active.copy(), batch.explored[0], batch.explored[1].copy()
+    places = (batch.table, active, (slots, explored))
+    if name == "pull_pairs":
+        kernel.pull_pairs(batch.full, *by_item(batch), batch.slopes, owners_of(batch), *places)
+    else:
+        by_column, slopes = (np.ascontiguousarray(of.T) for of in (batch.full, batch.block_slopes))
+        kernel.pull_block(by_column, batch.rows, slopes, *places)
+    return [active, explored]
+
+
+WAYS = {
+    "score_pairs": scored,
+    "score_block": scored,
+    "add_partners": added_to_users,
+    "add_block": added_to_users,
+    "pull_pairs": pulled,
+    "pull_block": pulled,
+}
+
+
+def exact(name: str, batch: Batch) -> Sequence[Array]:
+    """What the kernel of this name makes, in float64, one pair of a user and an item after another."""
+    full = batch.full.astype(np.float64)
+    dense = batch.table.to_dense(full.shape[1]).astype(np.float64)
+    if name.endswith("pairs") or name == "add_partners":
+        owners, slopes = owners_of(batch), batch.slopes
+        pairs = [(u, i, (m,)) for m, (u, i) in enumerate(zip(owners, batch.partners, strict=True))]
+    else:
+        slopes = batch.block_slopes
+        pairs = [(u, i, (u, s)) for u in range(len(full)) for s, i in enumerate(batch.rows)]
+    scores, of_users, of_items = (
+        np.zeros(slopes.shape),
+        batch.of_users.astype(np.float64),
+        np.zeros_like(dense),
+    )
+    for user, item, place in pairs:
+        scores[place] = oracles.inner(full[user], dense[item])
+        of_users[user] += float(slopes[place]) * dense[item]
+        of_items[item] += float(slopes[place]) * full[user]
+    active = batch.active + of_items[batch.table.row_numbers(), batch.table.columns]
+    slots, explored = batch.explored[0], batch.explored[1].astype(np.float64)
+    explored[slots[slots >= 0]] += of_items[slots >= 0]
+    made = {scored: [scores], added_to_users: [of_users], pulled: [active, explored]}
+    return made[WAYS[name]]
+
+
+@pytest.mark.parametrize("name", WAYS)
+@settings(max_examples=40, deadline=None)
+@given(batch=ODD_BATCHES)
+def test_users_with_pairs_and_blocks(name: str, batch: Batch) -> None:
+    scale = 10 * (batch.full.shape[1] + len(batch.rows)) ** 0.5
+    expected = WAYS[name](reference, name, batch)
+    for found, wanted in zip(WAYS[name](compiled, name, batch), expected, strict=True):
+        assert found.dtype == batch.full.dtype
+        assert_close(found, wanted, scale=scale)
+    for found, wanted in zip(expected, exact(name, batch), strict=True):
+        assert_close(found, wanted, scale=scale)
+
+
+@BOTH
+def test_who_has_no_pairs_and_items_without_entries_change_nothing(kernel: Any) -> None:
+    batch = random_batch(2, part=1.0)
+    alone = np.flatnonzero(np.diff(batch.starts) == 0)
+    empty = np.flatnonzero(np.diff(batch.table.indptr) == 0)
+    assert (
+        len(alone) and len(np.intersect1d(empty, batch.partners)) and len(np.intersect1d(empty, batch.rows))
+    )
+    (pairs,), (block,) = (scored(kernel, name, batch) for name in ("score_pairs", "score_block"))
+    assert not pairs[np.isin(batch.partners, empty)].any()
+    assert not block[:, np.isin(batch.rows, empty)].any()
+    (of_users,) = added_to_users(kernel, "add_partners", batch)
+    np.testing.assert_array_equal(of_users[alone], batch.of_users[alone])
+    others = np.setdiff1d(np.arange(batch.table.rows), batch.partners)
+    _, explored = pulled(kernel, "pull_pairs", batch)
+    slots, before = batch.explored
+    np.testing.assert_array_equal(explored[slots[others]], before[slots[others]])
+    # Of an empty row nothing is stored, but what it could store is asked for.
+    touched = slots[np.intersect1d(empty, batch.partners)]
+    assert (explored[touched] != before[touched]).all()
+
+
+@needs_two_threads
+@pytest.mark.parametrize("name", WAYS)
+def test_threads_change_nothing_for_pairs_and_blocks(name: str) -> None:
+    batch = random_batch(1, 500, 40, 0.3, users=300, block=400, dtype=np.float32)
+    assert_threads_change_nothing(lambda: WAYS[name](compiled, name, batch))

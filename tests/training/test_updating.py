@@ -232,6 +232,11 @@ def test_an_updated_run_is_updated_again(former: Fitted) -> None:
     [
         ({"model": "lightgcn"}, "stored rows of the model lightgcn .* update an mf model"),
         ({"model": "neumf"}, "stored rows of the model neumf .* train it anew"),
+        (
+            {"model": "fism"},
+            "The model fism stores no users, and rows of new items cannot be solved for from its own: train it anew,"
+            " or update an mf model",
+        ),
         ({"method": "dense-small"}, "dense-small fills 2 columns, .* room for 1 only"),
     ],
 )

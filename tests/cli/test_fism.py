@@ -1,0 +1,147 @@
+"""The model ``fism`` on the command line: trained, listed, exported, and what it refuses in one sentence."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from sparserec_np import load_model
+from sparserec_np.data.formats import write_interactions
+from sparserec_np.data.splitting import split_random
+from sparserec_np.data.synthetic import generate
+
+QUICK = (
+    "--epochs",
+    "2",
+    "--evaluate-every",
+    "1",
+    "--negatives",
+    "64",
+    "--batch-size",
+    "512",
+    "--learning-rate",
+    "0.01",
+)
+DIM, DENSITY = 32, 0.3
+
+
+class Made(NamedTuple):
+    """Paths of a training file, of held-out interactions and of a run, and what training reported."""
+
+    train: str
+    test: str
+    run: str
+    report: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def made(run, tmp_path_factory):
+    """One training, which no test changes."""
+    folder = tmp_path_factory.mktemp("fism")
+    log = generate(n_users=150, n_items=100, n_interactions=3000, groups=6, seed=1)
+    kept, test = split_random(log, 0.2, np.random.default_rng(0))
+    write_interactions(kept, folder / "train.csv")
+    write_interactions(test, folder / "test.csv")
+    train, out = str(folder / "train.csv"), str(folder / "run")
+    options = ("--model", "fism", *QUICK, "--dim", str(DIM), "--density", str(DENSITY), "--json")
+    done = run("train", train, "-o", out, *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    return Made(train, str(folder / "test.csv"), out, json.loads(done.stdout))
+
+
+def lists(done):
+    """The items and the scores of each line."""
+    assert (done.returncode, done.stderr) == (0, "")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    return [(answer["items"], answer["scores"]) for answer in answers]
+
+
+def seen_items(path, user):
+    """Ids of what a user had in training, joined as the command takes them."""
+    model = load_model(path)
+    own = model.seen_items[model.seen_indptr[user] : model.seen_indptr[user + 1]]
+    return ",".join(str(item) for item in model.item_ids[own])
+
+
+def test_the_whole_budget_goes_to_items(run, made):
+    model = load_model(made.run)
+    assert made.report["nnz"] == made.report["budget"] == model.items.nnz
+    assert model.items.nnz == round(DENSITY * DIM * model.items.rows)
+    assert model.users.nnz == 0 and len(model.weights) == model.items.rows
+    told = json.loads(run("inspect", made.run, "--json").stdout)
+    assert (told["model"], told["users"], told["nnz"]) == ("fism", model.users.rows, model.items.nnz)
+
+
+def test_it_is_evaluated(run, made):
+    done = run("evaluate", made.run, made.test, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["ndcg@20"] > 0.2  # chance is about 0.1
+
+
+def test_a_user_is_the_items_they_had(run, made):
+    for user in (3, 77):
+        own = lists(run("recommend", made.run, "--user", user, "-n", "10", "--json"))
+        folded = lists(
+            run("recommend", made.run, "--items", seen_items(made.run, user), "-n", "10", "--json")
+        )
+        assert own == folded and len(own[0][0]) == 10
+
+
+def test_an_exported_file_serves(run, made, tmp_path):
+    asked = ("--user", "3", "-n", "10", "--json")
+    same, small = tmp_path / "same.safetensors", tmp_path / "small.safetensors"
+    done = run("export", made.run, "-o", same, "--dtype", "float32", "--json")
+    report = json.loads(done.stdout)
+    assert report["bytes_after"]["weights"] == 4 * load_model(made.run).items.rows
+    assert report["overlap@20"] == 1
+    wanted = lists(run("recommend", made.run, *asked))
+    assert lists(run("recommend", same, *asked)) == wanted
+    assert run("export", made.run, "-o", small, "--drop", "users").returncode == 0
+    folded = lists(run("recommend", small, "--items", seen_items(made.run, 3), "-n", "10", "--json"))
+    assert len(set(folded[0][0]) & set(wanted[0][0])) >= 8  # values of a byte
+
+
+def test_a_budget_of_bytes_holds_what_is_served(run, made, tmp_path):
+    words = ("--model", "fism", "--epochs", "0", "--dim", "64", "--memory-budget", "20kB", "--json")
+    done = run("train", made.train, "-o", tmp_path / "run", *words)
+    assert done.returncode == 0, done.stderr
+    served = json.loads(done.stdout)["serving_bytes"]
+    assert 19_000 < served <= 20_000
+    told = json.loads(run("inspect", tmp_path / "run", "--json").stdout)
+    assert served - 8 < told["bytes"]["total"] <= served and told["bytes"]["weights"] == 400
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--start", "als"), "which the model fism does not store; set start to spectral or uniform"),
+        (("--l2-user", "0.1"), "l2_user has no meaning for the model fism; leave it out"),
+        (("--embedding-dropout", "0.1"), "embedding_dropout has no meaning for the model fism; leave it out"),
+        (("--order", "cells"), "model cannot be 'fism'"),
+        (("--loss", "bsl"), "are no inner products of rows"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_settings_without_meaning_are_refused(run, made, tmp_path, words, said):
+    refused(run("train", made.train, "-o", tmp_path / "run", "--model", "fism", *words), said, 2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_wants_rows_of_users_is_refused(run, made, tmp_path):
+    out = tmp_path / "out"
+    said = "The model fism stores no users, and rows of new items cannot be solved for from its own"
+    refused(run("update", made.run, made.test, "-o", out), said, 2)
+    said = "are made from what they touched, and not stored"
+    refused(run("distill", made.run, made.train, "-o", out), said, 2)
+    said = "`sparserec export` without --to c writes a file of this one"
+    refused(run("export", made.run, "-o", out, "--to", "c"), said, 1)
+    assert not out.exists()
+
+
+def refused(done, said, code):
+    """One sentence, and nothing else."""
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr and len(done.stderr.splitlines()) == 1

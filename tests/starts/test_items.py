@@ -1,0 +1,77 @@
+"""The starts of models that store items alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sparserec_np.starts.items import SpectralItems, UniformItems
+from sparserec_np.starts.spectral import Spectral
+from sparserec_np.starts.start import Start
+from sparserec_np.starts.uniform import Uniform
+from tests.makers.small import same_bits, small_log
+
+LOG = small_log()
+DIM = 8
+BOTH = pytest.mark.parametrize(
+    "start", [SpectralItems(), UniformItems()], ids=lambda start: type(start).__name__
+)
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@BOTH
+@pytest.mark.parametrize("nnz", [1, LOG.n_items - 1, 3 * LOG.n_items + 7, DIM * LOG.n_items])
+def test_a_row_for_each_item_and_the_whole_budget_in_them(start: Start, nnz: int) -> None:
+    table = start(LOG, DIM, nnz, rng())
+    table.validate(DIM)
+    assert (table.rows, table.nnz, table.values.dtype) == (LOG.n_items, nnz, np.float32)
+
+
+@BOTH
+def test_a_seed_gives_the_same_bits_for_any_threads(start: Start) -> None:
+    one, two, other = (start(LOG, DIM, 100, rng(seed), threads) for seed, threads in ((0, 1), (0, 2), (1, 1)))
+    assert same_bits(one, two)
+    assert not same_bits(one, other)
+
+
+def test_more_columns_than_the_data_have_ranks_are_left_empty() -> None:
+    log = small_log(12, 40, 200)
+    table = SpectralItems()(log, 20, 300, rng())
+    table.validate(20)
+    assert table.nnz == 300 and table.columns.max() < 12
+
+
+def test_a_full_start_scores_as_the_dense_formula_does() -> None:
+    """At density 1 nothing is pruned: users who are sums of ``w_j / d_j`` score as R D_i^-1 W W', W = D_i^1/2 V."""
+    dense = SpectralItems(Spectral(iterations=30))(LOG, DIM, DIM * LOG.n_items, rng()).to_dense(DIM)
+    degrees = np.maximum(LOG.item_degrees, 1)
+    users = np.zeros((LOG.n_users, DIM))
+    for user, item in zip(LOG.pair_users(), LOG.items, strict=True):
+        users[user] += dense[item].astype(np.float64) / degrees[item]
+    matrix = np.zeros((LOG.n_users, LOG.n_items))
+    matrix[LOG.pair_users(), LOG.items] = 1
+    normal = matrix / np.sqrt(np.maximum(LOG.user_degrees, 1))[:, None] / np.sqrt(degrees)
+    factors = np.sqrt(degrees)[:, None] * np.linalg.svd(normal)[2][:DIM].T
+    expected = matrix / degrees @ factors @ factors.T
+    assert np.abs(expected).max() > 0.5
+    assert np.allclose(users @ dense.T, expected, atol=2e-3)
+
+
+def test_the_largest_entries_are_kept_and_no_row_has_a_floor() -> None:
+    full = SpectralItems()(LOG, DIM, DIM * LOG.n_items, rng())
+    table = SpectralItems()(LOG, DIM, 45, rng())
+    magnitudes = np.sort(np.abs(full.values))
+    np.testing.assert_array_equal(np.sort(np.abs(table.values)), magnitudes[-45:])
+    assert np.diff(table.indptr).min() == 0
+    floored = SpectralItems(floor=1)(LOG, DIM, 45, rng())
+    assert np.diff(floored.indptr).min() == 1
+
+
+def test_a_start_at_random_shares_evenly() -> None:
+    table = UniformItems(Uniform(deviation=0.5))(LOG, DIM, 3 * LOG.n_items + 7, rng())
+    lengths = np.diff(table.indptr)
+    assert lengths.min() == 3 and np.count_nonzero(lengths == 4) == 7
+    assert 0.3 < table.values.std() < 0.7
