@@ -74,7 +74,7 @@ def command(as_json: bool, **options: Any) -> None:
         model = load_model(order.run)
     plain = model.encode()
     before = count_bytes(plain.arrays) | {"tables": count_tables(plain)}
-    dense_bytes = 4 * model.dim * (model.users.rows + model.items.rows)
+    dense_bytes = 4 * model.dim * sum(one.rows for one in model.tables.values())
     model = _with_chosen_rows(model, order)
     if order.to == "c":
         _report_c(order.output, _without(model, order.drop), as_json)
