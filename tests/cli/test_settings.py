@@ -54,7 +54,7 @@ def test_help_shows_the_default_of_every_setting():
             assert shown[option] == {"refit": "refit"}.get(name, str(value))
         elif name.startswith("l2_"):
             assert shown[option] == ", ".join(f"{loss.decay:g} with {loss.name}" for loss in LOSSES.values())
-    assert shown["--negatives"] == "256 with mf, 256 with lightgcn, 64 with neumf"
+    assert shown["--negatives"] == "256 with mf, 256 with lightgcn, 64 with neumf, 256 with fism"
     assert shown["--margin"] == "0.4 with ccl"
 
 

@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 from sparserec_np import Config, load_model, save_run, train
-from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.table import Array, SparseTable, stacked
-from sparserec_np.models.base_models import BASE_MODELS
-from sparserec_np.models.views import View
-from sparserec_np.runtime import ROW_ENTRIES, SERVED, ArtifactError, Recommender, TouchedItems
+from sparserec_np.data.table import stacked
+from sparserec_np.models.fism import Fism
+from sparserec_np.runtime import ROW_ENTRIES, ArtifactError, Recommender
 from sparserec_np.serving.model_file import save_model
 from sparserec_np.sparsity.budget import Budget
 from sparserec_np.training.fitted import Fitted
@@ -97,42 +95,28 @@ def test_a_file_that_does_not_say_how_it_scores_is_refused(metadata: dict[str, s
         restore(replace(model, metadata={**model.metadata, **metadata}))
 
 
-class Sums:
-    """As much as is saved of a model whose table holds items alone, each with a weight."""
-
-    def __init__(self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...]) -> None:
-        self.table, self.dim, self.log = table, dim, log
-        self.weights: Array = np.ones(log.n_items, np.float32)
-
-    def served(self) -> SparseTable:
-        return self.table
-
-
-def test_a_model_that_stores_no_users_is_saved_and_restored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Under the name of one that does, as any name will do."""
-    monkeypatch.setitem(BASE_MODELS, "mf", replace(BASE_MODELS["mf"], make=Sums, stores_users=False))
-    monkeypatch.setitem(SERVED, "mf", TouchedItems)
+def test_a_model_that_stores_no_users_is_saved_and_restored(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    model = Sums(random_table(rng, LOG.n_items, 8, 90), 8, LOG, ())
-    model.weights = rng.random(LOG.n_items, np.float32)
+    model = Fism(random_table(rng, LOG.n_items, 8, 90), 8, LOG)
+    model.weights[:] = rng.random(LOG.n_items, np.float32)
+    numbers = model.served_weights
+    config = Config(model="fism", dim=8)
     budget = Budget(LOG.n_items, 8, 90)
-    fitted = Fitted(model, LOG, budget, Config(dim=8), [], 0, False, {})  # type: ignore[arg-type]
+    fitted = Fitted(model, LOG, budget, config, [], 0, False, {})
     served = served_model(fitted, LOG)
     assert (served.users.rows, served.users.nnz) == (LOG.n_users, 0)
     assert served.metadata["row_entries"] == str(ROW_ENTRIES)
     save_model(tmp_path / "model.safetensors", served)
     loaded = load_model(tmp_path)
-    again = fitted_from(loaded, Config(dim=8), [])
-    assert isinstance(again.model, Sums) and again.budget == budget
+    again = fitted_from(loaded, config, [])
+    assert isinstance(again.model, Fism) and again.budget == budget
     assert same_bits(again.model.table, model.table)
-    np.testing.assert_array_equal(again.model.weights, model.weights)
+    np.testing.assert_array_equal(again.model.served_weights, numbers)
     again.model.table.values[0] = 7  # a copy: the mapped file could not be written to
     assert same_bits(served_model(again, LOG).items, again.model.table)
     recommender = Recommender.open(tmp_path)
     row = np.zeros(8)
     for item in LOG.items[LOG.indptr[3] : LOG.indptr[4]].tolist():
-        row += model.weights[item] * model.table.to_dense(8)[item].astype(float)
+        row += numbers[item] * model.table.to_dense(8)[item].astype(float)
     scores = recommender.score(LOG.user_ids[3].item(), LOG.item_ids.tolist())
     np.testing.assert_allclose(scores, model.table.to_dense(8) @ row, rtol=1e-4, atol=1e-5)
