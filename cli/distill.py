@@ -9,6 +9,7 @@ import click
 from sparserec_np.data.formats import read_interactions
 from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.machine.threads import set_kernel_threads
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.models.model import Model
 from sparserec_np.serving.model_file import load_model
@@ -19,7 +20,7 @@ from .options import json_option, reader_options
 from .output import emit_json, table
 from .run_argument import reading_run
 from .settings import setting_options
-from .threads import set_threads, threads_option
+from .threads import threads_option
 from .train import Request, train_run
 
 
@@ -54,11 +55,11 @@ def command(teacher_run: str, imitation: float, test_file: str | None, **options
     options["dim"] = options["dim"] or dim
     options["validation"] = options["validation"] or "0"
     request = Request.of(options)
-    set_threads(request.threads)
+    set_kernel_threads(request.threads)
     report = train_run(request, (Teacher(master.factors(), dim, imitation), master.log))
     report["teacher"] = teacher_run
     if test_file is not None:
-        set_threads(request.threads)
+        set_kernel_threads(request.threads)
         report |= _compared(master, request, test_file)
     if request.as_json:
         emit_json(report)

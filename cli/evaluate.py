@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from sparserec_np.data.formats import read_interactions
-from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import DataError
 from sparserec_np.evaluation.evaluate import evaluate as evaluate_model
+from sparserec_np.machine.threads import set_kernel_threads
 from sparserec_np.serving.model_file import load_model
 from sparserec_np.training.saving import restore
 
@@ -17,7 +17,7 @@ from .aligning import align
 from .options import json_option, reader_options
 from .output import counted, emit_json, table
 from .run_argument import reading_run, run_argument
-from .threads import set_threads, threads_option
+from .threads import threads_option
 
 
 @click.command()
@@ -53,12 +53,12 @@ def command(
         )
     with reading_run(run):
         recommender = restore(model)
-    seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
+    seen = model.seen
     given = read_interactions(test_file, **reader)
     test, unknown = align(
         given, seen, test_file, "the model", "; use a test file with the ids of the training file."
     )
-    set_threads(threads)
+    set_kernel_threads(threads)
     ks = tuple(dict.fromkeys(ks))
     shared = test.shared_with(seen)
     report = (

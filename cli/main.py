@@ -62,6 +62,7 @@ class Root(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f".{cmd_name}", __package__).command
+        command.short_help = COMMANDS[cmd_name]  # which completion of shells shows
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

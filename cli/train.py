@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from sparserec_np import kernels
 from sparserec_np.data.formats import read_interactions
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError
@@ -108,6 +109,7 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     config, source = settled(request)
     assert source.train is not None
     directory = RunDirectory(request.run)
+    _ = kernels.compiled  # Numba, which counts as an import
     imports = resident_bytes()
     log = read_interactions(source.train, **source.reader)
     if teacher:

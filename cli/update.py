@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from sparserec_np import kernels
 from sparserec_np.data.formats import read_interactions
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.machine.memory import resident_bytes
@@ -71,6 +72,7 @@ def _update_run(
         raise click.UsageError("Only one of NEW, --known and --validation can be standard input.")
     changes = {name: value for name, value in options.items() if value is not None}
     directory = RunDirectory(updated)
+    _ = kernels.compiled  # Numba, which counts as an import
     imports = resident_bytes()
     known = read_interactions(known_file, **reader) if known_file else None
     with reading_run(run):

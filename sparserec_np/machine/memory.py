@@ -29,6 +29,8 @@ def peak_bytes() -> int:
 
 def resident_bytes() -> int:
     """Returns the memory this process has resident now, bytes; 0 where the system does not say."""
+    if resource is None:
+        return 0
     try:
         with open("/proc/self/statm") as stream:
             return int(stream.read().split()[1]) * int(resource.getpagesize())

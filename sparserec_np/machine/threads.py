@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
 from sparserec_np.errors import ConfigError
+
+# A batch is a dozen short parallel loops. By default a thread that waits for the others at the end
+# of one keeps its core busy for milliseconds; where another program wants that core, the loop waits
+# for it in turn, and training takes ten times as long. A thousand turns cover the wait on an idle
+# machine. Read once, when the first OpenMP library of the process starts, as the first question
+# about Numba's threads may do: so it stands here, before any of the functions below can be called.
+# What the user has set goes before.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 @contextmanager

@@ -30,6 +30,7 @@ def count(
     """
     settings = config.resolved()
     first = _counted(kept, held_out, settings, "train" if held_out is None else "search")
+    first.bytes["interactions"] = log.nbytes
     report(first.history[0])
     if kept is log or not settings.refit:
         return first

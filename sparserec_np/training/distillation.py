@@ -9,6 +9,7 @@ our choice.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -67,8 +68,8 @@ class FromTeacher:
     """
 
     teacher: Teacher
-    fresh: bool = False
-    scaled: bool = False  # a teacher's scores are to be met, at the size they have
+    fresh: ClassVar[bool] = False
+    scaled: ClassVar[bool] = False  # a teacher's scores are to be met, at the size they have
 
     def check(self, config: Config) -> None:
         """Raises ConfigError for settings that cannot learn from a teacher.

@@ -147,7 +147,7 @@ class CellOrder:
     ) -> float:
         """Goes once through all pairs, cell by cell; see :meth:`Order.epoch`.
 
-        The rate changes with the stratum.
+        The rate changes with the turn.
         """
         table, decay, optimizer = training.model.table, training.decay, training.state.optimizer
         if not isinstance(optimizer, SGD | Adagrad):
@@ -158,7 +158,7 @@ class CellOrder:
         parts = self.division.parts
         weights = np.array(decay[:3], dtype=kind)
         steps = Steps(
-            np.array([rate(stratum, parts) for stratum in range(parts)], dtype=kind),
+            np.array([rate(turn, parts) for turn in range(parts)], dtype=kind),
             weights,
             decay.origin,
             optimizer.squares if isinstance(optimizer, Adagrad) else table.values[:0],

@@ -159,5 +159,5 @@ def _views(settings: Config) -> tuple[View, ...]:
         return ()
     views = similarity_views(settings.similarity, settings.temperature)
     if not settings.embedding_dropout:
-        return (*views,)
+        return tuple(views)
     return (Dropout(settings.embedding_dropout, np.random.default_rng([settings.seed, 5])), *views)

@@ -71,14 +71,9 @@ def restore(model: ServedModel, known: Interactions | None = None) -> Model:
     return restored
 
 
-def seen_in(model: ServedModel) -> Interactions:
-    """Returns the interactions in a model file; none where it was exported without."""
-    return Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
-
-
 def trained_on(model: ServedModel) -> Interactions:
     """Returns the interactions in a model file that were not held out."""
-    seen = seen_in(model)
+    seen = model.seen
     if not len(model.held_out):
         return seen
     kept = np.ones(seen.n_interactions, dtype=bool)
@@ -91,14 +86,14 @@ def fitted_from(
 ) -> Fitted:
     """Puts a trained model together from its file, settings and records; see :func:`load_run`."""
     if known is not None:
-        log, _ = known.aligned_to(seen_in(model))
+        log, _ = known.aligned_to(model.seen)
         if not log.n_interactions:
             raise DataError(
                 "None of the interactions that are said to be known is between a user and an item of the model;"
                 " expected those it was trained on"
             )
     elif model.has_seen:
-        log = seen_in(model)
+        log = model.seen
     else:
         raise DataError(
             "The model file does not hold the interactions it was trained on, as it was exported without: give them"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -54,8 +54,8 @@ class Source(Protocol):
 class FromData:
     """The interactions alone: a start by name, the loss as it is."""
 
-    fresh: bool = True
-    scaled: bool = True
+    fresh: ClassVar[bool] = True
+    scaled: ClassVar[bool] = True
 
     def check(self, config: Config) -> None:
         """Accepts any settings."""

@@ -8,7 +8,7 @@ Interactions held out of the new ones choose how many; the start counts as epoch
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -48,8 +48,8 @@ class FromPrevious:
     """
 
     previous: PreviousModel
-    fresh: bool = False
-    scaled: bool = True
+    fresh: ClassVar[bool] = False
+    scaled: ClassVar[bool] = True
 
     def check(self, config: Config) -> None:
         """Accepts any settings that :func:`update_settings` made."""

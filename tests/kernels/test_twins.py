@@ -79,9 +79,23 @@ def test_the_comparison_sees_what_differs() -> None:
     assert differences({"f": both}, {"f": silent}) == ["f: the twin specifies nothing"]
 
 
+# The first question about its threads makes Numba load OpenMP, which reads the environment then.
+WHEN_THREADS_ARE_ASKED_FOR = """
+import os, numba
+first, plain = [], numba.get_num_threads
+def noted():
+    first.append([os.environ.get(name) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")])
+    return plain()
+numba.get_num_threads = noted
+from sparserec_np import Config, generate, train
+train(generate(30, 20, 200, 3, seed=1), Config(model="popularity"), threads=1)
+print(*first[0])
+"""
+
+
 def test_threads_spin_for_a_moment_only_unless_told_otherwise() -> None:
     names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-    code = f"import os, sparserec_np.kernels.compiled; print(*map(os.environ.get, {names}))"
+    code = WHEN_THREADS_ARE_ASKED_FOR
     for given, expected in (
         ({}, "passive 1000"),
         ({names[0]: "active"}, "active None"),

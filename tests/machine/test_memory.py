@@ -62,7 +62,7 @@ WITHOUT_RESOURCE = """
 import sys
 sys.modules["resource"] = None  # as where the system has no such module
 from sparserec_np.machine import memory
-assert memory.peak_bytes() == 0
+assert memory.peak_bytes() == memory.resident_bytes() == 0
 """
 
 
