@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,52 +9,11 @@ import numba
 import numpy as np
 import pytest
 
-from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.splitting import split_random
 from sparserec_np.errors import ConfigError, DataError
-from sparserec_np.evaluation.evaluate import evaluate
-from sparserec_np.sparsity.methods import METHODS
-from sparserec_np.training.fitted import SELECT_BY, Fitted, Record
-from sparserec_np.training.settings import Config
+from sparserec_np.training.fitted import SELECT_BY
 from sparserec_np.training.train import train
-from tests.makers.small import needs_compiler, same_bits, small_log
-
-LOG = small_log(60, 40, 900)
-ROWS = LOG.n_users + LOG.n_items
-LARGER = small_log(300, 150, 6000)
-KEPT, HELD = split_random(LOG, 0.2, np.random.default_rng(0))
-TINY = Config(
-    dim=8,
-    density=0.3,
-    start="uniform",
-    start_score=0,
-    epochs=4,
-    batch_size=200,
-    negatives=16,
-    evaluate_every=1,
-    learning_rate=0.01,
-)
-# Compiled kernels say nothing of an overflow; as plain Python, with NUMBA_DISABLE_JIT=1, they warn.
-WITHOUT_WARNINGS = pytest.mark.filterwarnings("ignore::RuntimeWarning")
-EVERY_METHOD = pytest.mark.parametrize("method", METHODS)
-
-
-def fit(log: Interactions = LOG, *, validation_log: Interactions | None = None, **changes: Any) -> Fitted:
-    return train(log, replace(TINY, **changes), validation=validation_log, threads=1)
-
-
-def stop_at(phase: str, epoch: int) -> Callable[[Record], None]:
-    """Presses Ctrl-C at the end of an epoch."""
-
-    def on_epoch(record: Record) -> None:
-        if (record["phase"], record["epoch"]) == (phase, epoch):
-            raise KeyboardInterrupt
-
-    return on_epoch
-
-
-def ndcg(fitted: Fitted, test: Interactions = HELD, seen: Interactions = KEPT) -> float:
-    return evaluate(fitted.model.ranker(), test, seen)[SELECT_BY]
+from tests.makers.small import needs_compiler, same_bits
+from tests.makers.trainings import LARGER, LOG, TINY, fit, stop_at
 
 
 def test_the_callers_threads_and_data_are_left_as_they_were() -> None:
