@@ -19,7 +19,7 @@ from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.distillation import FromTeacher
 from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.run_directory import RunDirectory, read_config
-from sparserec_np.training.settings import Config
+from sparserec_np.training.settings import SETTINGS, Config
 from sparserec_np.training.sources import FROM_DATA
 from sparserec_np.training.train import train
 
@@ -30,6 +30,8 @@ from .output import counted, emit_json
 from .settings import flag, setting_options
 from .threads import threads_option
 from .writing import Source, Telling, Work, write_run
+
+BUDGETS = ("density", "entries", "memory_budget")  # ways to name one, of which one is given
 
 
 @dataclass(frozen=True)
@@ -141,13 +143,7 @@ def settled(request: Request) -> tuple[Config, Source]:
         click.UsageError: options that exclude each other, or no file to train on.
     """
     base, data = read_config(request.config_file) if request.config_file else (Config(), {})
-    given = dict(request.given)
-    if "density" in given and "memory_budget" in given:
-        raise click.UsageError("Give --density or --memory-budget, not both.")
-    if "memory_budget" in given:
-        given["memory_budget"] = parse_bytes(given["memory_budget"])
-    elif "density" in given:
-        given["memory_budget"] = None
+    given = _with_one_budget(request.given)
     part, validation_file = part_or_file(request.validation, base.validation, data.get("validation"))
     _check_model_takes(given.get("model", base.model), given)
     config = replace(base, **given, validation=part)
@@ -157,6 +153,23 @@ def settled(request: Request) -> tuple[Config, Source]:
     if train_file == validation_file == "-":
         raise click.UsageError("TRAIN and --validation cannot both be standard input.")
     return config, Source(train_file, validation_file, {**(data.get("reader") or {}), **request.reader})
+
+
+def _with_one_budget(given: dict[str, Any]) -> dict[str, Any]:
+    """Reads the budget that is given, if one is, and takes back what a configuration says of it.
+
+    Raises:
+        click.UsageError: it is given in two ways.
+        ConfigError: it is no number of bytes.
+    """
+    named = [name for name in BUDGETS if name in given]
+    if len(named) > 1:
+        count = "both" if len(named) == 2 else "all"
+        raise click.UsageError(f"Give {' or '.join(map(flag, named))}, not {count}.")
+    if "memory_budget" in named:
+        given = {**given, "memory_budget": parse_bytes(given["memory_budget"])}
+    others = dict.fromkeys(name for name in BUDGETS if name not in named and SETTINGS[name].optional)
+    return {**given, **others} if named else dict(given)
 
 
 def _check_model_takes(model: str, given: dict[str, Any]) -> None:

@@ -53,6 +53,20 @@ def test_parameters_are_checked_when_they_are_used() -> None:
         SparseRec(density=-1).fit(KEPT)
 
 
+def test_a_budget_in_entries_is_kept_saved_and_learnt_on_within(tmp_path: Path) -> None:
+    model = SparseRec(**QUICK | {"entries": 222}, threads=1).fit(KEPT)
+    assert model.fitted_.model.table.nnz == 222
+    model.save(tmp_path / "run")
+    again = SparseRec.load(tmp_path / "run")
+    assert again.entries == 222  # type: ignore[attr-defined]
+    again.partial_fit(TEST, epochs=1)
+    assert again.fitted_.model.table.nnz == again.fitted_.budget.nnz == 222
+    with pytest.raises(ConfigError, match="100 rows of 8 columns hold 1 to 800"):
+        clone(model).set_params(entries=801).fit(KEPT)
+    with pytest.raises(ConfigError, match="entries must be 1 or more"):
+        clone(model).set_params(entries=0).fit(KEPT)
+
+
 def test_it_is_cloned_without_what_it_has_learnt(model: SparseRec) -> None:
     copied = clone(model)
     assert copied.get_params() == model.get_params() and not hasattr(copied, "fitted_")

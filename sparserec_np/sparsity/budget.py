@@ -1,4 +1,4 @@
-"""The parameter budget: how many entries a model may store, from a density or from bytes."""
+"""The parameter budget: how many entries a model may store, from a density, a number or bytes."""
 
 from __future__ import annotations
 
@@ -100,6 +100,20 @@ class Budget:
                 f"A density of {density:g} leaves none of {rows:,} x {dim} entries; raise --density or --dim"
             )
         return cls(rows, dim, nnz, id_bytes)
+
+    @classmethod
+    def of_entries(cls, rows: int, dim: int, entries: int, id_bytes: int = 0) -> Budget:
+        """Makes the budget of a number of stored entries, the same whatever the width.
+
+        Raises:
+            ConfigError: it is below 1, or above the ``rows * dim`` entries that there are.
+        """
+        if not 1 <= entries <= rows * dim:
+            raise ConfigError(
+                f"A budget of {entries:,} entries is impossible: {rows:,} rows of {dim} columns hold 1 to"
+                f" {rows * dim:,}; change --entries or --dim"
+            )
+        return cls(rows, dim, entries, id_bytes)
 
     @classmethod
     def of_bytes(cls, rows: int, dim: int, limit: int, id_bytes: int = 0) -> Budget:

@@ -135,6 +135,8 @@ class Plan:
 def budget_of(log: Interactions, config: Config) -> Budget:
     """Computes the budget that ``config`` grants a model of ``log``, before its method spends it.
 
+    A density and bytes grant as many entries as ``config.dim`` columns make of them.
+
     Raises:
         ConfigError: there can be none.
     """
@@ -143,6 +145,8 @@ def budget_of(log: Interactions, config: Config) -> Budget:
     ids = id_bytes(log.user_ids, log.item_ids)
     if config.memory_budget is not None:
         return Budget.of_bytes(rows, config.dim, config.memory_budget - base.weight_bytes(log), ids)
+    if config.entries is not None:
+        return Budget.of_entries(rows, config.dim, config.entries, ids)
     return Budget.of_density(rows, config.dim, config.density, ids)
 
 

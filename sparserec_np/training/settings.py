@@ -119,6 +119,15 @@ class Config:
         high=1,
         open_below=True,
     )
+    entries: int | None = setting(
+        None,
+        "Entries that are stored, instead of a density.",
+        "budget",
+        "As many whatever the dimension, at most all that there are. It goes before the density.",
+        low=1,
+        high=2**62,
+        words="none",
+    )
     memory_budget: int | None = setting(
         None,
         "Bytes of the served tables, like 1.5MB, instead of a density.",
@@ -484,6 +493,15 @@ def _check_counted(config: Config) -> None:
             )
 
 
+def _check_budget(config: Config) -> None:
+    """Refuses a budget that is named twice.
+
+    A density is none of the two names: it has a default, which both go before.
+    """
+    if config.entries is not None and config.memory_budget is not None:
+        raise ConfigError("entries and memory_budget both name the budget; leave one of them out")
+
+
 def _check_columns(config: Config) -> None:
     """Refuses too many columns for least squares.
 
@@ -571,6 +589,7 @@ def _check_cells(config: Config) -> None:
 # What settings mean to each other, in the order in which it is checked.
 RELATIONS: tuple[Callable[[Config], None], ...] = (
     _check_counted,
+    _check_budget,
     _check_columns,
     _check_loss,
     _check_model,

@@ -160,7 +160,7 @@ def update_settings(previous: Fitted, log: Interactions, **changes: Any) -> Conf
     settings = UPDATE_DEFAULTS | {"learning_rate": RATES[config.order][1]}
     if METHODS[config.method].full_until > 0:
         settings["method"] = "static"  # what was full is pruned for good
-    if config.memory_budget is None:
+    if config.memory_budget is None and config.entries is None:
         entries = budget_of(previous.log, config).nnz
         settings["density"] = entries / ((log.n_users + log.n_items) * config.dim)
     return replace(config, **settings | changes)

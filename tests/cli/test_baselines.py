@@ -73,6 +73,7 @@ def test_neighbours_from_end_to_end(run, files, tmp_path):
         (("--model", "popularity", "--density", "0.1"), "--density has no meaning for the model popularity"),
         (("--model", "itemknn", "--epochs", "3"), "--epochs has no meaning for the model itemknn"),
         (("--model", "popularity", "--shrinkage", "3"), "shrinkage is no setting of the model popularity"),
+        (("--model", "itemknn", "--entries", "99"), "--entries has no meaning for the model itemknn"),
         (("--model", "itemknn", "--shrinkage", "-1"), "shrinkage must be 0 or more, found -1"),
     ],
 )

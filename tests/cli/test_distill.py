@@ -36,13 +36,13 @@ def test_a_student_of_a_lightgcn(run, installed, files, tmp_path):
     seen = json.loads(run("inspect", teacher, "--json").stdout)
     assert seen["model"] == "lightgcn"
     made = installed(
-        *("distill", teacher, train_file, "-o", student, *QUICK, "--density", "0.3"),
+        *("distill", teacher, train_file, "-o", student, *QUICK, "--entries", "2400"),
         *("--learning-rate", "0.01", "--test", test_file, "--json"),
     )
     assert made.returncode == 0, made.stderr
     report = json.loads(made.stdout)
     assert (report["model"], report["dim"], report["teacher"]) == ("mf", 16, teacher)
-    assert report["nnz"] == report["budget"] == round(0.3 * 500 * 16)
+    assert report["nnz"] == report["budget"] == 2400
     assert report["ndcg_kept"] == pytest.approx(
         report["test"]["ndcg@20"] / report["test_of_teacher"]["ndcg@20"]
     )
@@ -66,6 +66,11 @@ def test_refusals(run, installed, files, tmp_path):
     assert done.returncode == 2 and "'ccl' is not one of" in done.stderr
     done = run("distill", teacher, train_file, "-o", str(tmp_path / "s"), "--dim", "4", *QUICK)
     assert done.returncode == 2 and "as many dimensions as its teacher has, 8" in done.stderr
+    done = run(
+        *("distill", teacher, train_file, "-o", str(tmp_path / "s"), *QUICK, "--entries", "9"),
+        *("--memory-budget", "9kB"),
+    )
+    assert done.returncode == 2 and "Give --entries or --memory-budget, not both." in done.stderr
     (tmp_path / "others.csv").write_text("user,item\na,b\nc,d\n")
     done = run("distill", teacher, str(tmp_path / "others.csv"), "-o", str(tmp_path / "s"), *QUICK)
     assert done.returncode == 1 and "is between a user and an item of the teacher" in done.stderr

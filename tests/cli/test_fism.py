@@ -104,6 +104,17 @@ def test_an_exported_file_serves(run, made, tmp_path):
     assert len(set(folded[0][0]) & set(wanted[0][0])) >= 8  # values of a byte
 
 
+def test_the_budget_can_be_named_in_entries(installed, made, tmp_path):
+    words = ("--model", "fism", "--epochs", "0", "--dim", "300", "--entries", "777", "--json")
+    done = installed("train", made.train, "-o", tmp_path / "run", *words)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["nnz"] == load_model(tmp_path / "run").items.nnz == 777
+    done = installed("train", made.train, "-o", tmp_path / "no", *words, "--density", "0.1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Error: Give --density or --entries, not both." in done.stderr
+    assert not (tmp_path / "no").exists()
+
+
 def test_a_budget_of_bytes_holds_what_is_served(run, made, tmp_path):
     words = ("--model", "fism", "--epochs", "0", "--dim", "64", "--memory-budget", "20kB", "--json")
     done = run("train", made.train, "-o", tmp_path / "run", *words)

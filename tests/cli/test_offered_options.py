@@ -40,6 +40,7 @@ VALUES = {
     "--dim": "12",
     "--density": "0.6",
     "--batch-size": "64",
+    "--entries": "300",
     "--memory-budget": "20kB",
     "--validation": "{folder}/held.csv",
     "--config": "{folder}/config.json",

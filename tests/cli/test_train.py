@@ -161,6 +161,42 @@ def test_a_memory_budget_is_kept_to_the_byte(run, files, tmp_path):
     assert 12_000 - 5 < inspected["bytes"]["total"] <= 12_000
 
 
+@pytest.mark.parametrize("words", [("--dim", "8"), ("--dim", "300"), ("--model", "fism", "--dim", "300")])
+def test_entries_are_as_many_in_any_width(run, files, tmp_path, words):
+    quick = (*QUICK, "--epochs", "1", "--start", "uniform", "--validation", "0", *words)
+    made = run("train", files[0], "-o", str(tmp_path / "r"), *quick, "--entries", "1234", "--json")
+    assert made.returncode == 0, made.stderr
+    report = json.loads(made.stdout)
+    assert report["nnz"] == report["budget"] == 1234
+    settings = json.loads((tmp_path / "r" / "config.json").read_text())
+    assert (settings["entries"], settings["memory_budget"]) == (1234, None)
+    assert json.loads(run("inspect", str(tmp_path / "r"), "--json").stdout)["nnz"] == 1234
+
+
+def test_a_budget_goes_before_that_of_the_configuration(run, files, tmp_path):
+    given = {"density": ("--density", "0.2"), "entries": ("--entries", "900")}
+    given["memory_budget"] = ("--memory-budget", "9kB")
+    values = {"density": 0.2, "entries": 900, "memory_budget": 9000}
+    for former in ("entries", "memory_budget"):
+        (tmp_path / "c.json").write_text(json.dumps({former: values[former] + 1}))
+        for name, words in given.items():
+            quick = (*QUICK, "--epochs", "0", "--start", "uniform", "--config", str(tmp_path / "c.json"))
+            made = run("train", files[0], "-o", str(tmp_path / "r"), *quick, *words)
+            assert made.returncode == 0, made.stderr
+            settings = json.loads((tmp_path / "r" / "config.json").read_text())
+            found = {budget: settings[budget] for budget in ("entries", "memory_budget")}
+            assert found == {budget: values[budget] if budget == name else None for budget in found}
+            assert settings["density"] == (0.2 if name == "density" else 0.1)
+
+
+def test_a_configuration_with_two_budgets_is_refused(installed, files, tmp_path):
+    (tmp_path / "c.json").write_text('{"entries": 900, "memory_budget": 9000}')
+    made = installed("train", files[0], "-o", str(tmp_path / "r"), "--config", str(tmp_path / "c.json"))
+    assert (made.returncode, made.stdout) == (2, "")
+    assert made.stderr.count("\n") == 1 and "entries and memory_budget both name the budget" in made.stderr
+    assert not (tmp_path / "r").exists()
+
+
 def test_a_validation_file_is_chosen_by_and_not_trained_on(run, files, tmp_path):
     made = run("train", files[0], "-o", str(tmp_path / "r"), *QUICK, "--validation", files[1], "--json")
     assert made.returncode == 0, made.stderr
@@ -187,7 +223,22 @@ def test_standard_input_is_a_file(installed, files, tmp_path):
         (("--density", "1.5"), 2, "density"),
         (("--memory-budget", "100B"), 2, "impossible"),
         (("--memory-budget", "much"), 2, "1.5MB"),
-        (("--density", "0.1", "--memory-budget", "1MB"), 2, "not both"),
+        (("--density", "0.1", "--memory-budget", "1MB"), 2, "Give --density or --memory-budget, not both."),
+        (("--density", "0.1", "--entries", "99"), 2, "Give --density or --entries, not both."),
+        (("--entries", "99", "--memory-budget", "1MB"), 2, "Give --entries or --memory-budget, not both."),
+        (
+            ("--memory-budget", "1MB", "--entries", "99", "--density", "0.1"),
+            2,
+            "Give --density or --entries or --memory-budget, not all.",
+        ),
+        (("--entries", "0"), 2, "0 is not in the range"),
+        (("--entries", "1e3"), 2, "'1e3' is not a valid integer"),
+        (("--entries", "8001"), 2, "500 rows of 16 columns hold 1 to 8,000"),
+        (
+            ("--entries", "2001", "--model", "fism", "--dim", "10"),
+            2,
+            "200 rows of 10 columns hold 1 to 2,000",
+        ),
         (("--methd", "set"), 2, "--method"),
         (("--method", "sets"), 2, "'set'"),
         (("--loss", "softmax", "--negatives", "1"), 2, "block"),

@@ -29,6 +29,24 @@ def test_densities_outside_are_refused(density: float) -> None:
         Budget.of_density(10, 10, density)
 
 
+@given(st.integers(1, 10**6), st.integers(1, 65_536), st.data())
+def test_entries_are_as_many_as_were_asked_for(rows: int, dim: int, data: st.DataObject) -> None:
+    entries = data.draw(st.integers(1, rows * dim))
+    budget = Budget.of_entries(rows, dim, entries, 7)
+    assert budget == Budget(rows, dim, entries, 7) and 0 < budget.density <= 1
+    assert Budget.of_density(rows, dim, budget.density, 7) == budget
+
+
+@pytest.mark.parametrize("entries", [-1, 0, 101])
+def test_entries_that_cannot_be_are_refused_with_how_many_can(entries: int) -> None:
+    assert [Budget.of_entries(20, 5, good).nnz for good in (1, 100)] == [1, 100]
+    with pytest.raises(ConfigError) as refused:
+        Budget.of_entries(20, 5, entries)
+    assert str(refused.value) == (
+        f"A budget of {entries} entries is impossible: 20 rows of 5 columns hold 1 to 100; change --entries or --dim"
+    )
+
+
 @given(
     st.integers(1, 10**9),
     st.sampled_from([1, 6, 64, 256, 257, 1024]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sparserec_np.errors import ConfigError
 from sparserec_np.learning.batches import OnePerPair, SharedBlock
 from sparserec_np.learning.losses import LOSSES
 from sparserec_np.models.model import Decay
@@ -13,7 +14,7 @@ from sparserec_np.sparsity.growth import AccumulatedGrowth
 from sparserec_np.sparsity.schedules import DropSchedule
 from sparserec_np.sparsity.topology import TopologyUpdate
 from sparserec_np.training.order import BatchOrder, CellOrder
-from sparserec_np.training.plan import Plan
+from sparserec_np.training.plan import Plan, budget_of
 from sparserec_np.training.settings import Config
 from tests.makers.small import small_log
 
@@ -53,6 +54,29 @@ def test_l2_weights_are_given_or_the_losss_own() -> None:
 def test_l2_terms_draw_to_a_start_that_knows_the_data(decay_to: str, from_data: bool, near: bool) -> None:
     assert planned(decay_to=decay_to).keeps_near(from_data) is near
     assert not planned(decay_to=decay_to, l2_user=0, l2_positive=0, l2_negative=0).keeps_near(from_data)
+
+
+@pytest.mark.parametrize("model", ["mf", "fism"])
+def test_the_budget_in_entries_is_the_same_in_any_width(model: str) -> None:
+    rows = 40 if model == "fism" else 100
+    for dim in (8, 256, 257, 1024):
+        budget = budget_of(LOG, Config(model=model, dim=dim, density=0.9, entries=320))
+        assert (budget.rows, budget.dim, budget.nnz) == (rows, dim, 320)
+    with pytest.raises(ConfigError, match=f"{rows} rows of 3 columns hold 1 to {3 * rows}; change"):
+        budget_of(LOG, Config(model=model, dim=3, entries=320))
+
+
+def test_bytes_grant_fewer_entries_where_columns_take_two() -> None:
+    narrow, wide = (budget_of(LOG, Config(dim=dim, memory_budget=5_000)) for dim in (256, 257))
+    left = 5_000 - narrow.fixed_bytes
+    assert narrow.fixed_bytes == wide.fixed_bytes
+    assert (narrow.nnz, wide.nnz) == (left // 5, left // 6)
+
+
+def test_methods_spend_a_budget_in_entries() -> None:
+    assert planned(dim=10, entries=250, method="sparserec").budget.nnz == 250
+    assert planned(dim=10, entries=250, method="dense-small").budget.nnz == 200
+    assert planned(dim=10, entries=250, method="dense").budget.nnz == 1000
 
 
 def test_the_start_is_full_where_pruning_comes_later() -> None:

@@ -25,7 +25,7 @@ def test_settings_are_written_and_read_back() -> None:
     ("name", "value"),
     [
         *((name, "nonsense") for name in CHOICES),
-        *((name, 0) for name in ("dim", "density", "explore", "learning_rate", "memory_budget")),
+        *((name, 0) for name in ("dim", "density", "explore", "learning_rate", "memory_budget", "entries")),
         *((name, 0) for name in ("negatives", "batch_size", "evaluate_every", "drop_interval")),
         *((name, 1.1) for name in ("density", "explore", "drop_until", "drop_fraction", "validation")),
         *((name, -1) for name in ("epochs", "patience", "floor", "seed", "start_score", "regrow_start")),
@@ -34,10 +34,19 @@ def test_settings_are_written_and_read_back() -> None:
         *((name, float("inf")) for name in ("learning_rate", "l2_user", "start_score", "regrow_start")),
         *(
             (name, 2.5)
-            for name in ("dim", "epochs", "batch_size", "negatives", "seed", "floor", "memory_budget")
+            for name in (
+                "dim",
+                "epochs",
+                "batch_size",
+                "negatives",
+                "seed",
+                "floor",
+                "memory_budget",
+                "entries",
+            )
         ),
-        *((name, True) for name in ("dim", "density", "seed", "memory_budget")),
-        *((name, "1") for name in ("dim", "density", "refit", "memory_budget")),
+        *((name, True) for name in ("dim", "density", "seed", "memory_budget", "entries")),
+        *((name, "1") for name in ("dim", "density", "refit", "memory_budget", "entries")),
         *((name, None) for name in ("dim", "density", "method", "refit")),
         *((name, ["bpr"]) for name in ("loss", "dim")),
         ("dim", 65_537),
@@ -57,6 +66,17 @@ def test_bounds_are_taken() -> None:
     Config(density=1, explore=1, drop_until=0, drop_fraction=0, validation=0, epochs=0, patience=0, floor=0)
     Config(dim=1, batch_size=1, evaluate_every=1, learning_rate=1e-9, memory_budget=1)
     Config(dim=65_536, validation=0.9, drop_fraction=0.99, drop_until=1)
+
+
+def test_a_budget_is_named_once() -> None:
+    """A density has a default, before which the others go."""
+    Config(density=0.2, entries=100), Config(density=0.2, memory_budget=100)
+    with pytest.raises(ConfigError, match="entries and memory_budget both name the budget; leave one"):
+        Config(entries=100, memory_budget=100)
+
+
+def test_how_many_entries_there_can_be_is_not_asked_before_the_width_counts() -> None:
+    assert Config(entries=10**15, dim=1).entries == 10**15
 
 
 def test_least_squares_in_very_many_columns_are_refused() -> None:

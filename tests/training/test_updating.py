@@ -105,6 +105,15 @@ def test_a_budget_in_bytes_pays_for_new_rows_and_their_ids() -> None:
     assert made.config.memory_budget == 5_000
 
 
+def test_a_budget_in_entries_stays() -> None:
+    former = train(KNOWN, replace(QUICK, entries=200), threads=1)
+    made = update(former, NEW, threads=1, epochs=1)
+    assert former.budget.nnz == made.budget.nnz == made.model.table.nnz == 200
+    assert (made.config.entries, made.config.density) == (200, QUICK.density)
+    again = update(made, Interactions.from_pairs(["somebody"] * 2, LOG.item_ids[:2]), threads=1, epochs=1)
+    assert again.budget.nnz == 200 and again.model.table.rows > made.model.table.rows
+
+
 def test_all_interactions_are_known_afterwards_and_repeated_ones_are_merged(former: Fitted) -> None:
     again = KNOWN.subset(np.arange(KNOWN.n_interactions) < 50).joined(NEW)
     made = update(former, again, threads=1, epochs=1)
