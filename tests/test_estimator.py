@@ -20,6 +20,8 @@ from sparserec_np.data.splitting import split_random
 from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.runtime import ArtifactError, Recommender, UnknownItemError, UnknownUserError
+from sparserec_np.serving.model_file import load_model, save_model
+from sparserec_np.serving.slices import without_seen
 from tests.makers.small import same_bits, small_log
 
 LOG = small_log(60, 40, 900)
@@ -65,6 +67,21 @@ def test_a_budget_in_entries_is_kept_saved_and_learnt_on_within(tmp_path: Path) 
         clone(model).set_params(entries=801).fit(KEPT)
     with pytest.raises(ConfigError, match="entries must be 1 or more"):
         clone(model).set_params(entries=0).fit(KEPT)
+
+
+def test_a_file_without_what_users_touched_is_told_it(tmp_path: Path) -> None:
+    settings = QUICK | {"model": "fism", "epochs": 0}
+    model = SparseRec(**settings, threads=1).fit(KEPT)
+    model.save(tmp_path / "whole.safetensors")
+    slim = tmp_path / "slim.safetensors"
+    save_model(slim, without_seen(load_model(tmp_path / "whole.safetensors")))
+    with pytest.raises(DataError, match="does not hold the interactions it was trained on"):
+        SparseRec.load(slim)
+    again = SparseRec.load(slim, KEPT)
+    assert again.score(TEST) == model.score(TEST)
+    again.save(tmp_path / "again.safetensors")
+    saved, first = (load_model(tmp_path / f"{name}.safetensors") for name in ("again", "whole"))
+    assert same_bits(saved.items, first.items) and saved.seen.digest() == first.seen.digest()
 
 
 def test_it_is_cloned_without_what_it_has_learnt(model: SparseRec) -> None:

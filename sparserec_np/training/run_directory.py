@@ -147,12 +147,13 @@ def load_run(path: str | os.PathLike[str], known: Interactions | None = None) ->
     Args:
         path: the run directory.
         known: the interactions it was trained on, for a run whose model file does not hold them;
-            those of users or items that the model does not know are left out.
+            those of users or items that the model does not know are left out. A model that makes
+            users from what they touched takes all of its users from there, if its file has none.
 
     Raises:
         SparseRecError: the path is no run directory.
         DataError: the model file does not hold them, and ``known`` is not given or of other users
-            and items.
+            and items; or it was exported without users that the model stores.
         ArtifactError, ConfigError: the model file, or the settings, are not sound.
         OSError: one of them cannot be read.
     """

@@ -9,9 +9,11 @@ import numpy as np
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, stacked
 from sparserec_np.errors import ConfigError, DataError
+from sparserec_np.evaluation.ranker import Ranker
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.models.model import Model
-from sparserec_np.runtime import ROW_ENTRIES, ArtifactError
+from sparserec_np.runtime import ROW_ENTRIES, ArtifactError, Recommender, served_as
+from sparserec_np.serving.loss import DeviceRanker
 from sparserec_np.serving.model_file import ServedModel, empty_users, id_bytes
 from sparserec_np.sparsity.budget import Budget
 from sparserec_np.training.fitted import SELECT_BY, Fitted, Record, validation_metrics
@@ -81,12 +83,44 @@ def trained_on(model: ServedModel) -> Interactions:
     return seen.subset(kept)
 
 
+def ids_known_to(model: ServedModel, known: Interactions) -> Interactions:
+    """Returns the users and items of a model file, without interactions, to align others to.
+
+    Of a file that holds no users they are those of ``known``, what somebody touched: their rows are
+    made from it.
+    """
+    users = model.user_ids if model.users.rows else known.user_ids
+    return Interactions(np.zeros(len(users) + 1, np.int64), np.empty(0, np.int32), users, model.item_ids)
+
+
+def ranker_for(model: ServedModel, seen: Interactions) -> Ranker:
+    """Makes what ranks the users of ``seen`` by a model file.
+
+    Users are their stored rows. Where the model makes them from what they touched, that is
+    ``seen``; and where the file was exported without them, each is folded in from it, as on a
+    device. The graph of a lightgcn is the one in the file.
+
+    Args:
+        model: the file's content.
+        seen: what users touched, over its users and items (:func:`ids_known_to`).
+
+    Raises:
+        ArtifactError: see :func:`restore`; or there are no users, and nobody can be folded in.
+    """
+    if model.stores_users and not model.users.rows:
+        return DeviceRanker(Recommender(model.encode()), folds_in=True)
+    own_graph = model.has_seen and served_as(model.metadata["model"]).seen_is_graph
+    return restore(model, None if own_graph else seen).ranker()
+
+
 def fitted_from(
     model: ServedModel, config: Config, history: list[Record], known: Interactions | None = None
 ) -> Fitted:
     """Puts a trained model together from its file, settings and records; see :func:`load_run`."""
     if known is not None:
-        log, _ = known.aligned_to(model.seen)
+        if model.stores_users and not model.users.rows:
+            raise DataError("The model file was exported without users: load the run it came from")
+        log, _ = known.aligned_to(ids_known_to(model, known))
         if not log.n_interactions:
             raise DataError(
                 "None of the interactions that are said to be known is between a user and an item of the model;"

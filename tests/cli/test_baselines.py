@@ -84,6 +84,22 @@ def test_settings_without_a_meaning_are_refused(run, files, tmp_path, words, sai
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.parametrize("model", ["popularity", "itemknn"])
+def test_a_file_without_what_users_had_is_evaluated_with_it(run, files, tmp_path, model):
+    run("train", files[0], "-o", tmp_path / "r", "--model", model)
+    wanted = run("evaluate", tmp_path / "r", files[1], "--json")
+    for drop in ("seen", "users"):
+        slim = tmp_path / f"without-{drop}"
+        run("export", tmp_path / "r", "-o", slim, "--drop", drop, "--dtype", "float32")
+        assert "--known FILE" in run("evaluate", slim, files[1], "--json").stderr
+        found = run("evaluate", slim, files[1], "--known", files[0], "--json")
+        assert (found.returncode, found.stderr) == (0, "")
+        if drop == "seen":
+            assert found.stdout == wanted.stdout
+    if model == "itemknn":  # somebody who is folded in is a user who had these items
+        assert json.loads(found.stdout) == pytest.approx(json.loads(wanted.stdout), abs=1e-3)
+
+
 def test_too_many_items_for_neighbours(run, tmp_path):
     (tmp_path / "wide.csv").write_text(
         "user,item\n" + "".join(f"{item % 50},{item}\n" for item in range(65_537))

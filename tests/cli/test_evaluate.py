@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import main
+from sparserec_np.data.formats import write_interactions
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.models.table_ranker import TableRanker
-from sparserec_np.serving.model_file import load_model, save_model
-from tests.makers.served_models import make_model
+from sparserec_np.runtime import Recommender
+from sparserec_np.serving.model_file import ServedModel, load_model, save_model
+from sparserec_np.serving.packing import pack, write_export
+from sparserec_np.serving.slices import keep_users, without_seen
+from sparserec_np.training.saving import restore
+from tests.makers.served_models import as_lightgcn, make_fism_model, make_model
 
 
 def sparserec(*words: str | Path) -> Result:
@@ -104,6 +110,142 @@ def test_missing_files_are_named(run: Path, held_out: Path, missing: str) -> Non
     assert result.exit_code == 1
     assert "nowhere" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def a_model(kind: str) -> ServedModel:
+    """Of 30 users and 50 items whose ids have gaps."""
+    make = make_fism_model if kind == "fism" else make_model
+    return make(user_ids=np.arange(30) * 3, item_ids=np.arange(50) * 10)
+
+
+def both(folder: Path, model: ServedModel) -> tuple[Path, Path, Path]:
+    """The complete file, that without what users had in training, and that as a file of interactions."""
+    complete, slim, train = folder / "complete", folder / "slim", folder / "train.csv"
+    save_model(complete, model)
+    write_export(slim, pack(without_seen(model), "float32"))
+    write_interactions(model.seen, train)
+    return complete, slim, train
+
+
+@pytest.mark.parametrize("kind", ["mf", "fism"])
+def test_what_users_had_is_read_where_the_file_lacks_it(
+    tmp_path: Path, held_out: Path, installed: Any, kind: str
+) -> None:
+    complete, slim, train = both(tmp_path, a_model(kind))
+    words = (held_out, "--k", "3", "--k", "20", "--json")
+    wanted = sparserec(complete, *words)
+    found = installed("evaluate", slim, *words, "--known", train)
+    assert (found.returncode, found.stderr) == (wanted.exit_code, wanted.stderr) == (0, "")
+    assert found.stdout == wanted.stdout and json.loads(found.stdout)["users"] == 2
+    table = sparserec(slim, held_out, "--known", train)
+    assert table.stdout == sparserec(complete, held_out).stdout != ""
+    lacking = installed("evaluate", slim, *words)
+    assert (lacking.returncode, lacking.stdout) == (1, "")
+    assert "was exported without" in lacking.stderr and "--known FILE" in lacking.stderr
+    assert lacking.stderr.count("\n") == 1
+
+
+def test_the_training_file_changes_nothing_of_a_complete_model(tmp_path: Path, held_out: Path) -> None:
+    held = (3, 9, 40)  # no edges of the graph, which is that of the model file
+    for model in (a_model("mf"), a_model("fism"), as_lightgcn(a_model("mf"), held_out=held)):
+        save_model(tmp_path / "complete", model)
+        write_interactions(model.seen, tmp_path / "train.csv")
+        wanted = sparserec(tmp_path / "complete", held_out, "--json")
+        found = sparserec(tmp_path / "complete", held_out, "--known", tmp_path / "train.csv", "--json")
+        assert (found.exit_code, found.stderr, found.stdout) == (0, "", wanted.stdout)
+
+
+@pytest.mark.parametrize("kind", ["mf", "fism", "lightgcn"])
+def test_what_is_known_goes_before_what_the_model_has_seen(tmp_path: Path, held_out: Path, kind: str) -> None:
+    model = a_model(kind) if kind != "lightgcn" else as_lightgcn(a_model("mf"))
+    save_model(tmp_path / "complete", model)
+    (tmp_path / "known.csv").write_text("user,item\n0,30\n0,40\n87,50\n")
+    found = sparserec(tmp_path / "complete", held_out, "--known", tmp_path / "known.csv", "--json")
+    assert (found.exit_code, found.stderr) == (0, "")
+    known = Interactions.from_pairs(
+        [0, 0, 87], [30, 40, 50], user_ids=model.user_ids, item_ids=model.item_ids
+    )
+    test = Interactions.from_pairs(
+        [0, 0, 0, 87], [10, 20, 490, 30], user_ids=model.user_ids, item_ids=model.item_ids
+    )
+    users_are = known if kind == "fism" else model.seen
+    expected = evaluate(restore(model, users_are).ranker(), test, known, (20,))
+    told = json.loads(found.stdout)
+    assert {name: told[name] for name in expected} == expected
+    assert told["pairs_in_training"] == 0
+
+
+def test_users_that_the_file_lacks_are_folded_in(tmp_path: Path, held_out: Path) -> None:
+    model = a_model("mf")
+    slim = tmp_path / "slim"
+    write_export(slim, pack(keep_users(model, np.zeros(0, dtype=np.intp)), "float32"))
+    write_interactions(model.seen, tmp_path / "train.csv")
+    assert "--known FILE" in sparserec(slim, held_out).stderr
+    found = sparserec(slim, held_out, "--known", tmp_path / "train.csv", "--json")
+    assert (found.exit_code, found.stderr) == (0, "")
+    told, hits = json.loads(found.stdout), 0
+    recommender = Recommender.open(slim)
+    for user, wanted in ((0, {10, 20, 490}), (87, {30})):
+        row = user // 3
+        own = model.seen_items[model.seen_indptr[row] : model.seen_indptr[row + 1]] * 10
+        listed = recommender.recommend_for_items(own.tolist(), 20).items
+        hits += len(wanted & set(listed)) / len(wanted) / 2
+    assert told["recall@20"] == pytest.approx(hits)
+    assert (told["users"], told["unknown_users"], told["dropped_pairs"]) == (2, 1, 2)
+
+
+def test_what_the_model_does_not_know_is_left_out_of_what_is_known(tmp_path: Path, held_out: Path) -> None:
+    for kind, left in (("mf", 2), ("fism", 1)):  # the file of a fism names no users, and takes any
+        complete, slim, train = both(tmp_path, a_model(kind))
+        train.write_text(train.read_text() + "0,55\n2,10\n")
+        found = sparserec(slim, held_out, "--known", train, "--json")
+        noun = "interaction" + "s" * (left > 1)
+        said = f"{train}: {left} {noun} of users or items that the model does not know left out.\n"
+        assert (found.exit_code, found.stderr) == (0, said)
+        told, wanted = (
+            json.loads(text) for text in (found.stdout, sparserec(complete, held_out, "--json").stdout)
+        )
+        assert told == wanted
+
+
+def test_bad_input_of_what_is_known_is_refused_in_one_sentence(tmp_path: Path, held_out: Path) -> None:
+    _, slim, train = both(tmp_path, a_model("fism"))
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "other.csv").write_text("user,item\n0,11\n3,12\n")
+    for name, code, said in (
+        ("none.csv", 1, "none.csv: No such file"),
+        ("empty.csv", 1, "empty.csv"),
+        ("other.csv", 1, "No interaction in"),
+    ):
+        found = sparserec(slim, held_out, "--known", tmp_path / name, "--json")
+        assert (found.exit_code, found.stdout) == (code, "")
+        assert said in found.stderr and found.stderr.count("\n") == 1
+    found = sparserec(slim, "-", "--known", "-")
+    assert found.exit_code == 2 and "TEST and --known cannot both be standard input." in found.stderr
+    leak = sparserec(slim, train, "--known", train)
+    assert leak.exit_code == 0 and f"are in {train}, too; these are never" in leak.stderr
+
+
+def test_the_reader_options_are_for_both_files(tmp_path: Path) -> None:
+    complete, slim, train = both(tmp_path, a_model("fism"))
+    rows = [line.split(",") for line in train.read_text().splitlines()[1:]]
+    lines = ["what,stars,who", *(f"{item},5,{user}" for user, item in rows), "20,1,0", ""]
+    (tmp_path / "rated.csv").write_text("\n".join(lines))
+    (tmp_path / "test.csv").write_text("what,stars,who\n10,5,0\n490,4,3\n30,5,87\n")
+    words = (
+        "--user-col",
+        "who",
+        "--item-col",
+        "what",
+        "--rating-col",
+        "stars",
+        "--min-rating",
+        "4",
+        "--json",
+    )
+    wanted = sparserec(complete, tmp_path / "test.csv", *words)
+    found = sparserec(slim, tmp_path / "test.csv", *words, "--known", tmp_path / "rated.csv")
+    assert (found.exit_code, found.stdout) == (0, wanted.stdout)
 
 
 @pytest.mark.parametrize("words", [("--k", "0"), ("--threads", "0"), ("--k", "many")])

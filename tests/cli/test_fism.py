@@ -104,6 +104,18 @@ def test_an_exported_file_serves(run, made, tmp_path):
     assert len(set(folded[0][0]) & set(wanted[0][0])) >= 8  # values of a byte
 
 
+@pytest.mark.parametrize("drop", ["seen", "users"])
+def test_a_file_without_what_users_touched_is_evaluated_with_it(run, installed, made, tmp_path, drop):
+    slim = tmp_path / "slim.safetensors"
+    done = run("export", made.run, "-o", slim, "--drop", drop, "--dtype", "float32")
+    assert done.returncode == 0, done.stderr
+    words = (made.test, "--k", "5", "--k", "20", "--json")
+    wanted = run("evaluate", made.run, *words)
+    found = installed("evaluate", slim, *words, "--known", made.train)
+    assert (found.returncode, found.stderr, found.stdout) == (0, "", wanted.stdout)
+    refused(installed("evaluate", slim, *words), "give what they had in training with --known FILE", 1)
+
+
 def test_the_budget_can_be_named_in_entries(installed, made, tmp_path):
     words = ("--model", "fism", "--epochs", "0", "--dim", "300", "--entries", "777", "--json")
     done = installed("train", made.train, "-o", tmp_path / "run", *words)

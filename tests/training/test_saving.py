@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sparserec_np import Config, load_model, save_run, train
+from sparserec_np import Config, DataError, Interactions, load_model, save_run, train
 from sparserec_np.data.table import stacked
 from sparserec_np.models.fism import Fism
 from sparserec_np.runtime import ROW_ENTRIES, ArtifactError, Recommender
-from sparserec_np.serving.model_file import save_model
+from sparserec_np.serving.model_file import ServedModel, save_model
+from sparserec_np.serving.slices import keep_users, without_seen
 from sparserec_np.sparsity.budget import Budget
 from sparserec_np.training.fitted import Fitted
-from sparserec_np.training.saving import fitted_from, restore, served_model
-from tests.makers.served_models import make_model
+from sparserec_np.training.saving import fitted_from, ids_known_to, ranker_for, restore, served_model
+from tests.makers.served_models import as_lightgcn, make_fism_model, make_model
 from tests.makers.small import random_table, same_bits, small_log
 
 LOG = small_log()
@@ -120,3 +121,43 @@ def test_a_model_that_stores_no_users_is_saved_and_restored(tmp_path: Path) -> N
         row += numbers[item] * model.table.to_dense(8)[item].astype(float)
     scores = recommender.score(LOG.user_ids[3].item(), LOG.item_ids.tolist())
     np.testing.assert_allclose(scores, model.table.to_dense(8) @ row, rtol=1e-4, atol=1e-5)
+
+
+def test_users_come_from_what_is_known_where_the_file_has_none() -> None:
+    known = Interactions.from_pairs(["a", "b", "b"], [3, 4, 99])
+    model = make_fism_model()
+    assert ids_known_to(model, known).user_ids.tolist() == list(range(30))
+    placed, counts = known.aligned_to(ids_known_to(without_seen(model), known))
+    assert (placed.n_users, placed.n_items, counts.dropped_pairs) == (2, 50, 1)
+    assert placed.user_ids.tolist() == ["a", "b"] and placed.items.tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("model", [make_model(), make_fism_model()], ids=["mf", "fism"])
+def test_a_file_told_what_users_had_ranks_as_the_complete_one(model: ServedModel) -> None:
+    slim, seen = without_seen(model), model.seen
+    placed, _ = seen.aligned_to(ids_known_to(slim, seen))
+    users = np.arange(30, dtype=np.int32)
+    wanted = restore(model).ranker().rank(users, 7, seen)
+    for found in (ranker_for(model, seen), ranker_for(slim, placed)):
+        for one, other in zip(found.rank(users, 7, placed), wanted, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_users_that_are_stored_and_left_out_are_folded_in() -> None:
+    model = keep_users(make_model(), np.zeros(0, np.intp))
+    known = Interactions.from_pairs(["a", "a", "b"], [3, 4, 5])
+    seen, _ = known.aligned_to(ids_known_to(model, known))
+    items, _ = ranker_for(model, seen).rank(np.arange(2, dtype=np.int32), 5, seen)
+    recommender = Recommender(model.encode())
+    assert items.tolist() == [recommender.recommend_for_items(own, 5).items for own in ([3, 4], [5])]
+    with pytest.raises(DataError, match="was exported without users: load the run"):
+        fitted_from(model, QUICK, [], known)
+
+
+def test_a_model_whose_users_cannot_be_folded_in_says_so() -> None:
+    model = replace(as_lightgcn(make_model()), users=make_model().users.slice_rows(0, 0))
+    model = replace(model, user_ids=model.user_ids[:0], seen_indptr=model.seen_indptr[:1])
+    model = replace(model, seen_items=model.seen_items[:0])
+    seen = Interactions.from_pairs([1], [3], item_ids=model.item_ids)
+    with pytest.raises(ArtifactError, match="nobody can be folded in"):
+        ranker_for(model, seen).rank(np.zeros(1, np.int32), 5, seen)
