@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.interactions import Interactions, encode_ids
 from sparserec_np.data.table import Array, stacked
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.models.base_models import BASE_MODELS
@@ -86,7 +86,7 @@ def fitted_from(
 ) -> Fitted:
     """Puts a trained model together from its file, settings and records; see :func:`load_run`."""
     if known is not None:
-        log, _ = known.aligned_to(model.seen)
+        log, _ = known.aligned_to(_nobody_of(model, known))
         if not log.n_interactions:
             raise DataError(
                 "None of the interactions that are said to be known is between a user and an item of the model;"
@@ -104,6 +104,15 @@ def fitted_from(
     table = restored.table
     budget = Budget(table.rows, model.dim, table.nnz, id_bytes(log.user_ids, log.item_ids))
     return Fitted(restored, log, budget, config, history, best["epoch"], False, {})
+
+
+def _nobody_of(model: ServedModel, known: Interactions) -> Interactions:
+    """Makes no interactions, over the users and items of a model, with those users of ``known`` that it can make."""
+    if model.stores_users:
+        user_ids = model.user_ids
+    else:  # anybody is what they touched
+        _, user_ids = encode_ids(model.user_ids, known.user_ids)
+    return Interactions.from_codes([], [], user_ids, model.item_ids)
 
 
 def saved_config(metadata: dict[str, str]) -> Config:

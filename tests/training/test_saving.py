@@ -47,6 +47,19 @@ def test_lists_and_scores_are_those_of_the_trained_model(settings: dict[str, obj
         np.testing.assert_array_equal(found, expected)
 
 
+def test_users_who_are_not_stored_are_whoever_is_known(tmp_path: Path) -> None:
+    fitted = train(LOG, replace(QUICK, model="fism", epochs=0))
+    save_run(tmp_path / "run", fitted, LOG)
+    saved = load_model(tmp_path / "run")
+    others = replace(LOG, user_ids=LOG.user_ids + 9_000)
+    nobody = replace(saved, user_ids=saved.user_ids[:0], seen_indptr=np.zeros(1, np.int64))
+    nobody = replace(nobody, seen_items=saved.seen_items[:0])
+    for model, users in ((nobody, others.n_users), (saved, saved.users.rows + others.n_users)):
+        made = fitted_from(model, fitted.config, [], others)
+        assert (made.log.n_users, made.log.n_interactions) == (users, others.n_interactions)
+        assert same_bits(made.model.table, fitted.model.table)
+
+
 @pytest.mark.parametrize("settings", [{"layers": 2}, {"layers": 1, "similarity": "cosine"}], ids=str)
 def test_a_lightgcn_propagates_over_what_it_was_trained_on(
     settings: dict[str, object], tmp_path: Path
