@@ -11,8 +11,10 @@ from sparserec_np import kernels
 from sparserec_np.data.formats import read_interactions
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.machine.memory import resident_bytes
+from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.run_directory import RunDirectory, load_run
+from sparserec_np.training.settings import Config
 from sparserec_np.training.updating import update, update_settings
 
 from .held_out import part_or_file, read_held_out
@@ -49,7 +51,11 @@ def command(run: str, updated: str, as_json: bool, **options: Any) -> None:
     own; a tenth of each user's new items is held out to choose among a few epochs, the start
     included as epoch 0.
 
-    Models of mf can learn on. RUN2 may be RUN itself, which is then replaced.
+    A model of fism stores no users: they are what they touched, so new interactions of known items
+    change no row. New items get rows that are solved for, in place of the weakest entries. Nothing
+    is trained and nothing held out, unless --epochs says so.
+
+    Models of mf and fism can learn on. RUN2 may be RUN itself, which is then replaced.
     """
     report = _update_run(run, updated, as_json, **options)
     report["former"] = run
@@ -88,7 +94,8 @@ def _update_run(
         return update(former, new, validation=chosen_by, threads=threads, on_epoch=on_epoch, **changes)
 
     source = Source(None, validation_file, reader, {"former": run, "new": new_file})
-    telling = Telling(None if quiet else _sizes(growth, log), growth | counts, imports)
+    told = None if quiet else "\n".join([_sizes(growth, log), *_untrained(config, growth["new_items"])])
+    telling = Telling(told, growth | counts, imports)
     return write_run(directory, Work(log, config, fit, source), telling)
 
 
@@ -99,6 +106,14 @@ def _growth(known: Interactions, log: Interactions) -> dict[str, int]:
         "new_items": log.n_items - known.n_items,
         "new_interactions": log.n_interactions - known.n_interactions,
     }
+
+
+def _untrained(config: Config, new_items: int) -> list[str]:
+    """Says in a line what happens where users are not stored and no epoch is trained; else nothing."""
+    if BASE_MODELS[config.model].stores_users or config.epochs:
+        return []
+    solved = f", and {counted(new_items, 'new item')} solved for" if new_items else ""
+    return [f"Users are made from what they touched{solved}; nothing is trained (--epochs N trains on)"]
 
 
 def _sizes(growth: dict[str, int], log: Interactions) -> str:

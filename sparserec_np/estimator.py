@@ -118,7 +118,8 @@ class SparseRec:
     def partial_fit(self, X: Any, y: None = None, **changes: Any) -> SparseRec:
         """Learns on with more interactions, within the budget.
 
-        Where nothing was trained before, it trains anew.
+        Where nothing was trained before, it trains anew. A model that stores no users is trained
+        only where ``epochs`` are given: users are what they touched, new items are solved for.
 
         Args:
             X: more interactions, of users and items that are known or not; what is known is merged.

@@ -215,6 +215,14 @@ def test_what_is_saved_is_loaded_and_learns_on(model: SparseRec, tmp_path: Path)
     )
 
 
+def test_items_alone_learn_on_without_training() -> None:
+    made = SparseRec(**QUICK | {"model": "fism", "negatives": 16}, threads=1).fit(KEPT)
+    table = made.fitted_.model.table
+    made.partial_fit(TEST)
+    assert same_bits(made.fitted_.model.table, table)
+    assert made.interactions_.digest() == LOG.digest()
+
+
 def test_models_with_a_graph_recommend_but_compare_no_rows() -> None:
     made = SparseRec(**QUICK | {"model": "lightgcn", "epochs": 1}, threads=1).fit(KEPT)
     assert made.recommend([0], n=3)[0].shape == (1, 3)

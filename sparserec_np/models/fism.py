@@ -19,8 +19,7 @@ import numpy as np
 
 from sparserec_np import kernels
 from sparserec_np.data.interactions import FEW_PAIRS, Interactions
-from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.errors import ConfigError
+from sparserec_np.data.table import Array, SparseTable, stacked
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import BatchItems
@@ -130,10 +129,19 @@ class Fism:
         return self.table
 
     def factors(self) -> SparseTable:
-        """Raises ConfigError: users have no stored rows to learn from."""
-        raise ConfigError(
-            "The users of the model fism are made from what they touched, and not stored, which is what is learned from"
-        )
+        """Makes the rows of all users, cut as for lists, and stacks them on those of the items.
+
+        Memory: ``ROW_ENTRIES`` entries a user, and a block of whole rows.
+        """
+        ranker, n_users = self.ranker(), self.log.n_users
+        blocks = [
+            ranker.rows_of(np.arange(start, min(start + USERS_AT_ONCE, n_users), dtype=np.int32))
+            for start in range(0, n_users, USERS_AT_ONCE)
+        ]
+        lengths = np.concatenate([np.diff(block.indptr) for block in blocks])
+        columns, values = (np.concatenate(arrays) for arrays in list(zip(*blocks, strict=True))[1:])
+        indptr = np.append(0, np.cumsum(lengths, dtype=np.int64))
+        return stacked(SparseTable(indptr, columns, values), self.table)
 
     def mean_product(self) -> float:
         """Computes the mean score of the training pairs, each without its own item."""

@@ -12,6 +12,7 @@ this is our choice, made on data held out from LastFM's training part.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -23,6 +24,57 @@ from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.factorization.least_squares import alternate, solved_rows
 from sparserec_np.machine.threads import one_blas_thread
 from sparserec_np.starts.condensed import Condensed
+from sparserec_np.starts.start import Start
+
+
+class Previous(Protocol):
+    """A trained model to go on from, with more interactions."""
+
+    @property
+    def log(self) -> Interactions:
+        """Its users and items, and the interactions it knows."""
+        ...
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the start may be scaled, to the mean score that the settings ask for."""
+        ...
+
+    def start(self) -> Start:
+        """Makes the start from its rows."""
+        ...
+
+    def weights(self, log: Interactions) -> Array:
+        """Makes the dense weights over the users and items of ``log``, as a model file holds them.
+
+        Empty for a model that begins with its own.
+        """
+        ...
+
+
+def hold_out_new(
+    known: Interactions, log: Interactions, fraction: float, rng: np.random.Generator
+) -> tuple[Interactions, Interactions | None]:
+    """Holds out a random part of each user's items in ``log`` that are not ``known``.
+
+    The part is drawn as by :func:`~sparserec_np.data.splitting.split_random`; what is known is
+    never held out.
+
+    Args:
+        log: interactions over users and items of which those known are a part, and all that is
+            known among them.
+
+    Returns:
+        The part to train on and the held-out part, which is None where no user has a new one to
+        spare.
+    """
+    known, _ = known.aligned_to(log)
+    new = log.without(known)
+    try:
+        kept, held_out = split_random(new, fraction, rng)
+    except DataError:
+        return log, None
+    return known.union(kept), held_out
 
 
 @dataclass(frozen=True)
@@ -40,34 +92,15 @@ class PreviousModel:
     dim: int
     log: Interactions
     condensed: Condensed | None = None
+    scaled: ClassVar[bool] = True
 
     def start(self) -> PreviousStart:
         """Makes the start from the rows of this model."""
         return PreviousStart(self)
 
-    def hold_out(
-        self, log: Interactions, fraction: float, rng: np.random.Generator
-    ) -> tuple[Interactions, Interactions | None]:
-        """Holds out a random part of each user's items that the model does not know.
-
-        The part is drawn as by :func:`~sparserec_np.data.splitting.split_random`; what the model
-        knows is never held out.
-
-        Args:
-            log: interactions over users and items of which the model's are a part, and all that it
-                knows among them.
-
-        Returns:
-            The part to train on and the held-out part, which is None where no user has a new one to
-            spare.
-        """
-        known, _ = self.log.aligned_to(log)
-        new = log.without(known)
-        try:
-            kept, held_out = split_random(new, fraction, rng)
-        except DataError:
-            return log, None
-        return known.union(kept), held_out
+    def weights(self, log: Interactions) -> Array:
+        """Returns no weights: all that is trained is in the table."""
+        return np.empty(0, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -122,7 +155,7 @@ class PreviousStart:
         share = max(share, floor * log.n_users, nnz - dim * log.n_items)
         share = min(share, dim * log.n_users, nnz - floor * log.n_items)
         share = min(max(share, 1), nnz - 1)  # neither side goes without
-        items = _among(items, encode_ids(previous.log.item_ids, log.item_ids)[0], log.n_items)
+        items = spread_rows(items, encode_ids(previous.log.item_ids, log.item_ids)[0], log.n_items)
         by_user = matrix_of_ones(log)
         by_item = by_user.T.tocsr()
         with one_blas_thread():
@@ -135,7 +168,7 @@ class PreviousStart:
         return previous.condensed.again(table, log, dim, rng, threads)
 
 
-def _among(table: SparseTable, places: Array, rows: int) -> SparseTable:
+def spread_rows(table: SparseTable, places: Array, rows: int) -> SparseTable:
     """Spreads ``table`` over ``rows`` rows: the k-th goes to ``places[k]``, others are empty."""
     lengths = np.zeros(rows, dtype=np.int64)
     lengths[places] = np.diff(table.indptr)

@@ -22,6 +22,7 @@ from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Loss, Scores
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.models.inner_products import InnerProducts
+from sparserec_np.models.model import NO_WEIGHTS
 from sparserec_np.starts.start import Start
 from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.settings import Config
@@ -87,6 +88,10 @@ class FromTeacher:
     def start(self, name: str, stores_users: bool) -> tuple[str, Start]:
         """Makes the start from the teacher's rows, whatever the name."""
         return TRAINED_BEFORE, self.teacher.start()
+
+    def weights(self, log: Interactions) -> Array:
+        """Returns none: the student begins with its own."""
+        return NO_WEIGHTS
 
     def objective(self, loss: Loss) -> Imitation:
         """Adds the imitation of the teacher to the data's loss.

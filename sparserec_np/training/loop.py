@@ -84,6 +84,8 @@ def begin(log: Interactions, plan: Plan, start: Beginning) -> Training:
     """Makes what the first epoch changes: a copy of the start, with the state beside it."""
     rows = plan.budget.rows
     model = plan.model_over(start.table.copy(), log)
+    if len(start.weights):
+        model.load_weights(start.weights)
     origin = start.table.values if plan.keeps_near(start.from_data) else NO_ORIGIN
     state = EntryState(plan.optimizer(start.table.nnz, rows), origin)
     asked = plan.growth.grows and plan.settings.importance == "gradient"

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.interactions import Interactions, encode_ids
 from sparserec_np.data.table import Array, stacked
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.evaluation.ranker import Ranker
@@ -86,11 +86,12 @@ def trained_on(model: ServedModel) -> Interactions:
 def ids_known_to(model: ServedModel, known: Interactions) -> Interactions:
     """Returns the users and items of a model file, without interactions, to align others to.
 
-    Of a file that holds no users they are those of ``known``, what somebody touched: their rows are
-    made from it.
+    Of a file that holds no rows of users they are those of ``known`` as well, what somebody
+    touched: their rows are made from it.
     """
-    users = model.user_ids if model.users.rows else known.user_ids
-    return Interactions(np.zeros(len(users) + 1, np.int64), np.empty(0, np.int32), users, model.item_ids)
+    stored = model.stores_users and model.users.rows
+    user_ids = model.user_ids if stored else encode_ids(model.user_ids, known.user_ids)[1]
+    return Interactions.from_codes([], [], user_ids, model.item_ids)
 
 
 def ranker_for(model: ServedModel, seen: Interactions) -> Ranker:

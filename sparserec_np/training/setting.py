@@ -31,11 +31,12 @@ class Scope(NamedTuple):
 
 
 _SOLVED = tuple(model for model in BASE_MODELS.values() if model.stored_rows and not model.counted)
+_MADE = tuple(model for model in BASE_MODELS.values() if not model.stores_users)
 SCOPES = {
     "train": Scope(tuple(BASE_MODELS.values()), tuple(LOSSES.values())),
     # A student is scored by inner products of its stored rows, as its teacher is.
     "distill": Scope(_SOLVED, tuple(loss for loss in LOSSES.values() if not loss.cosine)),
-    "update": Scope(_SOLVED, tuple(LOSSES.values())),
+    "update": Scope((*_SOLVED, *_MADE), tuple(LOSSES.values())),
 }
 
 

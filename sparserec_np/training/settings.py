@@ -46,6 +46,8 @@ RATES = {"batches": (0.01, 0.003, 0.03, 0.001), "cells": (0.1, 0.03, 0.3, 0.01)}
 BATCH_SIZES = {"batches": 2048, "cells": 512}
 FIRST_OPTIMIZERS = {"batches": "adam", "cells": "adagrad"}
 L2 = ("l2_user", "l2_positive", "l2_negative")
+# The models that store no users, in words.
+ITEMS_ALONE = " and ".join(model.name for model in BASE_MODELS.values() if not model.stores_users)
 
 
 def _listed(rows: Mapping[str, Any], word: str) -> str:
@@ -239,7 +241,7 @@ class Config:
         "learning",
         low=0,
         high=COUNT,
-        update=InCommand(5),
+        update=InCommand(5, words=f"5, with {ITEMS_ALONE} 0"),
     )
     order: str = setting(
         "batches",
@@ -369,6 +371,7 @@ class Config:
         ),
         update=InCommand(
             0.1,
+            words=f"0.1, with {ITEMS_ALONE} and no epochs 0",
             help="Part of each user's new items held out to choose the epoch by, or a file of items that RUN was not"
             " trained on; 0 for none.",
         ),

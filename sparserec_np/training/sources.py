@@ -9,7 +9,9 @@ import numpy as np
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.splitting import split_random
+from sparserec_np.data.table import Array
 from sparserec_np.learning.losses import Loss, Objective
+from sparserec_np.models.model import NO_WEIGHTS
 from sparserec_np.starts import starts_of
 from sparserec_np.starts.start import Start
 from sparserec_np.training.settings import Config
@@ -34,6 +36,13 @@ class Source(Protocol):
 
     def start(self, name: str, stores_users: bool) -> tuple[str, Start]:
         """Returns the start that the settings name, or the only one; and what records call it."""
+        ...
+
+    def weights(self, log: Interactions) -> Array:
+        """Makes the dense weights that a model of ``log`` begins with, as a model file holds them.
+
+        Empty where it begins with its own.
+        """
         ...
 
     def objective(self, loss: Loss) -> Objective:
@@ -63,6 +72,10 @@ class FromData:
     def start(self, name: str, stores_users: bool) -> tuple[str, Start]:
         """Returns the start of that name."""
         return name, starts_of(stores_users)[name]
+
+    def weights(self, log: Interactions) -> Array:
+        """Returns none: the model begins with its own."""
+        return NO_WEIGHTS
 
     def objective(self, loss: Loss) -> Objective:
         """Returns the loss as it is."""

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.table import SparseTable
+from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.factorization.pruning import strongest_first
 from sparserec_np.machine.memory import give_back_freed
-from sparserec_np.models.model import Model
+from sparserec_np.models.model import NO_WEIGHTS, Model
 from sparserec_np.training.plan import Plan
 
 
@@ -23,12 +23,14 @@ class Beginning(NamedTuple):
         table: users and items, scaled; not written to.
         seconds: the time it took to make.
         from_data: whether the values know the data; see :class:`~sparserec_np.starts.start.Start`.
+        weights: dense weights to begin with, as a model file holds them; empty for the model's own.
     """
 
     name: str
     table: SparseTable
     seconds: float
     from_data: bool
+    weights: Array = NO_WEIGHTS
 
 
 def make_start(log: Interactions, plan: Plan, threads: int) -> Beginning:
@@ -47,7 +49,8 @@ def make_start(log: Interactions, plan: Plan, threads: int) -> Beginning:
         table = strongest_first(table, plan.budget.dim)
     if start.from_data and plan.source.scaled:
         scale(plan.model_over(table, log), plan.settings.start_score)
-    return Beginning(name, table, time.perf_counter() - clock, start.from_data)
+    weights = plan.source.weights(log)
+    return Beginning(name, table, time.perf_counter() - clock, start.from_data, weights)
 
 
 def scale(model: Model, score: float) -> None:

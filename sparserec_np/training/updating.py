@@ -2,25 +2,30 @@
 
 Users and items may be new. What the model's rows say about all interactions is the start
 (:mod:`~sparserec_np.starts.previous`); from there the training loop goes on for a few epochs.
-Interactions held out of the new ones choose how many; the start counts as epoch 0.
+Interactions held out of the new ones choose how many; the start counts as epoch 0. A model that
+stores items alone keeps its rows, gets rows of new items
+(:mod:`~sparserec_np.starts.previous_items`), and is trained only where epochs are asked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions, expect_interactions
+from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.learning.losses import Loss, Objective
-from sparserec_np.models.base_models import BASE_MODELS
+from sparserec_np.models.base_models import BASE_MODELS, BaseModel
 from sparserec_np.runtime import FOLDED_DIMENSIONS
 from sparserec_np.sparsity.methods import METHODS
-from sparserec_np.starts import STARTS
+from sparserec_np.starts import starts_of
 from sparserec_np.starts.condensed import Condensed
-from sparserec_np.starts.previous import PreviousModel
+from sparserec_np.starts.previous import Previous, PreviousModel, hold_out_new
+from sparserec_np.starts.previous_items import PreviousItems
 from sparserec_np.starts.start import Start
 from sparserec_np.training.fitted import Fitted, Report
 from sparserec_np.training.plan import budget_of
@@ -47,9 +52,13 @@ class FromPrevious:
     all epochs are trained.
     """
 
-    previous: PreviousModel
+    previous: Previous
     fresh: ClassVar[bool] = False
-    scaled: ClassVar[bool] = True
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the start may be scaled, which the model's rows decide."""
+        return self.previous.scaled
 
     def check(self, config: Config) -> None:
         """Accepts any settings that :func:`update_settings` made."""
@@ -57,6 +66,10 @@ class FromPrevious:
     def start(self, name: str, stores_users: bool) -> tuple[str, Start]:
         """Makes the start from the model's rows, solved for anew, whatever the name."""
         return TRAINED_BEFORE, self.previous.start()
+
+    def weights(self, log: Interactions) -> Array:
+        """Makes the dense weights to go on from."""
+        return self.previous.weights(log)
 
     def objective(self, loss: Loss) -> Objective:
         """Returns the loss as it is."""
@@ -66,7 +79,82 @@ class FromPrevious:
         self, log: Interactions, fraction: float, rng: np.random.Generator
     ) -> tuple[Interactions, Interactions | None]:
         """Holds out a part of what the model does not know yet."""
-        return self.previous.hold_out(log, fraction, rng)
+        return hold_out_new(self.previous.log, log, fraction, rng)
+
+
+class Way(Protocol):
+    """A way to update the models of one kind."""
+
+    def check(self, fitted: Fitted, log: Interactions) -> None:
+        """Raises ConfigError for a model that cannot go on, with all interactions in ``log``."""
+        ...
+
+    def defaults(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what differs from the settings of the model, where ``changes`` do not say."""
+        ...
+
+    def previous(self, fitted: Fitted, start: Start) -> Previous:
+        """Makes of a trained model what an update with a start goes on from."""
+        ...
+
+
+class AllRows:
+    """The way of models whose users and items have rows: all are solved for anew, and trained."""
+
+    def check(self, fitted: Fitted, log: Interactions) -> None:
+        """Refuses rows that are not what is multiplied, and too many columns to solve in."""
+        name = fitted.config.model
+        if not BASE_MODELS[name].stored_rows:
+            raise ConfigError(
+                f"The stored rows of the model {name} are not what is multiplied, so rows of new users and items"
+                " cannot be solved for from the others: train it anew, or update a model of mf or fism"
+            )
+        _check_columns(fitted)
+
+    def defaults(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the same, whatever the changes."""
+        return UPDATE_DEFAULTS
+
+    def previous(self, fitted: Fitted, start: Start) -> PreviousModel:
+        """Takes the rows that are multiplied."""
+        condensed = start if isinstance(start, Condensed) else None
+        return PreviousModel(fitted.model.factors(), fitted.model.dim, fitted.log, condensed)
+
+
+class ItemsAlone:
+    """The way of models that store items alone: rows stay, new items get theirs, nothing is trained.
+
+    Where epochs are asked for, training goes on from there, and some of what is new chooses how
+    many; else there is nothing to choose, and nothing is held out.
+    """
+
+    def check(self, fitted: Fitted, log: Interactions) -> None:
+        """Refuses too many columns to solve in, where there are new items to solve for."""
+        if log.n_items > fitted.log.n_items:
+            _check_columns(fitted)
+
+    def defaults(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns no epochs and no validation part; with epochs, the usual part."""
+        settings = UPDATE_DEFAULTS | {"epochs": 0}
+        return settings if changes.get("epochs") else settings | {"validation": 0.0}
+
+    def previous(self, fitted: Fitted, start: Start) -> PreviousItems:
+        """Takes the rows and the numbers of items."""
+        model = fitted.model
+        return PreviousItems(model.table, model.dim, fitted.log, model.served_weights)
+
+
+def _check_columns(fitted: Fitted) -> None:
+    if fitted.model.dim > FOLDED_DIMENSIONS:
+        raise ConfigError(
+            f"An update solves for rows by the products of all pairs of columns, in at most {FOLDED_DIMENSIONS:,}"
+            f" columns, and the model has {fitted.model.dim:,}: train it anew"
+        )
+
+
+def way_of(base: BaseModel) -> Way:
+    """Finds the way in which models of ``base`` are updated."""
+    return AllRows() if base.stores_users else ItemsAlone()
 
 
 def update(
@@ -82,8 +170,9 @@ def update(
 
     Their users and items may be known to it or not. The budget stays: as many entries, or, where it
     was given in bytes, as many bytes; row bounds and ids of new rows leave room for fewer entries
-    then. Where most rows have nothing to be solved from, fewer are made than it grants. The same
-    inputs give the same bits for any number of threads.
+    then. Where most rows have nothing to be solved from, fewer are made than it grants. A model
+    that stores items alone keeps its rows: only what new items need leaves, the weakest first. The
+    same inputs give the same bits for any number of threads.
 
     Args:
         previous: as :func:`~sparserec_np.training.train.train` or
@@ -96,7 +185,8 @@ def update(
         threads, on_epoch: see :func:`~sparserec_np.training.train.train`.
         changes: settings by name, see :class:`~sparserec_np.training.settings.Config`, of those in
             ``CHANGEABLE``. Without them, training takes 5 epochs at most, at the lower of the
-            learning rates that training tries first, 0.003, and in cells 0.03.
+            learning rates that training tries first, 0.003, and in cells 0.03; a model that stores
+            items alone is not trained, and nothing is held out, unless ``epochs`` are given.
 
     Returns:
         The model over all users and items; its ``log`` holds all interactions.
@@ -110,9 +200,9 @@ def update(
     if isinstance(validation, (int, float)):
         changes, validation = {**changes, "validation": validation}, None
     config = update_settings(previous, log, **changes)
-    start = STARTS[config.start or FIRST_START]
-    condensed = start if isinstance(start, Condensed) else None
-    rows = PreviousModel(previous.model.factors(), previous.model.dim, previous.log, condensed)
+    base = BASE_MODELS[config.model]
+    start = starts_of(base.stores_users)[config.start or FIRST_START]
+    rows = way_of(base).previous(previous, start)
     if validation is not None:
         validation, _ = validation.aligned_to(log)
     return train(
@@ -135,21 +225,7 @@ def update_settings(previous: Fitted, log: Interactions, **changes: Any) -> Conf
             f"The model {config.model} is counted, not trained: count it again over all interactions, with"
             " `sparserec train`"
         )
-    if not base.stores_users:
-        raise ConfigError(
-            f"The model {config.model} stores no users, and rows of new items cannot be solved for from its own: train"
-            " it anew, or update an mf model"
-        )
-    if not base.stored_rows:
-        raise ConfigError(
-            f"The stored rows of the model {config.model} are not what is multiplied, so rows of new users and items"
-            " cannot be solved for from the others: train it anew, or update an mf model"
-        )
-    if previous.model.dim > FOLDED_DIMENSIONS:
-        raise ConfigError(
-            f"An update solves for rows by the products of all pairs of columns, in at most {FOLDED_DIMENSIONS:,}"
-            f" columns, and the model has {previous.model.dim:,}: train it anew"
-        )
+    way_of(base).check(previous, log)
     for name in changes:
         if name not in CHANGEABLE:
             raise ConfigError(
@@ -157,10 +233,10 @@ def update_settings(previous: Fitted, log: Interactions, **changes: Any) -> Conf
             )
     if log.n_interactions == previous.log.n_interactions:
         raise DataError("The model knows all of these interactions already, so there is nothing to learn")
-    settings = UPDATE_DEFAULTS | {"learning_rate": RATES[config.order][1]}
+    settings = way_of(base).defaults(changes) | {"learning_rate": RATES[config.order][1]}
     if METHODS[config.method].full_until > 0:
         settings["method"] = "static"  # what was full is pruned for good
     if config.memory_budget is None and config.entries is None:
         entries = budget_of(previous.log, config).nnz
-        settings["density"] = entries / ((log.n_users + log.n_items) * config.dim)
+        settings["density"] = entries / (base.rows(log) * config.dim)
     return replace(config, **settings | changes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from sparserec_np import load_model
 from sparserec_np.data.formats import write_interactions
 from sparserec_np.data.splitting import split_random
 from sparserec_np.data.synthetic import generate
+from tests.makers.small import same_bits
 
 QUICK = (
     "--epochs",
@@ -155,13 +157,73 @@ def test_settings_without_meaning_are_refused(run, made, tmp_path, words, said):
 
 def test_what_wants_rows_of_users_is_refused(run, made, tmp_path):
     out = tmp_path / "out"
-    said = "The model fism stores no users, and rows of new items cannot be solved for from its own"
-    refused(run("update", made.run, made.test, "-o", out), said, 2)
-    said = "are made from what they touched, and not stored"
-    refused(run("distill", made.run, made.train, "-o", out), said, 2)
+    said = "l2_user has no meaning for the model fism"
+    refused(run("update", made.run, made.test, "-o", out, "--l2-user", "0.1"), said, 2)
     said = "`sparserec export` without --to c writes a file of this one"
     refused(run("export", made.run, "-o", out, "--to", "c"), said, 1)
     assert not out.exists()
+
+
+def test_an_update_keeps_the_rows_and_knows_the_new_users(run, installed, made, tmp_path):
+    (tmp_path / "new.csv").write_text("user,item\nzoe,3\nzoe,5\n3,5\n")
+    out = tmp_path / "out"
+    done = installed("update", made.run, tmp_path / "new.csv", "-o", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("1 new user, 0 new items, ")
+    said = "\nUsers are made from what they touched; nothing is trained (--epochs N trains on)\nBudget: "
+    assert said in done.stdout
+    before, after = load_model(made.run), load_model(out)
+    assert np.array_equal(after.item_ids, before.item_ids)
+    assert same_bits(after.items, before.items)
+    (items, _), *_ = lists(run("recommend", out, "--user", "zoe", "-n", "5", "--json"))
+    assert len(items) == 5 and not {3, 5} & set(items)
+    refused(run("update", out, tmp_path / "new.csv", "-o", out), "knows all of these interactions", 1)
+
+
+def test_an_update_with_new_items_says_how_many_and_trains_where_asked(run, made, tmp_path):
+    lines = [f"{user},99{item}" for user in range(0, 60, 3) for item in (1, 2) if (user + item) % 4]
+    (tmp_path / "new.csv").write_text("user,item\n" + "\n".join(lines) + "\n")
+    words = ("update", made.run, tmp_path / "new.csv", "-o")
+    done = run(*words, tmp_path / "plain")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "they touched, and 2 new items solved for; nothing is trained" in done.stdout
+    report = json.loads(run(*words, tmp_path / "json", "--json").stdout)
+    assert report["nnz"] == report["budget"] == made.report["nnz"] and report["best_epoch"] == 0
+    assert (report["new_users"], report["new_items"]) == (0, 2)
+    done = run(*words, tmp_path / "more", "--epochs", "2", "--validation", "0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "nothing is trained" not in done.stdout and "kept epoch             2" in done.stdout
+    for name in ("plain", "more"):
+        model = load_model(tmp_path / name)
+        rows = np.flatnonzero(np.isin(model.item_ids, [991, 992]))
+        assert len(rows) == 2 and np.diff(model.items.indptr)[rows].all()
+        assert model.items.nnz == made.report["nnz"]
+
+
+def test_an_update_of_a_run_without_what_users_had_is_told_it(run, made, tmp_path):
+    place = shutil.copytree(made.run, tmp_path / "run")
+    slim = tmp_path / "slim.safetensors"
+    assert run("export", place, "-o", slim, "--drop", "seen", "--dtype", "float32").returncode == 0
+    slim.replace(place / "model.safetensors")
+    words = ("update", place, made.test, "-o", tmp_path / "after")
+    refused(run(*words), "does not hold the interactions", 1)
+    assert not (tmp_path / "after").exists()
+    done = run(*words, "--known", made.train, "--json")
+    assert (done.returncode, json.loads(done.stdout)["new_users"]) == (0, 0), done.stderr
+    whole = run("update", made.run, made.test, "-o", tmp_path / "whole")
+    assert whole.returncode == 0
+    ours, theirs = (load_model(tmp_path / name) for name in ("after", "whole"))
+    assert np.array_equal(ours.items.values, theirs.items.values)
+
+
+def test_it_teaches_a_matrix_factorisation(run, made, tmp_path):
+    out = tmp_path / "student"
+    words = ("--test", made.test, "--density", "0.3", *QUICK, "--json")
+    done = run("distill", made.run, made.train, "-o", out, *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    assert (report["model"], report["dim"]) == ("mf", DIM) and report["ndcg_kept"] > 0.8
+    assert load_model(out).users.nnz > 0
 
 
 def refused(done, said, code):

@@ -63,8 +63,9 @@ def test_help_shows_the_own_defaults_of_other_commands():
     for name in CHANGEABLE:
         wanted = UPDATE_DEFAULTS.get(name, "as in RUN")
         option = f"--{name.replace('_', '-')}"
-        if name not in ("refit", "learning_rate"):
+        if name not in ("refit", "learning_rate", "epochs", "validation"):
             assert shown[option] == str(wanted)
+    assert (shown["--epochs"], shown["--validation"]) == ("5, with fism 0", "0.1, with fism and no epochs 0")
     assert shown["--learning-rate"] == "0.003, in cells 0.03"
     shown = shown_defaults(distill.command)
     assert (shown["--dim"], shown["--negatives"], shown["--floor"]) == ("that of TEACHER", "256", "1")

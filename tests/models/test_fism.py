@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import SparseTable
-from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
@@ -19,7 +18,7 @@ from sparserec_np.learning.losses import LOSSES
 from sparserec_np.machine.threads import kernel_threads
 from sparserec_np.models.fism import Fism, cut_rows
 from sparserec_np.models.model import Decay, Gradients
-from sparserec_np.runtime import Recommender
+from sparserec_np.runtime import ROW_ENTRIES, Recommender
 from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.run_directory import load_run, save_run
 from sparserec_np.training.saving import served_model
@@ -182,9 +181,16 @@ def test_lists_are_those_of_the_scores_written_out() -> None:
         np.testing.assert_allclose(reached[: len(expected)], [value for _, value in expected])
 
 
-def test_users_have_no_rows_to_learn_from() -> None:
-    with pytest.raises(ConfigError, match="not stored"):
-        a_model().factors()
+def test_what_is_learned_from_is_what_lists_are_made_from() -> None:
+    model = Fism(random_table(np.random.default_rng(2), 150, 90, 2000), 90, small_log(300, 150, 6000))
+    table, users = model.factors(), model.log.n_users
+    table.validate(90)
+    assert table.rows == users + 150 and np.diff(table.indptr)[:users].max() == ROW_ENTRIES
+    scores = table.to_dense(90)[:users] @ table.to_dense(90)[users:].T
+    some = np.array([0, 299, 255, 256], dtype=np.int32)
+    items, reached = model.ranker().rank(some, 5, model.log)
+    for user, listed, values in zip(some, items, reached, strict=True):
+        np.testing.assert_allclose(scores[user, listed], values, rtol=1e-5)
 
 
 # ---- trained

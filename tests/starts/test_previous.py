@@ -17,7 +17,7 @@ from sparserec_np.errors import ConfigError
 from sparserec_np.machine.threads import one_blas_thread
 from sparserec_np.starts import STARTS
 from sparserec_np.starts.condensed import Condensed
-from sparserec_np.starts.previous import PreviousModel
+from sparserec_np.starts.previous import PreviousModel, hold_out_new
 from tests.makers.small import same_bits, small_log
 
 DIM = 8
@@ -105,19 +105,19 @@ def test_both_sides_keep_some_entries(few: str) -> None:
 
 
 def test_only_what_is_new_is_held_out() -> None:
-    kept, held = former().hold_out(LOG, 0.3, np.random.default_rng(0))
+    kept, held = hold_out_new(PART, LOG, 0.3, np.random.default_rng(0))
     known, _ = PART.aligned_to(LOG)
     assert held.n_interactions and held.shared_with(known) == 0 and kept.shared_with(held) == 0
     assert kept.union(held).digest() == LOG.digest() and known.shared_with(kept) == known.n_interactions
 
 
 def test_where_nobody_has_any_to_spare_nothing_is_held_out() -> None:
-    kept, held = former().hold_out(PART, 0.3, np.random.default_rng(0))
+    kept, held = hold_out_new(PART, PART, 0.3, np.random.default_rng(0))
     assert held is None and kept.digest() == PART.digest()
 
 
 def test_a_part_of_the_log_is_what_splitting_holds_out_where_nothing_is_known() -> None:
     nobody = LOG.subset(np.zeros(LOG.n_interactions, dtype=bool))
-    ours = PreviousModel(former().table, DIM, nobody).hold_out(LOG, 0.3, np.random.default_rng(0))
+    ours = hold_out_new(nobody, LOG, 0.3, np.random.default_rng(0))
     theirs = split_random(LOG, 0.3, np.random.default_rng(0))
     assert [part.digest() for part in ours] == [part.digest() for part in theirs]

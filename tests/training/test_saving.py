@@ -48,6 +48,19 @@ def test_lists_and_scores_are_those_of_the_trained_model(settings: dict[str, obj
         np.testing.assert_array_equal(found, expected)
 
 
+def test_users_who_are_not_stored_are_whoever_is_known(tmp_path: Path) -> None:
+    fitted = train(LOG, replace(QUICK, model="fism", epochs=0))
+    save_run(tmp_path / "run", fitted, LOG)
+    saved = load_model(tmp_path / "run")
+    others = replace(LOG, user_ids=LOG.user_ids + 9_000)
+    nobody = replace(saved, user_ids=saved.user_ids[:0], seen_indptr=np.zeros(1, np.int64))
+    nobody = replace(nobody, seen_items=saved.seen_items[:0])
+    for model, users in ((nobody, others.n_users), (saved, saved.users.rows + others.n_users)):
+        made = fitted_from(model, fitted.config, [], others)
+        assert (made.log.n_users, made.log.n_interactions) == (users, others.n_interactions)
+        assert same_bits(made.model.table, fitted.model.table)
+
+
 @pytest.mark.parametrize("settings", [{"layers": 2}, {"layers": 1, "similarity": "cosine"}], ids=str)
 def test_a_lightgcn_propagates_over_what_it_was_trained_on(
     settings: dict[str, object], tmp_path: Path
@@ -126,7 +139,8 @@ def test_a_model_that_stores_no_users_is_saved_and_restored(tmp_path: Path) -> N
 def test_users_come_from_what_is_known_where_the_file_has_none() -> None:
     known = Interactions.from_pairs(["a", "b", "b"], [3, 4, 99])
     model = make_fism_model()
-    assert ids_known_to(model, known).user_ids.tolist() == list(range(30))
+    both = {*map(str, range(30)), "a", "b"}  # whom the file knows, and whoever else is told of
+    assert set(ids_known_to(model, known).user_ids.tolist()) == both
     placed, counts = known.aligned_to(ids_known_to(without_seen(model), known))
     assert (placed.n_users, placed.n_items, counts.dropped_pairs) == (2, 50, 1)
     assert placed.user_ids.tolist() == ["a", "b"] and placed.items.tolist() == [3, 4]

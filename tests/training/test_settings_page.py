@@ -49,9 +49,9 @@ def test_a_row_says_values_default_and_who_has_it(option: str, cells: tuple[str,
         ("--dim", "train, distill (default that of TEACHER)"),
         ("--loss", "train, distill (bpr, softmax, bce)"),
         ("--negatives", "train, distill (2 or more), update"),
-        ("--epochs", "train, distill, update (default 5)"),
+        ("--epochs", "train, distill, update (default 5, with fism 0)"),
         ("--margin", "train"),
-        ("--validation", "train, distill (default none), update"),
+        ("--validation", "train, distill (default none), update (default 0.1, with fism and no epochs 0)"),
     ],
 )
 def test_a_row_says_what_is_different_in_a_command(option: str, commands: str) -> None:

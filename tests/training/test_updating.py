@@ -15,12 +15,15 @@ from sparserec_np.data.splitting import split_random
 from sparserec_np.data.table import SparseTable
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.runtime import Recommender
+from sparserec_np.serving.model_file import empty_users, save_model
 from sparserec_np.sparsity.budget import Budget
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.sparsity.topology import TopologyUpdate
 from sparserec_np.starts.condensed import Condensed
 from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.plan import budget_of
+from sparserec_np.training.saving import served_model
 from sparserec_np.training.updating import CHANGEABLE, update_settings
 from tests.makers.small import needs_compiler, same_bits, small_log
 
@@ -239,20 +242,165 @@ def test_an_updated_run_is_updated_again(former: Fitted) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"model": "lightgcn"}, "stored rows of the model lightgcn .* update an mf model"),
+        ({"model": "lightgcn"}, "stored rows of the model lightgcn .* update a model of mf or fism"),
         ({"model": "neumf"}, "stored rows of the model neumf .* train it anew"),
-        (
-            {"model": "fism"},
-            "The model fism stores no users, and rows of new items cannot be solved for from its own: train it anew,"
-            " or update an mf model",
-        ),
         ({"method": "dense-small"}, "dense-small fills 2 columns, .* room for 1 only"),
+        (
+            {"model": "fism", "method": "dense-small", "density": 0.26},
+            "dense-small fills 2 columns, .* room for 1 only",
+        ),
     ],
 )
 def test_models_that_cannot_learn_on_are_refused(settings: dict[str, Any], said: str) -> None:
     former = train(KNOWN, replace(QUICK, epochs=1, **settings), threads=1)
     with pytest.raises(ConfigError, match=said):
         update(former, NEW, threads=1)
+
+
+# ---- models that store items alone
+
+ITEMS_ALONE = replace(QUICK, model="fism", dim=24, density=0.2, negatives=16)
+AT_START = replace(ITEMS_ALONE, epochs=0)
+OF_KNOWN_ITEMS = NEW.subset(np.isin(NEW.item_ids, KNOWN.item_ids)[NEW.items])
+OF_KNOWN_ITEMS = Interactions.from_pairs(
+    OF_KNOWN_ITEMS.user_ids[OF_KNOWN_ITEMS.pair_users()], OF_KNOWN_ITEMS.item_ids[OF_KNOWN_ITEMS.items]
+)
+
+
+@pytest.fixture(scope="module", params=[AT_START, ITEMS_ALONE], ids=["at its start", "trained"])
+def alone(request: pytest.FixtureRequest) -> Fitted:
+    return train(KNOWN, request.param, threads=1)
+
+
+def listed(model: Recommender, user: object, n: int = 20) -> tuple[list[object], list[float]]:
+    found = model.recommend(user, n)
+    return list(found.items), list(found.scores)
+
+
+def test_new_interactions_of_known_items_change_no_row(alone: Fitted) -> None:
+    made = update(alone, OF_KNOWN_ITEMS, threads=1)
+    assert OF_KNOWN_ITEMS.n_interactions and made.log.n_users > KNOWN.n_users
+    assert same_bits(made.model.table, alone.model.table)
+    assert made.budget.nnz == alone.budget.nnz and made.best_epoch == 0 and len(made.history) == 1
+    assert made.log.digest() == KNOWN.joined(OF_KNOWN_ITEMS).digest()
+
+
+def test_lists_are_those_of_a_file_with_the_interactions_merged(alone: Fitted, tmp_path: Path) -> None:
+    made, log = update(alone, OF_KNOWN_ITEMS, threads=1), KNOWN.joined(OF_KNOWN_ITEMS)
+    save_run(tmp_path / "run", made, made.log)
+    before = served_model(alone, KNOWN)
+    degrees = log.item_degrees.clip(1)
+    merged = replace(
+        before,
+        users=empty_users(log.n_users, before.dim),
+        user_ids=log.user_ids,
+        seen_indptr=log.indptr,
+        seen_items=log.items,
+        weights=(before.weights * (KNOWN.item_degrees.clip(1) / degrees)).astype(np.float32),
+    )
+    save_model(tmp_path / "merged.safetensors", merged)
+    ours, theirs = Recommender.open(tmp_path / "run"), Recommender.open(tmp_path / "merged.safetensors")
+    for user in log.user_ids[:: log.n_users // 20]:
+        assert listed(ours, user.item()) == listed(theirs, user.item())
+
+
+def test_new_items_share_the_entries_and_are_recommended(alone: Fitted, tmp_path: Path) -> None:
+    made = update(alone, NEW, threads=1)
+    assert made.model.table.nnz == made.budget.nnz == alone.budget.nnz
+    made.model.table.validate(24)
+    new = ~np.isin(LOG.item_ids, KNOWN.item_ids)
+    assert np.diff(made.model.table.indptr)[new].all()
+    before, after = alone.model.table.to_dense(24), made.model.table.to_dense(24)[~new]
+    np.testing.assert_array_equal(after[after != 0], before[after != 0])
+    save_run(tmp_path / "run", made, made.log)
+    served = Recommender.open(tmp_path / "run")
+    items = {item for user in LOG.user_ids for item in listed(served, user.item())[0]}
+    assert items & set(LOG.item_ids[new].tolist())
+
+
+def test_an_update_of_an_update_and_of_a_loaded_run(alone: Fitted, tmp_path: Path) -> None:
+    halves = [NEW.subset(np.arange(NEW.n_interactions) % 2 == half) for half in (0, 1)]
+    made = alone
+    for number, half in enumerate(halves):
+        save_run(tmp_path / str(number), made, made.log)
+        loaded = update(load_run(tmp_path / str(number)), half, threads=1)
+        made = update(made, half, threads=1)
+        assert same_bits(made.model.table, loaded.model.table)
+        assert made.model.served_weights.tobytes() == loaded.model.served_weights.tobytes()
+        assert made.budget.nnz == alone.budget.nnz
+    assert made.log.digest() == LOG.digest()
+
+
+@needs_compiler
+@pytest.mark.parametrize("changes", [{}, {"epochs": 2}], ids=str)
+def test_items_alone_are_the_same_bits_for_any_number_of_threads(
+    alone: Fitted, changes: dict[str, Any]
+) -> None:
+    one, two = (update(alone, NEW, threads=threads, **changes) for threads in (1, 2))
+    assert same_bits(one.model.table, two.model.table)
+    assert one.model.served_weights.tobytes() == two.model.served_weights.tobytes()
+
+
+def test_epochs_train_on_from_there(alone: Fitted) -> None:
+    start = update(alone, NEW, threads=1)
+    records: list[dict[str, Any]] = []
+    made = update(alone, NEW, threads=1, epochs=3, on_epoch=records.append)
+    assert {record["phase"] for record in records} == {"search", "refit"}  # some of what is new chooses
+    assert {record["nnz"] for record in records} == {alone.budget.nnz}
+    all_of_it = update(alone, NEW, threads=1, epochs=3, validation=0)
+    assert all_of_it.best_epoch == 3 and all_of_it.model.table.nnz == alone.budget.nnz
+    assert not same_bits(all_of_it.model.table, start.model.table)
+    assert [record["epoch"] for record in all_of_it.history] == [0, 1, 2, 3]
+    assert made.config.epochs == 3 and start.config.epochs == 0
+
+
+def test_what_is_solved_for_is_near_training_anew() -> None:
+    log = small_log(400, 250, 12_000)
+    kept, test = split_random(log, 0.2, np.random.default_rng(0))
+    known, new = parted(kept, part=0.1)
+    former = train(known, AT_START, threads=1)
+    made = update(former, new, threads=1)
+    anew = train(kept, replace(AT_START, density=made.budget.density), threads=1)
+    assert anew.budget.nnz == made.budget.nnz
+    reached, wanted = (evaluate(some.model.ranker(), test, kept)["ndcg@20"] for some in (made, anew))
+    assert reached > 0.9 * wanted
+    fresh = test.subset(~np.isin(kept.item_ids, known.item_ids)[test.items])
+    theirs, ours = (evaluate(some.model.ranker(), fresh, kept)["ndcg@20"] for some in (anew, made))
+    assert ours > 0.8 * theirs
+
+
+def test_bytes_pay_for_new_items_and_users() -> None:
+    config = replace(AT_START, memory_budget=8_000)
+    named, more = (
+        Interactions.from_pairs(
+            [f"{name} {user}" for user in log.user_ids[log.pair_users()]], log.item_ids[log.items]
+        )
+        for name, log in (("user", KNOWN), ("somebody with a long name", NEW))
+    )
+    former = train(named, config, threads=1)
+    made = update(former, more, threads=1)
+    assert made.budget.total_bytes + made.model.weights.nbytes <= 8_000
+    assert made.model.table.nnz == made.budget.nnz < former.budget.nnz
+
+
+def test_a_full_table_stays_full_where_the_method_says_so() -> None:
+    made = update(train(KNOWN, replace(AT_START, method="dense"), threads=1), NEW, threads=1)
+    assert made.model.table.nnz == made.budget.nnz == LOG.n_items * 24
+
+
+def test_what_means_nothing_without_users_is_refused(alone: Fitted) -> None:
+    with pytest.raises(ConfigError, match="l2_user has no meaning for the model fism"):
+        update(alone, NEW, threads=1, l2_user=0.1)
+
+
+def test_wide_rows_are_kept_and_not_solved_for() -> None:
+    former = train(KNOWN, replace(AT_START, dim=4097, density=0.001, start="uniform"), threads=1)
+    assert same_bits(update(former, OF_KNOWN_ITEMS, threads=1).model.table, former.model.table)
+    with pytest.raises(ConfigError, match="at most 4,096 columns, and the model has 4,097: train it anew"):
+        update(former, NEW, threads=1)
+
+
+# ---- what is refused
 
 
 def test_more_columns_than_rows_are_solved_in_are_refused() -> None:

@@ -1,0 +1,159 @@
+"""The start from a trained model that stores items alone: its rows as they are, and rows of new items.
+
+Users are made from what they touched, so new interactions of known items change no row. A new item
+is solved for from the users who touched it. All of this is our choice, made on data held out from
+the training parts of LastFM and Gowalla.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from sparserec_np import kernels
+from sparserec_np.data.interactions import Interactions, encode_ids
+from sparserec_np.data.matrices import matrix_of_ones
+from sparserec_np.data.table import Array, SparseTable, stacked
+from sparserec_np.errors import ConfigError
+from sparserec_np.factorization.largest_entries import LargestEntries, table_of
+from sparserec_np.factorization.pruning import row_ranges
+from sparserec_np.machine.threads import one_blas_thread
+from sparserec_np.sparsity.topology import prune
+from sparserec_np.starts.previous import spread_rows
+
+
+@dataclass(frozen=True)
+class PreviousItems:
+    """A trained model that stores items alone, to go on from.
+
+    Attributes:
+        table: (n_items, dim) the rows of items.
+        dim: number of columns.
+        log: its users and items, and the interactions it knows.
+        numbers: (n_items,) float32 what each item's row is multiplied by in a user's sum.
+    """
+
+    table: SparseTable
+    dim: int
+    log: Interactions
+    numbers: Array
+    scaled: ClassVar[bool] = False  # rows stay as they are
+
+    def start(self) -> PreviousItemsStart:
+        """Makes the start from the rows of this model."""
+        return PreviousItemsStart(self)
+
+    def weights(self, log: Interactions) -> Array:
+        """Makes the numbers of all items of ``log``: what training made of 1 over the number of users.
+
+        The number of users is now that in ``log``. For a new item, training is taken to have made
+        what it made on average. To keep the numbers as they were rates lists alike, and those of
+        new users lower.
+
+        Returns:
+            (n_items,) float32; an item that nobody new touched keeps its number to the last bit.
+        """
+        known = self.log.item_degrees.clip(1)
+        trained = self.numbers.astype(np.float64) * known
+        made = np.full(log.n_items, trained.mean() if len(trained) else 1.0)
+        places, degrees = self.places(log), log.item_degrees.clip(1)
+        made /= degrees
+        made[places] = self.numbers * (known / degrees[places])
+        return made.astype(np.float32)
+
+    def places(self, log: Interactions) -> Array:
+        """Finds this model's items among those of ``log``, (n_items,)."""
+        return encode_ids(self.log.item_ids, log.item_ids)[0]
+
+
+@dataclass(frozen=True)
+class PreviousItemsStart:
+    """The start from the rows of a trained model, with rows of new items among them.
+
+    With ``x_u`` the row of user u made from the known items, ``d_u`` the number of all they touched
+    and ``G`` the sum of ``x_u x_u' / d_u`` over all users, the row of a new item is
+
+        (G + ridge * g I)^-1 (sum of x_u / d_u over its users),      g the mean diagonal entry of G,
+
+    which for singular vectors, without the ridge, is the row that a known item with these users
+    has. Rows of singular vectors are short where users are few. An item's users may be few because
+    it is new: the new rows are brought to the known ones' mean length, all by one factor. Then the
+    weakest entries of all leave. See :class:`~sparserec_np.starts.start.Start`.
+
+    Attributes:
+        previous: the trained model.
+        ridge: see above.
+
+    Memory: (new items, dim) float32, and a block of users' rows.
+    """
+
+    previous: PreviousItems
+    ridge: float = 1.0
+    from_data: bool = True
+
+    def __call__(
+        self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
+    ) -> SparseTable:
+        """Makes a table of ``log.n_items`` rows.
+
+        Entries of known items that stay are those of the model, bit by bit. The kernels work on the
+        threads that Numba is set to.
+
+        Raises:
+            ConfigError: the budget has become one of another number of columns.
+        """
+        previous = self.previous
+        if dim != previous.dim:
+            raise ConfigError(
+                f"The method dense-small fills {previous.dim} columns, and in the same budget there is room for {dim}"
+                " only with the new items: train anew, or with another method"
+            )
+        places = previous.places(log)
+        table = spread_rows(previous.table, places, log.n_items)
+        new = np.delete(np.arange(log.n_items), places)
+        if len(new):
+            table = _filled(table, self._new_rows(log, table, new), new, dim, nnz)
+        return table if table.nnz <= nnz else prune(table, nnz, floor=0)[0]
+
+    def _new_rows(self, log: Interactions, table: SparseTable, new: Array) -> Array:
+        """Solves for the rows of the items ``new`` (n,): every entry of them, (n, dim) float32."""
+        dim = self.previous.dim
+        numbers = self.previous.weights(log)
+        touched = matrix_of_ones(log)[:, new]
+        gram: Array = np.zeros((dim, dim))
+        sums: Array = np.zeros((len(new), dim), dtype=np.float32)
+        with one_blas_thread():
+            for start, stop in row_ranges(log.n_users):
+                rows = np.empty((stop - start, dim), dtype=np.float32)
+                users = np.arange(start, stop, dtype=np.int32)
+                kernels.fism.sum_rows(table, numbers, log.indptr, log.items, users, rows)
+                shares = rows / log.user_degrees[start:stop, None].clip(1).astype(np.float32)
+                gram += rows.T @ shares
+                if touched.indptr[stop] > touched.indptr[start]:
+                    sums += touched[start:stop].T @ shares
+            gram += self.ridge * max(float(np.trace(gram)) / dim, 1e-30) * np.eye(dim)
+            made = np.linalg.solve(gram, sums.T).T.astype(np.float32)
+        return made * _length_factor(table, made)
+
+
+def _length_factor(table: SparseTable, made: Array) -> np.float32:
+    """Finds what brings the rows of ``made`` (n, dim) to the mean length of those ``table`` stores."""
+    known = np.bincount(table.row_numbers(), np.square(table.values, dtype=np.float64), table.rows)
+    wanted = np.sqrt(known).sum() / max(table.rows - len(made), 1)
+    length = float(np.linalg.norm(made, axis=1).mean(dtype=np.float64))
+    return np.float32(wanted / length if wanted > 0 and length > 0 else 1)
+
+
+def _filled(table: SparseTable, made: Array, new: Array, dim: int, nnz: int) -> SparseTable:
+    """Puts the ``nnz`` largest entries of ``made`` (n, dim) into the rows ``new`` (n,) of a table, which are empty."""
+    best = LargestEntries(nnz)
+    for start, stop in row_ranges(len(new)):
+        best.offer(new[start:stop], made[start:stop])
+    rows = table_of(*best.take(), table.rows, dim)
+    both = stacked(table, rows)
+    owners = both.row_numbers() % table.rows
+    order = np.argsort(owners, kind="stable")  # each row has entries in one of the two
+    indptr = table.indptr + rows.indptr
+    return SparseTable(indptr.astype(both.indptr.dtype), both.columns[order], both.values[order])
