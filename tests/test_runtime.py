@@ -469,7 +469,8 @@ def test_every_product_and_every_sum_of_a_row_is_rounded() -> None:
         row = np.zeros(8, np.float32)
         for item in range(0, 50, 3):
             for column, value in zip(*recommender.model.items.row(item), strict=True):
-                row[column] = np.float32(row[column] + np.float32(model.weights[item] * value))
+                weight = recommender.model.weights[item]
+                row[column] = np.float32(row[column] + np.float32(weight * value))
         np.testing.assert_array_equal(dense_row(recommender, range(0, 50, 3)).astype(np.float32), row)
 
 
@@ -790,6 +791,7 @@ def test_inspect_counts(tmp_path: Path) -> None:
             "items by dimension": (1 + 4) * model.items.nnz,
             "graph": 0,
             "row bounds": 0,
+            "unpacked": 0,
             "seen": 0,
             "ids": 0,
             "total": (1 + 4) * model.items.nnz,
