@@ -136,8 +136,6 @@ def test_what_wants_rows_of_users_is_refused(run, made, tmp_path):
     refused(run("update", made.run, made.test, "-o", out), said, 2)
     said = "are made from what they touched, and not stored"
     refused(run("distill", made.run, made.train, "-o", out), said, 2)
-    said = "`sparserec export` without --to c writes a file of this one"
-    refused(run("export", made.run, "-o", out, "--to", "c"), said, 1)
     assert not out.exists()
 
 
