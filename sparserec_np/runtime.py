@@ -68,7 +68,9 @@ FOLDED_DIMENSIONS = 4096  # most that the products of all pairs of columns are m
 # arrays keeps megabytes.
 BLOCK = 1 << 13  # entries
 VARINT_BLOCK = 1 << 13  # bytes
-GATHERED = 1 << 16  # entries whose products are added to scores at once, about: a megabyte
+# Entries whose products are added to scores at once, about, which takes a megabyte; and those of a
+# list that is long enough to go alone.
+GATHERED, LONG_LIST = 1 << 16, 1 << 11
 SMALLEST_SQUARE = 1e-30  # below it values are damage, and their reciprocals would overflow float32
 ID_TYPES = ("U8", "I8", "U16", "I16", "U32", "I32", "I64")
 
@@ -919,17 +921,17 @@ class ByDimension:
         scores = np.zeros(self.rows, dtype=np.float32)
         pairs = zip(columns.tolist(), values.tolist(), strict=True)
         lists = [(*self._lists[column], value) for column, value in pairs if column in self._lists]
-        # Dimension after dimension would take most of its time to begin with each: many go in one,
-        # as far as they take little memory. The order of the sums stays.
-        entries = sum(len(numbers) for numbers, _, _ in lists)
-        size = max(1, GATHERED * len(lists) // max(entries, 1))
-        for first in range(0, len(lists), size):
-            numbers, products, factors = zip(*lists[first : first + size], strict=True)
-            gathered = np.concatenate(products)
-            gathered *= np.array(factors, dtype=np.float32).repeat([len(one) for one in numbers])
+        # Short lists, one after the other, would take most of their time to begin with each: many
+        # go in one call, as far as they take little memory. The order of the sums stays.
+        entries = sum([len(numbers) for numbers, _, _ in lists])
+        together = 1
+        if entries < LONG_LIST * len(lists):
+            together = max(1, GATHERED * len(lists) // max(entries, 1))
+        for first in range(0, len(lists), together):
+            numbers, products = _gather(lists[first : first + together])
             # Adds one after the other; it wants the machine's own index type, in which all the
             # numbers would take up to eight times their memory.
-            np.add.at(scores, np.concatenate(numbers).astype(np.intp), gathered)
+            np.add.at(scores, numbers.astype(np.intp), products)
         return scores
 
     @cached_property
@@ -949,6 +951,17 @@ class ByDimension:
     def nbytes(self) -> int:
         """Bytes that the lists take."""
         return int(self._numbers.nbytes + self._values.nbytes)
+
+
+def _gather(lists: list[tuple[Array, Array, float]]) -> tuple[Array, Array]:
+    """Joins lists of rows and float32 entries, the entries times a float32 number of each list."""
+    if len(lists) == 1:
+        numbers, entries, factor = lists[0]
+        return numbers, factor * entries
+    rows, parts, factors = zip(*lists, strict=True)
+    products = np.concatenate(parts)
+    products *= np.array(factors, dtype=np.float32).repeat([len(part) for part in parts])
+    return np.concatenate(rows), products
 
 
 class Scorer:

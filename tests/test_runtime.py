@@ -873,11 +873,19 @@ def test_opening_takes_what_inspect_counts_and_little_more_meanwhile(dtype: str,
     density=st.sampled_from([0.0, 0.02, 0.3, 1.0]),
     entries=st.floats(0, 1),
     gathered=st.sampled_from([1, 7, 100, runtime.GATHERED]),
+    long_list=st.sampled_from([1, 20, runtime.LONG_LIST]),
     magnitude=st.sampled_from([1e-30, 1.0, 1e10]),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_scores_are_added_up_dimension_after_dimension(
-    rows: int, dim: int, density: float, entries: float, gathered: int, magnitude: float, seed: int
+    rows: int,
+    dim: int,
+    density: float,
+    entries: float,
+    gathered: int,
+    long_list: int,
+    magnitude: float,
+    seed: int,
 ) -> None:
     """However many dimensions go in one: every product and every sum is rounded, in that order, to the same bits."""
     rng = np.random.default_rng(seed)
@@ -893,6 +901,7 @@ def test_scores_are_added_up_dimension_after_dimension(
                 expected[row] = np.float32(expected[row] + np.float32(value * stored[row, column]))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(runtime, "GATHERED", gathered)
+        patched.setattr(runtime, "LONG_LIST", long_list)
         found = runtime.ByDimension(runtime.Table(*table), dim).scores(columns, values)
     assert found.dtype == np.float32
     assert found.view(np.int32).tolist() == expected.view(np.int32).tolist()
