@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import numpy as np
@@ -40,7 +40,8 @@ from .run_argument import reading_run, run_argument
 @click.option(
     "--dtype",
     type=click.Choice(tuple(VALUES)),
-    help="Type of a file's values, by default int8, which has a scale for each dimension.",
+    help="Type of the values; of a file by default int8, which has a scale for each dimension. In C float32, or of"
+    " a model without users int8.",
 )
 @click.option(
     "--drop",
@@ -66,7 +67,8 @@ def command(as_json: bool, **options: Any) -> None:
     --drop users every list is made by folding the user in from the items they had in training.
 
     With --to c nothing is lost: the values stay in float32, and the lists are those of the model,
-    to the last bit.
+    to the last bit. Of a model without users the source may be had in int8, too: its lists are
+    those of an int8 file.
     """
     order = Order(**options)
     order.check()
@@ -77,7 +79,8 @@ def command(as_json: bool, **options: Any) -> None:
     dense_bytes = 4 * model.dim * sum(one.rows for one in model.tables.values())
     model = _with_chosen_rows(model, order)
     if order.to == "c":
-        _report_c(order.output, _without(model, order.drop), as_json)
+        order.check_c(model)
+        _report_c(order, _without(model, order.drop), as_json)
         return
     dtype = order.dtype or "int8"
     artifact = pack(_without(model, order.drop), dtype)
@@ -118,21 +121,30 @@ class Order:
 
     def check(self) -> None:
         """Refuses options that would do nothing. Raises UsageError."""
-        for flag, value in (("--dtype", self.dtype), ("--test", self.test_file)):
-            if self.to == "c" and value is not None:
-                raise click.UsageError(
-                    f"{flag} is of no use with --to c, which keeps float32 and loses nothing; leave it out."
-                )
+        if self.to == "c" and self.test_file is not None:
+            self._refuse_in_c("--test")
+
+    def check_c(self, model: ServedModel) -> None:
+        """Refuses a type of values where C source of ``model`` has but one. Raises UsageError."""
+        if model.stores_users and self.dtype is not None:
+            self._refuse_in_c("--dtype")
+
+    def _refuse_in_c(self, flag: str) -> NoReturn:
+        raise click.UsageError(
+            f"{flag} is of no use with --to c, which keeps float32 and loses nothing; leave it out."
+        )
 
 
-def _report_c(folder: str, model: ServedModel, as_json: bool) -> None:
+def _report_c(order: Order, model: ServedModel, as_json: bool) -> None:
     """Writes the model as C source, and prints what it will take."""
-    sizes = write_c(model, folder)
+    folder = order.output
+    sizes = write_c(model, folder, order.dtype or "float32")
     if as_json:
         emit_json({"folder": folder, "users": model.users.rows, "items": model.items.rows, "bytes": sizes})
         return
     click.echo(table([[name, size] for name, size in sizes.items()], ["bytes", "size"]))
-    click.echo(f"Written to {folder}. Next: make -C {folder} && {os.path.join(folder, 'recommend')} USER")
+    what = "USER" if model.stores_users or model.users.rows else "N ITEM..."
+    click.echo(f"Written to {folder}. Next: make -C {folder} && {os.path.join(folder, 'recommend')} {what}")
 
 
 def _with_chosen_rows(model: ServedModel, order: Order) -> ServedModel:

@@ -51,6 +51,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 INDEX_TYPES = ("I32", "I64")
 LENGTH_TYPES = ("U8", "U16", "U32")
+WEIGHT_TYPES = ("F32", "F16")  # of a number for each item
 VALUE_TYPES = ("F32", "F16", "I8")
 SIMILARITIES = ("dot", "cosine")
 SEEN_LEFT_OUT = "left out"  # metadata seen, of a file without the items that users had
@@ -67,6 +68,9 @@ FOLDED_DIMENSIONS = 4096  # most that the products of all pairs of columns are m
 # arrays keeps megabytes.
 BLOCK = 1 << 13  # entries
 VARINT_BLOCK = 1 << 13  # bytes
+# Entries whose products are added to scores at once, about, which takes a megabyte; and those of a
+# list that is long enough to go alone.
+GATHERED, LONG_LIST = 1 << 16, 1 << 11
 SMALLEST_SQUARE = 1e-30  # below it values are damage, and their reciprocals would overflow float32
 ID_TYPES = ("U8", "I8", "U16", "I16", "U32", "I32", "I64")
 
@@ -509,15 +513,17 @@ def decode_model(artifact: Artifact) -> StoredModel:
 def count_bytes(arrays: Mapping[str, Array]) -> dict[str, int]:
     """Counts the bytes of a model file's arrays by purpose.
 
-    These are values (with their scales), columns, indptr (or lengths), ids, weights, and their
-    total; seen, apart.
+    These are values (with their scales), columns (or steps), indptr (or lengths, or ends), ids,
+    weights, and their total; seen, apart.
     """
     purposes = {
         "values": "values",
         "scales": "values",
         "columns": "columns",
+        "steps": "columns",
         "indptr": "indptr",
         "lengths": "indptr",
+        "ends": "indptr",
     }
     counts = dict.fromkeys(("values", "columns", "indptr", "ids", "weights", "seen"), 0)
     for name, array in arrays.items():
@@ -563,9 +569,14 @@ def _take(artifact: Artifact, name: str, kinds: Sequence[str]) -> Array:
 
 
 def _decode_table(artifact: Artifact, name: str, rows: int, dim: int) -> Table:
-    columns = _take(artifact, f"{name}.columns", ("U8" if dim <= 256 else "U16",))
-    indptr = _decode_bounds(artifact, name, rows, len(columns), f"{name}.columns")
-    _check_rising(f"{name}.columns", indptr, columns, dim)
+    if f"{name}.steps" in artifact.arrays:
+        columns = decode_steps(f"{name}.steps", _take(artifact, f"{name}.steps", ("U8",)), dim)
+        indptr = _decode_bounds(artifact, name, rows, len(columns), f"{name}.steps")
+        _add_up_gaps(f"{name}.steps lead to column", indptr, columns, dim)
+    else:
+        columns = _take(artifact, f"{name}.columns", ("U8" if dim <= 256 else "U16",))
+        indptr = _decode_bounds(artifact, name, rows, len(columns), f"{name}.columns")
+        _check_rising(f"{name}.columns", indptr, columns, dim)
     values = _take(artifact, f"{name}.values", VALUE_TYPES)
     if len(values) != len(columns):
         raise ArtifactError(f"{name}.values holds {len(values):,} numbers for {len(columns):,} columns")
@@ -598,7 +609,9 @@ def _no_table(artifact: Artifact, name: str, rows: int, dim: int) -> Table:
 
 
 def _decode_bounds(artifact: Artifact, name: str, rows: int, end: int, target: str) -> Array:
-    """Reads and checks a CSR matrix's bounds (rows + 1,), stored so or as lengths of rows."""
+    """Reads and checks a CSR matrix's bounds (rows + 1,): stored so, as lengths or as ends."""
+    if f"{name}.ends" in artifact.arrays:
+        return _decode_ends(f"{name}.ends", _take(artifact, f"{name}.ends", ("U8",)), rows, end, target)
     if f"{name}.lengths" not in artifact.arrays:
         indptr = _take(artifact, f"{name}.indptr", INDEX_TYPES)
         _check_bounds(f"{name}.indptr", indptr, rows, end, target)
@@ -610,6 +623,34 @@ def _decode_bounds(artifact: Artifact, name: str, rows: int, end: int, target: s
         raise ArtifactError(f"{name}.lengths must add up to {end:,}, the length of {target}")
     indptr = np.zeros(rows + 1, dtype=np.int32 if end < 2**31 else np.int64)
     np.cumsum(lengths, out=indptr[1:])
+    return indptr
+
+
+def _decode_ends(name: str, data: Array, rows: int, end: int, target: str) -> Array:
+    """Reads a CSR matrix's bounds (rows + 1,) from bits: a zero for each entry, a one after each row.
+
+    ``data`` is (n,) uint8, of which the lowest bit comes first.
+    """
+    expected = -(-(rows + end) // 8)
+    if len(data) != expected:
+        raise ArtifactError(
+            f"{name} holds {len(data):,} bytes, expected {expected:,} for {rows:,} rows and {target} of {end:,}"
+        )
+    indptr = np.zeros(rows + 1, dtype=np.int32 if end < 2**31 else np.int64)
+    row, size = 0, max(BLOCK // 8, 1)
+    for first in range(0, expected, size):
+        bits = np.unpackbits(data[first : first + size], bitorder="little")
+        ones = 8 * first + np.flatnonzero(bits)
+        ones = ones[: rows - row + 1]  # one too many is told below
+        numbers = np.arange(row, row + len(ones))
+        row += len(ones)
+        if row > rows:
+            break
+        indptr[numbers + 1] = ones - numbers
+    if row != rows or indptr[-1] != end:
+        raise ArtifactError(
+            f"{name} must hold {rows:,} ones, one a row, the last after {end:,} zeros, the length of {target}"
+        )
     return indptr
 
 
@@ -652,22 +693,77 @@ def _decode_seen(artifact: Artifact, n_users: int, n_items: int, has_seen: bool)
         return indptr, items
     items = decode_varints(_take(artifact, "seen.gaps", ("U8",)), n_items)
     indptr = _decode_bounds(artifact, "seen", n_users, len(items), "seen.gaps")
-    after = 0  # the item after the last, in the row that goes on
-    for first in range(0, len(items), BLOCK):
-        part = items[first : first + BLOCK]
+    _add_up_gaps("seen.gaps lead to item", indptr, items, n_items)
+    return indptr, items
+
+
+def _add_up_gaps(said: str, indptr: Array, numbers: Array, limit: int) -> None:
+    """Turns gaps (n,) into the numbers that rise by them within each row of ``indptr``, in place.
+
+    A gap is the distance from the number before, less one; the first of a row is the number itself.
+    Raises ArtifactError, which begins with ``said``, for a number that is not below ``limit``.
+    """
+    after = 0  # the number after the last, in the row that goes on
+    for first in range(0, len(numbers), BLOCK):
+        part = numbers[first : first + BLOCK]
         sums = np.zeros(len(part) + 1, dtype=np.int64)
         np.cumsum(part, out=sums[1:])
-        sums += np.arange(len(sums))  # from item to item it is a gap and a step
+        sums += np.arange(len(sums))  # from number to number it is a gap and a step
         _, starts = _rows_that_begin(indptr, first, first + len(part))
         before = np.concatenate(([-after], sums[starts]))
-        numbers = sums[1:] - 1 - np.repeat(before, np.diff(starts, prepend=0, append=len(part)))
-        if int(numbers.max()) >= n_items:
-            raise ArtifactError(
-                f"seen.gaps lead to item {int(numbers.max()):,}, expected less than {n_items:,}"
-            )
-        part[:] = numbers
-        after = int(numbers[-1]) + 1
-    return indptr, items
+        found = sums[1:] - 1 - np.repeat(before, np.diff(starts, prepend=0, append=len(part)))
+        if int(found.max()) >= limit:
+            raise ArtifactError(f"{said} {int(found.max()):,}, expected less than {limit:,}")
+        part[:] = found
+        after = int(found[-1]) + 1
+
+
+def step_limit(dim: int) -> int:
+    """Finds the number from which on a step between columns takes two bytes; below, it takes one.
+
+    The bytes from there to 255 are first halves, as few as it takes to spell ``dim - 1``.
+
+    >>> step_limit(256), step_limit(512), step_limit(65_536)
+    (256, 254, 0)
+    """
+    return 256 - max(0, -(-(dim - 256) // 255))
+
+
+def decode_steps(name: str, data: Array, dim: int) -> Array:
+    """Reads steps between columns, each of one byte or of two; see ``step_limit``.
+
+    ``data`` is (n,) uint8: a byte below the limit is a step, any other the higher half of what a
+    step is more than the limit, whose lower half comes next. Returns (m,) uint8, or uint16 for more
+    than 256 dimensions. Raises ArtifactError where data end within a step, or one is not below
+    ``dim``.
+
+    >>> decode_steps("steps", np.array([7, 254, 0, 254, 255, 255, 1], np.uint8), 512).tolist()
+    [7, 254, 509, 511]
+    """
+    limit = step_limit(dim)
+    decoded = np.empty(len(data), dtype=np.uint8 if dim <= 256 else np.uint16)
+    begin = done = 0
+    while begin < len(data):
+        part = data[begin : begin + max(BLOCK, 2)]
+        places = np.arange(len(part))
+        # Bytes from the limit on that stand together are first and second halves in turn: what
+        # stands before them ends a step, whatever it is.
+        last_short = np.maximum.accumulate(np.where(part < limit, places, -1))
+        first_half = (places - last_short) % 2 == 1
+        if first_half[-1]:
+            part, first_half = part[:-1], first_half[:-1]
+            if begin + len(part) + 1 == len(data):
+                raise ArtifactError(f"{name} end within a step, expected another byte")
+        starts = np.flatnonzero(~np.concatenate(([False], first_half[:-1])))
+        steps, long = part[starts].astype(np.int32), first_half[starts]
+        steps[long] = limit + 256 * (steps[long] - limit) + part[starts[long] + 1]
+        if int(steps.max()) >= dim:
+            raise ArtifactError(f"{name} hold {int(steps.max()):,}, expected less than {dim:,}")
+        decoded[done : done + len(steps)] = steps
+        done += len(steps)
+        begin += len(part)
+    # A copy, where some steps took two bytes, gives the room for these back.
+    return decoded if done == len(decoded) else decoded[:done].copy()
 
 
 def _decode_held_out(artifact: Artifact, n_seen: int) -> Array:
@@ -823,14 +919,19 @@ class ByDimension:
         the last bit.
         """
         scores = np.zeros(self.rows, dtype=np.float32)
-        for column, value in zip(columns.tolist(), values, strict=True):
-            if column not in self._lists:
-                continue
-            numbers, entries = self._lists[column]
-            # A row occurs once in a dimension; add.at is the faster way of `scores[numbers] += ...`
-            # there. It wants the machine's own index type, in which all the numbers would take up
-            # to eight times their memory.
-            np.add.at(scores, numbers.astype(np.intp), value * entries)
+        pairs = zip(columns.tolist(), values.tolist(), strict=True)
+        lists = [(*self._lists[column], value) for column, value in pairs if column in self._lists]
+        # Short lists, one after the other, would take most of their time to begin with each: many
+        # go in one call, as far as they take little memory. The order of the sums stays.
+        entries = sum([len(numbers) for numbers, _, _ in lists])
+        together = 1
+        if entries < LONG_LIST * len(lists):
+            together = max(1, GATHERED * len(lists) // max(entries, 1))
+        for first in range(0, len(lists), together):
+            numbers, products = _gather(lists[first : first + together])
+            # Adds one after the other; it wants the machine's own index type, in which all the
+            # numbers would take up to eight times their memory.
+            np.add.at(scores, numbers.astype(np.intp), products)
         return scores
 
     @cached_property
@@ -850,6 +951,17 @@ class ByDimension:
     def nbytes(self) -> int:
         """Bytes that the lists take."""
         return int(self._numbers.nbytes + self._values.nbytes)
+
+
+def _gather(lists: list[tuple[Array, Array, float]]) -> tuple[Array, Array]:
+    """Joins lists of rows and float32 entries, the entries times a float32 number of each list."""
+    if len(lists) == 1:
+        numbers, entries, factor = lists[0]
+        return numbers, factor * entries
+    rows, parts, factors = zip(*lists, strict=True)
+    products = np.concatenate(parts)
+    products *= np.array(factors, dtype=np.float32).repeat([len(part) for part in parts])
+    return np.concatenate(rows), products
 
 
 class Scorer:
@@ -1030,9 +1142,7 @@ class TouchedItems(StoredRows):
         """Takes the items' weights. Raises ArtifactError, also where a score could overflow."""
         if "row_entries" not in model.metadata:
             raise ArtifactError("metadata row_entries is missing, which the model fism is scored with")
-        weights, n_items = _take(artifact, "weights", ("F32",)), len(model.items.indptr) - 1
-        if len(weights) != n_items:
-            raise ArtifactError(f"weights hold {len(weights):,} numbers, expected {n_items:,}, one an item")
+        weights, n_items = _decode_item_weights(artifact, model.items), len(model.items.indptr) - 1
         # Nobody touches an item twice, so no entry of a user's row is larger than this times the
         # largest of the items'.
         times = 1 + n_items * _largest(weights)
@@ -1084,6 +1194,35 @@ class TouchedItems(StoredRows):
         bounds = np.cumsum([len(numbers) for _, numbers in made])
         columns, values = (np.concatenate(parts) for parts in zip(*made, strict=True))
         return ByDimension(Table(bounds, columns, values), model.dim)
+
+
+def _decode_item_weights(artifact: Artifact, items: Table) -> Array:
+    """Reads a weight for each item: (n_items,) float32, 0 where only those with entries have one.
+
+    They are stored so, or as codes, which are places in a short list of levels.
+    """
+    name = "weights.codes" if "weights.codes" in artifact.arrays else "weights"
+    if name == "weights":
+        weights = _take(artifact, name, WEIGHT_TYPES).astype(np.float32, copy=False)
+    else:
+        codes, levels = _take(artifact, name, ("U8",)), _take(artifact, "weights.levels", ("F32",))
+        if len(codes) and int(codes.max()) >= len(levels):
+            raise ArtifactError(
+                f"{name} hold {int(codes.max())}, expected less than {len(levels):,}, the number of weights.levels"
+            )
+        weights = levels[codes]
+    n_items, filled = len(items.indptr) - 1, items.indptr[1:] > items.indptr[:-1]
+    n_filled = int(np.count_nonzero(filled))
+    if len(weights) == n_items:
+        return weights
+    if len(weights) != n_filled:
+        raise ArtifactError(
+            f"{name} hold {len(weights):,} numbers, expected {n_items:,}, one an item, or {n_filled:,}, one an item"
+            " that has entries"
+        )
+    spread = np.zeros(n_items, dtype=np.float32)
+    spread[filled] = weights
+    return spread
 
 
 def _check_any(items: Array) -> None:
@@ -1613,6 +1752,7 @@ class Recommender:
             "graph": 0,
             **self._scorer.resident_bytes,
             "row bounds": made(*(table.indptr for table in self._tables())),
+            "unpacked": made(model.weights, *(table.columns for table in self._tables())),
             "seen": made(model.seen_indptr, model.seen_items),
             "ids": self.user_ids.resident_bytes + self.item_ids.resident_bytes,
         }

@@ -469,7 +469,8 @@ def test_every_product_and_every_sum_of_a_row_is_rounded() -> None:
         row = np.zeros(8, np.float32)
         for item in range(0, 50, 3):
             for column, value in zip(*recommender.model.items.row(item), strict=True):
-                row[column] = np.float32(row[column] + np.float32(model.weights[item] * value))
+                weight = recommender.model.weights[item]
+                row[column] = np.float32(row[column] + np.float32(weight * value))
         np.testing.assert_array_equal(dense_row(recommender, range(0, 50, 3)).astype(np.float32), row)
 
 
@@ -790,6 +791,7 @@ def test_inspect_counts(tmp_path: Path) -> None:
             "items by dimension": (1 + 4) * model.items.nnz,
             "graph": 0,
             "row bounds": 0,
+            "unpacked": 0,
             "seen": 0,
             "ids": 0,
             "total": (1 + 4) * model.items.nnz,
@@ -816,7 +818,9 @@ def test_any_size_of_blocks_reads_the_same(monkeypatch: pytest.MonkeyPatch, bloc
     kept = users % 3 > 0  # a third of the users has seen nothing
     bounds = np.concatenate(([0], np.cumsum(np.bincount(users[kept], minlength=30))))
     model = replace(model, seen_indptr=bounds, seen_items=model.seen_items[kept])
-    artifacts = [pack(model, "float32"), pack(model, "int8")]
+    wide = make_fism_model(dim=600, density=0.01)
+    wide = replace(wide, seen_indptr=bounds, seen_items=model.seen_items)
+    artifacts = [pack(model, "float32"), pack(model, "int8"), pack(wide, "int8")]
     whole = [Recommender(artifact) for artifact in artifacts]
     monkeypatch.setattr(runtime, "BLOCK", block)
     for artifact, one in zip(artifacts, whole, strict=True):
@@ -843,16 +847,64 @@ def test_columns_that_do_not_rise_are_found_wherever_they_are(
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
-def test_opening_takes_what_inspect_counts_and_little_more_meanwhile(dtype: str) -> None:
-    artifact = pack(make_model(200, 20_000, dim=64, density=0.2), dtype)
+@pytest.mark.parametrize("wide", [False, True])
+def test_opening_takes_what_inspect_counts_and_little_more_meanwhile(dtype: str, wide: bool) -> None:
+    """Also where columns and weights are unpacked."""
+    model = (
+        make_fism_model(n_users=20, n_items=20_000, dim=600, density=0.025)
+        if wide
+        else make_model(200, 20_000, dim=64, density=0.2)
+    )
+    artifact = pack(model, dtype)
     tracemalloc.start()
     recommender = Recommender(artifact)
     held, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     counted = recommender.inspect()["resident_bytes"]["total"]
     assert counted > 2_000_000
-    assert held < counted + 100_000
+    assert held < counted + 100_000 + 300 * model.dim  # two views for each dimension
     assert peak < held + 1_000_000
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    rows=st.integers(1, 60),
+    dim=st.sampled_from([1, 5, 64, 300]),
+    density=st.sampled_from([0.0, 0.02, 0.3, 1.0]),
+    entries=st.floats(0, 1),
+    gathered=st.sampled_from([1, 7, 100, runtime.GATHERED]),
+    long_list=st.sampled_from([1, 20, runtime.LONG_LIST]),
+    magnitude=st.sampled_from([1e-30, 1.0, 1e10]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_scores_are_added_up_dimension_after_dimension(
+    rows: int,
+    dim: int,
+    density: float,
+    entries: float,
+    gathered: int,
+    long_list: int,
+    magnitude: float,
+    seed: int,
+) -> None:
+    """However many dimensions go in one: every product and every sum is rounded, in that order, to the same bits."""
+    rng = np.random.default_rng(seed)
+    dense = (magnitude * rng.normal(size=(rows, dim))).astype(np.float32)
+    table = SparseTable.from_dense(dense, rng.random((rows, dim)) < density)
+    columns = np.flatnonzero(rng.random(dim) < entries)
+    values = rng.normal(size=len(columns)).astype(np.float32)
+    expected = np.zeros(rows, np.float32)
+    stored = table.to_dense(dim)
+    for column, value in zip(columns, values, strict=True):
+        for row in range(rows):
+            if stored[row, column]:
+                expected[row] = np.float32(expected[row] + np.float32(value * stored[row, column]))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runtime, "GATHERED", gathered)
+        patched.setattr(runtime, "LONG_LIST", long_list)
+        found = runtime.ByDimension(runtime.Table(*table), dim).scores(columns, values)
+    assert found.dtype == np.float32
+    assert found.view(np.int32).tolist() == expected.view(np.int32).tolist()
 
 
 def test_dimensions_without_entries_take_no_memory() -> None:

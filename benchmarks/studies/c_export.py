@@ -23,6 +23,7 @@ import sparserec_np
 from benchmarks.arguments import parser_of
 from benchmarks.timing import timed
 from sparserec_np.serving.c.export import HEADER, MAIN
+from sparserec_np.training.saving import restore
 
 STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
 Lists = list[list[str]]
@@ -91,7 +92,7 @@ def lists_of_numba(model: Any, n: int) -> Lists:
     """Lists for all users by the compiled kernel."""
     seen = sparserec_np.Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
     rows = np.arange(model.users.rows, dtype=np.int32)
-    items, scores = sparserec_np.TableRanker(model.users, model.items, model.dim).rank(rows, n, seen)
+    items, scores = restore(model).ranker().rank(rows, n, seen)
     return [
         printed(model.item_ids[own[own >= 0]].tolist(), reached[own >= 0].tolist())
         for own, reached in zip(items, scores, strict=True)

@@ -13,7 +13,8 @@ import pytest
 
 from sparserec_np.runtime import Recommender
 from sparserec_np.serving.model_file import save_model
-from tests.makers.served_models import make_model
+from sparserec_np.serving.packing import pack
+from tests.makers.served_models import make_fism_model, make_model
 
 MODEL = make_model(n_users=12, n_items=50, item_ids=np.arange(50) * 10, seed=4)
 
@@ -60,6 +61,27 @@ def test_the_sizes_are_those_in_the_header(run, trained, tmp_path):
         assert stated is not None and int(stated[1]) == report["bytes"][name]
 
 
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler was found: there is no cc on the path")
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("drop", [(), ("--drop", "seen")], ids=["users", "no users"])
+def test_a_model_without_users_makes_them_in_c(run, tmp_path, dtype, drop):
+    model = make_fism_model(dim=300, density=0.02)
+    save_model(tmp_path / "model.safetensors", model)
+    done = run("export", tmp_path, "--to", "c", "-o", tmp_path / "c", "--dtype", dtype, *drop)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^weights +[\d,]+$", done.stdout, re.MULTILINE)
+    assert f"{tmp_path / 'c' / 'recommend'} {'N ITEM...' if drop else 'USER'}\n" in done.stdout
+    program = tmp_path / "recommend"
+    subprocess.run(["cc", "-std=c99", "-O2", "-o", program, tmp_path / "c" / "main.c"], check=True)
+    seen = model.seen_items[model.seen_indptr[7] : model.seen_indptr[8]].tolist()
+    words = ["5", *map(str, seen)] if drop else ["7", "5"]
+    told = subprocess.run([program, *words], capture_output=True, text=True, check=True).stdout
+    found = [(int(item), np.float32(score)) for item, score in map(str.split, told.splitlines())]
+    served = Recommender(model.encode() if dtype == "float32" else pack(model, dtype))
+    for expected in (served.recommend(7, 5), served.recommend_for_items(seen, 5)):
+        assert found == list(zip(expected.items, map(np.float32, expected.scores), strict=True))
+
+
 @pytest.mark.parametrize("option", [("--dtype", "int8"), ("--test", "x.csv")])
 def test_options_that_would_do_nothing_are_usage_errors(run, trained, tmp_path, option):
     done = run("export", trained, "--to", "c", "-o", tmp_path / "c", *option)
@@ -73,13 +95,14 @@ def test_options_that_would_do_nothing_are_usage_errors(run, trained, tmp_path, 
     [
         (MODEL, ("--drop", "seen"), "users have seen were left out, and the C function would recommend them"),
         (MODEL, ("--drop", "users"), "the model has no users, so there is nothing to write as C"),
+        (make_fism_model(), ("--dtype", "float16"), "asked for in float16, which C has no type for"),
         (
             replace(MODEL, metadata={**MODEL.metadata, "model": "oracle"}),
             (),
             "metadata model is 'oracle': the C function scores by inner products of stored rows",
         ),
     ],
-    ids=["seen", "users", "model"],
+    ids=["seen", "users", "float16", "model"],
 )
 def test_what_cannot_be_written_is_refused_in_a_sentence(run, tmp_path, model, options, said):
     save_model(tmp_path / "model.safetensors", model)

@@ -155,12 +155,10 @@ def test_settings_without_meaning_are_refused(run, made, tmp_path, words, said):
     assert not (tmp_path / "run").exists()
 
 
-def test_what_wants_rows_of_users_is_refused(run, made, tmp_path):
+def test_an_update_with_settings_of_users_is_refused(run, made, tmp_path):
     out = tmp_path / "out"
     said = "l2_user has no meaning for the model fism"
     refused(run("update", made.run, made.test, "-o", out, "--l2-user", "0.1"), said, 2)
-    said = "`sparserec export` without --to c writes a file of this one"
-    refused(run("export", made.run, "-o", out, "--to", "c"), said, 1)
     assert not out.exists()
 
 

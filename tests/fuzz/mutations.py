@@ -51,6 +51,7 @@ def sound_files() -> list[bytes]:
         pack(without_seen(models[0]), "float16"),
         pack(models[-2], "int8"),
         pack(without_seen(models[-1]), "float16"),
+        pack(models[-1], "int8"),
     ]
     return [_written(model.encode()) for model in models] + [_written(artifact) for artifact in packed]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -21,11 +22,20 @@ PAGE = (Path(__file__).parents[2] / "docs" / "model-file.md").read_text(encoding
 WORDS = set(re.findall(r"`([^`]+)`", PAGE))
 MODEL = make_model(user_ids=np.array([f"Größe {i}" for i in range(30)]), item_ids=np.arange(50) * 7)
 FISM = make_fism_model(user_ids=np.array([f"Größe {i}" for i in range(30)]))
+WIDE = make_model(dim=600, density=0.1)
+WIDE_FISM = make_fism_model(n_items=400, dim=600, density=0.002)  # more weights than a byte has levels
 DIGITS = {"F": "f", "I": "i", "U": "u"}
 
 
-def read_by_the_page(data: bytes) -> tuple[np.ndarray, np.ndarray, list[list[int]]]:
-    """Dense tables and seen items, by the words of the page, one number at a time."""
+class ByThePage(NamedTuple):
+    users: np.ndarray  # dense
+    items: np.ndarray
+    seen: list[list[int]]
+    weights: list[float]
+
+
+def read_by_the_page(data: bytes) -> ByThePage:
+    """What a file holds, by the words of the page, one number at a time."""
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     metadata = header.pop("__metadata__")
@@ -39,8 +49,38 @@ def read_by_the_page(data: bytes) -> tuple[np.ndarray, np.ndarray, list[list[int
     def lengths(name: str) -> list[int]:
         if f"{name}.lengths" in header:
             return take(f"{name}.lengths")
+        if f"{name}.ends" in header:
+            bits = "".join(f"{byte:08b}"[::-1] for byte in take(f"{name}.ends"))
+            assert not bits.split("1")[-1].strip("0")
+            return [len(zeros) for zeros in bits.split("1")[:-1]]
         bounds = take(f"{name}.indptr")
         return [end - start for start, end in zip(bounds[:-1], bounds[1:], strict=True)]
+
+    def columns(name: str, counts: list[int]) -> list[int]:
+        if f"{name}.steps" not in header:
+            return take(f"{name}.columns")
+        data, found = iter(take(f"{name}.steps")), []
+        limit = 256 - max(math.ceil((int(metadata["dim"]) - 256) / 255), 0)
+        for count in counts:
+            column = -1
+            for _ in range(count):
+                step = next(data)
+                column += 1 + (step if step < limit else limit + 256 * (step - limit) + next(data))
+                found.append(column)
+        assert next(data, None) is None
+        return found
+
+    def weights(counts: list[int]) -> list[float]:
+        filled = sum(count > 0 for count in counts)
+        if "weights.codes" in header:
+            levels = take("weights.levels")
+            stored = [levels[code] for code in take("weights.codes")]
+        else:
+            stored = take("weights") if "weights" in header else []
+        if len(stored) != filled:
+            return stored
+        each = iter(stored)
+        return [next(each) if count else 0.0 for count in counts]
 
     tables = []
     for name, rows in (("users", metadata["n_users"]), ("items", metadata["n_items"])):
@@ -48,14 +88,15 @@ def read_by_the_page(data: bytes) -> tuple[np.ndarray, np.ndarray, list[list[int
         tables.append(dense)
         if name == "users" and metadata["model"] == "fism":
             continue
-        entries = iter(zip(take(f"{name}.columns"), take(f"{name}.values"), strict=True))
+        entries = iter(zip(columns(name, lengths(name)), take(f"{name}.values"), strict=True))
         scales = np.array(take(f"{name}.scales"), np.float32) if f"{name}.scales" in header else None
         for row, count in enumerate(lengths(name)):
             for _ in range(count):
                 column, value = next(entries)
                 dense[row, column] = value if scales is None else scales[column] * np.float32(value)
+    numbers_of_items = weights(lengths("items"))
     if metadata.get("seen") == "left out":
-        return tables[0], tables[1], []
+        return ByThePage(tables[0], tables[1], [], numbers_of_items)
     if "seen.gaps" in header:
         numbers, number, shift = [], 0, 0
         for byte in take("seen.gaps"):
@@ -71,14 +112,15 @@ def read_by_the_page(data: bytes) -> tuple[np.ndarray, np.ndarray, list[list[int
             for _ in range(count):
                 item += next(gaps) + 1
                 seen[-1].append(item)
-        return tables[0], tables[1], seen
+        return ByThePage(tables[0], tables[1], seen, numbers_of_items)
     items = iter(take("seen.items"))
-    return tables[0], tables[1], [[next(items) for _ in range(count)] for count in lengths("seen")]
+    seen = [[next(items) for _ in range(count)] for count in lengths("seen")]
+    return ByThePage(tables[0], tables[1], seen, numbers_of_items)
 
 
 @pytest.mark.parametrize("dtype", [None, *VALUES])
 @pytest.mark.parametrize("users", [30, 0])
-@pytest.mark.parametrize("model", [MODEL, FISM], ids=["mf", "fism"])
+@pytest.mark.parametrize("model", [MODEL, FISM, WIDE, WIDE_FISM], ids=["mf", "fism", "wide", "wide fism"])
 def test_a_reader_written_from_the_page_reads_the_model(
     tmp_path: Path, dtype: str | None, users: int, model: ServedModel
 ) -> None:
@@ -89,14 +131,15 @@ def test_a_reader_written_from_the_page_reads_the_model(
         write_export(tmp_path / "file", pack(model, dtype))
     by_page = read_by_the_page((tmp_path / "file").read_bytes())
     found = Recommender.open(tmp_path / "file").model
-    for table, dense in ((found.users, by_page[0]), (found.items, by_page[1])):
+    for table, dense in ((found.users, by_page.users), (found.items, by_page.items)):
         ours = np.zeros_like(dense)
         for row in range(len(dense)):
             columns, values = table.row(row)
             ours[row, columns] = values
         np.testing.assert_array_equal(ours, dense)
     bounds = model.seen_indptr.tolist()
-    assert by_page[2] == [
+    assert by_page.weights == found.weights.tolist()
+    assert by_page.seen == [
         model.seen_items[a:b].tolist() for a, b in zip(bounds[:-1], bounds[1:], strict=True)
     ]
 
@@ -106,6 +149,14 @@ def test_the_page_s_example_of_gaps_is_right() -> None:
     assert gaps.tolist() == [3, 0, 299]
     assert (np.cumsum(gaps + 1) - 1).tolist() == [3, 4, 304]
     assert "`03 00 AB 02`" in PAGE
+
+
+def test_the_page_s_example_of_steps_is_right() -> None:
+    steps = runtime.decode_steps("steps", np.frombuffer(bytes.fromhex("07FE2609"), np.uint8), 512)
+    assert steps.tolist() == [7, 292, 9]
+    assert (np.cumsum(steps + 1) - 1).tolist() == [7, 300, 310]
+    assert runtime.step_limit(512) == 254
+    assert "`07 FE 26 09`" in PAGE
 
 
 def test_users_who_are_not_stored_are_empty_rows_and_no_arrays(tmp_path: Path) -> None:
@@ -125,7 +176,7 @@ def test_users_who_are_not_stored_are_empty_rows_and_no_arrays(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "model",
-    [MODEL, keep_users(MODEL, np.arange(4)), without_seen(MODEL), FISM, without_seen(FISM)],
+    [MODEL, keep_users(MODEL, np.arange(4)), without_seen(MODEL), FISM, without_seen(FISM), WIDE, WIDE_FISM],
 )
 def test_the_page_names_every_array_and_every_key(model: ServedModel) -> None:
     for artifact in (model.encode(), *(pack(model, dtype) for dtype in VALUES)):

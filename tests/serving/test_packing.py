@@ -24,12 +24,23 @@ from sparserec_np.runtime import (
     ArtifactError,
     Recommender,
     decode_model,
+    decode_steps,
     decode_varints,
     parse_artifact,
     read_artifact,
+    step_limit,
 )
 from sparserec_np.serving.model_file import ServedModel, load_model, served_from
-from sparserec_np.serving.packing import VALUES, count_tables, encode_varints, pack, write_export
+from sparserec_np.serving.packing import (
+    LEVELS,
+    VALUES,
+    count_tables,
+    encode_ends,
+    encode_steps,
+    encode_varints,
+    pack,
+    write_export,
+)
 from sparserec_np.serving.slices import keep_users
 from tests.makers.served_models import as_lightgcn, make_fism_model, make_model
 
@@ -66,24 +77,85 @@ def test_what_is_packed_is_unpacked(dtype: str, dim: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", VALUES)
-def test_weights_stay_as_they_are_and_values_do_not(dtype: str) -> None:
-    model = make_fism_model(item_ids=NAMES, seed=2)
+def test_weights_come_back_where_items_have_entries(dtype: str) -> None:
+    model = make_fism_model(item_ids=NAMES, seed=2, density=0.2)
+    filled = np.diff(model.items.indptr) > 0
+    assert 0 < filled.sum() < 50
     artifact = pack(model, dtype)
     found = served_from(artifact)
-    assert artifact.arrays["weights"].dtype == np.float32
-    np.testing.assert_array_equal(found.weights, model.weights)
+    assert not found.weights[~filled].any()
+    if dtype == "float16":
+        np.testing.assert_array_equal(found.weights[filled], model.weights[filled].astype(np.float16))
+    else:  # few enough to be told apart by a byte
+        np.testing.assert_array_equal(found.weights[filled], model.weights[filled])
     np.testing.assert_array_equal(found.items.columns, model.items.columns)
     np.testing.assert_array_equal(found.seen_items, model.seen_items)
     np.testing.assert_allclose(found.items.values, model.items.values, atol=0.03)
     assert not [name for name in artifact.arrays if name.startswith("users.")]
     scales = 4 * 8 if dtype == "int8" else 0
     width = {"float32": 4, "float16": 2, "int8": 1}[dtype]
-    assert count_tables(artifact) == model.items.nnz * (width + 1) + scales + 50
+    ends = -(-(50 + model.items.nnz) // 8)
+    assert count_tables(artifact) == model.items.nnz * (width + 1) + scales + ends
+    assert runtime.count_bytes(artifact.arrays)["weights"] == filled.sum() * (5 if dtype == "int8" else width)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(1, 3000),
+    span=st.floats(0, 4),
+    unit=st.sampled_from([1e-20, 1e-3, 1.0, 1e10]),
+    negative=st.sampled_from([0.0, 0.3]),
+)
+def test_weights_of_a_byte_keep_their_proportions(
+    seed: int, n: int, span: float, unit: float, negative: float
+) -> None:
+    """Over four orders of magnitude of one sign 256 cells are 4 % wide each; of two signs twice that."""
+    rng = np.random.default_rng(seed)
+    weights = unit * 10 ** rng.uniform(-span, 0, n) * np.where(rng.random(n) < negative, -1, 1)
+    weights = weights.astype(np.float32)
+    table = SparseTable(np.arange(n + 1), np.zeros(n, np.uint8), np.full(n, 1e-6, np.float32))
+    model = make_fism_model(n_users=1, n_items=n, dim=1)
+    artifact = pack(replace(model, items=table, weights=weights), "int8")
+    found = decode_model(artifact).weights
+    assert len(artifact.arrays["weights.levels"]) <= LEVELS
+    assert np.abs(found / weights - 1).max() < (0.1 if negative else 0.05)
+    order = np.argsort(weights)
+    assert np.all(np.diff(found[order]) >= 0)
+
+
+def test_weights_that_are_zero_or_nearly_so_have_levels_of_their_own() -> None:
+    weights = np.concatenate(
+        ([0.0, 1e-30, -1e-30, 2.0], np.random.default_rng(0).normal(size=996) * 1e-2)
+    ).astype(np.float32)
+    table = SparseTable(np.arange(1001), np.zeros(1000, np.uint8), np.full(1000, 0.1, np.float32))
+    model = replace(make_fism_model(n_items=1000, dim=1), items=table, weights=weights)
+    found = served_from(pack(model, "int8")).weights
+    assert np.abs(found[:3]).max() < 1e-4 * 2
+    assert np.abs(found - weights).max() < 0.1 * np.abs(weights).max()
+
+
+def test_lists_of_the_packed_fism_are_those_of_what_was_packed() -> None:
+    """In float32 nothing is lost, whatever the form of columns, rows and weights."""
+    model = make_fism_model(n_users=40, n_items=900, dim=600, density=0.004, seed=5)
+    artifact = pack(model, "float32")
+    assert {"items.steps", "items.ends"} <= artifact.arrays.keys()
+    one, other = Recommender(model.encode()), Recommender(artifact)
+    for user in range(40):
+        assert one.recommend(user, 20) == other.recommend(user, 20)
+        assert one.recommend_for_items([user, 5], 20) == other.recommend_for_items([user, 5], 20)
+
+
+def rows_bytes(indptr: Any) -> int:
+    """Bytes of the smaller of lengths and ends; rows have fewer than 256 entries."""
+    return min(len(indptr) - 1, -(-(len(indptr) - 1 + int(indptr[-1])) // 8))
 
 
 def test_bytes_are_counted_entry_by_entry(tmp_path: Path) -> None:
     model = make_model(n_users=300, n_items=400, seed=1)
-    nnz, rows = model.users.nnz + model.items.nnz, 700
+    nnz = model.users.nnz + model.items.nnz
+    rows = rows_bytes(model.users.indptr) + rows_bytes(model.items.indptr)
+    assert rows < 700
     for dtype, width, scales in (("float32", 4, 0), ("float16", 2, 0), ("int8", 1, 2 * 4 * 8)):
         artifact = pack(model, dtype)
         assert count_tables(artifact) == nnz * (width + 1) + scales + rows
@@ -91,7 +163,7 @@ def test_bytes_are_counted_entry_by_entry(tmp_path: Path) -> None:
         data = (tmp_path / dtype).read_bytes()
         gaps = artifact.arrays["seen.gaps"].nbytes
         header = 8 + int.from_bytes(data[:8], "little")
-        assert len(data) == size == header + count_tables(artifact) + gaps + 300
+        assert len(data) == size == header + count_tables(artifact) + gaps + rows_bytes(model.seen_indptr)
         assert gaps < 2 * len(model.seen_items)
 
 
@@ -105,14 +177,23 @@ def test_what_serving_holds_is_counted() -> None:
         "items by dimension": (1 + 4) * model.items.nnz,
         "graph": 0,
         "row bounds": 4 * (301 + 51),
+        "unpacked": 0,
         "seen": 4 * 301 + len(model.seen_items),
         "ids": sys.getsizeof(texts) + sum(map(sys.getsizeof, texts)),
     }
 
 
+def test_what_is_unpacked_is_counted() -> None:
+    model = make_fism_model(dim=300, n_items=900, density=0.01, seed=1)
+    stored, packed = (Recommender(one).inspect() for one in (model.encode(), pack(model, "int8")))
+    assert stored["resident_bytes"]["unpacked"] == 0
+    assert packed["resident_bytes"]["unpacked"] == 2 * model.items.nnz + 4 * 900
+
+
 @pytest.mark.parametrize("kind", ["<u2", "<u4"])
 def test_lengths_of_any_width_are_read(kind: str) -> None:
-    artifact = pack(make_model(), "int8")
+    artifact = pack(make_model(dim=20), "int8")
+    assert {"users.lengths", "items.lengths", "seen.lengths"} & artifact.arrays.keys()
     wide = {name: array.astype(kind) for name, array in artifact.arrays.items() if name.endswith(".lengths")}
     one, other = Recommender(artifact), Recommender(artifact._replace(arrays={**artifact.arrays, **wide}))
     assert [one.recommend(user) for user in range(30)] == [other.recommend(user) for user in range(30)]
@@ -155,12 +236,70 @@ def test_long_varints_come_back_across_blocks(monkeypatch: pytest.MonkeyPatch) -
         decode_varints(encode_varints(np.array([2**20 - 1])), 2**20 - 1)
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 30) | st.integers(0, 9000), max_size=40),
+    block=st.sampled_from([8, 16, 1 << 13]),
+)
+def test_ends_of_rows_come_back(lengths: list[int], block: int) -> None:
+    indptr = np.concatenate(([0], np.cumsum(np.array(lengths, np.int64))))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runtime, "BLOCK", block)
+        found = runtime._decode_ends("ends", encode_ends(indptr), len(lengths), int(indptr[-1]), "columns")
+    assert found.tolist() == indptr.tolist()
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data(), dim=st.sampled_from([1, 255, 256, 257, 511, 512, 1024, 4096, 65_281, 65_282, 65_536]))
+def test_steps_between_columns_come_back(data: Any, dim: int) -> None:
+    """One byte or two each, so that they are never more than columns of two bytes."""
+    numbers = st.sets(st.integers(0, dim - 1), max_size=12)
+    rows = [sorted(row) for row in data.draw(st.lists(numbers, max_size=12))]
+    indptr = np.concatenate(([0], np.cumsum([len(row) for row in rows], dtype=np.int64)))
+    columns = np.array([column for row in rows for column in row], np.uint16)
+    spelt = encode_steps(indptr, columns, dim)
+    assert len(spelt) <= (1 if dim <= 256 else 2) * len(columns)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runtime, "BLOCK", data.draw(st.sampled_from([2, 3, 1 << 13])))
+        found = decode_steps("steps", spelt, dim)
+        runtime._add_up_gaps("steps lead to", indptr, found, dim)
+    assert found.tolist() == columns.tolist()
+    assert found.dtype == (np.uint8 if dim <= 256 else np.uint16)
+
+
+@settings(max_examples=300, deadline=None)
+@given(spelt=st.binary(max_size=40), dim=st.integers(1, 65_536), block=st.sampled_from([2, 5, 1 << 13]))
+def test_any_bytes_are_read_as_steps_or_refused(spelt: bytes, dim: int, block: int) -> None:
+    limit, at, expected, sound = step_limit(dim), 0, [], True
+    while at < len(spelt) and sound:
+        step, width = spelt[at], 1
+        if step >= limit:
+            width = 2
+            sound = at + 1 < len(spelt)
+            step = limit + (step - limit) * 256 + spelt[at + 1] if sound else 0
+        sound = sound and step < dim
+        expected.append(step)
+        at += width
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runtime, "BLOCK", block)
+        if sound:
+            assert decode_steps("steps", np.frombuffer(spelt, np.uint8), dim).tolist() == expected
+        else:
+            with pytest.raises(ArtifactError, match="steps (end within a step|hold)"):
+                decode_steps("steps", np.frombuffer(spelt, np.uint8), dim)
+
+
 def test_float16_refuses_what_it_cannot_hold() -> None:
     model = make_model()
     model.items.values[3] = 70_000
     with pytest.raises(ArtifactError, match=r"items\.values reach beyond 65,504"):
         pack(model, "float16")
     pack(model, "int8")
+    fism = make_fism_model()
+    fism.weights[np.flatnonzero(np.diff(fism.items.indptr))[3]] = 70_000
+    with pytest.raises(ArtifactError, match=r"weights reach beyond 65,504, the most of float16"):
+        pack(fism, "float16")
+    pack(fism, "int8")
 
 
 def test_a_model_whose_scores_are_no_products_of_stored_rows_is_not_exported() -> None:
@@ -208,11 +347,22 @@ def put(index: int, value: Any) -> Any:
 @pytest.mark.parametrize(
     ("name", "change", "sentence"),
     [
-        ("users.lengths", None, "users.indptr is missing"),
-        ("users.lengths", put(0, 200), "users.lengths must add up to"),
-        ("users.lengths", lambda array: array[1:], "users.lengths holds 29 numbers, expected 30, one a row"),
-        ("users.lengths", lambda array: array.astype(np.int32), "users.lengths is 1-dimensional int32"),
-        ("items.lengths", lambda array: array[::-1].copy(), "items.columns must rise"),
+        ("users.ends", None, "users.indptr is missing"),
+        (
+            "users.ends",
+            lambda array: array[1:],
+            r"users.ends holds 11 bytes, expected 12 for 30 rows and users",
+        ),
+        ("users.ends", lambda array: array.astype(np.int32), "users.ends is 1-dimensional int32"),
+        (
+            "users.ends",
+            lambda array: array ^ 16,
+            "users.ends must hold 30 ones, one a row, the last after 63",
+        ),
+        ("users.ends", lambda array: array * 0, "users.ends must hold 30 ones"),
+        ("users.ends", lambda array: array | 255, "users.ends must hold 30 ones"),
+        ("items.ends", put(-1, 0), "items.ends must hold 50 ones"),
+        ("items.columns", lambda array: array[::-1].copy(), "items.columns must rise"),
         ("items.scales", None, "items.scales is missing"),
         (
             "items.scales",
@@ -244,6 +394,76 @@ def test_a_damaged_array_is_refused_by_name(tmp_path: Path, name: str, change: A
     for opener in (Recommender.open, load_model):
         with pytest.raises(ArtifactError, match="device is not a sound model file: .*" + sentence):
             opener(tmp_path / "device")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "sentence"),
+    [
+        ("users.lengths", None, "users.indptr is missing"),
+        ("users.lengths", put(0, 200), "users.lengths must add up to"),
+        ("users.lengths", lambda array: array[1:], "users.lengths holds 29 numbers, expected 30, one a row"),
+        ("users.lengths", lambda array: array.astype(np.int32), "users.lengths is 1-dimensional int32"),
+        ("items.lengths", lambda array: array[::-1].copy(), "items.steps lead to column"),
+        ("items.steps", None, "items.columns is missing"),
+        ("items.steps", put(-1, 255), "items.steps end within a step, expected another byte"),
+        ("items.steps", put(0, 254), "items.steps lead to column .*, expected less than 300"),
+        ("items.steps", lambda array: np.r_[array[:-1], [255, 255]].astype(np.uint8), "items.steps hold 510"),
+        ("items.steps", lambda array: array[1:], "items.lengths must add up to"),
+        ("items.steps", lambda array: array.astype(np.uint16), "items.steps is 1-dimensional uint16"),
+        ("items.values", lambda array: array[1:], "items.values holds"),
+    ],
+)
+def test_a_damaged_array_of_a_wide_table_is_refused_by_name(name: str, change: Any, sentence: str) -> None:
+    artifact = pack(make_model(dim=300), "int8")
+    arrays = dict(artifact.arrays)
+    if change is None:
+        del arrays[name]
+    else:
+        arrays[name] = change(arrays[name])
+    with pytest.raises(ArtifactError, match=sentence):
+        decode_model(artifact._replace(arrays=arrays))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name", "change", "sentence"),
+    [
+        ("int8", "weights.codes", None, "weights is missing"),
+        ("int8", "weights.levels", None, "weights.levels is missing"),
+        (
+            "int8",
+            "weights.codes",
+            put(5, 255),
+            r"weights.codes hold 255, expected less than \d+, the number of",
+        ),
+        ("int8", "weights.codes", lambda array: array.view(np.int8), "weights.codes is 1-dimensional int8"),
+        (
+            "int8",
+            "weights.codes",
+            lambda array: array[1:],
+            r"weights.codes hold \d+ numbers, expected 50, one",
+        ),
+        ("int8", "weights.levels", put(0, np.nan), "weights hold NaN or infinity"),
+        ("int8", "weights.levels", put(0, 1e30), "weights hold NaN or infinity, or would overflow"),
+        ("int8", "weights.levels", lambda array: array[:0], "weights.codes hold"),
+        ("float16", "weights", put(0, np.inf), "weights hold NaN or infinity"),
+        (
+            "float16",
+            "weights",
+            lambda array: array[1:],
+            "weights hold .* or .*, one an item that has entries",
+        ),
+        ("float32", "weights", lambda array: array.astype(np.float64), "weights is 1-dimensional float64"),
+    ],
+)
+def test_damaged_weights_are_refused_by_name(dtype: str, name: str, change: Any, sentence: str) -> None:
+    artifact = pack(make_fism_model(density=0.2), dtype)
+    arrays = dict(artifact.arrays)
+    if change is None:
+        del arrays[name]
+    else:
+        arrays[name] = change(arrays[name])
+    with pytest.raises(ArtifactError, match=sentence):
+        decode_model(artifact._replace(arrays=arrays))
 
 
 def test_wrong_row_entries_are_refused() -> None:
@@ -278,10 +498,13 @@ def open_and_use(artifact: Artifact) -> None:
 
 SMALL = make_model(n_users=4, n_items=6, dim=3, item_ids=np.array(["a", "b", "é", "d", "e", "f"]))
 SMALL_FISM = make_fism_model(2, n_users=4, n_items=6, dim=3)
+WIDE_FISM = make_fism_model(2, n_users=4, n_items=30, dim=600, density=0.003)
 
 
 @settings(max_examples=300, deadline=None)
-@given(data=st.data(), dtype=st.sampled_from(list(VALUES)), model=st.sampled_from([SMALL, SMALL_FISM]))
+@given(
+    data=st.data(), dtype=st.sampled_from(list(VALUES)), model=st.sampled_from([SMALL, SMALL_FISM, WIDE_FISM])
+)
 def test_no_array_contents_crash_the_reader(data: Any, dtype: str, model: ServedModel) -> None:
     artifact = pack(model, dtype)
     name = data.draw(st.sampled_from(sorted(artifact.arrays)))

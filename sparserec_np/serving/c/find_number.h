@@ -1,8 +1,8 @@
-/* The number of the user of an outside id, SPARSEREC_USERS if there is none. */
-static inline uint32_t sparserec_find_user(int64_t id)
+/* The number of the $owner of an outside id, SPARSEREC_${OWNER}S if there is none. */
+static inline uint32_t sparserec_find_$owner(int64_t id)
 {
-    uint32_t user = 0;
-    while (user < SPARSEREC_USERS && sparserec_user_id(user) != id)
-        user++;
-    return user;
+    uint32_t $owner = 0;
+    while ($owner < SPARSEREC_${OWNER}S && sparserec_${owner}_id($owner) != id)
+        $owner++;
+    return $owner;
 }

@@ -1,14 +1,14 @@
-/* The number of the user of an outside id of `length` bytes, SPARSEREC_USERS if there is none. */
-static inline uint32_t sparserec_find_user(const char *id, size_t length)
+/* The number of the $owner of an outside id of `length` bytes, SPARSEREC_${OWNER}S if there is none. */
+static inline uint32_t sparserec_find_$owner(const char *id, size_t length)
 {
-    uint32_t user;
-    for (user = 0; user < SPARSEREC_USERS; user++) {
+    uint32_t $owner;
+    for ($owner = 0; $owner < SPARSEREC_${OWNER}S; $owner++) {
         size_t known_length, same = 0;
-        const char *known = sparserec_user_id(user, &known_length);
+        const char *known = sparserec_${owner}_id($owner, &known_length);
         while (same < length && same < known_length && known[same] == id[same])
             same++;
         if (same == length && same == known_length)
             break;
     }
-    return user;
+    return $owner;
 }

@@ -369,12 +369,11 @@ def test_a_model_that_is_not_sound_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "c").exists()
 
 
-def test_users_who_are_made_when_lists_are_made_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        ArtifactError, match="'fism': the C function reads users' rows and makes none"
-    ) as said:
-        write_c(make_fism_model(), tmp_path / "c")
-    assert "models of mf, popularity, itemknn alone" in str(said.value)
-    with pytest.raises(ArtifactError, match="the scores of mf, popularity, itemknn;"):
+def test_other_models_are_refused_and_other_types_of_values(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="the scores of mf, popularity, itemknn, fism;"):
         write_c(as_lightgcn(make_model()), tmp_path / "c")
+    with pytest.raises(ArtifactError, match="asked for in int8, but C source holds users' rows in float32"):
+        write_c(make_model(), tmp_path / "c", "int8")
+    with pytest.raises(ArtifactError, match="asked for in float16, .*: expected float32 or int8"):
+        write_c(make_fism_model(), tmp_path / "c", "float16")
     assert not (tmp_path / "c").exists()

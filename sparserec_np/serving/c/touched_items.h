@@ -1,0 +1,178 @@
+/* The item table lies by item, as in the model file: item_ends are bits, the lowest of a byte first, a zero for each
+ * entry and a one after each item; item_steps lead from dimension to dimension, in one byte or two; item_values and,
+ * for each item that has entries, item_weights follow in the same order. It is read from end to end. */
+
+#define SPARSEREC_ROW_ENTRIES $row_entries /* that a user's row is cut to */
+#define SPARSEREC_STEP_LIMIT UINT32_C($limit) /* a byte below it is a step, any other the first half of one */
+
+typedef struct {
+    float row[SPARSEREC_DIM];
+    float magnitudes[SPARSEREC_ROW_ENTRIES]; /* of the row's largest entries, */
+    uint32_t dimensions[SPARSEREC_ROW_ENTRIES]; /* and where they are */
+} sparserec_scratch;
+
+typedef char sparserec_scratch_is_as_large_as_stated
+    [sizeof(sparserec_scratch) == SPARSEREC_SCRATCH_BYTES ? 1 : -1];
+
+/* A place in the item table: before the first entry of an item, or among its entries. */
+typedef struct {
+    uint32_t item, bit, next_dimension; /* at least that of the item's next entry; 0 before its first */
+    size_t step, entry, filled; /* items with entries so far */
+} sparserec_place;
+
+/* A fused multiply-add rounds once where two roundings are meant, and could turn the order of two items. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+
+/* Whether the item has another entry; if not, the place is before the next item. */
+static inline int sparserec_has_entry(sparserec_place *place)
+{
+    int ends = sparserec_item_ends[place->bit >> 3] >> (place->bit & 7) & 1;
+    place->bit++;
+    if (ends) {
+        place->item++;
+        place->filled += place->next_dimension > 0;
+        place->next_dimension = 0;
+    }
+    return !ends;
+}
+
+/* Reads the dimension of the next entry. */
+static inline uint32_t sparserec_dimension(sparserec_place *place)
+{
+    uint32_t step = sparserec_item_steps[place->step++];
+    if (step + 1 > SPARSEREC_STEP_LIMIT) {
+        step = SPARSEREC_STEP_LIMIT + 256 * (step - SPARSEREC_STEP_LIMIT);
+        step += sparserec_item_steps[place->step++];
+    }
+    step += place->next_dimension;
+    place->next_dimension = step + 1;
+    return step;
+}
+
+/* Adds the weighted entries of an item to the row, after those of the items before it are passed over. */
+static inline void sparserec_touch(sparserec_place *place, uint32_t item, float *row)
+{
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#endif
+    while (place->item < item)
+        if (sparserec_has_entry(place)) {
+            sparserec_dimension(place);
+            place->entry++;
+        }
+    while (sparserec_has_entry(place)) {
+        uint32_t dimension = sparserec_dimension(place);
+        float value = $value;
+        float product = $weight * value;
+        row[dimension] += product;
+        place->entry++;
+    }
+}
+
+/* The inner product of the row and that of the item at a place, dimensions ascending. */
+static inline float sparserec_score(sparserec_place *place, const float *row)
+{
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#endif
+    float score = 0;
+    while (sparserec_has_entry(place)) {
+        uint32_t dimension = sparserec_dimension(place);
+        float value = $value;
+        float product = row[dimension] * value;
+        score += product;
+        place->entry++;
+    }
+    return score;
+}
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+
+/* Leaves the SPARSEREC_ROW_ENTRIES entries of largest magnitude in the row, of equals the lower dimensions. */
+static inline void sparserec_cut(sparserec_scratch *scratch)
+{
+    float *magnitudes = scratch->magnitudes;
+    uint32_t *dimensions = scratch->dimensions, dimension;
+    size_t at;
+    for (at = 0; at < SPARSEREC_ROW_ENTRIES; at++) {
+        magnitudes[at] = -1;
+        dimensions[at] = SPARSEREC_DIM;
+    }
+    for (dimension = 0; dimension < SPARSEREC_DIM; dimension++) {
+        float entry = scratch->row[dimension], magnitude = entry < 0 ? -entry : entry;
+        if (sparserec_is_worse(magnitudes[0], dimensions[0], magnitude, dimension))
+            sparserec_sift_down(dimensions, magnitudes, SPARSEREC_ROW_ENTRIES, dimension, magnitude);
+    }
+    for (dimension = 0; dimension < SPARSEREC_DIM; dimension++) {
+        float entry = scratch->row[dimension], magnitude = entry < 0 ? -entry : entry;
+        if (sparserec_is_worse(magnitude, dimension, magnitudes[0], dimensions[0]))
+            scratch->row[dimension] = 0;
+    }
+}
+
+/* Offers a list the items from a place to before `stop`. */
+static inline void sparserec_offer(sparserec_place *place, uint32_t stop, const float *row, size_t n, uint32_t *items,
+                                   float *scores)
+{
+    while (place->item < stop) {
+        uint32_t item = place->item;
+        float score = sparserec_score(place, row);
+        if (sparserec_is_worse(scores[0], items[0], score, item))
+            sparserec_sift_down(items, scores, n, item, score);
+    }
+}
+
+/* Brings `count` items into ascending order, and returns how many of SPARSEREC_ITEMS they are, which then come first.
+ * That takes one pass where they are in order, and time by the square of their number where they are not. */
+static inline size_t sparserec_in_order(uint32_t *touched, size_t count)
+{
+    size_t at, place, kept = 0;
+    for (at = 1; at < count; at++) {
+        uint32_t item = touched[at];
+        for (place = at; place > 0 && touched[place - 1] > item; place--)
+            touched[place] = touched[place - 1];
+        touched[place] = item;
+    }
+    for (at = 0; at < count && touched[at] < SPARSEREC_ITEMS; at++)
+        if (kept == 0 || touched[kept - 1] != touched[at])
+            touched[kept++] = touched[at];
+    return kept;
+}
+
+/* Fills `items` and `scores`, of at least n places each, with the n best items for somebody who touched `count` items,
+ * none of which is listed; best first, equal scores in the order of the items. Items are numbers below SPARSEREC_ITEMS,
+ * and others count for nothing. `touched` may be in any order, and told twice; it comes back in order, from where the
+ * next call is faster. Returns how many there are: fewer than n where fewer are left, none where nothing was touched. */
+static inline size_t sparserec_recommend_for_items(uint32_t *touched, size_t count, size_t n, uint32_t *items,
+                                                   float *scores, sparserec_scratch *scratch)
+{
+    const sparserec_place start = {0, 0, 0, 0, 0, 0};
+    sparserec_place place = start;
+    size_t at, left;
+
+    count = sparserec_in_order(touched, count);
+    left = SPARSEREC_ITEMS - count;
+    n = n < left ? n : left;
+    if (n == 0 || count == 0)
+        return 0;
+    for (at = 0; at < SPARSEREC_DIM; at++)
+        scratch->row[at] = 0;
+    for (at = 0; at < count; at++)
+        sparserec_touch(&place, touched[at], scratch->row);
+    sparserec_cut(scratch);
+    sparserec_begin(items, scores, n);
+    place = start;
+    for (at = 0; at < count; at++) {
+        sparserec_offer(&place, touched[at], scratch->row, n, items, scores);
+        sparserec_score(&place, scratch->row); /* passes over it */
+    }
+    sparserec_offer(&place, SPARSEREC_ITEMS, scratch->row, n, items, scores);
+    sparserec_sort(items, scores, n);
+    return n;
+}
+$of_users
