@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 # The files of ``compiled``.
 COMPILED_FILES = (
+    "at_entries",
     "cells",
     "elementary",
     "fism",
@@ -34,6 +35,7 @@ COMPILED_FILES = (
 
 if TYPE_CHECKING:  # the same names for type checkers, which do not follow __getattr__
     from sparserec_np.kernels import compiled as compiled
+    from sparserec_np.kernels.compiled import at_entries as at_entries
     from sparserec_np.kernels.compiled import cells as cells
     from sparserec_np.kernels.compiled import elementary as elementary
     from sparserec_np.kernels.compiled import fism as fism
