@@ -9,9 +9,11 @@ import numpy as np
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import SparseTable
+from sparserec_np.factorization.item_rows import RowPenalties
 from sparserec_np.factorization.pruning import strongest_first
 from sparserec_np.machine.memory import give_back_freed
 from sparserec_np.models.model import Model
+from sparserec_np.starts import ITEM_STARTS
 from sparserec_np.training.plan import Plan
 
 
@@ -39,6 +41,9 @@ def make_start(log: Interactions, plan: Plan, threads: int) -> Beginning:
     clock = time.perf_counter()
     assert plan.settings.start is not None
     name, start = plan.source.start(plan.settings.start, plan.base.stores_users)
+    untouched, ridge = plan.settings.untouched_weight, plan.settings.ridge
+    if untouched is not None and ridge is not None:  # users' rows are solved for from what this makes
+        start = ITEM_STARTS[name].fitted_to(RowPenalties(untouched, ridge))
     give_back_freed()  # what reading, or an earlier training, has left
     rng = np.random.default_rng([plan.settings.seed, 2])
     table = start(log, plan.budget.dim, plan.first_entries, rng, threads)

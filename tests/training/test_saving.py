@@ -10,7 +10,8 @@ import pytest
 
 from sparserec_np import Config, load_model, save_run, train
 from sparserec_np.data.table import stacked
-from sparserec_np.models.fism import Fism
+from sparserec_np.models.fism import Fism, SolvedFism
+from sparserec_np.models.user_rows import RidgeSolve
 from sparserec_np.runtime import ROW_ENTRIES, ArtifactError, Recommender
 from sparserec_np.serving.model_file import save_model
 from sparserec_np.sparsity.budget import Budget
@@ -120,3 +121,17 @@ def test_a_model_that_stores_no_users_is_saved_and_restored(tmp_path: Path) -> N
         row += numbers[item] * model.table.to_dense(8)[item].astype(float)
     scores = recommender.score(LOG.user_ids[3].item(), LOG.item_ids.tolist())
     np.testing.assert_allclose(scores, model.table.to_dense(8) @ row, rtol=1e-4, atol=1e-5)
+
+
+def test_a_file_tells_how_users_are_solved_for_and_nothing_where_they_are_sums() -> None:
+    names = ("user_rows", "untouched_weight", "ridge")
+    start = replace(QUICK, epochs=0, learning_rate=None, start="als")
+    fitted = train(LOG, replace(start, model="fism", untouched_weight=0.4))
+    served = served_model(fitted, LOG)
+    assert [served.metadata[name] for name in names] == ["ridge", "0.4", "1.0"]
+    assert "weights" not in served.encode().arrays and not served.has_numbers
+    again = restore(served)
+    assert isinstance(again, SolvedFism) and again.user_rows == RidgeSolve(0.4, 1.0)
+    sums = served_model(train(LOG, replace(start, model="fism", user_rows="sum")), LOG)
+    assert not set(names) & set(sums.metadata) and sums.has_numbers
+    assert isinstance(restore(sums), Fism)

@@ -94,6 +94,11 @@ def _arrays(model: ServedModel) -> dict[str, dict[str, Array]]:
             f"metadata model is {name!r}: the C function scores by inner products of stored rows, which are the scores"
             f" of {', '.join(WRITTEN)}; `sparserec distill` makes an mf model of another"
         )
+    if model.metadata.get("user_rows") == "ridge":
+        raise ArtifactError(
+            "metadata user_rows is 'ridge': the C function solves for no user's row; `sparserec export` without --to c"
+            " writes a file of this one"
+        )
     if not model.stores_users:
         raise ArtifactError(
             f"metadata model is {name!r}: the C function reads users' rows and makes none, so it serves models of"

@@ -20,7 +20,7 @@ from sparserec_np.kernels.compiled import ranking
 from sparserec_np.runtime import ArtifactError, Recommender
 from sparserec_np.serving.c.export import HEADER, MAIN, MAKEFILE, write_c
 from sparserec_np.serving.model_file import ServedModel
-from tests.makers.served_models import as_lightgcn, make_fism_model, make_model
+from tests.makers.served_models import as_lightgcn, make_fism_model, make_model, make_ridge_model
 
 CC, CXX, NM, MAKE = (shutil.which(name) for name in ("cc", "c++", "nm", "make"))
 STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wshadow"]
@@ -378,3 +378,8 @@ def test_users_who_are_made_when_lists_are_made_are_refused(tmp_path: Path) -> N
     with pytest.raises(ArtifactError, match="the scores of mf, popularity, itemknn;"):
         write_c(as_lightgcn(make_model()), tmp_path / "c")
     assert not (tmp_path / "c").exists()
+
+
+def test_rows_that_are_solved_for_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="user_rows is 'ridge': the C function solves for no user's row"):
+        write_c(make_ridge_model(), tmp_path / "c")
