@@ -226,7 +226,7 @@ def fism(
     log: Interactions,
     views: tuple[View, ...] = (),
     *,
-    user_rows: str = "sum",
+    user_rows: str | None = None,
     **penalties: float | None,
 ) -> Model:
     """Makes the model whose users' rows are made as ``user_rows`` says.
@@ -236,10 +236,10 @@ def fism(
         dim: columns of it.
         log: what users touched.
         views: none; the settings refuse them.
-        user_rows: a name in ``USER_ROWS``.
+        user_rows: a name in ``USER_ROWS``; None for sums.
         penalties: ``untouched_weight`` and ``ridge``, where rows are solved for.
     """
-    if USER_ROWS[user_rows].trained:
+    if USER_ROWS[user_rows or "sum"].trained:
         return Fism(table, dim, log, views)
     untouched, ridge = penalties["untouched_weight"], penalties["ridge"]
     assert untouched is not None and ridge is not None  # the settings fill them in
