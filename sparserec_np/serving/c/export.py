@@ -94,10 +94,10 @@ def _arrays(model: ServedModel) -> dict[str, dict[str, Array]]:
             f"metadata model is {name!r}: the C function scores by inner products of stored rows, which are the scores"
             f" of {', '.join(WRITTEN)}; `sparserec distill` makes an mf model of another"
         )
-    if model.metadata.get("user_rows") == "ridge":
+    if not (model.stores_users or model.has_numbers):
         raise ArtifactError(
-            "metadata user_rows is 'ridge': the C function solves for no user's row; `sparserec export` without --to c"
-            " writes a file of this one"
+            f"metadata user_rows is {model.metadata['user_rows']!r}: the C function solves for no user's row;"
+            " `sparserec export` without --to c writes a file of this one"
         )
     if not model.stores_users:
         raise ArtifactError(
