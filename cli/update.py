@@ -53,7 +53,8 @@ def command(run: str, updated: str, as_json: bool, **options: Any) -> None:
 
     A model of fism stores no users: they are what they touched, so new interactions of known items
     change no row. New items get rows that are solved for, in place of the weakest entries. Nothing
-    is trained and nothing held out, unless --epochs says so.
+    is trained and nothing held out, unless --epochs says so, or never where users' rows are solved
+    for.
 
     Models of mf and fism can learn on. RUN2 may be RUN itself, which is then replaced.
     """
@@ -110,10 +111,11 @@ def _growth(known: Interactions, log: Interactions) -> dict[str, int]:
 
 def _untrained(config: Config, new_items: int) -> list[str]:
     """Says in a line what happens where users are not stored and no epoch is trained; else nothing."""
-    if BASE_MODELS[config.model].stores_users or config.epochs:
+    if BASE_MODELS[config.model].stores_users or (config.epochs and config.trained):
         return []
     solved = f", and {counted(new_items, 'new item')} solved for" if new_items else ""
-    return [f"Users are made from what they touched{solved}; nothing is trained (--epochs N trains on)"]
+    hint = " (--epochs N trains on)" if config.trained else ""
+    return [f"Users are made from what they touched{solved}; nothing is trained{hint}"]
 
 
 def _sizes(growth: dict[str, int], log: Interactions) -> str:

@@ -62,6 +62,8 @@ UNTOUCHED = 0.1  # weight of an item that is not in the list, against 1 of one t
 RIDGE = 0.6  # weight of the row's own length, in parts of the mean column's
 TOWER_BYTES = 1 << 30  # most that the items' part of a neumf's first layer may take
 MADE_ENTRIES = 1 << 25  # most that all users' rows may have where they are made to be compared: 0.5 GB
+LEAST_RIDGE, MOST_RIDGE = 1e-3, 1e6  # between them sums in float64 are exact enough for rows of any file
+PAIR_BLOCK = 1 << 15  # pairs of entries whose products are added together, or those of one entry
 ROW_ENTRIES = 64  # that a user's row of a fism model is cut to, if its training says nothing else
 FOLDED_DIMENSIONS = 4096  # most that the products of all pairs of columns are made for: 134 MB
 # So much is checked, decoded and laid out at once: an allocator that has seen larger temporary
@@ -433,8 +435,8 @@ class StoredModel(NamedTuple):
             entries where ``has_seen`` is false.
         held_out: where in ``seen_items`` the pairs are that a lightgcn was not trained on,
             ascending: they are no edges of its graph.
-        weights: (n,) float32 dense weights of neumf; one for each item of fism; empty for the
-            others.
+        weights: (n,) float32 dense weights of neumf; one for each item of a fism whose users' rows
+            are sums; empty for the others.
         metadata: the file's text.
         metrics: what the training measured.
     """
@@ -975,7 +977,7 @@ class Scorer:
         folds_in: whether somebody can be folded in and rows can be compared.
         exports: whether rows are all that it scores by, so that smaller files can be made of it.
         stores_users: whether the file has a table of users; else users are made from what they
-            touched, and each item has a weight.
+            touched.
         seen_is_graph: whether it scores by the seen items, which are then part of the model.
         model: the checked file.
     """
@@ -1125,32 +1127,24 @@ class ItemNeighbours(StoredRows):
 
 
 class TouchedItems(StoredRows):
-    """Scores of fism: a user's row is a weighted sum of the rows of the items they touched.
+    """Scores of fism: a user's row is made of the rows of the items they touched.
 
-    No user is stored: the seen items are all that is known of one. With w the items' rows and c
-    their weights, the row of user u is the sum of ``c_j w_j`` over the items j they touched
-    (Kabbur, Ning and Karypis 2013), cut to its ``row_entries`` entries of largest magnitude, of
-    equals the lower column. The cut is our choice: it takes most of the time away, and next to
-    nothing from the lists. Items are added up in ascending order, and every product and every sum
-    is rounded to float32. Folding in is the same.
+    No user is stored: the seen items are all that is known of one. How a row is made says the
+    metadata's ``user_rows``, a key of ``MADE_ROWS``; folding in is the same.
     """
 
     stores_users = False
 
+    def __init__(self, model: StoredModel) -> None:
+        super().__init__(model)
+        self._made = made_rows(model.metadata)(model)
+
     @classmethod
     def decode(cls, artifact: Artifact, model: StoredModel) -> StoredModel:
-        """Takes the items' weights. Raises ArtifactError, also where a score could overflow."""
+        """Takes what users' rows are made with. Raises ArtifactError, also where a score could overflow."""
         if "row_entries" not in model.metadata:
             raise ArtifactError("metadata row_entries is missing, which the model fism is scored with")
-        weights, n_items = _decode_item_weights(artifact, model.items), len(model.items.indptr) - 1
-        # Nobody touches an item twice, so no entry of a user's row is larger than this times the
-        # largest of the items'.
-        times = 1 + n_items * _largest(weights)
-        if not model.dim * (times * model.items.largest()) ** 2 < 1e38:
-            raise ArtifactError(
-                "weights hold NaN or infinity, or would overflow float32: the training diverged"
-            )
-        return model._replace(weights=weights)
+        return made_rows(model.metadata).decode(artifact, model)
 
     def scores(self, user: int) -> Array:
         """Scores all items for the user in row ``user``; see :class:`Scorer`."""
@@ -1159,24 +1153,16 @@ class TouchedItems(StoredRows):
     def fold_in(self, items: Array) -> tuple[Array, Array]:
         """Makes the row of a user of ``items`` (m,), ascending, as that of any other user."""
         _check_any(items)
-        return self._row_of_items(items)
+        return self._made.row(items)
 
     def _row_of_user(self, user: int) -> tuple[Array, Array]:
         first, last = self.model.seen_indptr[user : user + 2].tolist()
-        return self._row_of_items(self.model.seen_items[first:last].astype(np.intp))
+        return self._made.row(self.model.seen_items[first:last].astype(np.intp))
 
-    def _row_of_items(self, items: Array) -> tuple[Array, Array]:
-        """Adds up the weighted rows of ``items`` (m,), and cuts the sum: columns, float32 values."""
-        model = self.model
-        lengths, columns, values = model.items.entries_of(items)
-        row = np.zeros(model.dim, dtype=np.float32)
-        # One after the other, as they stand; it wants the machine's own index type.
-        np.add.at(row, columns.astype(np.intp), np.repeat(model.weights[items], lengths) * values)
-        kept = row.nonzero()[0]
-        if len(kept) > model.row_entries:
-            order = (-np.abs(row[kept])).argsort(kind="stable")
-            kept = np.sort(kept[order[: model.row_entries]])
-        return kept, row[kept]
+    @property
+    def resident_bytes(self) -> dict[str, int]:
+        """Counts the items' entries by dimension, and what users' rows are made with beside the file."""
+        return {**super().resident_bytes, **self._made.resident_bytes}
 
     @cached_property
     def _users(self) -> ByDimension:
@@ -1194,6 +1180,265 @@ class TouchedItems(StoredRows):
         bounds = np.cumsum([len(numbers) for _, numbers in made])
         columns, values = (np.concatenate(parts) for parts in zip(*made, strict=True))
         return ByDimension(Table(bounds, columns, values), model.dim)
+
+
+class MadeRows:
+    """A way to make users' rows of the item rows they touched; the ways are classes.
+
+    Attributes:
+        has_numbers: whether the file holds a number for each item, as ``weights``.
+        model: the checked file.
+    """
+
+    has_numbers: ClassVar[bool] = True
+
+    def __init__(self, model: StoredModel) -> None:
+        self.model = model
+
+    @classmethod
+    def decode(cls, artifact: Artifact, model: StoredModel) -> StoredModel:
+        """Checks what rows are made with, and returns the model with it. Raises ArtifactError."""
+        raise NotImplementedError
+
+    def row(self, items: Array) -> tuple[Array, Array]:
+        """Makes the row of a user of ``items`` (m,), ascending: its columns and float32 values."""
+        raise NotImplementedError
+
+    @property
+    def resident_bytes(self) -> dict[str, int]:
+        """Counts the bytes made beside the file, by purpose, if any."""
+        return {}
+
+
+class SummedRows(MadeRows):
+    """Rows that are weighted sums of the touched ones.
+
+    With w the items' rows and c their weights, the row of user u is the sum of ``c_j w_j`` over the
+    items j they touched (Kabbur, Ning and Karypis 2013), cut to its ``row_entries`` entries of
+    largest magnitude, of equals the lower column. The cut is our choice: it takes most of the time
+    away, and next to nothing from the lists. Items are added up in ascending order, and every
+    product and every sum is rounded to float32.
+    """
+
+    @classmethod
+    def decode(cls, artifact: Artifact, model: StoredModel) -> StoredModel:
+        """Takes the items' weights. Raises ArtifactError, also where a score could overflow."""
+        weights, n_items = _decode_item_weights(artifact, model.items), len(model.items.indptr) - 1
+        # Nobody touches an item twice, so no entry of a user's row is larger than this times the
+        # largest of the items'.
+        times = 1 + n_items * _largest(weights)
+        if not model.dim * (times * model.items.largest()) ** 2 < 1e38:
+            raise ArtifactError(
+                "weights hold NaN or infinity, or would overflow float32: the training diverged"
+            )
+        return model._replace(weights=weights)
+
+    def row(self, items: Array) -> tuple[Array, Array]:
+        """Adds up the weighted rows of ``items`` (m,), and cuts the sum: columns, float32 values."""
+        model = self.model
+        lengths, columns, values = model.items.entries_of(items)
+        row = np.zeros(model.dim, dtype=np.float32)
+        # One after the other, as they stand; it wants the machine's own index type.
+        np.add.at(row, columns.astype(np.intp), np.repeat(model.weights[items], lengths) * values)
+        kept = row.nonzero()[0]
+        if len(kept) > model.row_entries:
+            order = (-np.abs(row[kept])).argsort(kind="stable")
+            kept = np.sort(kept[order[: model.row_entries]])
+        return kept, row[kept]
+
+
+class SolvedRows(MadeRows):
+    """Rows that are solved for from the touched ones, as folding in solves for somebody's.
+
+    With Y the rows of what the user touched, V those of all items and m the mean squared length of
+    a row of V, the row x solves ``(a V'V + Y'Y + l m I) x = Y'1``, a and l being the metadata's
+    ``untouched_weight`` and ``ridge``: it scores near 1 on what was touched, near 0 elsewhere, and
+    stays short (Hu, Koren and Volinsky 2008, equation 4). See :func:`solved_row`.
+    """
+
+    has_numbers = False
+
+    def __init__(self, model: StoredModel) -> None:
+        super().__init__(model)
+        untouched, ridge = _ridge_settings(model.metadata)
+        self._terms = ridge_terms(model.items, model.dim, untouched, ridge)
+
+    @classmethod
+    def decode(cls, artifact: Artifact, model: StoredModel) -> StoredModel:
+        """Refuses what nothing can be solved with. Raises ArtifactError, naming the field."""
+        if not artifact.arrays.keys().isdisjoint(("weights", "weights.codes", "weights.levels")):
+            raise ArtifactError("weights are there, but rows that are solved for need none: expected none")
+        if model.dim > FOLDED_DIMENSIONS:
+            raise ArtifactError(
+                f"metadata dim is {model.dim:,}, and rows are solved for with the products of all pairs of columns:"
+                f" expected at most {FOLDED_DIMENSIONS:,}"
+            )
+        _ridge_settings(model.metadata)
+        return model
+
+    def row(self, items: Array) -> tuple[Array, Array]:
+        """Solves for the row of a user of ``items`` (m,); see :func:`solved_row`."""
+        return solved_row(self.model.items, items, self._terms, self.model.row_entries)
+
+    @property
+    def resident_bytes(self) -> dict[str, int]:
+        """Counts the products of the columns."""
+        return {"products of columns": self._terms.nbytes}
+
+
+# Metadata user_rows of a fism model -> what makes its users' rows; "sum" where it is missing.
+MADE_ROWS: dict[str, type[MadeRows]] = {"sum": SummedRows, "ridge": SolvedRows}
+
+
+def made_rows(metadata: Mapping[str, str]) -> type[MadeRows]:
+    """Looks up what makes users' rows. Raises ArtifactError for a way that is not known here."""
+    name = metadata.get("user_rows", "sum")
+    if name not in MADE_ROWS:
+        raise ArtifactError(f"metadata user_rows is {name!r}, expected {' or '.join(MADE_ROWS)}")
+    return MADE_ROWS[name]
+
+
+def _ridge_settings(metadata: Mapping[str, str]) -> tuple[float, float]:
+    """Reads the weight of what was not touched, and of a row's own length."""
+    found = []
+    for key, least in (("untouched_weight", 0.0), ("ridge", LEAST_RIDGE)):
+        try:
+            number = float(metadata.get(key, "missing"))
+        except ValueError:
+            number = math.nan
+        if not least <= number <= MOST_RIDGE:
+            raise ArtifactError(
+                f"metadata {key} is {metadata.get(key)!r}, expected a number from {least:g} to {MOST_RIDGE:g}"
+            )
+        found.append(number)
+    return found[0], found[1]
+
+
+class RidgeTerms(NamedTuple):
+    """The part of the equations of users' rows that all of them share.
+
+    Attributes:
+        base: (used, used) float64 ``a V'V + l m I`` of the columns in which an item has an entry;
+            the diagonal and what is right of it are read.
+        least: ``l m``, below which no pivot can be; 0 where there is nothing to solve from.
+        places: (dim,) int32, where in ``base`` each column is; 0 for those without entries.
+    """
+
+    base: Array
+    least: float
+    places: Array
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both arrays."""
+        return int(self.base.nbytes + self.places.nbytes)
+
+
+def ridge_terms(items: Table, dim: int, untouched: float, ridge: float) -> RidgeTerms:
+    """Makes the shared part of all equations; the bits are the same on every machine.
+
+    Args:
+        items: (n_items, dim), V.
+        dim: columns of it.
+        untouched: a, 0 or more.
+        ridge: l, above 0.
+    """
+    used = np.flatnonzero(np.bincount(items.columns, minlength=dim))
+    places = np.zeros(dim, dtype=np.int32)
+    places[used] = np.arange(len(used))
+    base = np.zeros((len(used), len(used)))
+    rows = len(items.indptr) - 1
+    for start in range(0, rows, 1024):
+        lengths, columns, values = items.entries_of(np.arange(start, min(start + 1024, rows)))
+        _add_products(lengths, places[columns], values, base)
+    least = ridge * float(np.trace(base)) / max(rows, 1)
+    base *= untouched
+    base[np.diag_indices(len(used))] += least
+    return RidgeTerms(base, least if least > ridge * SMALLEST_SQUARE else 0.0, places)
+
+
+def solved_row(items: Table, touched: Array, terms: RidgeTerms, most: int) -> tuple[Array, Array]:
+    """Solves for the row of a user: its columns and float32 values.
+
+    Only columns in which a touched item has an entry are solved for. Where these are more than
+    ``most``, those that matter most are kept, by the square of their value times their element on
+    the diagonal of the shared part (of equals the lower column), and solved for once more. Sums are
+    in float64 and in a fixed order, products of all pairs of entries before the rest, and nothing
+    is left to a BLAS: the bits are the same on every machine, and those of the compiled kernel.
+
+    Args:
+        items: (n_items, dim)
+        touched: (m,) rows of it, ascending.
+        terms: of all users.
+        most: entries of the result at most.
+    """
+    lengths, columns, values = items.entries_of(touched)
+    kept, places = np.unique(columns, return_inverse=True)
+    kept = kept.astype(np.intp)
+    if not terms.least:
+        return kept[:0], values[:0]
+    products = np.zeros((len(kept), len(kept)))
+    _add_products(lengths, places, values, products)
+    shared = terms.places[kept]
+    products += terms.base[np.ix_(shared, shared)]
+    target = np.bincount(places, values, len(kept))
+    solved = _eliminated(products.copy(), target.copy(), terms.least)
+    if len(kept) > most:
+        worths = np.square(solved) * terms.base[shared, shared]
+        best = np.sort((-worths).argsort(kind="stable")[:most])
+        solved = _eliminated(products[np.ix_(best, best)], target[best], terms.least)
+        kept = kept[best]
+    return kept, solved.astype(np.float32)
+
+
+def _add_products(lengths: Array, places: Array, values: Array, sums: Array) -> None:
+    """Adds the products of all pairs of entries of a row, row after row, to ``sums``.
+
+    Args:
+        lengths: (m,) number of entries of each row.
+        places: (entries,) where each entry's products go, rising within a row.
+        values: (entries,) float32.
+        sums: (n, n) float64, written to on the diagonal and right of it.
+    """
+    flat, exact, spots = sums.reshape(-1), values.astype(np.float64), places.astype(np.intp)
+    pairs = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(values))  # of an entry and those after it
+    ends = np.cumsum(pairs)
+    first = 0
+    while first < len(values):
+        before = int(ends[first] - pairs[first])
+        last = max(first + 1, int(np.searchsorted(ends, before + PAIR_BLOCK, side="right")))
+        left = np.repeat(np.arange(first, last), pairs[first:last])
+        right = (
+            left
+            + np.arange(before, ends[last - 1])
+            - np.repeat((ends - pairs)[first:last], pairs[first:last])
+        )
+        np.add.at(flat, spots[left] * len(sums) + spots[right], exact[left] * exact[right])
+        first = last
+
+
+def _eliminated(matrix: Array, target: Array, least: float) -> Array:
+    """Solves ``matrix x = target`` by elimination, and overwrites both.
+
+    Args:
+        matrix: (n, n) float64, symmetric with no eigenvalue below ``least``; what is left of the
+            diagonal is not read.
+        target: (n,) float64.
+        least: above 0; rounding takes no pivot below it.
+
+    >>> _eliminated(np.array([[2.0, 1.0], [0.0, 3.0]]), np.array([3.0, 4.0]), 1.0).tolist()
+    [1.0, 1.0]
+    """
+    for k in range(len(target)):
+        matrix[k, k] = max(matrix[k, k], least)
+        row = matrix[k, k + 1 :]
+        factors = row / matrix[k, k]
+        matrix[k + 1 :, k + 1 :] -= factors[:, None] * row
+        target[k + 1 :] -= factors * target[k]
+    for k in range(len(target) - 1, -1, -1):
+        target[k] /= matrix[k, k]
+        target[:k] -= matrix[:k, k] * target[k]
+    return target
 
 
 def _decode_item_weights(artifact: Artifact, items: Table) -> Array:
@@ -1614,8 +1859,8 @@ class Recommender:
         Then only the ``row_entries`` dimensions that matter most for the scores are kept, as many
         as a user's row has on average, and solved for once more. Where to prune, c and r are our
         choice, made on data held out from training. For an itemknn model the row is 1 in the
-        columns of the items, and for a fism model the sum that a known user's row is, which gives
-        the lists that such a user gets. The same list in any order gives the same row; items told
+        columns of the items, and for a fism model the row that a known user's is, which gives the
+        lists that such a user gets. The same list in any order gives the same row; items told
         twice count once.
 
         Raises UnknownItemError, ValueError for an empty list, and ArtifactError for a model of more

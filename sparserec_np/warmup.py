@@ -108,6 +108,7 @@ def _others() -> Iterator[Config]:
     for model, base in BASE_MODELS.items():
         if base.counted:
             yield Config(model=model)
+    yield Config(model="fism", user_rows="ridge")
     for optimizer in CHOICES["optimizer"]:
         yield Config(optimizer=optimizer, importance="gradient", embedding_dropout=0.1, **short)
     yield Config(similarity="cosine", **short)

@@ -44,8 +44,10 @@ from tests.makers.served_models import (
     largest_alone,
     make_fism_model,
     make_model,
+    make_ridge_model,
     make_towers_model,
     seen_sets,
+    solved_row,
     touched_row,
 )
 
@@ -599,6 +601,83 @@ def test_weights_of_any_size_that_is_allowed_give_finite_scores() -> None:
     found = recommender.recommend_for_items(range(50), 50, filter_seen=False)
     assert np.isfinite(found.scores).all()
     assert np.isfinite(recommender.similar_users(3).scores).all()
+
+
+@pytest.mark.parametrize("row_entries", [1, 3, 8, 64])
+@pytest.mark.parametrize("liked", [[7], [3, 8, 21, 40], list(range(50))], ids=len)
+def test_a_row_that_is_solved_for_is_that_of_dense_algebra(row_entries: int, liked: list[int]) -> None:
+    model = make_ridge_model(row_entries, seed=5, untouched=0.3, ridge=0.7)
+    recommender = recommender_of(model)
+    np.testing.assert_allclose(dense_row(recommender, liked), solved_row(model, liked), rtol=1e-4, atol=1e-6)
+    again = recommender.fold_in(liked[::-1] + liked)
+    assert [part.tobytes() for part in again] == [part.tobytes() for part in recommender.fold_in(liked)]
+
+
+@pytest.mark.parametrize("dtype", VALUES)
+def test_who_is_known_is_solved_for_as_who_is_folded_in(dtype: str) -> None:
+    model = make_ridge_model(3, seed=4)
+    recommender = Recommender(pack(model, dtype))
+    for row, seen in enumerate(seen_sets(model)):
+        if seen:
+            assert recommender.recommend(row, 50) == recommender.recommend_for_items(seen, 50)
+    assert recommender.recommend(2, 3) == ([0, 1, 2], [0.0] * 3)
+    part = recommender_of(without_seen(model))
+    whole = recommender_of(model)
+    assert part.recommend_for_items([3, 4]) == whole.recommend_for_items([3, 4])
+    names, found = whole.similar_users(3, 29)
+    rows = np.array([solved_row(model, seen) for seen in seen_sets(model)])
+    lengths = np.linalg.norm(rows, axis=1)
+    cosines = rows @ rows[3] / np.maximum(lengths * lengths[3], 1e-12)
+    np.testing.assert_allclose(found, cosines[names], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "arrays", "said"),
+    [
+        ({"user_rows": "mean"}, {}, "user_rows is 'mean', expected sum or ridge"),
+        ({"user_rows": "sum"}, {}, "weights is missing"),
+        (
+            {},
+            {"weights": np.ones(50, np.float32)},
+            "weights are there, but rows that are solved for need none",
+        ),
+        ({"ridge": None}, {}, "ridge is None, expected a number from 0.001 to 1e"),
+        ({"ridge": "0"}, {}, "ridge is '0', expected"),
+        ({"ridge": "nan"}, {}, "ridge is 'nan', expected"),
+        ({"untouched_weight": "-0.1"}, {}, "untouched_weight is '-0.1', expected a number from 0 to 1e"),
+        ({"untouched_weight": "inf"}, {}, "untouched_weight is 'inf', expected"),
+        ({"row_entries": None}, {}, "row_entries is missing"),
+    ],
+)
+def test_a_damaged_fism_that_is_solved_for_is_refused(
+    metadata: dict[str, Any], arrays: dict[str, Any], said: str
+) -> None:
+    sound = make_ridge_model(seed=4).encode()
+    told = {name: text for name, text in {**sound.metadata, **metadata}.items() if text is not None}
+    with pytest.raises(ArtifactError, match=said):
+        Recommender(sound._replace(arrays={**sound.arrays, **arrays}, metadata=told))
+
+
+def test_rows_are_not_solved_for_in_very_many_columns() -> None:
+    with pytest.raises(ArtifactError, match="dim is 4,097, and rows are solved for with the products"):
+        recommender_of(make_ridge_model(dim=4097, density=0.001))
+
+
+def test_what_rows_are_solved_with_counts_in_memory_and_not_in_the_file() -> None:
+    model = make_ridge_model(seed=4)
+    report = recommender_of(model).inspect()
+    assert report["bytes"]["weights"] == 0
+    assert report["resident_bytes"]["products of columns"] == 8 * 8**2 + 4 * 8
+    assert report["resident_bytes"]["total"] == 5 * model.items.nnz + 8 * 8**2 + 4 * 8
+
+
+@pytest.mark.parametrize("scale", [1e-18, 1e-10, 1e17])
+def test_items_of_any_length_give_finite_scores(scale: float) -> None:
+    model = make_ridge_model(seed=4, ridge=0.001)
+    items = model.items._replace(values=(model.items.values * scale).astype(np.float32))
+    recommender = recommender_of(replace(model, items=items))
+    found = recommender.recommend_for_items(range(50), 50, filter_seen=False)
+    assert np.isfinite(found.scores).all() and (max(found.scores) > 0.5 or scale < 1e-15)
 
 
 def test_inspect_counts_what_a_fism_stores(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ kept are our choice.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -102,6 +103,46 @@ def condense(
         own_users = _nearer(_Side(own_users, users), theirs, listed, dim, weight, floor)
         own_items = _nearer(theirs, _Side(own_users, users), listed.T.tocsr(), dim, weight, floor)
     return stacked(own_users, own_items)
+
+
+def condense_items(
+    start: SparseTable,
+    target: Target,
+    users_of: Callable[[Array], Array],
+    dim: int,
+    *,
+    passes: int,
+    threads: int = 1,
+) -> SparseTable:
+    """Improves items' rows pass by pass, where users' rows are made of these and not stored.
+
+    As :func:`condense`, but that in each pass the users' rows are those that ``users_of`` makes.
+    Every row keeps an entry, as far as there are as many.
+
+    Args:
+        start: (n_items, dim) to begin with; left as it is.
+        target: what the products come near to.
+        users_of: makes full users' rows (n_users, dim) float32 of the items' (n_items, dim).
+        dim: columns.
+        passes: 0 keeps the table.
+        threads: blocks of users that lists are made for at a time.
+
+    Memory: as :func:`condense`, and all entries of both sides' rows.
+    """
+    users, items, touched = target
+    weight = len(items) / min(LISTED, len(items))
+    listed = best_of_full(users, items, touched, threads)
+    own = start
+    for number in range(passes):
+        dense = own.to_dense(dim)
+        made = users_of(dense)
+        if number:
+            listed.data[:] = 1
+            listed = listed + best_of_full(made, dense, touched, threads)
+        _fill_in_scores(listed, users, items)
+        theirs = _Side(SparseTable.full(made), users)
+        own = _nearer(_Side(own, items), theirs, listed.T.tocsr(), dim, weight, floor=1)
+    return own
 
 
 def _nearer(own: _Side, others: _Side, listed: Any, dim: int, weight: float, floor: int) -> SparseTable:

@@ -23,6 +23,7 @@ COMPILED_FILES = (
     "products",
     "propagation",
     "ranking",
+    "ridge",
     "sampling",
     "scoring",
     "slopes",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.kernels.compiled import products as products
     from sparserec_np.kernels.compiled import propagation as propagation
     from sparserec_np.kernels.compiled import ranking as ranking
+    from sparserec_np.kernels.compiled import ridge as ridge
     from sparserec_np.kernels.compiled import sampling as sampling
     from sparserec_np.kernels.compiled import scoring as scoring
     from sparserec_np.kernels.compiled import slopes as slopes

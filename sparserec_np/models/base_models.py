@@ -6,7 +6,7 @@ A model is a row of a table; the training loop knows none by name.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,12 @@ import numpy as np
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.models.baselines import item_neighbours, popularity
-from sparserec_np.models.fism import Fism
+from sparserec_np.models.fism import fism
 from sparserec_np.models.lightgcn import LightGCN
 from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.models.model import Model
 from sparserec_np.models.neumf import NeuMF
+from sparserec_np.models.user_rows import USER_ROWS
 from sparserec_np.models.views import View
 
 
@@ -34,6 +35,7 @@ class BaseModel:
         settings: what it can be told besides, by name, and the defaults.
         saved: settings of the training run that a model file tells, because the stored rows alone
             do not.
+        unsaid: settings among these, and the values that a model file means by not telling them.
         common: settings of every training run that it is made with, too.
         negatives: shared by a batch, by default.
         strongest_first: whether it reads the first columns in another way than the last, and starts
@@ -57,6 +59,7 @@ class BaseModel:
     make: Callable[..., Model]
     settings: Mapping[str, Any]
     saved: tuple[str, ...] = ()
+    unsaid: Mapping[str, Any] = field(default_factory=dict)
     common: tuple[str, ...] = ()
     negatives: int = 256
     scores_are_products: bool = True
@@ -87,9 +90,12 @@ class BaseModel:
         sides = (log.user_degrees, log.item_degrees) if self.stores_users else (log.item_degrees,)
         return np.concatenate(sides, dtype=np.int32)
 
-    def weight_bytes(self, log: Interactions) -> int:
-        """Bytes of what is served beside the table and within a budget of bytes: a number an item, without users."""
-        return 0 if self.stores_users else 4 * log.n_items
+    def weight_bytes(self, log: Interactions, user_rows: str | None) -> int:
+        """Bytes of what is served beside the table and within a budget of bytes, without users.
+
+        ``user_rows`` says how their rows are made; None where the model stores them.
+        """
+        return 0 if user_rows is None else USER_ROWS[user_rows].item_bytes * log.n_items
 
     def way(self, method: str, loss: str) -> dict[str, str]:
         """Says how the table came about, as a model file tells it."""
@@ -146,9 +152,11 @@ BASE_MODELS = {
         ),
         BaseModel(
             "fism",
-            "users who are the sum of what they touched, only items stored (Kabbur et al. 2013)",
-            Fism,
-            {},
+            "users who are made of what they touched, only items stored (Kabbur et al. 2013)",
+            fism,
+            settings={"user_rows": None, "untouched_weight": 0.2, "ridge": 1.0},
+            saved=("user_rows", "untouched_weight", "ridge"),
+            unsaid={"user_rows": "sum", "untouched_weight": None, "ridge": None},
             scores_are_products=False,
             stores_users=False,
             without=("l2_user", "embedding_dropout"),

@@ -9,6 +9,8 @@ so the whole budget goes to items, and a new user needs no training. A user's ow
 when it is scored in training, ``x_u . w_i - c_i w_i . w_i``: else the model would learn to give
 back its input. Both places in which a row stands get a gradient. That the two are one row (as in
 ELSA, Vancura et al. 2022) is our choice, and so is the cut of a user's row when lists are made.
+
+A user's row can be solved for, too (``user_rows``): such a model is made by its start alone.
 """
 
 from __future__ import annotations
@@ -20,12 +22,13 @@ import numpy as np
 from sparserec_np import kernels
 from sparserec_np.data.interactions import FEW_PAIRS, Interactions
 from sparserec_np.data.table import Array, SparseTable, stacked
+from sparserec_np.errors import ConfigError
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import BatchItems
-from sparserec_np.models.model import Decay, Gradients
+from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients, Model
+from sparserec_np.models.user_rows import USER_ROWS, RidgeSolve, SumOfRows, UserRows, full_rows
 from sparserec_np.models.views import View
-from sparserec_np.runtime import ROW_ENTRIES
 
 USERS_AT_ONCE = 256  # whose rows are made together, all columns of them
 
@@ -129,19 +132,8 @@ class Fism:
         return self.table
 
     def factors(self) -> SparseTable:
-        """Makes the rows of all users, cut as for lists, and stacks them on those of the items.
-
-        Memory: ``ROW_ENTRIES`` entries a user, and a block of whole rows.
-        """
-        ranker, n_users = self.ranker(), self.log.n_users
-        blocks = [
-            ranker.rows_of(np.arange(start, min(start + USERS_AT_ONCE, n_users), dtype=np.int32))
-            for start in range(0, n_users, USERS_AT_ONCE)
-        ]
-        lengths = np.concatenate([np.diff(block.indptr) for block in blocks])
-        columns, values = (np.concatenate(arrays) for arrays in list(zip(*blocks, strict=True))[1:])
-        indptr = np.append(0, np.cumsum(lengths, dtype=np.int64))
-        return stacked(SparseTable(indptr, columns, values), self.table)
+        """Makes the rows of all users, cut as for lists, and stacks them on those of the items."""
+        return self.ranker().factors()
 
     def mean_product(self) -> float:
         """Computes the mean score of the training pairs, each without its own item."""
@@ -162,7 +154,96 @@ class Fism:
 
     def ranker(self) -> MadeRowsRanker:
         """Ranks by the scores as they are now."""
-        return MadeRowsRanker(self.table, self.served_weights, self.dim, self.log)
+        return MadeRowsRanker(self.table, SumOfRows(self.served_weights), self.dim, self.log)
+
+
+class SolvedFism:
+    """The model whose users' rows are solved for: what its start makes of the items, and no training.
+
+    Attributes:
+        table: (n_items) rows; row i is item i.
+        dim: number of columns.
+        log: what makes the users.
+        user_rows: solves for their rows.
+        weights: none.
+    """
+
+    def __init__(self, table: SparseTable, dim: int, log: Interactions, user_rows: RidgeSolve) -> None:
+        self.table = table
+        self.dim = dim
+        self.log = log
+        self.user_rows = user_rows
+        self.weights = NO_WEIGHTS
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Bytes of the products of all pairs of columns, which a ranker makes."""
+        return 8 * self.dim**2
+
+    @property
+    def served_weights(self) -> Array:
+        """Nothing: an item has no number beside its row."""
+        return self.weights
+
+    def load_weights(self, weights: Array) -> None:
+        """Takes nothing: a model file has no weights of it."""
+
+    def touched(self, batch: Batch) -> Array:
+        """Raises ConfigError: nothing is trained."""
+        raise self._no_gradient()
+
+    def forward(self, batch: Batch) -> Scores:
+        """Raises ConfigError: nothing is trained."""
+        raise self._no_gradient()
+
+    def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
+        """Raises ConfigError: nothing is trained."""
+        raise self._no_gradient()
+
+    def _no_gradient(self) -> ConfigError:
+        return ConfigError("No gradient is taken through rows that are solved for: set epochs to 0")
+
+    def served(self) -> SparseTable:
+        """Returns the stored rows, those of items."""
+        return self.table
+
+    def factors(self) -> SparseTable:
+        """Makes the rows of all users, as for lists, and stacks them on those of the items."""
+        return self.ranker().factors()
+
+    def mean_product(self) -> float:
+        """Returns 0: scores stay as they are when all values are scaled."""
+        return 0.0
+
+    def ranker(self) -> MadeRowsRanker:
+        """Ranks by the scores as they are now."""
+        return MadeRowsRanker(self.table, self.user_rows, self.dim, self.log)
+
+
+def fism(
+    table: SparseTable,
+    dim: int,
+    log: Interactions,
+    views: tuple[View, ...] = (),
+    *,
+    user_rows: str | None = None,
+    **penalties: float | None,
+) -> Model:
+    """Makes the model whose users' rows are made as ``user_rows`` says.
+
+    Args:
+        table: (n_items, dim)
+        dim: columns of it.
+        log: what users touched.
+        views: none; the settings refuse them.
+        user_rows: a name in ``USER_ROWS``; None for sums.
+        penalties: ``untouched_weight`` and ``ridge``, where rows are solved for.
+    """
+    if USER_ROWS[user_rows or "sum"].trained:
+        return Fism(table, dim, log, views)
+    untouched, ridge = penalties["untouched_weight"], penalties["ridge"]
+    assert untouched is not None and ridge is not None  # the settings fill them in
+    return SolvedFism(table, dim, log, RidgeSolve(untouched, ridge))
 
 
 class _MadeRows:
@@ -203,13 +284,6 @@ class _MadeRows:
         return self.full
 
 
-def full_rows(table: SparseTable, weights: Array, log: Interactions, users: Array, dim: int) -> Array:
-    """Makes every entry of the rows of ``users`` (m,) int32: (m, dim) of the table's dtype."""
-    rows = np.empty((len(users), dim), dtype=table.values.dtype)
-    kernels.fism.sum_rows(table, weights, log.indptr, log.items, users, rows)
-    return rows
-
-
 def _places_of(users: Array, indptr: Array) -> Array:
     """Finds where the interactions of ``users`` (m,) lie, one user after another."""
     lengths = indptr[users + 1] - indptr[users]
@@ -220,33 +294,31 @@ def _places_of(users: Array, indptr: Array) -> Array:
 
 @dataclass(frozen=True)
 class MadeRowsRanker:
-    """A ranker of users who are what they touched: their rows are made and cut, some at a time.
+    """A ranker of users who are made of what they touched: their rows are made some at a time.
 
     Attributes:
         items: (n_items, dim)
-        weights: (n_items,) the numbers ``c``.
+        user_rows: how the rows are made.
         dim: number of columns.
         log: what the users touched.
-        row_entries: of a user's row, those of largest magnitude, of equals the lower column.
     """
 
     items: SparseTable
-    weights: Array
+    user_rows: UserRows
     dim: int
     log: Interactions
-    row_entries: int = ROW_ENTRIES
 
     def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
         """Ranks as ``Ranker.rank`` says, on the threads that Numba is set to."""
         users = np.asarray(users, dtype=np.int32)
         items = np.empty((len(users), n), dtype=np.int32)
         scores = np.empty((len(users), n), dtype=self.items.values.dtype)
-        by_dimension = self.items.by_column(self.dim)
+        by_dimension, made = self.items.by_column(self.dim), self.user_rows.made_by(self.items, self.dim)
         for start in range(0, len(users), USERS_AT_ONCE):
             some = users[start : start + USERS_AT_ONCE]
             part = slice(start, start + len(some))
             kernels.ranking.top_items(
-                self.rows_of(some),
+                made.rows_of(some, self.log),
                 by_dimension,
                 self.items.rows,
                 *_seen_of(some, seen),
@@ -256,10 +328,20 @@ class MadeRowsRanker:
             )
         return items, scores
 
-    def rows_of(self, users: Array) -> SparseTable:
-        """Makes the cut rows of ``users`` (m,) int32, a table of m rows."""
-        full = full_rows(self.items, self.weights, self.log, users, self.dim)
-        return cut_rows(full, self.row_entries)
+    def factors(self) -> SparseTable:
+        """Makes the rows of all users, and stacks them on those of the items.
+
+        Memory: ``ROW_ENTRIES`` entries a user, and a block of whole rows.
+        """
+        made, n_users = self.user_rows.made_by(self.items, self.dim), self.log.n_users
+        blocks = [
+            made.rows_of(np.arange(start, min(start + USERS_AT_ONCE, n_users), dtype=np.int32), self.log)
+            for start in range(0, n_users, USERS_AT_ONCE)
+        ]
+        lengths = np.concatenate([np.diff(block.indptr) for block in blocks])
+        columns, values = (np.concatenate(arrays) for arrays in list(zip(*blocks, strict=True))[1:])
+        indptr = np.append(0, np.cumsum(lengths, dtype=np.int64))
+        return stacked(SparseTable(indptr, columns, values), self.items)
 
 
 def _seen_of(users: Array, seen: Interactions) -> tuple[Array, Array]:
@@ -267,18 +349,3 @@ def _seen_of(users: Array, seen: Interactions) -> tuple[Array, Array]:
     bounds = np.zeros(len(users) + 1, dtype=seen.indptr.dtype)
     np.cumsum(seen.indptr[users + 1] - seen.indptr[users], out=bounds[1:])
     return bounds, seen.items[_places_of(users, seen.indptr)]
-
-
-def cut_rows(full: Array, entries: int) -> SparseTable:
-    """Keeps the ``entries`` entries of largest magnitude of each of ``full`` (m, dim); of equals the lower column.
-
-    >>> cut_rows(np.array([[1.0, -3.0, 0.0, 2.0], [0.0, 0.0, 0.0, 1.0]]), 2).to_dense(4).tolist()
-    [[0.0, -3.0, 0.0, 2.0], [0.0, 0.0, 0.0, 1.0]]
-    """
-    keep = full != 0
-    if full.shape[1] > entries:
-        best = np.argsort(-np.abs(full), axis=1, kind="stable")[:, :entries]
-        kept = np.zeros_like(keep)
-        np.put_along_axis(kept, best, True, axis=1)
-        keep &= kept
-    return SparseTable.from_dense(full, keep)

@@ -13,6 +13,7 @@ name                                  type                   what
 ====================================  =====================  ==========================================================
 
 A fism model has no ``users.*`` arrays: its users are made of their seen items when lists are made.
+Where their rows are solved for, there are no ``weights`` either.
 Ids of the kind ``range`` are the row numbers and take no bytes. Metadata are text: ``format``,
 ``format_version``, ``model``, ``method``, ``dim``, ``density``, ``budget``, ``n_users``,
 ``n_items``, ``user_id_kind``, ``item_id_kind``, ``library_version``, what the training adds
@@ -47,6 +48,7 @@ from sparserec_np.runtime import (
     decode_model,
     empty_rows,
     locate,
+    made_rows,
     read_artifact,
     served_as,
 )
@@ -67,7 +69,7 @@ class ServedModel:
         held_out: (m,) ascending places in ``seen_items`` of what a lightgcn was not trained on, and
             does not propagate over: what was held out to validate by, where it was not trained
             again on all.
-        weights: (n,) float32 dense weights; one for each item where users are not stored; empty
+        weights: (n,) float32 dense weights; one for each item where users are sums of rows; empty
             for a model that has none.
         metadata: text; ``model``, ``method`` and ``budget`` (number of entries allowed) must be
             there. Where ``seen`` is ``left out``, the seen items are empty because nobody knows
@@ -89,6 +91,11 @@ class ServedModel:
     def stores_users(self) -> bool:
         """Whether users have rows in the file; else they are made from what they touched."""
         return served_as(self.metadata.get("model", "")).stores_users
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether each item has a number beside its row, of which users' rows are made."""
+        return not self.stores_users and made_rows(self.metadata).has_numbers
 
     @property
     def tables(self) -> dict[str, SparseTable]:
@@ -118,7 +125,7 @@ class ServedModel:
             arrays[f"{name}.indptr"] = np.asarray(table.indptr, index_dtype(table.nnz))
             arrays[f"{name}.columns"] = _narrowed(f"{name}.columns", table.columns, column_dtype(self.dim))
             arrays[f"{name}.values"] = np.asarray(table.values, np.float32)
-        if len(self.weights) or not self.stores_users:
+        if len(self.weights) or self.has_numbers:
             arrays["weights"] = np.asarray(self.weights, np.float32)
         if self.has_seen:
             arrays["seen.indptr"] = np.asarray(self.seen_indptr, index_dtype(len(self.seen_items)))

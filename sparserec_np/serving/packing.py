@@ -55,7 +55,7 @@ def pack(model: ServedModel, dtype: str) -> Artifact:
             del arrays[f"{name}.columns"]
             arrays[f"{name}.steps"] = steps
         arrays |= {f"{name}.{part}": array for part, array in VALUES[dtype](name, table, model.dim).items()}
-    if not model.stores_users:
+    if model.has_numbers:
         filled = np.diff(model.items.indptr) > 0  # who touches an item without entries adds nothing
         arrays |= WEIGHTS[dtype](arrays.pop("weights")[filled])
     if model.has_seen:

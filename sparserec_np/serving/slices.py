@@ -39,7 +39,7 @@ def keep_items(model: ServedModel, rows: Array) -> ServedModel:
         model,
         items=_take_rows(model.items, rows),
         item_ids=model.item_ids[rows],
-        weights=model.weights if model.stores_users else model.weights[rows],
+        weights=model.weights[rows] if model.has_numbers else model.weights,
         seen_indptr=before[model.seen_indptr],
         seen_items=placed[placed >= 0],
     )

@@ -5,9 +5,17 @@ A start decides which entries are active, and what they hold.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sparserec_np.starts.als import LeastSquares
 from sparserec_np.starts.condensed import Condensed
-from sparserec_np.starts.items import SpectralItems, UniformItems
+from sparserec_np.starts.items import (
+    CondensedItems,
+    ItemStart,
+    LeastSquaresItems,
+    SpectralItems,
+    UniformItems,
+)
 from sparserec_np.starts.nmf import NMF
 from sparserec_np.starts.spectral import Spectral
 from sparserec_np.starts.start import Start
@@ -21,9 +29,14 @@ STARTS: dict[str, Start] = {
     "uniform": Uniform(),
 }
 # Of models that do not store users, by the same names.
-ITEM_STARTS: dict[str, Start] = {"spectral": SpectralItems(), "uniform": UniformItems()}
+ITEM_STARTS: dict[str, ItemStart] = {
+    "spectral": SpectralItems(),
+    "als": LeastSquaresItems(),
+    "condensed": CondensedItems(),
+    "uniform": UniformItems(),
+}
 
 
-def starts_of(stores_users: bool) -> dict[str, Start]:
+def starts_of(stores_users: bool) -> Mapping[str, Start]:
     """Finds the starts, by name, of models that store users, or that do not."""
     return STARTS if stores_users else ITEM_STARTS

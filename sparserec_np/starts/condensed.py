@@ -59,7 +59,7 @@ class Condensed:
         """
         touched = matrix_of_ones(log)
         with one_blas_thread():
-            users, items = self._full_rows(log, touched, dim, rng, threads)
+            users, items = self.full_rows(log, touched, dim, rng, threads)
             table = self._pruned(users, items, dim, nnz, rng)
             give_back_freed()  # what the rows in fewer columns have left
             return self._condensed(table, users, items, touched, dim, threads)
@@ -87,12 +87,13 @@ class Condensed:
         """
         touched = matrix_of_ones(log)
         with one_blas_thread():
-            users, items = self._full_rows(log, touched, dim, rng, threads)
+            users, items = self.full_rows(log, touched, dim, rng, threads)
             return self._condensed(table, users, items, touched, dim, threads)
 
-    def _full_rows(
+    def full_rows(
         self, log: Interactions, touched: Any, dim: int, rng: np.random.Generator, threads: int
     ) -> tuple[Array, Array]:
+        """Finds full users' and items' rows, of ``widening`` times as many columns; see ``alternate_full``."""
         width = self._width(log, dim)
         vectors = leading_right_vectors(log, width, self.first.iterations, rng, threads)
         vectors.scale(np.sqrt(np.maximum(log.item_degrees, 1)).astype(np.float32))
@@ -116,14 +117,8 @@ class Condensed:
 
         The rotation turns them to their sparsest axes.
         """
-        n_users, n_rows = len(full_users), len(full_users) + len(full_items)
-        own, theirs = fewer_columns(full_users, full_items, dim)
-        some = np.sort(rng.choice(n_rows, min(self.first.sample, n_rows), replace=False))
-        of_users, of_items = some[some < n_users], some[some >= n_users] - n_users
-        sample = of_length_one(np.concatenate([full_users[of_users] @ own, full_items[of_items] @ theirs]))
-        turn = varimax(sample, self.rotation_iterations)
-        del sample
-        own, theirs = own @ turn, theirs @ turn
+        n_users = len(full_users)
+        own, theirs = self.sparsest_axes(full_users, full_items, dim, rng)
 
         def users(start: int, stop: int) -> Array:
             return widened(of_length_one(full_users[start:stop] @ own), dim)
@@ -133,3 +128,19 @@ class Condensed:
 
         factors = Factors(users, items, n_users, len(full_items))
         return prune_factors(factors, nnz, self.first.floor, balance(factors))
+
+    def sparsest_axes(
+        self, full_users: Array, full_items: Array, dim: int, rng: np.random.Generator
+    ) -> tuple[Array, Array]:
+        """Finds what brings full rows of both sides to ``dim`` columns at most, on their sparsest axes.
+
+        Returns (width, k) float32 each; products of the sides hardly change.
+        """
+        n_users, n_rows = len(full_users), len(full_users) + len(full_items)
+        own, theirs = fewer_columns(full_users, full_items, dim)
+        some = np.sort(rng.choice(n_rows, min(self.first.sample, n_rows), replace=False))
+        of_users, of_items = some[some < n_users], some[some >= n_users] - n_users
+        sample = of_length_one(np.concatenate([full_users[of_users] @ own, full_items[of_items] @ theirs]))
+        turn = varimax(sample, self.rotation_iterations)
+        del sample
+        return own @ turn, theirs @ turn

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.table import SparseTable
-from sparserec_np.factorization.pruning import Factors, prune_factors
+from sparserec_np.data.matrices import matrix_of_ones
+from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.factorization.condensing import Target, condense_items
+from sparserec_np.factorization.item_rows import RowPenalties, improve_items, users_of_items
+from sparserec_np.factorization.pruning import Factors, prune_factors, widened
+from sparserec_np.machine.memory import give_back_freed
 from sparserec_np.machine.threads import one_blas_thread
+from sparserec_np.starts.condensed import Condensed
 from sparserec_np.starts.spectral import Spectral
+from sparserec_np.starts.start import Start
 from sparserec_np.starts.uniform import Uniform
+
+
+class ItemStart(Start, Protocol):
+    """A start of a model that stores items alone."""
+
+    @property
+    def user_rows(self) -> str:
+        """The way to make users' rows that the items' rows are made for, as a setting names it."""
+        ...
+
+    def fitted_to(self, penalties: RowPenalties) -> ItemStart:
+        """Returns the start for users' rows that are solved for with these weights."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,6 +50,12 @@ class SpectralItems:
     first: Spectral = Spectral()
     floor: int = 0
     from_data: bool = True
+
+    user_rows: ClassVar[str] = "sum"
+
+    def fitted_to(self, penalties: RowPenalties) -> SpectralItems:
+        """Returns itself: what it makes is the same for all users' rows."""
+        return self
 
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
@@ -51,8 +77,113 @@ class UniformItems:
     first: Uniform = Uniform()
     from_data: bool = False
 
+    user_rows: ClassVar[str] = "sum"
+
+    def fitted_to(self, penalties: RowPenalties) -> UniformItems:
+        """Returns itself: what it makes is the same for all users' rows."""
+        return self
+
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
         """Makes a table of ``log.n_items`` rows; see :class:`~sparserec_np.starts.start.Start`."""
         return self.first.rows(log.n_items, dim, nnz, rng)
+
+
+@dataclass(frozen=True)
+class LeastSquaresItems:
+    """Items' rows from alternating least squares, for users who are solved for from them.
+
+    Full rows of users and items are found, brought to their sparsest axes, and the largest entries
+    of the items are kept. Then the items are solved for within the budget, from users' rows that
+    are solved for from these items, each without the item that it is to predict
+    (:func:`~sparserec_np.factorization.item_rows.improve_items`).
+
+    Attributes:
+        full: makes the full rows.
+        penalties: of users' rows.
+        passes: passes within the budget.
+    """
+
+    full: Condensed = Condensed()
+    penalties: RowPenalties = RowPenalties()
+    passes: int = 2
+    from_data: bool = True
+
+    user_rows: ClassVar[str] = "ridge"
+
+    def fitted_to(self, penalties: RowPenalties) -> LeastSquaresItems:
+        """Returns the start for users' rows of other weights."""
+        return replace(self, penalties=penalties)
+
+    def __call__(
+        self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
+    ) -> SparseTable:
+        """Makes a table of ``log.n_items`` rows; see :class:`~sparserec_np.starts.start.Start`."""
+        touched = matrix_of_ones(log)
+        with one_blas_thread():
+            users, items = self.full.full_rows(log, touched, dim, rng, threads)
+            table = _pruned(self.full, users, items, dim, nnz, rng)
+            del users, items
+            give_back_freed()
+            return improve_items(
+                table,
+                touched,
+                dim,
+                passes=self.passes,
+                penalties=self.penalties,
+                threads=threads,
+            )
+
+
+@dataclass(frozen=True)
+class CondensedItems:
+    """The items' rows whose scores come closest to those of full rows, above all on users' lists.
+
+    As :class:`~sparserec_np.starts.condensed.Condensed`, but that users' rows are solved for from
+    the items' in each pass.
+
+    Attributes:
+        full: makes the full rows.
+        penalties: of users' rows.
+        passes: passes of condensing.
+    """
+
+    full: Condensed = Condensed()
+    penalties: RowPenalties = RowPenalties()
+    passes: int = 4
+    from_data: bool = True
+
+    user_rows: ClassVar[str] = "ridge"
+
+    def fitted_to(self, penalties: RowPenalties) -> CondensedItems:
+        """Returns the start for users' rows of other weights."""
+        return replace(self, penalties=penalties)
+
+    def __call__(
+        self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
+    ) -> SparseTable:
+        """Makes a table of ``log.n_items`` rows; see :class:`~sparserec_np.starts.start.Start`."""
+        touched = matrix_of_ones(log)
+
+        def users_of(rows: Array) -> Array:
+            return users_of_items(touched, rows, self.penalties, threads)
+
+        with one_blas_thread():
+            users, items = self.full.full_rows(log, touched, dim, rng, threads)
+            table = _pruned(self.full, users, items, dim, nnz, rng)
+            give_back_freed()
+            target = Target(users, items, touched)
+            return condense_items(table, target, users_of, dim, passes=self.passes, threads=threads)
+
+
+def _pruned(
+    full: Condensed, users: Array, items: Array, dim: int, nnz: int, rng: np.random.Generator
+) -> SparseTable:
+    """Makes the table of the items' largest entries, on the sparsest axes of both sides."""
+    _, axes = full.sparsest_axes(users, items, dim, rng)
+
+    def some(start: int, stop: int) -> Array:
+        return widened(items[start:stop] @ axes, dim)
+
+    return prune_factors(Factors(some, some, 0, len(items)), nnz, full.first.floor)

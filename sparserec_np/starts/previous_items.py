@@ -2,7 +2,7 @@
 
 Users are made from what they touched, so new interactions of known items change no row. A new item
 is solved for from the users who touched it. All of this is our choice, made on data held out from
-the training parts of LastFM and Gowalla.
+the training parts of LastFM and Gowalla, and, where users are solved for, of LastFM and ml-100k.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sparserec_np.data.interactions import Interactions, encode_ids
 from sparserec_np.data.matrices import matrix_of_ones
 from sparserec_np.data.table import Array, SparseTable, stacked
 from sparserec_np.errors import ConfigError
+from sparserec_np.factorization.item_rows import RowPenalties, users_of_items
 from sparserec_np.factorization.largest_entries import LargestEntries, table_of
 from sparserec_np.factorization.pruning import row_ranges
 from sparserec_np.machine.threads import one_blas_thread
@@ -25,25 +26,53 @@ from sparserec_np.starts.previous import spread_rows
 
 
 @dataclass(frozen=True)
-class PreviousItems:
-    """A trained model that stores items alone, to go on from.
+class StoredItems:
+    """A trained model that stores items alone, to go on from; the ways to make users are classes.
 
     Attributes:
         table: (n_items, dim) the rows of items.
         dim: number of columns.
         log: its users and items, and the interactions it knows.
-        numbers: (n_items,) float32 what each item's row is multiplied by in a user's sum.
     """
 
     table: SparseTable
     dim: int
     log: Interactions
-    numbers: Array
     scaled: ClassVar[bool] = False  # rows stay as they are
 
     def start(self) -> PreviousItemsStart:
         """Makes the start from the rows of this model."""
         return PreviousItemsStart(self)
+
+    def weights(self, log: Interactions) -> Array:
+        """Makes the numbers of all items of ``log``, (n_items,) float32; empty where they have none."""
+        raise NotImplementedError
+
+    def new_rows(self, log: Interactions, table: SparseTable, new: Array, threads: int) -> Array:
+        """Solves for the rows of the items ``new`` (n,) of ``log``: every entry, (n, dim) float32.
+
+        In ``table`` these items are empty, and the others hold the rows of this model. Call it with
+        one BLAS thread; the bits are then the same for any ``threads``.
+        """
+        raise NotImplementedError
+
+    def places(self, log: Interactions) -> Array:
+        """Finds this model's items among those of ``log``, (n_items,)."""
+        return encode_ids(self.log.item_ids, log.item_ids)[0]
+
+
+@dataclass(frozen=True)
+class PreviousItems(StoredItems):
+    """A trained model whose users are sums of items' rows, to go on from.
+
+    Attributes:
+        table, dim, log: see :class:`StoredItems`.
+        numbers: (n_items,) float32 what each item's row is multiplied by in a user's sum.
+        ridge: see :meth:`new_rows`.
+    """
+
+    numbers: Array
+    ridge: float = 1.0
 
     def weights(self, log: Interactions) -> Array:
         """Makes the numbers of all items of ``log``: what training made of 1 over the number of users.
@@ -63,34 +92,79 @@ class PreviousItems:
         made[places] = self.numbers * (known / degrees[places])
         return made.astype(np.float32)
 
-    def places(self, log: Interactions) -> Array:
-        """Finds this model's items among those of ``log``, (n_items,)."""
-        return encode_ids(self.log.item_ids, log.item_ids)[0]
+    def new_rows(self, log: Interactions, table: SparseTable, new: Array, threads: int) -> Array:
+        """Solves for new rows; see :meth:`StoredItems.new_rows`.
+
+        With ``x_u`` the row of user u made from the known items, ``d_u`` the number of all they
+        touched and ``G`` the sum of ``x_u x_u' / d_u`` over all users, the row of a new item is
+
+            (G + ridge * g I)^-1 (sum of x_u / d_u over its users)
+
+        with g the mean diagonal entry of G. For singular vectors, without the ridge, that is the
+        row that a known item with these users has. Rows of singular vectors are short where users
+        are few. An item's users may be few because it is new: the new rows are brought to the known
+        ones' mean length, all by one factor.
+
+        Memory: (new items, dim) float32, and a block of users' rows.
+        """
+        numbers = self.weights(log)
+        touched = matrix_of_ones(log)[:, new]
+        gram: Array = np.zeros((self.dim, self.dim))
+        sums: Array = np.zeros((len(new), self.dim), dtype=np.float32)
+        for start, stop in row_ranges(log.n_users):
+            rows = np.empty((stop - start, self.dim), dtype=np.float32)
+            users = np.arange(start, stop, dtype=np.int32)
+            kernels.fism.sum_rows(table, numbers, log.indptr, log.items, users, rows)
+            shares = rows / log.user_degrees[start:stop, None].clip(1).astype(np.float32)
+            gram += rows.T @ shares
+            if touched.indptr[stop] > touched.indptr[start]:
+                sums += touched[start:stop].T @ shares
+        gram += self.ridge * max(float(np.trace(gram)) / self.dim, 1e-30) * np.eye(self.dim)
+        made = np.linalg.solve(gram, sums.T).T.astype(np.float32)
+        return made * _length_factor(table, made)
+
+
+@dataclass(frozen=True)
+class PreviousSolved(StoredItems):
+    """A trained model whose users are solved for from items' rows, to go on from.
+
+    Attributes:
+        table, dim, log: see :class:`StoredItems`.
+        penalties: the weights that users are solved for with.
+    """
+
+    penalties: RowPenalties
+
+    def weights(self, log: Interactions) -> Array:
+        """Returns none: an item has no number."""
+        return np.empty(0, dtype=np.float32)
+
+    def new_rows(self, log: Interactions, table: SparseTable, new: Array, threads: int) -> Array:
+        """Solves for new rows; see :meth:`StoredItems.new_rows`.
+
+        As users are solved for from the known items, new items are from these users, with the same
+        weights. To bring them to the known rows' mean length rates new items higher, and all lists
+        lower.
+
+        Memory: (users, dim) float32, and as much for the items.
+        """
+        touched = matrix_of_ones(log)
+        users = users_of_items(touched, table.to_dense(self.dim), self.penalties, threads)
+        return users_of_items(touched[:, new].T.tocsr(), users, self.penalties, threads)
 
 
 @dataclass(frozen=True)
 class PreviousItemsStart:
     """The start from the rows of a trained model, with rows of new items among them.
 
-    With ``x_u`` the row of user u made from the known items, ``d_u`` the number of all they touched
-    and ``G`` the sum of ``x_u x_u' / d_u`` over all users, the row of a new item is
-
-        (G + ridge * g I)^-1 (sum of x_u / d_u over its users),      g the mean diagonal entry of G,
-
-    which for singular vectors, without the ridge, is the row that a known item with these users
-    has. Rows of singular vectors are short where users are few. An item's users may be few because
-    it is new: the new rows are brought to the known ones' mean length, all by one factor. Then the
-    weakest entries of all leave. See :class:`~sparserec_np.starts.start.Start`.
+    New rows are solved for (:meth:`StoredItems.new_rows`). Then the weakest entries of all leave.
+    See :class:`~sparserec_np.starts.start.Start`.
 
     Attributes:
         previous: the trained model.
-        ridge: see above.
-
-    Memory: (new items, dim) float32, and a block of users' rows.
     """
 
-    previous: PreviousItems
-    ridge: float = 1.0
+    previous: StoredItems
     from_data: bool = True
 
     def __call__(
@@ -114,28 +188,10 @@ class PreviousItemsStart:
         table = spread_rows(previous.table, places, log.n_items)
         new = np.delete(np.arange(log.n_items), places)
         if len(new):
-            table = _filled(table, self._new_rows(log, table, new), new, dim, nnz)
+            with one_blas_thread():
+                made = previous.new_rows(log, table, new, threads)
+            table = _filled(table, made, new, dim, nnz)
         return table if table.nnz <= nnz else prune(table, nnz, floor=0)[0]
-
-    def _new_rows(self, log: Interactions, table: SparseTable, new: Array) -> Array:
-        """Solves for the rows of the items ``new`` (n,): every entry of them, (n, dim) float32."""
-        dim = self.previous.dim
-        numbers = self.previous.weights(log)
-        touched = matrix_of_ones(log)[:, new]
-        gram: Array = np.zeros((dim, dim))
-        sums: Array = np.zeros((len(new), dim), dtype=np.float32)
-        with one_blas_thread():
-            for start, stop in row_ranges(log.n_users):
-                rows = np.empty((stop - start, dim), dtype=np.float32)
-                users = np.arange(start, stop, dtype=np.int32)
-                kernels.fism.sum_rows(table, numbers, log.indptr, log.items, users, rows)
-                shares = rows / log.user_degrees[start:stop, None].clip(1).astype(np.float32)
-                gram += rows.T @ shares
-                if touched.indptr[stop] > touched.indptr[start]:
-                    sums += touched[start:stop].T @ shares
-            gram += self.ridge * max(float(np.trace(gram)) / dim, 1e-30) * np.eye(dim)
-            made = np.linalg.solve(gram, sums.T).T.astype(np.float32)
-        return made * _length_factor(table, made)
 
 
 def _length_factor(table: SparseTable, made: Array) -> np.float32:

@@ -144,7 +144,8 @@ def budget_of(log: Interactions, config: Config) -> Budget:
     rows = base.rows(log)
     ids = id_bytes(log.user_ids, log.item_ids)
     if config.memory_budget is not None:
-        return Budget.of_bytes(rows, config.dim, config.memory_budget - base.weight_bytes(log), ids)
+        weights = base.weight_bytes(log, config.resolved().user_rows)
+        return Budget.of_bytes(rows, config.dim, config.memory_budget - weights, ids)
     if config.entries is not None:
         return Budget.of_entries(rows, config.dim, config.entries, ids)
     return Budget.of_density(rows, config.dim, config.density, ids)

@@ -18,7 +18,7 @@ from sparserec_np.serving.model_file import ServedModel, empty_users, id_bytes
 from sparserec_np.sparsity.budget import Budget
 from sparserec_np.training.fitted import SELECT_BY, Fitted, Record, validation_metrics
 from sparserec_np.training.plan import model_over
-from sparserec_np.training.settings import Config
+from sparserec_np.training.settings import SETTINGS, Config
 
 
 def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
@@ -33,7 +33,7 @@ def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
         "seed": str(config.seed),
         "train_digest": log.digest(),
         **({} if base.stores_users else {"row_entries": str(ROW_ENTRIES)}),
-        **{name: str(getattr(config, name)) for name in base.saved},
+        **_said(config),
         "metrics": json.dumps(validation_metrics(fitted)),
     }
     return ServedModel(
@@ -48,6 +48,17 @@ def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
         metadata=metadata,
         held_out=_held_out(fitted.log, log) if base.graph else np.empty(0, np.int32),
     )
+
+
+def _said(config: Config) -> dict[str, str]:
+    """Writes what a model file tells of the settings that its model is scored with."""
+    base = BASE_MODELS[config.model]
+    values = {name: getattr(config, name) for name in base.saved}
+    return {
+        name: str(value)
+        for name, value in values.items()
+        if name not in base.unsaid or value != base.unsaid[name]
+    }
 
 
 def _held_out(trained: Interactions, log: Interactions) -> Array:
@@ -154,12 +165,13 @@ def saved_config(metadata: dict[str, str]) -> Config:
         raise ArtifactError(
             f"metadata model is {name!r}, but only {', '.join(BASE_MODELS)} are known here: update sparserec_np"
         )
-    defaults = Config(model=name).resolved()
-    settings = {}
-    for setting in BASE_MODELS[name].saved:
+    base, settings = BASE_MODELS[name], {}
+    for setting in base.saved:
         if setting not in metadata:
+            if setting in base.unsaid:
+                continue
             raise ArtifactError(f"metadata {setting} is missing, which the model {name} is scored with")
-        kind = type(getattr(defaults, setting))
+        kind = SETTINGS[setting].kind
         try:
             settings[setting] = kind(metadata[setting])
         except ValueError:

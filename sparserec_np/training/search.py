@@ -16,6 +16,7 @@ from sparserec_np.training.settings import RATES
 from sparserec_np.training.starting import Beginning, make_start
 
 STARTS_TO_TRY = ("spectral", "condensed", "als")
+SOLVED_STARTS = ("als", "condensed")  # where users' rows are solved for
 # Least squares solve for a row in the cube of its entries' number. That takes long where rows store
 # more than these on average, or are full, and is not tried there.
 TRIED_ENTRIES = 64
@@ -77,13 +78,15 @@ def starts_to_try(plan: Plan, log: Interactions) -> tuple[str, ...]:
     if plan.given.start is not None or not plan.source.fresh:
         return (plan.settings.start,)
     budget, method = plan.budget, plan.method
+    soon = Condensed().products(log, budget.dim) <= TRIED_PRODUCTS
+    small = Condensed().full_bytes(log, budget.dim) <= TRIED_BYTES
+    if not plan.settings.trained:
+        return SOLVED_STARTS if soon and small else SOLVED_STARTS[:1]
     within = plan.base.stored_rows and not (method.full or method.full_until)
     long = budget.dim > FOLDED_DIMENSIONS or budget.nnz > TRIED_ENTRIES * budget.rows
     if not within or long or log.n_interactions > TRIED_PAIRS:
         return STARTS_TO_TRY[:1]
     first, better, cheaper = STARTS_TO_TRY
-    soon = Condensed().products(log, budget.dim) <= TRIED_PRODUCTS
-    small = Condensed().full_bytes(log, budget.dim) <= TRIED_BYTES
     return first, better if soon and small else cheaper
 
 
@@ -93,8 +96,8 @@ def next_rate(plan: Plan, reached: Sequence[float]) -> float | None:
     The rate that is given, or else three: the first two of the order of an epoch, and the one
     beyond the better of these. Where both ended below their start they are equal, and too high.
     """
-    if plan.given.learning_rate is not None:
-        return None if reached else plan.given.learning_rate
+    if plan.given.learning_rate is not None or not plan.settings.trained:
+        return None if reached else plan.highest_rate
     first, second, higher, lower = RATES[plan.settings.order]
     if len(reached) < 2:
         return (first, second)[len(reached)]

@@ -190,7 +190,7 @@ class Setting:
             return self.name if default else f"no-{self.name}"
         if default is not None:
             return str(default)
-        owners = self.owners(command)
+        owners = {owner: value for owner, value in self.owners(command).items() if value is not None}
         if len(owners) == 1 and not self.is_owned:
             return "".join(f"{value:g}" for value in owners.values())
         return ", ".join(f"{value:g} with {owner}" for owner, value in owners.items())
@@ -198,7 +198,7 @@ class Setting:
     def line(self, command: str) -> str:
         """Returns the line of help in a command."""
         own, owners = self.in_command(command) or SAME, self.owners(command)
-        only = [f"{value:g}" for value in owners.values()] if len(owners) == 1 else []
+        only = [f"{value:g}" for value in owners.values() if value is not None] if len(owners) == 1 else []
         default = own.words or "".join(only) or self.default_in(command)
         return (own.help or self.help).format(owners=" and ".join(owners), default=default)
 

@@ -18,16 +18,18 @@ from typing import Any
 import numpy as np
 
 from sparserec_np.errors import ConfigError
+from sparserec_np.factorization.item_rows import RowPenalties
 from sparserec_np.learning.cells import BLOCK_LOSSES
 from sparserec_np.learning.losses import LOSSES, Loss
 from sparserec_np.learning.optimizers import OPTIMIZERS
 from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS
+from sparserec_np.models.user_rows import USER_ROWS
 from sparserec_np.models.views import SIMILARITIES
-from sparserec_np.runtime import FOLDED_DIMENSIONS
+from sparserec_np.runtime import FOLDED_DIMENSIONS, LEAST_RIDGE, MOST_RIDGE
 from sparserec_np.sparsity.exploration import IMPORTANCES
 from sparserec_np.sparsity.growth import LastBatchGrowth
 from sparserec_np.sparsity.methods import METHODS
-from sparserec_np.starts import STARTS, starts_of
+from sparserec_np.starts import ITEM_STARTS, STARTS, starts_of
 from sparserec_np.training.setting import (
     AS_IN_RUN,
     COUNT,
@@ -45,6 +47,7 @@ FIRST_START = "spectral"
 RATES = {"batches": (0.01, 0.003, 0.03, 0.001), "cells": (0.1, 0.03, 0.3, 0.01)}
 BATCH_SIZES = {"batches": 2048, "cells": 512}
 FIRST_OPTIMIZERS = {"batches": "adam", "cells": "adagrad"}
+ROW_SETTINGS = ("untouched_weight", "ridge")  # of users' rows that are solved for
 L2 = ("l2_user", "l2_positive", "l2_negative")
 # The models that store no users, in words.
 ITEMS_ALONE = " and ".join(model.name for model in BASE_MODELS.values() if not model.stores_users)
@@ -53,6 +56,15 @@ ITEMS_ALONE = " and ".join(model.name for model in BASE_MODELS.values() if not m
 def _listed(rows: Mapping[str, Any], word: str) -> str:
     """Says in one sentence what each row of a table is."""
     return "; ".join(f"{name}: {getattr(row, word)}" for name, row in rows.items()) + "."
+
+
+def either(names: tuple[str, ...]) -> str:
+    """Writes names as a choice, in words.
+
+    >>> either(("a", "b", "c"))
+    'a, b or c'
+    """
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _by_order(values: Mapping[str, Any]) -> str:
@@ -149,7 +161,8 @@ class Config:
         " and condensed are refused; with more than 64 entries a row on average, where they take"
         " long; or over more than 2^23 interactions, of which they hold a matrix. Of both, als is"
         " tried where condensed would take more than two minutes or 256 MiB of full rows. What"
-        " trains to the best lists is taken.",
+        " trains to the best lists is taken. Where users' rows are solved for, als and condensed are"
+        " tried, or als alone.",
         choices=tuple(STARTS),
         words="spectral or condensed (on much data: als), by validation",
         distill=None,
@@ -217,6 +230,31 @@ class Config:
         "It is added to what a similarity is divided by: the root of the product of both items'"
         " numbers of users.",
         low=0,
+    )
+    user_rows: str | None = setting(
+        None,
+        "How users' rows are made, with {owners}; by default {default}.",
+        "model",
+        _listed(USER_ROWS, "summary"),
+        choices=tuple(USER_ROWS),
+        words="as suits the start",
+    )
+    untouched_weight: float | None = setting(
+        None,
+        "Weight of an item that was not touched, with {owners}; {default} where user-rows is ridge.",
+        "model",
+        "One that was touched weighs 1. For users' rows that are solved for, and for items' rows that"
+        " are made for these.",
+        low=0,
+        high=MOST_RIDGE,
+    )
+    ridge: float | None = setting(
+        None,
+        "Weight of a user's row's own length, with {owners}; {default} where user-rows is ridge.",
+        "model",
+        "Likewise. It is in parts of the mean squared length of the items' rows.",
+        low=LEAST_RIDGE,
+        high=MOST_RIDGE,
     )
     embedding_dropout: float = setting(
         0.0,
@@ -418,9 +456,32 @@ class Config:
         given = {name: getattr(self, name) for name in LOSS_SETTINGS}
         return LOSSES[self.loss].with_settings(**given)
 
+    @property
+    def trained(self) -> bool:
+        """Whether epochs change the start: not where users' rows are solved for."""
+        user_rows = self._rows_and_start()[0]
+        return user_rows is None or USER_ROWS[user_rows].trained
+
+    @property
+    def row_penalties(self) -> RowPenalties | None:
+        """The weights, once filled in, of the equations of users' rows; None where none are solved."""
+        untouched, ridge = self.untouched_weight, self.ridge
+        return None if untouched is None or ridge is None else RowPenalties(untouched, ridge)
+
+    def _rows_and_start(self) -> tuple[str | None, str]:
+        """Returns how users' rows are made, None where they are stored, and the usual start.
+
+        Each is as given, or else what suits the other.
+        """
+        if BASE_MODELS[self.model].stores_users:
+            return None, FIRST_START
+        user_rows = self.user_rows or ITEM_STARTS[self.start or FIRST_START].user_rows
+        return user_rows, next(name for name, start in ITEM_STARTS.items() if start.user_rows == user_rows)
+
     def resolved(self) -> Config:
         """Fills in the settings that depend on others, where the model has them."""
         base, loss = BASE_MODELS[self.model], self.objective
+        user_rows, start = self._rows_and_start()
         similarity = self.similarity or ("cosine" if loss.cosine else "dot")
         defaults: dict[str, Any] = {
             **base.settings,
@@ -432,13 +493,18 @@ class Config:
             "similarity": similarity,
             "temperature": loss.temperature if similarity == "cosine" else 1.0,
             "learning_rate": RATES[self.order][0],
-            "start": FIRST_START,
+            "start": start,
+            "user_rows": user_rows,
         }
+        if self.trained:
+            defaults |= dict.fromkeys(ROW_SETTINGS)
         missing = {
             name: value
             for name, value in defaults.items()
             if getattr(self, name) is None and base.takes(name)
         }
+        if not self.trained:
+            missing["epochs"] = 0
         return dataclasses.replace(self, **missing)
 
     def to_dict(self) -> dict[str, Any]:
@@ -515,6 +581,11 @@ def _check_columns(config: Config) -> None:
             f"dim must be at most {FOLDED_DIMENSIONS:,} with the start {config.start}, which takes the products of"
             f" all pairs of columns, found {config.dim:,}; set a lower dim, or start to spectral"
         )
+    if not config.trained and config.dim > FOLDED_DIMENSIONS:
+        raise ConfigError(
+            f"dim must be at most {FOLDED_DIMENSIONS:,} where users' rows are solved for, with the products of all"
+            f" pairs of columns, found {config.dim:,}; set a lower dim, or user_rows to sum"
+        )
 
 
 def _check_loss(config: Config) -> None:
@@ -552,13 +623,24 @@ def _check_model(config: Config) -> None:
     if config.start is not None and config.start not in starts_of(base.stores_users):
         raise ConfigError(
             f"The start {config.start} makes rows of users, too, which the model {config.model} does not store; set"
-            f" start to {' or '.join(starts_of(base.stores_users))}"
+            f" start to {either(tuple(starts_of(base.stores_users)))}"
         )
     for name in MODEL_SETTINGS:
         if getattr(config, name) is not None and not base.takes(name):
             owners = ", ".join(SETTINGS[name].owners())
             raise ConfigError(
                 f"{name} is no setting of the model {config.model}, but of {owners}; leave it out"
+            )
+
+
+def _check_user_rows(config: Config) -> None:
+    """Refuses weights of equations that nobody solves."""
+    if BASE_MODELS[config.model].stores_users or not config.trained:
+        return
+    for name in ROW_SETTINGS:
+        if getattr(config, name) is not None:
+            raise ConfigError(
+                f"{name} has no meaning where users' rows are sums; leave it out, or set user_rows to ridge"
             )
 
 
@@ -593,8 +675,9 @@ def _check_cells(config: Config) -> None:
 RELATIONS: tuple[Callable[[Config], None], ...] = (
     _check_counted,
     _check_budget,
-    _check_columns,
     _check_loss,
     _check_model,
+    _check_columns,
+    _check_user_rows,
     _check_cells,
 )

@@ -12,6 +12,7 @@ from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.factorization.pruning import strongest_first
 from sparserec_np.machine.memory import give_back_freed
 from sparserec_np.models.model import NO_WEIGHTS, Model
+from sparserec_np.starts import ITEM_STARTS
 from sparserec_np.training.plan import Plan
 
 
@@ -41,6 +42,9 @@ def make_start(log: Interactions, plan: Plan, threads: int) -> Beginning:
     clock = time.perf_counter()
     assert plan.settings.start is not None
     name, start = plan.source.start(plan.settings.start, plan.base.stores_users)
+    penalties = plan.settings.row_penalties
+    if plan.source.fresh and penalties is not None:  # users' rows are solved for from what this makes
+        start = ITEM_STARTS[name].fitted_to(penalties)
     give_back_freed()  # what reading, or an earlier training, has left
     rng = np.random.default_rng([plan.settings.seed, 2])
     table = start(log, plan.budget.dim, plan.first_entries, rng, threads)

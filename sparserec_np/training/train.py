@@ -70,7 +70,7 @@ def train(
             return count(log, kept, held_out, config, report)
         plan = Plan.of(config, log, source)
         if held_out is None:
-            return fit(log, plan, make_start(log, plan, given), Phase("train", config.epochs), report)
+            return fit(log, plan, make_start(log, plan, given), Phase("train", plan.settings.epochs), report)
         chosen = search(kept, held_out, plan, given, report)
         if kept is log or not config.refit or chosen.interrupted:
             return chosen

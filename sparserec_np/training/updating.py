@@ -19,13 +19,13 @@ from sparserec_np.data.interactions import Interactions, expect_interactions
 from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.learning.losses import Loss, Objective
-from sparserec_np.models.base_models import BASE_MODELS, BaseModel
+from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.runtime import FOLDED_DIMENSIONS
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.starts import starts_of
 from sparserec_np.starts.condensed import Condensed
 from sparserec_np.starts.previous import Previous, PreviousModel, hold_out_new
-from sparserec_np.starts.previous_items import PreviousItems
+from sparserec_np.starts.previous_items import PreviousItems, PreviousSolved, StoredItems
 from sparserec_np.starts.start import Start
 from sparserec_np.training.fitted import Fitted, Report
 from sparserec_np.training.plan import budget_of
@@ -138,10 +138,24 @@ class ItemsAlone:
         settings = UPDATE_DEFAULTS | {"epochs": 0}
         return settings if changes.get("epochs") else settings | {"validation": 0.0}
 
-    def previous(self, fitted: Fitted, start: Start) -> PreviousItems:
+    def previous(self, fitted: Fitted, start: Start) -> StoredItems:
         """Takes the rows and the numbers of items."""
         model = fitted.model
         return PreviousItems(model.table, model.dim, fitted.log, model.served_weights)
+
+
+class SolvedFor(ItemsAlone):
+    """The way of models whose users are solved for from the items: as before, and never trained."""
+
+    def defaults(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns no epochs and no validation part: there is nothing to choose."""
+        return super().defaults({})
+
+    def previous(self, fitted: Fitted, start: Start) -> PreviousSolved:
+        """Takes the rows of items, and the weights that users are solved for with."""
+        model, penalties = fitted.model, fitted.config.resolved().row_penalties
+        assert penalties is not None
+        return PreviousSolved(model.table, model.dim, fitted.log, penalties)
 
 
 def _check_columns(fitted: Fitted) -> None:
@@ -152,9 +166,11 @@ def _check_columns(fitted: Fitted) -> None:
         )
 
 
-def way_of(base: BaseModel) -> Way:
-    """Finds the way in which models of ``base`` are updated."""
-    return AllRows() if base.stores_users else ItemsAlone()
+def way_of(config: Config) -> Way:
+    """Finds the way in which a model of these settings is updated."""
+    if BASE_MODELS[config.model].stores_users:
+        return AllRows()
+    return ItemsAlone() if config.trained else SolvedFor()
 
 
 def update(
@@ -202,7 +218,7 @@ def update(
     config = update_settings(previous, log, **changes)
     base = BASE_MODELS[config.model]
     start = starts_of(base.stores_users)[config.start or FIRST_START]
-    rows = way_of(base).previous(previous, start)
+    rows = way_of(config).previous(previous, start)
     if validation is not None:
         validation, _ = validation.aligned_to(log)
     return train(
@@ -225,7 +241,7 @@ def update_settings(previous: Fitted, log: Interactions, **changes: Any) -> Conf
             f"The model {config.model} is counted, not trained: count it again over all interactions, with"
             " `sparserec train`"
         )
-    way_of(base).check(previous, log)
+    way_of(config).check(previous, log)
     for name in changes:
         if name not in CHANGEABLE:
             raise ConfigError(
@@ -233,7 +249,7 @@ def update_settings(previous: Fitted, log: Interactions, **changes: Any) -> Conf
             )
     if log.n_interactions == previous.log.n_interactions:
         raise DataError("The model knows all of these interactions already, so there is nothing to learn")
-    settings = way_of(base).defaults(changes) | {"learning_rate": RATES[config.order][1]}
+    settings = way_of(config).defaults(changes) | {"learning_rate": RATES[config.order][1]}
     if METHODS[config.method].full_until > 0:
         settings["method"] = "static"  # what was full is pruned for good
     if config.memory_budget is None and config.entries is None:

@@ -139,10 +139,68 @@ def test_a_budget_of_bytes_holds_what_is_served(run, made, tmp_path):
     assert served - 8 < told["bytes"]["total"] <= served and told["bytes"]["weights"] == 400
 
 
+@pytest.fixture(scope="module")
+def solved(run, made, tmp_path_factory):
+    """A run whose users' rows are solved for."""
+    out = str(tmp_path_factory.mktemp("solved") / "run")
+    words = ("--user-rows", "ridge", "--dim", str(DIM), "--density", str(DENSITY))
+    done = run("train", made.train, "-o", out, "--model", "fism", *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    return out, done.stdout
+
+
+def test_rows_that_are_solved_for_are_the_start_and_that_is_said(run, made, solved):
+    out, said = solved
+    assert (
+        "Users' rows are solved for, which no gradient is taken through: the start is kept, epoch 0." in said
+    )
+    assert "kept epoch            0" in said or "kept epoch             0" in said
+    told = json.loads(run("inspect", out, "--json").stdout)
+    assert told["bytes"]["weights"] == 0 and told["resident_bytes"]["products of columns"] > 0
+    done = run("evaluate", out, made.test, "--json")
+    assert json.loads(done.stdout)["ndcg@20"] > 0.2
+    known = lists(run("recommend", out, "--user", "3", "-n", "10", "--json"))
+    folded = lists(run("recommend", out, "--items", seen_items(out, 3), "-n", "10", "--json"))
+    assert known == folded and len(known[0][0]) == 10
+
+
+def test_rows_that_are_solved_for_are_exported_to_a_file_alone(run, solved, tmp_path):
+    out, small = solved[0], tmp_path / "small.safetensors"
+    assert run("export", out, "-o", small, "--dtype", "float32").returncode == 0
+    asked = ("--user", "3", "-n", "10", "--json")
+    assert lists(run("recommend", small, *asked)) == lists(run("recommend", out, *asked))
+    refused(run("export", out, "-o", tmp_path / "c", "--to", "c"), "metadata user_rows is 'ridge'", 1)
+
+
+def test_an_update_where_users_are_solved_for_trains_nothing(run, solved, tmp_path):
+    lines = [f"{user},991" for user in range(0, 60, 2)]
+    (tmp_path / "new.csv").write_text("user,item\nzoe,3\nzoe,5\n" + "\n".join(lines) + "\n")
+    done = run("update", solved[0], tmp_path / "new.csv", "-o", tmp_path / "out", "--epochs", "2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "they touched, and 1 new item solved for; nothing is trained\nBudget: " in done.stdout
+    assert "kept epoch            0" in done.stdout or "kept epoch             0" in done.stdout
+    before, after = load_model(solved[0]), load_model(tmp_path / "out")
+    assert after.items.nnz == before.items.nnz and after.metadata["user_rows"] == "ridge"
+    (items, _), *_ = lists(run("recommend", tmp_path / "out", "--user", "zoe", "-n", "5", "--json"))
+    assert len(items) == 5 and not {3, 5} & set(items)
+
+
+def test_rows_that_are_solved_for_teach_a_matrix_factorisation(run, made, solved, tmp_path):
+    words = ("--test", made.test, "--density", "0.3", *QUICK, "--json")
+    done = run("distill", solved[0], made.train, "-o", tmp_path / "student", *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    assert report["model"] == "mf" and report["ndcg_kept"] > 0.8
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--start", "als"), "which the model fism does not store; set start to spectral or uniform"),
+        (
+            ("--start", "nmf"),
+            "which the model fism does not store; set start to spectral, als, condensed or uniform",
+        ),
+        (("--ridge", "2"), "ridge has no meaning where users' rows are sums"),
         (("--l2-user", "0.1"), "l2_user has no meaning for the model fism; leave it out"),
         (("--embedding-dropout", "0.1"), "embedding_dropout has no meaning for the model fism; leave it out"),
         (("--order", "cells"), "model cannot be 'fism'"),

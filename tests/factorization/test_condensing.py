@@ -10,7 +10,14 @@ from scipy.sparse import csr_matrix
 
 from sparserec_np.data.table import SparseTable
 from sparserec_np.factorization import condensing
-from sparserec_np.factorization.condensing import RIDGE, Target, best_of_full, best_of_tables, condense
+from sparserec_np.factorization.condensing import (
+    RIDGE,
+    Target,
+    best_of_full,
+    best_of_tables,
+    condense,
+    condense_items,
+)
 from sparserec_np.factorization.pruning import Factors, balance, prune_factors
 from sparserec_np.machine.threads import one_blas_thread
 from tests.makers.small import Array
@@ -155,3 +162,29 @@ def test_rows_of_zeros_keep_their_floor() -> None:
     table = nearer(users, items, 120, 2, listed=5)
     assert table.nnz == 120 and np.diff(table.indptr).min() == 1
     assert not table.to_dense(DIM)[[4, 27]].any()
+
+
+def test_items_come_near_where_users_are_made_of_them() -> None:
+    rng = np.random.default_rng(6)
+    users, items = full_rows(rng, 30, 25)
+    target = Target(users, items, some_touched(rng, 30, 25))
+    start = pruned(users, items, 55 * 3).slice_rows(30, 55)
+
+    def best_users(rows: Array) -> Array:
+        return np.linalg.lstsq(rows, items @ users.T, rcond=None)[0].T.astype(np.float32)
+
+    def miss(table: SparseTable) -> float:
+        dense = table.to_dense(DIM)
+        return float(np.square(best_users(dense) @ dense.T - users @ items.T).sum())
+
+    tables = [start]
+    with one_blas_thread(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(condensing, "LISTED", 1000)
+        for passes in (1, 3):
+            tables.append(condense_items(start, target, best_users, DIM, passes=passes))
+        assert condense_items(start, target, best_users, DIM, passes=0) is start
+    for table in tables:
+        table.validate(DIM)
+        assert (table.rows, table.nnz) == (25, start.nnz)
+    assert miss(tables[0]) > 1.05 * miss(tables[1]) > 1.05 * miss(tables[2])
+    assert np.diff(tables[-1].indptr).min() >= 1

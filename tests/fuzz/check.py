@@ -16,6 +16,7 @@ import numpy as np
 
 from sparserec_np.runtime import (
     SERVED,
+    SMALLEST_SQUARE,
     ArtifactError,
     Recommender,
     SeenItemsMissingError,
@@ -185,6 +186,42 @@ def _towered_scores(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarra
     return run(rows, weights), run((abs(rows[0]), abs(rows[1])), [abs(part) for part in weights])
 
 
+def _made_of_touched(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of a fism model, by the way that its users' rows are made."""
+    ways = {"sum": _sums_of_touched, "ridge": _solved_from_touched}
+    return ways[model.metadata.get("user_rows", "sum")](model, row)
+
+
+def _solved_from_touched(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of a fism model whose rows are solved for, by dense algebra, and a bound of what they are the sum of.
+
+    Where two entries matter nearly alike, another than here may have been kept: then nothing is
+    known of the scores.
+    """
+    touched = model.seen_items[model.seen_indptr[row] : model.seen_indptr[row + 1]]
+    items = model.items.to_dense(model.dim).astype(float)
+    untouched, ridge = float(model.metadata["untouched_weight"]), float(model.metadata["ridge"])
+    mean = np.square(items).sum() / max(len(items), 1)
+    stored = np.zeros(model.dim, dtype=bool)
+    for item in touched:  # a stored zero is an entry, too
+        stored[model.items.columns[model.items.indptr[item] : model.items.indptr[item + 1]]] = True
+    kept, user, unsure = np.flatnonzero(stored), np.zeros(model.dim), 1.0
+    if not mean > SMALLEST_SQUARE:
+        return np.zeros(len(items)), np.zeros(len(items))
+    shared = untouched * items.T @ items + ridge * mean * np.eye(model.dim)
+    matrix, target = shared + items[touched].T @ items[touched], items[touched].sum(axis=0)
+    user[kept] = np.linalg.solve(matrix[np.ix_(kept, kept)], target[kept])
+    most = min(max(int(model.metadata["row_entries"]), 1), model.dim)
+    if len(kept) > most:
+        worths = user[kept] ** 2 * np.diag(shared)[kept]
+        order = np.argsort(-worths, kind="stable")
+        unsure = 1.0 if worths[order[most]] < worths[order[most - 1]] * (1 - 1e-6) else 1e9
+        kept = np.sort(kept[order[:most]])
+        user[:] = 0
+        user[kept] = np.linalg.solve(matrix[np.ix_(kept, kept)], target[kept])
+    return items @ user, np.linalg.norm(user) * np.linalg.norm(items, axis=1) * unsure
+
+
 def _sums_of_touched(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarray]:
     """Scores of a fism model from sums of rows in float64, and the magnitude of what they are the sum of.
 
@@ -209,7 +246,7 @@ EXACT = {
     "itemknn": _products,
     "lightgcn": _propagated_scores,
     "neumf": _towered_scores,
-    "fism": _sums_of_touched,
+    "fism": _made_of_touched,
 }
 
 

@@ -20,7 +20,13 @@ from sparserec_np.data.safetensors_writer import write_artifact
 from sparserec_np.runtime import DTYPES, Artifact
 from sparserec_np.serving.packing import pack
 from sparserec_np.serving.slices import keep_users, without_seen
-from tests.makers.served_models import as_lightgcn, make_fism_model, make_model, make_towers_model
+from tests.makers.served_models import (
+    as_lightgcn,
+    make_fism_model,
+    make_model,
+    make_ridge_model,
+    make_towers_model,
+)
 
 Rng = np.random.Generator
 
@@ -44,6 +50,10 @@ def sound_files() -> list[bytes]:
         make_fism_model(2, seed=12, n_users=7, n_items=9, dim=4, density=0.6),
         make_fism_model(3, seed=13, n_users=5, n_items=8, dim=300, density=0.02, user_ids=TEXTS[:5]),
     ]
+    solving = [
+        make_ridge_model(3, seed=14, n_users=7, n_items=9, dim=4, density=0.6),
+        make_ridge_model(6, seed=15, ridge=0.001, n_users=5, n_items=8, dim=300, density=0.02),
+    ]
     packed = [
         pack(models[1], "float16"),
         pack(models[3], "int8"),
@@ -52,8 +62,13 @@ def sound_files() -> list[bytes]:
         pack(models[-2], "int8"),
         pack(without_seen(models[-1]), "float16"),
         pack(models[-1], "int8"),
+        pack(solving[0], "int8"),
     ]
-    return [_written(model.encode()) for model in models] + [_written(artifact) for artifact in packed]
+    return [
+        *(_written(model.encode()) for model in models),
+        *map(_written, packed),
+        *(_written(model.encode()) for model in solving),
+    ]
 
 
 def _written(artifact: Artifact) -> bytes:
@@ -311,6 +326,13 @@ def _change_number(draft: Draft, rng: Rng) -> None:
     _set_metadata(draft, key, str(value))
 
 
+def _change_user_rows(draft: Draft, rng: Rng) -> None:
+    """How users' rows are made, and what they are solved for with."""
+    key = _any(rng, ["user_rows", "untouched_weight", "ridge"])
+    numbers = ["0", "-1", "0.001", "1e-4", "1e6", "1e7", "nan", "inf", "x", "", "1" * 400, "0.3 ", "٣"]
+    _set_metadata(draft, key, _any(rng, ["sum", "ridge", "mean", ""] if key == "user_rows" else numbers))
+
+
 def _change_kind(draft: Draft, rng: Rng) -> None:
     key = _any(rng, ["user_id_kind", "item_id_kind"])
     _set_metadata(draft, key, _any(rng, ["range", "int", "text", "uuid", ""]))
@@ -436,6 +458,7 @@ IN_ARRAYS = [
 ]
 IN_HEADER = [
     _change_number,
+    _change_user_rows,
     _change_kind,
     _change_metrics,
     _change_metadata,

@@ -45,6 +45,15 @@ def make_fism_model(row_entries: int = 5, seed: int = 0, **settings: Any) -> Ser
     )
 
 
+def make_ridge_model(
+    row_entries: int = 64, seed: int = 0, untouched: float = 0.2, ridge: float = 1.0, **settings: Any
+) -> ServedModel:
+    """A random fism whose users' rows are solved for; users 2 and 5 have seen nothing."""
+    model = make_fism_model(row_entries, seed, **settings)
+    told = {"user_rows": "ridge", "untouched_weight": str(untouched), "ridge": str(ridge)}
+    return replace(model, weights=np.empty(0, np.float32), metadata={**model.metadata, **told})
+
+
 def make_model(
     n_users: int = 30,
     n_items: int = 50,
@@ -107,6 +116,24 @@ def touched_row(model: ServedModel, items: Iterable[int]) -> Array:
     for item in sorted(items):
         for entry in range(model.items.indptr[item], model.items.indptr[item + 1]):
             row[model.items.columns[entry]] += float(model.weights[item]) * float(model.items.values[entry])
+    return row
+
+
+def solved_row(model: ServedModel, items: Iterable[int]) -> Array:
+    """A user's row that is solved for, by dense algebra: (dim,) float64."""
+    dense = model.items.to_dense(model.dim).astype(float)
+    own, most = dense[sorted(items)], min(int(model.metadata["row_entries"]), model.dim)
+    weights = [float(model.metadata[name]) for name in ("untouched_weight", "ridge")]
+    shared = weights[0] * dense.T @ dense + weights[1] * np.square(dense).sum() / len(dense) * np.eye(
+        model.dim
+    )
+    kept, matrix = np.flatnonzero(own.any(axis=0)), shared + own.T @ own
+    row = np.zeros(model.dim)
+    for _ in range(2):
+        row[:] = 0
+        row[kept] = np.linalg.solve(matrix[np.ix_(kept, kept)], own.sum(axis=0)[kept])
+        worths = row**2 * np.diag(shared)
+        kept = np.array(sorted(sorted(kept, key=lambda k: (-worths[k], k))[:most]), dtype=int)
     return row
 
 

@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import SparseTable
+from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
-from sparserec_np.learning.losses import LOSSES
+from sparserec_np.learning.losses import LOSSES, Scores
 from sparserec_np.machine.threads import kernel_threads
-from sparserec_np.models.fism import Fism, cut_rows
+from sparserec_np.models.fism import Fism, fism
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.runtime import ROW_ENTRIES, Recommender
 from sparserec_np.training.fitted import Fitted
@@ -157,18 +156,6 @@ def test_the_mean_score_of_pairs_leaves_their_own_items_out() -> None:
     assert model.mean_product() == pytest.approx(expected, rel=1e-12)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 12))
-def test_a_cut_row_keeps_its_largest_entries(seed: int, dim: int, entries: int) -> None:
-    full = np.random.default_rng(seed).integers(-3, 4, (4, dim)).astype(np.float32)
-    table = cut_rows(full, entries)
-    table.validate(dim)
-    for row, made in zip(full, table.to_dense(dim), strict=True):
-        order = sorted((c for c in range(dim) if row[c]), key=lambda c: (-abs(row[c]), c))[:entries]
-        expected = np.zeros(dim)
-        expected[order] = row[order]
-        np.testing.assert_array_equal(made, expected)
-
-
 def test_lists_are_those_of_the_scores_written_out() -> None:
     model = a_model()
     dense, numbers = model.table.to_dense(DIM), model.served_weights
@@ -181,8 +168,10 @@ def test_lists_are_those_of_the_scores_written_out() -> None:
         np.testing.assert_allclose(reached[: len(expected)], [value for _, value in expected])
 
 
-def test_what_is_learned_from_is_what_lists_are_made_from() -> None:
-    model = Fism(random_table(np.random.default_rng(2), 150, 90, 2000), 90, small_log(300, 150, 6000))
+@pytest.mark.parametrize("settings", [{}, {"user_rows": "ridge", "untouched_weight": 0.2, "ridge": 1.0}])
+def test_what_is_learned_from_is_what_lists_are_made_from(settings: dict[str, Any]) -> None:
+    items = random_table(np.random.default_rng(2), 150, 90, 2000)
+    model = fism(items, 90, small_log(300, 150, 6000), **settings)
     table, users = model.factors(), model.log.n_users
     table.validate(90)
     assert table.rows == users + 150 and np.diff(table.indptr)[:users].max() == ROW_ENTRIES
@@ -270,3 +259,83 @@ def test_a_user_without_items_gets_the_first_items_and_no_score() -> None:
         items, scores = model.ranker().rank(np.array([2]), 2, log)
         assert items.tolist() == [[0, 1]] and scores.tolist() == [[0, 0]]
         assert 0 <= evaluate(model.ranker(), log, log.subset(np.zeros(3, bool)))["recall@20"] <= 1
+
+
+# ---- users who are solved for
+
+
+def solved(threads: int = 1, **changes: Any) -> Fitted:
+    return fit(threads, **{"user_rows": "ridge", "start": None, **changes})
+
+
+def test_rows_that_are_solved_for_keep_the_start() -> None:
+    fitted = solved()
+    assert [(record["epoch"], record["phase"]) for record in fitted.history] == [
+        (0, "search"),
+        (0, "search"),
+        (0, "refit"),
+    ]
+    assert {record["start"] for record in fitted.history} == {"als", "condensed"}
+    assert (fitted.best_epoch, fitted.config.epochs, fitted.config.user_rows) == (0, 0, "ridge")
+    assert fitted.model.table.nnz == fitted.budget.nnz and not len(fitted.model.weights)
+
+
+@pytest.mark.parametrize("start", ["als", "condensed", "spectral"])
+def test_threads_change_no_bit_of_a_start_that_is_solved_for(start: str) -> None:
+    one, two = (solved(threads, start=start) for threads in (1, 2))
+    assert same_bits(one.model.table, two.model.table)
+
+
+def test_a_budget_of_bytes_has_no_numbers_to_count() -> None:
+    assert 5_900 < solved(memory_budget=6_000).budget.total_bytes <= 6_000
+
+
+@pytest.mark.parametrize("dim", [24, 100])
+def test_served_lists_are_those_that_were_evaluated_for_known_and_new_users(tmp_path: Any, dim: int) -> None:
+    fitted = solved(dim=dim, start="als", untouched_weight=0.1, ridge=2)
+    save_run(tmp_path / "run", fitted, LARGER)
+    loaded = load_run(tmp_path / "run")
+    assert same_bits(loaded.model.table, fitted.model.table)
+    users = np.arange(LARGER.n_users)
+    ours, theirs = (some.model.ranker().rank(users, 10, LARGER) for some in (fitted, loaded))
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    recommender = Recommender.open(tmp_path / "run")
+    for user in users.tolist():
+        served = recommender.recommend(user, 10)
+        assert served.items == ours[0][user].tolist()
+        assert served.scores == ours[1][user].tolist()
+        own = LARGER.items[LARGER.indptr[user] : LARGER.indptr[user + 1]].tolist()
+        assert recommender.recommend_for_items(own[::-1], 10) == served
+
+
+def test_lists_that_are_solved_for_are_those_of_dense_algebra() -> None:
+    fitted = solved(untouched_weight=0.3, ridge=0.5)
+    dense = fitted.model.table.to_dense(fitted.model.dim).astype(np.float64)
+    shared = 0.3 * dense.T @ dense + 0.5 * np.square(dense).sum() / len(dense) * np.eye(dense.shape[1])
+    users = np.arange(LARGER.n_users)
+    items, scores = fitted.model.ranker().rank(users, 5, LARGER)
+    for user in users.tolist():
+        touched = LARGER.items[LARGER.indptr[user] : LARGER.indptr[user + 1]]
+        own = dense[touched]
+        kept = np.flatnonzero(own.any(axis=0))
+        row = np.zeros(dense.shape[1])
+        row[kept] = np.linalg.solve((shared + own.T @ own)[np.ix_(kept, kept)], own.sum(axis=0)[kept])
+        all_scores = dense @ row
+        np.testing.assert_allclose(scores[user], all_scores[items[user]], rtol=1e-4, atol=1e-6)
+        all_scores[touched] = -np.inf
+        np.testing.assert_allclose(scores[user], np.sort(all_scores)[::-1][:5], rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_that_is_solved_for_has_no_gradient() -> None:
+    model = solved(start="als").model
+    batch = next(PairSampler(LARGER, 25, OnePerPair()).epoch(np.random.default_rng(1)))
+    none = Gradients(np.empty(0), Explored.of(batch.positives[:0], LARGER.n_items, DIM))
+    scores = Scores(np.empty(0), np.empty(0), np.empty(0))
+    for call in (
+        lambda: model.touched(batch),
+        lambda: model.forward(batch),
+        lambda: model.backward(batch, scores, NOBODY, none),
+    ):
+        with pytest.raises(ConfigError, match="set epochs to 0"):
+            call()
+    assert model.mean_product() == 0 and model.workspace_bytes == 8 * 24**2

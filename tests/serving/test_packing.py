@@ -42,7 +42,7 @@ from sparserec_np.serving.packing import (
     write_export,
 )
 from sparserec_np.serving.slices import keep_users
-from tests.makers.served_models import as_lightgcn, make_fism_model, make_model
+from tests.makers.served_models import as_lightgcn, make_fism_model, make_model, make_ridge_model
 
 NAMES = np.array([f"Größe {i}" for i in range(50)])
 
@@ -330,6 +330,21 @@ def test_the_compiled_kernel_and_the_runtime_list_the_same_items(
     items, scores = TableRanker(loaded.users, loaded.items, 16).rank(np.arange(40), 20, loaded.seen)
     for row in range(40):
         assert recommender.recommend(row, 20) == (items[row].tolist(), scores[row].tolist())
+
+
+@pytest.mark.parametrize("dtype", VALUES)
+def test_rows_that_are_solved_for_take_the_short_forms_and_no_weights(dtype: str) -> None:
+    model = make_ridge_model(n_users=40, n_items=900, dim=600, density=0.004, seed=5)
+    packed = pack(model, dtype)
+    assert {"items.steps", "items.ends"} <= packed.arrays.keys()
+    assert not any(name.startswith("weights") for name in packed.arrays)
+    told = served_from(packed)
+    np.testing.assert_array_equal(told.items.columns, model.items.columns)
+    plain, small = Recommender(told.encode()), Recommender(packed)
+    assert [small.recommend(user, 9) for user in (0, 7)] == [plain.recommend(user, 9) for user in (0, 7)]
+    codes = {"weights.codes": np.zeros(1, np.uint8), "weights.levels": np.zeros(1, np.float32)}
+    with pytest.raises(ArtifactError, match="weights are there, but rows that are solved for need none"):
+        Recommender(packed._replace(arrays={**packed.arrays, **codes}))
 
 
 # -- what is refused

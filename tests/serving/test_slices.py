@@ -13,7 +13,13 @@ from sparserec_np.runtime import Recommender, SeenItemsMissingError, UnknownUser
 from sparserec_np.serving.model_file import served_from
 from sparserec_np.serving.packing import VALUES, pack
 from sparserec_np.serving.slices import keep_items, keep_users, without_seen
-from tests.makers.served_models import make_fism_model, make_model, make_towers_model, seen_sets
+from tests.makers.served_models import (
+    make_fism_model,
+    make_model,
+    make_ridge_model,
+    make_towers_model,
+    seen_sets,
+)
 
 NAMES = np.array([f"Größe {i}" for i in range(50)])
 NOBODY = np.zeros(0, dtype=np.intp)
@@ -103,3 +109,12 @@ def test_users_go_with_the_seen_items_they_are_made_of() -> None:
     assert not again.has_seen and len(again.user_ids) == 0
     whole, part = Recommender(pack(model, "int8")), Recommender(pack(again, "int8"))
     assert part.recommend_for_items([3, 8]) == whole.recommend_for_items([3, 8])
+
+
+def test_items_without_numbers_are_sliced() -> None:
+    model = make_ridge_model(item_ids=NAMES, seed=3)
+    rows = np.arange(0, len(NAMES), 2)
+    part = keep_items(model, rows)
+    assert part.items.rows == len(rows) and not len(part.weights)
+    liked = [str(name) for name in NAMES[rows[:3]]]
+    assert len(Recommender(part.encode()).recommend_for_items(liked, 5).items) == 5

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sparserec_np.starts.items import SpectralItems, UniformItems
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.factorization.item_rows import RowPenalties
+from sparserec_np.starts.items import CondensedItems, LeastSquaresItems, SpectralItems, UniformItems
 from sparserec_np.starts.spectral import Spectral
 from sparserec_np.starts.start import Start
 from sparserec_np.starts.uniform import Uniform
@@ -13,8 +15,13 @@ from tests.makers.small import same_bits, small_log
 
 LOG = small_log()
 DIM = 8
-BOTH = pytest.mark.parametrize(
-    "start", [SpectralItems(), UniformItems()], ids=lambda start: type(start).__name__
+EVERY_START = pytest.mark.parametrize(
+    "start",
+    [SpectralItems(), UniformItems(), LeastSquaresItems(), CondensedItems()],
+    ids=lambda start: type(start).__name__,
+)
+SOLVING = pytest.mark.parametrize(
+    "start", [LeastSquaresItems(), CondensedItems()], ids=lambda start: type(start).__name__
 )
 
 
@@ -22,7 +29,7 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-@BOTH
+@EVERY_START
 @pytest.mark.parametrize("nnz", [1, LOG.n_items - 1, 3 * LOG.n_items + 7, DIM * LOG.n_items])
 def test_a_row_for_each_item_and_the_whole_budget_in_them(start: Start, nnz: int) -> None:
     table = start(LOG, DIM, nnz, rng())
@@ -30,7 +37,7 @@ def test_a_row_for_each_item_and_the_whole_budget_in_them(start: Start, nnz: int
     assert (table.rows, table.nnz, table.values.dtype) == (LOG.n_items, nnz, np.float32)
 
 
-@BOTH
+@EVERY_START
 def test_a_seed_gives_the_same_bits_for_any_threads(start: Start) -> None:
     one, two, other = (start(LOG, DIM, 100, rng(seed), threads) for seed, threads in ((0, 1), (0, 2), (1, 1)))
     assert same_bits(one, two)
@@ -75,3 +82,27 @@ def test_a_start_at_random_shares_evenly() -> None:
     lengths = np.diff(table.indptr)
     assert lengths.min() == 3 and np.count_nonzero(lengths == 4) == 7
     assert 0.3 < table.values.std() < 0.7
+
+
+@SOLVING
+def test_items_are_fitted_to_the_weights_of_users_rows(start: LeastSquaresItems | CondensedItems) -> None:
+    other = start.fitted_to(RowPenalties(2.0, 5.0))
+    assert (other.passes, other.penalties) == (start.passes, RowPenalties(2.0, 5.0))
+    one, two = (some(LOG, DIM, 100, rng()) for some in (start, other))
+    assert not same_bits(one, two)
+
+
+@SOLVING
+def test_every_item_keeps_an_entry(start: Start) -> None:
+    assert np.diff(start(LOG, DIM, 2 * LOG.n_items, rng()).indptr).min() >= 1
+
+
+@SOLVING
+def test_more_columns_than_ranks_and_rows_of_nobody_do_no_harm(start: Start) -> None:
+    kinds = rng(2).random((4, 12)) < 0.5
+    kinds[:, 0] = True
+    pairs = np.nonzero(np.tile(kinds, (10, 1)))
+    log = Interactions.from_pairs(*pairs, user_ids=np.arange(43), item_ids=np.arange(15))
+    table = start(log, 20, 100, rng())
+    table.validate(20)
+    assert (table.rows, table.nnz) == (15, 100) and np.isfinite(table.values).all()

@@ -70,7 +70,7 @@ def test_what_was_condensed_is_condensed_again_over_all_interactions() -> None:
     assert (found.rows, found.nnz) == (plain.rows, NNZ) and np.diff(found.indptr).min() >= 1
     assert same_bits(found, threaded)
     with one_blas_thread():
-        full = condensed._full_rows(LOG, matrix_of_ones(LOG), DIM, np.random.default_rng(1), 1)
+        full = condensed.full_rows(LOG, matrix_of_ones(LOG), DIM, np.random.default_rng(1), 1)
     wanted = full[0] @ full[1].T
     away = [
         np.square(made.to_dense(DIM)[: LOG.n_users] @ made.to_dense(DIM)[LOG.n_users :].T - wanted).sum()

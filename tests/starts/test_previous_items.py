@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import SparseTable
 from sparserec_np.errors import ConfigError
+from sparserec_np.factorization.item_rows import RowPenalties
 from sparserec_np.starts import ITEM_STARTS
-from sparserec_np.starts.previous_items import PreviousItems
+from sparserec_np.starts.previous_items import PreviousItems, PreviousSolved
 from tests.makers.small import Array, same_bits, small_log
 
 DIM, NNZ = 12, 150
@@ -130,3 +131,36 @@ def test_a_model_without_entries_goes_on_without() -> None:
 def test_the_columns_stay() -> None:
     with pytest.raises(ConfigError, match="fills 12 columns, .* room for 11 only"):
         former().start()(LOG, DIM - 1, NNZ, np.random.default_rng(1))
+
+
+# ---- users who are solved for
+
+WEIGHTS = RowPenalties(0.3, 0.5)
+
+
+def solved_former(nnz: int = NNZ) -> PreviousSolved:
+    table = ITEM_STARTS["als"].fitted_to(WEIGHTS)(PART, DIM, nnz, np.random.default_rng(0))
+    return PreviousSolved(table, DIM, PART, WEIGHTS)
+
+
+def solved_from(others: Array, touched: Array) -> Array:
+    """A row for each row of ``touched``, booleans, from the rows of ``others``, by dense algebra."""
+    mean = np.square(others).sum() / len(others)
+    shared = WEIGHTS.untouched * others.T @ others + WEIGHTS.ridge * mean * np.eye(DIM)
+    rows = [np.linalg.solve(shared + others[own].T @ others[own], others[own].sum(axis=0)) for own in touched]
+    return np.array(rows)
+
+
+def test_where_users_are_solved_for_new_items_are_from_these() -> None:
+    known, had = solved_former(), np.zeros((LOG.n_users, LOG.n_items), dtype=bool)
+    had[LOG.pair_users(), LOG.items] = True
+    dense = np.zeros((LOG.n_items, DIM))
+    dense[PLACES] = known.table.to_dense(DIM)
+    wanted = solved_from(solved_from(dense, had), had.T[ADDED])
+    one, two = (
+        known.start()(LOG, DIM, LOG.n_items * DIM, np.random.default_rng(1), threads) for threads in (1, 2)
+    )
+    assert same_bits(one, two) and not len(known.weights(LOG))
+    np.testing.assert_allclose(one.to_dense(DIM)[ADDED], wanted, rtol=2e-3, atol=2e-5)
+    np.testing.assert_array_equal(one.to_dense(DIM)[PLACES], known.table.to_dense(DIM))
+    assert known.start()(LOG, DIM, NNZ, np.random.default_rng(1), 1).nnz == NNZ

@@ -10,7 +10,8 @@ import pytest
 
 from sparserec_np import Config, DataError, Interactions, load_model, save_run, train
 from sparserec_np.data.table import stacked
-from sparserec_np.models.fism import Fism
+from sparserec_np.models.fism import Fism, SolvedFism
+from sparserec_np.models.user_rows import RidgeSolve
 from sparserec_np.runtime import ROW_ENTRIES, ArtifactError, Recommender
 from sparserec_np.serving.model_file import ServedModel, save_model
 from sparserec_np.serving.slices import keep_users, without_seen
@@ -175,3 +176,17 @@ def test_a_model_whose_users_cannot_be_folded_in_says_so() -> None:
     seen = Interactions.from_pairs([1], [3], item_ids=model.item_ids)
     with pytest.raises(ArtifactError, match="nobody can be folded in"):
         ranker_for(model, seen).rank(np.zeros(1, np.int32), 5, seen)
+
+
+def test_a_file_tells_how_users_are_solved_for_and_nothing_where_they_are_sums() -> None:
+    names = ("user_rows", "untouched_weight", "ridge")
+    start = replace(QUICK, epochs=0, learning_rate=None, start="als")
+    fitted = train(LOG, replace(start, model="fism", untouched_weight=0.4))
+    served = served_model(fitted, LOG)
+    assert [served.metadata[name] for name in names] == ["ridge", "0.4", "1.0"]
+    assert "weights" not in served.encode().arrays and not served.has_numbers
+    again = restore(served)
+    assert isinstance(again, SolvedFism) and again.user_rows == RidgeSolve(0.4, 1.0)
+    sums = served_model(train(LOG, replace(start, model="fism", user_rows="sum")), LOG)
+    assert not set(names) & set(sums.metadata) and sums.has_numbers
+    assert isinstance(restore(sums), Fism)

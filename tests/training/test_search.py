@@ -188,3 +188,15 @@ def test_least_squares_are_tried_where_they_are_soon_done(
     assert "condensed" not in starts()
     monkeypatch.setattr("sparserec_np.training.search.TRIED_PAIRS", log.n_interactions - 1)
     assert starts() == ("spectral",)
+
+
+def test_where_rows_are_solved_for_the_costly_start_is_tried_on_little_data_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    solved = Config(model="fism", user_rows="ridge")
+    assert starts_to_try(Plan.of(solved, LOG), LOG) == ("als", "condensed")
+    assert starts_to_try(Plan.of(replace(solved, start="spectral"), LOG), LOG) == ("spectral",)
+    monkeypatch.setattr("sparserec_np.training.search.TRIED_BYTES", 1)
+    assert starts_to_try(Plan.of(solved, LOG), LOG) == ("als",)
+    assert next_rate(Plan.of(solved, LOG), []) == RATES["batches"][0]
+    assert next_rate(Plan.of(solved, LOG), [0.1]) is None

@@ -143,6 +143,12 @@ def test_a_loss_brings_its_similarity_and_settings() -> None:
         ({"model": "neumf", "layers": 2}, "layers is no setting of the model neumf, but of lightgcn"),
         ({"hidden": 8}, "hidden is no setting of the model mf, but of neumf"),
         ({"embedding_dropout": 1.0}, "embedding_dropout must be 0 or more and at most 0.95"),
+        ({"user_rows": "ridge"}, "user_rows is no setting of the model mf, but of fism"),
+        ({"model": "fism", "ridge": 2.0}, "ridge has no meaning where users' rows are sums"),
+        ({"model": "fism", "user_rows": "sum", "untouched_weight": 1.0}, "untouched_weight has no meaning"),
+        ({"model": "fism", "user_rows": "ridge", "ridge": 0}, "ridge must be 0.001 or more"),
+        ({"model": "fism", "user_rows": "ridge", "dim": 5000}, "dim must be at most 4,096 where users' rows"),
+        ({"model": "fism", "start": "nmf"}, "set start to spectral, als, condensed or uniform"),
     ],
 )
 def test_settings_that_make_no_sense_together_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -163,6 +169,34 @@ def test_numbers_of_numpy_are_taken_and_kept_as_pythons() -> None:
     for wrong in (np.float64(8.5), np.bool_(True), np.str_("8")):
         with pytest.raises(ConfigError, match="dim must be of type int"):
             Config(dim=wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "user_rows", "start"),
+    [
+        ({}, "sum", "spectral"),
+        ({"start": "uniform"}, "sum", "uniform"),
+        ({"start": "als"}, "ridge", "als"),
+        ({"start": "condensed"}, "ridge", "condensed"),
+        ({"user_rows": "ridge"}, "ridge", "als"),
+        ({"user_rows": "ridge", "start": "spectral"}, "ridge", "spectral"),
+        ({"user_rows": "sum", "start": "als"}, "sum", "als"),
+    ],
+)
+def test_users_rows_and_the_start_suit_each_other(given: dict[str, str], user_rows: str, start: str) -> None:
+    config = Config(model="fism", epochs=7, **given)  # type: ignore[arg-type]
+    settled = config.resolved()
+    assert (settled.user_rows, settled.start) == (user_rows, start)
+    solved = user_rows == "ridge"
+    assert settled.epochs == (0 if solved else 7) and config.trained is not solved
+    assert (settled.untouched_weight, settled.ridge) == ((0.2, 1.0) if solved else (None, None))
+    assert settled.resolved() == settled and Config.from_dict(settled.to_dict()) == settled
+
+
+def test_rows_of_users_that_are_stored_are_not_made() -> None:
+    settled = Config().resolved()
+    assert (settled.user_rows, settled.untouched_weight, settled.ridge) == (None, None, None)
+    assert settled.trained
 
 
 @pytest.mark.parametrize("model", ["popularity", "itemknn"])

@@ -15,6 +15,7 @@ from sparserec_np.data.splitting import split_random
 from sparserec_np.data.table import SparseTable
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.factorization.item_rows import RowPenalties
 from sparserec_np.runtime import Recommender
 from sparserec_np.serving.model_file import empty_users, save_model
 from sparserec_np.sparsity.budget import Budget
@@ -398,6 +399,35 @@ def test_wide_rows_are_kept_and_not_solved_for() -> None:
     assert same_bits(update(former, OF_KNOWN_ITEMS, threads=1).model.table, former.model.table)
     with pytest.raises(ConfigError, match="at most 4,096 columns, and the model has 4,097: train it anew"):
         update(former, NEW, threads=1)
+
+
+# ---- models whose users are solved for
+
+SOLVED = replace(AT_START, user_rows="ridge", start="als", untouched_weight=0.3)
+
+
+@pytest.mark.parametrize("changes", [{}, {"epochs": 2}], ids=str)
+def test_where_users_are_solved_for_items_stay_and_new_ones_join(changes: dict[str, Any]) -> None:
+    former = train(KNOWN, SOLVED, threads=1)
+    same = update(former, OF_KNOWN_ITEMS, threads=1, **changes)
+    assert same_bits(same.model.table, former.model.table)
+    one, two = (update(former, NEW, threads=threads, **changes) for threads in (1, 2))
+    assert same_bits(one.model.table, two.model.table)
+    assert (one.best_epoch, one.config.epochs, len(one.history)) == (0, 0, 1)
+    assert one.model.table.nnz == one.budget.nnz == former.budget.nnz
+    new = ~np.isin(LOG.item_ids, KNOWN.item_ids)
+    assert np.diff(one.model.table.indptr)[new].any()
+    before, after = former.model.table.to_dense(24), one.model.table.to_dense(24)[~new]
+    np.testing.assert_array_equal(after[after != 0], before[after != 0])
+
+
+def test_users_are_solved_for_with_the_same_weights_after_saving(tmp_path: Path) -> None:
+    former = train(KNOWN, SOLVED, threads=1)
+    save_run(tmp_path / "run", former, former.log)
+    made = update(load_run(tmp_path / "run"), NEW, threads=1)
+    assert same_bits(made.model.table, update(former, NEW, threads=1).model.table)
+    save_run(tmp_path / "more", made, made.log)
+    assert load_run(tmp_path / "more").config.resolved().row_penalties == RowPenalties(0.3, 1.0)
 
 
 # ---- what is refused

@@ -77,6 +77,11 @@ def _source_of(model: ServedModel, dtype: str) -> Source:
             f"metadata model is {name!r}: the C function scores by inner products of stored rows, which are the scores"
             f" of {', '.join(EXPORTED)}; `sparserec distill` makes an mf model of another"
         )
+    if not (model.stores_users or model.has_numbers):
+        raise ArtifactError(
+            f"metadata user_rows is {model.metadata['user_rows']!r}: the C function solves for no user's row;"
+            " `sparserec export` without --to c writes a file of this one"
+        )
     if not model.items.rows:
         raise ArtifactError("the model has no items, so there is nothing to write as C")
     return (of_stored_rows if model.stores_users else of_touched_items)(model, stored, dtype)

@@ -20,7 +20,7 @@ from sparserec_np.kernels.compiled import ranking
 from sparserec_np.runtime import ArtifactError, Recommender
 from sparserec_np.serving.c.export import HEADER, MAIN, MAKEFILE, write_c
 from sparserec_np.serving.model_file import ServedModel
-from tests.makers.served_models import as_lightgcn, make_fism_model, make_model
+from tests.makers.served_models import as_lightgcn, make_fism_model, make_model, make_ridge_model
 
 CC, CXX, NM, MAKE = (shutil.which(name) for name in ("cc", "c++", "nm", "make"))
 STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wshadow"]
@@ -377,3 +377,8 @@ def test_other_models_are_refused_and_other_types_of_values(tmp_path: Path) -> N
     with pytest.raises(ArtifactError, match="asked for in float16, .*: expected float32 or int8"):
         write_c(make_fism_model(), tmp_path / "c", "float16")
     assert not (tmp_path / "c").exists()
+
+
+def test_rows_that_are_solved_for_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="user_rows is 'ridge': the C function solves for no user's row"):
+        write_c(make_ridge_model(), tmp_path / "c")

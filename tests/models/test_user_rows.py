@@ -1,0 +1,92 @@
+"""Users' rows, cut and solved for, beside the plain definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.models.user_rows import USER_ROWS, RidgeSolve, SumOfRows, cut_rows
+from sparserec_np.runtime import MADE_ROWS, RidgeTerms, Table, ridge_terms, solved_row
+from tests.makers.small import random_table, same_bits, small_log
+
+LOG = small_log(12, 9, 40)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 12))
+def test_a_cut_row_keeps_its_largest_entries(seed: int, dim: int, entries: int) -> None:
+    full = np.random.default_rng(seed).integers(-3, 4, (4, dim)).astype(np.float32)
+    table = cut_rows(full, entries)
+    table.validate(dim)
+    for row, made in zip(full, table.to_dense(dim), strict=True):
+        order = sorted((c for c in range(dim) if row[c]), key=lambda c: (-abs(row[c]), c))[:entries]
+        expected = np.zeros(dim)
+        expected[order] = row[order]
+        np.testing.assert_array_equal(made, expected)
+
+
+def test_the_ways_to_make_rows_are_those_that_are_served() -> None:
+    assert USER_ROWS.keys() == MADE_ROWS.keys()
+    assert all((kind.item_bytes > 0) == MADE_ROWS[name].has_numbers for name, kind in USER_ROWS.items())
+
+
+@pytest.mark.parametrize("entries", [2, 64])
+def test_sums_of_rows_are_cut(entries: int) -> None:
+    rng = np.random.default_rng(0)
+    table, weights = random_table(rng, 9, 7, 40), rng.random(9, np.float32)
+    made = SumOfRows(weights, entries).made_by(table, 7).rows_of(np.array([4, 2], np.int32), LOG)
+    dense = table.to_dense(7)
+    for row, user in zip(made.to_dense(7), (4, 2), strict=True):
+        own = LOG.items[LOG.indptr[user] : LOG.indptr[user + 1]]
+        full = weights[own] @ dense[own]
+        np.testing.assert_allclose(row[row != 0], full[row != 0], rtol=1e-5)
+        assert np.count_nonzero(row) == min(entries, 7)
+
+
+@pytest.mark.parametrize("dim", [7, 300])
+def test_solutions_are_tables_of_the_rows_that_serving_makes(dim: int) -> None:
+    table = random_table(np.random.default_rng(1), 9, dim, 40)
+    users = np.array([4, 2, 4], np.int32)
+    made = RidgeSolve(0.2, 1.0, 5).made_by(table, dim).rows_of(users, LOG)
+    made.validate(dim)
+    terms = ridge_terms(Table(*table), dim, 0.2, 1.0)
+    for row, user in zip(made.to_dense(dim), users, strict=True):
+        columns, values = solved_row(
+            Table(*table), LOG.items[LOG.indptr[user] : LOG.indptr[user + 1]], terms, 5
+        )
+        expected = np.zeros(dim, np.float32)
+        expected[columns] = values
+        np.testing.assert_array_equal(row, expected)
+
+
+def test_rows_of_read_only_items_are_the_same() -> None:
+    table = random_table(np.random.default_rng(1), 9, 7, 40)
+    users = np.arange(12, dtype=np.int32)
+    frozen = table.copy()
+    for array in frozen:
+        array.flags.writeable = False
+    one, two = (RidgeSolve(0.2, 1.0).made_by(some, 7).rows_of(users, LOG) for some in (table, frozen))
+    assert same_bits(one, two)
+
+
+def test_somebody_without_items_has_an_empty_row() -> None:
+    log = Interactions.from_pairs([0, 0, 1], [0, 1, 1], user_ids=[2], item_ids=[2])
+    table = random_table(np.random.default_rng(2), 3, 4, 9)
+    made = RidgeSolve(0.2, 1.0).made_by(table, 4).rows_of(np.arange(3, dtype=np.int32), log)
+    assert np.diff(made.indptr)[2] == 0 and made.nnz > 0
+
+
+def test_the_shared_part_is_that_of_dense_algebra_at_any_size_of_a_piece(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = random_table(np.random.default_rng(3), 1500, 12, 7000)
+    dense = table.to_dense(12).astype(np.float64)
+    expected = 0.5 * dense.T @ dense + 2 * np.square(dense).sum() / 1500 * np.eye(12)
+    found: list[RidgeTerms] = []
+    for size in (1 << 15, 7, 1):
+        monkeypatch.setattr("sparserec_np.runtime.PAIR_BLOCK", size)
+        found.append(ridge_terms(Table(*table), 12, 0.5, 2.0))
+        np.testing.assert_allclose(np.triu(found[-1].base), np.triu(expected), rtol=1e-12, atol=1e-12)
+    assert found[0].base.tobytes() == found[1].base.tobytes() == found[2].base.tobytes()
