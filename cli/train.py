@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -16,6 +17,7 @@ from sparserec_np.machine.memory import resident_bytes
 from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS
 from sparserec_np.sparsity.budget import parse_bytes
 from sparserec_np.starts.teacher import Teacher
+from sparserec_np.training.choosing import Choice, choose
 from sparserec_np.training.distillation import FromTeacher
 from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.run_directory import RunDirectory, read_config
@@ -24,6 +26,8 @@ from sparserec_np.training.sources import FROM_DATA
 from sparserec_np.training.train import train
 
 from .aligning import align
+from .choosing import look_progress, said_of, warn_of_baseline
+from .epochs import recorded
 from .held_out import part_or_file, read_held_out
 from .options import json_option, reader_options
 from .output import counted, emit_json
@@ -85,11 +89,11 @@ class Request:
 def command(**options: Any) -> None:
     """Train a model on the interactions in TRAIN, and write it to the directory RUN.
 
-    With TRAIN alone, the settings are the defaults below; they were chosen on validation parts of
-    several data sets. A part of TRAIN is held out to choose the number of epochs, the start
-    included as epoch 0; then the model is trained on all of TRAIN for that number. RUN holds
-    config.json, metrics.jsonl (a line for each epoch) and model.safetensors. TRAIN may be left out
-    where --config names it.
+    With TRAIN alone, a part of it is held out, and the starts of several models and widths are
+    looked at: what ranks that part best is trained. Other settings are the defaults below. The
+    held-out part chooses the number of epochs, too, the start included as epoch 0; then the model
+    is trained on all of TRAIN for that number. RUN holds config.json, metrics.jsonl (a line for
+    each look and each epoch) and model.safetensors. TRAIN may be left out where --config names it.
 
     The models popularity and itemknn are baselines: they are counted, not trained, and take neither
     a budget nor settings of training.
@@ -117,6 +121,13 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     if teacher:
         log = _known_to(teacher[1], log, source.train)
     held_out, counts = read_held_out(source.validation, source.train, log, source.reader)
+    free = free_to_choose(request) if teacher is None else frozenset()
+    choice, clock = Choice(config), time.perf_counter()
+    if free:
+        with recorded(directory, look_progress()) as on_look:
+            choice = choose(log, config, free, validation=held_out, threads=request.threads, on_look=on_look)
+        config = choice.config
+    looked = time.perf_counter() - clock
     sizes = f"{log.n_users:,} users, {log.n_items:,} items, {log.n_interactions:,} interactions"
 
     def fit(on_epoch: Callable[[dict[str, Any]], None]) -> Fitted:
@@ -129,8 +140,28 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
             on_epoch=on_epoch,
         )
 
-    telling = Telling(None if request.as_json else sizes, counts, imports)
-    return write_run(directory, Work(log, config, fit, source), telling)
+    shown = None if request.as_json else sizes + said_of(choice)
+    telling = Telling(shown, counts, imports, looked)
+    report = write_run(directory, Work(log, config, fit, source), telling)
+    warn_of_baseline(choice, report)
+    return report
+
+
+def free_to_choose(request: Request) -> frozenset[str]:
+    """Names the settings that may be chosen by validation: those that nobody named.
+
+    There are none where a configuration names all, or the width is given, or a model whose users
+    are stored: then starts are compared by training from them.
+    """
+    given = request.given
+    chosen = BASE_MODELS[given["model"]] if "model" in given else None
+    if (
+        request.config_file
+        or "dim" in given
+        or (chosen is not None and (chosen.counted or chosen.stores_users))
+    ):
+        return frozenset()
+    return frozenset(SETTINGS) - given.keys()
 
 
 def settled(request: Request) -> tuple[Config, Source]:

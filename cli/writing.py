@@ -73,11 +73,13 @@ class Telling:
         sizes: the line to print before the budget; None to print nothing.
         counts: counts of what was read, for the report.
         imports: bytes resident before any data was read.
+        looked: seconds that went into the choice of what to train.
     """
 
     sizes: str | None
     counts: dict[str, int]
     imports: int
+    looked: float = 0.0
 
 
 def write_run(directory: RunDirectory, work: Work, telling: Telling) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def write_run(directory: RunDirectory, work: Work, telling: Telling) -> dict[str
     progress = nullcontext(lambda record: None) if counted else epoch_progress(work.config.epochs)
     with recorded(directory, progress) as on_epoch:
         fitted = work.fit(on_epoch)
-    seconds = time.perf_counter() - clock
+    seconds = telling.looked + time.perf_counter() - clock
     file_bytes = directory.finish(fitted, work.log, work.source.to_dict())
     if fitted.interrupted:
         click.echo(

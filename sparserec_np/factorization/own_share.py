@@ -85,7 +85,7 @@ class _Problem:
             product = np.zeros_like(block)
             weights = np.square(self._user_scales)
             kernels.products.add_gram_product(log.indptr, log.items, weights, block * scales, product)
-            block = product * scales
+            block[:] = product * scales
             largest = float(np.linalg.norm(block[:, 0]))
         return largest or 1.0
 

@@ -49,6 +49,7 @@ class BaseModel:
         stores_users: whether the first rows of the table are users; else users are made from what
             they touched.
         without: settings of training that mean nothing to it.
+        advice: settings that it trains best with, for who leaves the choice of the model to us.
         counting: for a baseline, which is counted and not trained: what makes the table, and its
             number of columns, of interactions. Its settings are those of the counting; settings of
             training, and a budget, mean nothing to it.
@@ -68,6 +69,7 @@ class BaseModel:
     stored_rows: bool = False
     stores_users: bool = True
     without: tuple[str, ...] = ()
+    advice: Mapping[str, Any] = field(default_factory=dict)
     counting: Callable[..., tuple[SparseTable, int]] | None = None
 
     @property
@@ -160,6 +162,7 @@ BASE_MODELS = {
             scores_are_products=False,
             stores_users=False,
             without=("l2_user", "embedding_dropout"),
+            advice={"learning_rate": 0.003, "epochs": 6, "evaluate_every": 2},
         ),
         BaseModel(
             "popularity",

@@ -11,6 +11,7 @@ from sparserec_np.starts.als import LeastSquares
 from sparserec_np.starts.condensed import Condensed
 from sparserec_np.starts.items import (
     CondensedItems,
+    FittedItems,
     ItemStart,
     LeastSquaresItems,
     SpectralItems,
@@ -28,9 +29,10 @@ STARTS: dict[str, Start] = {
     "nmf": NMF(),
     "uniform": Uniform(),
 }
-# Of models that do not store users, by the same names.
+# Of models that do not store users; by the same names where there is the like for both.
 ITEM_STARTS: dict[str, ItemStart] = {
     "spectral": SpectralItems(),
+    "fitted": FittedItems(),
     "als": LeastSquaresItems(),
     "condensed": CondensedItems(),
     "uniform": UniformItems(),

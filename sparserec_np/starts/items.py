@@ -12,6 +12,7 @@ from sparserec_np.data.matrices import matrix_of_ones
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.factorization.condensing import Target, condense_items
 from sparserec_np.factorization.item_rows import RowPenalties, improve_items, users_of_items
+from sparserec_np.factorization.own_share import OwnShareFit
 from sparserec_np.factorization.pruning import Factors, prune_factors, widened
 from sparserec_np.machine.memory import give_back_freed
 from sparserec_np.machine.threads import one_blas_thread
@@ -64,6 +65,38 @@ class SpectralItems:
         with one_blas_thread():
             _, items = self.first.items(log, dim, rng, threads)
             return prune_factors(Factors(items, items, 0, log.n_items), nnz, self.floor)
+
+
+@dataclass(frozen=True)
+class FittedItems:
+    """The spectral start, fitted to the interactions within its mask, own shares left out.
+
+    What pruning has taken from a row, the entries that are left make up for in part
+    (:mod:`~sparserec_np.factorization.own_share`).
+
+    Attributes:
+        first: makes the rows, and the mask.
+        fit: moves the values.
+    """
+
+    first: SpectralItems = SpectralItems()
+    fit: OwnShareFit = OwnShareFit()
+    from_data: bool = True
+
+    user_rows: ClassVar[str] = "sum"
+
+    def fitted_to(self, penalties: RowPenalties) -> FittedItems:
+        """Returns itself: what it makes is for sums."""
+        return self
+
+    def __call__(
+        self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
+    ) -> SparseTable:
+        """Makes a table of ``log.n_items`` rows; see :class:`~sparserec_np.starts.start.Start`."""
+        table = self.first(log, dim, nnz, rng, threads)
+        give_back_freed()  # what the full vectors have left
+        with one_blas_thread():
+            return self.fit(log, table, dim)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.machine.files import replacing
 from sparserec_np.runtime import ArtifactError
 from sparserec_np.serving.model_file import load_model, save_model
-from sparserec_np.training.fitted import Fitted, Record
+from sparserec_np.training.fitted import LOOKED, Fitted, Record
 from sparserec_np.training.saving import fitted_from, served_model
 from sparserec_np.training.settings import Config
 
@@ -164,7 +164,8 @@ def load_run(path: str | os.PathLike[str], known: Interactions | None = None) ->
         )
     config, _ = read_config(os.path.join(path, CONFIG))
     with open(os.path.join(path, METRICS), encoding="utf-8") as stream:
-        history = [json.loads(line) for line in stream]
+        records = [json.loads(line) for line in stream]
+    history = [record for record in records if record.get("phase") != LOOKED]  # looks are no epochs of it
     return fitted_from(load_model(path), config, history, known)
 
 

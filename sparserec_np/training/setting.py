@@ -85,6 +85,7 @@ class Setting:
             have one.
         written: how the command line names what it takes, where that is text to be read first and
             not the value.
+        train: the setting in that command.
         distill, update: the setting in these commands; None for one that they do not take. An
             update keeps what it does not take as the model has it.
         name, kind, optional, default: of the field, which the table fills in.
@@ -101,6 +102,7 @@ class Setting:
     per_model: Callable[[BaseModel], Any] | None = None
     per_loss: Callable[[Loss], Any] | None = None
     written: str = ""
+    train: InCommand = SAME
     distill: InCommand | None = SAME
     update: InCommand | None = None
     name: str = ""
@@ -143,7 +145,7 @@ class Setting:
 
         It is None where a command does not take it, or trains nothing that has it.
         """
-        own: InCommand | None = SAME if command == "train" else getattr(self, command)
+        own: InCommand | None = getattr(self, command)
         return None if self.is_owned and not self.owners(command) else own
 
     def choices_in(self, command: str) -> tuple[str, ...]:

@@ -95,8 +95,11 @@ class Config:
         "mf",
         "Base recommender.",
         "model",
-        _listed(BASE_MODELS, "summary"),
+        _listed(BASE_MODELS, "summary")
+        + " The command line looks at the starts of mf and of fism where neither a model nor a dim is"
+        " given, and takes the best. In Python, and with --dim alone, it is mf.",
         choices=tuple(BASE_MODELS),
+        train=InCommand(words="by validation"),
         distill=None,
     )
     layers: int | None = setting(
@@ -121,8 +124,12 @@ class Config:
         64,
         "Embedding dimension.",
         "budget",
+        "The command line chooses it where no model is given, or fism is: of 32 to 1,024, the best"
+        " start. In Python, and with other models, it is 64. Where it is chosen, a density is that of 64"
+        " columns of all users and items, whatever it comes to.",
         low=1,
         high=65_536,
+        train=InCommand(words="by validation"),
         distill=InCommand(words="that of TEACHER"),
     )
     density: float = setting(
@@ -162,8 +169,8 @@ class Config:
         " long; or over more than 2^23 interactions, of which they hold a matrix. Of both, als is"
         " tried where condensed would take more than two minutes or 256 MiB of full rows. What"
         " trains to the best lists is taken. Where users' rows are solved for, als and condensed are"
-        " tried, or als alone.",
-        choices=tuple(STARTS),
+        " tried, or als alone. Of fism's sums of rows it is spectral, and fitted where that is better.",
+        choices=tuple({**STARTS, **ITEM_STARTS}),
         words="spectral or condensed (on much data: als), by validation",
         distill=None,
     )
@@ -620,10 +627,13 @@ def _check_model(config: Config) -> None:
     for name in base.without:
         if getattr(config, name) != SETTINGS[name].default:
             raise ConfigError(f"{name} has no meaning for the model {config.model}; leave it out")
-    if config.start is not None and config.start not in starts_of(base.stores_users):
+    starts = starts_of(base.stores_users)
+    if config.start is not None and config.start not in starts:
+        makes = "no rows of users" if base.stores_users else "rows of users, too"
+        stores = "stores" if base.stores_users else "does not store"
         raise ConfigError(
-            f"The start {config.start} makes rows of users, too, which the model {config.model} does not store; set"
-            f" start to {either(tuple(starts_of(base.stores_users)))}"
+            f"The start {config.start} makes {makes}, which the model {config.model} {stores}; set start to"
+            f" {either(tuple(starts))}"
         )
     for name in MODEL_SETTINGS:
         if getattr(config, name) is not None and not base.takes(name):

@@ -26,6 +26,7 @@ COMPANIONS = {
     ("--model", "itemknn"): (),
     # Half of twelve full columns: as many as the teacher has.
     ("--method", "dense-small"): (*SHORT, "--dim", "12", "--density", "0.5"),
+    ("--start", "fitted"): (*SHORT, "--model", "fism"),
     "--neighbours": ("--model", "itemknn"),
     "--shrinkage": ("--model", "itemknn"),
     "--layers": (*SHORT, "--model", "lightgcn"),

@@ -52,7 +52,8 @@ def test_help_shows_the_default_of_every_setting():
     for name, value in Config().to_dict().items():
         option = f"--{name.replace('_', '-')}"
         if value is not None:
-            assert shown[option] == {"refit": "refit"}.get(name, str(value))
+            own = {"refit": "refit", "model": "by validation", "dim": "by validation"}
+            assert shown[option] == own.get(name, str(value))
         elif name.startswith("l2_"):
             assert shown[option] == ", ".join(f"{loss.decay:g} with {loss.name}" for loss in LOSSES.values())
     assert shown["--negatives"] == "256 with mf, 256 with lightgcn, 64 with neumf, 256 with fism"

@@ -148,7 +148,8 @@ def test_a_loss_brings_its_similarity_and_settings() -> None:
         ({"model": "fism", "user_rows": "sum", "untouched_weight": 1.0}, "untouched_weight has no meaning"),
         ({"model": "fism", "user_rows": "ridge", "ridge": 0}, "ridge must be 0.001 or more"),
         ({"model": "fism", "user_rows": "ridge", "dim": 5000}, "dim must be at most 4,096 where users' rows"),
-        ({"model": "fism", "start": "nmf"}, "set start to spectral, als, condensed or uniform"),
+        ({"model": "fism", "start": "nmf"}, "set start to spectral, fitted, als, condensed"),
+        ({"start": "fitted"}, "no rows of users, which the model mf stores; set start to spectral, als"),
     ],
 )
 def test_settings_that_make_no_sense_together_are_refused(settings: dict[str, Any], message: str) -> None:

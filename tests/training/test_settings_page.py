@@ -29,7 +29,7 @@ def test_every_setting_stands_there_once() -> None:
 @pytest.mark.parametrize(
     ("option", "cells"),
     [
-        ("--dim", ("whole number, 1 to 65,536", "64", "trained models")),
+        ("--dim", ("whole number, 1 to 65,536", "by validation", "trained models")),
         ("--layers", ("whole number, 1 to 4", "3 with lightgcn", "lightgcn")),
         ("--density", ("number above 0, up to 1", "0.1", "trained models")),
         ("--negative-weight", ("number, 0 or more", "4 with bce, 100 with ccl", "bce, ccl")),

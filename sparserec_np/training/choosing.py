@@ -1,0 +1,260 @@
+"""The choice of what to store: model, width and start by held-out data, before anything is trained.
+
+A start alone takes seconds where training takes minutes, and most of a model's quality lies in it.
+So all starts are looked at first, at the same budget, and only the best is trained. Baselines are
+looked at beside them, so that nobody trains what a count would beat.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sparserec_np.data.interactions import PAIRS_AT_ONCE, Interactions
+from sparserec_np.data.splitting import split_random
+from sparserec_np.errors import ConfigError, SparseRecError
+from sparserec_np.machine.threads import kernel_threads
+from sparserec_np.models.base_models import BASE_MODELS
+from sparserec_np.sparsity.methods import METHODS
+from sparserec_np.training.counting import count
+from sparserec_np.training.fitted import LOOKED, SELECT_BY, Record, Report
+from sparserec_np.training.loop import Phase, fit
+from sparserec_np.training.plan import Plan
+from sparserec_np.training.search import starts_to_try
+from sparserec_np.training.settings import Config
+from sparserec_np.training.starting import make_start
+
+FREE = ("model", "dim", "start", "user_rows")  # what can be chosen
+# What is looked at, the usual first: a model, how its users' rows are made, the width to begin with
+# (None for what the number of items suggests), and starts to look at in the best width alone.
+KINDS: tuple[tuple[str, str | None, int | None, tuple[str, ...]], ...] = (
+    ("fism", "sum", None, ("fitted",)),
+    ("fism", "ridge", 64, ()),
+    ("mf", None, 64, ()),
+)
+BASELINES = ("popularity", "itemknn")
+WIDTHS = (32, 64, 128, 256, 512, 1024)
+ITEMS_A_COLUMN = 40  # the best widths lay about there on four data sets of 1,700 to 41,000 items
+DENSE_COLUMNS = 64  # of the full table of users and items that a density is a part of
+VECTOR_BYTES = 1 << 28  # of the singular vectors, which bound the width
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen, and of what.
+
+    Attributes:
+        config: the settings to train with.
+        looks: a record for each start that was measured, and then for each baseline, as they came.
+            Empty where nothing could be held out, and a rule has chosen.
+    """
+
+    config: Config
+    looks: tuple[Record, ...] = ()
+
+    @property
+    def best(self) -> Record | None:
+        """The look that was chosen; of equals the first."""
+        return _best_of(self.looks, counted=False)
+
+    @property
+    def best_baseline(self) -> Record | None:
+        """The better baseline."""
+        return _best_of(self.looks, counted=True)
+
+
+def _best_of(looks: tuple[Record, ...], counted: bool) -> Record | None:
+    some = [look for look in looks if BASE_MODELS[look["model"]].counted == counted]
+    return max(some, key=lambda look: look[SELECT_BY], default=None)
+
+
+def choose(
+    log: Interactions,
+    config: Config,
+    free: Collection[str] = FREE,
+    *,
+    validation: Interactions | None = None,
+    threads: int | None = None,
+    on_look: Report | None = None,
+) -> Choice:
+    """Chooses the settings that are ``free`` by the NDCG@20 of starts on held-out interactions.
+
+    What is held out is what :func:`~sparserec_np.training.train.train` holds out with the same
+    settings. Widths are climbed from the first for as long as they help. All starts store equally
+    many entries: a density is a part of a full table of users and items, of ``config.dim`` columns
+    or, where the width is free, of 64. With nothing to hold out, sums of what users touched are
+    chosen, in the width that the number of items suggests.
+
+    Args:
+        log: the training interactions.
+        config: the other settings. Starts that do not go with them are not looked at.
+        free: names of settings that may change: those of :data:`FREE` are chosen, and others are
+            set to what the chosen model trains best with, if it says so.
+        validation: interactions to choose by; by default the part that ``config.validation`` says.
+        threads: threads to work on; by default all.
+        on_look: called with the record of each start as soon as it was measured.
+
+    Raises:
+        ConfigError: no start goes with the budget and the other settings.
+        DataError: there is nothing that can be held out.
+    """
+    method = METHODS[config.method]
+    if method.full or method.full_until:  # a start within the budget would say nothing of them
+        return Choice(config)
+    kept, held_out = log, validation
+    if held_out is None and config.validation > 0:
+        kept, held_out = split_random(log, config.validation, np.random.default_rng([config.seed, 1]))
+    kinds = list(_kinds(log, config, free))
+    if not kinds:
+        raise ConfigError("No start goes with these settings: give a model and a dim")
+    if held_out is None:
+        return Choice(_filled(kinds[0].at(kinds[0].first), free))  # the usual start
+    with kernel_threads(threads) as given:
+        looks = _Looks(kept, held_out, given, on_look or (lambda record: None))
+        for kind in kinds:
+            looks.look_at(kind)
+        if looks.best is None:
+            assert looks.failure is not None
+            raise looks.failure
+        if "model" in free and log.n_interactions <= PAIRS_AT_ONCE:
+            looks.count_baselines(config)
+    return Choice(_filled(looks.best, free), tuple(looks.records))
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of start, in all of its widths.
+
+    Attributes:
+        config: the settings, at the first width.
+        widths: rising, and the one to begin with among them.
+        rows: of the table.
+        entries: that it stores in all widths; None where the settings name bytes.
+        last: starts to look at in the best width alone.
+    """
+
+    config: Config
+    widths: tuple[int, ...]
+    rows: int
+    entries: int | None
+    last: tuple[str, ...]
+
+    @property
+    def first(self) -> int:
+        """The width to begin with."""
+        return self.config.dim
+
+    def at(self, width: int) -> Config:
+        """Returns the settings at a width, with a full table where all entries cannot be had."""
+        if self.entries is None:
+            return replace(self.config, dim=width)
+        return replace(self.config, dim=width, entries=min(self.entries, self.rows * width))
+
+
+def _kinds(log: Interactions, config: Config, free: Collection[str]) -> Iterator[_Kind]:
+    """Yields the kinds of start that go with the settings, each with its widths."""
+    most = max(WIDTHS[0], min(log.n_users, log.n_items))
+    widths = tuple(w for w in WIDTHS if w <= most and 4 * w * log.n_items <= VECTOR_BYTES) or WIDTHS[:1]
+    entries = config.entries
+    if entries is None and config.memory_budget is None:
+        columns = DENSE_COLUMNS if "dim" in free else config.dim
+        entries = max(1, round(config.density * columns * (log.n_users + log.n_items)))
+    for model, user_rows, first, last in KINDS:
+        wanted = first or log.n_items / ITEMS_A_COLUMN
+        begin = min(widths, key=lambda w: abs(math.log(w / wanted))) if "dim" in free else config.dim
+        settings = {"model": model, "user_rows": user_rows, "dim": begin, "start": None}
+        kept = {name: getattr(config, name) for name in settings if name not in free}
+        if any(settings[name] != value for name, value in kept.items() if name == "model"):
+            continue
+        if kept.get("user_rows") not in (None, user_rows):
+            continue
+        try:
+            some = replace(config, **settings | kept | {"user_rows": user_rows})
+        except ConfigError:  # as of losses and orders that this model does not know
+            continue
+        rows = BASE_MODELS[model].rows(log)
+        climbed = widths if "dim" in free else (begin,)
+        yield _Kind(some, climbed, rows, entries, last if "start" in free else ())
+
+
+def _filled(config: Config, free: Collection[str]) -> Config:
+    """Fills in what the chosen model trains best with, where that may change."""
+    advice = BASE_MODELS[config.model].advice if config.trained else {}
+    return replace(config, **{name: value for name, value in advice.items() if name in free})
+
+
+class _Looks:
+    """The starts that were looked at, and the best of them.
+
+    Attributes:
+        best: settings of the best start; None before the first.
+        records: of all, as they came.
+        failure: why the last that could not be made could not.
+    """
+
+    def __init__(self, kept: Interactions, held_out: Interactions, threads: int, report: Report) -> None:
+        self.best: Config | None = None
+        self.records: list[Record] = []
+        self.failure: SparseRecError | None = None
+        self._kept, self._held_out, self._threads, self._report = kept, held_out, threads, report
+        self._reached = -1.0
+
+    def look_at(self, kind: _Kind) -> None:
+        """Looks at all starts of a kind in its first width, then climbs."""
+        width = self._climb(kind)
+        for name in kind.last:
+            self._look(replace(kind.at(width), start=name))
+
+    def _climb(self, kind: _Kind) -> int:
+        """Looks at widths for as long as they lead upwards; returns the best."""
+        begin = kind.widths.index(kind.first)
+        best, reached = kind.first, self._look(kind.at(kind.first))
+        for way in (kind.widths[begin + 1 :], kind.widths[:begin][::-1]):
+            for width in way:
+                following = self._look(kind.at(width), widened=True)
+                if following <= reached:
+                    break
+                best, reached = width, following
+            if best > kind.first:  # where wider is better, narrower is not
+                break
+        return best
+
+    def count_baselines(self, config: Config) -> None:
+        """Measures the baselines, which store what they need."""
+        for name in BASELINES:
+            counted = Config(model=name, seed=config.seed)
+            fitted = count(self._kept, self._kept, self._held_out, counted, lambda record: None)
+            self._add(fitted.history[0], counted, fitted.model.dim)
+
+    def _look(self, config: Config, widened: bool = False) -> float:
+        """Measures the starts of these settings; returns the best NDCG@20, -1 where there is none.
+
+        Of a width that is not the first only the spectral start is, if there are several.
+        """
+        best = -1.0
+        try:
+            plan = Plan.of(config, self._kept)
+            names = starts_to_try(plan, self._kept)
+            for name in names[:1] if widened else names:
+                trial = plan.with_trial(name, plan.highest_rate)
+                start = make_start(self._kept, trial, self._threads)
+                fitted = fit(self._kept, trial, start, Phase(LOOKED, 0, self._held_out), lambda record: None)
+                some = replace(config, start=name)
+                self._add(fitted.history[0], some, config.dim)
+                best = max(best, fitted.reached)
+                if fitted.reached > self._reached:
+                    self._reached, self.best = fitted.reached, some
+        except SparseRecError as failure:  # as where a budget of bytes does not fit
+            self.failure = failure
+        return best
+
+    def _add(self, record: Record, config: Config, dim: int) -> None:
+        """Keeps and reports the record of a look."""
+        record = record | {"phase": LOOKED, "model": config.model, "dim": dim}
+        if config.user_rows is not None:
+            record["user_rows"] = config.user_rows
+        self.records.append(record)
+        self._report(record)
