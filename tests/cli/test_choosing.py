@@ -1,0 +1,101 @@
+"""What `train` says of the choice of model, width and start, and what it writes down."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cli.choosing import said_of, warn_of_baseline
+from sparserec_np.data.synthetic import generate
+from sparserec_np.training.choosing import Choice
+from sparserec_np.training.run_directory import load_run
+from sparserec_np.training.settings import Config
+
+
+def look(model, ndcg, **more):
+    return {"model": model, "ndcg@20": ndcg, "dim": 64, "nnz": 1234, "start": "spectral", **more}
+
+
+LOOKS = (
+    look("fism", 0.2, dim=1024, user_rows="sum"),
+    look("fism", 0.3, start="als", user_rows="ridge"),
+    look("mf", 0.1),
+    look("mf", 0.15, start="condensed"),
+    look("itemknn", 0.25),
+)
+
+
+def test_a_line_tells_what_was_chosen_and_compared():
+    assert said_of(Choice(Config(), LOOKS)) == (
+        "\nChosen: fism 64 (als, ridge), the best of 4 starts looked at: validation ndcg@20 0.3000;"
+        " itemknn 0.2500; mf 64 (condensed) 0.1500"
+    )
+    assert said_of(Choice(Config(), LOOKS[:1])).endswith("the only start: validation ndcg@20 0.2000")
+    assert said_of(Choice(Config())) == ""
+
+
+@pytest.mark.parametrize(("reached", "warned"), [(0.24, True), (0.26, False), (None, False)])
+def test_a_baseline_that_wins_is_named(reached, warned, capsys):
+    report = {} if reached is None else {"validation_ndcg@20": reached}
+    warn_of_baseline(Choice(Config(), LOOKS), report)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert ("itemknn ranks the validation part better (0.2500) than what was trained (0.2400)" in said.err) == warned
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    log = generate(n_users=120, n_items=80, n_interactions=1800, groups=4, seed=2)
+    path = tmp_path_factory.mktemp("choosing") / "train.csv"
+    pairs = zip(log.pair_users().tolist(), log.items.tolist(), strict=True)
+    path.write_text("user,item\n" + "".join(f"{user},{item}\n" for user, item in pairs))
+    return str(path)
+
+
+def test_a_file_alone_is_enough(run, file, tmp_path):
+    done = run("train", file, "-o", str(tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    assert "\nChosen: " in done.stdout and "popularity" in done.stdout
+    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    phases = [record["phase"] for record in records]
+    assert phases.count("choice") >= 8 and phases == sorted(phases, key=["choice", "search", "refit"].index)
+    fitted = load_run(tmp_path / "run")
+    assert all(record["phase"] != "choice" for record in fitted.history)
+    chosen = max(
+        (one for one in records if one["phase"] == "choice" and "start" in one), key=lambda one: one["ndcg@20"]
+    )
+    assert (fitted.config.model, fitted.config.dim) == (chosen["model"], chosen["dim"])
+
+
+def test_a_run_is_repeated_by_its_configuration_without_a_choice(run, file, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert run("train", file, "-o", str(first)).returncode == 0
+    done = run("train", "-o", str(second), "--config", str(first / "config.json"))
+    assert done.returncode == 0 and "Chosen" not in done.stdout
+    assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "chosen"),
+    [
+        ((), True),
+        (("--model", "fism"), True),
+        (("--start", "spectral"), True),
+        (("--dim", "8"), False),
+        (("--model", "mf"), False),
+        (("--model", "fism", "--dim", "8"), False),
+        (("--model", "itemknn"), False),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_is_named_is_not_chosen(run, file, tmp_path, words, chosen):
+    short = () if "itemknn" in words else ("--epochs", "1", "--learning-rate", "0.01")
+    done = run("train", file, "-o", str(tmp_path / "run"), *short, *words)
+    assert done.returncode == 0, done.stderr
+    assert ("Chosen: " in done.stdout) == chosen
+
+
+def test_a_report_for_machines_has_no_line_of_it(run, file, tmp_path):
+    done = run("train", file, "-o", str(tmp_path / "run"), "--json", "--entries", "600", "--epochs", "1")
+    assert done.returncode == 0 and json.loads(done.stdout)["nnz"] == 600

@@ -1,0 +1,147 @@
+"""The choice of what to store: what is looked at, at which budget, and that the best is taken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sparserec_np.data.splitting import split_random
+from sparserec_np.data.synthetic import generate
+from sparserec_np.errors import ConfigError
+from sparserec_np.models.base_models import BASE_MODELS
+from sparserec_np.training.choosing import FREE, choose
+from sparserec_np.training.fitted import SELECT_BY
+from sparserec_np.training.settings import SETTINGS, Config
+from sparserec_np.training.train import train
+
+LOG = generate(n_users=150, n_items=120, n_interactions=3000, groups=5, seed=3)
+CONFIG = Config(density=0.1, validation=0.2)
+
+
+@pytest.fixture(scope="module")
+def chosen():
+    looks = []
+    return choose(LOG, CONFIG, on_look=looks.append), looks
+
+
+def stored(look):
+    """The entries of a look that stores rows of its own; baselines store what they count."""
+    return None if BASE_MODELS[look["model"]].counted else look["nnz"]
+
+
+def test_the_best_start_is_taken(chosen):
+    choice, looks = chosen
+    assert list(choice.looks) == looks
+    starts = [look for look in looks if stored(look)]
+    best = max(starts, key=lambda look: look[SELECT_BY])
+    assert choice.best is best
+    config = choice.config
+    assert (config.model, config.dim, config.start) == (best["model"], best["dim"], best["start"])
+    assert config.user_rows == best.get("user_rows")
+
+
+def test_both_models_and_all_starts_are_looked_at(chosen):
+    _, looks = chosen
+    seen = {(look["model"], look.get("user_rows"), look.get("start")) for look in looks}
+    assert seen >= {
+        ("fism", "sum", "spectral"),
+        ("fism", "sum", "fitted"),
+        ("fism", "ridge", "als"),
+        ("fism", "ridge", "condensed"),
+        ("mf", None, "spectral"),
+        ("mf", None, "condensed"),
+        ("popularity", None, None),
+        ("itemknn", None, None),
+    }
+
+
+def test_all_starts_store_equally_many_entries(chosen):
+    """A tenth of 64 columns of users and items; items alone may have fewer in narrow tables."""
+    wanted = round(0.1 * 64 * (LOG.n_users + LOG.n_items))
+    for look in chosen[1]:
+        if stored(look):
+            rows = BASE_MODELS[look["model"]].rows(LOG)
+            assert look["nnz"] == min(wanted, rows * look["dim"])
+            assert look["dim"] <= 128  # of 120 items
+
+
+def test_a_choice_is_what_training_reaches_at_epoch_0(chosen):
+    choice, _ = chosen
+    fitted = train(LOG, replace(choice.config, epochs=0, refit=False, learning_rate=0.01))
+    assert fitted.reached == choice.best[SELECT_BY]
+
+
+def test_same_seed_same_choice():
+    first, second = (choose(LOG, CONFIG, ("dim",), threads=threads) for threads in (1, None))
+    assert first.config == second.config
+
+    def without_time(look):
+        return {name: value for name, value in look.items() if name != "seconds"}
+
+    assert list(map(without_time, first.looks)) == list(map(without_time, second.looks))
+
+
+def test_what_is_not_free_stays():
+    choice = choose(LOG, replace(CONFIG, model="mf", dim=32), ("start",))
+    assert {look["model"] for look in choice.looks} == {"mf"}
+    assert {look["dim"] for look in choice.looks} == {32}
+    choice = choose(LOG, replace(CONFIG, model="fism", start="als"), ("dim", "user_rows"))
+    assert {look["start"] for look in choice.looks} == {"als"}
+    assert {look["user_rows"] for look in choice.looks} == {"sum", "ridge"}
+
+
+def test_settings_that_a_model_does_not_know_leave_it_out():
+    choice = choose(LOG, replace(CONFIG, loss="bsl"))
+    assert {look["model"] for look in choice.looks if stored(look)} == {"mf"}
+
+
+def test_a_budget_of_bytes_is_kept_by_every_start():
+    choice = choose(LOG, replace(CONFIG, memory_budget=6_000))
+    fitted = train(LOG, replace(choice.config, epochs=0))
+    assert fitted.budget.total_bytes + fitted.model.weights.nbytes <= 6_000
+    with pytest.raises(ConfigError, match="is impossible"):
+        choose(LOG, replace(CONFIG, memory_budget=100))
+
+
+def test_nothing_that_fits_is_refused_in_a_sentence():
+    with pytest.raises(ConfigError, match="No start goes with these settings"):
+        choose(LOG, replace(CONFIG, model="lightgcn"), ("dim",))
+
+
+def test_with_nothing_held_out_sums_of_a_suggested_width_are_taken():
+    choice = choose(LOG, replace(CONFIG, validation=0.0))
+    assert choice.looks == () and choice.best is None and choice.best_baseline is None
+    assert (choice.config.model, choice.config.user_rows, choice.config.dim) == ("fism", "sum", 32)
+    wide = generate(n_users=700, n_items=6000, n_interactions=9000, groups=5, seed=3)
+    assert choose(wide, replace(CONFIG, validation=0.0)).config.dim == 128
+
+
+def test_interactions_to_validate_by_are_taken_as_they_are():
+    kept, held_out = split_random(LOG, 0.2, np.random.default_rng(9))
+    choice = choose(kept, CONFIG, ("start",), validation=held_out)
+    fitted = train(kept, replace(choice.config, epochs=0), validation=held_out)
+    assert fitted.reached == choice.best[SELECT_BY]
+
+
+def test_what_trains_best_is_filled_in_where_it_may_be():
+    free = (*FREE, "epochs")
+    config = replace(CONFIG, model="fism", user_rows="sum")
+    choice = choose(LOG, config, set(free) - {"model", "user_rows"})
+    advice = BASE_MODELS["fism"].advice
+    assert choice.config.epochs == advice["epochs"]
+    assert choice.config.evaluate_every == SETTINGS["evaluate_every"].default
+    assert choice.config.learning_rate is None
+
+
+@pytest.mark.parametrize("method", ["dense", "magnitude"])
+def test_methods_with_a_full_table_are_left_as_they_are(method):
+    config = replace(CONFIG, method=method)
+    assert choose(LOG, config).config == config
+
+
+def test_a_baseline_that_wins_is_known():
+    choice, _ = choose(LOG, CONFIG), None
+    better = max((look for look in choice.looks if not stored(look)), key=lambda look: look[SELECT_BY])
+    assert choice.best_baseline == better
