@@ -64,7 +64,7 @@ TOWER_BYTES = 1 << 30  # most that the items' part of a neumf's first layer may 
 MADE_ENTRIES = 1 << 25  # most that all users' rows may have where they are made to be compared: 0.5 GB
 LEAST_RIDGE, MOST_RIDGE = 1e-3, 1e6  # between them sums in float64 are exact enough for rows of any file
 PAIR_BLOCK = 1 << 15  # pairs of entries whose products are added together, or those of one entry
-ROW_ENTRIES = 64  # that a user's row of a fism model is cut to, if its training says nothing else
+ROW_ENTRIES = 64  # that a user's row of a fism model is cut to, in up to 512 columns
 FOLDED_DIMENSIONS = 4096  # most that the products of all pairs of columns are made for: 134 MB
 # So much is checked, decoded and laid out at once: an allocator that has seen larger temporary
 # arrays keeps megabytes.
@@ -118,6 +118,14 @@ class Artifact(NamedTuple):
     arrays: dict[str, Array]
     metadata: dict[str, str]
     file_bytes: int
+
+
+def row_entries(dim: int) -> int:
+    """Returns the entries that a user's row of ``dim`` columns is cut to: an eighth of them, 64 or more.
+
+    On Gowalla that loses nothing, where 64 of 1,024 columns lose one percent of the NDCG@20.
+    """
+    return max(ROW_ENTRIES, dim // 8)
 
 
 def locate(path: Path) -> str:

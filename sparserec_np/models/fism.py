@@ -331,7 +331,7 @@ class MadeRowsRanker:
     def factors(self) -> SparseTable:
         """Makes the rows of all users, and stacks them on those of the items.
 
-        Memory: ``ROW_ENTRIES`` entries a user, and a block of whole rows.
+        Memory: a cut row for each user, and a block of whole rows.
         """
         made, n_users = self.user_rows.made_by(self.items, self.dim), self.log.n_users
         blocks = [

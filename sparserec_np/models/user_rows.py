@@ -10,7 +10,7 @@ import numpy as np
 from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable, column_dtype, index_dtype
-from sparserec_np.runtime import ROW_ENTRIES, RidgeTerms, Table, ridge_terms
+from sparserec_np.runtime import RidgeTerms, Table, ridge_terms, row_entries
 
 
 class UserRows(Protocol):
@@ -35,11 +35,12 @@ class SumOfRows:
 
     Attributes:
         weights: (n_items,) the numbers ``c``.
-        row_entries: of a user's row, those of largest magnitude, of equals the lower column.
+        row_entries: of a user's row, those of largest magnitude, of equals the lower column; None
+            for as many as :func:`~sparserec_np.runtime.row_entries` says.
     """
 
     weights: Array
-    row_entries: int = ROW_ENTRIES
+    row_entries: int | None = None
 
     summary: ClassVar[str] = "the sum of the touched items' rows, each times a number of the item's"
     trained: ClassVar[bool] = True
@@ -60,7 +61,7 @@ class _Sums:
 
     def rows_of(self, users: Array, log: Interactions) -> SparseTable:
         full = full_rows(self.items, self.kind.weights, log, users, self.dim)
-        return cut_rows(full, self.kind.row_entries)
+        return cut_rows(full, self.kind.row_entries or row_entries(self.dim))
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,12 @@ class RidgeSolve:
     Attributes:
         untouched: weight of an item that was not touched, against 1 of one that was.
         ridge: weight of the row's own length, in parts of the items' mean squared length.
-        row_entries: the most that a user's row has.
+        row_entries: the most that a user's row has; None as for sums.
     """
 
     untouched: float
     ridge: float
-    row_entries: int = ROW_ENTRIES
+    row_entries: int | None = None
 
     summary: ClassVar[str] = "solved for by ridge regression, as in folding in; not trained further"
     trained: ClassVar[bool] = False
@@ -91,7 +92,7 @@ class RidgeSolve:
         terms = ridge_terms(Table(*items), dim, self.untouched, self.ridge)
         # Read-only arrays, as those of a mapped file, would be compiled for anew.
         table = SparseTable(*(np.require(array, requirements=["C", "A", "W"]) for array in items))
-        return _Solutions(table, terms, min(self.row_entries, dim))
+        return _Solutions(table, terms, min(self.row_entries or row_entries(dim), dim))
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.machine.threads import kernel_threads
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.sparsity.methods import METHODS
+from sparserec_np.starts.condensed import Condensed
 from sparserec_np.training.counting import count
 from sparserec_np.training.fitted import LOOKED, SELECT_BY, Record, Report
 from sparserec_np.training.loop import Phase, fit
@@ -38,6 +39,8 @@ KINDS: tuple[tuple[str, str | None, int | None, tuple[str, ...]], ...] = (
 BASELINES = ("popularity", "itemknn")
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 ITEMS_A_COLUMN = 40  # the best widths lay about there on four data sets of 1,700 to 41,000 items
+# Multiplications for which starts by least squares are looked at: some seconds for each.
+LOOKED_PRODUCTS = 5e10
 DENSE_COLUMNS = 64  # of the full table of users and items that a density is a part of
 VECTOR_BYTES = 1 << 28  # of the singular vectors, which bound the width
 
@@ -83,7 +86,8 @@ def choose(
     """Chooses the settings that are ``free`` by the NDCG@20 of starts on held-out interactions.
 
     What is held out is what :func:`~sparserec_np.training.train.train` holds out with the same
-    settings. Widths are climbed from the first for as long as they help. All starts store equally
+    settings. Widths are climbed from the first for as long as they help. Starts by least squares are looked at
+    where they take seconds. All starts store equally
     many entries: a density is a part of a full table of users and items, of ``config.dim`` columns
     or, where the width is free, of 64. With nothing to hold out, sums of what users touched are
     chosen, in the width that the number of items suggests.
@@ -201,6 +205,7 @@ class _Looks:
         self.failure: SparseRecError | None = None
         self._kept, self._held_out, self._threads, self._report = kept, held_out, threads, report
         self._reached = -1.0
+        self._soon = Condensed().products(kept, DENSE_COLUMNS) <= LOOKED_PRODUCTS
 
     def look_at(self, kind: _Kind) -> None:
         """Looks at all starts of a kind in its first width, then climbs."""
@@ -211,6 +216,8 @@ class _Looks:
     def _climb(self, kind: _Kind) -> int:
         """Looks at widths for as long as they lead upwards; returns the best."""
         begin = kind.widths.index(kind.first)
+        if not (self._soon or kind.config.trained):
+            return kind.first
         best, reached = kind.first, self._look(kind.at(kind.first))
         for way in (kind.widths[begin + 1 :], kind.widths[:begin][::-1]):
             for width in way:
@@ -238,7 +245,7 @@ class _Looks:
         try:
             plan = Plan.of(config, self._kept)
             names = starts_to_try(plan, self._kept)
-            for name in names[:1] if widened else names:
+            for name in names[:1] if widened or not self._soon else names:
                 trial = plan.with_trial(name, plan.highest_rate)
                 start = make_start(self._kept, trial, self._threads)
                 fitted = fit(self._kept, trial, start, Phase(LOOKED, 0, self._held_out), lambda record: None)

@@ -12,7 +12,7 @@ from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.evaluation.ranker import Ranker
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.models.model import Model
-from sparserec_np.runtime import ROW_ENTRIES, ArtifactError, Recommender, served_as
+from sparserec_np.runtime import ArtifactError, Recommender, row_entries, served_as
 from sparserec_np.serving.loss import DeviceRanker
 from sparserec_np.serving.model_file import ServedModel, empty_users, id_bytes
 from sparserec_np.sparsity.budget import Budget
@@ -32,7 +32,7 @@ def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
         **base.way(config.method, config.loss),
         "seed": str(config.seed),
         "train_digest": log.digest(),
-        **({} if base.stores_users else {"row_entries": str(ROW_ENTRIES)}),
+        **({} if base.stores_users else {"row_entries": str(row_entries(dim))}),
         **_said(config),
         "metrics": json.dumps(validation_metrics(fitted)),
     }

@@ -41,7 +41,9 @@ def test_a_baseline_that_wins_is_named(reached, warned, capsys):
     warn_of_baseline(Choice(Config(), LOOKS), report)
     said = capsys.readouterr()
     assert said.out == ""
-    assert ("itemknn ranks the validation part better (0.2500) than what was trained (0.2400)" in said.err) == warned
+    assert (
+        "itemknn ranks the validation part better (0.2500) than what was trained (0.2400)" in said.err
+    ) == warned
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,8 @@ def test_a_file_alone_is_enough(run, file, tmp_path):
     fitted = load_run(tmp_path / "run")
     assert all(record["phase"] != "choice" for record in fitted.history)
     chosen = max(
-        (one for one in records if one["phase"] == "choice" and "start" in one), key=lambda one: one["ndcg@20"]
+        (one for one in records if one["phase"] == "choice" and "start" in one),
+        key=lambda one: one["ndcg@20"],
     )
     assert (fitted.config.model, fitted.config.dim) == (chosen["model"], chosen["dim"])
 
