@@ -86,11 +86,11 @@ def choose(
     """Chooses the settings that are ``free`` by the NDCG@20 of starts on held-out interactions.
 
     What is held out is what :func:`~sparserec_np.training.train.train` holds out with the same
-    settings. Widths are climbed from the first for as long as they help. Starts by least squares are looked at
-    where they take seconds. All starts store equally
-    many entries: a density is a part of a full table of users and items, of ``config.dim`` columns
-    or, where the width is free, of 64. With nothing to hold out, sums of what users touched are
-    chosen, in the width that the number of items suggests.
+    settings. Widths are climbed from the first for as long as they help. Starts by least squares
+    are looked at where they take seconds. All starts store equally many entries: a density is a
+    part of a full table of users and items, of ``config.dim`` columns or, where the width is free,
+    of 64. With nothing to hold out, sums of what users touched are chosen, in the width that the
+    number of items suggests.
 
     Args:
         log: the training interactions.
