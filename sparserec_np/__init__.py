@@ -14,6 +14,7 @@ __version__ = "0.2.0"
 # Public name -> the module that defines it.
 _HOMES = {
     "ArtifactError": "runtime",
+    "Choice": "training.choosing",
     "Config": "training.settings",
     "ConfigError": "errors",
     "DataError": "errors",
@@ -27,6 +28,7 @@ _HOMES = {
     "TableRanker": "models.table_ranker",
     "UnknownItemError": "runtime",
     "UnknownUserError": "runtime",
+    "choose": "training.choosing",
     "evaluate": "evaluation.evaluate",
     "generate": "data.synthetic",
     "load_model": "serving.model_file",
@@ -66,6 +68,8 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.runtime import UnknownUserError as UnknownUserError
     from sparserec_np.serving.c.export import write_c as write_c
     from sparserec_np.serving.model_file import load_model as load_model
+    from sparserec_np.training.choosing import Choice as Choice
+    from sparserec_np.training.choosing import choose as choose
     from sparserec_np.training.fitted import Fitted as Fitted
     from sparserec_np.training.run_directory import load_run as load_run
     from sparserec_np.training.run_directory import save_run as save_run
