@@ -16,6 +16,7 @@ from sparserec_np.errors import ConfigError
 from sparserec_np.machine.memory import resident_bytes
 from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS
 from sparserec_np.sparsity.budget import parse_bytes
+from sparserec_np.starts import STARTS, starts_of
 from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.choosing import Choice, choose
 from sparserec_np.training.distillation import FromTeacher
@@ -153,7 +154,7 @@ def free_to_choose(request: Request) -> frozenset[str]:
     There are none where a configuration names all, or the width is given, or a model whose users
     are stored: then starts are compared by training from them.
     """
-    given = request.given
+    given = _with_only_model(request.given)
     chosen = BASE_MODELS[given["model"]] if "model" in given else None
     if (
         request.config_file
@@ -175,6 +176,8 @@ def settled(request: Request) -> tuple[Config, Source]:
     """
     base, data = read_config(request.config_file) if request.config_file else (Config(), {})
     given = _with_one_budget(request.given)
+    if request.config_file is None:
+        given = _with_only_model(given)
     part, validation_file = part_or_file(request.validation, base.validation, data.get("validation"))
     _check_model_takes(given.get("model", base.model), given)
     config = replace(base, **given, validation=part)
@@ -184,6 +187,17 @@ def settled(request: Request) -> tuple[Config, Source]:
     if train_file == validation_file == "-":
         raise click.UsageError("TRAIN and --validation cannot both be standard input.")
     return config, Source(train_file, validation_file, {**(data.get("reader") or {}), **request.reader})
+
+
+def _with_only_model(given: dict[str, Any]) -> dict[str, Any]:
+    """Names the model where it is to be chosen, and what is given is for one that stores no users."""
+    if "model" in given or "dim" in given:
+        return given
+    for name, base in BASE_MODELS.items():
+        own_start = given.get("start") in set(starts_of(base.stores_users)) - set(STARTS)
+        if not base.stores_users and (own_start or given.keys() & base.settings.keys()):
+            return {**given, "model": name}
+    return given
 
 
 def _with_one_budget(given: dict[str, Any]) -> dict[str, Any]:

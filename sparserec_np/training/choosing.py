@@ -24,7 +24,7 @@ from sparserec_np.training.counting import count
 from sparserec_np.training.fitted import LOOKED, SELECT_BY, Record, Report
 from sparserec_np.training.loop import Phase, fit
 from sparserec_np.training.plan import Plan
-from sparserec_np.training.search import starts_to_try
+from sparserec_np.training.search import TRIED_BYTES, TRIED_PRODUCTS, starts_to_try
 from sparserec_np.training.settings import Config
 from sparserec_np.training.starting import make_start
 
@@ -41,6 +41,7 @@ WIDTHS = (32, 64, 128, 256, 512, 1024)
 ITEMS_A_COLUMN = 40  # the best widths lay about there on four data sets of 1,700 to 41,000 items
 # Multiplications for which starts by least squares are looked at: some seconds for each.
 LOOKED_PRODUCTS = 5e10
+FITTED_PRODUCTS = 1e11  # users times pairs of columns, for which "fitted" takes about two minutes
 DENSE_COLUMNS = 64  # of the full table of users and items that a density is a part of
 VECTOR_BYTES = 1 << 28  # of the singular vectors, which bound the width
 
@@ -112,6 +113,10 @@ def choose(
     if held_out is None and config.validation > 0:
         kept, held_out = split_random(log, config.validation, np.random.default_rng([config.seed, 1]))
     kinds = list(_kinds(log, config, free))
+    if not quick(
+        log, DENSE_COLUMNS, LOOKED_PRODUCTS
+    ):  # rows that are solved for only where nothing else goes
+        kinds = [kind for kind in kinds if kind.config.trained] or kinds
     if not kinds:
         raise ConfigError("No start goes with these settings: give a model and a dim")
     if held_out is None:
@@ -126,6 +131,12 @@ def choose(
         if "model" in free and log.n_interactions <= PAIRS_AT_ONCE:
             looks.count_baselines(config)
     return Choice(_filled(looks.best, free), tuple(looks.records))
+
+
+def quick(log: Interactions, width: int, products: float) -> bool:
+    """Tells whether least squares in a width take at most so many products, and little memory."""
+    full = Condensed()
+    return full.products(log, width) <= products and full.full_bytes(log, width) <= TRIED_BYTES
 
 
 @dataclass(frozen=True)
@@ -205,22 +216,22 @@ class _Looks:
         self.failure: SparseRecError | None = None
         self._kept, self._held_out, self._threads, self._report = kept, held_out, threads, report
         self._reached = -1.0
-        self._soon = Condensed().products(kept, DENSE_COLUMNS) <= LOOKED_PRODUCTS
 
     def look_at(self, kind: _Kind) -> None:
         """Looks at all starts of a kind in its first width, then climbs."""
         width = self._climb(kind)
-        for name in kind.last:
+        quick = self._kept.n_users * width**2 <= FITTED_PRODUCTS
+        for name in kind.last if quick else ():
             self._look(replace(kind.at(width), start=name))
 
     def _climb(self, kind: _Kind) -> int:
         """Looks at widths for as long as they lead upwards; returns the best."""
         begin = kind.widths.index(kind.first)
-        if not (self._soon or kind.config.trained):
-            return kind.first
         best, reached = kind.first, self._look(kind.at(kind.first))
         for way in (kind.widths[begin + 1 :], kind.widths[:begin][::-1]):
             for width in way:
+                if not (kind.config.trained or quick(self._kept, width, TRIED_PRODUCTS)):
+                    break
                 following = self._look(kind.at(width), widened=True)
                 if following <= reached:
                     break
@@ -233,7 +244,10 @@ class _Looks:
         """Measures the baselines, which store what they need."""
         for name in BASELINES:
             counted = Config(model=name, seed=config.seed)
-            fitted = count(self._kept, self._kept, self._held_out, counted, lambda record: None)
+            try:
+                fitted = count(self._kept, self._kept, self._held_out, counted, lambda record: None)
+            except SparseRecError:  # as of more items than itemknn has columns for
+                continue
             self._add(fitted.history[0], counted, fitted.model.dim)
 
     def _look(self, config: Config, widened: bool = False) -> float:
@@ -245,10 +259,13 @@ class _Looks:
         try:
             plan = Plan.of(config, self._kept)
             names = starts_to_try(plan, self._kept)
-            for name in names[:1] if widened or not self._soon else names:
+            soon = quick(self._kept, DENSE_COLUMNS, LOOKED_PRODUCTS)
+            for name in names[:1] if widened or not soon else names:
                 trial = plan.with_trial(name, plan.highest_rate)
                 start = make_start(self._kept, trial, self._threads)
                 fitted = fit(self._kept, trial, start, Phase(LOOKED, 0, self._held_out), lambda record: None)
+                if fitted.interrupted:
+                    raise KeyboardInterrupt
                 some = replace(config, start=name)
                 self._add(fitted.history[0], some, config.dim)
                 best = max(best, fitted.reached)

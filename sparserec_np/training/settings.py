@@ -583,7 +583,7 @@ def _check_columns(config: Config) -> None:
 
     They take the products of all pairs of columns.
     """
-    if config.start in ("als", "condensed") and config.dim > FOLDED_DIMENSIONS:
+    if config.start in ("als", "condensed", "fitted") and config.dim > FOLDED_DIMENSIONS:
         raise ConfigError(
             f"dim must be at most {FOLDED_DIMENSIONS:,} with the start {config.start}, which takes the products of"
             f" all pairs of columns, found {config.dim:,}; set a lower dim, or start to spectral"

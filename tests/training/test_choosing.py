@@ -9,7 +9,7 @@ import pytest
 
 from sparserec_np.data.splitting import split_random
 from sparserec_np.data.synthetic import generate
-from sparserec_np.errors import ConfigError
+from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.training.choosing import FREE, choose
 from sparserec_np.training.fitted import SELECT_BY
@@ -110,6 +110,29 @@ def test_nothing_that_fits_is_refused_in_a_sentence():
         choose(LOG, replace(CONFIG, model="lightgcn"), ("dim",))
 
 
+def test_least_squares_that_take_long_are_looked_at_only_where_nothing_else_goes(monkeypatch):
+    monkeypatch.setattr("sparserec_np.training.choosing.LOOKED_PRODUCTS", 0)
+    choice = choose(LOG, CONFIG)
+    assert {look.get("start") for look in choice.looks} == {"spectral", "fitted", None}
+    monkeypatch.setattr("sparserec_np.training.choosing.TRIED_PRODUCTS", 0)
+    choice = choose(LOG, replace(CONFIG, model="fism", user_rows="ridge"), ("dim", "start"))
+    assert [(look["start"], look["dim"]) for look in choice.looks] == [("als", 64)]
+
+
+def test_a_fit_that_takes_long_is_not_looked_at(monkeypatch):
+    monkeypatch.setattr("sparserec_np.training.choosing.FITTED_PRODUCTS", 0)
+    assert "fitted" not in {look.get("start") for look in choose(LOG, CONFIG).looks}
+
+
+def test_a_baseline_that_cannot_be_counted_is_left_out(monkeypatch):
+    def refuse(*given):
+        raise DataError("too many items")
+
+    monkeypatch.setattr("sparserec_np.training.choosing.count", refuse)
+    choice = choose(LOG, CONFIG)
+    assert choice.best is not None and choice.best_baseline is None
+
+
 def test_with_nothing_held_out_sums_of_a_suggested_width_are_taken():
     choice = choose(LOG, replace(CONFIG, validation=0.0))
     assert choice.looks == () and choice.best is None and choice.best_baseline is None
@@ -142,6 +165,6 @@ def test_methods_with_a_full_table_are_left_as_they_are(method):
 
 
 def test_a_baseline_that_wins_is_known():
-    choice, _ = choose(LOG, CONFIG), None
+    choice = choose(LOG, CONFIG)
     better = max((look for look in choice.looks if not stored(look)), key=lambda look: look[SELECT_BY])
     assert choice.best_baseline == better

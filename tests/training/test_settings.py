@@ -149,6 +149,10 @@ def test_a_loss_brings_its_similarity_and_settings() -> None:
         ({"model": "fism", "user_rows": "ridge", "ridge": 0}, "ridge must be 0.001 or more"),
         ({"model": "fism", "user_rows": "ridge", "dim": 5000}, "dim must be at most 4,096 where users' rows"),
         ({"model": "fism", "start": "nmf"}, "set start to spectral, fitted, als, condensed"),
+        (
+            {"model": "fism", "start": "fitted", "dim": 5000},
+            "dim must be at most 4,096 with the start fitted",
+        ),
         ({"start": "fitted"}, "no rows of users, which the model mf stores; set start to spectral, als"),
     ],
 )
