@@ -85,7 +85,8 @@ class PreviousItems(StoredItems):
             (n_items,) float32; an item that nobody new touched keeps its number to the last bit.
         """
         known = self.log.item_degrees.clip(1)
-        trained = self.numbers.astype(np.float64) * known
+        # Of items with entries: an exported file holds no numbers of the others.
+        trained = (self.numbers.astype(np.float64) * known)[np.diff(self.table.indptr) > 0]
         made = np.full(log.n_items, trained.mean() if len(trained) else 1.0)
         places, degrees = self.places(log), log.item_degrees.clip(1)
         made /= degrees

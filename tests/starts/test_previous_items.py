@@ -164,3 +164,18 @@ def test_where_users_are_solved_for_new_items_are_from_these() -> None:
     np.testing.assert_allclose(one.to_dense(DIM)[ADDED], wanted, rtol=2e-3, atol=2e-5)
     np.testing.assert_array_equal(one.to_dense(DIM)[PLACES], known.table.to_dense(DIM))
     assert known.start()(LOG, DIM, NNZ, np.random.default_rng(1), 1).nnz == NNZ
+
+
+def test_numbers_of_items_without_entries_count_for_nothing() -> None:
+    """An export leaves them out, and new items get the same numbers from the run and from the file."""
+    known = former()
+    empty = np.diff(known.table.indptr) == 0
+    table = known.table
+    if not empty.any():  # take one item's entries away
+        keep = table.row_numbers() != 0
+        indptr = np.append(0, np.cumsum(np.bincount(table.row_numbers()[keep], minlength=table.rows)))
+        table = SparseTable(indptr.astype(table.indptr.dtype), table.columns[keep], table.values[keep])
+        empty = np.diff(table.indptr) == 0
+    whole = replace(known, table=table)
+    short = replace(whole, numbers=np.where(empty, np.float32(0), known.numbers))
+    np.testing.assert_array_equal(whole.weights(LOG)[ADDED], short.weights(LOG)[ADDED])
