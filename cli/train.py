@@ -71,6 +71,8 @@ class Request:
         """
         own = {field.name for field in fields(cls)} & options.keys()
         given = {name: value for name, value in options.items() if name not in own and value is not None}
+        if not options.get("config_file"):
+            given = _with_only_model(given)
         return cls(**{name: options[name] for name in own}, given=given)
 
 
@@ -154,7 +156,7 @@ def free_to_choose(request: Request) -> frozenset[str]:
     There are none where a configuration names all, or the width is given, or a model whose users
     are stored: then starts are compared by training from them.
     """
-    given = _with_only_model(request.given)
+    given = request.given
     chosen = BASE_MODELS[given["model"]] if "model" in given else None
     if (
         request.config_file
@@ -176,8 +178,6 @@ def settled(request: Request) -> tuple[Config, Source]:
     """
     base, data = read_config(request.config_file) if request.config_file else (Config(), {})
     given = _with_one_budget(request.given)
-    if request.config_file is None:
-        given = _with_only_model(given)
     part, validation_file = part_or_file(request.validation, base.validation, data.get("validation"))
     _check_model_takes(given.get("model", base.model), given)
     config = replace(base, **given, validation=part)

@@ -20,6 +20,7 @@ import mmap
 import os
 import stat
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -1190,7 +1191,7 @@ class TouchedItems(StoredRows):
         return ByDimension(Table(bounds, columns, values), model.dim)
 
 
-class MadeRows:
+class MadeRows(ABC):
     """A way to make users' rows of the item rows they touched; the ways are classes.
 
     Attributes:
@@ -1204,13 +1205,13 @@ class MadeRows:
         self.model = model
 
     @classmethod
+    @abstractmethod
     def decode(cls, artifact: Artifact, model: StoredModel) -> StoredModel:
         """Checks what rows are made with, and returns the model with it. Raises ArtifactError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def row(self, items: Array) -> tuple[Array, Array]:
         """Makes the row of a user of ``items`` (m,), ascending: its columns and float32 values."""
-        raise NotImplementedError
 
     @property
     def resident_bytes(self) -> dict[str, int]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
@@ -123,10 +124,7 @@ class _Problem:
 
 
 def _products_of_columns(rows: SparseTable, dim: int) -> Array:
-    """Computes ``Z'Z`` (dim, dim) float32 of a sparse Z, some rows at a time."""
-    total = np.zeros((dim, dim))
-    for start in range(0, rows.rows, USERS_AT_ONCE):
-        some = np.arange(start, min(start + USERS_AT_ONCE, rows.rows))
-        dense = rows.dense_rows(some, dim)
-        total += dense.T @ dense
-    return total.astype(np.float32)
+    """Computes ``Z'Z`` (dim, dim) float32 of a sparse Z; work goes with its entries, sums are float64."""
+    parts = rows.values.astype(np.float64), rows.columns.astype(np.int32), rows.indptr
+    matrix = sparse.csr_array(parts, shape=(rows.rows, dim))
+    return np.asarray((matrix.T @ matrix).toarray(), np.float32)

@@ -7,6 +7,7 @@ the training parts of LastFM and Gowalla, and, where users are solved for, of La
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,7 +27,7 @@ from sparserec_np.starts.previous import spread_rows
 
 
 @dataclass(frozen=True)
-class StoredItems:
+class StoredItems(ABC):
     """A trained model that stores items alone, to go on from; the ways to make users are classes.
 
     Attributes:
@@ -44,17 +45,17 @@ class StoredItems:
         """Makes the start from the rows of this model."""
         return PreviousItemsStart(self)
 
+    @abstractmethod
     def weights(self, log: Interactions) -> Array:
         """Makes the numbers of all items of ``log``, (n_items,) float32; empty where they have none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def new_rows(self, log: Interactions, table: SparseTable, new: Array, threads: int) -> Array:
         """Solves for the rows of the items ``new`` (n,) of ``log``: every entry, (n, dim) float32.
 
         In ``table`` these items are empty, and the others hold the rows of this model. Call it with
         one BLAS thread; the bits are then the same for any ``threads``.
         """
-        raise NotImplementedError
 
     def places(self, log: Interactions) -> Array:
         """Finds this model's items among those of ``log``, (n_items,)."""

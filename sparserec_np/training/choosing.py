@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -118,7 +119,9 @@ def choose(
     ):  # rows that are solved for only where nothing else goes
         kinds = [kind for kind in kinds if kind.config.trained] or kinds
     if not kinds:
-        raise ConfigError("No start goes with these settings: give a model and a dim")
+        raise ConfigError(
+            "No start of mf or fism goes with these settings: leave one out, or give a model and a dim"
+        )
     if held_out is None:
         return Choice(_filled(kinds[0].at(kinds[0].first), free))  # the usual start
     with kernel_threads(threads) as given:
@@ -178,21 +181,22 @@ def _kinds(log: Interactions, config: Config, free: Collection[str]) -> Iterator
         columns = DENSE_COLUMNS if "dim" in free else config.dim
         entries = max(1, round(config.density * columns * (log.n_users + log.n_items)))
     for model, user_rows, first, last in KINDS:
+        if "model" not in free and config.model != model:
+            continue
         wanted = first or log.n_items / ITEMS_A_COLUMN
         begin = min(widths, key=lambda w: abs(math.log(w / wanted))) if "dim" in free else config.dim
-        settings = {"model": model, "user_rows": user_rows, "dim": begin, "start": None}
-        kept = {name: getattr(config, name) for name in settings if name not in free}
-        if any(settings[name] != value for name, value in kept.items() if name == "model"):
-            continue
-        if kept.get("user_rows") not in (None, user_rows):
-            continue
+        settings: dict[str, Any] = {"model": model, "dim": begin}
+        settings |= {
+            name: value for name, value in (("user_rows", user_rows), ("start", None)) if name in free
+        }
         try:
-            some = replace(config, **settings | kept | {"user_rows": user_rows})
+            some = replace(config, **settings)
         except ConfigError:  # as of losses and orders that this model does not know
             continue
-        rows = BASE_MODELS[model].rows(log)
+        if some.resolved().user_rows != user_rows:  # which are not free, and others
+            continue
         climbed = widths if "dim" in free else (begin,)
-        yield _Kind(some, climbed, rows, entries, last if "start" in free else ())
+        yield _Kind(some, climbed, BASE_MODELS[model].rows(log), entries, last if "start" in free else ())
 
 
 def _filled(config: Config, free: Collection[str]) -> Config:
@@ -278,7 +282,7 @@ class _Looks:
     def _add(self, record: Record, config: Config, dim: int) -> None:
         """Keeps and reports the record of a look."""
         record = record | {"phase": LOOKED, "model": config.model, "dim": dim}
-        if config.user_rows is not None:
-            record["user_rows"] = config.user_rows
+        if (user_rows := config.resolved().user_rows) is not None:
+            record["user_rows"] = user_rows
         self.records.append(record)
         self._report(record)

@@ -22,6 +22,9 @@ from sparserec_np.serving.slices import keep_users, without_seen
 from sparserec_np.training.saving import restore
 from tests.makers.served_models import as_lightgcn, make_fism_model, make_model
 
+# Of files whose columns are who, what and stars.
+RATED = ("--user-col", "who", "--item-col", "what", "--rating-col", "stars", "--min-rating", "4", "--json")
+
 
 def sparserec(*words: str | Path) -> Result:
     return CliRunner().invoke(main, ["evaluate", *map(str, words)])
@@ -75,18 +78,7 @@ def test_the_table_is_for_people(run: Path, held_out: Path) -> None:
 def test_reader_options_are_passed_on(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "ratings.csv"
     path.write_text("who,what,stars\n0,10,5\n0,20,1\n3,20,1\n")
-    words = [
-        "--user-col",
-        "who",
-        "--item-col",
-        "what",
-        "--rating-col",
-        "stars",
-        "--min-rating",
-        "4",
-        "--json",
-    ]
-    result = sparserec(run, path, *words)
+    result = sparserec(run, path, *RATED)
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["users"] == 1
 
@@ -232,19 +224,8 @@ def test_the_reader_options_are_for_both_files(tmp_path: Path) -> None:
     lines = ["what,stars,who", *(f"{item},5,{user}" for user, item in rows), "20,1,0", ""]
     (tmp_path / "rated.csv").write_text("\n".join(lines))
     (tmp_path / "test.csv").write_text("what,stars,who\n10,5,0\n490,4,3\n30,5,87\n")
-    words = (
-        "--user-col",
-        "who",
-        "--item-col",
-        "what",
-        "--rating-col",
-        "stars",
-        "--min-rating",
-        "4",
-        "--json",
-    )
-    wanted = sparserec(complete, tmp_path / "test.csv", *words)
-    found = sparserec(slim, tmp_path / "test.csv", *words, "--known", tmp_path / "rated.csv")
+    wanted = sparserec(complete, tmp_path / "test.csv", *RATED)
+    found = sparserec(slim, tmp_path / "test.csv", *RATED, "--known", tmp_path / "rated.csv")
     assert (found.exit_code, found.stdout) == (0, wanted.stdout)
 
 

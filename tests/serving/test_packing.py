@@ -350,6 +350,21 @@ def test_rows_that_are_solved_for_take_the_short_forms_and_no_weights(dtype: str
 # -- what is refused
 
 
+def damaged(artifact: Artifact, name: str, change: Any) -> Artifact:
+    """The artifact with one array changed, or taken out where there is no change."""
+    arrays = dict(artifact.arrays)
+    if change is None:
+        del arrays[name]
+    else:
+        arrays[name] = change(arrays[name])
+    return artifact._replace(arrays=arrays)
+
+
+def assert_refused(artifact: Artifact, name: str, change: Any, sentence: str) -> None:
+    with pytest.raises(ArtifactError, match=sentence):
+        decode_model(damaged(artifact, name, change))
+
+
 def put(index: int, value: Any) -> Any:
     def change(array: Any) -> Any:
         array = array.copy()
@@ -399,13 +414,8 @@ def put(index: int, value: Any) -> Any:
     ],
 )
 def test_a_damaged_array_is_refused_by_name(tmp_path: Path, name: str, change: Any, sentence: str) -> None:
-    artifact = pack(make_model(), "int8")
-    arrays = dict(artifact.arrays)
-    if change is None:
-        del arrays[name]
-    else:
-        arrays[name] = change(arrays[name])
-    write_artifact(tmp_path / "device", arrays, artifact.metadata)
+    artifact = damaged(pack(make_model(), "int8"), name, change)
+    write_artifact(tmp_path / "device", artifact.arrays, artifact.metadata)
     for opener in (Recommender.open, load_model):
         with pytest.raises(ArtifactError, match="device is not a sound model file: .*" + sentence):
             opener(tmp_path / "device")
@@ -429,14 +439,7 @@ def test_a_damaged_array_is_refused_by_name(tmp_path: Path, name: str, change: A
     ],
 )
 def test_a_damaged_array_of_a_wide_table_is_refused_by_name(name: str, change: Any, sentence: str) -> None:
-    artifact = pack(make_model(dim=300), "int8")
-    arrays = dict(artifact.arrays)
-    if change is None:
-        del arrays[name]
-    else:
-        arrays[name] = change(arrays[name])
-    with pytest.raises(ArtifactError, match=sentence):
-        decode_model(artifact._replace(arrays=arrays))
+    assert_refused(pack(make_model(dim=300), "int8"), name, change, sentence)
 
 
 @pytest.mark.parametrize(
@@ -471,14 +474,7 @@ def test_a_damaged_array_of_a_wide_table_is_refused_by_name(name: str, change: A
     ],
 )
 def test_damaged_weights_are_refused_by_name(dtype: str, name: str, change: Any, sentence: str) -> None:
-    artifact = pack(make_fism_model(density=0.2), dtype)
-    arrays = dict(artifact.arrays)
-    if change is None:
-        del arrays[name]
-    else:
-        arrays[name] = change(arrays[name])
-    with pytest.raises(ArtifactError, match=sentence):
-        decode_model(artifact._replace(arrays=arrays))
+    assert_refused(pack(make_fism_model(density=0.2), dtype), name, change, sentence)
 
 
 def test_wrong_row_entries_are_refused() -> None:

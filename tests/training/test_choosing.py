@@ -90,6 +90,8 @@ def test_what_is_not_free_stays():
     choice = choose(LOG, replace(CONFIG, model="fism", start="als"), ("dim", "user_rows"))
     assert {look["start"] for look in choice.looks} == {"als"}
     assert {look["user_rows"] for look in choice.looks} == {"sum", "ridge"}
+    choice = choose(LOG, replace(CONFIG, model="fism"), ("dim",))
+    assert {look["user_rows"] for look in choice.looks} == {"sum"}  # what the settings come to
 
 
 def test_settings_that_a_model_does_not_know_leave_it_out():
@@ -106,7 +108,7 @@ def test_a_budget_of_bytes_is_kept_by_every_start():
 
 
 def test_nothing_that_fits_is_refused_in_a_sentence():
-    with pytest.raises(ConfigError, match="No start goes with these settings"):
+    with pytest.raises(ConfigError, match="No start of mf or fism goes with these settings"):
         choose(LOG, replace(CONFIG, model="lightgcn"), ("dim",))
 
 
