@@ -16,7 +16,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
 from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
@@ -125,6 +124,8 @@ class _Problem:
 
 def _products_of_columns(rows: SparseTable, dim: int) -> Array:
     """Computes ``Z'Z`` (dim, dim) float32 of a sparse Z; work goes with its entries, sums are float64."""
+    from scipy import sparse  # half a second, which no help page should wait for
+
     parts = rows.values.astype(np.float64), rows.columns.astype(np.int32), rows.indptr
     matrix = sparse.csr_array(parts, shape=(rows.rows, dim))
     return np.asarray((matrix.T @ matrix).toarray(), np.float32)
