@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import click
 
@@ -48,14 +47,14 @@ def said_of(choice: Choice) -> str:
     return f"\nChosen: {_named(best)}, {looked}: validation ndcg@20 {best[SELECT_BY]:.4f}{compared}"
 
 
-def warn_of_baseline(choice: Choice, report: dict[str, Any]) -> None:
-    """Says on stderr where a baseline ranks the held-out part better than what was trained."""
-    baseline, reached = choice.best_baseline, report.get(f"validation_{SELECT_BY}")
-    if baseline is not None and reached is not None and baseline[SELECT_BY] > reached:
+def warn_of_baseline(choice: Choice) -> None:
+    """Says on stderr where a baseline ranks the held-out part better than the best start."""
+    best, baseline = choice.best, choice.best_baseline
+    if best is not None and baseline is not None and baseline[SELECT_BY] > best[SELECT_BY]:
         name = baseline["model"]
         click.echo(
-            f"{name} ranks the validation part better ({baseline[SELECT_BY]:.4f}) than what was trained"
-            f" ({reached:.4f}). It stores {baseline['nnz']:,} entries; try --model {name}",
+            f"{name} ranks the part held out for the choice better ({baseline[SELECT_BY]:.4f}) than what was chosen"
+            f" ({best[SELECT_BY]:.4f}). It stores {baseline['nnz']:,} entries; try --model {name}",
             err=True,
         )
 

@@ -146,7 +146,7 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     shown = None if request.as_json else sizes + said_of(choice)
     telling = Telling(shown, counts, imports, looked)
     report = write_run(directory, Work(log, config, fit, source), telling)
-    warn_of_baseline(choice, report)
+    warn_of_baseline(choice)
     return report
 
 

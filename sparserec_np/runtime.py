@@ -66,6 +66,7 @@ MADE_ENTRIES = 1 << 25  # most that all users' rows may have where they are made
 LEAST_RIDGE, MOST_RIDGE = 1e-3, 1e6  # between them sums in float64 are exact enough for rows of any file
 PAIR_BLOCK = 1 << 15  # pairs of entries whose products are added together, or those of one entry
 ROW_ENTRIES = 64  # that a user's row of a fism model is cut to, in up to 512 columns
+MOST_COLUMNS = 65_536  # of a table
 FOLDED_DIMENSIONS = 4096  # most that the products of all pairs of columns are made for: 134 MB
 # So much is checked, decoded and laid out at once: an allocator that has seen larger temporary
 # arrays keeps megabytes.
@@ -486,8 +487,8 @@ def decode_model(artifact: Artifact) -> StoredModel:
     for key in ("budget", "seed") if "seed" in metadata else ("budget",):
         _read_integer(metadata, key)
     dim = _read_integer(metadata, "dim")
-    if not 1 <= dim <= 65_536:
-        raise ArtifactError(f"metadata dim is {dim}, expected 1 to 65,536")
+    if not 1 <= dim <= MOST_COLUMNS:
+        raise ArtifactError(f"metadata dim is {dim}, expected 1 to {MOST_COLUMNS:,}")
     n_users, n_items = _read_integer(metadata, "n_users"), _read_integer(metadata, "n_items")
     kind = served_as(metadata["model"])
     users = (_decode_table if kind.stores_users else _no_table)(artifact, "users", n_users, dim)
@@ -1244,16 +1245,49 @@ class SummedRows(MadeRows):
 
     def row(self, items: Array) -> tuple[Array, Array]:
         """Adds up the weighted rows of ``items`` (m,), and cuts the sum: columns, float32 values."""
-        model = self.model
-        lengths, columns, values = model.items.entries_of(items)
-        row = np.zeros(model.dim, dtype=np.float32)
+        lengths, columns, values = self.model.items.entries_of(items)
+        return self._cut(columns, np.repeat(self.model.weights[items], lengths) * values, self.model.dim)
+
+    def _cut(self, columns: Array, shares: Array, dim: int) -> tuple[Array, Array]:
+        """Adds up ``shares`` (n,) in their ``columns`` (n,), below ``dim``, and keeps the largest sums."""
+        row = np.zeros(dim, dtype=np.float32)
         # One after the other, as they stand; it wants the machine's own index type.
-        np.add.at(row, columns.astype(np.intp), np.repeat(model.weights[items], lengths) * values)
+        np.add.at(row, columns.astype(np.intp), shares)
         kept = row.nonzero()[0]
-        if len(kept) > model.row_entries:
+        if len(kept) > self.model.row_entries:
             order = (-np.abs(row[kept])).argsort(kind="stable")
-            kept = np.sort(kept[order[: model.row_entries]])
+            kept = np.sort(kept[order[: self.model.row_entries]])
         return kept, row[kept]
+
+
+class SumsAndItems(SummedRows):
+    """Rows of two parts: the sum of the touched rows, and a mark for each touched item.
+
+    The last columns of the table are the items, one each, and what comes before them are the first
+    ``dim - n_items``. There, a row is as :class:`SummedRows` makes it of these columns alone; it is
+    1 in the columns of the items that the user touched. What an item's row holds in them are its
+    neighbours: what it gets from who touched which.
+    """
+
+    @classmethod
+    def decode(cls, artifact: Artifact, model: StoredModel) -> StoredModel:
+        """Takes the items' weights. Raises ArtifactError also where columns are no items."""
+        n_items, marked = len(model.items.indptr) - 1, _read_integer(model.metadata, "item_columns")
+        if marked != n_items or model.dim <= marked:
+            raise ArtifactError(
+                f"metadata item_columns is {marked:,} of dim {model.dim:,}, expected one for each of {n_items:,} items,"
+                " behind others: a model of some items alone does not tell which column is which item's"
+            )
+        return super().decode(artifact, model)
+
+    def row(self, items: Array) -> tuple[Array, Array]:
+        """Makes both parts of the row of a user of ``items`` (m,), ascending: columns, float32 values."""
+        dim = self.model.dim - (len(self.model.items.indptr) - 1)
+        lengths, columns, values = self.model.items.entries_of(items)
+        summed = columns < dim
+        shares = np.repeat(self.model.weights[items], lengths)[summed] * values[summed]
+        kept, numbers = self._cut(columns[summed], shares, dim)
+        return np.concatenate([kept, items + dim]), np.append(numbers, np.ones(len(items), np.float32))
 
 
 class SolvedRows(MadeRows):
@@ -1296,7 +1330,11 @@ class SolvedRows(MadeRows):
 
 
 # Metadata user_rows of a fism model -> what makes its users' rows; "sum" where it is missing.
-MADE_ROWS: dict[str, type[MadeRows]] = {"sum": SummedRows, "ridge": SolvedRows}
+MADE_ROWS: dict[str, type[MadeRows]] = {
+    "sum": SummedRows,
+    "ridge": SolvedRows,
+    "neighbours": SumsAndItems,
+}
 
 
 def made_rows(metadata: Mapping[str, str]) -> type[MadeRows]:

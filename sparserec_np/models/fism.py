@@ -10,7 +10,8 @@ when it is scored in training, ``x_u . w_i - c_i w_i . w_i``: else the model wou
 back its input. Both places in which a row stands get a gradient. That the two are one row (as in
 ELSA, Vancura et al. 2022) is our choice, and so is the cut of a user's row when lists are made.
 
-A user's row can be solved for, too (``user_rows``): such a model is made by its start alone.
+A user's row can be made in other ways, too (``user_rows``): such a model is made by its start
+alone.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import BatchItems
 from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients, Model
-from sparserec_np.models.user_rows import USER_ROWS, RidgeSolve, SumOfRows, UserRows, full_rows
+from sparserec_np.models.user_rows import USER_ROWS, RidgeSolve, SumAndItems, SumOfRows, UserRows, full_rows
 from sparserec_np.models.views import View
 
 USERS_AT_ONCE = 256  # whose rows are made together, all columns of them
@@ -157,36 +158,44 @@ class Fism:
         return MadeRowsRanker(self.table, SumOfRows(self.served_weights), self.dim, self.log)
 
 
-class SolvedFism:
-    """The model whose users' rows are solved for: what its start makes of the items, and no training.
+class FixedFism:
+    """The model whose items' rows are what its start made of them: no training.
 
     Attributes:
         table: (n_items) rows; row i is item i.
         dim: number of columns.
         log: what makes the users.
-        user_rows: solves for their rows.
-        weights: none.
+        user_rows: makes their rows.
+        weights: (n_items,) the numbers that it makes them with, or none.
     """
 
-    def __init__(self, table: SparseTable, dim: int, log: Interactions, user_rows: RidgeSolve) -> None:
+    def __init__(
+        self,
+        table: SparseTable,
+        dim: int,
+        log: Interactions,
+        user_rows: UserRows,
+        weights: Array = NO_WEIGHTS,
+    ) -> None:
         self.table = table
         self.dim = dim
         self.log = log
         self.user_rows = user_rows
-        self.weights = NO_WEIGHTS
+        self.weights = weights
 
     @property
     def workspace_bytes(self) -> int:
-        """Bytes of the products of all pairs of columns, which a ranker makes."""
-        return 8 * self.dim**2
+        """Bytes that a ranker makes rows with beside the table."""
+        return self.user_rows.maker_bytes(self.table, self.dim)
 
     @property
     def served_weights(self) -> Array:
-        """Nothing: an item has no number beside its row."""
+        """The numbers, as a model file holds them."""
         return self.weights
 
     def load_weights(self, weights: Array) -> None:
-        """Takes nothing: a model file has no weights of it."""
+        """Takes the numbers of a model file."""
+        self.weights[:] = weights
 
     def touched(self, batch: Batch) -> Array:
         """Raises ConfigError: nothing is trained."""
@@ -201,7 +210,7 @@ class SolvedFism:
         raise self._no_gradient()
 
     def _no_gradient(self) -> ConfigError:
-        return ConfigError("No gradient is taken through rows that are solved for: set epochs to 0")
+        return ConfigError("No gradient is taken through users' rows that are no plain sums: set epochs to 0")
 
     def served(self) -> SparseTable:
         """Returns the stored rows, those of items."""
@@ -239,11 +248,15 @@ def fism(
         user_rows: a name in ``USER_ROWS``; None for sums.
         penalties: ``untouched_weight`` and ``ridge``, where rows are solved for.
     """
-    if USER_ROWS[user_rows or "sum"].trained:
+    kind = USER_ROWS[user_rows or "sum"]
+    if kind is SumOfRows:
         return Fism(table, dim, log, views)
+    if kind is SumAndItems:
+        numbers = (1 / np.maximum(log.item_degrees, 1)).astype(np.float32)
+        return FixedFism(table, dim, log, SumAndItems(numbers), numbers)
     untouched, ridge = penalties["untouched_weight"], penalties["ridge"]
     assert untouched is not None and ridge is not None  # the settings fill them in
-    return SolvedFism(table, dim, log, RidgeSolve(untouched, ridge))
+    return FixedFism(table, dim, log, RidgeSolve(untouched, ridge))
 
 
 class _MadeRows:

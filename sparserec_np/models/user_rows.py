@@ -20,6 +20,10 @@ class UserRows(Protocol):
         """Gets ready to make rows of ``items`` (n_items, dim), which stay as they are meanwhile."""
         ...
 
+    def maker_bytes(self, items: SparseTable, dim: int) -> int:
+        """Counts the bytes that this takes beside ``items``."""
+        ...
+
 
 class RowMaker(Protocol):
     """A way to make users' rows, with all that depends on the items alone."""
@@ -44,11 +48,17 @@ class SumOfRows:
 
     summary: ClassVar[str] = "the sum of the touched items' rows, each times a number of the item's"
     trained: ClassVar[bool] = True
+    solved: ClassVar[bool] = False
+    marks_items: ClassVar[bool] = False  # in a column for each, behind the others
     item_bytes: ClassVar[int] = 4  # beside its row, in the model file
 
     def made_by(self, items: SparseTable, dim: int) -> RowMaker:
         """Gets ready to make rows; see :class:`UserRows`."""
         return _Sums(self, items, dim)
+
+    def maker_bytes(self, items: SparseTable, dim: int) -> int:
+        """Counts nothing; see :class:`UserRows`."""
+        return 0
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,8 @@ class RidgeSolve:
 
     summary: ClassVar[str] = "solved for by ridge regression, as in folding in; not trained further"
     trained: ClassVar[bool] = False
+    solved: ClassVar[bool] = True
+    marks_items: ClassVar[bool] = False
     item_bytes: ClassVar[int] = 0
 
     def made_by(self, items: SparseTable, dim: int) -> RowMaker:
@@ -93,6 +105,10 @@ class RidgeSolve:
         # Read-only arrays, as those of a mapped file, would be compiled for anew.
         table = SparseTable(*(np.require(array, requirements=["C", "A", "W"]) for array in items))
         return _Solutions(table, terms, min(self.row_entries or row_entries(dim), dim))
+
+    def maker_bytes(self, items: SparseTable, dim: int) -> int:
+        """Counts the products of all pairs of columns."""
+        return 8 * dim**2
 
 
 @dataclass(frozen=True)
@@ -116,8 +132,73 @@ class _Solutions:
         return SparseTable(indptr, columns[there].astype(column_dtype(len(self.terms.places))), values[there])
 
 
+@dataclass(frozen=True)
+class SumAndItems:
+    """Rows that are cut sums in the first columns, and mark the touched items in the last.
+
+    See :class:`~sparserec_np.runtime.SumsAndItems`, of which this is the compiled form.
+
+    Attributes:
+        weights: (n_items,) the numbers ``c``.
+        row_entries: of the sums; None for as many as for sums alone.
+    """
+
+    weights: Array
+    row_entries: int | None = None
+
+    summary: ClassVar[str] = "the sum, and beside it the touched items themselves; not trained further"
+    trained: ClassVar[bool] = False
+    solved: ClassVar[bool] = False
+    marks_items: ClassVar[bool] = True
+    item_bytes: ClassVar[int] = 4
+
+    def made_by(self, items: SparseTable, dim: int) -> RowMaker:
+        """Gets ready to make rows; see :class:`UserRows`.
+
+        Memory: the entries of the first columns.
+        """
+        summed = dim - items.rows
+        first = items.columns < summed
+        before = np.concatenate([[0], np.cumsum(first)]).astype(items.indptr.dtype)
+        rows = SparseTable(before[items.indptr], items.columns[first], items.values[first])
+        return _SumsAndItems(SumOfRows(self.weights, self.row_entries).made_by(rows, summed), summed, dim)
+
+    def maker_bytes(self, items: SparseTable, dim: int) -> int:
+        """Counts the entries of the first columns."""
+        first = int(np.count_nonzero(items.columns < dim - items.rows))
+        return first * (items.columns.itemsize + items.values.itemsize) + items.indptr.nbytes
+
+
+@dataclass(frozen=True)
+class _SumsAndItems:
+    """The sums of rows, with marks of the touched items behind them."""
+
+    sums: RowMaker
+    summed: int  # columns of them
+    dim: int
+
+    def rows_of(self, users: Array, log: Interactions) -> SparseTable:
+        sums = self.sums.rows_of(users, log)
+        lengths = log.indptr[users + 1] - log.indptr[users]
+        ends = np.cumsum(lengths)
+        touched = log.items[
+            np.arange(lengths.sum()) + np.repeat(log.indptr[users] - (ends - lengths), lengths)
+        ]
+        owners = np.concatenate([sums.row_numbers(), np.repeat(np.arange(len(users)), lengths)])
+        order = np.argsort(owners, kind="stable")  # of each row first the sums, then the marks
+        columns = np.concatenate([sums.columns.astype(column_dtype(self.dim)), touched + self.summed])[order]
+        indptr = np.zeros(len(users) + 1, index_dtype(len(owners)))
+        np.cumsum(np.bincount(owners, minlength=len(users)), out=indptr[1:])
+        values = np.append(sums.values, np.ones(len(touched), np.float32))[order]
+        return SparseTable(indptr, columns.astype(column_dtype(self.dim)), values)
+
+
 # What --user-rows names.
-USER_ROWS: dict[str, type[SumOfRows] | type[RidgeSolve]] = {"sum": SumOfRows, "ridge": RidgeSolve}
+USER_ROWS: dict[str, type[SumOfRows] | type[RidgeSolve] | type[SumAndItems]] = {
+    "sum": SumOfRows,
+    "ridge": RidgeSolve,
+    "neighbours": SumAndItems,
+}
 
 
 def full_rows(table: SparseTable, weights: Array, log: Interactions, users: Array, dim: int) -> Array:

@@ -17,6 +17,7 @@ from sparserec_np.starts.items import (
     SpectralItems,
     UniformItems,
 )
+from sparserec_np.starts.neighbours import NeighbourItems
 from sparserec_np.starts.nmf import NMF
 from sparserec_np.starts.spectral import Spectral
 from sparserec_np.starts.start import Start
@@ -35,6 +36,7 @@ ITEM_STARTS: dict[str, ItemStart] = {
     "fitted": FittedItems(),
     "als": LeastSquaresItems(),
     "condensed": CondensedItems(),
+    "neighbours": NeighbourItems(),
     "uniform": UniformItems(),
 }
 

@@ -24,6 +24,7 @@ from sparserec_np.factorization.pruning import row_ranges
 from sparserec_np.machine.threads import one_blas_thread
 from sparserec_np.sparsity.topology import prune
 from sparserec_np.starts.previous import spread_rows
+from sparserec_np.starts.start import Start
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,28 @@ class StoredItems(ABC):
     def places(self, log: Interactions) -> Array:
         """Finds this model's items among those of ``log``, (n_items,)."""
         return encode_ids(self.log.item_ids, log.item_ids)[0]
+
+
+@dataclass(frozen=True)
+class StartedAnew:
+    """A model of which nothing is kept: its start is made again of all interactions.
+
+    Attributes:
+        log: its users and items, and the interactions it knows.
+        first: the start.
+    """
+
+    log: Interactions
+    first: Start
+    scaled: ClassVar[bool] = False
+
+    def start(self) -> Start:
+        """Returns the start as it is."""
+        return self.first
+
+    def weights(self, log: Interactions) -> Array:
+        """Makes the numbers of all items, (n_items,) float32: 1 over the number of users, or over 1."""
+        return (1 / np.maximum(log.item_degrees, 1)).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from sparserec_np.data.splitting import split_random
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.machine.threads import kernel_threads
 from sparserec_np.models.base_models import BASE_MODELS
+from sparserec_np.runtime import MOST_COLUMNS
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.starts.condensed import Condensed
 from sparserec_np.training.counting import count
@@ -31,12 +32,17 @@ from sparserec_np.training.starting import make_start
 
 FREE = ("model", "dim", "start", "user_rows")  # what can be chosen
 # What is looked at, the usual first: a model, how its users' rows are made, the width to begin with
-# (None for what the number of items suggests), and starts to look at in the best width alone.
+# (None for what the number of items suggests), and starts to look at in the best width alone. A
+# kind that suggests as the one before it is looked at in the best width of that one.
 KINDS: tuple[tuple[str, str | None, int | None, tuple[str, ...]], ...] = (
+    ("fism", "neighbours", None, ()),
     ("fism", "sum", None, ("fitted",)),
     ("fism", "ridge", 64, ()),
     ("mf", None, 64, ()),
 )
+# The least part of each user's interactions to choose by. A tenth is too few to tell widths apart:
+# with few items to be found, wide rows look better than they are.
+LOOKED_PART = 0.25
 BASELINES = ("popularity", "itemknn")
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 ITEMS_A_COLUMN = 40  # the best widths lay about there on four data sets of 1,700 to 41,000 items
@@ -87,19 +93,20 @@ def choose(
 ) -> Choice:
     """Chooses the settings that are ``free`` by the NDCG@20 of starts on held-out interactions.
 
-    What is held out is what :func:`~sparserec_np.training.train.train` holds out with the same
-    settings. Widths are climbed from the first for as long as they help. Starts by least squares
-    are looked at where they take seconds. All starts store equally many entries: a density is a
-    part of a full table of users and items, of ``config.dim`` columns or, where the width is free,
-    of 64. With nothing to hold out, sums of what users touched are chosen, in the width that the
-    number of items suggests.
+    A quarter of each user's interactions is held out, or ``config.validation`` where that is more,
+    from what training then sees as well. Widths are climbed from the first for as long as they
+    help. Starts by least squares are looked at where they take seconds. All starts store equally
+    many entries: a density is a part of a full table of users and items, of ``config.dim`` columns
+    or, where the width is free, of 64. With nothing to hold out, the first kind is chosen, in the
+    width that the number of items suggests.
 
     Args:
         log: the training interactions.
         config: the other settings. Starts that do not go with them are not looked at.
         free: names of settings that may change: those of :data:`FREE` are chosen, and others are
             set to what the chosen model trains best with, if it says so.
-        validation: interactions to choose by; by default the part that ``config.validation`` says.
+        validation: interactions to choose by; by default a part of ``log``. None is held out where
+            ``config.validation`` is 0.
         threads: threads to work on; by default all.
         on_look: called with the record of each start as soon as it was measured.
 
@@ -112,12 +119,13 @@ def choose(
         return Choice(config)
     kept, held_out = log, validation
     if held_out is None and config.validation > 0:
-        kept, held_out = split_random(log, config.validation, np.random.default_rng([config.seed, 1]))
+        part = max(config.validation, LOOKED_PART)
+        kept, held_out = split_random(log, part, np.random.default_rng([config.seed, 1]))
     kinds = list(_kinds(log, config, free))
     if not quick(
         log, DENSE_COLUMNS, LOOKED_PRODUCTS
     ):  # rows that are solved for only where nothing else goes
-        kinds = [kind for kind in kinds if kind.config.trained] or kinds
+        kinds = [kind for kind in kinds if not kind.config.solved] or kinds
     if not kinds:
         raise ConfigError(
             "No start of mf or fism goes with these settings: leave one out, or give a model and a dim"
@@ -151,6 +159,7 @@ class _Kind:
         widths: rising, and the one to begin with among them.
         rows: of the table.
         entries: that it stores in all widths; None where the settings name bytes.
+        follows: whether the best width of the kind before it is taken for the best.
         last: starts to look at in the best width alone.
     """
 
@@ -158,6 +167,7 @@ class _Kind:
     widths: tuple[int, ...]
     rows: int
     entries: int | None
+    follows: bool
     last: tuple[str, ...]
 
     @property
@@ -180,6 +190,7 @@ def _kinds(log: Interactions, config: Config, free: Collection[str]) -> Iterator
     if entries is None and config.memory_budget is None:
         columns = DENSE_COLUMNS if "dim" in free else config.dim
         entries = max(1, round(config.density * columns * (log.n_users + log.n_items)))
+    before: tuple[str, int | None] | None = None
     for model, user_rows, first, last in KINDS:
         if "model" not in free and config.model != model:
             continue
@@ -195,8 +206,12 @@ def _kinds(log: Interactions, config: Config, free: Collection[str]) -> Iterator
             continue
         if some.resolved().user_rows != user_rows:  # which are not free, and others
             continue
+        base = BASE_MODELS[model]
+        if base.columns(begin, log, user_rows) > MOST_COLUMNS:
+            continue
         climbed = widths if "dim" in free else (begin,)
-        yield _Kind(some, climbed, BASE_MODELS[model].rows(log), entries, last if "start" in free else ())
+        follows, before = before == (model, first), (model, first)
+        yield _Kind(some, climbed, base.rows(log), entries, follows, last if "start" in free else ())
 
 
 def _filled(config: Config, free: Collection[str]) -> Config:
@@ -220,10 +235,15 @@ class _Looks:
         self.failure: SparseRecError | None = None
         self._kept, self._held_out, self._threads, self._report = kept, held_out, threads, report
         self._reached = -1.0
+        self._width = 0  # the best of the last kind
 
     def look_at(self, kind: _Kind) -> None:
         """Looks at all starts of a kind in its first width, then climbs."""
-        width = self._climb(kind)
+        if kind.follows and self._width:
+            self._look(kind.at(self._width))
+        else:
+            self._width = self._climb(kind)
+        width = self._width
         quick = self._kept.n_users * width**2 <= FITTED_PRODUCTS
         for name in kind.last if quick else ():
             self._look(replace(kind.at(width), start=name))
@@ -234,7 +254,7 @@ class _Looks:
         best, reached = kind.first, self._look(kind.at(kind.first))
         for way in (kind.widths[begin + 1 :], kind.widths[:begin][::-1]):
             for width in way:
-                if not (kind.config.trained or quick(self._kept, width, TRIED_PRODUCTS)):
+                if kind.config.solved and not quick(self._kept, width, TRIED_PRODUCTS):
                     break
                 following = self._look(kind.at(width), widened=True)
                 if following <= reached:

@@ -105,7 +105,8 @@ class Plan:
 
     def model_over(self, table: SparseTable, log: Interactions) -> Model:
         """Makes the base recommender over a table, users first."""
-        return model_over(self.settings, table, self.budget.dim, log)
+        dim = self.base.columns(self.budget.dim, log, self.settings.user_rows)
+        return model_over(self.settings, table, dim, log)
 
     def order(self, log: Interactions, weights: int) -> Order:
         """Makes the order of an epoch over the pairs of ``log``, for so many dense ``weights``."""

@@ -12,6 +12,7 @@ from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.evaluation.ranker import Ranker
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.models.model import Model
+from sparserec_np.models.user_rows import USER_ROWS
 from sparserec_np.runtime import ArtifactError, Recommender, row_entries, served_as
 from sparserec_np.serving.loss import DeviceRanker
 from sparserec_np.serving.model_file import ServedModel, empty_users, id_bytes
@@ -32,7 +33,7 @@ def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
         **base.way(config.method, config.loss),
         "seed": str(config.seed),
         "train_digest": log.digest(),
-        **({} if base.stores_users else {"row_entries": str(row_entries(dim))}),
+        **_said_of_rows(config, log),
         **_said(config),
         "metrics": json.dumps(validation_metrics(fitted)),
     }
@@ -48,6 +49,14 @@ def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
         metadata=metadata,
         held_out=_held_out(fitted.log, log) if base.graph else np.empty(0, np.int32),
     )
+
+
+def _said_of_rows(config: Config, log: Interactions) -> dict[str, str]:
+    """Writes how users' rows are cut, and which columns stand for items, where they are made of items."""
+    if config.user_rows is None:
+        return {}
+    said = {"row_entries": str(row_entries(config.dim))}
+    return said | {"item_columns": str(log.n_items)} if USER_ROWS[config.user_rows].marks_items else said
 
 
 def _said(config: Config) -> dict[str, str]:

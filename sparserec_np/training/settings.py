@@ -465,9 +465,15 @@ class Config:
 
     @property
     def trained(self) -> bool:
-        """Whether epochs change the start: not where users' rows are solved for."""
+        """Whether epochs change the start: not where users' rows are no plain sums."""
         user_rows = self._rows_and_start()[0]
         return user_rows is None or USER_ROWS[user_rows].trained
+
+    @property
+    def solved(self) -> bool:
+        """Whether users' rows are solved for from those of items."""
+        user_rows = self._rows_and_start()[0]
+        return user_rows is not None and USER_ROWS[user_rows].solved
 
     @property
     def row_penalties(self) -> RowPenalties | None:
@@ -503,7 +509,7 @@ class Config:
             "start": start,
             "user_rows": user_rows,
         }
-        if self.trained:
+        if user_rows is None or not USER_ROWS[user_rows].solved:
             defaults |= dict.fromkeys(ROW_SETTINGS)
         missing = {
             name: value
@@ -588,7 +594,7 @@ def _check_columns(config: Config) -> None:
             f"dim must be at most {FOLDED_DIMENSIONS:,} with the start {config.start}, which takes the products of"
             f" all pairs of columns, found {config.dim:,}; set a lower dim, or start to spectral"
         )
-    if not config.trained and config.dim > FOLDED_DIMENSIONS:
+    if config.solved and config.dim > FOLDED_DIMENSIONS:
         raise ConfigError(
             f"dim must be at most {FOLDED_DIMENSIONS:,} where users' rows are solved for, with the products of all"
             f" pairs of columns, found {config.dim:,}; set a lower dim, or user_rows to sum"
@@ -645,12 +651,12 @@ def _check_model(config: Config) -> None:
 
 def _check_user_rows(config: Config) -> None:
     """Refuses weights of equations that nobody solves."""
-    if BASE_MODELS[config.model].stores_users or not config.trained:
+    if BASE_MODELS[config.model].stores_users or config.solved:
         return
     for name in ROW_SETTINGS:
         if getattr(config, name) is not None:
             raise ConfigError(
-                f"{name} has no meaning where users' rows are sums; leave it out, or set user_rows to ridge"
+                f"{name} has no meaning where users' rows are not solved for; leave it out, or set user_rows to ridge"
             )
 
 

@@ -25,7 +25,7 @@ from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.starts import starts_of
 from sparserec_np.starts.condensed import Condensed
 from sparserec_np.starts.previous import Previous, PreviousModel, hold_out_new
-from sparserec_np.starts.previous_items import PreviousItems, PreviousSolved, StoredItems
+from sparserec_np.starts.previous_items import PreviousItems, PreviousSolved, StartedAnew, StoredItems
 from sparserec_np.starts.start import Start
 from sparserec_np.training.fitted import Fitted, Report
 from sparserec_np.training.plan import budget_of
@@ -158,6 +158,21 @@ class SolvedFor(ItemsAlone):
         return PreviousSolved(model.table, model.dim, fitted.log, penalties)
 
 
+class MadeAnew:
+    """The way of models whose start takes seconds and is all there is: it is made of all interactions."""
+
+    def check(self, fitted: Fitted, log: Interactions) -> None:
+        """Accepts any model: the start says what it cannot make."""
+
+    def defaults(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns no epochs and no validation part: there is nothing to choose."""
+        return UPDATE_DEFAULTS | {"epochs": 0, "validation": 0.0}
+
+    def previous(self, fitted: Fitted, start: Start) -> StartedAnew:
+        """Takes the start alone."""
+        return StartedAnew(fitted.log, start)
+
+
 def _check_columns(fitted: Fitted) -> None:
     if fitted.model.dim > FOLDED_DIMENSIONS:
         raise ConfigError(
@@ -170,7 +185,9 @@ def way_of(config: Config) -> Way:
     """Finds the way in which a model of these settings is updated."""
     if BASE_MODELS[config.model].stores_users:
         return AllRows()
-    return ItemsAlone() if config.trained else SolvedFor()
+    if config.solved:
+        return SolvedFor()
+    return ItemsAlone() if config.trained else MadeAnew()
 
 
 def update(

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.models.user_rows import USER_ROWS, RidgeSolve, SumOfRows, cut_rows
+from sparserec_np.data.table import SparseTable
+from sparserec_np.models.user_rows import USER_ROWS, RidgeSolve, SumAndItems, SumOfRows, cut_rows
 from sparserec_np.runtime import MADE_ROWS, RidgeTerms, Table, ridge_terms, solved_row
 from tests.makers.small import random_table, same_bits, small_log
 
@@ -43,6 +44,23 @@ def test_sums_of_rows_are_cut(entries: int) -> None:
         full = weights[own] @ dense[own]
         np.testing.assert_allclose(row[row != 0], full[row != 0], rtol=1e-5)
         assert np.count_nonzero(row) == min(entries, 7)
+
+
+@pytest.mark.parametrize(("summed", "entries"), [(5, 2), (5, 64), (300, 3)])
+def test_sums_with_marks_of_the_touched_items_behind_them(summed: int, entries: int) -> None:
+    rng, dim = np.random.default_rng(0), summed + LOG.n_items
+    table, weights = random_table(rng, LOG.n_items, dim, 60), rng.random(LOG.n_items, np.float32)
+    users = np.array([4, 2, 4, 11], np.int32)
+    made = SumAndItems(weights, entries).made_by(table, dim).rows_of(users, LOG)
+    made.validate(dim)
+    dense = table.to_dense(dim)
+    alone = SparseTable.from_dense(dense[:, :summed])
+    sums = SumOfRows(weights, entries).made_by(alone, summed).rows_of(users, LOG).to_dense(summed)
+    np.testing.assert_array_equal(made.to_dense(dim)[:, :summed], sums)
+    marks = np.zeros((len(users), LOG.n_items))
+    for place, user in enumerate(users):
+        marks[place, LOG.items[LOG.indptr[user] : LOG.indptr[user + 1]]] = 1
+    np.testing.assert_array_equal(made.to_dense(dim)[:, summed:], marks)
 
 
 @pytest.mark.parametrize("dim", [7, 300])

@@ -46,6 +46,7 @@ def test_both_models_and_all_starts_are_looked_at(chosen):
     _, looks = chosen
     seen = {(look["model"], look.get("user_rows"), look.get("start")) for look in looks}
     assert seen >= {
+        ("fism", "neighbours", "neighbours"),
         ("fism", "sum", "spectral"),
         ("fism", "sum", "fitted"),
         ("fism", "ridge", "als"),
@@ -67,9 +68,12 @@ def test_all_starts_store_equally_many_entries(chosen):
             assert look["dim"] <= 128  # of 120 items
 
 
-def test_a_choice_is_what_training_reaches_at_epoch_0(chosen):
-    choice, _ = chosen
-    fitted = train(LOG, replace(choice.config, epochs=0, refit=False, learning_rate=0.01))
+@pytest.mark.parametrize("part", [0.1, 0.25, 0.4])
+def test_a_choice_is_what_training_reaches_at_epoch_0(part):
+    """A quarter is held out at least, as a tenth tells too little."""
+    choice = choose(LOG, replace(CONFIG, validation=part), ("start",))
+    config = replace(choice.config, epochs=0, refit=False, learning_rate=0.01)
+    fitted = train(LOG, replace(config, validation=max(part, 0.25)))
     assert fitted.reached == choice.best[SELECT_BY]
 
 
@@ -89,7 +93,7 @@ def test_what_is_not_free_stays():
     assert {look["dim"] for look in choice.looks} == {32}
     choice = choose(LOG, replace(CONFIG, model="fism", start="als"), ("dim", "user_rows"))
     assert {look["start"] for look in choice.looks} == {"als"}
-    assert {look["user_rows"] for look in choice.looks} == {"sum", "ridge"}
+    assert {look["user_rows"] for look in choice.looks} == {"neighbours", "sum", "ridge"}
     choice = choose(LOG, replace(CONFIG, model="fism"), ("dim",))
     assert {look["user_rows"] for look in choice.looks} == {"sum"}  # what the settings come to
 
@@ -115,7 +119,7 @@ def test_nothing_that_fits_is_refused_in_a_sentence():
 def test_least_squares_that_take_long_are_looked_at_only_where_nothing_else_goes(monkeypatch):
     monkeypatch.setattr("sparserec_np.training.choosing.LOOKED_PRODUCTS", 0)
     choice = choose(LOG, CONFIG)
-    assert {look.get("start") for look in choice.looks} == {"spectral", "fitted", None}
+    assert {look.get("start") for look in choice.looks} == {"neighbours", "spectral", "fitted", None}
     monkeypatch.setattr("sparserec_np.training.choosing.TRIED_PRODUCTS", 0)
     choice = choose(LOG, replace(CONFIG, model="fism", user_rows="ridge"), ("dim", "start"))
     assert [(look["start"], look["dim"]) for look in choice.looks] == [("als", 64)]
@@ -135,12 +139,29 @@ def test_a_baseline_that_cannot_be_counted_is_left_out(monkeypatch):
     assert choice.best is not None and choice.best_baseline is None
 
 
-def test_with_nothing_held_out_sums_of_a_suggested_width_are_taken():
+def test_with_nothing_held_out_the_first_kind_in_a_suggested_width_is_taken():
     choice = choose(LOG, replace(CONFIG, validation=0.0))
     assert choice.looks == () and choice.best is None and choice.best_baseline is None
-    assert (choice.config.model, choice.config.user_rows, choice.config.dim) == ("fism", "sum", 32)
+    assert (choice.config.model, choice.config.user_rows, choice.config.dim) == ("fism", "neighbours", 32)
     wide = generate(n_users=700, n_items=6000, n_interactions=9000, groups=5, seed=3)
     assert choose(wide, replace(CONFIG, validation=0.0)).config.dim == 128
+
+
+def test_what_needs_too_many_columns_is_not_looked_at(monkeypatch):
+    monkeypatch.setattr("sparserec_np.training.choosing.MOST_COLUMNS", 128)
+    choice = choose(LOG, replace(CONFIG, validation=0.0))
+    assert choice.config.user_rows == "sum"
+    assert "neighbours" not in {look.get("user_rows") for look in choose(LOG, CONFIG).looks}
+
+
+def test_sums_are_looked_at_in_the_best_width_of_neighbours(chosen):
+    ours, theirs = (
+        {look["dim"]: look[SELECT_BY] for look in chosen[1] if look.get("start") == start}
+        for start in ("neighbours", "spectral")
+    )
+    assert len(ours) > 1
+    sums = {look["dim"] for look in chosen[1] if look.get("user_rows") == "sum"}
+    assert sums == {max(ours, key=ours.__getitem__)} <= theirs.keys()
 
 
 def test_interactions_to_validate_by_are_taken_as_they_are():

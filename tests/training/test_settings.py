@@ -144,7 +144,7 @@ def test_a_loss_brings_its_similarity_and_settings() -> None:
         ({"hidden": 8}, "hidden is no setting of the model mf, but of neumf"),
         ({"embedding_dropout": 1.0}, "embedding_dropout must be 0 or more and at most 0.95"),
         ({"user_rows": "ridge"}, "user_rows is no setting of the model mf, but of fism"),
-        ({"model": "fism", "ridge": 2.0}, "ridge has no meaning where users' rows are sums"),
+        ({"model": "fism", "ridge": 2.0}, "ridge has no meaning where users' rows are not solved for"),
         ({"model": "fism", "user_rows": "sum", "untouched_weight": 1.0}, "untouched_weight has no meaning"),
         ({"model": "fism", "user_rows": "ridge", "ridge": 0}, "ridge must be 0.001 or more"),
         ({"model": "fism", "user_rows": "ridge", "dim": 5000}, "dim must be at most 4,096 where users' rows"),

@@ -1,0 +1,57 @@
+"""The strongest pairs of items, beside the dense formula."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.factorization import co_occurrence
+from sparserec_np.factorization.co_occurrence import strongest_pairs
+from tests.makers.small import small_log
+
+
+def dense_pairs(log: Interactions) -> tuple[np.ndarray, np.ndarray]:
+    """The weights of all pairs, and their values, by the definition in float64; rows are who answers."""
+    matrix = np.zeros((log.n_users, log.n_items))
+    matrix[log.pair_users(), log.items] = 1
+    users, items = np.maximum(log.user_degrees, 1), np.maximum(log.item_degrees, 1)
+    normal = matrix / np.sqrt(users)[:, None] / np.sqrt(items)
+    graph = normal.T @ normal
+    np.fill_diagonal(graph, 0)
+    return graph * np.sqrt(items)[:, None] * np.sqrt(items), graph * items[:, None] ** 0.25
+
+
+@pytest.mark.parametrize("block", [1, 4, 256])
+@pytest.mark.parametrize("most", [0, 1, 7, 40, 10_000])
+def test_the_largest_are_kept_with_the_values_of_the_formula(
+    block: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(co_occurrence, "ITEMS_AT_ONCE", block)
+    log = small_log(30, 20, 150)
+    weights, values = dense_pairs(log)
+    pairs = strongest_pairs(log, most)
+    assert len(pairs.items) == min(most, np.count_nonzero(weights))
+    np.testing.assert_allclose(pairs.values, values[pairs.items, pairs.touched], rtol=1e-5)
+    kept = np.zeros(weights.shape, bool)
+    kept[pairs.items, pairs.touched] = True
+    assert kept.sum() == len(pairs.items)
+    if 0 < len(pairs.items) < np.count_nonzero(weights):
+        assert weights[kept].min() >= weights[~kept].max() * (1 - 1e-5)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 60))
+def test_pairs_are_sorted_and_of_two_items(seed: int, most: int) -> None:
+    rng = np.random.default_rng(seed)
+    log = Interactions.from_pairs(rng.integers(0, 9, 40), rng.integers(0, 8, 40))
+    items, touched, values = strongest_pairs(log, most)
+    places = items.astype(np.int64) * log.n_items + touched
+    assert (np.diff(places) > 0).all() and (items != touched).all() and (values > 0).all()
+
+
+def test_of_equal_pairs_those_of_lower_items_are_kept() -> None:
+    log = Interactions.from_pairs(np.repeat(np.arange(3), 2), np.arange(6))
+    pairs = strongest_pairs(log, 3)
+    assert pairs.items.tolist() == [0, 1, 2] and pairs.touched.tolist() == [1, 0, 3]

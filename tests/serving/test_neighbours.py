@@ -1,0 +1,116 @@
+"""A model of sums with neighbours beside them, from training to a file, an export and a device."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sparserec_np.data.splitting import split_random
+from sparserec_np.data.synthetic import generate
+from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.runtime import ArtifactError, Recommender
+from sparserec_np.serving.c.export import write_c
+from sparserec_np.serving.model_file import load_model, save_model
+from sparserec_np.serving.packing import pack, write_export
+from sparserec_np.serving.slices import keep_items, keep_users, without_seen
+from sparserec_np.training.fitted import Fitted
+from sparserec_np.training.saving import restore, served_model
+from sparserec_np.training.settings import Config
+from sparserec_np.training.train import train
+from sparserec_np.training.updating import update
+
+LOG = generate(n_users=90, n_items=70, n_interactions=1500, groups=4, seed=4)
+CONFIG = Config(model="fism", start="neighbours", dim=80, entries=900, validation=0.0)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fitted:
+    return train(LOG, CONFIG, threads=1)
+
+
+def test_it_stores_its_budget_and_is_not_trained(fitted: Fitted) -> None:
+    assert fitted.model.table.nnz == 900
+    assert fitted.model.dim == 80 + LOG.n_items
+    assert fitted.config.resolved().user_rows == "neighbours" and fitted.config.resolved().epochs == 0
+    assert served_model(fitted, LOG).metadata["item_columns"] == "70"
+
+
+def test_lists_and_scores_are_those_of_the_formula(fitted: Fitted, tmp_path: Path) -> None:
+    """The sum of the touched rows, and what each touched item says of its neighbours."""
+    save_model(tmp_path / "m.safetensors", served_model(fitted, LOG))
+    device = Recommender.open(tmp_path / "m.safetensors")
+    dense = fitted.model.table.to_dense(150).astype(np.float64)
+    for user in range(LOG.n_users):
+        own = LOG.items[LOG.indptr[user] : LOG.indptr[user + 1]]
+        sums = (dense[own, :80] / LOG.item_degrees[own, None]).sum(0)
+        kept = np.argsort(-np.abs(sums), kind="stable")[:64]
+        expected = dense[:, kept] @ sums[kept] + dense[:, 80 + own].sum(1)
+        scores = device.score(LOG.user_ids[user].item(), LOG.item_ids.tolist())
+        np.testing.assert_allclose(scores, expected, rtol=2e-4, atol=1e-5)
+
+
+def test_a_restored_model_ranks_as_it_did_and_as_the_device_does(fitted: Fitted, tmp_path: Path) -> None:
+    save_model(tmp_path / "m.safetensors", served_model(fitted, LOG))
+    users = np.arange(LOG.n_users, dtype=np.int32)
+    items, scores = fitted.model.ranker().rank(users, 10, LOG)
+    again = restore(load_model(tmp_path / "m.safetensors")).ranker().rank(users, 10, LOG)
+    np.testing.assert_array_equal(items, again[0])
+    np.testing.assert_array_equal(scores, again[1])
+    device = Recommender.open(tmp_path / "m.safetensors")
+    for user in range(LOG.n_users):
+        listed = device.recommend(LOG.user_ids[user].item(), 10)
+        assert listed.items == LOG.item_ids[items[user]].tolist()
+        own = LOG.item_ids[LOG.items[LOG.indptr[user] : LOG.indptr[user + 1]]]
+        assert device.recommend_for_items(own.tolist(), 10) == listed
+
+
+def test_an_export_without_users_is_whole(fitted: Fitted, tmp_path: Path) -> None:
+    model = served_model(fitted, LOG)
+    write_export(tmp_path / "small.safetensors", pack(without_seen(model), "int8"))
+    write_export(tmp_path / "large.safetensors", pack(keep_users(model, np.arange(5)), "float32"))
+    own = LOG.item_ids[LOG.items[: LOG.indptr[1]]].tolist()
+    one, two = (
+        set(Recommender.open(tmp_path / name).recommend_for_items(own, 20).items)
+        for name in ("small.safetensors", "large.safetensors")
+    )
+    assert len(one & two) >= 18
+
+
+def test_some_items_alone_and_the_c_function_are_refused(fitted: Fitted, tmp_path: Path) -> None:
+    model = served_model(fitted, LOG)
+    with pytest.raises(ArtifactError, match="which column is which item's"):
+        pack(keep_items(model, np.arange(10)), "float32")
+    with pytest.raises(ArtifactError, match="the C function makes sums of rows alone"):
+        write_c(model, tmp_path / "c")
+
+
+@pytest.mark.parametrize("said", ["69", "150", "many"])
+def test_a_file_whose_columns_are_no_items_is_refused(fitted: Fitted, said: str, tmp_path: Path) -> None:
+    model = served_model(fitted, LOG)
+    model.metadata["item_columns"] = said
+    with pytest.raises(ArtifactError, match="item_columns"):
+        save_model(tmp_path / "m.safetensors", model)
+        Recommender.open(tmp_path / "m.safetensors")
+
+
+def test_an_update_makes_the_start_of_all_interactions() -> None:
+    kept, new = split_random(LOG, 0.3, np.random.default_rng(2))
+    grown = update(train(kept, CONFIG, threads=1), new, threads=1)
+    whole = train(LOG, CONFIG, threads=1)
+    assert grown.model.table.nnz == 900
+    assert all(
+        one.tobytes() == two.tobytes() for one, two in zip(grown.model.table, whole.model.table, strict=True)
+    )
+
+
+def test_neighbours_beat_rows_at_random_of_as_many_entries() -> None:
+    kept, held_out = split_random(LOG, 0.3, np.random.default_rng(1))
+    ranked = (
+        train(kept, replace(CONFIG, start=start, epochs=0), threads=1).model.ranker()
+        for start in ("neighbours", "uniform")
+    )
+    ours, theirs = (evaluate(ranker, held_out, kept)["ndcg@20"] for ranker in ranked)
+    assert ours > 1.2 * theirs
