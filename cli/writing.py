@@ -94,7 +94,7 @@ def write_run(directory: RunDirectory, work: Work, telling: Telling) -> dict[str
             click.echo(f"Budget: {_arithmetic(work)}")
         if not work.config.trained:
             click.echo(
-                "Users' rows are solved for, which no gradient is taken through: the start is kept, epoch 0."
+                "Users' rows are no plain sums, which no gradient is taken through: the start is kept, epoch 0."
             )
     clock = time.perf_counter()
     progress = nullcontext(lambda record: None) if counted else epoch_progress(work.config.epochs)

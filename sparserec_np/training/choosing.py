@@ -48,6 +48,7 @@ WIDTHS = (32, 64, 128, 256, 512, 1024)
 ITEMS_A_COLUMN = 40  # the best widths lay about there on four data sets of 1,700 to 41,000 items
 # Multiplications for which starts by least squares are looked at: some seconds for each.
 LOOKED_PRODUCTS = 5e10
+NEAR = 0.85  # of the best so far: below it no other width is looked at, for none makes up for so much
 FITTED_PRODUCTS = 1e11  # users times pairs of columns, for which "fitted" takes about two minutes
 DENSE_COLUMNS = 64  # of the full table of users and items that a density is a part of
 VECTOR_BYTES = 1 << 28  # of the singular vectors, which bound the width
@@ -252,6 +253,8 @@ class _Looks:
         """Looks at widths for as long as they lead upwards; returns the best."""
         begin = kind.widths.index(kind.first)
         best, reached = kind.first, self._look(kind.at(kind.first))
+        if 0 <= reached < NEAR * self._reached:
+            return best
         for way in (kind.widths[begin + 1 :], kind.widths[:begin][::-1]):
             for width in way:
                 if kind.config.solved and not quick(self._kept, width, TRIED_PRODUCTS):

@@ -152,7 +152,7 @@ def solved(run, made, tmp_path_factory):
 def test_rows_that_are_solved_for_are_the_start_and_that_is_said(run, made, solved):
     out, said = solved
     assert (
-        "Users' rows are solved for, which no gradient is taken through: the start is kept, epoch 0." in said
+        "Users' rows are no plain sums, which no gradient is taken through: the start is kept, epoch 0." in said
     )
     assert "kept epoch            0" in said or "kept epoch             0" in said
     told = json.loads(run("inspect", out, "--json").stdout)
@@ -198,9 +198,9 @@ def test_rows_that_are_solved_for_teach_a_matrix_factorisation(run, made, solved
     [
         (
             ("--start", "nmf"),
-            "which the model fism does not store; set start to spectral, fitted, als, condensed or uniform",
+            "which the model fism does not store; set start to spectral, fitted, als, condensed, neighbours or uniform",
         ),
-        (("--ridge", "2"), "ridge has no meaning where users' rows are sums"),
+        (("--ridge", "2"), "ridge has no meaning where users' rows are not solved for"),
         (("--l2-user", "0.1"), "l2_user has no meaning for the model fism; leave it out"),
         (("--embedding-dropout", "0.1"), "embedding_dropout has no meaning for the model fism; leave it out"),
         (("--order", "cells"), "model cannot be 'fism'"),

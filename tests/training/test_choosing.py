@@ -125,6 +125,13 @@ def test_least_squares_that_take_long_are_looked_at_only_where_nothing_else_goes
     assert [(look["start"], look["dim"]) for look in choice.looks] == [("als", 64)]
 
 
+@pytest.mark.parametrize("near", [0.0, 10.0])
+def test_a_kind_that_is_far_below_the_best_is_looked_at_in_one_width(near, monkeypatch):
+    monkeypatch.setattr("sparserec_np.training.choosing.NEAR", near)
+    widths = {look["dim"] for look in choose(LOG, CONFIG).looks if look["model"] == "mf"}
+    assert (len(widths) == 1) == (near > 1)
+
+
 def test_a_fit_that_takes_long_is_not_looked_at(monkeypatch):
     monkeypatch.setattr("sparserec_np.training.choosing.FITTED_PRODUCTS", 0)
     assert "fitted" not in {look.get("start") for look in choose(LOG, CONFIG).looks}
