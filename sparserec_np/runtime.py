@@ -930,16 +930,19 @@ class ByDimension:
         the last bit.
         """
         scores = np.zeros(self.rows, dtype=np.float32)
-        pairs = zip(columns.tolist(), values.tolist(), strict=True)
-        lists = [(*self._lists[column], value) for column, value in pairs if column in self._lists]
+        lists = [self._lists.get(column) for column in columns.tolist()]
+        if None in lists:
+            values = values[[found is not None for found in lists]]
+            lists = [found for found in lists if found is not None]
         # Short lists, one after the other, would take most of their time to begin with each: many
         # go in one call, as far as they take little memory. The order of the sums stays.
-        entries = sum([len(numbers) for numbers, _, _ in lists])
+        entries = sum([len(numbers) for numbers, _ in lists])
         together = 1
         if entries < LONG_LIST * len(lists):
             together = max(1, GATHERED * len(lists) // max(entries, 1))
         for first in range(0, len(lists), together):
-            numbers, products = _gather(lists[first : first + together])
+            part = slice(first, first + together)
+            numbers, products = _gather(lists[part], values[part])
             # Adds one after the other; it wants the machine's own index type, in which all the
             # numbers would take up to eight times their memory.
             np.add.at(scores, numbers.astype(np.intp), products)
@@ -964,15 +967,14 @@ class ByDimension:
         return int(self._numbers.nbytes + self._values.nbytes)
 
 
-def _gather(lists: list[tuple[Array, Array, float]]) -> tuple[Array, Array]:
-    """Joins lists of rows and float32 entries, the entries times a float32 number of each list."""
+def _gather(lists: list[tuple[Array, Array]], factors: Array) -> tuple[Array, Array]:
+    """Joins lists of rows and float32 entries, the entries times the float32 number of each list."""
     if len(lists) == 1:
-        numbers, entries, factor = lists[0]
-        return numbers, factor * entries
-    rows, parts, factors = zip(*lists, strict=True)
-    products = np.concatenate(parts)
-    products *= np.array(factors, dtype=np.float32).repeat([len(part) for part in parts])
-    return np.concatenate(rows), products
+        numbers, entries = lists[0]
+        return numbers, factors[0] * entries
+    products = np.concatenate([entries for _, entries in lists])
+    products *= factors.repeat([len(entries) for _, entries in lists])
+    return np.concatenate([numbers for numbers, _ in lists]), products
 
 
 class Scorer:
