@@ -930,10 +930,10 @@ class ByDimension:
         the last bit.
         """
         scores = np.zeros(self.rows, dtype=np.float32)
-        lists = [self._lists.get(column) for column in columns.tolist()]
-        if None in lists:
-            values = values[[found is not None for found in lists]]
-            lists = [found for found in lists if found is not None]
+        found = [self._lists.get(column) for column in columns.tolist()]
+        lists = [one for one in found if one is not None]
+        if len(lists) < len(found):
+            values = values[[one is not None for one in found]]
         # Short lists, one after the other, would take most of their time to begin with each: many
         # go in one call, as far as they take little memory. The order of the sums stays.
         entries = sum([len(numbers) for numbers, _ in lists])

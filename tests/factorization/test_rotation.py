@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sparserec_np.factorization.rotation import varimax
+from sparserec_np.machine.threads import one_blas_thread
 from tests.makers.small import Array
 
 
@@ -36,3 +37,10 @@ def test_varimax_of_columns_of_zeros() -> None:
     loadings = np.pad(rng().standard_normal((40, 3)), ((0, 0), (0, 2))).astype(np.float32)
     rotation = varimax(loadings, 30)
     assert np.allclose(rotation.T @ rotation, np.eye(5), atol=1e-5)
+
+
+def test_threads_change_no_bit() -> None:
+    loadings = rng(3).standard_normal((4500, 20), dtype=np.float32)  # blocks of rows for several threads
+    with one_blas_thread():
+        one, two, many = (varimax(loadings, 8, threads=threads) for threads in (1, 2, 9))
+    assert one.tobytes() == two.tobytes() == many.tobytes()
