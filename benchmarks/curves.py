@@ -57,6 +57,8 @@ def draw_panels(path: Path, panels: Mapping[str, Sequence[Curve]], across: str, 
 
 
 def _draw(axes: Any, curves: Sequence[Curve]) -> None:
+    from matplotlib import ticker  # not everybody has it
+
     styles = {curve.label: style for curve, style in zip(curves, STYLES, strict=False)}
     curves = [curve for curve in curves if curve.points]
     for curve in curves:
@@ -64,6 +66,9 @@ def _draw(axes: Any, curves: Sequence[Curve]) -> None:
         across, up = zip(*curve.points, strict=True)
         axes.plot(across, up, marker=marker, linestyle=line, color=shade, markersize=5)
     axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(ticker.LogLocator(subs=(2, 5)))
+    for set_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        set_formatter(lambda value, _: f"{value:,g}")
     low, high = axes.get_xlim()
     axes.set_xlim(low, high * (high / low) ** 0.35)  # room for the labels
     ends = [curve.points[-1] for curve in curves]

@@ -72,8 +72,8 @@ def test_curves_keep_their_places_and_rise() -> None:
     cells = [cell("fism", 0.1, 0.2, **GOWALLA), cell("fism", 0.01, 0.18, **GOWALLA)]
     one, other = (curves_of(cells, dtype) for dtype in ("float32", "int8"))
     assert [curve.label for curve in one] == [curve.label for curve in other] == list(CURVES.values())
-    assert one[0].points == [(10_000, 0.18), (100_000, 0.2)]
-    assert other[0].points == [(2_500, 0.18), (25_000, 0.2)]
+    assert one[0].points == [(10, 0.18), (100, 0.2)]
+    assert other[0].points == [(2.5, 0.18), (25, 0.2)]
     assert [len(curve.points) for curve in one][-1] == 1 and not other[-1].points  # as published
 
 
