@@ -279,7 +279,8 @@ def write_page(page: Path, cells: Cells) -> None:
         " `fism` stores no users: they are made of what they touched, which a server has to know anyhow, and a device"
         " of its own person. Seconds are those of the whole command, which tries several models and settings, and of"
         " implicit's ALS those of the last fit. Settings were chosen on a held-out tenth of the training part;"
-        " LightGCN's figures are published, with the best epoch chosen on the test part. int8 has a scale for each column."
+        " LightGCN's figures are published, with the best epoch chosen on the test part. int8 has a scale for each"
+        " column."
     )
     head = provenance(command_line("quality_at_bytes"), [cell["machine"] for cell in cells.all])
     lines = ["# Quality at a number of bytes", "", head, "", prose(words)]
