@@ -12,6 +12,12 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+REFUSED = 2  # exit code of a command that does not do what its options say
+
+
+class RefusedError(Exception):
+    """Options that the command refuses; its sentence has gone to standard error."""
+
 
 class Done(NamedTuple):
     """A command that ended well.
@@ -32,6 +38,9 @@ def sparserec(*words: object) -> Done:
 
     The command beside this Python goes before others. What it says on standard error is let
     through.
+
+    Raises:
+        RefusedError: it refuses the options.
     """
     script = shutil.which("sparserec", path=str(Path(sys.executable).parent)) or "sparserec"
     command = [script, *map(str, words), "--json"]
@@ -41,6 +50,8 @@ def sparserec(*words: object) -> Done:
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - clock
         process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode == REFUSED:
+            raise RefusedError(f"sparserec {words[0]} refuses it")
         if process.returncode:
             raise SystemExit(f"Error: {' '.join(command)} ended with {process.returncode}")
         output.seek(0)

@@ -75,6 +75,7 @@ VARINT_BLOCK = 1 << 13  # bytes
 # Entries whose products are added to scores at once, about, which takes a megabyte; and those of a
 # list that is long enough to go alone.
 GATHERED, LONG_LIST = 1 << 16, 1 << 11
+FEW_ROWS = 64  # whose entries are read row after row
 SMALLEST_SQUARE = 1e-30  # below it values are damage, and their reciprocals would overflow float32
 ID_TYPES = ("U8", "I8", "U16", "I16", "U32", "I32", "I64")
 
@@ -400,9 +401,15 @@ class Table(NamedTuple):
         """
         starts, ends = self.indptr[rows], self.indptr[rows + 1]
         lengths = ends - starts
-        before = np.cumsum(lengths) - lengths
-        places = np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
-        columns, values = self.columns[places], self.values[places].astype(np.float32, copy=False)
+        if 0 < len(rows) <= FEW_ROWS:  # slices are sooner joined than every entry's place is made
+            parts = [slice(*bounds) for bounds in zip(starts.tolist(), ends.tolist(), strict=True)]
+            columns = np.concatenate([self.columns[part] for part in parts])
+            values = np.concatenate([self.values[part] for part in parts])
+        else:
+            before = np.cumsum(lengths) - lengths
+            places = np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+            columns, values = self.columns[places], self.values[places]
+        values = values.astype(np.float32, copy=False)
         return lengths, columns, values if self.scales is None else values * self.scales[columns]
 
     def largest(self) -> float:
@@ -931,16 +938,19 @@ class ByDimension:
         the last bit.
         """
         scores = np.zeros(self.rows, dtype=np.float32)
-        pairs = zip(columns.tolist(), values.tolist(), strict=True)
-        lists = [(*self._lists[column], value) for column, value in pairs if column in self._lists]
+        found = [self._lists.get(column) for column in columns.tolist()]
+        lists = [one for one in found if one is not None]
+        if len(lists) < len(found):
+            values = values[[one is not None for one in found]]
         # Short lists, one after the other, would take most of their time to begin with each: many
         # go in one call, as far as they take little memory. The order of the sums stays.
-        entries = sum([len(numbers) for numbers, _, _ in lists])
+        entries = sum([len(numbers) for numbers, _ in lists])
         together = 1
         if entries < LONG_LIST * len(lists):
             together = max(1, GATHERED * len(lists) // max(entries, 1))
         for first in range(0, len(lists), together):
-            numbers, products = _gather(lists[first : first + together])
+            part = slice(first, first + together)
+            numbers, products = _gather(lists[part], values[part])
             # Adds one after the other; it wants the machine's own index type, in which all the
             # numbers would take up to eight times their memory.
             np.add.at(scores, numbers.astype(np.intp), products)
@@ -965,15 +975,14 @@ class ByDimension:
         return int(self._numbers.nbytes + self._values.nbytes)
 
 
-def _gather(lists: list[tuple[Array, Array, float]]) -> tuple[Array, Array]:
-    """Joins lists of rows and float32 entries, the entries times a float32 number of each list."""
+def _gather(lists: list[tuple[Array, Array]], factors: Array) -> tuple[Array, Array]:
+    """Joins lists of rows and float32 entries, the entries times the float32 number of each list."""
     if len(lists) == 1:
-        numbers, entries, factor = lists[0]
-        return numbers, factor * entries
-    rows, parts, factors = zip(*lists, strict=True)
-    products = np.concatenate(parts)
-    products *= np.array(factors, dtype=np.float32).repeat([len(part) for part in parts])
-    return np.concatenate(rows), products
+        numbers, entries = lists[0]
+        return numbers, factors[0] * entries
+    products = np.concatenate([entries for _, entries in lists])
+    products *= factors.repeat([len(entries) for _, entries in lists])
+    return np.concatenate([numbers for numbers, _ in lists]), products
 
 
 class Scorer:
@@ -1255,8 +1264,7 @@ class SummedRows(MadeRows):
         np.add.at(row, columns.astype(np.intp), shares)
         kept = row.nonzero()[0]
         if len(kept) > self.model.row_entries:
-            order = (-np.abs(row[kept])).argsort(kind="stable")
-            kept = np.sort(kept[order[: self.model.row_entries]])
+            kept = kept[_largest_places(np.abs(row[kept]), self.model.row_entries)]
         return kept, row[kept]
 
 
@@ -1288,6 +1296,19 @@ class SumsAndItems(SummedRows):
         shares = np.repeat(self.model.weights[items], lengths)[summed] * values[summed]
         kept, numbers = self._cut(columns[summed], shares, dim)
         return np.concatenate([kept, items + dim]), np.append(numbers, np.ones(len(items), np.float32))
+
+
+def _largest_places(numbers: Array, most: int) -> Array:
+    """Finds where the ``most`` largest are, fewer than there are, ascending: of equals the first.
+
+    >>> _largest_places(np.array([2.0, 1.0, 3.0, 1.0]), 3).tolist()
+    [0, 1, 2]
+    """
+    least = np.partition(numbers, -most)[-most]
+    taken = numbers > least
+    equals = (numbers == least).nonzero()[0]
+    taken[equals[: most - np.count_nonzero(taken)]] = True
+    return taken.nonzero()[0]
 
 
 class SolvedRows(MadeRows):

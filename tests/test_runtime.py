@@ -986,6 +986,42 @@ def test_scores_are_added_up_dimension_after_dimension(
     assert found.view(np.int32).tolist() == expected.view(np.int32).tolist()
 
 
+@settings(deadline=None)
+@given(
+    rows=st.integers(1, 20),
+    dim=st.sampled_from([1, 9, 300]),
+    scaled=st.booleans(),
+    few=st.sampled_from([0, 3, 100]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_entries_of_few_rows_and_of_many_are_those_of_each_row(
+    rows: int, dim: int, scaled: bool, few: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    dense = rng.normal(size=(rows, dim)).astype(np.float32)
+    table = runtime.Table(*SparseTable.from_dense(dense, rng.random((rows, dim)) < 0.3))
+    if scaled:
+        numbers = rng.integers(-127, 128, len(table.values)).astype(np.int8)
+        table = table._replace(values=numbers, scales=rng.random(dim, dtype=np.float32))
+    wanted = rng.integers(0, rows, rng.integers(0, 12))  # in any order, some twice, perhaps none
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runtime, "FEW_ROWS", few)
+        lengths, columns, values = table.entries_of(wanted)
+    each = [table.row(row) for row in wanted.tolist()]
+    assert lengths.tolist() == [len(own) for own, _ in each]
+    assert columns.tolist() == [column for own, _ in each for column in own.tolist()]
+    assert values.dtype == np.float32
+    assert values.tolist() == [value for _, own in each for value in own.tolist()]
+
+
+@given(numbers=st.lists(st.integers(0, 4), min_size=2, max_size=20), data=st.data())
+def test_the_largest_are_kept_and_of_equals_the_first(numbers: list[int], data: st.DataObject) -> None:
+    most = data.draw(st.integers(1, len(numbers) - 1))
+    found = runtime._largest_places(np.array(numbers, np.float32), most)
+    order = sorted(range(len(numbers)), key=lambda place: (-numbers[place], place))
+    assert found.tolist() == sorted(order[:most])
+
+
 def test_dimensions_without_entries_take_no_memory() -> None:
     artifact = make_model(12, 8, dim=65_535, density=0.0001).encode()
     tracemalloc.start()

@@ -11,11 +11,10 @@ import time
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 import sparserec_np
 from benchmarks.data import as_matrix
 from benchmarks.figures import number, prose, table
+from benchmarks.peers import als, dense_ranker
 from benchmarks.side_by_side import ours
 from benchmarks.side_by_side.contender import IMPLICIT, OURS, Contender, Record, Setting
 
@@ -78,21 +77,6 @@ def of_implicit(make: Any, looks: tuple[int, ...], setting: Setting) -> Record:
     return {"points": points}
 
 
-def dense_ranker(users: Any, items: Any) -> Any:
-    """Ranks by full factors (rows, dim): by our exact lists, so that all are measured alike."""
-    full = (np.ascontiguousarray(each, dtype=np.float32) for each in (users, items))
-    return sparserec_np.TableRanker(*map(sparserec_np.SparseTable.full, full), dim=users.shape[1])
-
-
-def als(iterations: int, threads: int) -> Any:
-    """Alternating least squares, with the settings that did well for this kind of data."""
-    from implicit.cpu.als import AlternatingLeastSquares
-
-    return AlternatingLeastSquares(
-        factors=64, regularization=20, alpha=40, iterations=iterations, num_threads=threads, random_state=0
-    )
-
-
 def bpr(rate: float, iterations: int, threads: int) -> Any:
     """BPR with a learning rate; all else by default."""
     from implicit.cpu.bpr import BayesianPersonalizedRanking
@@ -109,7 +93,9 @@ CONTENDERS = {
         for name, settings in ours.QUALITY.items()
     },
     PEER: Contender(
-        partial(of_implicit, als, (1, 2, 3, 5, 8, 11, 15)), (*IMPORTS, *IMPLICIT), needs="implicit"
+        partial(of_implicit, partial(als, 64), (1, 2, 3, 5, 8, 11, 15)),
+        (*IMPORTS, *IMPLICIT),
+        needs="implicit",
     ),
     **{
         f"implicit, BPR, 64 factors, learning rate {rate}": Contender(

@@ -16,13 +16,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from typing import Any
 
 import sparserec_np
 from benchmarks.arguments import parser_of
 from sparserec_np import runtime
 from sparserec_np.serving.packing import pack, write_export
 
+REPEATS = 5
 START = """
 import time
 begin = time.perf_counter()
@@ -45,29 +45,9 @@ print(json.dumps([walls, *(1024 * int(lines[name].split()[0]) for name in ("VmRS
 
 def start_up(path: str) -> dict[str, float]:
     """Measures ms and bytes of processes that import the runtime alone and make one list."""
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(runtime.__file__, os.path.join(folder, "served.py"))
-
-        def measure(code: str) -> list[Any]:
-            done = [
-                subprocess.run(
-                    [sys.executable, "-c", code + REPORT, os.path.abspath(path)],
-                    cwd=folder,
-                    check=True,
-                    capture_output=True,
-                )
-                for _ in range(5)
-            ]
-            found = [json.loads(one.stdout) for one in done]
-            return [
-                min((one[0] for one in found), key=sum),
-                min(one[1] for one in found),
-                min(one[2] for one in found),
-            ]
-
-        _, bare, bare_peak = measure("walls = [0]")
-        _, numpy, _ = measure("import numpy; walls = [0]")
-        walls, resident, peak = measure(START)
+    _, bare, bare_peak = begin("walls = [0]")
+    _, numpy, _ = begin("import numpy; walls = [0]")
+    walls, resident, peak = begin(START, path)
     return {
         "import ms": walls[0],
         "open ms": walls[1],
@@ -78,6 +58,19 @@ def start_up(path: str) -> dict[str, float]:
         "NumPy and the whole file": numpy - bare + os.path.getsize(runtime.locate(path)),
         "peak above bare Python": peak - bare_peak,
     }
+
+
+def begin(code: str, *paths: str) -> tuple[list[float], int, int]:
+    """Runs code that sets ``walls`` in processes of its own: the least of five of walls, resident and peak bytes.
+
+    It is given the paths as arguments, and finds a copy of the runtime under the name ``served``.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(runtime.__file__, os.path.join(folder, "served.py"))
+        command = [sys.executable, "-c", code + REPORT, *map(os.path.abspath, paths)]
+        done = [subprocess.run(command, cwd=folder, check=True, capture_output=True) for _ in range(REPEATS)]
+    walls, resident, peak = zip(*(json.loads(one.stdout) for one in done), strict=True)
+    return min(walls, key=sum), min(resident), min(peak)
 
 
 def main() -> None:

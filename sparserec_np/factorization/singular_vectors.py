@@ -17,6 +17,7 @@ from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array
 from sparserec_np.kernels.arguments import STRIP_COLUMNS
+from sparserec_np.machine.threads import made_in_order
 
 BLOCK_ROWS = 1024  # rows that are put together from all strips
 
@@ -63,19 +64,23 @@ class Strips:
         rows = len(self.parts[0])
         yield from (slice(start, min(start + BLOCK_ROWS, rows)) for start in range(0, rows, BLOCK_ROWS))
 
-    def turn(self, matrix: Array) -> None:
+    def turn(self, matrix: Array, threads: int = 1) -> None:
         """Multiplies every row by ``matrix`` (width, new width).
 
-        The new width is at most the old one.
+        The new width is at most the old one. Each thread makes a block of rows at a time.
         """
         matrix = matrix.astype(np.float32)
         parts, width = self.parts[: -(-matrix.shape[1] // STRIP_COLUMNS)], matrix.shape[1]
         padded = np.zeros((self.width, len(parts) * STRIP_COLUMNS), np.float32)
         padded[:, :width] = matrix
-        for block in self.blocks():
+
+        def turn_block(block: slice) -> None:
             turned = self[block] @ padded
             for number, part in enumerate(parts):
                 part[block] = turned[:, number * STRIP_COLUMNS : (number + 1) * STRIP_COLUMNS]
+
+        for _ in made_in_order(turn_block, list(self.blocks()), threads):
+            pass
         self.parts, self.width = parts, width
 
     def scale(self, factors: Array) -> None:
@@ -83,12 +88,16 @@ class Strips:
         for part in self.parts:
             part *= factors[:, None]
 
-    def gram(self) -> Array:
+    def gram(self, threads: int = 1) -> Array:
         """Computes the products of all columns, (width, width) float64, summed block by block."""
         total = np.zeros((self.width, self.width))
-        for block in self.blocks():
+
+        def products(block: slice) -> Array:
             some = self[block]
-            total += some.T @ some
+            return np.asarray(some.T @ some)
+
+        for some in made_in_order(products, list(self.blocks()), threads):
+            total += some
         return total
 
     def sums(self, log: Interactions, users: Array) -> Array:
@@ -109,22 +118,22 @@ def leading_right_vectors(
 
     That is algorithm 4.4 of Halko, Martinsson and Tropp (2011).
 
-    Threads share the strips out among themselves, which changes no bit of the result as long as
-    BLAS works on one thread (:func:`~sparserec_np.machine.threads.one_blas_thread`).
+    Threads share strips and blocks of rows out among themselves, which changes no bit of the result
+    as long as BLAS works on one thread (:func:`~sparserec_np.machine.threads.one_blas_thread`).
 
     Args:
         log: the interactions.
         rank: number of vectors, at most the smaller of the numbers of users and items.
         iterations: products with the matrix and its transpose after the first.
         rng: draws the vectors to begin with.
-        threads: strips that are multiplied at a time.
+        threads: strips that are multiplied, or blocks of rows, at a time.
         extra: vectors beyond ``rank`` that the iteration works on.
 
     Returns:
         (n_items, rank) with orthonormal columns, the strongest first; columns of zeros beyond the
         matrix's rank.
 
-    Memory: (n_items, rank + extra) float32, and 16 columns for each thread.
+    Memory: (n_items, rank + extra) float32, and for each thread 16 columns and the products of all.
     """
     vectors = Strips(log.n_items, min(rank + extra, log.n_users, log.n_items))
     for block in vectors.blocks():
@@ -133,11 +142,11 @@ def leading_right_vectors(
     with ThreadPoolExecutor(threads) as pool:
         for left in range(iterations, -1, -1):
             list(pool.map(multiply, range(len(vectors.parts))))
-            weights, axes = np.linalg.eigh(vectors.gram())
+            weights, axes = np.linalg.eigh(vectors.gram(threads))
             # eigh sorts upwards; the smallest may be zero where the matrix has a lower rank than
             # asked for.
             turn = axes[:, ::-1] / np.sqrt(np.maximum(weights[::-1], weights[-1] * 1e-12))
-            vectors.turn(turn if left else turn[:, :rank])
+            vectors.turn(turn if left else turn[:, :rank], threads)
     return vectors
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +21,27 @@ from sparserec_np.errors import ConfigError
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "passive"
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
+Part = TypeVar("Part")
+Made = TypeVar("Made")
+
+
+def made_in_order(make: Callable[[Part], Made], parts: Sequence[Part], threads: int) -> Iterator[Made]:
+    """Yields what ``make`` makes of each of ``parts``, in their order, whatever the number of threads.
+
+    So sums of what is yielded have the same bits. As many are made at a time as there are threads,
+    and no more than those are held.
+
+    >>> list(made_in_order(abs, [-1, 2, -3], threads=2))
+    [1, 2, 3]
+    """
+    if threads == 1:
+        yield from map(make, parts)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, len(parts), threads):
+            yield from pool.map(make, parts[first : first + threads])
 
 
 @contextmanager

@@ -76,20 +76,23 @@ class Spectral:
         )
         give_back_freed()  # what the products have left
         vectors.scale(1 / np.sqrt(degrees))
-        self._rotate(log, vectors, rng)
+        self._rotate(log, vectors, rng, threads)
 
         def items(start: int, stop: int) -> Array:
             return widened(vectors[start:stop] * degrees[start:stop, None], dim)
 
         return vectors, items
 
-    def _rotate(self, log: Interactions, vectors: Strips, rng: np.random.Generator) -> None:
+    def _rotate(self, log: Interactions, vectors: Strips, rng: np.random.Generator, threads: int) -> None:
         """Turns the vectors to the axes in which a sample of users' and items' rows is sparsest."""
         if self.rotation_iterations:
             n_rows = log.n_users + log.n_items
             rows = np.sort(rng.choice(n_rows, min(self.sample, n_rows), replace=False))
-            vectors.turn(varimax(rows_of_both(log, vectors, rows), self.rotation_iterations))
-            give_back_freed()  # and the sample
+            sample = rows_of_both(log, vectors, rows)
+            rotation = varimax(sample, self.rotation_iterations, threads=threads)
+            del sample
+            vectors.turn(rotation, threads)
+            give_back_freed()  # what the sample has left
 
 
 def rows_of_both(log: Interactions, vectors: Strips, rows: Array) -> Array:

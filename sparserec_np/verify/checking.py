@@ -14,7 +14,14 @@ from sparserec_np.data.table import Array
 from sparserec_np.errors import SparseRecError
 from sparserec_np.learning.batches import Batch
 from sparserec_np.verify import plain
-from sparserec_np.verify.problems import Engine, Problem, Settings, drop_rounding, forms, similarities
+from sparserec_np.verify.problems import (
+    Engine,
+    Problem,
+    Settings,
+    drop_rounding,
+    forms,
+    similarities,
+)
 
 Parameters = dict[str, Array]
 Objective = Callable[[plain.Parameters, plain.Library], tuple[plain.Tensor, plain.Tensor]]
@@ -272,7 +279,8 @@ def every_case(
 ) -> list[Settings]:
     """Lists settings of every model with every loss, similarity and form of negatives it has.
 
-    Where one is named, only that one is taken.
+    Where one is named, only that one is taken. What says nothing of rows of one column, cosines
+    above all, is left out there.
 
     Raises:
         ConfigError: see :class:`~sparserec_np.verify.problems.Settings`.
@@ -282,13 +290,18 @@ def every_case(
     Settings(**given, similarity=similarity, **sizes)  # refuses what there is not
     return [
         Settings(model=each_model, loss=each_loss, negatives=form, similarity=like, **sizes)
-        for each_model in ([model] if model else plain.MODELS)
+        for each_model in ([model] if model else _models_of(sizes.get("dim", Settings.dim)))
         for each_loss in ([loss] if loss else plain.LOSSES)
         for form in forms(each_loss)
         if negatives in (None, form)
-        for like in similarities(each_loss, each_model)
+        for like in similarities(each_loss, each_model, sizes.get("dim", Settings.dim))
         if similarity in (None, like)
     ]
+
+
+def _models_of(dim: int) -> list[str]:
+    """Lists the models whose parts all have a column in a table of ``dim`` columns."""
+    return [name for name, model in plain.MODELS.items() if model.least_dim <= dim]
 
 
 def gradcheck(

@@ -103,12 +103,15 @@ class PlainModel:
         positives: the same of users with items of theirs, in training; None where that is no other.
         stores_users: whether the table's first rows are users; else item 0 is row 0, and a batch
             gives a gradient to all items that its users touched.
+        least_dim: columns for each part of it to have one. Without, what a part gives is the same
+            for all items, and of a gradient that is 0 rounding alone would be compared.
     """
 
     score: Callable[[Parameters, Array, Array, Scoring, Library], Tensor]
     whole: bool = False
     positives: Callable[[Parameters, Array, Array, Scoring, Library], Tensor] | None = None
     stores_users: bool = True
+    least_dim: int = 1
 
 
 def matrix_factorization(
@@ -184,7 +187,7 @@ def fism_without_own(
 MODELS = {
     "mf": PlainModel(matrix_factorization),
     "lightgcn": PlainModel(lightgcn, whole=True),
-    "neumf": PlainModel(neumf),
+    "neumf": PlainModel(neumf, least_dim=2),
     "fism": PlainModel(fism, positives=fism_without_own, stores_users=False),
 }
 

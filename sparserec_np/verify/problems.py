@@ -25,6 +25,8 @@ from sparserec_np.sparsity.topology import TopologyUpdate
 from sparserec_np.training.state import EntryState
 from sparserec_np.verify import plain
 
+LEAST_TURNED = 2  # columns of a row that can turn, as a cosine wants it: of one column it is 1 or -1
+
 NEGATIVES: dict[str, Negatives] = {"pairs": OnePerPair(), "block": SharedBlock(7)}
 
 
@@ -91,6 +93,17 @@ class Settings:
         for name in ("users", "items", "interactions", "dim", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be 1 or more, found {getattr(self, name)!r}")
+        least = plain.MODELS[self.model].least_dim
+        if self.dim < least:
+            raise ConfigError(
+                f"The model {self.model} has a part that needs columns of its own, so dim must be {least} or more,"
+                f" found {self.dim}"
+            )
+        if self.scored_by == "cosine" and self.dim < LEAST_TURNED:
+            raise ConfigError(
+                f"A cosine of rows of one column has no gradient, so dim must be {LEAST_TURNED} or more,"
+                f" found {self.dim}"
+            )
         if self.dim > 512:
             raise ConfigError(
                 f"dim must be at most 512 in a check, which holds whole tables, found {self.dim}"
@@ -111,9 +124,10 @@ class Settings:
         return LOSSES[self.loss].temperature if self.scored_by == "cosine" else 1.0
 
 
-def similarities(loss: str, model: str) -> list[str]:
-    """Lists the similarities that a loss is for and a model has."""
-    ours = plain.SIMILARITIES if BASE_MODELS[model].scores_are_products else ("dot",)
+def similarities(loss: str, model: str, dim: int = LEAST_TURNED) -> list[str]:
+    """Lists the similarities that a loss is for, a model has, and rows of ``dim`` columns have a gradient of."""
+    turned = BASE_MODELS[model].scores_are_products and dim >= LEAST_TURNED
+    ours = plain.SIMILARITIES if turned else ("dot",)
     return [name for name in ours if name == "cosine" or not LOSSES[loss].cosine]
 
 

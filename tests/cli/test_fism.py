@@ -152,7 +152,8 @@ def solved(run, made, tmp_path_factory):
 def test_rows_that_are_solved_for_are_the_start_and_that_is_said(run, made, solved):
     out, said = solved
     assert (
-        "Users' rows are no plain sums, which no gradient is taken through: the start is kept, epoch 0." in said
+        "Users' rows are no plain sums, which no gradient is taken through: the start is kept, epoch 0."
+        in said
     )
     assert "kept epoch            0" in said or "kept epoch             0" in said
     told = json.loads(run("inspect", out, "--json").stdout)

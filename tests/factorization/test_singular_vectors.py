@@ -82,9 +82,9 @@ def test_as_many_vectors_as_the_smaller_side() -> None:
 
 
 def test_threads_change_no_bit() -> None:
-    log = small_log(300, 200, 4000)
+    log = small_log(300, 2500, 8000)  # blocks of rows for several threads
     with one_blas_thread():
-        one, two, many = (leading_right_vectors(log, 40, 3, rng(), threads)[0:200] for threads in (1, 2, 9))
+        one, two, many = (leading_right_vectors(log, 40, 3, rng(), threads)[0:2500] for threads in (1, 2, 9))
     assert np.array_equal(one, two) and np.array_equal(one, many)
 
 

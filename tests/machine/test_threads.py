@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numba
@@ -9,7 +10,13 @@ import pytest
 import threadpoolctl
 
 from sparserec_np.errors import ConfigError
-from sparserec_np.machine.threads import kernel_threads, most_threads, one_blas_thread, set_kernel_threads
+from sparserec_np.machine.threads import (
+    kernel_threads,
+    made_in_order,
+    most_threads,
+    one_blas_thread,
+    set_kernel_threads,
+)
 
 
 def test_threads_are_set_and_set_back() -> None:
@@ -35,6 +42,21 @@ def test_a_number_of_threads_is_whole_and_positive(threads: Any) -> None:
     with pytest.raises(ConfigError, match="threads must be a whole number, 1 or more, found"):
         set_kernel_threads(threads)
     assert numba.get_num_threads() == before
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_parts_come_in_their_order_and_no_more_are_held_than_there_are_threads(threads: int) -> None:
+    begun: list[int] = []
+
+    def make(part: int) -> int:
+        time.sleep(0.01 if part % 2 else 0)
+        begun.append(part)
+        return -part
+
+    for place, made in enumerate(made_in_order(make, range(7), threads)):
+        assert made == -place
+        assert len(begun) <= (place // threads + 1) * threads
+    assert sorted(begun) == list(range(7))
 
 
 def test_blas_works_on_one_thread_for_a_while() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import SparseTable
@@ -18,6 +20,7 @@ from sparserec_np.machine.threads import kernel_threads
 from sparserec_np.models.fism import Fism, fism
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.runtime import ROW_ENTRIES, Recommender
+from sparserec_np.sparsity.topology import TopologyUpdate
 from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.run_directory import load_run, save_run
 from sparserec_np.training.saving import served_model
@@ -225,6 +228,45 @@ def test_threads_change_no_bit(changes: dict[str, Any]) -> None:
     one, two = (fit(threads, **changes) for threads in (1, 2))
     assert same_bits(one.model.table, two.model.table)
     np.testing.assert_array_equal(one.model.weights, two.model.weights)
+
+
+@settings(max_examples=15, deadline=None)  # the first call may compile
+@given(
+    method=st.sampled_from(["sparserec", "rigl", "set"]),
+    loss=st.sampled_from([("softmax", 8), ("bpr", 8), ("bpr", 1), ("bce", 1)]),
+    dim=st.sampled_from([1, 3, 24, 300]),  # of one byte a column and of two
+    part=st.floats(0.01, 0.9),
+    floor=st.integers(0, 3),
+    explore=st.floats(0.01, 1.0),
+    fraction=st.floats(0.05, 0.9),
+    seed=st.integers(0, 1000),
+)
+def test_any_training_keeps_its_budget_at_every_update_and_its_bits_on_any_threads(
+    method: str, loss: tuple[str, int], dim: int, part: float, **given: Any
+) -> None:
+    entries = max(1, round(part * dim * LOG.n_items))
+    seed, floor, explore, fraction = (given[name] for name in ("seed", "floor", "explore", "fraction"))
+    config = Config(
+        model="fism", dim=dim, entries=entries, method=method, loss=loss[0], negatives=loss[1], epochs=3,
+        batch_size=11, learning_rate=0.01, validation=0.0, start="uniform", seed=seed, floor=floor,
+        explore=explore, drop_fraction=fraction, drop_until=1.0,
+    )  # fmt: skip
+    seen, plain = [], TopologyUpdate.__call__
+
+    def watched(self: TopologyUpdate, table: SparseTable, *others: Any) -> int:
+        changed = plain(self, table, *others)
+        table.validate(dim)
+        seen.append((table.rows, table.nnz))
+        return changed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(TopologyUpdate, "__call__", watched)
+        one, two, many = (train(LOG, config, threads=threads) for threads in (1, 2, 5))
+    assert len(seen) >= 3 and set(seen) == {(LOG.n_items, entries)}
+    assert one.budget.nnz == one.model.table.nnz == entries
+    for other in (two, many):
+        assert same_bits(one.model.table, other.model.table)
+        assert one.model.weights.tobytes() == other.model.weights.tobytes()
 
 
 @needs_compiler

@@ -52,7 +52,9 @@ def test_every_study_is_in_the_index_and_nothing_else_is() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_index_says_what_the_study_says(name: str) -> None:
     text = docstring(name)
-    ((question, words, minutes, answer),) = [row for row in rows() if command(name) in row[1]]
+    ((question, words, minutes, answer),) = [
+        row for row in rows() if row[1].strip("`").split()[:3] == command(name).split()
+    ]
     assert question == text.splitlines()[0]
     assert question.endswith("?")
     shown = next(line for line in text.splitlines() if command(name) in line).split()
