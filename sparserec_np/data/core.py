@@ -44,7 +44,11 @@ def k_core(log: Interactions, min_user: int, min_item: int) -> Interactions:
         )
     times = None if log.times is None else log.times[keep]
     return Interactions.from_codes(
-        _renumbered(users[keep], many), _renumbered(items[keep], much), log.user_ids[many], log.item_ids[much], times
+        _renumbered(users[keep], many),
+        _renumbered(items[keep], much),
+        log.user_ids[many],
+        log.item_ids[much],
+        times,
     )
 
 

@@ -85,9 +85,14 @@ class Reading:
         return self.tally.below
 
     @property
+    def doubts(self) -> list[str]:
+        """What may be wrong with the file, or with how it was read, in sentences."""
+        return [f"{self.name}: {note}" for note in self.tally.doubts()]
+
+    @property
     def notes(self) -> list[str]:
-        """What was left out, or is doubtful, in sentences."""
-        return self.tally.notes(self.name)
+        """The same, and which rows are no interactions."""
+        return [*self.doubts, *(f"{self.name}: {note}" for note in self.tally.left_out())]
 
 
 def read_interactions(
@@ -163,7 +168,9 @@ def read_file(path: str | os.PathLike[str], **given: Any) -> Reading:
         log = _read(source, kind, options, tally)
         tally.check_most_were_read(source.name)
         if log.n_interactions == 0:
-            raise DataError(f"{source.name} holds no interaction{_why_none(tally, options)}: expected at least one.")
+            raise DataError(
+                f"{source.name} holds no interaction{_why_none(tally, options)}: expected at least one."
+            )
         if options.min_user is not None or options.min_item is not None:
             log = k_core(log, options.min_user or 1, options.min_item or 1)
         return Reading(source.name, log, kind, tally)

@@ -5,6 +5,7 @@ A user may have no item, and may come back on a later line.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -22,39 +23,49 @@ ADVICE = (
     "pass --format csv if it is a table of user, item and rating separated by blanks, --format adjacency if ids are"
     " words, or the format this file is in"
 )
-TABLES = (3, 4)  # columns of a table of user, item, rating and time
+TABLE_WIDTH = 3  # the fewest columns of a table of user, item, rating, and perhaps time
+TABLE_WIDTHS = (3, 4)
 ENOUGH_LINES = 20  # for their order to be no chance
+MOST_LINES = 0.9  # of a table, a few lines may be cut short
 
 
 def refuse_doubtful(source: Source) -> None:
     """Refuses lines of whole numbers that are as well a table of users, items and ratings.
 
     Raises:
-        DataError: all lines are equally long, and nothing tells what they are.
+        DataError: lines are equally long, and nothing tells what they are.
     """
-    lines = source.lines(1 << 30)
+    lines = [line.split() for _, line in source.lines(1 << 30)]
     if len(lines) < 2:  # of one line, each reading is as good
         return
-    sizes = {len(line.split()) for _, line in lines}
-    if len(sizes) > 1 or (width := sizes.pop()) < min(TABLES):
+    width, many = Counter(map(len, lines)).most_common(1)[0]
+    if width < TABLE_WIDTH or many < MOST_LINES * len(lines):
         return
     try:
-        rows = np.array([line.split() for _, line in lines]).astype(np.int64)
-    except (ValueError, OverflowError):  # which is refused by its line
+        rows = np.array([line for line in lines if len(line) == width]).astype(np.int64)
+    except (ValueError, OverflowError):  # no adjacency, which is refused by its line
         return
-    if rows.min() < 0:
-        return
-    alone = len(np.unique(rows[:, 0])) == len(rows)
-    if width > max(TABLES) and alone:
-        return
-    # Items in ascending order after ascending users: no table of ratings, nor of times, looks so.
-    ascending = np.all(np.diff(rows[:, 0]) > 0) and np.all(np.diff(rows[:, 1:], axis=1) > 0)
-    if ascending and len(rows) >= ENOUGH_LINES:
+    if rows.min() < 0 or not _may_be_table(rows, whole=many == len(lines)):
         return
     raise DataError(
-        f"{source.name} has {width} whole numbers in every line, separated by blanks: a user and {width - 1} items,"
-        " or a table of users, items and ratings; pass --format adjacency for the first, --format csv for the second."
+        f"{source.name} has {width} whole numbers in each line, separated by blanks: a user and {width - 1} items, or"
+        " a table of users, items and ratings; pass --format adjacency for the first, --format csv for the second."
     )
+
+
+def _may_be_table(rows: Array, whole: bool) -> bool:
+    """Tells whether equally long lines (n, width) can be rows of a table.
+
+    In a table users come again. Where each is there once, lines of three or four may still be rows,
+    but not if all users, and after each all items, are in ascending order: then a rating, or a
+    time, would be above its item every time.
+    """
+    if len(np.unique(rows[:, 0])) < len(rows):
+        return True
+    if rows.shape[1] not in TABLE_WIDTHS or not whole:
+        return False
+    ascending = bool(np.all(np.diff(rows[:, 0]) > 0) and np.all(np.diff(rows[:, 1:], axis=1) > 0))
+    return not (ascending and len(rows) >= ENOUGH_LINES)
 
 
 def read_adjacency(source: Source, words: bool, tally: Tally) -> Interactions:

@@ -48,7 +48,7 @@ def read_arrow(source: Source, kind: str, options: ReaderOptions, tally: Tally) 
         keep &= ids.good
     tally.read = int(np.count_nonzero(keep))
     if rating is not None:
-        tally.rating = repr(names[rating])
+        tally.rating = names[rating]
         keep &= _rated(columns[rating], keep, options, tally)
     moments = None
     if time is not None:
@@ -98,7 +98,9 @@ def _open(source: Source, kind: str) -> _Table:
 def _whole(column: Any) -> Any:
     """Makes one array of a column in pieces, with the values that a dictionary stands for."""
     kind = column.type
-    return (column.cast(kind.value_type) if hasattr(kind, "value_type") and hasattr(kind, "ordered") else column).combine_chunks()
+    return (
+        column.cast(kind.value_type) if hasattr(kind, "value_type") and hasattr(kind, "ordered") else column
+    ).combine_chunks()
 
 
 class _Ids:
@@ -118,12 +120,20 @@ class _Ids:
             try:
                 self._codes = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
             except pa.ArrowInvalid:
-                raise DataError(f"{source.name} has {noun} ids of 2^63 or more; write them as text.") from None
-        elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or "string" in str(column.type):
+                raise DataError(
+                    f"{source.name} has {noun} ids of 2^63 or more; write them as text."
+                ) from None
+        elif (
+            pa.types.is_string(column.type)
+            or pa.types.is_large_string(column.type)
+            or "string" in str(column.type)
+        ):
             encoded = column.cast(pa.large_string()).dictionary_encode()
             self._names = encoded.dictionary.to_pylist()
             self._codes = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
-            nobody = [at for at, name in enumerate(self._names) if not name.strip() or name.encode() in MISSING]
+            nobody = [
+                at for at, name in enumerate(self._names) if not name.strip() or name.encode() in MISSING
+            ]
             self.good &= ~np.isin(self._codes, nobody)
         else:
             raise DataError(
@@ -134,14 +144,20 @@ class _Ids:
     def fault(self, row: int) -> Bad:
         """Says what is wrong with a row that holds no id."""
         found = self._column[row].as_py()
-        return Bad(row + 1, f"{'an' if self._noun == 'item' else 'a'} {self._noun} id", "null" if found is None else repr(found))
+        return Bad(
+            row + 1,
+            f"{'an' if self._noun == 'item' else 'a'} {self._noun} id",
+            "null" if found is None else repr(found),
+        )
 
     def result(self, keep: Array) -> tuple[Array, Array]:
         """Returns codes of the rows where ``keep``, and the ids, int64 or strings."""
         codes = self._codes if keep.all() else self._codes[keep]
         if self._names is None:
             return encode_ids(narrowed(codes))
-        places, codes = np.unique(codes, return_inverse=True) if not keep.all() else (range(len(self._names)), codes)
+        places, codes = (
+            np.unique(codes, return_inverse=True) if not keep.all() else (range(len(self._names)), codes)
+        )
         names = [self._names[place] for place in places]
         width = max(map(len, names), default=0)
         if 4 * len(names) * width > MAX_TEXT_BYTES:
@@ -213,11 +229,21 @@ def _numbers(column: Any, read: Any) -> tuple[Array, Array]:
     import pyarrow as pa
 
     kind = column.type
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+    if (
+        pa.types.is_boolean(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+    ):
         values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         return values, np.isnan(values)
     given = column.to_pylist()
-    missing = np.array([one is None or (isinstance(one, str) and (not one.strip() or one.encode() in MISSING)) for one in given])
+    missing = np.array(
+        [
+            one is None or (isinstance(one, str) and (not one.strip() or one.encode() in MISSING))
+            for one in given
+        ]
+    )
     return np.array([read(one) for one in given], dtype=np.float64), missing
 
 

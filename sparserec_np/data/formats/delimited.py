@@ -212,7 +212,9 @@ class TableReader:
         if 2 * int(np.count_nonzero(quoted)) != block.text.count(b'"'):
             return None
         shape = (-1, self._layout.fields)
-        return Rows(block, text, *_trimmed(text, (starts + quoted).reshape(shape), (stops - quoted).reshape(shape)))
+        return Rows(
+            block, text, *_trimmed(text, (starts + quoted).reshape(shape), (stops - quoted).reshape(shape))
+        )
 
     def places(self, block: Block) -> Rows:
         """Finds where every field of a block starts and ends, blanks trimmed.

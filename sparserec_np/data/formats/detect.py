@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from sparserec_np.data.formats.header import ITEM_NAMES, USER_NAMES, plain
 from sparserec_np.data.formats.layout import sniff_separator
 from sparserec_np.data.formats.mapped import looks_mapped
 from sparserec_np.data.formats.options import FORMATS
@@ -91,9 +92,13 @@ def detect_format(source: Source) -> str:
         return "udata"
     if separator in (b",", b"\t", b";", b"|") and separator in first:
         return "tsv" if separator == b"\t" else "csv"
-    if all(field.isdigit() for field in first.split()):
+    fields = first.split()
+    if all(field.isdigit() for field in fields):
         return "adjacency"
-    table = len({len(line.split()) for line in lines}) == 1 and len(first.split()) > 1
+    names = {plain(field.decode("utf-8", "replace")) for field in fields}
+    if names & {*USER_NAMES} and names & {*ITEM_NAMES}:
+        return "csv"
+    table = len({len(line.split()) for line in lines}) == 1 and len(fields) > 1
     raise source.refuse(
         numbered[0][0],
         f"an interaction in one of the formats {', '.join(FORMATS)}",

@@ -16,14 +16,15 @@ ITEM_NAMES = tuple(
     "item itemid iid movieid movie bookid isbn asin parentasin productid product artistid trackid songid businessid "
     "gameid animeid articleid newsid poi poiid venueid locationid".split()
 )
+# The first that is there counts: what people said, what they did, and how often.
 RATING_NAMES = tuple(
-    "rating ratings stars star score overall value weight count playcount plays bookrating label labels click clicked "
-    "clicks isclick isclicked purchase purchased purchases ispurchased buy bought isbuy liked like likes islike isliked "
-    "interaction interactions interacted eventvalue quantity qty userrating movierating itemrating ratingvalue ratingscore "
-    "reviewrating reviewscore starrating explicitrating implicitrating feedback implicit implicitfeedback target "
-    "preference pref vote votes relevance strength eventstrength interactionstrength frequency freq listencount listens "
-    "listeningcount viewcount views view viewed watched watchcount watchratio playtime hours hoursplayed playtimeforever "
-    "confidence conversion converted ordered orders positive ispositive favorite favourite isfavorite thumbs response".split()
+    "rating ratings star stars score overall bookrating userrating movierating itemrating ratingvalue ratingscore "
+    "reviewrating reviewscore starrating explicitrating label labels target feedback implicitfeedback implicit "
+    "response like likes liked favorite favourite thumbs vote votes preference pref positive relevance click clicks "
+    "clicked purchase purchases purchased buy bought ordered orders converted conversion watched viewed interacted "
+    "interaction interactions value eventvalue weight confidence strength eventstrength count quantity qty frequency "
+    "freq playcount plays listencount listens listeningcount viewcount views view watchcount watchratio hours "
+    "hoursplayed playtime playtimeforever".split()
 )
 TIME_NAMES = tuple("timestamp time ts unixtime unixreviewtime date datetime reviewtime".split())
 
@@ -34,7 +35,8 @@ MOST_ROWS = 2000
 def plain(name: str) -> str:
     """Writes a column's name as the lists of known names do."""
     name = name.split(":")[0].strip().lower()
-    return name.translate({ord(mark): None for mark in "_-. "})
+    name = name.translate({ord(mark): None for mark in "_-. "})
+    return name[2:] if name.startswith("is") and name[2:] in RATING_NAMES else name
 
 
 def has_header(source: Source, rows: list[list[str]], kind: str, options: ReaderOptions) -> tuple[bool, str]:
@@ -58,7 +60,10 @@ def has_header(source: Source, rows: list[list[str]], kind: str, options: Reader
         return True, ""
     if any(_is_value(field) for field in rows[0]):
         return False, ""
-    places = [int(wish) if wish is not None else usual for wish, usual in zip(options.columns[:2], (0, 1), strict=True)]
+    places = [
+        int(wish) if wish is not None else usual
+        for wish, usual in zip(options.columns[:2], (0, 1), strict=True)
+    ]
     if max(places) >= len(rows[0]):
         return False, ""
     columns = [[row[place] for row in rows if len(row) > place] for place in places]

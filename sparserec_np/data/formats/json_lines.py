@@ -18,7 +18,7 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import DataError
 
 FIRST_LINES = 100  # whose keys are the columns
-ADVICE = "write one JSON object a line, as {\"user\": 1, \"item\": 7}"
+ADVICE = 'write one JSON object a line, as {"user": 1, "item": 7}'
 
 
 def read_json_lines(source: Source, options: ReaderOptions, tally: Tally) -> Interactions:
@@ -41,7 +41,7 @@ def read_json_lines(source: Source, options: ReaderOptions, tally: Tally) -> Int
         None if time is None else len(places) - 1,
     )
     reader = TableReader(source, layout, options, tally)
-    tally.rating = None if rating is None else repr(names[rating])
+    tally.rating = None if rating is None else names[rating]
     keys = [names[place] for place in places]
     for block in source.blocks():
         for part in _as_fields(block, keys, tally):

@@ -64,7 +64,7 @@ class Layout:
         """Writes the name of a column for a message."""
         if column is None:
             return None
-        return repr(self.names[column]) if self.names else f"column {column}"
+        return self.names[column] if self.names else f"column {column}"
 
 
 def find_layout(source: Source, kind: str, options: ReaderOptions) -> Layout:
@@ -159,7 +159,9 @@ def columns_by_name(source: Source, names: list[str], options: ReaderOptions) ->
     """
     alike = [plain(name) for name in names]
 
-    def find(wish: str | int | None, known: tuple[str, ...], option: str, taken: tuple[int, ...] = ()) -> int | None:
+    def find(
+        wish: str | int | None, known: tuple[str, ...], option: str, taken: tuple[int, ...] = ()
+    ) -> int | None:
         if wish is not None:
             return _place(source, wish, names, len(names), option)
         free = [None if place in taken else name for place, name in enumerate(alike)]
@@ -167,6 +169,8 @@ def columns_by_name(source: Source, names: list[str], options: ReaderOptions) ->
 
     user = find(options.user_col, USER_NAMES, "--user-col")
     item = find(options.item_col, ITEM_NAMES, "--item-col")
+    if options.header and user is None and item is None and len(names) == 2:
+        user, item = 0, 1  # the caller says that these are names, and there is nothing else to find
     for found, article, noun in ((user, "a", "user"), (item, "an", "item")):
         if found is None:
             there = ", ".join(name or "''" for name in names)

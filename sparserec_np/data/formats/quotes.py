@@ -94,7 +94,9 @@ class CsvRows:
         sure: a quoted field may go on over lines that are rows by themselves.
     """
 
-    def __init__(self, source: Source, blocks: Iterable[Block], separator: bytes, fields: int, sure: bool) -> None:
+    def __init__(
+        self, source: Source, blocks: Iterable[Block], separator: bytes, fields: int, sure: bool
+    ) -> None:
         self._source, self._separator, self._fields, self._sure = source, separator, fields, sure
         self._blocks = iter(blocks)
         self._passed: list[str] = []  # lines that the row being read is made of
@@ -159,10 +161,11 @@ class CsvRows:
             return
         alone = sum(line.count(self._separator.decode()) == self._fields - 1 for line in self._passed)
         if 2 * alone > len(self._passed):
+            begin = shown(self._passed[0].encode("utf-8", "replace"))
             raise DataError(
                 f"{self._source.name}, line {self._line}: expected one row, found a quoted field that goes on over"
-                f" {len(self._passed):,} lines which are rows by themselves, from {shown(self._passed[0].encode('utf-8', 'replace'))};"
-                " pass --quote none if quotes are plain characters, or --quote double if it is one field."
+                f" {len(self._passed):,} lines which are rows by themselves, from {begin}; pass --quote none if quotes"
+                " are plain characters, or --quote double if it is one field."
             )
 
 

@@ -40,6 +40,11 @@ class BadLines:
         self.count = 0
         self.first: list[Bad] = []
 
+    @property
+    def unit(self) -> str:
+        """What the file is made of: ``"line"``, or ``"row"``."""
+        return "line" if self._source is None else self._source.unit
+
     @classmethod
     def unseen(cls) -> BadLines:
         """Makes one that leaves out and counts, and has no file to refuse."""
@@ -70,6 +75,7 @@ class Tally:
         read: rows with an interaction, those left out for their rating included.
         below: of these, left out by ``min_rating``.
         not_positive: of these, left out for a rating of 0 or less.
+        rated_0_or_less: rows with such a rating, left out or not.
         headers: rows that repeat the header, which are left out.
         rating: name or number of the rating column, if there is one.
         lowest, highest: of the ratings that are numbers, if there is one.
@@ -84,6 +90,7 @@ class Tally:
     read: int = 0
     below: int = 0
     not_positive: int = 0
+    rated_0_or_less: int = 0
     headers: int = 0
     rating: str | None = None
     lowest: float | None = None
@@ -93,6 +100,11 @@ class Tally:
     odd_rating: str = ""
     odd_time: str = ""
     unsaid_header: str = ""
+
+    @property
+    def tells_ratings(self) -> bool:
+        """Whether the ratings say more than that there is an interaction."""
+        return self.lowest != self.highest
 
     @classmethod
     def of(cls, source: Source, options: ReaderOptions) -> Tally:
@@ -110,7 +122,9 @@ class Tally:
             least, most = (there.min() + 0).item(), (there.max() + 0).item()  # of bool a number, too
             self.lowest = least if self.lowest is None else min(least, self.lowest)
             self.highest = most if self.highest is None else max(most, self.highest)
-        enough = values > 0 if min_rating is None else values >= min_rating
+        positive = values > 0
+        self.rated_0_or_less += int(np.count_nonzero(known & ~positive))
+        enough = positive if min_rating is None else values >= min_rating
         keep = ~known | enough
         left_out = int(keep.size - np.count_nonzero(keep))
         if min_rating is None:
@@ -124,23 +138,30 @@ class Tally:
         if self.bad.count > self.read:
             line, expected, found, _ = self.bad.first[0]
             raise DataError(
-                f"{name} has {self.bad.count:,} bad lines and {self.read:,} others, so it is not what it was taken"
-                f" for; line {line}: expected {expected}, found {found}; name its --format, or its --header."
+                f"{name} has {self.bad.count:,} bad {self.bad.unit}s and {self.read:,} others, so it is not what it"
+                f" was taken for; {self.bad.unit} {line}: expected {expected}, found {found};"
+                " name its --format, or its --header."
             )
 
-    def notes(self, name: str) -> list[str]:
-        """Says in sentences what was left out of the file ``name``, or is doubtful."""
-        return [f"{name}: {note}" for note in self._notes()]
-
-    def _notes(self) -> list[str]:
+    def doubts(self) -> list[str]:
+        """Says in sentences what may be wrong with the file, or with how it was read."""
         notes = []
         if self.bad.count:
-            faults = [f"\n  line {one.line}: expected {one.expected}, found {one.found}" for one in self.bad.first]
-            notes.append(f"{self.bad.count:,} bad lines left out; the first:{''.join(faults)}")
+            unit = self.bad.unit
+            faults = [
+                f"\n  {unit} {one.line}: expected {one.expected}, found {one.found}" for one in self.bad.first
+            ]
+            bad = f"{self.bad.count:,} bad {unit}{'s' * (self.bad.count > 1)}"
+            notes.append(f"{bad} left out{'; the first' * (self.bad.count > 1)}:{''.join(faults)}")
         if self.unsaid_header:
             notes.append(
                 f"the first row, {self.unsaid_header}, counts as an interaction; pass --header if it names columns."
             )
+        return notes
+
+    def left_out(self) -> list[str]:
+        """Says in sentences which rows are no interactions, or might be none."""
+        notes = []
         if self.headers:
             notes.append(f"{self.headers:,} rows that repeat the header left out.")
         if self.not_positive:
