@@ -413,7 +413,7 @@ def test_damaged_and_foreign_files(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.tsv", "a.dat", "u.data", "a.inter", "a.npz", "a.mtx"])
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.one_of(
         st.binary(max_size=200),

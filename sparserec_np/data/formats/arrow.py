@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparserec_np.data.formats.fields import MISSING, WORDS, iso_or_nan, narrowed
-from sparserec_np.data.formats.layout import columns_by_name
+from sparserec_np.data.formats.layout import Places, columns_by_name
 from sparserec_np.data.formats.options import ReaderOptions
 from sparserec_np.data.formats.source import Source
 from sparserec_np.data.formats.tally import Bad, Tally
@@ -31,15 +31,11 @@ def read_arrow(source: Source, kind: str, options: ReaderOptions, tally: Tally) 
         DataError: pyarrow is not installed, the file is damaged or lacks a column, or a row holds
             no ids, or no rating where one was asked for.
     """
-    table = _open(source, kind)
-    names = list(table.names)
-    places = columns_by_name(source, names, options)
-    user, item, rating, time = places
+    names, (user, item, rating, time), columns = _columns(source, kind, options)
     if options.min_rating is not None and rating is None:
         raise DataError(
             f"{source.name} has no rating column for --min-rating {options.min_rating:g}; name it with --rating-col."
         )
-    columns = table.read(sorted({place for place in places if place is not None}))
     source.unit = "row"
     users, items = _Ids(source, "user", columns[user]), _Ids(source, "item", columns[item])
     keep = np.ones(users.good.size, dtype=bool)
@@ -60,21 +56,14 @@ def read_arrow(source: Source, kind: str, options: ReaderOptions, tally: Tally) 
     return Interactions.from_codes(user_codes, item_codes, user_ids, item_ids, moments)
 
 
-class _Table:
-    """An open table: the names of its columns, and the way to read some of them."""
+def _columns(source: Source, kind: str, options: ReaderOptions) -> tuple[list[str], Places, dict[int, Any]]:
+    """Reads the columns that are needed, each as one array of Arrow's, checked throughout.
 
-    def __init__(self, names: list[str], read: Any) -> None:
-        self.names, self._read = names, read
-
-    def read(self, places: list[int]) -> dict[int, Any]:
-        """Reads columns by their numbers, each as one array of Arrow's."""
-        table = self._read([self.names[place] for place in places])
-        return {place: _whole(table.column(self.names[place])) for place in places}
-
-
-def _open(source: Source, kind: str) -> _Table:
+    Returns the names of all columns, which of them are what, and those that were read, by number.
+    """
     try:
         import pyarrow as pa
+        import pyarrow.compute
         import pyarrow.ipc
         import pyarrow.parquet
     except ImportError:
@@ -82,14 +71,25 @@ def _open(source: Source, kind: str) -> _Table:
             f"{source.name} is a {NAMES[kind]} file, which pyarrow reads: install it with"
             " pip install 'sparserec_np[parquet]', or write CSV."
         ) from None
-    stream = pa.BufferReader(pa.py_buffer(source.mapped()))
+    content = pa.py_buffer(source.mapped())
     try:
         if kind == "parquet":
-            file = pa.parquet.ParquetFile(stream)
-            return _Table(file.schema_arrow.names, lambda names: file.read(columns=names))
-        opens = pa.ipc.open_file if source.head().startswith(b"ARROW1") else pa.ipc.open_stream
-        table = opens(stream).read_all()
-        return _Table(table.schema.names, lambda names: table.select(names))
+            file = pa.parquet.ParquetFile(pa.BufferReader(content))
+            names = list(file.schema_arrow.names)
+        else:
+            opens = pa.ipc.open_file if source.head().startswith(b"ARROW1") else pa.ipc.open_stream
+            names = list(opens(pa.BufferReader(content)).schema.names)
+        places = columns_by_name(source, names, options)
+        needed = sorted({place for place in places if place is not None})
+        if kind == "parquet":
+            table = file.read(columns=[names[place] for place in needed])
+        else:
+            wanted = pa.ipc.IpcReadOptions(included_fields=needed)
+            table = opens(pa.BufferReader(content), options=wanted).read_all()
+        table.validate(full=True)
+        return names, places, {place: _whole(table.column(names[place])) for place in needed}
+    except DataError:
+        raise
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise DataError(f"{source.name} is no readable {NAMES[kind]} file: {reason}.") from None
@@ -98,9 +98,9 @@ def _open(source: Source, kind: str) -> _Table:
 def _whole(column: Any) -> Any:
     """Makes one array of a column in pieces, with the values that a dictionary stands for."""
     kind = column.type
-    return (
-        column.cast(kind.value_type) if hasattr(kind, "value_type") and hasattr(kind, "ordered") else column
-    ).combine_chunks()
+    if hasattr(kind, "value_type") and hasattr(kind, "ordered"):
+        column = column.cast(kind.value_type)
+    return column.combine_chunks()
 
 
 class _Ids:

@@ -25,6 +25,7 @@ from sparserec_np.data.formats.quotes import Quoting, split_line
 from sparserec_np.data.formats.source import Source, shown
 from sparserec_np.errors import ConfigError, DataError
 
+SEPARATORS = (b",", b"\t", b";", b"|")
 NAMES_OF_SEPARATORS = {
     b",": "commas",
     b"\t": "tabs",
@@ -83,6 +84,8 @@ def find_layout(source: Source, kind: str, options: ReaderOptions) -> Layout:
     if not numbered:
         raise DataError(f"{source.name} is empty: expected one interaction a line.")
     lines = [line for _, line in numbered]
+    if options.skips and kind == "csv":
+        lines = _usual(lines)
     known = {"udata": b"\t", "ratings-dat": b"::", "inter": b"\t"}
     separator = known.get(kind) or sniff_separator(lines[:20], kind, options.decimal)
     quoting = Quoting.of(kind, separator, options.quote)
@@ -118,7 +121,7 @@ def sniff_separator(lines: list[bytes], kind: str = "csv", decimal: str | None =
     """
     if kind == "tsv":
         return b"\t"
-    candidates = [mark for mark in (b",", b"\t", b";", b"|") if mark.decode() != decimal]
+    candidates = [mark for mark in SEPARATORS if mark.decode() != decimal]
     steady = [sep for sep in candidates if len({line.count(sep) for line in lines}) == 1 and sep in lines[0]]
     if steady:
         return max(steady, key=lines[0].count)
@@ -145,6 +148,16 @@ def _place(source: Source, wish: str | int, names: list[str] | None, fields: int
         return int(wish)
     there = f"0 to {fields - 1}" if names is None else ", ".join(names)
     raise DataError(f"{source.name} has no column {wish!r} for {option}; the columns there are {there}.")
+
+
+def _usual(lines: list[bytes]) -> list[bytes]:
+    """Keeps the lines that are like most others, by the separator that most have equally often."""
+    best: tuple[int, int, bytes] = (0, 0, b"")
+    for mark in SEPARATORS:
+        counts = Counter(count for line in lines if (count := line.count(mark)))
+        for count, many in counts.most_common(1):
+            best = max(best, (many, count, mark))
+    return [line for line in lines if line.count(best[2]) == best[1]] if best[0] else lines
 
 
 Places = tuple[int, int, int | None, int | None]

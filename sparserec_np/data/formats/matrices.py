@@ -8,6 +8,7 @@ in other files: 0 or less is no interaction.
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 import zlib
 from typing import IO, Any
@@ -22,6 +23,7 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.matrices import coordinates
 from sparserec_np.errors import DataError
 
+_ADDRESS = re.compile(r"(The file )?<_io\.BytesIO[^>]*>")
 FIRST_ID = {"npz": 0, "mtx": 1}
 
 
@@ -149,6 +151,6 @@ def _load(source: Source, kind: str, content: bytes) -> Any:
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
+        reason = " ".join(_ADDRESS.sub("it", str(error)).split()).rstrip(".")
     wanted = "SciPy sparse matrix (scipy.sparse.save_npz)" if kind == "npz" else "Matrix Market matrix"
     raise DataError(f"{source.name} is no readable {wanted}: {reason}.")

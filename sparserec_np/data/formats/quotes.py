@@ -59,7 +59,10 @@ def split_line(line: bytes, separator: bytes, quoting: Quoting) -> list[str]:
     text = line.decode("utf-8", "replace")
     if b'"' in line and quoting is not Quoting.NONE:
         with contextlib.suppress(csv.Error):  # no CSV then, which the reader will refuse by its line number
-            return [field.strip() for field in next(csv.reader([text], delimiter=separator.decode()))]
+            return [
+                field.strip()
+                for field in next(csv.reader([text], delimiter=separator.decode(), skipinitialspace=True))
+            ]
     return [field.strip() for field in text.split(separator.decode())]
 
 
@@ -110,7 +113,9 @@ class CsvRows:
         Raises:
             DataError: a row is no CSV, or it might be several.
         """
-        reader = csv.reader(self._lines(), delimiter=self._separator.decode(), strict=True)
+        reader = csv.reader(
+            self._lines(), delimiter=self._separator.decode(), skipinitialspace=True, strict=True
+        )
         while True:
             rows, numbers = self._some(reader, bad)
             if rows:
@@ -182,7 +187,7 @@ def _split_strictly(line: bytes, separator: bytes) -> list[bytes]:
     """Splits a line of CSV; none where it is none."""
     text = line.decode("utf-8", "surrogateescape")
     try:
-        (row,) = csv.reader([text], delimiter=separator.decode(), strict=True)
+        (row,) = csv.reader([text], delimiter=separator.decode(), skipinitialspace=True, strict=True)
     except (csv.Error, ValueError):
         return []
     return [field.encode("utf-8", "surrogateescape") for field in row]
