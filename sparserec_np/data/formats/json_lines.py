@@ -67,6 +67,10 @@ def _keys(source: Source) -> list[str]:
 
 def _as_fields(block: Block, keys: list[str], tally: Tally) -> Iterator[Block]:
     """Yields the lines of a block as fields, the values of ``keys``."""
+    whole = _all_at_once(block, keys)
+    if whole is not None:
+        yield whole
+        return
     rows: list[bytes] = []
     numbers: list[int] = []
     bad: list[Bad] = []
@@ -88,6 +92,29 @@ def _as_fields(block: Block, keys: list[str], tally: Tally) -> Iterator[Block]:
     tally.bad.take(np.arange(len(bad)), bad.__getitem__)
     if rows:
         yield Block(b"\n".join(rows) + b"\n", numbers[0], np.array(numbers))
+
+
+def _all_at_once(block: Block, keys: list[str]) -> Block | None:
+    """Does the same where every line is a sound object with ids; returns None where one is not.
+
+    It is several times as fast as line by line.
+    """
+    lines = block.text[:-1].split(b"\n")
+    try:
+        rows = json.loads(b"[" + b",".join(lines) + b"]")
+    except (ValueError, RecursionError):
+        return None
+    if len(rows) != len(lines) or set(map(type, rows)) != {dict}:
+        return None
+    columns = [[row.get(key) for row in rows] for key in keys]
+    if not all(set(map(type, column)) <= {int, str} for column in columns[:2]):
+        return None
+    texts = [["null" if value is None else str(value) for value in column] for column in columns]
+    mark = INTERNAL.decode()
+    joined = "\n".join(map(mark.join, zip(*texts, strict=True)))
+    if joined.count("\n") != len(rows) - 1 or joined.count(mark) != len(rows) * (len(keys) - 1):
+        return None  # a text holds such a mark
+    return Block(joined.encode("utf-8", "surrogatepass") + b"\n", block.first_line)
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
