@@ -40,7 +40,9 @@ class TestDescribe:
         path.write_text("1,10\n2\n3,\n" + "4,10\n" * 9 + "5\n6\n7\n8\n")
         done = run("data", "describe", path, "--on-bad-line", "skip", "--json")
         assert json.loads(done.stdout)["bad_lines"] == 6
-        assert done.stderr.startswith(f"{path}: 6 bad lines left out; the first:\n  line 2: expected 2 fields")
+        assert done.stderr.startswith(
+            f"{path}: 6 bad lines left out; the first:\n  line 2: expected 2 fields"
+        )
         assert done.stderr.count("\n") == 6
         assert "line 2" in refusal(run("data", "describe", path))
         assert "line 2" in refusal(run("data", "describe", path, "--on-bad-line", "error"))
@@ -56,7 +58,12 @@ class TestDescribe:
 
     @pytest.mark.parametrize(
         ("options", "code"),
-        [(("--quote", "x"), 2), (("--encoding", "klingon"), 2), (("--decimal", ";"), 2), (("--on-bad-line", "warn"), 2)],
+        [
+            (("--quote", "x"), 2),
+            (("--encoding", "klingon"), 2),
+            (("--decimal", ";"), 2),
+            (("--on-bad-line", "warn"), 2),
+        ],
     )
     def test_wrong_values(self, run, clicks, options, code):
         assert options[1] in refusal(run("data", "describe", clicks, *options), code)
@@ -98,9 +105,13 @@ class TestConvertAndSplit:
 
     def test_times_that_cannot_be_read_are_named(self, run, clicks, tmp_path):
         done = run("data", "convert", clicks, tmp_path / "out.csv", "--rating-col", "none")
-        assert done.returncode == 0 and "the times are not kept, because of line 2: '03/15/2016'" in done.stderr
+        assert (
+            done.returncode == 0 and "the times are not kept, because of line 2: '03/15/2016'" in done.stderr
+        )
         for way in ("last", "time"):
-            said = refusal(run("data", "split", clicks, "-o", tmp_path / "parts", "--by", way, "--rating-col", "none"))
+            said = refusal(
+                run("data", "split", clicks, "-o", tmp_path / "parts", "--by", way, "--rating-col", "none")
+            )
             assert "has times that cannot be read" in said and "found line 2: '03/15/2016'" in said
 
     def test_zeros_left_out_are_told(self, run, clicks, tmp_path):
@@ -121,7 +132,10 @@ class TestTrain:
         assert done.returncode == 0, done.stderr
         assert "20 of 60 rows have click 0 or less" in done.stderr
         log = read_interactions(clicks, decimal=",", min_user=3, min_item=3)
-        assert f"{log.n_users:,} users, {log.n_items:,} items, {log.n_interactions:,} interactions" in done.stdout
+        assert (
+            f"{log.n_users:,} users, {log.n_items:,} items, {log.n_interactions:,} interactions"
+            in done.stdout
+        )
         reader = json.loads((tmp_path / "run" / "config.json").read_text())["data"]["reader"]
         assert reader == {"decimal": ",", "min_user": 3, "min_item": 3, "header": True}
         again = run("train", "-o", tmp_path / "again", "--config", tmp_path / "run" / "config.json")
@@ -138,7 +152,9 @@ class TestTrain:
         assert run("evaluate", tmp_path / "run", held, "--time-col", "none").returncode == 0
 
     def test_a_doubtful_file_is_refused_before_a_run_is_made(self, run, tmp_path):
-        (tmp_path / "tri.txt").write_text("".join(f"{n % 30} {n % 11 + 100} {n % 5 + 1}\n" for n in range(400)))
+        (tmp_path / "tri.txt").write_text(
+            "".join(f"{n % 30} {n % 11 + 100} {n % 5 + 1}\n" for n in range(400))
+        )
         said = refusal(run("train", tmp_path / "tri.txt", "-o", tmp_path / "run", *QUICK))
         assert "--format csv" in said and "--format adjacency" in said and not (tmp_path / "run").exists()
         done = run("train", tmp_path / "tri.txt", "-o", tmp_path / "run", *QUICK, "--format", "csv")
