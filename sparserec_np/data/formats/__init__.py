@@ -151,8 +151,8 @@ def read_interactions(
         ConfigError: a value that is none of these, or columns are named for a format without.
         OSError: the file cannot be opened.
     """
-    given = {name: value for name, value in locals().items() if name != "path"}
-    return read_file(path, **given).interactions
+    given = {**locals()}
+    return read_file(**given).interactions
 
 
 def read_file(path: str | os.PathLike[str], **given: Any) -> Reading:

@@ -117,7 +117,7 @@ def find_layout(source: Source, kind: str, options: ReaderOptions) -> Layout:
 def sniff_separator(lines: list[bytes], kind: str = "csv", decimal: str | None = None) -> bytes:
     """Finds the separator that splits the first lines into the most fields, equally many in each.
 
-    Blanks come last. The mark in decimal fractions is none.
+    Blanks come last, and the mark in decimal fractions only where there is nothing else.
     """
     if kind == "tsv":
         return b"\t"
@@ -126,7 +126,11 @@ def sniff_separator(lines: list[bytes], kind: str = "csv", decimal: str | None =
     if steady:
         return max(steady, key=lines[0].count)
     best = max(candidates, key=lines[0].count)
-    return best if best in lines[0] else b" " if len(lines[0].split()) > 1 else candidates[0]
+    if best in lines[0]:
+        return best
+    if decimal == "," and b"," in lines[0] and len({len(line.split()) for line in lines}) > 1:
+        return b","  # in such a file fractions stand in quotes
+    return b" " if len(lines[0].split()) > 1 else b","
 
 
 def _is_place(wish: str | int) -> bool:

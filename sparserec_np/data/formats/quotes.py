@@ -52,7 +52,7 @@ class Quoting(enum.Enum):
 
 def split_line(line: bytes, separator: bytes, quoting: Quoting) -> list[str]:
     """Splits one line into its fields, trimmed."""
-    if separator == b" ":
+    if separator == b" " and (b'"' not in line or quoting is Quoting.NONE):
         return line.decode("utf-8", "replace").split()
     if b'"' in line and quoting is Quoting.EDGES:
         return [one.decode("utf-8", "replace").strip() for one in map(_unquoted, line.split(separator))]
@@ -63,7 +63,7 @@ def split_line(line: bytes, separator: bytes, quoting: Quoting) -> list[str]:
                 field.strip()
                 for field in next(csv.reader([text], delimiter=separator.decode(), skipinitialspace=True))
             ]
-    return [field.strip() for field in text.split(separator.decode())]
+    return text.split() if separator == b" " else [field.strip() for field in text.split(separator.decode())]
 
 
 def unquoted_edges(block: Block, separator: bytes, fields: int) -> Block:

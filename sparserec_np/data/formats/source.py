@@ -165,6 +165,12 @@ class Source:
             ended = not raw
             part = decode.text(raw, ended)
             cut = part.rfind(b"\n") + 1
+            if (
+                part.isspace() and not b"".join(rest).strip()
+            ):  # a small compressed file may unpack to nothing but these
+                line += part.count(b"\n")
+                rest = [part[cut:]]
+                continue
             if cut == 0:
                 rest.append(part)
                 if sum(map(len, rest)) > LINE_BYTES:

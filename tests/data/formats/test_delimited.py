@@ -75,6 +75,21 @@ class TestRatings:
         assert ", line 3: expected a rating that is a number" in refusal(tmp_path, "r.csv", content)
         assert pairs(tmp_path, "r.csv", content, on_bad_line="skip") == [(1, 10)]
 
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "user;item;rating\n1;10;3,5\n1;11;0,0\n2;12;-1,5\n",
+            "1;10;3,5\n1;11;0,0\n2;12;0\n",
+            "1 10 3,5\n1 11 0,0\n",
+            'user,item,rating\n1,10,"3,5"\n1,11,"0,0"\n',
+            "user,item,rating\n1,10,3\n1,11,0\n",
+            "1|10|3,5|7\n1|11|0,0|8\n",
+        ],
+    )
+    def test_decimal_commas(self, content, tmp_path):
+        assert pairs(tmp_path, "r.csv", content, decimal=",", format="csv") == [(1, 10)]
+        assert pairs(tmp_path, "r.csv", content, decimal=",", format="csv", min_rating=3) == [(1, 10)]
+
     def test_all_zero_says_so(self, tmp_path):
         said = refusal(tmp_path, "r.csv", "user,item,click\n1,10,0\n2,11,0\n")
         assert "holds no interaction with click above 0 (--rating-col none counts all rows)" in said

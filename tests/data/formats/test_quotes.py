@@ -29,6 +29,11 @@ def test_a_quoted_field_may_hold_the_separator(tmp_path):
     assert pairs(tmp_path, "t.csv", 'user,item,x\n1,"a,b",3\n2,c,4\n') == [(1, "a,b"), (2, "c")]
 
 
+def test_quotes_between_blanks(tmp_path):
+    content = '"user" "item"  rating\n"ann b" 10 3\n"bob"   "11 x" 0\n"bob" "12" 1\n'
+    assert pairs(tmp_path, "r.txt", content, format="csv") == [("ann b", 10), ("bob", 12)]
+
+
 @pytest.mark.parametrize("mark", [",", ";", "|"])
 def test_rows_by_themselves_are_no_quoted_field(mark, tmp_path):
     content = LITERAL.replace("\t", mark)

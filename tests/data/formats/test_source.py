@@ -77,3 +77,14 @@ def test_one_endless_line_is_refused_soon(tmp_path):
     with pytest.raises(DataError, match="expected lines of text, found one of over 268,435,456 bytes"):
         read_interactions(tmp_path / "a.txt.gz")
     assert time.process_time() - clock < 20
+
+
+@pytest.mark.parametrize("blank", [b"\n", b"  \n", b"\r", b"\r\n"])
+@pytest.mark.parametrize("first", ["1,2\n", "1 2 3\n4 5\n", '{"user": 1, "item": 2}\n'])
+def test_blank_lines_without_end_cost_little(blank, first, tmp_path):
+    lines = 30 << 20
+    content = gzip.compress(first.encode() + blank * (lines // len(blank)) + b"x", 1)
+    clock = time.process_time()
+    with pytest.raises(DataError, match=rf"line {lines // len(blank) + first.count(chr(10)) + 1}: expected"):
+        read_interactions(put(tmp_path, "a.gz", content))
+    assert time.process_time() - clock < 10
