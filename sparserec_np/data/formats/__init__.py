@@ -201,7 +201,7 @@ def _read(source: Source, kind: str, options: ReaderOptions, tally: Tally) -> In
     if options.min_rating is not None:
         raise DataError(
             f"{source.name} is read as {kind}, which has no rating column for --min-rating {options.min_rating:g}; "
-            "name its --format if it has one."
+            "name its --format, as --format csv, if it has one."
         )
     if kind == "safetensors":
         mapped = read_mapped(source)

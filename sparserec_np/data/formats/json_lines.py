@@ -17,7 +17,6 @@ from sparserec_np.data.formats.tally import Bad, Tally
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import DataError
 
-FIRST_LINES = 100  # whose keys are the columns
 ADVICE = 'write one JSON object a line, as {"user": 1, "item": 7}'
 
 
@@ -50,8 +49,8 @@ def read_json_lines(source: Source, options: ReaderOptions, tally: Tally) -> Int
 
 
 def _keys(source: Source) -> list[str]:
-    """Collects the keys of the objects in the first lines, in their order."""
-    lines = source.lines(FIRST_LINES)
+    """Collects the keys of the objects in the head, in their order."""
+    lines = source.lines(1 << 30)
     if not lines:
         raise DataError(f"{source.name} is empty: expected one interaction a line.")
     first = lines[0][1].strip()

@@ -89,6 +89,10 @@ class ReaderOptions:
             raise ConfigError(f"There is no format {self.format!r}; choose one of {', '.join(FORMATS)}.")
         if self.min_rating is not None and not math.isfinite(self.min_rating):
             raise ConfigError(f"The lowest rating must be a finite number, found {self.min_rating}.")
+        if self.min_rating is not None and is_no_column(self.rating_col):
+            raise ConfigError(
+                "min_rating needs ratings, but rating_col says that there are none; leave out one."
+            )
         for name, choices in (("quote", QUOTES), ("on_bad_line", ON_BAD_LINE), ("decimal", DECIMALS)):
             if getattr(self, name) not in (None, *choices):
                 found = getattr(self, name)

@@ -26,6 +26,14 @@ def test_columns_are_found_and_named_as_in_tables(tmp_path):
     assert pairs(tmp_path, "e.jsonl", ONE, min_rating=4, on_bad_line="skip") == [(1, 7)]
 
 
+def test_a_key_may_come_late(tmp_path):
+    content = (
+        '{"user": 1, "item": 7}\n' * 500
+        + '{"user": 2, "item": 7, "rating": 0}\n{"user": 3, "item": 7, "rating": 1}\n'
+    )
+    assert pairs(tmp_path, "e.jsonl", content) == [(1, 7), (3, 7)]
+
+
 def test_text_in_every_script_and_with_every_mark(tmp_path):
     content = '{"user": "z\\u00f6e \\"x\\"", "item": "a\\nb"}\n{"user": "ann,1", "item": "\\ud83d\\ude00"}\n'
     assert pairs(tmp_path, "e.jsonl", content) == [("ann,1", "\U0001f600"), ('zöe "x"', "a b")]

@@ -14,6 +14,7 @@ from sparserec_np.errors import ConfigError
     [
         ({"format": "json"}, "There is no format 'json'"),
         ({"min_rating": float("nan")}, "must be a finite number"),
+        ({"min_rating": 3, "rating_col": "none"}, "min_rating needs ratings"),
         ({"quote": "'"}, "quote must be 'double' or 'none'"),
         ({"on_bad_line": "warn"}, "on_bad_line must be 'error' or 'skip'"),
         ({"decimal": ";"}, "decimal must be"),
