@@ -11,7 +11,7 @@ from typing import Any
 import click
 import numpy as np
 
-from sparserec_np.data.formats import Reading, format_to_write, write_interactions
+from sparserec_np.data.formats import Reading, format_to_write, would_be_doubtful, write_interactions
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.splitting import split_last, split_random, split_time
 from sparserec_np.data.synthetic import generate as generate_interactions
@@ -159,7 +159,7 @@ def convert(
     "--to",
     "to",
     type=click.Choice(WRITABLE),
-    help="Grammar; by default csv for text ids or times, else adjacency.",
+    help="Grammar; by default csv for text ids, times, and lists as short as rows, else adjacency.",
 )
 @click.option("--gz", is_flag=True, help="Compress the files.")
 @core_reader_options
@@ -179,7 +179,7 @@ def split(file: str, folder: str, reader: dict[str, Any], as_json: bool, **optio
     log = reading.interactions
     way.check_times(reading)
     parts = way.parts(log)
-    kind = to or _fitting(log)
+    kind = to or _fitting(log, parts)
     os.makedirs(folder, exist_ok=True)
     rows = []
     for name, part in parts.items():
@@ -237,11 +237,12 @@ class _Splitting:
         return parts
 
 
-def _fitting(log: Interactions) -> str:
-    """Returns the grammar that holds these ids and times."""
+def _fitting(log: Interactions, parts: dict[str, Interactions]) -> str:
+    """Returns the grammar that holds these ids and times, and can be told when the parts are read."""
     words = "U" in (log.user_ids.dtype.kind, log.item_ids.dtype.kind)
     negative = not words and min(log.user_ids[0], log.item_ids[0]) < 0
-    return "csv" if words or negative or log.times is not None else "adjacency"
+    doubtful = any(map(would_be_doubtful, parts.values()))
+    return "csv" if words or negative or log.times is not None or doubtful else "adjacency"
 
 
 @command.command(short_help="Make a realistic data set of any size.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 
 import pytest
 
 from sparserec_np.data.formats import read_interactions
 from tests.cli.test_data import answer, refusal
+from tests.makers.small import small_log
 
 
 @pytest.fixture
@@ -118,6 +120,17 @@ class TestConvertAndSplit:
         done = run("data", "convert", clicks, tmp_path / "out.csv", "--decimal", ",", "--json")
         assert f"{clicks}: 20 of 60 rows have click 0 or less and are no interactions" in done.stderr
 
+    @pytest.mark.parametrize(("users", "kind"), [(6, "csv"), (25, "adjacency")])
+    def test_parts_of_few_users_can_be_read(self, run, tmp_path, users, kind):
+        path = tmp_path / "a.txt"  # each has three items, of which two stay for training
+        path.write_text("0 1\n" + "".join(f"{n} {n + 1} {n + 3} {n + 5}\n" for n in range(users)))
+        files = answer(
+            run("data", "split", path, "-o", tmp_path / "p", "--by", "random", "--test", "0.34", "--json")
+        )
+        assert [row["format"] for row in files["files"]] == [kind, kind]
+        for row in files["files"]:
+            assert read_interactions(row["file"]).n_interactions == row["interactions"]
+
     def test_a_core_is_split(self, run, tmp_path):
         path = tmp_path / "a.csv"
         path.write_text("".join(f"{n % 7},{n % 5}\n" for n in range(35)) + "99,1\n")
@@ -150,6 +163,29 @@ class TestTrain:
         done = run("train", clicks, "-o", tmp_path / "run", *QUICK, *options)
         assert done.returncode == 0, done.stderr
         assert run("evaluate", tmp_path / "run", held, "--time-col", "none").returncode == 0
+
+    @pytest.mark.parametrize("words", [False, True])
+    def test_the_same_model_comes_of_every_format(self, run, tmp_path, words):
+        pa = pytest.importorskip("pyarrow")
+        feather, parquet = (importlib.import_module(f"pyarrow.{name}") for name in ("feather", "parquet"))
+        log = small_log()
+        users, items = log.pair_users().tolist(), log.items.tolist()
+        if words:
+            users, items = [f"u{user}" for user in users], [f"ï{item}" for item in items]
+        rows = [{"user_id": user, "item_id": item} for user, item in zip(users, items, strict=True)]
+        lines = "".join(f"{row['user_id']},{row['item_id']}\n" for row in rows)
+        (tmp_path / "a.csv").write_text("user_id,item_id\n" + lines, encoding="utf-8")
+        (tmp_path / "b.csv").write_bytes(("user_id,item_id\n" + lines).replace("\n", "\r").encode("utf-16"))
+        (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        table = pa.table({"user_id": users, "item_id": items})
+        parquet.write_table(table, tmp_path / "d.parquet")
+        feather.write_feather(table, tmp_path / "e.feather")
+        models = []
+        for path in sorted(tmp_path.iterdir()):
+            done = run("train", path, "-o", f"{path}.run", *QUICK)
+            assert done.returncode == 0 and done.stderr == "", done.stderr
+            models.append((tmp_path / f"{path.name}.run" / "model.safetensors").read_bytes())
+        assert len(models) == 5 and len(set(models)) == 1
 
     def test_a_doubtful_file_is_refused_before_a_run_is_made(self, run, tmp_path):
         (tmp_path / "tri.txt").write_text(

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparserec_np.data.core import k_core
-from sparserec_np.data.formats.adjacency import read_adjacency, refuse_doubtful
+from sparserec_np.data.formats.adjacency import read_adjacency, refuse_doubtful, would_be_doubtful
 from sparserec_np.data.formats.arrow import read_arrow
 from sparserec_np.data.formats.delimited import TableReader
 from sparserec_np.data.formats.detect import detect_format
@@ -52,6 +52,7 @@ __all__ = [
     "read_file",
     "read_interactions",
     "without_core",
+    "would_be_doubtful",
     "write_interactions",
 ]
 

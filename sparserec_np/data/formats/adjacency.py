@@ -68,6 +68,12 @@ def _may_be_table(rows: Array, whole: bool) -> bool:
     return not (ascending and len(rows) >= ENOUGH_LINES)
 
 
+def would_be_doubtful(log: Interactions) -> bool:
+    """Tells whether a file of these lists would be refused as perhaps being a table."""
+    sizes = np.unique(log.user_degrees) + 1
+    return 1 < log.n_users < ENOUGH_LINES and sizes.size == 1 and int(sizes[0]) in TABLE_WIDTHS
+
+
 def read_adjacency(source: Source, words: bool, tally: Tally) -> Interactions:
     """Reads a whole source in the LightGCN grammar.
 

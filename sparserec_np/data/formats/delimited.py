@@ -8,6 +8,7 @@ each line, and a line that does not fit in it is refused by its number.
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
@@ -131,9 +132,10 @@ class TableReader:
         if user not in rows.block.text or item not in rows.block.text:
             return rows
         users, items = rows.column(self._layout.user), rows.column(self._layout.item)
-        alike = (users.ends - users.starts == len(user)) & (items.ends - items.starts == len(item))
-        places = np.flatnonzero(alike)
-        same = [(user, item) == pair for pair in zip(users.cut(places), items.cut(places), strict=True)]
+        longer = (users.ends - users.starts - len(user)) + (items.ends - items.starts - len(item))
+        places = np.flatnonzero((longer == 0) | (longer == len(BOM_UTF8)))  # which a file put behind may have
+        cut = zip(users.cut(places), items.cut(places), strict=True)
+        same = [(user, item) == tuple(one.removeprefix(BOM_UTF8) for one in pair) for pair in cut]
         keep = np.ones(rows.number, dtype=bool)
         keep[places] = np.logical_not(same)
         self._tally.headers += int(np.count_nonzero(~keep))

@@ -19,7 +19,9 @@ from sparserec_np.runtime import MAX_TEXT_BYTES
 Array = npt.NDArray[Any]
 
 # What programs write for a value that is not there. As an id it is nobody's.
-MISSING = frozenset(b"NaN nan NAN -nan NULL null Null None NaT <NA> NA N/A n/a #N/A undefined \\N".split(b" "))
+MISSING = frozenset(
+    b"NaN nan NAN -nan NULL null Null None NaT <NA> NA N/A n/a #N/A undefined \\N".split(b" ")
+)
 # What a rating column may hold for "yes" and "no", in any case.
 WORDS = {b"true": 1.0, b"yes": 1.0, b"false": 0.0, b"no": 0.0}
 

@@ -54,7 +54,8 @@ def has_header(source: Source, rows: list[list[str]], kind: str, options: Reader
     if options.header is not None:
         return options.header, ""
     wishes = [wish for wish in options.columns if not is_no_column(wish)]
-    if kind == "inter" or any(isinstance(wish, str) and not wish.isdecimal() for wish in wishes):
+    typed = kind == "inter" and any(":" in name for name in rows[0])
+    if typed or any(isinstance(wish, str) and not wish.isdecimal() for wish in wishes):
         return True, ""
     if _looks_like_header(rows):
         return True, ""

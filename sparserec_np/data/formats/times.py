@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparserec_np.data.formats.fields import Pieces, narrowed, parse_moments
+from sparserec_np.data.formats.fields import Pieces, iso_or_nan, narrowed, parse_moments
 from sparserec_np.data.formats.options import ReaderOptions
 from sparserec_np.data.formats.source import Source
 from sparserec_np.data.formats.tally import Bad, Tally
@@ -33,6 +33,7 @@ class TimeColumn:
         self._source, self._tally = source, tally
         self._asked, self._decimal = options.time_col is not None, options.decimal or "."
         self._moments: list[Array] = []
+        self._dates: bool | None = None  # whether the times are dates; numbers among dates are no times
 
     def add(self, given: Pieces) -> Array:
         """Takes the times in the pieces; tells which rows are to be kept, ``(n,)`` bool.
@@ -44,6 +45,11 @@ class TimeColumn:
         if self._tally.odd_time:
             return everything
         moments, good = parse_moments(given, self._decimal)
+        if good.any():
+            (first,) = given.cut(np.flatnonzero(good)[:1])
+            dates = iso_or_nan(first) == iso_or_nan(first)
+            self._dates = dates if self._dates is None else self._dates
+            good &= dates == self._dates
         if not good.all():
             wrong = np.flatnonzero(~good)
             if not self._asked:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sparserec_np.data.formats import read_interactions, source, write_interactions
+from sparserec_np.data.formats import read_interactions, source, would_be_doubtful, write_interactions
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.errors import DataError
 from tests.makers.files import pairs, pairs_of, reading, refusal
 
 TABLES = {
@@ -50,6 +51,20 @@ def test_what_may_be_a_table_is_refused_with_both_ways_out(table, name, tmp_path
 def test_lists_that_can_be_nothing_else_are_read(content, tmp_path):
     wanted = [(int(line.split()[0]), int(item)) for line in content.splitlines() for item in line.split()[1:]]
     assert sorted(pairs(tmp_path, "a.txt", content)) == sorted(wanted)
+
+
+@pytest.mark.parametrize("users", [1, 2, 19, 20, 30])
+def test_it_is_known_before_what_would_be_doubtful(users, tmp_path):
+    for items in (1, 2, 3, 4):
+        pairs_of_users = np.repeat(np.arange(users), items)
+        log = Interactions.from_pairs(pairs_of_users, np.tile(np.arange(items), users) + pairs_of_users)
+        write_interactions(log, tmp_path / "part.txt")
+        refused = False
+        try:
+            read_interactions(tmp_path / "part.txt")
+        except DataError:
+            refused = True
+        assert would_be_doubtful(log) == refused
 
 
 def test_parts_that_are_written_can_be_read(tmp_path):

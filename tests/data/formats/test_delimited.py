@@ -128,6 +128,14 @@ class TestTimes:
         content = "user,item,time\n1,10,5\n1,11,now\n1,12,7\n1,13,8\n"
         assert reading(tmp_path, "d.csv", content, format="csv").interactions.times is None
 
+    @pytest.mark.parametrize("size", [1 << 19, 30])
+    def test_numbers_among_dates_are_no_times(self, size, tmp_path, monkeypatch):
+        monkeypatch.setattr(source, "BLOCK_BYTES", size)
+        for times in (["2016-03-15"] * 5 + ["7"] * 5, ["7"] * 5 + ["2016-03-15"] * 5):
+            content = "user,item,date\n" + "".join(f"1,{n},{time}\n" for n, time in enumerate(times, 10))
+            assert reading(tmp_path, "d.csv", content, format="csv").interactions.times is None
+            assert "expected a time" in refusal(tmp_path, "d.csv", content, format="csv", time_col="date")
+
     def test_none_wins_over_every_place(self, tmp_path):
         for content in ("1,10,3,7\n", "user,item,rating,time\n1,10,3,7\n"):
             found = reading(tmp_path, "d.csv", content, time_col="NONE", rating_col="none")
@@ -174,6 +182,10 @@ class TestHeaders:
         monkeypatch.setattr(source, "BLOCK_BYTES", 24)
         quoted = content.replace("user,item", '"user", "item"')
         assert pairs(tmp_path, "cat.csv", quoted, format="csv", rating_col="none") == [(1, 10), (2, 10)]
+
+    def test_they_may_bring_their_mark(self, tmp_path):
+        for content in ("user,item\n1,10\n", "item,user\n10,1\n"):
+            assert pairs(tmp_path, "cat.csv", ("\ufeff" + content) * 3) == [(1, 10)]
 
     def test_ids_as_long_as_names_stay(self, tmp_path):
         assert pairs(tmp_path, "a.csv", "user,item\nuser,1234\n1234,item\n") == [

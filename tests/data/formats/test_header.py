@@ -64,6 +64,12 @@ def test_names_between_double_colons(kind, tmp_path):
     assert pairs(tmp_path, "ratings.dat", content) == [(1, 10)]
 
 
+def test_a_first_row_of_data_is_not_lost_to_the_grammar_of_recbole(tmp_path):
+    content = "u1\tm1\t4\nu2\tm2\t3\n"
+    for options in ({}, {"user_col": 0, "item_col": 1}):
+        assert pairs(tmp_path, "w.tsv", content, format="inter", **options) == [("u1", "m1"), ("u2", "m2")]
+
+
 def test_a_blank_first_line_and_a_blank_header(tmp_path):
     assert pairs(tmp_path, "a.csv", "   \n1,10\n2,10\n") == [(1, 10), (2, 10)]
     content = " , \n1,10\n2,10\n"
