@@ -111,7 +111,8 @@ class TableReader:
             users, items = rows.column(self._layout.user), rows.column(self._layout.item)
         if self._layout.time is not None and rows.number:
             timed = self._times.add(rows.column(self._layout.time))
-            users, items = users.kept(timed), items.kept(timed)
+            if not timed.all():
+                users, items = users.kept(timed), items.kept(timed)
         if users.starts.size:
             self._users.add(users)
             self._items.add(items)
@@ -238,7 +239,11 @@ class TableReader:
             def fault(row: int) -> Bad:
                 line = block.text[lower[row] : upper[row]].replace(INTERNAL, layout.separator)
                 wanted = f"{layout.fields} fields separated by {NAMES_OF_SEPARATORS[layout.separator]}"
-                return Bad(block.line_number(int(odd[row])), wanted, f"{counts[row]} in {shown(line)}")
+                opened = layout.quoting is Quoting.EDGES and b'"' in line
+                advice = "pass --quote double if a quoted field goes on over several lines" if opened else ""
+                return Bad(
+                    block.line_number(int(odd[row])), wanted, f"{counts[row]} in {shown(line)}", advice
+                )
 
             self._tally.bad.take(np.arange(odd.size), fault)
             full = np.repeat(sizes == layout.fields, sizes)  # blank lines go

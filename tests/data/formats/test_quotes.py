@@ -52,6 +52,15 @@ def test_text_over_several_lines_is_one_field(tmp_path):
     assert pairs(tmp_path, "r.csv", content) == [(1, 10), (2, 10), (3, 11)]
 
 
+def test_text_over_several_lines_between_tabs_has_to_be_said(tmp_path):
+    content = 'user\titem\treview\n1\t10\t"good,\nand long"\n2\t10\tx\n'
+    said = refusal(tmp_path, "r.tsv", content)
+    assert (
+        said.startswith(", line 3: expected 3 fields separated by tabs, found 1") and "--quote double" in said
+    )
+    assert pairs(tmp_path, "r.tsv", content, quote="double") == [(1, 10), (2, 10)]
+
+
 def test_unclosed_quotes_are_refused_with_the_way_out(tmp_path):
     for content in ('1,"a,3\n2,b,4\n', '1,"a" b,3\n2,b,4\n', r'1,"0155\"061",3' + "\n2,b,4\n"):
         said = refusal(tmp_path, "q.csv", content)
