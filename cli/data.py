@@ -11,14 +11,15 @@ from typing import Any
 import click
 import numpy as np
 
-from sparserec_np.data.formats import format_to_write, read_file, read_interactions, write_interactions
+from sparserec_np.data.formats import Reading, format_to_write, would_be_doubtful, write_interactions
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.splitting import split_last, split_random, split_time
 from sparserec_np.data.synthetic import generate as generate_interactions
 from sparserec_np.errors import ConfigError, DataError
 
-from .options import WRITABLE, json_option, reader_options, to_option
+from .options import WRITABLE, core_reader_options, json_option, to_option
 from .output import emit_json, human_bytes, table
+from .reading import read_reading
 
 QUANTILES = {"min": 0.0, "10%": 0.1, "median": 0.5, "90%": 0.9, "max": 1.0}
 ENDINGS = {kind: f".{kind}" for kind in WRITABLE} | {"adjacency": ".txt"}
@@ -38,12 +39,16 @@ def command() -> None:
 
 @command.command(short_help="What is in an interaction file.")
 @click.argument("file")
-@reader_options
+@core_reader_options
 @json_option
 def describe(file: str, reader: dict[str, Any], as_json: bool) -> None:
-    """Show what FILE holds: users, items, interactions, and how they are spread."""
-    found = read_file(file, **reader)
-    log = found.interactions
+    """Show what FILE holds: users, items, interactions, ratings, and how they are spread.
+
+    A row rated 0 or less is no interaction, and is counted: --rating-col none makes it one, and
+    --min-rating leaves out more.
+    """
+    found = read_reading(file, reader, reported=True)
+    log, tally = found.interactions, found.tally
     degrees = {"items_per_user": log.user_degrees, "users_per_item": log.item_degrees}
     report: dict[str, Any] = {
         "file": file,
@@ -54,12 +59,20 @@ def describe(file: str, reader: dict[str, Any], as_json: bool) -> None:
         "density": log.density,
         "duplicates_merged": log.duplicates,
         "below_min_rating": found.below_min_rating,
+        "rating_column": tally.rating,
+        "rating_from": tally.lowest,
+        "rating_to": tally.highest,
+        "rated_0_or_less": tally.rated_0_or_less,
+        "without_rating": tally.unknown_ratings + tally.odd_ratings,
+        "unreadable_rating": tally.odd_rating or None,
+        "bad_lines": tally.bad.count,
         "users_without_items": int(np.count_nonzero(log.user_degrees == 0)),
         "items_without_users": int(np.count_nonzero(log.item_degrees == 0)),
         "user_ids": _kind(log.user_ids),
         "item_ids": _kind(log.item_ids),
         "time_from": None if log.times is None else log.times.min().item(),
         "time_to": None if log.times is None else log.times.max().item(),
+        "unreadable_time": tally.odd_time or None,
         "bytes": log.nbytes,
         "digest": log.digest(),
         **{name: _quantiles(values) for name, values in degrees.items()},
@@ -90,7 +103,7 @@ def describe(file: str, reader: dict[str, Any], as_json: bool) -> None:
     is_flag=True,
     help="Replace the ids by 0, 1, 2, ... in their order (in mtx by 1, 2, 3, ...).",
 )
-@reader_options
+@core_reader_options
 @json_option
 def convert(
     file: str, out: str, to: str | None, renumber: bool, reader: dict[str, Any], as_json: bool
@@ -101,11 +114,12 @@ def convert(
     file is mapped into memory instead of read: for interactions that are many.
     """
     kind = format_to_write(out, to)  # before a long read is in vain
-    log = read_interactions(file, **reader)
+    reading = read_reading(file, reader)
+    log = reading.interactions
     if renumber:
         log = log.renumbered(first=1 if kind == "mtx" else 0)
     write_interactions(log, out, kind)
-    _report([_written(out, "all", kind, log)], as_json)
+    _report([_written(out, "all", kind, log, reading)], as_json)
 
 
 @command.command(short_help="Hold out a test part, and perhaps a validation part.")
@@ -145,10 +159,10 @@ def convert(
     "--to",
     "to",
     type=click.Choice(WRITABLE),
-    help="Grammar; by default csv for text ids or times, else adjacency.",
+    help="Grammar; by default csv for text ids, times, and lists as short as rows, else adjacency.",
 )
 @click.option("--gz", is_flag=True, help="Compress the files.")
-@reader_options
+@core_reader_options
 @json_option
 def split(file: str, folder: str, reader: dict[str, Any], as_json: bool, **options: Any) -> None:
     """Split FILE into a train, a test and perhaps a validation file in one folder.
@@ -161,15 +175,17 @@ def split(file: str, folder: str, reader: dict[str, Any], as_json: bool, **optio
     way.check()
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise DataError(f"{folder} is a file; expected a folder for the parts, or a new name.")
-    log = read_interactions(file, **reader)
+    reading = read_reading(file, reader)
+    log = reading.interactions
+    way.check_times(reading)
     parts = way.parts(log)
-    kind = to or _fitting(log)
+    kind = to or _fitting(log, parts)
     os.makedirs(folder, exist_ok=True)
     rows = []
     for name, part in parts.items():
         path = os.path.join(folder, name + ENDINGS[kind] + (".gz" if gz else ""))
         write_interactions(part, path, kind)
-        rows.append(_written(path, name, kind, part))
+        rows.append(_written(path, name, kind, part, reading))
     _report(rows, as_json)
 
 
@@ -198,6 +214,14 @@ class _Splitting:
                 f"--by {self.by} holds out a share: give it with --test instead of a number with --n."
             )
 
+    def check_times(self, reading: Reading) -> None:
+        """Refuses a file whose times cannot be read, where the parts are made by them."""
+        if self.by != "random" and reading.tally.odd_time:
+            raise DataError(
+                f"{reading.name} has times that cannot be read, which --by {self.by} needs: expected numbers or ISO"
+                f" dates, found {reading.tally.odd_time}."
+            )
+
     def parts(self, log: Interactions) -> dict[str, Interactions]:
         """Makes the parts by name: train, test, and validation where it is asked for."""
         rng = np.random.default_rng(self.seed)
@@ -213,11 +237,12 @@ class _Splitting:
         return parts
 
 
-def _fitting(log: Interactions) -> str:
-    """Returns the grammar that holds these ids and times."""
+def _fitting(log: Interactions, parts: dict[str, Interactions]) -> str:
+    """Returns the grammar that holds these ids and times, and can be told when the parts are read."""
     words = "U" in (log.user_ids.dtype.kind, log.item_ids.dtype.kind)
     negative = not words and min(log.user_ids[0], log.item_ids[0]) < 0
-    return "csv" if words or negative or log.times is not None else "adjacency"
+    doubtful = any(map(would_be_doubtful, parts.values()))
+    return "csv" if words or negative or log.times is not None or doubtful else "adjacency"
 
 
 @command.command(short_help="Make a realistic data set of any size.")
@@ -246,8 +271,10 @@ def generate(out: str, to: str | None, as_json: bool, **sizes: int) -> None:
     _report([_written(out, "all", kind, log)], as_json)
 
 
-def _written(path: str, part: str, kind: str, log: Interactions) -> dict[str, Any]:
-    """Reports what became of a file, and what its grammar could not hold."""
+def _written(
+    path: str, part: str, kind: str, log: Interactions, reading: Reading | None = None
+) -> dict[str, Any]:
+    """Reports what became of a file, and what of ``reading`` is not in it."""
     idle = int(np.count_nonzero(log.user_degrees == 0))
     return {
         "file": path,
@@ -258,6 +285,8 @@ def _written(path: str, part: str, kind: str, log: Interactions) -> dict[str, An
         "interactions": log.n_interactions,
         "users_lost": idle if kind in PAIRS_ONLY else 0,
         "times_lost": log.times is not None and kind in TIMELESS,
+        "unreadable_time": (reading.tally.odd_time if reading else "") or None,
+        "ratings_lost": reading is not None and reading.tally.tells_ratings,
     }
 
 
@@ -268,13 +297,23 @@ def _report(rows: list[dict[str, Any]], as_json: bool) -> None:
     headers = ["file", "format", "users", "items", "interactions"]
     click.echo(table([[row[name] for name in headers] for row in rows], headers))
     for row in rows:
-        if row["users_lost"] and row["part"] in ("all", "train"):
-            click.echo(
-                f"{row['file']}: {row['format']} cannot hold {row['users_lost']:,} users without items.",
-                err=True,
-            )
-        if row["times_lost"]:
-            click.echo(f"{row['file']}: {row['format']} cannot hold the times; csv can.", err=True)
+        for loss in _losses(row):
+            click.echo(f"{row['file']}: {loss}", err=True)
+
+
+def _losses(row: dict[str, Any]) -> list[str]:
+    """Says what a file could not hold of what was read; what all parts lack is said of one."""
+    losses = []
+    if row["part"] in ("all", "train"):
+        if row["users_lost"]:
+            losses.append(f"{row['format']} cannot hold {row['users_lost']:,} users without items.")
+        if row["ratings_lost"]:
+            losses.append("the ratings are not kept; --min-rating chooses among them when FILE is read.")
+        if row["unreadable_time"]:
+            losses.append(f"the times are not kept, because of {row['unreadable_time']}.")
+    if row["times_lost"]:
+        losses.append(f"{row['format']} cannot hold the times; csv can.")
+    return losses
 
 
 def _kind(ids: np.ndarray[Any, Any]) -> str:
@@ -295,6 +334,8 @@ def _shown(name: str, value: Any) -> Any:
     """Writes a cell of the report; a time that can be seconds since 1970 is a date too."""
     if name == "bytes":
         return human_bytes(value)
+    if name == "rated_0_or_less" and value:
+        return f"{value:,} (no interactions, unless --rating-col none or --min-rating says so)"
     if name in ("time_from", "time_to") and value is not None and SECONDS[0] <= value < SECONDS[1]:
         moment = datetime.datetime.fromtimestamp(value, datetime.timezone.utc)
         return f"{value} ({moment:%Y-%m-%d %H:%M:%S} UTC)"

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from sparserec_np.data.formats import read_interactions
 from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.machine.threads import set_kernel_threads
@@ -18,6 +17,7 @@ from sparserec_np.training.saving import restore
 
 from .options import json_option, reader_options
 from .output import emit_json, table
+from .reading import read_log
 from .run_argument import reading_run
 from .settings import setting_options
 from .threads import threads_option
@@ -95,7 +95,7 @@ def _compared(master: Model, request: Request, test_file: str) -> dict[str, Any]
 
     Of the two NDCG it tells the part that was kept.
     """
-    test, _ = read_interactions(test_file, **request.reader).aligned_to(master.log)
+    test, _ = read_log(test_file, request.reader).aligned_to(master.log)
     student = restore(load_model(request.run))
     theirs, ours = (evaluate(model.ranker(), test, model.log) for model in (master, student))
     kept = ours["ndcg@20"] / theirs["ndcg@20"] if theirs["ndcg@20"] else float("nan")

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from sparserec_np.data.formats import read_interactions
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import DataError
 from sparserec_np.evaluation.evaluate import evaluate as evaluate_model
@@ -17,6 +16,7 @@ from sparserec_np.training.saving import ids_known_to, ranker_for
 from .aligning import align
 from .options import json_option, reader_options
 from .output import counted, emit_json, table
+from .reading import read_log
 from .run_argument import reading_run, run_argument
 from .threads import threads_option
 
@@ -63,7 +63,7 @@ def command(run: str, test_file: str, ks: tuple[int, ...], as_json: bool, **opti
     seen = _seen(model, run, known_file, reader)
     with reading_run(run):
         ranker = ranker_for(model, seen)
-    given = read_interactions(test_file, **reader)
+    given = read_log(test_file, reader)
     test, unknown = align(given, seen, test_file, "the model", ADVICE)
     set_kernel_threads(options["threads"])
     ks = tuple(dict.fromkeys(ks))
@@ -97,7 +97,7 @@ def _seen(model: ServedModel, run: str, known_file: str | None, reader: dict[str
             f"{run} was exported without users, or without what they have seen: give what they had in training with"
             " --known FILE, or evaluate the run it came from"
         )
-    known = read_interactions(known_file, **reader)
+    known = read_log(known_file, reader)
     seen, unknown = align(known, ids_known_to(model, known), known_file, "the model")
     if unknown.dropped_pairs:
         left = counted(unknown.dropped_pairs, "interaction")

@@ -9,7 +9,6 @@ from typing import Any, NoReturn
 import click
 import numpy as np
 
-from sparserec_np.data.formats import read_interactions
 from sparserec_np.errors import DataError
 from sparserec_np.runtime import Array, Artifact, Ids, count_bytes
 from sparserec_np.serving.c.export import write_c
@@ -21,6 +20,7 @@ from sparserec_np.serving.slices import keep_items, keep_users, without_seen
 from .names import known
 from .options import json_option, reader_options
 from .output import counted, emit_json, table
+from .reading import read_log
 from .run_argument import reading_run, run_argument
 
 
@@ -190,7 +190,7 @@ def _loss(model: ServedModel, artifact: Artifact, order: Order) -> dict[str, Any
         return {}
     if order.test_file is None:
         return compare_lists(model, artifact)
-    test, _ = read_interactions(order.test_file, **order.reader).aligned_to(model.seen)
+    test, _ = read_log(order.test_file, order.reader).aligned_to(model.seen)
     if not test.n_interactions:
         raise DataError(f"No interaction in {order.test_file} is between a user and an item that are kept.")
     return compare_metrics(model, artifact, test)

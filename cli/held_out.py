@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
-from sparserec_np.data.formats import read_interactions
+from sparserec_np.data.formats import without_core
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import DataError
 
 from .aligning import align
 from .output import counted
+from .reading import read_log
 
 
 def part_or_file(given: str | None, part: Any, file: str | None) -> tuple[Any, str | None]:
@@ -42,7 +43,7 @@ def read_held_out(
     """
     if not file:
         return None, {}
-    given = read_interactions(file, **reader)
+    given = read_log(file, without_core(reader))
     placed, unknown = align(given, log, file, train_file)
     shared = placed.shared_with(log)
     if shared == placed.n_interactions:

@@ -11,7 +11,20 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Spelt out, because importing the readers to ask them would slow down every --help.
-FORMATS = ("adjacency", "udata", "ratings-dat", "csv", "tsv", "inter", "npz", "mtx", "safetensors")
+FORMATS = (
+    "adjacency",
+    "udata",
+    "ratings-dat",
+    "csv",
+    "tsv",
+    "inter",
+    "jsonl",
+    "npz",
+    "mtx",
+    "parquet",
+    "feather",
+    "safetensors",
+)
 WRITABLE = ("adjacency", "csv", "tsv", "inter", "npz", "mtx", "safetensors")
 
 _READER_OPTIONS = (
@@ -26,11 +39,46 @@ _READER_OPTIONS = (
         help="Column of the users: its name in the header, or its number from 0.",
     ),
     click.option("--item-col", metavar="NAME|N", help="Column of the items."),
-    click.option("--rating-col", metavar="NAME|N", help="Column of the ratings."),
-    click.option("--time-col", metavar="NAME|N", help="Column of the times."),
-    click.option("--min-rating", type=float, metavar="X", help="Leave out interactions rated below X."),
+    click.option(
+        "--rating-col", metavar="NAME|N|none", help="Column of the ratings; none for no such column."
+    ),
+    click.option("--time-col", metavar="NAME|N|none", help="Column of the times; none for no such column."),
+    click.option(
+        "--min-rating",
+        type=float,
+        metavar="X",
+        help="Leave out interactions rated below X, instead of those rated 0 or less.",
+    ),
+    click.option(
+        "--header/--no-header",
+        default=None,
+        help="Whether the first line names the columns; by default told from the first lines.",
+    ),
+    click.option(
+        "--quote",
+        type=click.Choice(("double", "none")),
+        help="Fields may stand in double quotes as in CSV, or quotes are plain characters.",
+    ),
+    click.option(
+        "--on-bad-line",
+        type=click.Choice(("error", "skip")),
+        help="Refuse a line that is no interaction (the default), or leave it out and count it.",
+    ),
+    click.option("--encoding", metavar="NAME", help="Encoding of text, such as cp1252; by default UTF-8."),
+    click.option("--decimal", type=click.Choice((".", ",")), help="Mark in decimal fractions."),
 )
-_READER_NAMES = ("format", "user_col", "item_col", "rating_col", "time_col", "min_rating")
+# What is said of all interactions to train on, and of no test file.
+_CORE_OPTIONS = (
+    click.option(
+        "--min-user",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Leave out users with fewer interactions, again and again until all have enough.",
+    ),
+    click.option(
+        "--min-item", type=click.IntRange(min=1), metavar="N", help="Likewise items with fewer interactions."
+    ),
+)
 
 
 def reader_options(command: Command) -> Command:
@@ -40,17 +88,29 @@ def reader_options(command: Command) -> Command:
     :func:`sparserec_np.data.formats.read_interactions`, which holds the options that were given and
     no others.
     """
+    return _with_options(command, _READER_OPTIONS)
+
+
+def core_reader_options(command: Command) -> Command:
+    """Adds the same, and how many interactions users and items are to have."""
+    return _with_options(command, (*_READER_OPTIONS, *_CORE_OPTIONS))
+
+
+def _with_options(command: Command, options: tuple[Callable[[Any], Any], ...]) -> Command:
+    names: list[str] = []
 
     @functools.wraps(command)
     def with_reader(*args: Any, **kwargs: Any) -> Any:
-        given = {name: kwargs.pop(name) for name in _READER_NAMES}
+        given = {name: kwargs.pop(name) for name in names}
         return command(
             *args, reader={name: value for name, value in given.items() if value is not None}, **kwargs
         )
 
     wrapped: Any = with_reader
-    for option in reversed(_READER_OPTIONS):
+    before = len(getattr(command, "__click_params__", ()))
+    for option in reversed(options):
         wrapped = option(wrapped)
+    names += [param.name for param in wrapped.__click_params__[before:]]
     return wrapped
 
 

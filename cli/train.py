@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from sparserec_np import kernels
-from sparserec_np.data.formats import read_interactions
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError
 from sparserec_np.machine.memory import resident_bytes
@@ -30,8 +29,9 @@ from .aligning import align
 from .choosing import look_progress, said_of, warn_of_baseline
 from .epochs import recorded
 from .held_out import part_or_file, read_held_out
-from .options import json_option, reader_options
+from .options import core_reader_options, json_option
 from .output import counted, emit_json
+from .reading import read_log
 from .settings import flag, setting_options
 from .threads import threads_option
 from .writing import Source, Telling, Work, write_run
@@ -87,7 +87,7 @@ class Request:
     help="Settings to start from, as RUN/config.json holds them; what is given besides goes before.",
 )
 @threads_option
-@reader_options
+@core_reader_options
 @json_option
 def command(**options: Any) -> None:
     """Train a model on the interactions in TRAIN, and write it to the directory RUN.
@@ -120,7 +120,7 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     directory = RunDirectory(request.run)
     _ = kernels.compiled  # Numba, which counts as an import
     imports = resident_bytes()
-    log = read_interactions(source.train, **source.reader)
+    log = read_log(source.train, source.reader)
     if teacher:
         log = _known_to(teacher[1], log, source.train)
     held_out, counts = read_held_out(source.validation, source.train, log, source.reader)

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from sparserec_np import kernels
-from sparserec_np.data.formats import read_interactions
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.machine.memory import resident_bytes
 from sparserec_np.models.base_models import BASE_MODELS
@@ -20,6 +19,7 @@ from sparserec_np.training.updating import update, update_settings
 from .held_out import part_or_file, read_held_out
 from .options import json_option, reader_options
 from .output import counted, emit_json
+from .reading import read_log
 from .run_argument import reading_run, run_argument
 from .settings import setting_options
 from .threads import threads_option
@@ -81,10 +81,10 @@ def _update_run(
     directory = RunDirectory(updated)
     _ = kernels.compiled  # Numba, which counts as an import
     imports = resident_bytes()
-    known = read_interactions(known_file, **reader) if known_file else None
+    known = read_log(known_file, reader) if known_file else None
     with reading_run(run):
         former = load_run(run, known)
-    new = read_interactions(new_file, **reader)
+    new = read_log(new_file, reader)
     log = former.log.joined(new)
     config = update_settings(former, log, **changes, **({} if part is None else {"validation": part}))
     held_out, counts = read_held_out(validation_file, new_file, log, reader)

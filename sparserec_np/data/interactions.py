@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from sparserec_np.data.table import row_blocks
 from sparserec_np.errors import DataError
+from sparserec_np.runtime import MAX_TEXT_BYTES
 
 Array = npt.NDArray[Any]
 
@@ -85,6 +86,12 @@ class Interactions:
             if ids.ndim != 1 or not (ids.dtype == np.int64 or ids.dtype.kind == "U"):
                 raise DataError(
                     f"{name} must be one array of int64 or strings, found {ids.dtype} of shape {ids.shape}."
+                )
+            if ids.dtype.kind == "U" and ids.nbytes > MAX_TEXT_BYTES:  # no model of them could be opened
+                longest = ids.dtype.itemsize // 4
+                raise DataError(
+                    f"{name} hold {ids.size:,} texts, of which one has {longest:,} characters: expected at most"
+                    f" {MAX_TEXT_BYTES // (4 * ids.size):,}; shorten the longest, or number them."
                 )
             if np.any(ids[1:] <= ids[:-1]):
                 raise DataError(f"{name} must be sorted and unique; build Interactions with from_pairs.")

@@ -14,6 +14,7 @@ import os
 import tempfile
 from typing import IO, Any
 
+from sparserec_np.data.formats.options import KINDS
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.machine.files import replacing
@@ -24,12 +25,6 @@ from sparserec_np.training.saving import fitted_from, served_model
 from sparserec_np.training.settings import Config
 
 CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", "model.safetensors"
-# What "reader" may hold: the keywords of sparserec_np.data.formats.read_interactions.
-READER: dict[str, tuple[type, ...]] = {
-    "format": (str,),
-    **dict.fromkeys(("user_col", "item_col", "rating_col", "time_col"), (str, int)),
-    "min_rating": (int, float),
-}
 DATA = ("train", "validation", "reader", "former", "new")
 
 
@@ -198,11 +193,11 @@ def read_config(path: str) -> tuple[Config, dict[str, Any]]:
     reader = data.get("reader") or {}
     if not isinstance(reader, dict):
         raise ConfigError(f"reader in {path} must be an object of reader options, found {reader!r}")
-    _check_names(reader, tuple(READER), f"reader in {path}")
+    _check_names(reader, tuple(KINDS), f"reader in {path}")
     for name in ("train", "validation", "former", "new"):
         _check_value(data.get(name), (str,), f"{name} in {path}")
     for name, value in reader.items():
-        _check_value(value, READER[name], f"{name} in {path}")
+        _check_value(value, KINDS[name], f"{name} in {path}")
     return Config.from_dict(given), data
 
 
@@ -215,7 +210,7 @@ def _check_names(given: dict[str, Any], known: tuple[str, ...], place: str) -> N
 
 
 def _check_value(value: Any, kinds: tuple[type, ...], place: str) -> None:
-    good = isinstance(value, kinds) and not isinstance(value, bool)
+    good = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
     if value is not None and not (good and (not isinstance(value, float) or math.isfinite(value))):
         wanted = " or ".join(kind.__name__ for kind in kinds)
         raise ConfigError(f"{place} must be of type {wanted}, found {value!r}")

@@ -54,6 +54,7 @@ VALUES = {
     "--item-col": "1",
     "--rating-col": "2",
     "--time-col": "3",
+    "--encoding": "latin-1",
 }
 FORMAT = "csv"  # of the files here; the readers have tests of their own
 # Command -> it, and its files besides the one it writes.

@@ -23,7 +23,7 @@ from sparserec_np.data.formats import (
     source,
     write_interactions,
 )
-from sparserec_np.data.formats.fields import parse_integers
+from sparserec_np.data.formats.fields import MISSING, parse_integers
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.safetensors_writer import write_artifact
 from sparserec_np.errors import ConfigError, DataError, SparseRecError
@@ -57,7 +57,13 @@ SAMPLES = {
         [50, 70],
     ),
     "headerless csv": ("log.csv", "2,9\n-1,4\n", "csv", {-1: [4], 2: [9]}, None),
-    "semicolons": ("log.csv", "User-ID;ISBN;Book-Rating\n2;034545104X;0\n", "csv", {2: ["034545104X"]}, None),
+    "semicolons": (
+        "log.csv",
+        "User-ID;ISBN;Book-Rating\n2;034545104X;5\n3;034545104X;0\n",
+        "csv",
+        {2: ["034545104X"]},
+        None,
+    ),
     "bars": ("log.txt", "2|9\n1|4\n", "csv", {1: [4], 2: [9]}, None),
     "tsv": ("log.tsv", "item\tuid\n9\tann\n4\tbob\n", "tsv", {"ann": [9], "bob": [4]}, None),
     "recbole": (
@@ -172,9 +178,9 @@ def test_npz_keeps_empty_rows_and_columns(tmp_path):
 
 
 def test_repeats_are_merged_and_counted(tmp_path):
-    reading = read_file(put(tmp_path, "a.txt", "3 1 1\n3 2 1\n"))
-    assert rows(reading.interactions) == {3: [1, 2]}
-    assert reading.interactions.duplicates == 2 and reading.pairs_read == 4
+    reading = read_file(put(tmp_path, "a.txt", "3 1 1\n3 2 1 4\n"))
+    assert rows(reading.interactions) == {3: [1, 2, 4]}
+    assert reading.interactions.duplicates == 2 and reading.pairs_read == 5
     timed = read_interactions(put(tmp_path, "b.csv", "user,item,time\n1,1,5\n1,1,9\n1,1,7\n"))
     assert timed.times.tolist() == [9] and timed.duplicates == 2
 
@@ -316,25 +322,7 @@ BAD = {
     ),
     "empty id": ("a.csv", "1,2\n3,\n", 2, "an item id, found an empty field"),
     "blank user": ("a.tsv", "1\t2\n \t4\n", 2, "a user id, found an empty field"),
-    "rating is a word": (
-        "u.data",
-        "1\t2\t3\t4\n1\t2\tgood\t4\n",
-        2,
-        "a rating that is a number, found 'good'",
-    ),
     "rating is infinite": ("a.csv", "1,2,3\n1,2,inf\n", 2, "a rating that is a number, found 'inf'"),
-    "time is a word": (
-        "a.csv",
-        "user,item,time\n1,2,3\n1,2,now\n",
-        3,
-        "a time that is a number or an ISO date",
-    ),
-    "one bad date": (
-        "a.csv",
-        "user,item,date\n1,2,2010-01-01\n1,2,5\n",
-        3,
-        "a time that is a number or an ISO date",
-    ),
     "word in u.data": ("u.data", "1\t2\t3\t4\n\nx\t2\t3\t4\n", 3, "a user id that is a whole number"),
     "dat": ("r.dat", "1::2::3::4\n1::2::3\n", 2, "4 fields separated by '::', found 3 in '1::2::3'"),
     "inter": (
@@ -363,8 +351,10 @@ def test_line_numbers_are_exact_beyond_the_first_block(kind, tmp_path, monkeypat
     monkeypatch.setattr(source, "BLOCK_BYTES", 1000)
     mark = {"adjacency": " ", "csv": ",", "udata": "\t"}[kind]
     lines = [mark.join(["12", "34", "5", "6"])] * 5000
-    lines[4321] = mark.join(["12", "34", "5", "?"])
-    assert ", line 4322: expected a" in refusal(put(tmp_path, "log.txt", "\r\n".join(lines)))
+    if kind == "adjacency":  # of lines that are no table
+        lines[::2] = ["12 34 5"] * 2500
+    lines[4321] = mark.join(["12", "?" if kind != "csv" else "", "5", "6"])
+    assert ", line 4322: expected an item id" in refusal(put(tmp_path, "log.txt", "\r\n".join(lines)))
 
 
 ARRAYS = {"data": np.ones(3), "indices": [0, 1, 2], "indptr": [0, 2, 3], "shape": [2, 3], "format": b"csr"}
@@ -423,7 +413,7 @@ def test_damaged_and_foreign_files(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.tsv", "a.dat", "u.data", "a.inter", "a.npz", "a.mtx"])
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.one_of(
         st.binary(max_size=200),
@@ -492,7 +482,7 @@ def test_integers_are_parsed_as_python_prints_them(pieces):
 
 word = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp")), min_size=1, max_size=6
-)
+).filter(lambda name: name.encode() not in MISSING)
 ids = st.one_of(st.integers(0, 40), st.integers(-(10**17), 10**17))
 any_pairs = st.one_of(
     *(

@@ -276,3 +276,18 @@ def test_without_leaves_the_pairs_of_the_first_alone():
 def test_what_is_no_interactions_is_named(given):
     with pytest.raises(DataError, match="Expected Interactions, found .*; use read_interactions"):
         expect_interactions(given)
+
+
+def test_ids_that_no_model_could_be_opened_with_are_refused(monkeypatch):
+    short = Interactions.from_pairs([f"u{n}" for n in range(90)], np.arange(90))
+    long = Interactions.from_pairs(["v" * 50, "w"], [1, 2])
+    monkeypatch.setattr(interactions, "MAX_TEXT_BYTES", 4 * 92 * 49)
+    assert Interactions.from_pairs(["v" * 50, "w"], [1, 2]).n_users == 2
+    for make in (
+        lambda: short.joined(long),
+        lambda: Interactions.from_pairs([*short.user_ids.tolist(), *long.user_ids.tolist()], np.arange(92)),
+    ):
+        with pytest.raises(
+            DataError, match="user_ids hold 92 texts, of which one has 50 characters: expected at most 49"
+        ):
+            make()

@@ -8,30 +8,41 @@ udata          ``user <tab> item <tab> rating <tab> time`` (MovieLens)     no
 ratings-dat    ``user::item::rating::time`` (MovieLens)                    no
 csv, tsv       fields, with or without a header                            yes
 inter          tabs, header ``user_id:token item_id:token ...`` (RecBole)  yes
+jsonl          ``{"user": 1, "item": 7}``                                  no
 npz            a SciPy sparse matrix, users x items, numbered from 0       yes
 mtx            a Matrix Market matrix, users x items, numbered from 1      yes
+parquet        a table of Arrow's, read by pyarrow                         no
+feather        the same                                                    no
 safetensors    the arrays themselves, mapped into memory                   yes
 =============  ==========================================================  =========
 
 Each may be compressed with gzip, and each may come from standard input, named ``-``.
+
+One rule holds for what is rated, in all of them: a rating of 0 or less is no interaction.
 """
 
 from __future__ import annotations
 
-import math
 import os
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
-from sparserec_np.data.formats.adjacency import read_adjacency
-from sparserec_np.data.formats.delimited import FoundPairs, read_delimited
-from sparserec_np.data.formats.detect import FORMATS, check_format, detect_format
-from sparserec_np.data.formats.layout import Columns, find_layout
+from sparserec_np.data.core import k_core
+from sparserec_np.data.formats.adjacency import read_adjacency, refuse_doubtful, would_be_doubtful
+from sparserec_np.data.formats.arrow import read_arrow
+from sparserec_np.data.formats.delimited import TableReader
+from sparserec_np.data.formats.detect import detect_format
+from sparserec_np.data.formats.json_lines import read_json_lines
+from sparserec_np.data.formats.layout import find_layout
 from sparserec_np.data.formats.mapped import read_mapped
 from sparserec_np.data.formats.matrices import read_matrix
+from sparserec_np.data.formats.options import FORMATS, ReaderOptions, without_core
+from sparserec_np.data.formats.signatures import refuse_foreign
 from sparserec_np.data.formats.source import Source
+from sparserec_np.data.formats.tally import Tally
 from sparserec_np.data.formats.writing import WRITABLE, format_to_write, write_interactions
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.errors import ConfigError, DataError
+from sparserec_np.errors import DataError
 
 __all__ = [
     "FORMATS",
@@ -40,17 +51,49 @@ __all__ = [
     "format_to_write",
     "read_file",
     "read_interactions",
+    "without_core",
+    "would_be_doubtful",
     "write_interactions",
 ]
 
+TABLES = ("csv", "tsv", "udata", "ratings-dat", "inter")
 
-class Reading(NamedTuple):
-    """The interactions that a file held, and how the file was understood."""
 
+@dataclass(frozen=True)
+class Reading:
+    """The interactions that a file held, and how the file was understood.
+
+    Attributes:
+        name: of the file, for messages.
+        interactions: what it held.
+        format: its grammar.
+        tally: what was counted on the way.
+    """
+
+    name: str
     interactions: Interactions
     format: str
-    pairs_read: int
-    below_min_rating: int
+    tally: Tally
+
+    @property
+    def pairs_read(self) -> int:
+        """Rows with an interaction, those left out for their rating included."""
+        return self.tally.read
+
+    @property
+    def below_min_rating(self) -> int:
+        """Of these, left out by ``min_rating``."""
+        return self.tally.below
+
+    @property
+    def doubts(self) -> list[str]:
+        """What may be wrong with the file, or with how it was read, in sentences."""
+        return [f"{self.name}: {note}" for note in self.tally.doubts()]
+
+    @property
+    def notes(self) -> list[str]:
+        """The same, and which rows are no interactions."""
+        return [*self.doubts, *(f"{self.name}: {note}" for note in self.tally.left_out())]
 
 
 def read_interactions(
@@ -62,13 +105,23 @@ def read_interactions(
     rating_col: str | int | None = None,
     time_col: str | int | None = None,
     min_rating: float | None = None,
+    header: bool | None = None,
+    quote: str | None = None,
+    on_bad_line: str | None = None,
+    encoding: str | None = None,
+    decimal: str | None = None,
+    min_user: int | None = None,
+    min_item: int | None = None,
 ) -> Interactions:
     """Reads a file of interactions, in any grammar of :data:`FORMATS`, compressed or not.
 
     Ids stay what they are in the file. A column of ids is read as integers if all of it is integers
-    without leading zeros, else as strings. Repeated pairs are merged and counted; users without
-    items are kept (``adjacency``, ``npz``, ``mtx``, ``safetensors``); times are read where there
-    are any, ISO dates as seconds since 1970.
+    without leading zeros, else as strings; an id that is empty, NaN, NULL or the like is refused.
+    Repeated pairs are merged and counted; users without items are kept (``adjacency``, ``npz``,
+    ``mtx``, ``safetensors``). A rating of 0 or less, or of false, is no interaction, nor is a value
+    of 0 or less in a matrix; a rating that is missing or unreadable leaves out nothing. Times are
+    read where all can be, ISO dates as seconds since 1970. What was asked for by name is never
+    unreadable in silence.
 
     Args:
         path: the file, or ``"-"`` for standard input.
@@ -76,71 +129,85 @@ def read_interactions(
         user_col: for ``csv``, ``tsv`` and the like: the name in the header, or the number from 0,
             of the user column.
         item_col: likewise of the item column.
-        rating_col: likewise of the rating column.
+        rating_col: likewise of the rating column; ``"none"`` for no such column.
         time_col: likewise of the time column.
-        min_rating: leave out pairs rated below this.
+        min_rating: leave out pairs rated below this, instead of those rated 0 or less.
+        header: whether the first line names the columns; by default told from the first lines.
+        quote: ``"double"``, if fields may stand in double quotes as in CSV, or ``"none"``, if
+            quotes are plain characters. By default the first, except that where tabs separate
+            fields a quoted one ends on its own line.
+        on_bad_line: ``"error"`` refuses a line that is no interaction, ``"skip"`` leaves it out.
+        encoding: of text; by default UTF-8, or what a byte order mark says.
+        decimal: the mark in decimal fractions, ``"."`` or ``","``.
+        min_user: leave out users with fewer interactions, after items by ``min_item``, again and
+            again until none is left out.
+        min_item: leave out items with fewer interactions, likewise.
 
     Returns:
         The interactions, at least one.
 
     Raises:
-        DataError: the file is empty, a line is no interaction (the message holds its number), or a
-            column is missing.
-        ConfigError: the format is unknown, ``min_rating`` is not finite, or columns are named for a
-            format without columns.
+        DataError: the file is empty, a line is no interaction (the message holds its number), a
+            column is missing, or two readings fit (the message names the options that tell).
+        ConfigError: a value that is none of these, or columns are named for a format without.
         OSError: the file cannot be opened.
     """
-    return read_file(
-        path,
-        format=format,
-        min_rating=min_rating,
-        user_col=user_col,
-        item_col=item_col,
-        rating_col=rating_col,
-        time_col=time_col,
-    ).interactions
+    given = {**locals()}
+    return read_file(**given).interactions
 
 
-def read_file(
-    path: str | os.PathLike[str],
-    *,
-    format: str | None = None,
-    min_rating: float | None = None,
-    **columns: str | int | None,
-) -> Reading:
+def read_file(path: str | os.PathLike[str], **given: Any) -> Reading:
     """Reads a file as :func:`read_interactions` does, and says how it was understood.
 
-    ``columns`` are ``user_col`` and so on.
+    ``given`` are the keywords of that.
     """
-    if min_rating is not None and not math.isfinite(min_rating):
-        raise ConfigError(f"The lowest rating must be a finite number, found {min_rating}.")
-    wanted = Columns(**{name.removesuffix("_col"): column for name, column in columns.items()})
-    with Source(os.fspath(path)) as source:
-        kind = check_format(format) if format else detect_format(source)
-        pairs = _read(source, kind, wanted, min_rating, named=format is not None)
-        if pairs.interactions.n_interactions == 0:
-            rest = f" at or above rating {min_rating:g}" if pairs.below and min_rating is not None else ""
-            raise DataError(f"{source.name} holds no interaction{rest}: expected at least one.")
-        return Reading(pairs.interactions, kind, pairs.read, pairs.below)
+    options = ReaderOptions(**given)
+    with Source(os.fspath(path), options.encoding) as source:
+        tally = Tally.of(source, options)
+        refuse_foreign(source)
+        kind = options.format or detect_format(source)
+        log = _read(source, kind, options, tally)
+        tally.check_most_were_read(source.name)
+        if log.n_interactions == 0:
+            raise DataError(
+                f"{source.name} holds no interaction{_why_none(tally, options)}: expected at least one."
+            )
+        if options.min_user is not None or options.min_item is not None:
+            log = k_core(log, options.min_user or 1, options.min_item or 1)
+        return Reading(source.name, log, kind, tally)
 
 
-def _read(source: Source, kind: str, columns: Columns, min_rating: float | None, named: bool) -> FoundPairs:
+def _why_none(tally: Tally, options: ReaderOptions) -> str:
+    if tally.below and options.min_rating is not None:
+        return f" at or above rating {options.min_rating:g}"
+    if tally.not_positive:
+        return f" with {tally.rating} above 0 (--rating-col none counts all rows)"
+    return ""
+
+
+def _read(source: Source, kind: str, options: ReaderOptions, tally: Tally) -> Interactions:
     """Hands an open source to the reader of its grammar."""
-    if kind not in ("adjacency", "npz", "mtx", "safetensors"):
-        return read_delimited(source, find_layout(source, kind, columns), min_rating)
-    if any(wish is not None for wish in columns):
+    if kind in TABLES:
+        return TableReader(source, find_layout(source, kind, options), options, tally).read()
+    if kind == "jsonl":
+        return read_json_lines(source, options, tally)
+    if kind in ("parquet", "feather"):
+        return read_arrow(source, kind, options, tally)
+    if options.describes_columns:
         raise DataError(
             f"{source.name} is read as {kind}, which has no columns to name; pass --format csv if it has columns."
         )
     if kind in ("npz", "mtx"):
-        return read_matrix(source, kind, min_rating)
-    if min_rating is not None:
+        return read_matrix(source, kind, options, tally)
+    if options.min_rating is not None:
         raise DataError(
-            f"{source.name} is read as {kind}, which has no rating column for --min-rating {min_rating:g}; "
-            "name its --format if it has one."
+            f"{source.name} is read as {kind}, which has no rating column for --min-rating {options.min_rating:g}; "
+            "name its --format, as --format csv, if it has one."
         )
     if kind == "safetensors":
         mapped = read_mapped(source)
-        return FoundPairs(mapped, mapped.n_interactions, 0)
-    interactions, read = read_adjacency(source, words=named)
-    return FoundPairs(interactions, read, 0)
+        tally.read = mapped.n_interactions
+        return mapped
+    if options.format is None:
+        refuse_doubtful(source)
+    return read_adjacency(source, options.format is not None, tally)

@@ -5,44 +5,98 @@ A user may have no item, and may come back on a later line.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sparserec_np.data.formats.fields import IdColumn
+from sparserec_np.data.formats.fields import IdColumn, Pieces
 from sparserec_np.data.formats.source import Block, Source, line_starts
+from sparserec_np.data.formats.tally import BadLines, Tally
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.errors import DataError
 
 Array = npt.NDArray[Any]
 
-ADVICE = "pass --format adjacency if ids are words, or the format this file is in"
+ADVICE = (
+    "pass --format csv if it is a table of user, item and rating separated by blanks, --format adjacency if ids are"
+    " words, or the format this file is in"
+)
+TABLE_WIDTH = 3  # the fewest columns of a table of user, item, rating, and perhaps time
+TABLE_WIDTHS = (3, 4)
+ENOUGH_LINES = 20  # for their order to be no chance
+MOST_LINES = 0.9  # of a table, a few lines may be cut short
 
 
-def read_adjacency(source: Source, words: bool) -> tuple[Interactions, int]:
+def refuse_doubtful(source: Source) -> None:
+    """Refuses lines of whole numbers that are as well a table of users, items and ratings.
+
+    Raises:
+        DataError: lines are equally long, and nothing tells what they are.
+    """
+    lines = [line.split() for _, line in source.lines(1 << 30)]
+    if len(lines) < 2:  # of one line, each reading is as good
+        return
+    width, many = Counter(map(len, lines)).most_common(1)[0]
+    if width < TABLE_WIDTH or many < MOST_LINES * len(lines):
+        return
+    try:
+        rows = np.array([line for line in lines if len(line) == width]).astype(np.int64)
+    except (ValueError, OverflowError):  # no adjacency, which is refused by its line
+        return
+    if rows.min() < 0 or not _may_be_table(rows, whole=many == len(lines)):
+        return
+    raise DataError(
+        f"{source.name} has {width} whole numbers in each line, separated by blanks: a user and {width - 1} items, or"
+        " a table of users, items and ratings; pass --format adjacency for the first, --format csv for the second."
+    )
+
+
+def _may_be_table(rows: Array, whole: bool) -> bool:
+    """Tells whether equally long lines (n, width) can be rows of a table.
+
+    In a table users come again. Where each is there once, lines of three or four may still be rows,
+    but not if all users, and after each all items, are in ascending order: then a rating, or a
+    time, would be above its item every time.
+    """
+    if len(np.unique(rows[:, 0])) < len(rows):
+        return True
+    if rows.shape[1] not in TABLE_WIDTHS or not whole:
+        return False
+    ascending = bool(np.all(np.diff(rows[:, 0]) > 0) and np.all(np.diff(rows[:, 1:], axis=1) > 0))
+    return not (ascending and len(rows) >= ENOUGH_LINES)
+
+
+def would_be_doubtful(log: Interactions) -> bool:
+    """Tells whether a file of these lists would be refused as perhaps being a table."""
+    sizes = np.unique(log.user_degrees) + 1
+    return 1 < log.n_users < ENOUGH_LINES and sizes.size == 1 and int(sizes[0]) in TABLE_WIDTHS
+
+
+def read_adjacency(source: Source, words: bool, tally: Tally) -> Interactions:
     """Reads a whole source in the LightGCN grammar.
 
     Args:
         source: an open source.
         words: ids may be any text; if false, a line with anything but non-negative integers is
             refused.
-
-    Returns:
-        The interactions and the number of pairs read, repeats included.
+        tally: what is counted.
 
     Raises:
         DataError: naming the line that is no user with items.
     """
     users = IdColumn(source, "user", None if words else ADVICE)
     items = IdColumn(source, "item", None if words else ADVICE)
-    counts = [_read_block(block, users, items) for block in source.blocks()]
+    counts = [_read_block(block, users, items, tally.bad) for block in source.blocks()]
     user_codes, user_ids = users.result()
     item_codes, item_ids = items.result()
+    tally.read = int(item_codes.size)
     pairs = np.repeat(user_codes, np.concatenate(counts)) if counts else user_codes
-    return Interactions.from_codes(pairs, item_codes, user_ids, item_ids), int(item_codes.size)
+    return Interactions.from_codes(pairs, item_codes, user_ids, item_ids)
 
 
-def _read_block(block: Block, users: IdColumn, items: IdColumn) -> Array:
+def _read_block(block: Block, users: IdColumn, items: IdColumn, bad: BadLines) -> Array:
     """Adds the ids of whole lines to the columns; returns the number of items after each user."""
     text = np.frombuffer(block.text, dtype=np.uint8)
     inside = text > 32
@@ -53,10 +107,31 @@ def _read_block(block: Block, users: IdColumn, items: IdColumn) -> Array:
     firsts = np.searchsorted(starts, line_starts(text))
     sizes = np.diff(firsts, append=starts.size)
     firsts, sizes = firsts[sizes > 0], sizes[sizes > 0]
+    if bad.skips:
+        ids, sizes = _sound_lines(Pieces(block, text, starts, ends), sizes, (users, items), bad)
+        starts, ends = ids.starts, ids.ends
+        firsts = np.cumsum(sizes) - sizes
     is_item = np.ones(starts.size, dtype=bool)
     is_item[firsts] = False
     if firsts.size:
-        users.add(block, text, starts[firsts], ends[firsts])
+        users.add(Pieces(block, text, starts[firsts], ends[firsts]))
     if firsts.size < starts.size:
-        items.add(block, text, starts[is_item], ends[is_item])
+        items.add(Pieces(block, text, starts[is_item], ends[is_item]))
     return sizes - 1
+
+
+def _sound_lines(
+    ids: Pieces, sizes: Array, columns: tuple[IdColumn, IdColumn], bad: BadLines
+) -> tuple[Pieces, Array]:
+    """Leaves out the lines that hold anything but ids, each counted once."""
+    owners = np.repeat(np.arange(sizes.size), sizes)
+    first = np.diff(owners, prepend=-1) > 0
+    good = np.ones(owners.size, dtype=bool)
+    quiet = BadLines.unseen()
+    for column, theirs in zip(columns, (first, ~first), strict=True):
+        good[theirs] = column.sound(ids.kept(theirs), quiet)
+    worst = np.flatnonzero(~good)
+    _, once = np.unique(owners[worst], return_index=True)
+    bad.take(worst[once], lambda row: columns[0 if first[row] else 1].fault(ids, row))
+    sound = np.bincount(owners[worst], minlength=sizes.size) == 0
+    return ids.kept(sound[owners]), sizes[sound]

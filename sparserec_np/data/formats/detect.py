@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from sparserec_np.data.formats.layout import first_lines, sniff_separator
+import re
+
+from sparserec_np.data.formats.header import ITEM_NAMES, USER_NAMES, plain
+from sparserec_np.data.formats.layout import sniff_separator
 from sparserec_np.data.formats.mapped import looks_mapped
+from sparserec_np.data.formats.options import FORMATS
+from sparserec_np.data.formats.signatures import ZIP
 from sparserec_np.data.formats.source import Source, shown
-from sparserec_np.errors import ConfigError, DataError
+from sparserec_np.errors import DataError
 
-# Grammar -> what it looks like, in the words of a help text.
-FORMATS = {
-    "adjacency": "'user item item ...' a line, separated by blanks (LightGCN)",
-    "udata": "user, item, rating, time separated by tabs (MovieLens u.data)",
-    "ratings-dat": "user::item::rating::time (MovieLens ratings.dat)",
-    "csv": "fields separated by commas, semicolons, bars, tabs or blanks, with or without a header",
-    "tsv": "fields separated by tabs, with or without a header",
-    "inter": "RecBole: tabs, and a header such as user_id:token, item_id:token",
-    "npz": "a SciPy sparse matrix, users x items, numbered from 0",
-    "mtx": "a Matrix Market matrix, users x items, numbered from 1",
-    "safetensors": "this library's own: the arrays as they lie in memory, mapped instead of read",
-}
-
+_JSON = re.compile(rb'\s*(\{\s*("|\}|$)|\[\s*(\{|\[|$))')  # not {...} around an id
 _ENDINGS = {
     ".npz": "npz",
     ".mtx": "mtx",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".feather": "feather",
+    ".arrow": "feather",
     ".safetensors": "safetensors",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".jsonlines": "jsonl",
     ".inter": "inter",
     ".csv": "csv",
     ".tsv": "tsv",
@@ -43,15 +43,14 @@ def format_of_name(path: str) -> str | None:
     return next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), None)
 
 
-def check_format(name: str) -> str:
-    """Returns the name of a format, if there is such a format.
-
-    Raises:
-        ConfigError: there is no such format.
-    """
-    if name not in FORMATS:
-        raise ConfigError(f"There is no format {name!r}; choose one of {', '.join(FORMATS)}.")
-    return name
+# First bytes -> the grammar that they stand for.
+_STARTS = {
+    ZIP: "npz",
+    b"PAR1": "parquet",
+    b"ARROW1": "feather",
+    b"\xff\xff\xff\xff": "feather",  # Arrow's stream
+}
+BINARY = ("npz", "mtx", "parquet", "feather", "safetensors")
 
 
 def detect_format(source: Source) -> str:
@@ -61,19 +60,23 @@ def detect_format(source: Source) -> str:
         DataError: the file is empty, or like none of the grammars.
     """
     head = source.head()
-    if head.startswith(b"PK\x03\x04"):
-        return "npz"
+    for start, kind in _STARTS.items():
+        if head.startswith(start):
+            return kind
     if head[:14].lower() == b"%%matrixmarket":
         return "mtx"
     if looks_mapped(head):
         return "safetensors"
-    lines = first_lines(head)
-    if not lines:
+    numbered = source.lines(20)
+    if not numbered:
         raise DataError(f"{source.name} is empty: expected one interaction a line.")
+    lines = [line for _, line in numbered]
     named = format_of_name(source.name)
-    if named in ("npz", "mtx", "safetensors"):
+    if named in BINARY:
         raise DataError(f"{source.name} does not start like a {named} file; name the --format it is in.")
     first = lines[0]
+    if named == "jsonl" or _JSON.match(first):
+        return "jsonl"
     if b"\t" in first and b":token" in first:
         return "inter"
     if first.count(b"::") >= 1 and b"," not in first and b"\t" not in first:
@@ -89,10 +92,18 @@ def detect_format(source: Source) -> str:
         return "udata"
     if separator in (b",", b"\t", b";", b"|") and separator in first:
         return "tsv" if separator == b"\t" else "csv"
-    if all(field.isdigit() for field in first.split()):
+    fields = first.split()
+    if all(field.isdigit() for field in fields):
         return "adjacency"
-    number = 1 + first_lines(head, blank_too=True).index(first)
-    raise DataError(
-        f"{source.name}, line {number}: expected an interaction in one of the formats {', '.join(FORMATS)}, "
-        f"found {shown(first)}; name its --format if it is one of them."
+    names = {plain(field.decode("utf-8", "replace")) for field in fields}
+    if names & {*USER_NAMES} and names & {*ITEM_NAMES}:
+        return "csv"
+    table = len({len(line.split()) for line in lines}) == 1 and len(fields) > 1
+    raise source.refuse(
+        numbered[0][0],
+        f"an interaction in one of the formats {', '.join(FORMATS)}",
+        shown(first),
+        "pass --format csv if it is a table separated by blanks, --format adjacency if ids are words"
+        if table
+        else "name its --format if it is one of them",
     )

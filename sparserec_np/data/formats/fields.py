@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from datetime import datetime, timezone
 from itertools import count, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sparserec_np.data.formats.source import Block, Source, shown
+from sparserec_np.data.formats.tally import Bad, BadLines
 from sparserec_np.data.interactions import encode_ids
+from sparserec_np.runtime import MAX_TEXT_BYTES
 
 Array = npt.NDArray[Any]
 
+# What programs write for a value that is not there. As an id it is nobody's.
+MISSING = frozenset(
+    b"NaN nan NAN -nan NULL null Null None NaT <NA> NA N/A n/a #N/A undefined \\N".split(b" ")
+)
+# What a rating column may hold for "yes" and "no", in any case.
+WORDS = {b"true": 1.0, b"yes": 1.0, b"false": 0.0, b"no": 0.0}
+
 MAX_DIGITS = 18  # every such number fits in int64
+_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(|[T ][^A-Za-z]*?)(Z| ?UTC| ?GMT)?$")
 _TENS = 10 ** np.arange(MAX_DIGITS, dtype=np.int64)
 
 
@@ -59,32 +70,82 @@ def parse_integers(text: Array, starts: Array, ends: Array) -> tuple[Array, Arra
     return values, good
 
 
-def pieces(block: Block, starts: Array, ends: Array) -> list[bytes]:
-    """Cuts out the pieces of text between the starts and ends."""
-    text = block.text
-    return [text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+class Pieces(NamedTuple):
+    """Pieces of a block's text: one column of its rows.
+
+    Attributes:
+        block: what they are of.
+        text: its bytes, (bytes,) uint8.
+        starts: (n,) offset of the first byte of each piece.
+        ends: (n,) offset after the last.
+    """
+
+    block: Block
+    text: Array
+    starts: Array
+    ends: Array
+
+    def cut(self, rows: Array | None = None) -> list[bytes]:
+        """Cuts out the pieces, or those of some rows (m,)."""
+        starts, ends = (self.starts, self.ends) if rows is None else (self.starts[rows], self.ends[rows])
+        text = self.block.text
+        return [text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+
+    def integers(self) -> tuple[Array, Array]:
+        """Reads canonical integers, as :func:`parse_integers` does."""
+        return parse_integers(self.text, self.starts, self.ends)
+
+    def kept(self, keep: Array) -> Pieces:
+        """Keeps the pieces where ``keep``, (n,) bool, is true."""
+        return self._replace(starts=self.starts[keep], ends=self.ends[keep])
+
+    def shown(self, row: int) -> str:
+        """Writes a piece as a short quoted string for a message."""
+        return shown(self.block.text[self.starts[row] : self.ends[row]])
+
+    def line(self, row: int) -> int:
+        """Returns the number in the file of the line that a piece is in."""
+        return self.block.line_number_at(int(self.starts[row]))
 
 
-def parse_numbers(block: Block, text: Array, starts: Array, ends: Array) -> tuple[Array, Array]:
-    """Reads finite numbers, int64 where all are integers, else float64; says which were numbers."""
-    values, good = parse_integers(text, starts, ends)
+def parse_ratings(given: Pieces, decimal: str) -> tuple[Array, Array]:
+    """Reads ratings: numbers, and words for true and false as 1 and 0.
+
+    Args:
+        given: the pieces (n,).
+        decimal: ``"."`` or ``","``.
+
+    Returns:
+        ``(n,)`` int64 if all are integers, else float64, where NaN is no number; and ``(n,)`` bool
+        telling which are finite.
+    """
+    values, good = given.integers()
     if good.all():
         return values, good
-    floats = np.fromiter(map(_float_or_nan, pieces(block, starts, ends)), dtype=np.float64, count=starts.size)
+    cut = given.cut()
+    if decimal == ",":
+        cut = [piece.replace(b".", b"_").replace(b",", b".") for piece in cut]
+    floats = np.fromiter(map(_rating_or_nan, cut), dtype=np.float64, count=len(cut))
     return floats, np.isfinite(floats)
 
 
-def parse_moments(block: Block, text: Array, starts: Array, ends: Array) -> tuple[Array, Array]:
+def parse_moments(given: Pieces, decimal: str) -> tuple[Array, Array]:
     """Reads times, and says which pieces were times.
 
-    They are finite numbers or, if the first is one, ISO dates (UTC) as seconds since 1970.
+    They are finite numbers or, if one of them is one, ISO dates (UTC) as seconds since 1970.
     """
-    first = block.text[starts[0] : ends[0]] if starts.size else b""
-    if np.isnan(_iso_or_nan(first)):
-        return parse_numbers(block, text, starts, ends)
-    seconds = np.array([_iso_or_nan(piece) for piece in pieces(block, starts, ends)], dtype=np.float64)
+    values, good = given.integers()
+    if good.all():
+        return values, good
+    cut = given.cut()
+    seconds = np.fromiter(map(iso_or_nan, cut), dtype=np.float64, count=len(cut))
     good = np.isfinite(seconds)
-    return np.floor(np.where(good, seconds, 0)).astype(np.int64), good
+    if good.any():
+        return np.floor(np.where(good, seconds, 0)).astype(np.int64), good
+    if decimal == ",":
+        cut = [piece.replace(b".", b"_").replace(b",", b".") for piece in cut]
+    floats = np.fromiter(map(_float_or_nan, cut), dtype=np.float64, count=len(cut))
+    return floats, np.isfinite(floats)
 
 
 def _float_or_nan(piece: bytes) -> float:
@@ -94,14 +155,33 @@ def _float_or_nan(piece: bytes) -> float:
         return float("nan")
 
 
-def _iso_or_nan(piece: bytes) -> float:
-    if len(piece) < 10 or piece[4:5] != b"-":
+def _rating_or_nan(piece: bytes) -> float:
+    try:
+        return float("nan") if b"_" in piece else float(piece)
+    except ValueError:
+        return WORDS.get(piece.lower(), float("nan"))
+
+
+def iso_or_nan(piece: bytes) -> float:
+    """Reads an ISO date, in seconds since 1970; NaN where it is none.
+
+    Days and months may have one digit, and a zone may be named UTC or GMT.
+
+    >>> iso_or_nan(b"1970-1-2 00:00:01 UTC"), iso_or_nan(b"86401")
+    (86401.0, nan)
+    """
+    if len(piece) < 8 or piece[4:5] != b"-":
         return float("nan")  # a number, or nothing at all
     try:
-        moment = datetime.fromisoformat(piece.decode("ascii").replace("Z", "+00:00"))
-    except ValueError:  # UnicodeDecodeError is one too
+        moment = datetime.fromisoformat(_DATE.sub(_padded, piece.decode("ascii"), count=1))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, OverflowError):  # UnicodeDecodeError is a ValueError
         return float("nan")
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def _padded(found: re.Match[str]) -> str:
+    year, month, day, rest, zone = found.groups()
+    return f"{year}-{month:0>2}-{day:0>2}{rest}{'+00:00' if zone else ''}"
 
 
 class IdColumn:
@@ -123,45 +203,79 @@ class IdColumn:
         self._index: defaultdict[bytes, int] | None = None  # text -> code, in order of appearance
         self._codes: list[Array] = []
         self._names: list[str] = []
+        self._widest = 0
+        self._line_of_widest = 1
 
-    def add(self, block: Block, text: Array, starts: Array, ends: Array) -> None:
-        """Takes the ids at the given places of a block.
+    def sound(self, given: Pieces, bad: BadLines) -> Array:
+        """Tells which pieces are ids, ``(n,)`` bool, and hands the others to ``bad``.
+
+        :meth:`add` finds the first fault as well, in less time; this finds all.
+        """
+        values, good = given.integers()
+        if self._integers_only:
+            good &= values >= 0
+        else:
+            words = np.flatnonzero(~good)
+            good[words] = [_is_id(piece) for piece in given.cut(words)]
+        bad.take(np.flatnonzero(~good), lambda row: self.fault(given, row))
+        return good
+
+    def add(self, given: Pieces) -> None:
+        """Takes the ids in the pieces.
 
         Raises:
-            DataError: an id is empty, not UTF-8, or not a non-negative integer where only these are
-                allowed.
+            DataError: an id is missing, not UTF-8, or not a non-negative integer where only these
+                are allowed.
         """
         if self._index is None:
-            values, good = parse_integers(text, starts, ends)
+            values, good = given.integers()
             if self._integers_only:
-                self._refuse_first(block, starts, ends, ~good | (values < 0))
+                self._refuse_first(given, ~good | (values < 0))
             if good.all():
                 self._numbers.append(narrowed(values))
                 return
             self._start_text()
         assert self._index is not None
-        if np.any(starts == ends):
-            spot = int(starts[np.flatnonzero(starts == ends)[0]])
-            raise self._source.refuse(block.line_number_at(spot), self._what, "an empty field")
-        known, tokens = len(self._index), pieces(block, starts, ends)
+        self._refuse_first(given, given.starts == given.ends)
+        known, tokens = len(self._index), given.cut()
         codes = np.fromiter(map(self._index.__getitem__, tokens), dtype=np.int32, count=len(tokens))
         self._codes.append(codes)
         fresh = list(islice(self._index, known, None))
+        if not fresh:
+            return
         try:
-            self._names += b"\n".join(fresh).decode("utf-8").split("\n") if fresh else []
+            names = b"\n".join(fresh).decode("utf-8").split("\n")
         except UnicodeDecodeError as error:
-            bad = known + b"\n".join(fresh).count(b"\n", 0, error.start)
-            line = block.line_number_at(int(starts[np.flatnonzero(codes == bad)[0]]))
-            raise self._source.refuse(
-                line, f"{self._what} in UTF-8", shown(fresh[bad - known]), "convert the file to UTF-8"
-            ) from error
+            place = b"\n".join(fresh).count(b"\n", 0, error.start)
+        else:
+            place = next((at for at, one in enumerate(fresh) if one in MISSING), -1)
+        if place >= 0:
+            self._refuse_first(given, codes == known + place)
+        self._names += names
+        width = max(map(len, names))
+        if width > self._widest:
+            row = int(np.flatnonzero(codes == known + [len(one) for one in names].index(width))[0])
+            self._widest, self._line_of_widest = width, given.line(row)
 
     def result(self) -> tuple[Array, Array]:
         """Returns codes ``(n,)`` of the ids taken, and the unique ids, int64 or strings.
 
         The column holds them no longer.
+
+        Raises:
+            DataError: an array of the ids would take more memory than one that a model file is
+                opened with.
         """
         if self._index is not None:
+            needed = 4 * len(self._names) * self._widest
+            if needed > MAX_TEXT_BYTES:
+                raise self._source.refuse(
+                    self._line_of_widest,
+                    f"{self._what} of at most {MAX_TEXT_BYTES // (4 * len(self._names)):,} characters where there"
+                    f" are {len(self._names):,}",
+                    f"one of {self._widest:,}",
+                    "shorten the longest ids, or number them",
+                )
             return np.concatenate(self._codes), np.array(self._names, dtype=str)
         numbers, self._numbers = self._numbers, []  # here reading begins to take the most memory
         if not numbers:
@@ -182,15 +296,31 @@ class IdColumn:
             for name in self._names:
                 self._index[name.encode()]
             self._codes, self._numbers = [codes.astype(np.int32)], []
+            self._widest = max(map(len, self._names), default=0)
 
-    def _refuse_first(self, block: Block, starts: Array, ends: Array, bad: Array) -> None:
-        if bad.any():
-            at = int(np.flatnonzero(bad)[0])
-            found = shown(block.text[starts[at] : ends[at]])
-            expected = f"{self._what} that is a whole number, 0 or above"
-            raise self._source.refuse(
-                block.line_number_at(int(starts[at])), expected, found, self._integers_only or ""
-            )
+    def _refuse_first(self, given: Pieces, wrong: Array) -> None:
+        if wrong.any():
+            raise self._source.refuse(*self.fault(given, int(np.flatnonzero(wrong)[0])))
+
+    def fault(self, given: Pieces, row: int) -> Bad:
+        """Says what is wrong with a piece that is no id."""
+        line, found = given.line(row), given.shown(row)
+        if given.starts[row] == given.ends[row]:
+            return Bad(line, self._what, "an empty field", "an id that is missing is nobody's")
+        if self._integers_only:
+            return Bad(line, f"{self._what} that is a whole number, 0 or above", found, self._integers_only)
+        if given.cut(np.array([row]))[0] in MISSING:
+            return Bad(line, self._what, f"{found}, which stands for a missing one")
+        advice = "convert the file to UTF-8, or name its --encoding"
+        return Bad(line, f"{self._what} in UTF-8", found, advice)
+
+
+def _is_id(piece: bytes) -> bool:
+    """Tells whether a piece that is no integer can be an id."""
+    try:
+        return bool(piece.decode("utf-8")) and piece not in MISSING
+    except UnicodeDecodeError:
+        return False
 
 
 def narrowed(values: Array) -> Array:

@@ -6,27 +6,26 @@ what.
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import io
+from collections import Counter
 from dataclasses import dataclass
-from itertools import islice
-from typing import NamedTuple
 
+from sparserec_np.data.formats.fields import MISSING, WORDS
+from sparserec_np.data.formats.header import (
+    ITEM_NAMES,
+    MOST_ROWS,
+    RATING_NAMES,
+    TIME_NAMES,
+    USER_NAMES,
+    has_header,
+    is_number,
+    plain,
+)
+from sparserec_np.data.formats.options import ReaderOptions, is_no_column
+from sparserec_np.data.formats.quotes import Quoting, split_line
 from sparserec_np.data.formats.source import Source, shown
 from sparserec_np.errors import ConfigError, DataError
 
-# Lower case; compared after blanks, "_", "-" and RecBole's ":type" are gone.
-USER_NAMES = tuple("user userid uid username reviewerid visitorid customerid sessionid session".split())
-ITEM_NAMES = tuple(
-    "item itemid iid movieid movie bookid isbn asin parentasin productid product artistid trackid songid businessid "
-    "gameid animeid articleid newsid poi poiid venueid locationid".split()
-)
-RATING_NAMES = tuple(
-    "rating ratings stars score overall value weight count playcount plays bookrating".split()
-)
-TIME_NAMES = tuple("timestamp time ts unixtime unixreviewtime date datetime reviewtime".split())
-
+SEPARATORS = (b",", b"\t", b";", b"|")
 NAMES_OF_SEPARATORS = {
     b",": "commas",
     b"\t": "tabs",
@@ -37,135 +36,101 @@ NAMES_OF_SEPARATORS = {
 }
 
 
-class Columns(NamedTuple):
-    """The columns that the caller asked for.
-
-    Each is a header's name, a number from 0, or None for "find it".
-    """
-
-    user: str | int | None = None
-    item: str | int | None = None
-    rating: str | int | None = None
-    time: str | int | None = None
-
-
 @dataclass(frozen=True)
 class Layout:
-    """The way in which the lines of one file are made."""
+    """The way in which the lines of one file are made.
+
+    Attributes:
+        separator: between fields.
+        fields: how many a line has.
+        names: of the columns, where the first line names them.
+        user, item, rating, time: numbers of columns; None where there is none.
+        quoting: what double quotes mean.
+        integers_only: advice to give where an id is no whole number; None where it may be text.
+        unsaid_header: the first row, where it might be a header as well.
+    """
 
     separator: bytes
     fields: int
-    header: bool
+    names: tuple[str, ...] | None
     user: int
     item: int
     rating: int | None
     time: int | None
-    quoted: bool = False  # may a field stand in double quotes?
-    integers_only: str | None = None  # advice to give where an id is no whole number
+    quoting: Quoting = Quoting.NONE
+    integers_only: str | None = None
+    unsaid_header: str = ""
+
+    def name_of(self, column: int | None) -> str | None:
+        """Writes the name of a column for a message."""
+        if column is None:
+            return None
+        return self.names[column] if self.names else f"column {column}"
 
 
-def find_layout(source: Source, kind: str, columns: Columns) -> Layout:
+def find_layout(source: Source, kind: str, options: ReaderOptions) -> Layout:
     """Finds the layout of an open source.
 
     Args:
         source: an open source, of which only the head is looked at.
         kind: ``csv``, ``tsv``, ``udata``, ``ratings-dat`` or ``inter``.
-        columns: the caller's wishes.
+        options: the caller's wishes.
 
     Raises:
         DataError: the file is empty, a column that was asked for is not there, or user and item
             cannot be told.
     """
-    lines = first_lines(source.head())
-    if not lines:
+    numbered = source.lines(MOST_ROWS)
+    if not numbered:
         raise DataError(f"{source.name} is empty: expected one interaction a line.")
-    separator = {"udata": b"\t", "ratings-dat": b"::", "inter": b"\t"}.get(kind) or sniff_separator(
-        lines, kind
-    )
-    quoted = kind in ("csv", "tsv")
-    rows = [split_line(line, separator, quoted) for line in lines]
+    lines = [line for _, line in numbered]
+    if options.skips and kind == "csv":
+        lines = _usual(lines)
+    known = {"udata": b"\t", "ratings-dat": b"::", "inter": b"\t"}
+    separator = known.get(kind) or sniff_separator(lines[:20], kind, options.decimal)
+    quoting = Quoting.of(kind, separator, options.quote)
+    rows = [split_line(line, separator, quoting) for line in lines]
+    if options.skips:  # the first line may be bad
+        usual = Counter(len(row) for row in rows).most_common(1)[0][0]
+        rows = [row for row in rows if len(row) == usual]
     first = rows[0]
     if len(first) < 2:
-        number = 1 + first_lines(source.head(), blank_too=True).index(lines[0])
         raise source.refuse(
-            number,
+            numbered[0][0],
             f"a user and an item separated by {NAMES_OF_SEPARATORS[separator]}",
             shown(lines[0]),
             "name another --format if this is one",
         )
-    named = any(isinstance(wish, str) and not _is_place(wish) for wish in columns)
-    header = kind == "inter" or (kind in ("csv", "tsv") and (named or _looks_like_header(rows)))
-    layout = _by_name(source, first, columns) if header else _by_place(source, first, columns)
+    header, unsaid = has_header(source, rows, kind, options)
+    places = columns_by_name(source, first, options) if header else _by_place(source, rows, options)
     return Layout(
         separator,
         len(first),
-        header,
-        *layout,
-        quoted=quoted,
+        tuple(first) if header else None,
+        *places,
+        quoting=quoting,
         integers_only="pass --format tsv if ids are words" if kind == "udata" else None,
+        unsaid_header=unsaid,
     )
 
 
-def first_lines(head: bytes, blank_too: bool = False) -> list[bytes]:
-    """Returns at most 20 lines from the beginning of a head, without line ends.
-
-    Blank ones are left out unless asked for.
-    """
-    lines = (line.rstrip(b"\r\n") for line in io.BytesIO(head.removeprefix(b"\xef\xbb\xbf")[: 1 << 20]))
-    return list(islice((line for line in lines if blank_too or line.strip()), 20))
-
-
-def sniff_separator(lines: list[bytes], kind: str = "csv") -> bytes:
+def sniff_separator(lines: list[bytes], kind: str = "csv", decimal: str | None = None) -> bytes:
     """Finds the separator that splits the first lines into the most fields, equally many in each.
 
-    Blanks come last.
+    Blanks come last, and the mark in decimal fractions only where there is nothing else.
     """
     if kind == "tsv":
         return b"\t"
-    candidates = [b",", b"\t", b";", b"|"]
+    candidates = [mark for mark in SEPARATORS if mark.decode() != decimal]
     steady = [sep for sep in candidates if len({line.count(sep) for line in lines}) == 1 and sep in lines[0]]
     if steady:
         return max(steady, key=lines[0].count)
     best = max(candidates, key=lines[0].count)
-    return best if best in lines[0] else b" " if len(lines[0].split()) > 1 else b","
-
-
-def split_line(line: bytes, separator: bytes, quoted: bool) -> list[str]:
-    """Splits one line into its fields, trimmed."""
-    text = line.decode("utf-8", "replace")
-    if separator == b" ":
-        return text.split()
-    if quoted and '"' in text:
-        with contextlib.suppress(
-            csv.Error
-        ):  # it is no CSV then, which the reader will refuse by its line number
-            return [field.strip() for field in next(csv.reader([text], delimiter=separator.decode()))]
-    return [field.strip() for field in text.split(separator.decode())]
-
-
-def _plain(name: str) -> str:
-    """Writes a column's name as the lists of known names do."""
-    return name.split(":")[0].strip().lower().replace("_", "").replace("-", "").replace(" ", "")
-
-
-def _looks_like_header(rows: list[list[str]]) -> bool:
-    """Tells whether the first line names the columns.
-
-    No field of it is a number, and one is a known name or stands above nothing but numbers.
-    """
-    if any(_is_number(field) for field in rows[0]):
-        return False
-    if {_plain(field) for field in rows[0]} & {*USER_NAMES, *ITEM_NAMES}:
-        return True
-    return any(all(_is_number(field) for field in column) for column in zip(*rows[1:], strict=False))
-
-
-def _is_number(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
+    if best in lines[0]:
+        return best
+    if decimal == "," and b"," in lines[0] and len({len(line.split()) for line in lines}) > 1:
+        return b","  # in such a file fractions stand in quotes
+    return b" " if len(lines[0].split()) > 1 else b","
 
 
 def _is_place(wish: str | int) -> bool:
@@ -179,7 +144,7 @@ def _place(source: Source, wish: str | int, names: list[str] | None, fields: int
     """
     if names is not None and isinstance(wish, str):
         alike = [at for at, name in enumerate(names) if name == wish] or [
-            at for at, name in enumerate(names) if _plain(name) == _plain(wish)
+            at for at, name in enumerate(names) if plain(name) == plain(wish)
         ]
         if alike:
             return alike[0]
@@ -189,55 +154,90 @@ def _place(source: Source, wish: str | int, names: list[str] | None, fields: int
     raise DataError(f"{source.name} has no column {wish!r} for {option}; the columns there are {there}.")
 
 
-def _by_name(source: Source, names: list[str], columns: Columns) -> tuple[int, int, int | None, int | None]:
-    """Finds user, item, rating and time columns of a file whose first line names them."""
-    plain = [_plain(name) for name in names]
+def _usual(lines: list[bytes]) -> list[bytes]:
+    """Keeps the lines that are like most others, by the separator that most have equally often."""
+    best: tuple[int, int, bytes] = (0, 0, b"")
+    for mark in SEPARATORS:
+        counts = Counter(count for line in lines if (count := line.count(mark)))
+        for count, many in counts.most_common(1):
+            best = max(best, (many, count, mark))
+    return [line for line in lines if line.count(best[2]) == best[1]] if best[0] else lines
 
-    def find(wish: str | int | None, known: tuple[str, ...], option: str) -> int | None:
+
+Places = tuple[int, int, int | None, int | None]
+
+
+def columns_by_name(source: Source, names: list[str], options: ReaderOptions) -> Places:
+    """Finds the user, item, rating and time columns of a file whose columns have names.
+
+    Raises:
+        DataError: one that was asked for is not there, or there is none like a user or an item.
+        ConfigError: user and item are to be one column.
+    """
+    alike = [plain(name) for name in names]
+
+    def find(
+        wish: str | int | None, known: tuple[str, ...], option: str, taken: tuple[int, ...] = ()
+    ) -> int | None:
         if wish is not None:
             return _place(source, wish, names, len(names), option)
-        return next((plain.index(name) for name in known if name in plain), None)
+        free = [None if place in taken else name for place, name in enumerate(alike)]
+        return next((free.index(name) for name in known if name in free), None)
 
-    user, item = find(columns.user, USER_NAMES, "--user-col"), find(columns.item, ITEM_NAMES, "--item-col")
-    for found, noun in ((user, "user"), (item, "item")):
+    user = find(options.user_col, USER_NAMES, "--user-col")
+    item = find(options.item_col, ITEM_NAMES, "--item-col")
+    if options.header and user is None and item is None and len(names) == 2:
+        user, item = 0, 1  # the caller says that these are names, and there is nothing else to find
+    for found, article, noun in ((user, "a", "user"), (item, "an", "item")):
         if found is None:
-            there = ", ".join(names)
+            there = ", ".join(name or "''" for name in names)
             raise DataError(
-                f"{source.name} has no column named like a {noun}; name one of {there} with --{noun}-col."
+                f"{source.name} has no column named like {article} {noun};"
+                f" name one of {there} with --{noun}-col."
             )
     assert user is not None and item is not None
     _distinct(user, item)
-    return (
-        user,
-        item,
-        find(columns.rating, RATING_NAMES, "--rating-col"),
-        find(columns.time, TIME_NAMES, "--time-col"),
-    )
+    rating = time = None
+    if not is_no_column(options.rating_col):
+        rating = find(options.rating_col, RATING_NAMES, "--rating-col", (user, item))
+    if not is_no_column(options.time_col):
+        time = find(options.time_col, TIME_NAMES, "--time-col", (user, item))
+    return user, item, rating, time
 
 
-def _by_place(source: Source, first: list[str], columns: Columns) -> tuple[int, int, int | None, int | None]:
+def _by_place(source: Source, rows: list[list[str]], options: ReaderOptions) -> Places:
     """Finds the columns of a file whose first line names none.
 
     They are user, item, rating and time in this order, the last two if numbers stand there.
     """
+    wishes = [None if is_no_column(wish) else wish for wish in options.columns]
+    taken = {int(wish) for wish in wishes if wish is not None and _is_place(wish)}
+    fields = len(rows[0])
 
-    def find(wish: str | int | None, usual: int, option: str) -> int | None:
+    def find(column: int, option: str) -> int | None:
+        wish = wishes[column]
         if wish is not None:
-            return _place(source, wish, None, len(first), option)
-        taken = {int(other) for other in columns if other is not None and _is_place(other)}
-        return (
-            usual
-            if usual < len(first) and usual not in taken and (usual < 2 or _is_number(first[usual]))
-            else None
-        )
+            return _place(source, wish, None, fields, option)
+        if is_no_column(options.columns[column]) and column > 1:
+            return None
+        there = column < fields and column not in taken
+        return column if there and (column < 2 or _holds_values(rows, column, options)) else None
 
-    user, item = find(columns.user, 0, "--user-col"), find(columns.item, 1, "--item-col")
+    user, item = find(0, "--user-col"), find(1, "--item-col")
     if user is None or item is None:
         raise ConfigError(
             "Name both --user-col and --item-col: one of them takes the usual place of the other."
         )
     _distinct(user, item)
-    return user, item, find(columns.rating, 2, "--rating-col"), find(columns.time, 3, "--time-col")
+    return user, item, find(2, "--rating-col"), find(3, "--time-col")
+
+
+def _holds_values(rows: list[list[str]], column: int, options: ReaderOptions) -> bool:
+    """Tells whether numbers stand in a column, or words for yes and no, by the first value there is."""
+    given = (row[column] for row in rows if len(row) > column)
+    first = next((value for value in given if value and value.encode() not in MISSING), "")
+    first = first.replace(",", ".") if options.decimal == "," else first
+    return is_number(first) or first.lower().encode() in WORDS
 
 
 def _distinct(user: int, item: int) -> None:

@@ -1,52 +1,70 @@
 """Files of sparse matrices, users x items: SciPy's ``.npz`` and Matrix Market's ``.mtx``.
 
 Rows are users and columns are items, all of them, the empty ones too. Ids are what the file itself
-says: rows and columns count from 0 in ``.npz`` and from 1 in ``.mtx``. A stored zero is no
-interaction.
+says: rows and columns count from 0 in ``.npz`` and from 1 in ``.mtx``. A value is what a rating is
+in other files: 0 or less is no interaction.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 import zlib
 from typing import IO, Any
 
 import numpy as np
 
-from sparserec_np.data.formats.delimited import FoundPairs
+from sparserec_np.data.formats.options import ReaderOptions, is_no_column
+from sparserec_np.data.formats.signatures import refuse_archive
 from sparserec_np.data.formats.source import Source
+from sparserec_np.data.formats.tally import Tally
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.matrices import coordinates
 from sparserec_np.errors import DataError
 
+_ADDRESS = re.compile(r"(The file )?<_io\.BytesIO[^>]*>")
 FIRST_ID = {"npz": 0, "mtx": 1}
 
 
-def read_matrix(source: Source, kind: str, min_rating: float | None) -> FoundPairs:
+# A matrix with more rows and columns than this has an entry for every hundredth, or is refused:
+# each takes memory even if nothing is in it.
+FREE_SIZE = 10_000_000
+EMPTY_FOR_ONE = 100
+
+
+def read_matrix(source: Source, kind: str, options: ReaderOptions, tally: Tally) -> Interactions:
     """Reads a whole source, a matrix in the format ``kind``, ``npz`` or ``mtx``.
 
     Raises:
-        DataError: it is no such matrix, or ``min_rating`` is asked of a matrix without values.
+        DataError: it is no such matrix, nearly all of it is empty, or ``min_rating`` is asked of a
+            matrix without values.
     """
     content = source.everything()
+    min_rating = options.min_rating
     if min_rating is not None and kind == "mtx" and b"pattern" in content[: content.find(b"\n")].lower():
         raise DataError(
             f"{source.name} is a pattern without values: it has no rating column for --min-rating {min_rating:g}."
         )
+    if kind == "npz":
+        refuse_archive(source.name, content)
+    else:
+        _check_promises(source, content)
     matrix = _load(source, kind, content)
-    if max(matrix.shape) > np.iinfo(np.int32).max:
-        raise DataError(f"{source.name} must have fewer than 2^31 rows and columns, found {matrix.shape}.")
+    _check_size(source, matrix.shape, matrix.data.size)
     rows, columns, values = matrix.row, matrix.col, matrix.data
     if np.iscomplexobj(values) or (values.size and not np.isfinite(values).all()):
         raise DataError(f"{source.name} must hold finite real numbers, found others.")
+    tally.rating = "values"
     there = values != 0
-    keep = there if min_rating is None else there & (values >= min_rating)
+    tally.read = int(np.count_nonzero(there))
+    if not is_no_column(options.rating_col):
+        there &= tally.counted(values, np.ones(values.size, dtype=bool), min_rating)
+        dropped = tally.read - int(np.count_nonzero(there))
+        tally.below, tally.not_positive = (0, dropped) if min_rating is None else (dropped, 0)
     first = FIRST_ID[kind]
     user_ids, item_ids = (np.arange(first, size + first, dtype=np.int64) for size in matrix.shape)
-    interactions = Interactions.from_codes(rows[keep], columns[keep], user_ids, item_ids)
-    read = int(np.count_nonzero(there))
-    return FoundPairs(interactions, read, read - int(np.count_nonzero(keep)))
+    return Interactions.from_codes(rows[there], columns[there], user_ids, item_ids)
 
 
 def write_matrix(interactions: Interactions, stream: IO[bytes], kind: str) -> None:
@@ -76,6 +94,40 @@ def write_matrix(interactions: Interactions, stream: IO[bytes], kind: str) -> No
         scipy_io.mmwrite(stream, matrix, field="pattern", symmetry="general")
 
 
+def _check_size(source: Source, shape: tuple[int, int], entries: int) -> None:
+    """Refuses a matrix that would take memory for rows and columns nobody is in."""
+    size = sum(map(int, shape))
+    if size > FREE_SIZE and size > EMPTY_FOR_ONE * entries:
+        raise DataError(
+            f"{source.name} has {int(shape[0]):,} rows and {int(shape[1]):,} columns for {entries:,} entries: nearly"
+            " all users and items would have none; number them from the first without gaps, or write csv."
+        )
+    if max(shape) > np.iinfo(np.int32).max:
+        raise DataError(f"{source.name} must have fewer than 2^31 rows and columns, found {tuple(shape)}.")
+
+
+def _check_promises(source: Source, content: bytes) -> None:
+    """Refuses a Matrix Market file that is too short for the entries it promises.
+
+    A reader makes room for all of them first.
+    """
+    lines = io.BytesIO(content)
+    for line in lines:
+        words = line.split()
+        if not words or line.startswith(b"%"):
+            continue
+        if all(word.isdigit() for word in words) and len(words) in (2, 3):
+            sizes = [int(word) for word in words]
+            promised = sizes[2] if len(words) == 3 else sizes[0] * sizes[1] // 2
+            least = 4 if len(words) == 3 else 2  # bytes of an entry, with its line end
+            if promised * least > len(content) - lines.tell() + least:
+                raise DataError(
+                    f"{source.name} is no readable Matrix Market matrix: it promises {promised:,} entries, and holds"
+                    f" {max(len(content) - lines.tell(), 0):,} bytes after that."
+                )
+        return
+
+
 def _load(source: Source, kind: str, content: bytes) -> Any:
     """Reads a matrix in coordinate form."""
     from scipy import io as scipy_io
@@ -99,6 +151,6 @@ def _load(source: Source, kind: str, content: bytes) -> Any:
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
+        reason = " ".join(_ADDRESS.sub("it", str(error)).split()).rstrip(".")
     wanted = "SciPy sparse matrix (scipy.sparse.save_npz)" if kind == "npz" else "Matrix Market matrix"
     raise DataError(f"{source.name} is no readable {wanted}: {reason}.")

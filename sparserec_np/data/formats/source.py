@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import mmap
@@ -11,6 +12,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, cast
 
 import numpy as np
@@ -26,6 +28,14 @@ BLOCK_BYTES = 1 << 19
 # A line longer than this is no interaction: the widest user of any public data set needs a
 # hundredth of it.
 LINE_BYTES = 1 << 28
+
+# The longer mark first: that of UTF-32 begins with that of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ class Block:
 
 def shown(raw: bytes) -> str:
     """Writes bytes of a file as a short quoted string for a message."""
-    text = raw.strip().decode("utf-8", "replace")
+    text = raw[:300].strip().decode("utf-8", "replace")
     return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
@@ -68,13 +78,18 @@ class Source:
     Args:
         path: a file, or ``"-"`` for standard input. Compression is recognised by gzip's first two
             bytes.
+        encoding: of its text; by default UTF-8, or what a byte order mark says.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, encoding: str | None = None) -> None:
         self.name = "standard input" if path == "-" else path
+        self.unit = "line"  # what is numbered in messages
         self._path = path
+        self._encoding = encoding
 
     def __enter__(self) -> Source:
+        if self._path == "-" and sys.stdin is None:
+            raise DataError("Standard input is closed; name a file, or send the interactions to it.")
         raw = sys.stdin.buffer if self._path == "-" else open(self._path, "rb")
         self._raw = raw
         self._outer = io.BufferedReader(cast(io.RawIOBase, raw), 1 << 16)
@@ -82,7 +97,7 @@ class Source:
         try:
             zipped = self._outer.peek(2)[:2] == b"\x1f\x8b"
             self._stream: Any = gzip.GzipFile(fileobj=self._outer) if zipped else self._outer
-            self._kept = self._read(BLOCK_BYTES)
+            self._kept, self._ended = self._first_block()
         except BaseException:
             self.__exit__()
             raise
@@ -93,9 +108,31 @@ class Source:
         if self._path != "-":
             self._raw.close()
 
+    @property
+    def path(self) -> str | None:
+        """The path of a plain file; None for what is compressed or comes from a pipe."""
+        plain = self._path != "-" and self._stream is self._outer
+        return self._path if plain and stat.S_ISREG(os.fstat(self._raw.fileno()).st_mode) else None
+
     def head(self) -> bytes:
-        """Returns the first block of the content, unpacked; reading it here takes nothing away."""
+        """Returns the first block of the content, unpacked; reading it here takes nothing away.
+
+        It is as long as a block, or as the first line where that is longer.
+        """
         return self._kept
+
+    def lines(self, most: int) -> list[tuple[int, bytes]]:
+        """Returns at most so many lines from the beginning, with their numbers, without line ends.
+
+        Blank ones are left out, and a line that the head does not hold to its end, unless it is the
+        only one.
+        """
+        decode = self._decoder()
+        text = decode.text(self._kept, self._ended)
+        if not self._ended and b"\n" in text:
+            text = text[: text.rfind(b"\n") + 1]
+        numbered = ((at, line.rstrip(b"\n")) for at, line in enumerate(io.BytesIO(text), 1))
+        return list(islice(((at, line) for at, line in numbered if line.strip()), most))
 
     def everything(self) -> bytes:
         """Reads the whole content, unpacked."""
@@ -109,48 +146,75 @@ class Source:
 
         It can be written to, as compiled kernels expect of arrays; what is written stays in memory.
         """
-        if self._path != "-" and self._stream is self._outer:
-            found = os.fstat(self._raw.fileno())
-            if stat.S_ISREG(found.st_mode) and found.st_size > 0:
-                return mmap.mmap(self._raw.fileno(), 0, access=mmap.ACCESS_COPY)
+        if self.path is not None and os.fstat(self._raw.fileno()).st_size > 0:
+            return mmap.mmap(self._raw.fileno(), 0, access=mmap.ACCESS_COPY)
         return bytearray(self.everything())
 
     def blocks(self) -> Iterator[Block]:
         """Yields the content as blocks of whole lines.
 
-        There is no byte order mark and no NUL byte in them, and ``\\n`` after the last line.
+        They are UTF-8 where the encoding is another. There is no byte order mark and no NUL byte in
+        them, every line ends in ``\\n``, also where the file has ``\\r\\n`` or ``\\r``, and so does
+        the last.
         """
-        line, rest = 1, b""
-        while part := self._read(BLOCK_BYTES):
-            if line == 1 and not rest:
-                part = part.removeprefix(b"\xef\xbb\xbf")
+        decode, line = self._decoder(), 1
+        rest: list[bytes] = []  # of a line that is not yet at its end
+        ended = False
+        while not ended:
+            raw = self._read(BLOCK_BYTES)
+            ended = not raw
+            part = decode.text(raw, ended)
             cut = part.rfind(b"\n") + 1
+            if (
+                part.isspace() and not b"".join(rest).strip()
+            ):  # a small compressed file may unpack to nothing but these
+                line += part.count(b"\n")
+                rest = [part[cut:]]
+                continue
             if cut == 0:
-                rest += part
-                if len(rest) > LINE_BYTES:
+                rest.append(part)
+                if sum(map(len, rest)) > LINE_BYTES:
                     raise DataError(
                         f"{self.name}, line {line}: expected lines of text, found one of over {LINE_BYTES:,} bytes."
                     )
                 continue
-            yield self._checked(Block(rest + part[:cut], line))
+            yield self._checked(Block(b"".join([*rest, part[:cut]]), line))
             line += part.count(b"\n")
-            rest = part[cut:]
-        if rest:
-            yield self._checked(Block(rest + b"\n", line))
+            rest = [part[cut:]]
+        if last := b"".join(rest):
+            yield self._checked(Block(last + b"\n", line))
 
     def refuse(self, line: int, expected: str, found: str, advice: str = "") -> DataError:
         """Makes the error about a bad line, to raise."""
         return DataError(
-            f"{self.name}, line {line}: expected {expected}, found {found}{'; ' if advice else ''}{advice}."
+            f"{self.name}, {self.unit} {line}: expected {expected}, found {found}{'; ' if advice else ''}{advice}."
         )
 
     def _checked(self, block: Block) -> Block:
         nul = block.text.find(b"\0")
         if nul >= 0:
             raise self.refuse(
-                block.line_number_at(nul), "text in UTF-8", "a NUL byte", "convert the file to UTF-8 text"
+                block.line_number_at(nul),
+                "text in UTF-8",
+                "a NUL byte",
+                "convert the file to UTF-8 text, or name its --encoding",
             )
         return block
+
+    def _first_block(self) -> tuple[bytes, bool]:
+        """Reads until there is a whole line; returns what was read, and whether that is all."""
+        parts: list[bytes] = []
+        while True:
+            part = self._read(BLOCK_BYTES)
+            parts.append(part)
+            if not part or b"\n" in part or b"\r" in part or len(parts) * BLOCK_BYTES > LINE_BYTES >> 4:
+                return b"".join(parts), not part or len(part) < BLOCK_BYTES
+
+    def _decoder(self) -> _Decoder:
+        name = self._encoding
+        if name is None:
+            name = next((known for mark, known in _MARKS.items() if self._kept.startswith(mark)), None)
+        return _Decoder(self.name, name)
 
     def _read(self, size: int) -> bytes:
         if self._kept:
@@ -162,6 +226,44 @@ class Source:
             raise DataError(
                 f"{self.name} is a damaged gzip file ({error}); fetch or compress it again."
             ) from error
+
+
+class _Decoder:
+    """The way from a file's bytes, part by part, to UTF-8 whose lines end in ``\\n``.
+
+    Args:
+        name: of the file, for messages.
+        encoding: None for UTF-8, which is not looked at here.
+    """
+
+    def __init__(self, name: str, encoding: str | None) -> None:
+        self._name, self._encoding = name, encoding
+        own = encoding is None or codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+        self._decode = None if own else codecs.getincrementaldecoder(str(encoding))()
+        self._begun = self._carriage = False
+        self._lines = 1
+
+    def text(self, part: bytes, final: bool) -> bytes:
+        """Converts a part; ``final`` tells whether it is the last."""
+        if self._decode is not None:
+            try:
+                part = self._decode.decode(part, final).encode("utf-8")
+            except UnicodeError as error:
+                raise DataError(
+                    f"{self._name} is not in the encoding {self._encoding}: after line {self._lines:,} it holds"
+                    f" {getattr(error, 'reason', error)}; name another --encoding."
+                ) from None
+        if not self._begun and part:
+            self._begun, part = True, part.removeprefix(codecs.BOM_UTF8)
+        if part:
+            if self._carriage:  # its line end has been written
+                part = part.removeprefix(b"\n")
+            self._carriage = part.endswith(b"\r")
+            if b"\r" in part:
+                part = part.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if self._decode is not None:
+            self._lines += part.count(b"\n")
+        return part
 
 
 def line_starts(block: Array) -> Array:

@@ -18,6 +18,7 @@ from typing import IO, Any
 import numpy.typing as npt
 
 from sparserec_np.data.formats.detect import format_of_name
+from sparserec_np.data.formats.fields import MISSING
 from sparserec_np.data.formats.mapped import write_mapped
 from sparserec_np.data.formats.matrices import write_matrix
 from sparserec_np.data.interactions import Interactions
@@ -113,8 +114,9 @@ def _check_ids(interactions: Interactions, kind: str) -> None:
             continue
         blank = re.compile(r"\s") if kind == "adjacency" else None
         for one in ids.tolist():
-            if _UNWRITABLE.search(one) or (blank and blank.search(one)):
-                advice = "; write csv" if blank and not _UNWRITABLE.search(one) else ""
+            unreadable = _UNWRITABLE.search(one) or one.encode("utf-8", "replace") in MISSING
+            if unreadable or (blank and blank.search(one)):
+                advice = "; write csv" if blank and not unreadable else ""
                 raise DataError(
                     f"The {noun} id {one!r} cannot be written as {kind}{advice}: it would not be read back the same."
                 )

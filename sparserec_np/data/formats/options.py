@@ -1,0 +1,147 @@
+"""The options that say how a file of interactions is to be read, as one object.
+
+Each is a keyword of :func:`sparserec_np.data.formats.read_interactions`, an option of the commands
+that read files, and a name that a run's configuration may hold.
+"""
+
+from __future__ import annotations
+
+import codecs
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sparserec_np.errors import ConfigError
+
+NO_COLUMN = "none"  # in place of a column's name: there is none, or it is not to be looked at
+QUOTES = ("double", "none")
+ON_BAD_LINE = ("error", "skip")
+DECIMALS = (".", ",")
+
+# Grammar -> what it looks like, in the words of a help text.
+FORMATS = {
+    "adjacency": "'user item item ...' a line, separated by blanks (LightGCN)",
+    "udata": "user, item, rating, time separated by tabs (MovieLens u.data)",
+    "ratings-dat": "user::item::rating::time (MovieLens ratings.dat)",
+    "csv": "fields separated by commas, semicolons, bars, tabs or blanks, with or without a header",
+    "tsv": "fields separated by tabs, with or without a header",
+    "inter": "RecBole: tabs, and a header such as user_id:token, item_id:token",
+    "jsonl": "a JSON object a line, with a user and an item",
+    "npz": "a SciPy sparse matrix, users x items, numbered from 0",
+    "mtx": "a Matrix Market matrix, users x items, numbered from 1",
+    "parquet": "a Parquet table, read by pyarrow",
+    "feather": "a Feather or Arrow table, read by pyarrow",
+    "safetensors": "this library's own: the arrays as they lie in memory, mapped instead of read",
+}
+
+# Name of an option -> what its value may be, for configurations that are read.
+KINDS: dict[str, tuple[type, ...]] = {
+    "format": (str,),
+    **dict.fromkeys(("user_col", "item_col", "rating_col", "time_col"), (str, int)),
+    "min_rating": (int, float),
+    "header": (bool,),
+    **dict.fromkeys(("quote", "on_bad_line", "encoding", "decimal"), (str,)),
+    **dict.fromkeys(("min_user", "min_item"), (int,)),
+}
+# Of these, what is said of all interactions that are trained on, and of no other file.
+CORE = ("min_user", "min_item")
+
+
+@dataclass(frozen=True)
+class ReaderOptions:
+    """What a caller says of a file. None is "not said": it is told from the file, or the default.
+
+    Attributes:
+        format: one of :data:`FORMATS`.
+        user_col, item_col, rating_col, time_col: names in the header, or numbers from 0; of the
+            last two also ``"none"``, for no such column.
+        min_rating: the lowest rating that is an interaction; by default any above 0.
+        header: whether the first line names the columns.
+        quote: ``"double"``, where fields may stand in double quotes as in CSV, or ``"none"``, where
+            quotes are plain characters.
+        on_bad_line: ``"error"`` (the default) or ``"skip"``.
+        encoding: of the text; by default UTF-8, or what a byte order mark says.
+        decimal: ``"."`` (the default) or ``","``, in ratings and times.
+        min_user, min_item: interactions that each user, and each item, has at least: the others are
+            left out, again and again until this holds.
+
+    Raises:
+        ConfigError: a value that is none of these.
+    """
+
+    format: str | None = None
+    user_col: str | int | None = None
+    item_col: str | int | None = None
+    rating_col: str | int | None = None
+    time_col: str | int | None = None
+    min_rating: float | None = None
+    header: bool | None = None
+    quote: str | None = None
+    on_bad_line: str | None = None
+    encoding: str | None = None
+    decimal: str | None = None
+    min_user: int | None = None
+    min_item: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what is no value of an option."""
+        if self.format is not None and self.format not in FORMATS:
+            raise ConfigError(f"There is no format {self.format!r}; choose one of {', '.join(FORMATS)}.")
+        if self.min_rating is not None and not math.isfinite(self.min_rating):
+            raise ConfigError(f"The lowest rating must be a finite number, found {self.min_rating}.")
+        if self.min_rating is not None and is_no_column(self.rating_col):
+            raise ConfigError(
+                "min_rating needs ratings, but rating_col says that there are none; leave out one."
+            )
+        for name, choices in (("quote", QUOTES), ("on_bad_line", ON_BAD_LINE), ("decimal", DECIMALS)):
+            if getattr(self, name) not in (None, *choices):
+                found = getattr(self, name)
+                raise ConfigError(f"{name} must be {' or '.join(map(repr, choices))}, found {found!r}.")
+        for name in CORE:
+            least = getattr(self, name)
+            if least is not None and (isinstance(least, bool) or not isinstance(least, int) or least < 1):
+                raise ConfigError(f"{name} must be a whole number, 1 or above, found {least!r}.")
+        if self.encoding is not None:
+            _check_encoding(self.encoding)
+
+    @property
+    def columns(self) -> tuple[str | int | None, ...]:
+        """The wishes for user, item, rating and time columns."""
+        return self.user_col, self.item_col, self.rating_col, self.time_col
+
+    @property
+    def skips(self) -> bool:
+        """Whether bad lines are left out and counted."""
+        return self.on_bad_line == "skip"
+
+    @property
+    def describes_columns(self) -> bool:
+        """Whether something is said that only a file with columns can have."""
+        wishes = [wish for wish in self.columns if not is_no_column(wish)]
+        return bool(self.header) or any(wish is not None for wish in wishes)
+
+
+def is_no_column(wish: str | int | None) -> bool:
+    """Tells whether a wish for a column says that there is none."""
+    return isinstance(wish, str) and wish.lower() == NO_COLUMN
+
+
+def without_core(given: dict[str, Any]) -> dict[str, Any]:
+    """Takes out the options that are said of the interactions to train on alone.
+
+    >>> without_core({"min_user": 5, "format": "csv"})
+    {'format': 'csv'}
+    """
+    return {name: value for name, value in given.items() if name not in CORE}
+
+
+def _check_encoding(name: str) -> None:
+    try:
+        text = codecs.lookup(name)._is_text_encoding
+    except (LookupError, ValueError):  # a name with a NUL in it is a ValueError
+        text = False
+    if not text:
+        raise ConfigError(f"There is no text encoding {name!r}; others are utf-8, cp1252, latin-1, utf-16.")
+
+
+assert set(KINDS) == {one.name for one in fields(ReaderOptions)}
