@@ -34,10 +34,13 @@ class NeighbourItems:
 
     Attributes:
         first: makes the spectral rows.
+        popularity: how much more a neighbour says of an item that many users have, as a power of
+            their number.
         share: of the budget, for neighbours. Where there are fewer pairs, the rest goes to rows.
     """
 
     first: SpectralItems = SpectralItems()
+    popularity: float = 0.25
     share: float = 0.5
     from_data: bool = True
 
@@ -61,7 +64,8 @@ class NeighbourItems:
                 f" {log.n_items:,} items: set start to spectral, or leave out rare items"
             )
         # Where the rows are full, neighbours get what is left.
-        pairs = strongest_pairs(log, max(round(self.share * nnz), nnz - dim * log.n_items))
+        most = max(round(self.share * nnz), nnz - dim * log.n_items)
+        pairs = strongest_pairs(log, most, self.popularity)
         give_back_freed()
         rows = self.first(log, dim, nnz - len(pairs.items), rng, threads)
         return _beside(rows, pairs, dim)

@@ -35,7 +35,7 @@ FREE = ("model", "dim", "start", "user_rows")  # what can be chosen
 # (None for what the number of items suggests), and starts to look at in the best width alone. A
 # kind that suggests as the one before it is looked at in the best width of that one.
 KINDS: tuple[tuple[str, str | None, int | None, tuple[str, ...]], ...] = (
-    ("fism", "neighbours", None, ()),
+    ("fism", "neighbours", None, ("plain-neighbours",)),
     ("fism", "sum", None, ("fitted",)),
     ("fism", "ridge", 64, ()),
     ("mf", None, 64, ()),

@@ -13,7 +13,7 @@ from sparserec_np.factorization.co_occurrence import strongest_pairs
 from tests.makers.small import small_log
 
 
-def dense_pairs(log: Interactions) -> tuple[np.ndarray, np.ndarray]:
+def dense_pairs(log: Interactions, popularity: float = 0.25) -> tuple[np.ndarray, np.ndarray]:
     """The weights of all pairs, and their values, by the definition in float64; rows are who answers."""
     matrix = np.zeros((log.n_users, log.n_items))
     matrix[log.pair_users(), log.items] = 1
@@ -21,18 +21,19 @@ def dense_pairs(log: Interactions) -> tuple[np.ndarray, np.ndarray]:
     normal = matrix / np.sqrt(users)[:, None] / np.sqrt(items)
     graph = normal.T @ normal
     np.fill_diagonal(graph, 0)
-    return graph * np.sqrt(items)[:, None] * np.sqrt(items), graph * items[:, None] ** 0.25
+    return graph * np.sqrt(items)[:, None] * np.sqrt(items), graph * items[:, None] ** popularity
 
 
 @pytest.mark.parametrize("block", [1, 4, 256])
 @pytest.mark.parametrize("most", [0, 1, 7, 40, 10_000])
+@pytest.mark.parametrize("popularity", [0.0, 0.25])
 def test_the_largest_are_kept_with_the_values_of_the_formula(
-    block: int, most: int, monkeypatch: pytest.MonkeyPatch
+    block: int, most: int, popularity: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(co_occurrence, "ITEMS_AT_ONCE", block)
     log = small_log(30, 20, 150)
-    weights, values = dense_pairs(log)
-    pairs = strongest_pairs(log, most)
+    weights, values = dense_pairs(log, popularity)
+    pairs = strongest_pairs(log, most, popularity)
     assert len(pairs.items) == min(most, np.count_nonzero(weights))
     np.testing.assert_allclose(pairs.values, values[pairs.items, pairs.touched], rtol=1e-5)
     kept = np.zeros(weights.shape, bool)
@@ -46,12 +47,12 @@ def test_the_largest_are_kept_with_the_values_of_the_formula(
 def test_pairs_are_sorted_and_of_two_items(seed: int, most: int) -> None:
     rng = np.random.default_rng(seed)
     log = Interactions.from_pairs(rng.integers(0, 9, 40), rng.integers(0, 8, 40))
-    items, touched, values = strongest_pairs(log, most)
+    items, touched, values = strongest_pairs(log, most, 0.25)
     places = items.astype(np.int64) * log.n_items + touched
     assert (np.diff(places) > 0).all() and (items != touched).all() and (values > 0).all()
 
 
 def test_of_equal_pairs_those_of_lower_items_are_kept() -> None:
     log = Interactions.from_pairs(np.repeat(np.arange(3), 2), np.arange(6))
-    pairs = strongest_pairs(log, 3)
+    pairs = strongest_pairs(log, 3, 0.25)
     assert pairs.items.tolist() == [0, 1, 2] and pairs.touched.tolist() == [1, 0, 3]

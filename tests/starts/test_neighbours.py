@@ -28,14 +28,14 @@ def test_the_whole_budget_is_stored_half_of_it_in_pairs(nnz: int) -> None:
     table.validate(DIM + LOG.n_items)
     assert (table.rows, table.nnz, table.values.dtype) == (LOG.n_items, nnz, np.float32)
     pairs = np.count_nonzero(table.columns >= DIM)
-    assert pairs == min(round(nnz / 2), len(strongest_pairs(LOG, nnz).items))
+    assert pairs == min(round(nnz / 2), len(strongest_pairs(LOG, nnz, 0.25).items))
 
 
 def test_both_parts_are_what_they_are_alone() -> None:
     dense = start(100).to_dense(DIM + LOG.n_items)
     rows = SpectralItems()(LOG, DIM, 50, np.random.default_rng(0))
     np.testing.assert_array_equal(dense[:, :DIM], rows.to_dense(DIM))
-    pairs = strongest_pairs(LOG, 50)
+    pairs = strongest_pairs(LOG, 50, 0.25)
     expected = np.zeros((LOG.n_items, LOG.n_items), np.float32)
     expected[pairs.items, pairs.touched] = pairs.values
     np.testing.assert_array_equal(dense[:, DIM:], expected)

@@ -119,7 +119,13 @@ def test_nothing_that_fits_is_refused_in_a_sentence():
 def test_least_squares_that_take_long_are_looked_at_only_where_nothing_else_goes(monkeypatch):
     monkeypatch.setattr("sparserec_np.training.choosing.LOOKED_PRODUCTS", 0)
     choice = choose(LOG, CONFIG)
-    assert {look.get("start") for look in choice.looks} == {"neighbours", "spectral", "fitted", None}
+    assert {look.get("start") for look in choice.looks} == {
+        "neighbours",
+        "plain-neighbours",
+        "spectral",
+        "fitted",
+        None,
+    }
     monkeypatch.setattr("sparserec_np.training.choosing.TRIED_PRODUCTS", 0)
     choice = choose(LOG, replace(CONFIG, model="fism", user_rows="ridge"), ("dim", "start"))
     assert [(look["start"], look["dim"]) for look in choice.looks] == [("als", 64)]
