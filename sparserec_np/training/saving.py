@@ -76,7 +76,7 @@ def restore(model: ServedModel, known: Interactions | None = None) -> Model:
     Raises:
         ArtifactError: the file names no base recommender, or settings that it cannot have.
     """
-    log = known or trained_on(model)
+    log = trained_on(model) if known is None else known
     settings = saved_config(model.metadata).resolved()
     table = stacked(model.users, model.items) if model.stores_users else model.items.copy()
     restored = model_over(settings, table, model.dim, log)
@@ -143,7 +143,7 @@ def fitted_from(
     else:
         raise DataError(
             "The model file does not hold the interactions it was trained on, as it was exported without: give them"
-            " besides (--known)"
+            " besides"
         )
     restored = restore(model, None if known is None else log)
     best = max(history, key=lambda record: record.get(SELECT_BY, -1.0), default={"epoch": 0})

@@ -1,8 +1,8 @@
 """Files of sparse matrices, users x items: SciPy's ``.npz`` and Matrix Market's ``.mtx``.
 
 Rows are users and columns are items, all of them, the empty ones too. Ids are what the file itself
-says: rows and columns count from 0 in ``.npz`` and from 1 in ``.mtx``. A stored zero is no
-interaction.
+says: rows and columns count from 0 in ``.npz`` and from 1 in ``.mtx``. A value of zero or below is
+no interaction.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from sparserec_np.data.formats.delimited import FoundPairs
 from sparserec_np.data.formats.source import Source
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.matrices import coordinates
+from sparserec_np.data.matrices import coordinates, touched_cells
 from sparserec_np.errors import DataError
 
 FIRST_ID = {"npz": 0, "mtx": 1}
@@ -35,18 +35,11 @@ def read_matrix(source: Source, kind: str, min_rating: float | None) -> FoundPai
             f"{source.name} is a pattern without values: it has no rating column for --min-rating {min_rating:g}."
         )
     matrix = _load(source, kind, content)
-    if max(matrix.shape) > np.iinfo(np.int32).max:
-        raise DataError(f"{source.name} must have fewer than 2^31 rows and columns, found {matrix.shape}.")
-    rows, columns, values = matrix.row, matrix.col, matrix.data
-    if np.iscomplexobj(values) or (values.size and not np.isfinite(values).all()):
-        raise DataError(f"{source.name} must hold finite real numbers, found others.")
-    there = values != 0
-    keep = there if min_rating is None else there & (values >= min_rating)
+    cells = touched_cells(matrix, source.name, min_rating)
     first = FIRST_ID[kind]
     user_ids, item_ids = (np.arange(first, size + first, dtype=np.int64) for size in matrix.shape)
-    interactions = Interactions.from_codes(rows[keep], columns[keep], user_ids, item_ids)
-    read = int(np.count_nonzero(there))
-    return FoundPairs(interactions, read, read - int(np.count_nonzero(keep)))
+    interactions = Interactions.from_codes(cells.rows, cells.columns, user_ids, item_ids)
+    return FoundPairs(interactions, cells.read, cells.read - cells.values.size)
 
 
 def write_matrix(interactions: Interactions, stream: IO[bytes], kind: str) -> None:
