@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import operator
 import os
+import warnings
 from collections.abc import Iterable
 from functools import cached_property
 from inspect import Parameter, Signature
@@ -125,6 +126,7 @@ class SparseRec:
 
         Where nothing was trained before, it trains anew. A model that stores no users is trained
         only where ``epochs`` are given: users are what they touched, new items are solved for.
+        Where ``X`` holds nothing that is not known, a warning says so, and nothing changes.
 
         Args:
             X: more interactions, of users and items that are known or not; what is known is merged.
@@ -134,15 +136,23 @@ class SparseRec:
                 which has defaults of its own; and names of columns, as for :meth:`fit`.
 
         Raises:
-            DataError: ``X`` holds nothing that is not known, or is a matrix of other users.
+            DataError: ``X`` is no interactions, or a matrix of other users.
             ConfigError: a model that cannot learn on.
         """
         options = {name: changes.pop(name) for name in Options._fields if name in changes}
         if not hasattr(self, "fitted_"):
             return self.fit(X, **options)
-        new = as_more(X, self.interactions_, **options)
-        former = dataclasses.replace(self.fitted_, log=self.interactions_)
-        return self._keep(update(former, new, threads=self._threads, **changes), former.log.joined(new))
+        known = self.interactions_
+        new = as_more(X, known, **options)
+        whole = known.joined(new)
+        if whole.n_interactions == known.n_interactions:
+            warnings.warn(
+                "The model knows all of these interactions already: there is nothing to learn, and it stays as it is",
+                stacklevel=2,
+            )
+            return self
+        former = dataclasses.replace(self.fitted_, log=known)
+        return self._keep(update(former, new, threads=self._threads, **changes), whole)
 
     def recommend(self, users: Any, n: int = 10, filter_seen: bool = True) -> tuple[Array, Array]:
         """Returns the best items for one user, or for several.
@@ -256,6 +266,17 @@ class SparseRec:
                 config = dataclasses.replace(config, dim=model.dim, density=float(model.metadata["density"]))
             fitted = fitted_from(model, config, [], known)
         return cls(**fitted.config.to_dict())._keep(fitted, fitted.log)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of items, which are the columns of a matrix of users x items.
+
+        Raises:
+            AttributeError: before :meth:`fit`.
+        """
+        if not hasattr(self, "interactions_"):
+            raise AttributeError("n_features_in_ is there once fit or load was called")
+        return self.interactions_.n_items
 
     def _keep(self, fitted: Fitted, log: Interactions) -> SparseRec:
         for name in ("_ranker", "_recommender", "_user_ids", "_item_ids", "_popular", "_nothing"):

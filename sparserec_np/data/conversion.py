@@ -151,12 +151,15 @@ def _check_shape(found: _Converted, known: Interactions) -> Interactions:
 
 def _other_shape(found: Interactions, known: Interactions, more: str = "") -> DataError:
     """Makes the error about a table that cannot be placed; its beginning is scikit-learn's."""
+    features = (
+        f"X has {found.n_items} features, but SparseRec is expecting {known.n_items} features as input: "
+    )
     return DataError(
-        f"X has {found.n_items} features, but SparseRec is expecting {known.n_items} features as input: X is a table of"
-        f" {found.n_users:,} users x {found.n_items:,} items, and {known.n_users:,} x {known.n_items:,} are known. A"
-        " row is a user by its number alone, so a table of another shape is about other people: give one of the same"
-        f" shape, or pairs of ids.{more} To cross-validate, split pairs, not rows: cross_val_score(model, pairs,"
-        " cv=InteractionKFold(5))."
+        (features if found.n_items != known.n_items else "")
+        + f"X is a table of {found.n_users:,} users x {found.n_items:,} items, and {known.n_users:,} x"
+        f" {known.n_items:,} are known. A row is a user by its number alone, so a table of another shape is about other"
+        f" people: give one of the same shape, or pairs of ids.{more} To cross-validate, split pairs, not rows:"
+        " cross_val_score(model, pairs, cv=InteractionKFold(5))."
     )
 
 
@@ -354,15 +357,15 @@ def _pairs_or_table(table: Array, found: str) -> Rows | Array:
         if not marks:
             return Rows(table[:, 0], table[:, 1])
         raise DataError(
-            f"Expected Interactions, found {found} of two columns that holds 0 and 1 alone, which may be pairs of ids,"
-            " or a table of users x 2 items: give pairs as a list of tuples or as Interactions.from_pairs(users, items),"
-            " and a table as scipy.sparse.csr_matrix(X)."
+            f"Expected Interactions, found {found} of two columns that holds 0 and 1 alone: pairs of ids, or a table of"
+            " users x 2 items? Give pairs as a list of tuples or as Interactions.from_pairs(users, items), and a table"
+            " as scipy.sparse.csr_matrix(X)."
         )
     if whole and not marks and (table.shape[1] in (PAIR, *ROW_FIELDS) or table.shape[0] == PAIR):
         raise DataError(
-            f"Expected Interactions, found {found} of shape {table.shape} that holds whole numbers, which may be rows"
-            " (or columns) of ids, ratings and times, or a table of users x items: give pairs as"
-            " Interactions.from_pairs(users, items), and a table as scipy.sparse.csr_matrix(X)."
+            f"Expected Interactions, found {found} of shape {table.shape} that holds whole numbers: rows (or columns)"
+            " of ids, ratings and times, or a table of users x items? Give pairs as Interactions.from_pairs(users,"
+            " items), and a table as scipy.sparse.csr_matrix(X)."
         )
     return table
 
