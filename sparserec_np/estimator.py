@@ -181,13 +181,12 @@ class SparseRec:
         places, scores = self._ranker.rank(rows.astype(np.int32), width, seen)
         nobodies = log.user_degrees[rows] == 0
         places[nobodies], scores[nobodies] = self._popular[:width], 0
-        found = _padded(places, scores, log.item_ids, n)
-        return (found[0][0], found[1][0]) if np.ndim(users) == 0 else found
+        return _answer(_padded(places, scores, log.item_ids, n), users)
 
     def similar_items(self, items: Any, n: int = 10) -> tuple[Array, Array]:
         """Returns the items nearest to one, or to each of several, by the cosine of their rows.
 
-        No item is near to itself.
+        No item is near to itself, and none to one that nobody touched.
 
         Args and Returns are as in :meth:`recommend`, with items for users.
 
@@ -198,14 +197,20 @@ class SparseRec:
         """
         log = self._known
         rows = _rows(items, self._item_ids, UnknownItemError, "item")
-        places = np.full((len(rows), _expect_count(n)), -1, dtype=np.int64)
+        touched = log.item_degrees > 0
+        listed = _expect_count(n) + int(np.count_nonzero(~touched))
+        places = np.full((len(rows), n), -1, dtype=np.int64)
         scores = np.full((len(rows), n), -np.inf, dtype=np.float32)
         for place, row in enumerate(rows.tolist()):
-            near = self._recommender.similar_items(log.item_ids[row].item(), n)
-            places[place, : len(near.items)] = np.searchsorted(log.item_ids, near.items)
-            scores[place, : len(near.items)] = near.scores
-        found = _padded(places, scores, log.item_ids, n)
-        return (found[0][0], found[1][0]) if np.ndim(items) == 0 else found
+            if touched[row]:
+                near = self._recommender.similar_items(log.item_ids[row].item(), listed)
+                found = np.searchsorted(log.item_ids, near.items)
+                kept = np.flatnonzero(touched[found])[:n]
+                places[place, : kept.size], scores[place, : kept.size] = (
+                    found[kept],
+                    np.array(near.scores)[kept],
+                )
+        return _answer(_padded(places, scores, log.item_ids, n), items)
 
     def score(self, X: Any, y: None = None, **options: Any) -> float:
         """Computes NDCG@20 of all users on held-out interactions.
@@ -380,3 +385,8 @@ def _padded(places: Array, scores: Array, ids: Array, n: int) -> tuple[Array, np
     found[:, :width] = np.where(places >= 0, ids[np.maximum(places, 0)], missing)
     reached[:, :width] = scores
     return found, reached
+
+
+def _answer(found: tuple[Array, Array], wanted: Any) -> tuple[Array, Array]:
+    """Returns lists (m, n) for several who were asked for, and one (n,) for a single one."""
+    return (found[0][0], found[1][0]) if np.ndim(wanted) == 0 else found

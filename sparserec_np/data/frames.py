@@ -7,6 +7,7 @@ The columns of users, items, ratings and times are found by the names that files
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,19 +92,25 @@ def _by_narwhals(given: Any) -> Frame | None:
             ) from None
         return None
     try:
-        frame = narwhals.from_native(given, pass_through=True)
+        frame = narwhals.from_native(_as_table(given), pass_through=True)
         if isinstance(frame, narwhals.LazyFrame):
             frame = frame.collect()
-        if not isinstance(frame, narwhals.DataFrame) and hasattr(given, "__arrow_c_stream__"):
-            import pyarrow
-
-            frame = narwhals.from_native(pyarrow.table(given))
         if not isinstance(frame, narwhals.DataFrame):
             return None
         names = frame.columns
-    except (ImportError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise DataError(f"The frame cannot be read: {' '.join(str(error).split())}") from error
     return Frame(names, lambda at: frame[:, at].to_native())
+
+
+def _as_table(given: Any) -> Any:
+    """Makes a table of a batch of Arrow's; returns all else as it is."""
+    if hasattr(given, "__arrow_c_array__") and hasattr(given, "num_columns"):
+        with suppress(ImportError):
+            import pyarrow
+
+            return pyarrow.table(given)
+    return given
 
 
 def find_rows(frame: Frame, columns: Columns, min_rating: float | None = None) -> Rows:

@@ -81,12 +81,16 @@ def as_ids(values: npt.ArrayLike, noun: str) -> Array:
 
 def _listed(values: npt.ArrayLike) -> Array:
     """Makes an array of a list, in which a text and what is no text stay what they are."""
-    ids = np.asarray(values)
-    if ids.dtype.kind in "US" and ids.ndim == 1 and not hasattr(values, "dtype"):
-        plain = list(values)  # type: ignore[arg-type]
-        if len(set(map(type, plain))) > 1:
-            ids = np.empty(len(plain), dtype=object)
-            ids[:] = plain
+    try:
+        ids = np.asarray(values)
+        mixed = ids.dtype.kind in "US" and ids.ndim == 1 and isinstance(values, (list, tuple))
+        if not mixed or len(set(map(type, values))) < 2:  # type: ignore[arg-type]
+            return ids
+    except UnicodeDecodeError:  # bytes among texts
+        pass
+    plain = list(values)  # type: ignore[arg-type]
+    ids = np.empty(len(plain), dtype=object)
+    ids[:] = plain
     return ids
 
 

@@ -21,10 +21,9 @@ from sparserec_np.factorization.singular_vectors import Strips, leading_right_ve
 from sparserec_np.machine.memory import give_back_freed
 from sparserec_np.machine.threads import one_blas_thread
 
-
-# Where singular values fall to less than this part from one to the next, what follows is no taste: a
-# noise-free log of a few groups has a vector for each group, and then equal ones that tell what is
-# left out of a user's row. On real data they decline bit by bit. Our choice.
+# Where singular values fall to less than this part from one to the next, what follows is no taste:
+# a noise-free log of a few groups has a vector for each group, and then equal ones that tell what
+# is left out of a user's row. On real data they decline bit by bit. Our choice.
 FALL = 0.2
 
 
