@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparserec_np.data.conversion import Options, as_held_out, as_interactions, as_more
+from sparserec_np.data.conversion import READER_OPTIONS, as_held_out, as_interactions, as_more
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array
 from sparserec_np.evaluation.held_out import measure_held_out
@@ -139,7 +139,7 @@ class SparseRec:
             DataError: ``X`` is no interactions, or a matrix of other users.
             ConfigError: a model that cannot learn on.
         """
-        options = {name: changes.pop(name) for name in Options._fields if name in changes}
+        options = {name: changes.pop(name) for name in READER_OPTIONS if name in changes}
         if not hasattr(self, "fitted_"):
             return self.fit(X, **options)
         known = self.interactions_

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 import os
+from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparserec_np.data.formats import read_interactions
-from sparserec_np.data.formats.layout import Columns
-from sparserec_np.data.frames import Rows, as_frame, find_rows
+from sparserec_np.data.frames import Options, Rows, as_frame, find_rows
 from sparserec_np.data.interactions import Interactions, expect_interactions
 from sparserec_np.data.matrices import check_values, coordinates, touched_cells
 from sparserec_np.data.table import Array
@@ -35,19 +35,8 @@ class _NoFile(DataError, FileNotFoundError):
     """A path where there is no file."""
 
 
-class Options(NamedTuple):
-    """What the caller says of columns and ratings; see :func:`as_interactions`."""
-
-    user_col: str | int | None = None
-    item_col: str | int | None = None
-    rating_col: str | int | None = None
-    time_col: str | int | None = None
-    min_rating: float | None = None
-
-    @property
-    def columns(self) -> Columns:
-        """The wishes for columns."""
-        return Columns(self.user_col, self.item_col, self.rating_col, self.time_col)
+# Names of the options with which interactions are read of files; those of frames are among them.
+READER_OPTIONS = tuple(name for name in signature(read_interactions).parameters if name != "path")
 
 
 def as_interactions(given: Any, **options: Any) -> Interactions:
@@ -59,8 +48,8 @@ def as_interactions(given: Any, **options: Any) -> Interactions:
             as an array or as a list of tuples; or a SciPy matrix or a dense array of users x items,
             in which what is above zero counts and the ids are the numbers of rows and columns.
         options: ``user_col``, ``item_col``, ``rating_col``, ``time_col`` (names or numbers of
-            columns; ``"none"`` for the last two) and ``min_rating``, as
-            :func:`~sparserec_np.data.formats.read_interactions` takes them.
+            columns; ``"none"`` for the last two) and ``min_rating``; of a file all that
+            :func:`~sparserec_np.data.formats.read_interactions` takes.
 
     Raises:
         DataError: it is something else, may be read in two ways, or holds what is no interaction:
@@ -73,7 +62,7 @@ def as_interactions(given: Any, **options: Any) -> Interactions:
     >>> as_interactions([("ann", 7), ("bob", 7)])
     Interactions(users=2, items=1, interactions=2)
     """
-    return _convert(given, _options(options)).log
+    return _convert(given, options).log
 
 
 def as_known(given: Any, known: Interactions, **options: Any) -> Interactions:
@@ -89,7 +78,7 @@ def as_known(given: Any, known: Interactions, **options: Any) -> Interactions:
         DataError: a table of another shape, or users and items with ids of their own; and as
             :func:`as_interactions`.
     """
-    return _check_shape(_convert(given, _options(options)), known)
+    return _check_shape(_convert(given, options), known)
 
 
 def as_placed(given: Any, known: Interactions) -> Interactions:
@@ -109,7 +98,7 @@ def as_held_out(given: Any, known: Interactions, **options: Any) -> Interactions
     It is as :func:`as_known`, but that a table must not be known in part. Where it is, its rows may
     well be other users than those who were trained on, as the other half of a matrix is.
     """
-    found = _convert(given, _options(options))
+    found = _convert(given, options)
     log = _check_shape(found, known)
     shared = log.shared_with(known) if found.is_table else 0
     if 0 < shared < log.n_interactions:
@@ -127,7 +116,7 @@ def as_more(given: Any, known: Interactions, **options: Any) -> Interactions:
 
     It is as :func:`as_known`, but that a table may have more rows and columns: new users and items.
     """
-    found = _convert(given, _options(options))
+    found = _convert(given, options)
     if found.is_table:
         if found.log.n_users < known.n_users or found.log.n_items < known.n_items:
             raise _other_shape(found.log, known, " Rows and columns of new users and items come after those.")
@@ -188,7 +177,7 @@ def as_rows(given: Any, **options: Any) -> Rows:
         users, items = given.row_pairs()
         return Rows(users, items, given.row_times())
     if (frame := as_frame(given)) is not None:
-        return find_rows(frame, chosen.columns, chosen.min_rating)
+        return find_rows(frame, chosen)
     found = None if hasattr(given, "tocoo") else _pairs_or_cells(given)
     if not isinstance(found, Rows):
         raise DataError(
@@ -198,26 +187,30 @@ def as_rows(given: Any, **options: Any) -> Rows:
     return found
 
 
+def _check_names(options: dict[str, Any], known: tuple[str, ...], kind: str) -> None:
+    """Raises ConfigError for an option that there is not."""
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"There is no option {name!r} for {kind}; there are {', '.join(known)}.")
+
+
 def _options(options: dict[str, Any]) -> Options:
-    unknown = set(options) - set(Options._fields)
-    if unknown:
-        raise ConfigError(
-            f"There is no option {sorted(unknown)[0]!r} of interactions; there are {', '.join(Options._fields)}."
-        )
+    _check_names(options, Options._fields, "interactions in memory")
     chosen = Options(**options)
     if chosen.min_rating is not None and not math.isfinite(chosen.min_rating):
         raise ConfigError(f"The lowest rating must be a finite number, found {chosen.min_rating}.")
     return chosen
 
 
-def _convert(given: Any, options: Options) -> _Converted:
+def _convert(given: Any, said: dict[str, Any]) -> _Converted:
     """Converts what was given, and says whether it is a table."""
     if isinstance(given, (str, os.PathLike)):
-        return _Converted(_read(given, options))
+        return _Converted(_read(given, said))
+    options = _options(said)
     frame = None if isinstance(given, Interactions) else as_frame(given)
     if frame is not None:
-        return _Converted(_of_rows(find_rows(frame, options.columns, options.min_rating)))
-    if any(wish is not None for wish in options.columns):
+        return _Converted(_of_rows(find_rows(frame, options)))
+    if options.name_columns:
         raise ConfigError(f"Columns are named of files and frames; {type(given).__name__} has none to name.")
     if hasattr(given, "tocoo"):
         return _Converted(_of_matrix(given, options.min_rating), is_table=True)
@@ -229,10 +222,11 @@ def _convert(given: Any, options: Options) -> _Converted:
     return _Converted(found if isinstance(found, Interactions) else _of_rows(found))
 
 
-def _read(path: str | os.PathLike[str], options: Options) -> Interactions:
+def _read(path: str | os.PathLike[str], options: dict[str, Any]) -> Interactions:
     """Reads a file; one that is not there is no interactions."""
+    _check_names(options, READER_OPTIONS, "files")
     try:
-        return read_interactions(path, **options._asdict())
+        return read_interactions(path, **options)
     except FileNotFoundError as error:
         raise _NoFile(
             f"Expected Interactions, found {os.fspath(path)!r}; use read_interactions or the path of a file, but there"

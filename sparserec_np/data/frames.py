@@ -17,7 +17,6 @@ from sparserec_np.data.formats.layout import (
     RATING_NAMES,
     TIME_NAMES,
     USER_NAMES,
-    Columns,
 )
 from sparserec_np.data.formats.layout import _plain as plain_name
 from sparserec_np.data.moments import as_times
@@ -37,6 +36,21 @@ class Frame(NamedTuple):
 
     names: Sequence[Any]
     column: Callable[[int], Any]
+
+
+class Options(NamedTuple):
+    """What the caller says of columns and ratings; see :func:`as_interactions` of ``conversion``."""
+
+    user_col: str | int | None = None
+    item_col: str | int | None = None
+    rating_col: str | int | None = None
+    time_col: str | int | None = None
+    min_rating: float | None = None
+
+    @property
+    def name_columns(self) -> bool:
+        """Whether any column is named."""
+        return any(wish is not None for wish in self[:-1])
 
 
 class Rows(NamedTuple):
@@ -113,7 +127,7 @@ def _as_table(given: Any) -> Any:
     return given
 
 
-def find_rows(frame: Frame, columns: Columns, min_rating: float | None = None) -> Rows:
+def find_rows(frame: Frame, options: Options) -> Rows:
     """Finds users, items and times of a table, and which rows are interactions.
 
     Rows whose rating is zero or below are none; a rating that is missing says nothing. Times that
@@ -121,15 +135,14 @@ def find_rows(frame: Frame, columns: Columns, min_rating: float | None = None) -
 
     Args:
         frame: the table.
-        columns: the caller's wishes.
-        min_rating: rows count from this rating on instead.
+        options: the caller's wishes.
 
     Raises:
         DataError: a column is not there, or holds what cannot be used.
         ConfigError: users and items are one column.
     """
-    user = _find(frame, columns.user, USER_NAMES, "user")
-    item = _find(frame, columns.item, ITEM_NAMES, "item")
+    user = _find(frame, options.user_col, USER_NAMES, "user")
+    item = _find(frame, options.item_col, ITEM_NAMES, "item")
     if user is None or item is None:
         noun = "a user" if user is None else "an item"
         there = ", ".join(map(str, frame.names)) or "none"
@@ -140,16 +153,16 @@ def find_rows(frame: Frame, columns: Columns, min_rating: float | None = None) -
         )
     if user == item:
         raise ConfigError(f"Users and items must be two columns, but both are {frame.names[user]!r}.")
-    rating = _find(frame, columns.rating, RATING_NAMES, "rating")
-    time = _find(frame, columns.time, TIME_NAMES, "time")
+    rating = _find(frame, options.rating_col, RATING_NAMES, "rating")
+    time = _find(frame, options.time_col, TIME_NAMES, "time")
     users, items = frame.column(user), frame.column(item)
-    times = None if time is None else _times(frame, time, len(users), columns.time is not None)
+    times = None if time is None else _times(frame, time, len(users), options.time_col is not None)
     if rating is None:
-        if min_rating is not None:
+        if options.min_rating is not None:
             raise DataError("The frame has no rating column for min_rating; name it with rating_col.")
         return Rows(users, items, times)
-    wanted = columns.rating is not None or min_rating is not None
-    return Rows(users, items, times, _kept(frame, rating, min_rating, wanted))
+    wanted = options.rating_col is not None or options.min_rating is not None
+    return Rows(users, items, times, _kept(frame, rating, options.min_rating, wanted))
 
 
 def _find(frame: Frame, wish: str | int | None, known: Sequence[str], noun: str) -> int | None:

@@ -76,8 +76,8 @@ def split_last(interactions: Any, n: int) -> tuple[Interactions, Interactions]:
         ConfigError: ``n`` is below 1.
         DataError: there are no times, or nothing could be held out.
     """
-    if n < 1:
-        raise ConfigError(f"The number of items to hold out per user must be at least 1, found {n}.")
+    if not isinstance(n, (int, np.integer)) or n < 1:
+        raise ConfigError(f"The number of items to hold out per user must be at least 1, found {n!r}.")
     interactions = as_interactions(interactions)
     times = _times(interactions)
     degrees = interactions.user_degrees
@@ -106,9 +106,9 @@ def split_time(interactions: Any, fraction: float) -> tuple[Interactions, Intera
     return _parts(interactions, times >= np.partition(times, first)[first])
 
 
-def _check_fraction(fraction: float) -> None:
-    if not 0 < fraction < 1:
-        raise ConfigError(f"The share to hold out must lie between 0 and 1, found {fraction:g}.")
+def _check_fraction(fraction: Any) -> None:
+    if not isinstance(fraction, (float, np.floating)) or not 0 < fraction < 1:
+        raise ConfigError(f"The share to hold out must lie between 0 and 1, found {fraction!r}.")
 
 
 def _times(interactions: Interactions) -> Array:

@@ -8,12 +8,13 @@ from typing import Any
 
 from sparserec_np.data.conversion import as_interactions, as_known
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation.measuring import BLOCK_USERS, measure
 from sparserec_np.evaluation.ranker import Ranker
 
 
 def evaluate(
-    model: Ranker,
+    model: Any,
     test: Any,
     seen: Any,
     ks: Sequence[int] = (20,),
@@ -26,7 +27,8 @@ def evaluate(
     all of them, a warning says so. Ties are broken by the order of the items.
 
     Args:
-        model: ranks users, numbered as in ``seen``.
+        model: ranks users, numbered as in ``seen``: a ``Ranker``, or what has one, as models and
+            what ``train`` returns.
         test: the relevant items. Interactions have to be over the users and items of ``seen``
             (``Interactions.aligned_to`` brings them there). Whatever else
             :func:`~sparserec_np.data.conversion.as_interactions` takes is brought there, and who
@@ -41,11 +43,11 @@ def evaluate(
         any of the lists) for each k, and ``users``, the number of users averaged over.
 
     Raises:
-        ConfigError: no k, one below 1, or a block below 1.
+        ConfigError: no k, one below 1, or a block below 1; or ``model`` ranks nobody.
         DataError: the two are not over the same users and items, or no user has test items.
     """
     test, seen = _aligned(test, seen)
-    result = measure(model, test, seen, ks, block)
+    result = measure(_ranker_of(model), test, seen, ks, block)
     if result[f"hit_rate@{max(ks)}"] == 0 and test.shared_with(seen) == test.n_interactions:
         warnings.warn(
             "All test interactions are in the seen ones, which are never recommended, so no list can hit any: give"
@@ -53,6 +55,22 @@ def evaluate(
             stacklevel=2,
         )
     return result
+
+
+def _ranker_of(model: Any) -> Ranker:
+    """Returns what ranks: the model itself, or what it makes."""
+    fitted = getattr(model, "fitted_", model)  # of an estimator
+    within: list[Any] = [model, getattr(fitted, "model", None)]
+    for one in within:
+        if hasattr(one, "rank"):
+            ranks: Ranker = one
+            return ranks
+        if hasattr(one, "ranker"):
+            made: Ranker = one.ranker()
+            return made
+    raise ConfigError(
+        f"Expected a model that ranks, found {type(model).__name__}: give fitted.model.ranker(), or what train returns"
+    )
 
 
 def _aligned(test: Any, seen: Any) -> tuple[Interactions, Interactions]:

@@ -244,8 +244,11 @@ def test_what_is_no_interactions_is_said_to_be_none(given: Any, said: str) -> No
 
 
 def test_options_go_with_what_they_are_about(folder: Path) -> None:
-    with pytest.raises(ConfigError, match="no option 'user' of interactions"):
+    with pytest.raises(ConfigError, match="no option 'user' for interactions in memory"):
         as_interactions(PAIRS, user="x")
+    with pytest.raises(ConfigError, match="no option 'usercol' for files"):
+        as_interactions(folder / "log.csv", usercol="x")
+    assert as_interactions(folder / "log.csv", format="csv").digest() == LOG.digest()
     with pytest.raises(ConfigError, match="ndarray has none to name"):
         as_interactions(PAIRS, user_col="x")
     with pytest.raises(ConfigError, match="no ratings for min_rating"):
@@ -298,3 +301,22 @@ def test_rows_are_those_of_pairs() -> None:
             as_rows(table)
     with pytest.raises(DataError, match="read it first"):
         as_rows("log.csv")
+
+
+@pytest.mark.parametrize("ids", ["numbers", "texts"])
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow", "numpy"])
+def test_the_model_file_has_the_bytes_that_it_has_from_a_file(ids: str, library: str, tmp_path: Path) -> None:
+    users, items = PAIRS[:, 0] * 3 + 5, PAIRS[:, 1] + 7
+    columns: dict[str, Any] = {"user": users, "item": items, "timestamp": np.arange(len(PAIRS))}
+    if ids == "texts":
+        columns |= {"user": [f"ü {user}" for user in users], "item": [f"{item} x" for item in items]}
+    rows = zip(*(list(column) for column in columns.values()), strict=True)
+    lines = ["user,item,timestamp", *(",".join(map(str, row)) for row in rows)]
+    (tmp_path / "log.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    given: Any = np.stack([columns["user"], columns["item"]], axis=1)
+    if library != "numpy":
+        found = pytest.importorskip(library)
+        given = found.table(columns) if library == "pyarrow" else found.DataFrame(columns)
+    for name, log in (("file", tmp_path / "log.csv"), ("frame", given)):
+        SparseRec(**QUICK, threads=1).fit(log).save(tmp_path / f"{name}.safetensors")
+    assert (tmp_path / "file.safetensors").read_bytes() == (tmp_path / "frame.safetensors").read_bytes()

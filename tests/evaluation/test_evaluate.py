@@ -117,3 +117,21 @@ def test_pairs_are_brought_to_the_users_and_items_that_are_known(ranker: TableRa
     assert evaluate(ranker, matrix_of_ones(test), matrix_of_ones(seen)) == evaluate(ranker, test, seen)
     with pytest.raises(DataError, match="table of another shape"):
         evaluate(ranker, matrix_of_ones(test)[:5], seen)
+
+
+def test_what_has_a_ranker_is_evaluated_by_it(ranker: TableRanker) -> None:
+    class Model:
+        def ranker(self) -> TableRanker:
+            return ranker
+
+    class Fitted:
+        model = Model()
+
+    class Estimator:
+        fitted_ = Fitted()
+
+    test, seen = some_interactions(2, 0.1), some_interactions(1, 0.3)
+    for model in (Model(), Fitted(), Estimator()):
+        assert evaluate(model, test, seen) == evaluate(ranker, test, seen)
+    with pytest.raises(ConfigError, match="Expected a model that ranks, found str"):
+        evaluate("run", test, seen)
