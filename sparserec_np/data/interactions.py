@@ -277,8 +277,8 @@ class Interactions:
     def row_pairs(self) -> tuple[Array, Array]:
         """Returns the outside ids of users and items, ``(n,)`` each, one row a pair.
 
-        Rows come in an order that is drawn once for all: so folds that are blocks of rows hold out
-        interactions at random, and not whole users.
+        Rows come in an order that is drawn once for all, in which each user's are spread evenly: so
+        folds that are blocks of rows hold out as large a part of each user's, and not whole users.
         """
         order = self._row_order()
         return self.user_ids[self.pair_users()[order]], self.item_ids[self.items[order]]
@@ -308,7 +308,12 @@ class Interactions:
 
     def _row_order(self) -> Array:
         """Returns which pair stands in each row of the table, ``(n,)``."""
-        return np.random.default_rng(0).permutation(self.n_interactions)
+        rng, users = np.random.default_rng(0), self.pair_users()
+        order = np.lexsort((rng.random(users.size), users))
+        ranks = np.empty(users.size)
+        ranks[order] = np.arange(users.size) - self.indptr[users]  # sorting moves nobody out of their row
+        parts = (ranks + rng.random(self.n_users)[users]) / self.user_degrees[users]
+        return np.argsort(parts, kind="stable")
 
     def subset(self, keep: Array) -> Interactions:
         """Keeps the pairs where ``keep``, a ``(n,)`` bool mask, is true.

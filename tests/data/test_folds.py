@@ -151,3 +151,11 @@ def test_interactions_are_a_table_of_pairs() -> None:
         assert some.n_users == 2 and sorted(some) == sorted([log[0], log[2]])
     with pytest.raises(IndexError):
         log[3]
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_blocks_of_rows_hold_as_large_a_part_of_each_users(k: int) -> None:
+    log = small_log(30, 40, 600)
+    for block in np.array_split(np.arange(len(log)), k):
+        part = log[block].user_degrees - log.user_degrees / k
+        assert np.all(np.abs(part) < 2) and abs(part.mean()) < 0.1
