@@ -86,16 +86,28 @@ def touched_cells(matrix: Any, name: str, min_rating: float | None = None) -> Ce
     >>> touched_cells(coo_matrix([[0, 2.0], [-1.0, 0]]), "X").columns.tolist()
     [1]
     """
+    matrix = checked_cells(matrix, name)
+    values = matrix.data
+    there = values > 0 if min_rating is None else values != 0
+    keep = there if min_rating is None else there & (values >= min_rating)
+    return Cells(matrix.row[keep], matrix.col[keep], values[keep], int(np.count_nonzero(there)))
+
+
+def checked_cells(matrix: Any, name: str) -> Any:
+    """Returns a matrix in coordinate form, if all its values are finite real numbers.
+
+    Where one is below zero, cells that are stored more than once hold their sum.
+
+    Raises:
+        DataError: see :func:`touched_cells`.
+    """
     if max(matrix.shape) > np.iinfo(np.int32).max:
         raise DataError(f"{name} must have fewer than 2^31 rows and columns, found {matrix.shape}.")
     values = check_values(matrix.data, name, lambda at: (matrix.row[at], matrix.col[at]))
     if values.dtype.kind in "if" and values.size and values.min() < 0:
         matrix = matrix.astype(np.float64)  # a copy, in which sums have room
         matrix.sum_duplicates()
-        values = matrix.data
-    there = values > 0 if min_rating is None else values != 0
-    keep = there if min_rating is None else there & (values >= min_rating)
-    return Cells(matrix.row[keep], matrix.col[keep], values[keep], int(np.count_nonzero(there)))
+    return matrix
 
 
 def check_values(values: Array, name: str, place: Callable[[int], tuple[int, int]]) -> Array:
