@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from sparserec_np.data import ids
 from sparserec_np.data.ids import MISSING_TEXTS, as_ids, encode_ids, is_missing
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import DataError
@@ -132,3 +135,18 @@ def test_what_is_missing_is_known() -> None:
         assert is_missing(one)
     for one in ("nan", 0, "", b"", False, [1]):
         assert not is_missing(one)
+
+
+@given(st.lists(st.text(max_size=3)), st.integers(1, 5))
+def test_texts_are_found_as_by_sorting_all(texts: list[str], at_once: int) -> None:
+    array = np.array(texts, dtype=str)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ids, "TEXTS_AT_ONCE", at_once)
+        codes, found = encode_ids(array)
+    if not texts:
+        assert codes.size == found.size == 0
+        return
+    wanted, places = np.unique(array, return_inverse=True)
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(codes, places)
+    assert found.dtype == wanted.dtype
