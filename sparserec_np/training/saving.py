@@ -21,6 +21,10 @@ from sparserec_np.training.plan import model_over
 from sparserec_np.training.settings import SETTINGS, Config
 
 
+class InteractionsMissingError(DataError):
+    """A model file does not say what users had, and nobody else does."""
+
+
 def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
     """Makes the model that is served: its tables, the ids, and the items that each user had."""
     table, dim, config = fitted.model.served(), fitted.model.dim, fitted.config.resolved()
@@ -141,7 +145,7 @@ def fitted_from(
     elif model.has_seen:
         log = model.seen
     else:
-        raise DataError(
+        raise InteractionsMissingError(
             "The model file does not hold the interactions it was trained on, as it was exported without: give them"
             " besides"
         )
