@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparserec_np.data.conversion import READER_OPTIONS, as_held_out, as_interactions, as_more
+from sparserec_np.data.conversion import READER_OPTIONS, as_held_out, as_interactions, as_known, as_more
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array
 from sparserec_np.evaluation.held_out import measure_held_out
@@ -255,10 +255,10 @@ class SparseRec:
         Args:
             path: path of the directory or the file.
             interactions: the interactions it was trained on, where the model file was exported
-                without.
+                without. A matrix must have a row for each user and a column for each item.
 
         Raises:
-            DataError: they are missing.
+            DataError: they are missing, or a matrix of other users.
             ArtifactError, ConfigError, OSError: it cannot be read, or is not sound.
         """
         known = None if interactions is None else as_interactions(interactions)
@@ -270,6 +270,8 @@ class SparseRec:
             if not BASE_MODELS[config.model].counted:
                 config = dataclasses.replace(config, dim=model.dim, density=float(model.metadata["density"]))
             fitted = fitted_from(model, config, [], known)
+        if interactions is not None and not isinstance(interactions, (str, os.PathLike)):
+            as_known(interactions, fitted.log)  # a matrix says by its places who is who
         return cls(**fitted.config.to_dict())._keep(fitted, fitted.log)
 
     @property

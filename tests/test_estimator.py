@@ -77,6 +77,9 @@ def test_a_file_without_what_users_touched_is_told_it(tmp_path: Path) -> None:
     save_model(slim, without_seen(load_model(tmp_path / "whole.safetensors")))
     with pytest.raises(DataError, match="does not hold the interactions it was trained on"):
         SparseRec.load(slim)
+    with pytest.raises(DataError, match="A row is a user by its number alone"):
+        SparseRec.load(slim, matrix(KEPT)[:, :30])
+    assert SparseRec.load(slim, matrix(KEPT)).score(TEST) == model.score(TEST)
     again = SparseRec.load(slim, KEPT)
     assert again.score(TEST) == model.score(TEST)
     again.save(tmp_path / "again.safetensors")
