@@ -8,7 +8,7 @@ import click
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import DataError
-from sparserec_np.evaluation.evaluate import evaluate as evaluate_model
+from sparserec_np.evaluation.measuring import measure
 from sparserec_np.machine.threads import set_kernel_threads
 from sparserec_np.serving.model_file import ServedModel, load_model
 from sparserec_np.training.saving import ids_known_to, ranker_for
@@ -68,7 +68,7 @@ def command(run: str, test_file: str, ks: tuple[int, ...], as_json: bool, **opti
     set_kernel_threads(options["threads"])
     ks = tuple(dict.fromkeys(ks))
     shared = test.shared_with(seen)
-    report = evaluate_model(ranker, test, seen, ks) | unknown._asdict() | {"pairs_in_training": shared}
+    report = measure(ranker, test, seen, ks) | unknown._asdict() | {"pairs_in_training": shared}
     if shared:
         where = f"are in {known_file}" if known_file else "were in training"
         click.echo(

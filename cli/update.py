@@ -9,10 +9,12 @@ import click
 
 from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.errors import DataError
 from sparserec_np.machine.memory import resident_bytes
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.run_directory import RunDirectory, load_run
+from sparserec_np.training.saving import InteractionsMissingError
 from sparserec_np.training.settings import Config
 from sparserec_np.training.updating import update, update_settings
 
@@ -83,7 +85,7 @@ def _update_run(
     imports = resident_bytes()
     known = read_log(known_file, reader) if known_file else None
     with reading_run(run):
-        former = load_run(run, known)
+        former = _load(run, known)
     new = read_log(new_file, reader)
     log = former.log.joined(new)
     config = update_settings(former, log, **changes, **({} if part is None else {"validation": part}))
@@ -98,6 +100,14 @@ def _update_run(
     told = None if quiet else "\n".join([_sizes(growth, log), *_untrained(config, growth["new_items"])])
     telling = Telling(told, growth | counts, imports)
     return write_run(directory, Work(log, config, fit, source), telling)
+
+
+def _load(run: str, known: Interactions | None) -> Fitted:
+    """Reads the run; names the option where what users had is missing."""
+    try:
+        return load_run(run, known)
+    except InteractionsMissingError as error:
+        raise DataError(f"{error} with --known FILE") from error
 
 
 def _growth(known: Interactions, log: Interactions) -> dict[str, int]:

@@ -19,7 +19,10 @@ _HOMES = {
     "ConfigError": "errors",
     "DataError": "errors",
     "Fitted": "training.fitted",
+    "InteractionKFold": "data.folds",
     "Interactions": "data.interactions",
+    "LeaveLastOut": "data.folds",
+    "LeaveOneOut": "data.folds",
     "Recommender": "runtime",
     "SeenItemsMissingError": "runtime",
     "SparseRec": "estimator",
@@ -28,6 +31,8 @@ _HOMES = {
     "TableRanker": "models.table_ranker",
     "UnknownItemError": "runtime",
     "UnknownUserError": "runtime",
+    "UserKFold": "data.folds",
+    "as_interactions": "data.conversion",
     "choose": "training.choosing",
     "evaluate": "evaluation.evaluate",
     "generate": "data.synthetic",
@@ -47,6 +52,11 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:  # the same names for type checkers, which do not follow __getattr__
+    from sparserec_np.data.conversion import as_interactions as as_interactions
+    from sparserec_np.data.folds import InteractionKFold as InteractionKFold
+    from sparserec_np.data.folds import LeaveLastOut as LeaveLastOut
+    from sparserec_np.data.folds import LeaveOneOut as LeaveOneOut
+    from sparserec_np.data.folds import UserKFold as UserKFold
     from sparserec_np.data.formats import read_interactions as read_interactions
     from sparserec_np.data.formats import write_interactions as write_interactions
     from sparserec_np.data.interactions import Interactions as Interactions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import operator
 import os
+import warnings
 from collections.abc import Iterable
 from functools import cached_property
 from inspect import Parameter, Signature
@@ -13,16 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparserec_np.data.formats import read_interactions
-from sparserec_np.data.interactions import Interactions, expect_interactions
-from sparserec_np.data.matrices import coordinates
+from sparserec_np.data.conversion import READER_OPTIONS, as_held_out, as_interactions, as_known, as_more
+from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array
-from sparserec_np.errors import DataError
-from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.evaluation.held_out import measure_held_out
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.runtime import Ids, Recommender, UnknownItemError, UnknownUserError
 from sparserec_np.serving.model_file import load_model, save_model
-from sparserec_np.training.fitted import SELECT_BY, Fitted
+from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.run_directory import CONFIG, load_run, save_run
 from sparserec_np.training.saving import fitted_from, saved_config, served_model
 from sparserec_np.training.settings import Config
@@ -42,10 +41,11 @@ class SparseRec:
     The parameters are the settings of ``Config``, and ``threads``. ``get_params`` and
     ``set_params`` are as scikit-learn's, and ``sklearn.base.clone`` copies it. Parameters are
     checked by :meth:`fit`, which raises ConfigError. Interactions are given as
-    :class:`~sparserec_np.data.interactions.Interactions`, as a SciPy sparse matrix of users x items
-    (all but zeros count; the ids are the numbers of rows and columns), or as the path of a file. To
-    cross-validate, split interactions (``split_random``), not rows: a user who is in no training
-    part has no row to recommend by.
+    :func:`~sparserec_np.data.conversion.as_interactions` takes them: as Interactions, the path of a
+    file, a frame, pairs of ids, or a SciPy matrix or dense array of users x items. Frames and pairs
+    have a row for each interaction, and can be searched and cross-validated over, with ``cv`` one
+    of :mod:`~sparserec_np.data.folds`. A matrix has a row for each user, who is known by its number
+    alone: folds of its rows are about other users, and are refused when they are measured.
 
     Attributes:
         fitted_: the trained model and how it came about, once :meth:`fit` or :meth:`load` was
@@ -77,11 +77,11 @@ class SparseRec:
     def __sklearn_tags__(self) -> Any:
         """Returns what scikit-learn's pipelines and searches ask for.
 
-        It is neither classifier nor regressor, and takes sparse matrices.
+        It is neither classifier nor regressor, and takes arrays, sparse matrices and texts as ids.
         """
         from sklearn.utils import InputTags, Tags, TargetTags
 
-        inputs = InputTags(two_d_array=False, sparse=True)
+        inputs = InputTags(two_d_array=True, sparse=True, string=True)
         return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=inputs)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -105,14 +105,20 @@ class SparseRec:
             setattr(self, name, value)
         return self
 
-    def fit(self, X: Any, y: None = None) -> SparseRec:
+    def fit(self, X: Any, y: None = None, **options: Any) -> SparseRec:
         """Trains anew on interactions; ``y`` is not used.
+
+        Args:
+            X: the interactions.
+            y: nothing.
+            options: names of columns and the like; see
+                :func:`~sparserec_np.data.conversion.as_interactions`.
 
         Raises:
             DataError: ``X`` is no interactions, or there is nothing to train on.
             ConfigError: parameters that are wrong, or go ill together.
         """
-        log = as_interactions(X)
+        log = as_interactions(X, **options)
         return self._keep(train(log, self._config, threads=self._threads), log)
 
     def partial_fit(self, X: Any, y: None = None, **changes: Any) -> SparseRec:
@@ -120,21 +126,33 @@ class SparseRec:
 
         Where nothing was trained before, it trains anew. A model that stores no users is trained
         only where ``epochs`` are given: users are what they touched, new items are solved for.
+        Where ``X`` holds nothing that is not known, a warning says so, and nothing changes.
 
         Args:
             X: more interactions, of users and items that are known or not; what is known is merged.
+                A matrix must have at least as many rows and columns as there are users and items.
+            y: nothing.
             changes: settings of this update; see :func:`~sparserec_np.training.updating.update`,
-                which has defaults of its own.
+                which has defaults of its own; and names of columns, as for :meth:`fit`.
 
         Raises:
-            DataError: ``X`` holds nothing that is not known.
+            DataError: ``X`` is no interactions, or a matrix of other users.
             ConfigError: a model that cannot learn on.
         """
+        options = {name: changes.pop(name) for name in READER_OPTIONS if name in changes}
         if not hasattr(self, "fitted_"):
-            return self.fit(X)
-        new = as_interactions(X)
-        former = dataclasses.replace(self.fitted_, log=self.interactions_)
-        return self._keep(update(former, new, threads=self._threads, **changes), former.log.joined(new))
+            return self.fit(X, **options)
+        known = self.interactions_
+        new = as_more(X, known, **options)
+        whole = known.joined(new)
+        if whole.n_interactions == known.n_interactions:
+            warnings.warn(
+                "The model knows all of these interactions already: there is nothing to learn, and it stays as it is",
+                stacklevel=2,
+            )
+            return self
+        former = dataclasses.replace(self.fitted_, log=known)
+        return self._keep(update(former, new, threads=self._threads, **changes), whole)
 
     def recommend(self, users: Any, n: int = 10, filter_seen: bool = True) -> tuple[Array, Array]:
         """Returns the best items for one user, or for several.
@@ -149,6 +167,9 @@ class SparseRec:
             first. Where fewer items are left, a list goes on with the id -1 (or an empty text) and
             the score -inf.
 
+        A user without interactions, as an empty row of a matrix is, gets the items that most users
+        touched, all with the score 0.
+
         Raises:
             UnknownUserError: an id that is not known.
             ValueError: ``n`` below 1.
@@ -158,13 +179,14 @@ class SparseRec:
         width = min(_expect_count(n), log.n_items)
         seen = log if filter_seen else self._nothing
         places, scores = self._ranker.rank(rows.astype(np.int32), width, seen)
-        found = _padded(places, scores, log.item_ids, n)
-        return (found[0][0], found[1][0]) if np.ndim(users) == 0 else found
+        nobodies = log.user_degrees[rows] == 0
+        places[nobodies], scores[nobodies] = self._popular[:width], 0
+        return _answer(_padded(places, scores, log.item_ids, n), users)
 
     def similar_items(self, items: Any, n: int = 10) -> tuple[Array, Array]:
         """Returns the items nearest to one, or to each of several, by the cosine of their rows.
 
-        No item is near to itself.
+        No item is near to itself, and none to one that nobody touched.
 
         Args and Returns are as in :meth:`recommend`, with items for users.
 
@@ -175,25 +197,42 @@ class SparseRec:
         """
         log = self._known
         rows = _rows(items, self._item_ids, UnknownItemError, "item")
-        places = np.full((len(rows), _expect_count(n)), -1, dtype=np.int64)
+        touched = log.item_degrees > 0
+        listed = _expect_count(n) + int(np.count_nonzero(~touched))
+        places = np.full((len(rows), n), -1, dtype=np.int64)
         scores = np.full((len(rows), n), -np.inf, dtype=np.float32)
         for place, row in enumerate(rows.tolist()):
-            near = self._recommender.similar_items(log.item_ids[row].item(), n)
-            places[place, : len(near.items)] = np.searchsorted(log.item_ids, near.items)
-            scores[place, : len(near.items)] = near.scores
-        found = _padded(places, scores, log.item_ids, n)
-        return (found[0][0], found[1][0]) if np.ndim(items) == 0 else found
+            if touched[row]:
+                near = self._recommender.similar_items(log.item_ids[row].item(), listed)
+                found = np.searchsorted(log.item_ids, near.items)
+                kept = np.flatnonzero(touched[found])[:n]
+                places[place, : kept.size], scores[place, : kept.size] = (
+                    found[kept],
+                    np.array(near.scores)[kept],
+                )
+        return _answer(_padded(places, scores, log.item_ids, n), items)
 
-    def score(self, X: Any, y: None = None) -> float:
+    def score(self, X: Any, y: None = None, **options: Any) -> float:
         """Computes NDCG@20 of all users on held-out interactions.
 
-        Those of users or items that are not known are left out.
+        Those of users or items that are not known are left out. But where most users of ``X`` are
+        not known, as when whole users were held out, these are folded in from four fifths of
+        theirs, and ranked for the rest.
+
+        Args:
+            X: held-out interactions. A matrix must be of the shape that the model was fitted on,
+                and hold nothing that it was fitted on.
+            y: nothing.
+            options: as for :meth:`fit`.
 
         Raises:
-            DataError: none is between a known user and a known item.
+            DataError: there is nothing to measure: all is known, or nothing is; or a matrix of
+                other users.
         """
-        test, _ = as_interactions(X).aligned_to(self._known)
-        return evaluate(self._ranker, test, self._known)[SELECT_BY]
+        known = self._known
+        held_out = as_held_out(X, known, **options)
+        rng = np.random.default_rng([int(self._config.seed), 2])
+        return measure_held_out(self._ranker, lambda: self._recommender, held_out, known, rng)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a run directory, or, if the name ends in ``.safetensors``, the model file alone.
@@ -216,10 +255,10 @@ class SparseRec:
         Args:
             path: path of the directory or the file.
             interactions: the interactions it was trained on, where the model file was exported
-                without.
+                without. A matrix must have a row for each user and a column for each item.
 
         Raises:
-            DataError: they are missing.
+            DataError: they are missing, or a matrix of other users.
             ArtifactError, ConfigError, OSError: it cannot be read, or is not sound.
         """
         known = None if interactions is None else as_interactions(interactions)
@@ -231,10 +270,23 @@ class SparseRec:
             if not BASE_MODELS[config.model].counted:
                 config = dataclasses.replace(config, dim=model.dim, density=float(model.metadata["density"]))
             fitted = fitted_from(model, config, [], known)
+        if interactions is not None and not isinstance(interactions, (str, os.PathLike)):
+            as_known(interactions, fitted.log)  # a matrix says by its places who is who
         return cls(**fitted.config.to_dict())._keep(fitted, fitted.log)
 
+    @property
+    def n_features_in_(self) -> int:
+        """Number of items, which are the columns of a matrix of users x items.
+
+        Raises:
+            AttributeError: before :meth:`fit`.
+        """
+        if not hasattr(self, "interactions_"):
+            raise AttributeError("n_features_in_ is there once fit or load was called")
+        return self.interactions_.n_items
+
     def _keep(self, fitted: Fitted, log: Interactions) -> SparseRec:
-        for name in ("_ranker", "_recommender", "_user_ids", "_item_ids", "_nothing"):
+        for name in ("_ranker", "_recommender", "_user_ids", "_item_ids", "_popular", "_nothing"):
             self.__dict__.pop(name, None)
         self.fitted_, self.interactions_ = fitted, log
         return self
@@ -278,6 +330,11 @@ class SparseRec:
         return Ids.from_array(self.interactions_.item_ids)
 
     @cached_property
+    def _popular(self) -> Array:
+        """The numbers of all items, those first that most users touched; of equals the first."""
+        return np.argsort(-self.interactions_.item_degrees, kind="stable").astype(np.int32)
+
+    @cached_property
     def _nothing(self) -> Interactions:
         """No interactions, over the same users and items."""
         log = self.interactions_
@@ -292,39 +349,8 @@ SparseRec.__init__.__signature__ = Signature(  # type: ignore[attr-defined]
 )
 
 
-def as_interactions(given: Any) -> Interactions:
-    """Converts what people bring to Interactions.
-
-    They may bring Interactions, a SciPy sparse matrix of users x items, or the path of a file.
-
-    They may be that already, a SciPy sparse matrix of users x items, or the path of a file.
-
-    Raises:
-        DataError: it is something else.
-
-    >>> from scipy.sparse import csr_matrix
-    >>> as_interactions(csr_matrix([[0, 2.0, 0], [1.0, 0, 0]]))
-    Interactions(users=2, items=3, interactions=2)
-    """
-    if isinstance(given, (str, os.PathLike)):
-        return read_interactions(given)
-    if hasattr(given, "tocoo"):
-        if len(given.shape) != 2:
-            raise DataError(f"Expected a matrix of users x items, found the shape {given.shape}")
-        try:
-            matrix = coordinates(given)
-        except ValueError as error:
-            raise DataError(f"The matrix of interactions is not sound: {error}") from error
-        there = matrix.data != 0
-        users, items = (np.arange(count, dtype=np.int64) for count in matrix.shape)
-        return Interactions.from_codes(matrix.row[there], matrix.col[there], users, items)
-    return expect_interactions(given)
-
-
 def _rows(wanted: Any, ids: Ids, error: type[KeyError], noun: str) -> Array:
     """Looks ids up: returns the places (m,) of ``wanted``, an id or (m,) of them, in ``ids``.
-
-    12 and "12" are the same id.
 
     12 and "12" are the same id.
     """
@@ -333,7 +359,8 @@ def _rows(wanted: Any, ids: Ids, error: type[KeyError], noun: str) -> Array:
     for one in listed:
         row = ids.find(one)
         if row is None:
-            raise error(f"{noun} {one!r} is not in the model")
+            hint = "" if isinstance(one, (str, int, np.integer)) else "; ids are whole numbers or texts"
+            raise error(f"{noun} {one!r} is not in the model{hint}")
         rows.append(row)
     return np.array(rows, dtype=np.int64)
 
@@ -360,3 +387,8 @@ def _padded(places: Array, scores: Array, ids: Array, n: int) -> tuple[Array, np
     found[:, :width] = np.where(places >= 0, ids[np.maximum(places, 0)], missing)
     reached[:, :width] = scores
     return found, reached
+
+
+def _answer(found: tuple[Array, Array], wanted: Any) -> tuple[Array, Array]:
+    """Returns lists (m, n) for several who were asked for, and one (n,) for a single one."""
+    return (found[0][0], found[1][0]) if np.ndim(wanted) == 0 else found

@@ -185,9 +185,14 @@ def parse_artifact(buffer: bytes | bytearray | mmap.mmap) -> Artifact:
         raise ArtifactError(f"{size} bytes are too short for a header length")
     header_bytes = int.from_bytes(buffer[:8], "little")
     if not 2 <= header_bytes <= min(size - 8, MAX_HEADER_BYTES):
+        text = bytes(buffer[:8]).isascii() and bytes(buffer[:8]).decode().replace("\n", " ").isprintable()
         raise ArtifactError(
-            f"the header length is {header_bytes:,}, expected 2 to {min(size - 8, MAX_HEADER_BYTES):,}"
-            " (the file may be cut short, or is no safetensors file)"
+            f"the header length is {header_bytes:,}, expected 2 to {min(size - 8, MAX_HEADER_BYTES):,} (the file"
+            + (
+                " is text, as a table of interactions is: expected a model that was trained on one)"
+                if text
+                else " may be cut short, or is no safetensors file)"
+            )
         )
     header = _parse_json(bytes(buffer[8 : 8 + header_bytes]), "the header")
     if not isinstance(header, dict):
@@ -2002,7 +2007,8 @@ class Recommender:
     def _row(self, ids: Ids, wanted: object, error: type[UnknownIdError], noun: str) -> int:
         row = ids.find(wanted)
         if row is None:
-            raise error(f"unknown {noun} {wanted!r}: the model knows {len(ids):,} {noun}s")
+            hint = "" if isinstance(wanted, (int, str, np.integer)) else "; ids are whole numbers or texts"
+            raise error(f"unknown {noun} {wanted!r}: the model knows {len(ids):,} {noun}s{hint}")
         return row
 
     def _user_row(self, user: object) -> int:

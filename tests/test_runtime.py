@@ -1088,3 +1088,10 @@ def test_serving_loads_numpy_only(tmp_path: Path, home: str, model: ServedModel)
         check=True,
     )
     assert json.loads(done.stdout) == [by_brute_force(model, 3)[0][:4], [], []]
+
+
+@pytest.mark.parametrize("text", ["user,item\n1,10\n2,11\n", '{"user": 1, "item": 2}\n', "1 2 3 4\n5 6 7\n"])
+def test_a_table_of_interactions_is_no_model(tmp_path: Path, text: str) -> None:
+    (tmp_path / "log.csv").write_text(text)
+    with pytest.raises(runtime.ArtifactError, match="the file is text, as a table of interactions is"):
+        Recommender.open(tmp_path / "log.csv")

@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sparserec_np.data.ids import encode_ids as encode_ids
+from sparserec_np.data.ids import refuse_missing_texts
+from sparserec_np.data.moments import as_times
 from sparserec_np.data.table import row_blocks
 from sparserec_np.errors import DataError
 from sparserec_np.runtime import MAX_TEXT_BYTES
@@ -127,18 +130,25 @@ class Interactions:
         """Makes interactions of pairs of outside ids, in any order, repeats allowed.
 
         Args:
-            users: ``(n,)`` outside user ids, integers or strings.
+            users: ``(n,)`` outside user ids, integers or strings; bytes are read as UTF-8.
             items: ``(n,)`` outside item ids, integers or strings.
-            times: ``(n,)`` finite numbers, or None.
+            times: ``(n,)`` finite numbers, or moments (``datetime64``, ``datetime``), which become
+                seconds since 1970; or None.
             user_ids: ids to keep besides those in ``users``: users without items.
             item_ids: ids to keep besides those in ``items``: items nobody touched.
 
         Raises:
-            DataError: lengths differ, an id is neither an integer nor a string, or a time is not
-                finite.
+            DataError: lengths differ, an id is missing (the message names the first place) or
+                neither an integer nor a string, or a time is not finite.
         """
         user_codes, all_users = encode_ids(users, user_ids, "user")
         item_codes, all_items = encode_ids(items, item_ids, "item")
+        for given, ids, codes, noun in (
+            (users, all_users, user_codes, "user"),
+            (items, all_items, item_codes, "item"),
+        ):
+            if not isinstance(given, (list, tuple)):  # texts that somebody has listed are what they say
+                refuse_missing_texts(ids, codes, noun)
         return cls.from_codes(user_codes, item_codes, all_users, all_items, times)
 
     @classmethod
@@ -171,7 +181,7 @@ class Interactions:
             raise DataError(
                 f"Users and items must be equally many, found {user_codes.size} and {item_codes.size}."
             )
-        moments = None if times is None else _as_times(times, user_codes.size)
+        moments = None if times is None else as_times(times, user_codes.size)
         n_items = max(item_ids.size, 1)
         indptr = np.zeros(user_ids.size + 1, dtype=np.int64)
         merged = np.empty(user_codes.size, dtype=np.int32)
@@ -259,6 +269,58 @@ class Interactions:
         indptr = np.zeros(self.n_items + 1, dtype=np.int64)
         np.cumsum(self.item_degrees, out=indptr[1:])
         return indptr, self.pair_users()[order]
+
+    # ---- as a table of pairs, whose rows scikit-learn splits
+
+    def __len__(self) -> int:
+        """Returns the number of pairs."""
+        return self.n_interactions
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The rows and columns of the pairs as a table: ``(n, 2)``."""
+        return self.n_interactions, 2
+
+    def row_pairs(self) -> tuple[Array, Array]:
+        """Returns the outside ids of users and items, ``(n,)`` each, one row a pair.
+
+        Rows come in an order that is drawn once for all, in which each user's are spread evenly: so
+        folds that are blocks of rows hold out as large a part of each user's, and not whole users.
+        """
+        order = self._row_order()
+        return self.user_ids[self.pair_users()[order]], self.item_ids[self.items[order]]
+
+    def row_times(self) -> Array | None:
+        """Returns the times of the rows, ``(n,)``, if there are any."""
+        return None if self.times is None else self.times[self._row_order()]
+
+    def __getitem__(self, rows: Any) -> Any:
+        """Selects rows, as scikit-learn does: some as Interactions over the same users and items.
+
+        A single one is a pair of outside ids.
+        """
+        rows = rows[0] if isinstance(rows, tuple) else rows  # as in log[rows, ...]
+        places = self._row_order()[rows]
+        if np.ndim(places) == 0:
+            user = int(np.searchsorted(self.indptr, places, side="right")) - 1
+            return self.user_ids[user].item(), self.item_ids[self.items[places]].item()
+        keep = np.zeros(self.n_interactions, dtype=bool)
+        keep[places] = True
+        return self.subset(keep)
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        """Yields the rows as pairs of outside ids."""
+        users, items = self.row_pairs()
+        yield from zip(users.tolist(), items.tolist(), strict=True)
+
+    def _row_order(self) -> Array:
+        """Returns which pair stands in each row of the table, ``(n,)``."""
+        rng, users = np.random.default_rng(0), self.pair_users()
+        order = np.lexsort((rng.random(users.size), users))
+        ranks = np.empty(users.size)
+        ranks[order] = np.arange(users.size) - self.indptr[users]  # sorting moves nobody out of their row
+        parts = (ranks + rng.random(self.n_users)[users]) / self.user_degrees[users]
+        return np.argsort(parts, kind="stable")
 
     def subset(self, keep: Array) -> Interactions:
         """Keeps the pairs where ``keep``, a ``(n,)`` bool mask, is true.
@@ -404,67 +466,6 @@ def expect_interactions(given: object) -> Interactions:
             " read_interactions(path) for a file, or Interactions.from_pairs(users, items)"
         )
     return given
-
-
-def encode_ids(
-    values: npt.ArrayLike, more: npt.ArrayLike | None = None, noun: str = "user"
-) -> tuple[Array, Array]:
-    """Finds ``values`` among the sorted unique ids of ``values`` and ``more`` together.
-
-    Returns:
-        ``(n,)`` integer codes, and the ids, int64 or unicode.
-
-    >>> codes, ids = encode_ids([30, 10, 30], more=[20])
-    >>> codes.tolist(), ids.tolist()
-    ([2, 0, 2], [10, 20, 30])
-    """
-    wanted = _as_ids(values, noun)
-    extra = wanted[:0] if more is None else _as_ids(more, noun)
-    if wanted.size and extra.size and wanted.dtype.kind != extra.dtype.kind:
-        wanted, extra = wanted.astype(str), extra.astype(str)
-    both = np.concatenate([wanted, extra]) if extra.size else wanted
-    low, high = (int(both.min()), int(both.max())) if both.size and both.dtype.kind == "i" else (-1, -1)
-    if low >= 0 and high < 4 * both.size + 1_000_000:  # a table by id is far cheaper than a sort
-        there = np.zeros(high + 1, dtype=bool)
-        there[both] = True
-        ids = np.flatnonzero(there).astype(np.int64)
-        if ids.size == high + 1:
-            return wanted, ids
-        return (np.cumsum(there, dtype=np.int64) - 1)[wanted], ids
-    ids, codes = np.unique(both, return_inverse=True)
-    return codes.reshape(-1)[: wanted.size], ids.astype(np.int64) if ids.dtype.kind == "i" else ids
-
-
-def _as_ids(values: npt.ArrayLike, noun: str) -> Array:
-    """Returns ids as a one-dimensional array of signed integers or of strings."""
-    ids = np.asarray(values)
-    if ids.ndim != 1:
-        raise DataError(f"The {noun} ids must be one flat list, found an array of shape {ids.shape}.")
-    if ids.dtype == object:
-        whole = all(isinstance(one, (int, np.integer)) and not isinstance(one, bool) for one in ids)
-        small = whole and all(-(2**63) <= one < 2**63 for one in ids)
-        ids = ids.astype(np.int64) if small else np.array([str(one) for one in ids], dtype=str)
-    if ids.size == 0 and ids.dtype.kind != "U":
-        return ids.astype(np.int64)
-    if ids.dtype.kind == "u" and ids.dtype.itemsize == 8 and ids.max() > np.iinfo(np.int64).max:
-        raise DataError(f"The {noun} ids must be below 2^63, found {ids.max()}; pass them as strings.")
-    if ids.dtype.kind == "u":
-        ids = ids.astype(np.int64)
-    if ids.dtype.kind not in "iU":
-        raise DataError(f"The {noun} ids must be integers or strings, found {ids.dtype}; convert them first.")
-    return ids
-
-
-def _as_times(values: npt.ArrayLike, n: int) -> Array:
-    """Returns times as ``(n,)`` int64 or float64, all finite."""
-    times = np.asarray(values)
-    if times.shape != (n,):
-        raise DataError(f"Times must be one for each of the {n} pairs, found shape {times.shape}.")
-    if times.dtype.kind in "iub":
-        return times.astype(np.int64)
-    if times.dtype.kind != "f" or not np.isfinite(times).all():
-        raise DataError("Times must be finite numbers; leave them out where they are not known.")
-    return times.astype(np.float64)
 
 
 def _sort_ids(codes: Array, ids: Array, noun: str) -> tuple[Array, Array]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array
+from sparserec_np.errors import DataError
 
 
 def matrix_of_ones(log: Interactions) -> Any:
@@ -45,3 +48,88 @@ def coordinates(matrix: Any) -> Any:
                 f"{axis} numbers reach from {numbers.min()} to {numbers.max()}, expected 0 to {size - 1}"
             )
     return found
+
+
+class Cells(NamedTuple):
+    """The cells of a matrix that are interactions.
+
+    Attributes:
+        rows: ``(n,)`` row numbers, users.
+        columns: ``(n,)`` column numbers, items.
+        values: ``(n,)`` what stands there: all above 0, or at least as much as was asked for.
+        read: the number of cells that could be interactions; of these, ``read - n`` were rated
+            lower than was asked for.
+    """
+
+    rows: Array
+    columns: Array
+    values: Array
+    read: int
+
+
+def touched_cells(matrix: Any, name: str, min_rating: float | None = None) -> Cells:
+    """Finds the cells of a matrix that are interactions: those above zero.
+
+    What is zero or below is no interaction, stored or not. Where there is a value below zero,
+    cells that are stored more than once hold their sum, as SciPy reads them.
+
+    Args:
+        matrix: in SciPy's coordinate form, see :func:`coordinates`.
+        name: what it is called in messages.
+        min_rating: cells count from this value on instead, but for zeros.
+
+    Raises:
+        DataError: a value is not finite, not real, or no number; or there are 2^31 rows or columns
+            or more.
+
+    >>> from scipy.sparse import coo_matrix
+    >>> touched_cells(coo_matrix([[0, 2.0], [-1.0, 0]]), "X").columns.tolist()
+    [1]
+    """
+    matrix = checked_cells(matrix, name)
+    values = matrix.data
+    there = values > 0 if min_rating is None else values != 0
+    keep = there if min_rating is None else there & (values >= min_rating)
+    return Cells(matrix.row[keep], matrix.col[keep], values[keep], int(np.count_nonzero(there)))
+
+
+def checked_cells(matrix: Any, name: str) -> Any:
+    """Returns a matrix in coordinate form, if all its values are finite real numbers.
+
+    Where one is below zero, cells that are stored more than once hold their sum.
+
+    Raises:
+        DataError: see :func:`touched_cells`.
+    """
+    if max(matrix.shape) > np.iinfo(np.int32).max:
+        raise DataError(f"{name} must have fewer than 2^31 rows and columns, found {matrix.shape}.")
+    values = check_values(matrix.data, name, lambda at: (matrix.row[at], matrix.col[at]))
+    if values.dtype.kind in "if" and values.size and values.min() < 0:
+        matrix = matrix.astype(np.float64)  # a copy, in which sums have room
+        matrix.sum_duplicates()
+    return matrix
+
+
+def check_values(values: Array, name: str, place: Callable[[int], tuple[int, int]]) -> Array:
+    """Returns the values of cells, if all are finite real numbers.
+
+    Args:
+        values: ``(n,)`` of any dtype.
+        name: what the matrix is called in messages.
+        place: finds row and column of one of them.
+
+    Raises:
+        DataError: they are not; the message names the first.
+    """
+    if values.dtype.kind == "c":
+        raise DataError(f"{name} must hold real numbers. Complex data not supported: give their real part.")
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"{name} must hold finite real numbers, found {values.dtype}; convert it first.")
+    if values.dtype.kind == "f" and not (finite := np.isfinite(values)).all():
+        at = int(np.flatnonzero(~finite)[0])
+        row, column = place(at)
+        raise DataError(
+            f"{name} must hold finite real numbers, found {values[at]} (NaN or infinity) in row {row}, column"
+            f" {column}; put 0 where nothing is known."
+        )
+    return values

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparserec_np.data.conversion import as_interactions
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError, DataError
 
@@ -17,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 def split_random(
-    interactions: Interactions, fraction: float, rng: np.random.Generator
+    interactions: Any, fraction: float, rng: np.random.Generator
 ) -> tuple[Interactions, Interactions]:
     """Holds out about ``fraction`` of each user's items, chosen uniformly, but never all of them.
 
@@ -27,7 +28,8 @@ def split_random(
     * n`` to within one, before users of a single item are spared.
 
     Args:
-        interactions: what to split.
+        interactions: what to split, in any form that
+            :func:`~sparserec_np.data.conversion.as_interactions` takes.
         fraction: share to hold out, in (0, 1).
         rng: draws one number and then one for each pair.
 
@@ -35,7 +37,7 @@ def split_random(
         The train part and the held-out part.
 
     Raises:
-        ConfigError: ``fraction`` is outside (0, 1).
+        ConfigError: ``fraction`` is outside (0, 1), or ``rng`` is no generator.
         DataError: nothing could be held out.
 
     >>> log = Interactions.from_pairs([0, 0, 0, 0, 1], [0, 1, 2, 3, 0])
@@ -44,6 +46,12 @@ def split_random(
     ([2, 1], [2, 0])
     """
     _check_fraction(fraction)
+    if not isinstance(rng, np.random.Generator):
+        raise ConfigError(
+            f"The random numbers of a split come from a numpy.random.Generator, found {rng!r}: pass"
+            " np.random.default_rng(seed)."
+        )
+    interactions = as_interactions(interactions)
     degrees = interactions.user_degrees
     totals = np.floor(np.cumsum(fraction * degrees) + rng.random())
     quotas = np.minimum(np.diff(totals, prepend=0.0).astype(np.int64), degrees - 1)
@@ -55,7 +63,7 @@ def split_random(
     return _parts(interactions, held_out)
 
 
-def split_last(interactions: Interactions, n: int) -> tuple[Interactions, Interactions]:
+def split_last(interactions: Any, n: int) -> tuple[Interactions, Interactions]:
     """Holds out each user's ``n`` latest items; a user keeps at least one.
 
     Of items touched at the same time, the later in item order counts as the later.
@@ -68,15 +76,16 @@ def split_last(interactions: Interactions, n: int) -> tuple[Interactions, Intera
         ConfigError: ``n`` is below 1.
         DataError: there are no times, or nothing could be held out.
     """
-    if n < 1:
-        raise ConfigError(f"The number of items to hold out per user must be at least 1, found {n}.")
+    if not isinstance(n, (int, np.integer)) or n < 1:
+        raise ConfigError(f"The number of items to hold out per user must be at least 1, found {n!r}.")
+    interactions = as_interactions(interactions)
     times = _times(interactions)
     degrees = interactions.user_degrees
     from_the_end = np.repeat(degrees, degrees) - 1 - _ranks(interactions.indptr, times)
     return _parts(interactions, from_the_end < np.repeat(np.minimum(n, degrees - 1), degrees))
 
 
-def split_time(interactions: Interactions, fraction: float) -> tuple[Interactions, Interactions]:
+def split_time(interactions: Any, fraction: float) -> tuple[Interactions, Interactions]:
     """Holds out the latest ``fraction`` of all pairs, at one moment for everybody.
 
     A system in use meets its future like this. Pairs of the same moment stay together, so the share
@@ -91,14 +100,15 @@ def split_time(interactions: Interactions, fraction: float) -> tuple[Interaction
         DataError: there are no times, or they do not part the pairs.
     """
     _check_fraction(fraction)
+    interactions = as_interactions(interactions)
     times = _times(interactions)
     first = min(int((1 - fraction) * times.size), times.size - 1)
     return _parts(interactions, times >= np.partition(times, first)[first])
 
 
-def _check_fraction(fraction: float) -> None:
-    if not 0 < fraction < 1:
-        raise ConfigError(f"The share to hold out must lie between 0 and 1, found {fraction:g}.")
+def _check_fraction(fraction: Any) -> None:
+    if not isinstance(fraction, (float, np.floating)) or not 0 < fraction < 1:
+        raise ConfigError(f"The share to hold out must lie between 0 and 1, found {fraction!r}.")
 
 
 def _times(interactions: Interactions) -> Array:
@@ -124,7 +134,7 @@ def _ranks(indptr: Array, values: Array) -> Array:
 def _parts(interactions: Interactions, held_out: Array) -> tuple[Interactions, Interactions]:
     if not held_out.any():
         raise DataError(
-            "Nothing can be held out: no user has an item to spare; train with --validation 0 or split otherwise."
+            "Nothing can be held out: no user has an item to spare; split in another way, or train with validation 0."
         )
     if held_out.all():
         raise DataError("Nothing would be left to train on; hold out less, or split in another way.")

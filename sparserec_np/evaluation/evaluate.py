@@ -1,38 +1,39 @@
-"""Evaluation of a model: full ranking over all items, and metrics averaged over users."""
+"""Evaluation of a model on interactions in any form: who is who, then what is measured."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-
-from sparserec_np.data.interactions import Interactions, expect_interactions
-from sparserec_np.data.table import Array
-from sparserec_np.errors import ConfigError, DataError
-from sparserec_np.evaluation.metrics import PER_USER, best_places
+from sparserec_np.data.conversion import as_interactions, as_known
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.errors import ConfigError
+from sparserec_np.evaluation.measuring import BLOCK_USERS, measure
 from sparserec_np.evaluation.ranker import Ranker
-
-BLOCK_USERS = 16_384
 
 
 def evaluate(
-    model: Ranker,
-    test: Interactions,
-    seen: Interactions,
+    model: Any,
+    test: Any,
+    seen: Any,
     ks: Sequence[int] = (20,),
     block: int = BLOCK_USERS,
 ) -> dict[str, float]:
     """Ranks all items for every user of ``test``, and averages the metrics over these users.
 
     Users without test items are left out. Items in ``seen`` are never recommended; a test item that
-    is also in ``seen`` therefore cannot be hit, and still counts as relevant. Ties are broken by
-    the order of the items.
+    is also in ``seen`` therefore cannot be hit, and still counts as relevant. Where that holds of
+    all of them, a warning says so. Ties are broken by the order of the items.
 
     Args:
-        model: ranks users, numbered as in ``test``.
-        test: the relevant items, over the model's users and items (``Interactions.aligned_to``
-            brings them there).
-        seen: the items that each user touched in training, over the same users and items.
+        model: ranks users, numbered as in ``seen``: a ``Ranker``, or what has one, as models and
+            what ``train`` returns.
+        test: the relevant items. Interactions have to be over the users and items of ``seen``
+            (``Interactions.aligned_to`` brings them there). Whatever else
+            :func:`~sparserec_np.data.conversion.as_interactions` takes is brought there, and who
+            and what is not in ``seen`` is left out; a table of users x items must have its shape.
+        seen: the items that each user touched in training, as they were trained on.
         ks: lengths of the lists, each >= 1.
         block: users ranked at once; it bounds the memory.
 
@@ -42,58 +43,38 @@ def evaluate(
         any of the lists) for each k, and ``users``, the number of users averaged over.
 
     Raises:
-        ConfigError: no k, one below 1, or a block below 1.
-        DataError: the two are not over equally many users and items, or no user has test items.
+        ConfigError: no k, one below 1, or a block below 1; or ``model`` ranks nobody.
+        DataError: the two are not over the same users and items, or no user has test items.
     """
-    _check(test, seen, ks, block)
-    degrees = test.user_degrees
-    users = np.flatnonzero(degrees).astype(np.int32)
-    if not users.size:
-        raise DataError("No user has test items, so there is nothing to evaluate.")
-    n = min(max(ks), test.n_items)
-    totals = {f"{name}@{k}": 0.0 for k in ks for name in PER_USER}
-    best = np.full(test.n_items, n)
-    for start in range(0, users.size, block):
-        some = users[start : start + block]
-        top, _ = model.rank(some, n, seen)
-        hits = find_hits(top, some, test)
-        for k in ks:
-            for name, metric in PER_USER.items():
-                totals[f"{name}@{k}"] += float(metric(hits, degrees[some], k).sum())
-        np.minimum(best, best_places(top, test.n_items), out=best)
-    result: dict[str, float] = {}
-    for k in ks:
-        result |= {f"{name}@{k}": totals[f"{name}@{k}"] / users.size for name in PER_USER}
-        result[f"coverage@{k}"] = float((best < min(k, n)).mean())
-    result["users"] = int(users.size)
+    test, seen = _aligned(test, seen)
+    result = measure(_ranker_of(model), test, seen, ks, block)
+    if result[f"hit_rate@{max(ks)}"] == 0 and test.shared_with(seen) == test.n_interactions:
+        warnings.warn(
+            "All test interactions are in the seen ones, which are never recommended, so no list can hit any: give"
+            " interactions that were held out of training",
+            stacklevel=2,
+        )
     return result
 
 
-def _check(test: Interactions, seen: Interactions, ks: Sequence[int], block: int) -> None:
-    """Raises ConfigError and DataError for the arguments that :func:`evaluate` refuses."""
-    if not ks or min(ks) < 1 or block < 1:
-        raise ConfigError(
-            f"Evaluation needs list lengths and a block of 1 or more, found {list(ks)} and {block}."
-        )
-    expect_interactions(test), expect_interactions(seen)
-    if (test.n_users, test.n_items) != (seen.n_users, seen.n_items):
-        raise DataError(
-            f"Test and seen interactions must be over the same users and items, found {test.n_users} x {test.n_items}"
-            f" and {seen.n_users} x {seen.n_items}; use aligned_to first."
-        )
+def _ranker_of(model: Any) -> Ranker:
+    """Returns what ranks: the model itself, or what it makes."""
+    fitted = getattr(model, "fitted_", model)  # of an estimator
+    within: list[Any] = [model, getattr(fitted, "model", None)]
+    for one in within:
+        if hasattr(one, "rank"):
+            ranks: Ranker = one
+            return ranks
+        if hasattr(one, "ranker"):
+            made: Ranker = one.ranker()
+            return made
+    raise ConfigError(
+        f"Expected a model that ranks, found {type(model).__name__}: give fitted.model.ranker(), or what train returns"
+    )
 
 
-def find_hits(top: Array, users: Array, test: Interactions) -> Array:
-    """Marks the places (m, n) bool of ``top`` that hold the user's test items.
-
-    ``top`` holds the (m, n) lists of ascending ``users`` (m,).
-    """
-    first, last = int(users[0]), int(users[-1]) + 1
-    begin, end = test.indptr[first], test.indptr[last]
-    owners = np.repeat(np.arange(first, last), test.user_degrees[first:last])
-    # A pair as one number; those of the test part ascend, and are looked up by bisection.
-    relevant = owners * test.n_items + test.items[begin:end]
-    wanted = users[:, None].astype(np.int64) * test.n_items + top
-    at = np.searchsorted(relevant, wanted.ravel()).reshape(top.shape)
-    found = relevant[np.minimum(at, relevant.size - 1)] == wanted
-    return found & (top >= 0)
+def _aligned(test: Any, seen: Any) -> tuple[Interactions, Interactions]:
+    """Converts both to Interactions over the same users and items."""
+    known = as_interactions(seen)
+    found = as_known(test, known)
+    return (found if isinstance(test, Interactions) else found.aligned_to(known)[0]), known

@@ -34,6 +34,8 @@ class Strips:
     Attributes:
         parts: the strips, each (rows, 16).
         width: number of columns.
+        strengths: (width,) singular values of the columns, the largest 1, where they are singular
+            vectors; else empty.
 
     >>> some = Strips(2, 3)
     >>> some[1:2] = np.ones((1, 3), np.float32)
@@ -44,6 +46,7 @@ class Strips:
 
     def __init__(self, rows: int, width: int) -> None:
         self.width = width
+        self.strengths = np.zeros(0)
         self.parts = [np.zeros((rows, STRIP_COLUMNS), np.float32) for _ in range(0, width, STRIP_COLUMNS)]
 
     def __getitem__(self, rows: slice | Array) -> Array:
@@ -82,6 +85,14 @@ class Strips:
         for _ in made_in_order(turn_block, list(self.blocks()), threads):
             pass
         self.parts, self.width = parts, width
+
+    def narrow(self, fall: float) -> None:
+        """Leaves out the columns from the first on whose strength is below ``fall`` of the one before."""
+        falls = np.flatnonzero(self.strengths[1:] < fall * self.strengths[:-1])
+        if falls.size:
+            width = int(falls[0]) + 1
+            self.turn(np.eye(self.width)[:, :width])
+            self.strengths = self.strengths[:width]
 
     def scale(self, factors: Array) -> None:
         """Multiplies row i by ``factors[i]``, (rows,) float32."""
@@ -147,6 +158,8 @@ def leading_right_vectors(
             # asked for.
             turn = axes[:, ::-1] / np.sqrt(np.maximum(weights[::-1], weights[-1] * 1e-12))
             vectors.turn(turn if left else turn[:, :rank], threads)
+    # These are products with the matrix and its transpose, so their lengths are squares.
+    vectors.strengths = np.maximum(weights[::-1][:rank] / max(weights[-1], 1e-300), 0) ** 0.25
     return vectors
 
 

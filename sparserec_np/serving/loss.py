@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.evaluation.measuring import measure
 from sparserec_np.runtime import Array, Artifact, Recommender
 from sparserec_np.serving.model_file import ServedModel
 
@@ -36,7 +36,7 @@ def compare_metrics(model: ServedModel, artifact: Artifact, test: Interactions) 
         of the one that the other lacks.
     """
     seen = model.seen
-    before, after = (evaluate(ranker, test, seen, (K,)) for ranker in _rankers(model, artifact))
+    before, after = (measure(ranker, test, seen, (K,)) for ranker in _rankers(model, artifact))
     return {
         "measured_users": int(before["users"]),
         "metrics_before": {name: before[name] for name in METRICS},

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from sparserec_np.data.conversion import as_interactions, as_placed
 from sparserec_np.data.interactions import PAIRS_AT_ONCE, Interactions
 from sparserec_np.data.splitting import split_random
 from sparserec_np.errors import ConfigError, SparseRecError
@@ -27,7 +28,7 @@ from sparserec_np.training.fitted import LOOKED, SELECT_BY, Record, Report
 from sparserec_np.training.loop import Phase, fit
 from sparserec_np.training.plan import Plan
 from sparserec_np.training.search import TRIED_BYTES, TRIED_PRODUCTS, starts_to_try
-from sparserec_np.training.settings import Config
+from sparserec_np.training.settings import Config, expect_config
 from sparserec_np.training.starting import make_start
 
 FREE = ("model", "dim", "start", "user_rows")  # what can be chosen
@@ -84,11 +85,11 @@ def _best_of(looks: tuple[Record, ...], counted: bool) -> Record | None:
 
 
 def choose(
-    log: Interactions,
+    log: Any,
     config: Config,
     free: Collection[str] = FREE,
     *,
-    validation: Interactions | None = None,
+    validation: Any = None,
     threads: int | None = None,
     on_look: Report | None = None,
 ) -> Choice:
@@ -102,7 +103,8 @@ def choose(
     width that the number of items suggests.
 
     Args:
-        log: the training interactions.
+        log: the training interactions, in any form that
+            :func:`~sparserec_np.data.conversion.as_interactions` takes; ``validation`` likewise.
         config: the other settings. Starts that do not go with them are not looked at.
         free: names of settings that may change: those of :data:`FREE` are chosen, and others are
             set to what the chosen model trains best with, if it says so.
@@ -115,6 +117,9 @@ def choose(
         ConfigError: no start goes with the budget and the other settings.
         DataError: there is nothing that can be held out.
     """
+    config, log = expect_config(config), as_interactions(log)
+    if validation is not None:
+        validation = as_placed(validation, log)
     method = METHODS[config.method]
     if method.full or method.full_until:  # a start within the budget would say nothing of them
         return Choice(config)
@@ -122,15 +127,7 @@ def choose(
     if held_out is None and config.validation > 0:
         part = max(config.validation, LOOKED_PART)
         kept, held_out = split_random(log, part, np.random.default_rng([config.seed, 1]))
-    kinds = list(_kinds(log, config, free))
-    if not quick(
-        log, DENSE_COLUMNS, LOOKED_PRODUCTS
-    ):  # rows that are solved for only where nothing else goes
-        kinds = [kind for kind in kinds if not kind.config.solved] or kinds
-    if not kinds:
-        raise ConfigError(
-            "No start of mf or fism goes with these settings: leave one out, or give a model and a dim"
-        )
+    kinds = _kinds_to_look_at(log, config, free)
     if held_out is None:
         return Choice(_filled(kinds[0].at(kinds[0].first), free))  # the usual start
     with kernel_threads(threads) as given:
@@ -143,6 +140,20 @@ def choose(
         if "model" in free and log.n_interactions <= PAIRS_AT_ONCE:
             looks.count_baselines(config)
     return Choice(_filled(looks.best, free), tuple(looks.records))
+
+
+def _kinds_to_look_at(log: Interactions, config: Config, free: Collection[str]) -> list[_Kind]:
+    """Lists the kinds of start that go with the settings. Raises ConfigError where there is none."""
+    kinds = list(_kinds(log, config, free))
+    if not quick(
+        log, DENSE_COLUMNS, LOOKED_PRODUCTS
+    ):  # rows that are solved for only where nothing else goes
+        kinds = [kind for kind in kinds if not kind.config.solved] or kinds
+    if not kinds:
+        raise ConfigError(
+            "No start of mf or fism goes with these settings: leave one out, or give a model and a dim"
+        )
+    return kinds
 
 
 def quick(log: Interactions, width: int, products: float) -> bool:

@@ -22,6 +22,10 @@ from sparserec_np.training.plan import model_over
 from sparserec_np.training.settings import SETTINGS, Config
 
 
+class InteractionsMissingError(DataError):
+    """A model file does not say what users had, and nobody else does."""
+
+
 def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
     """Makes the model that is served: its tables, the ids, and the items that each user had."""
     table, dim, config = fitted.model.served(), fitted.model.dim, fitted.config.resolved()
@@ -85,7 +89,7 @@ def restore(model: ServedModel, known: Interactions | None = None) -> Model:
     Raises:
         ArtifactError: the file names no base recommender, or settings that it cannot have.
     """
-    log = known or trained_on(model)
+    log = trained_on(model) if known is None else known
     settings = saved_config(model.metadata).resolved()
     table = stacked(model.users, model.items) if model.stores_users else model.items.copy()
     restored = model_over(settings, table, model.dim, log)
@@ -150,9 +154,9 @@ def fitted_from(
     elif model.has_seen:
         log = model.seen
     else:
-        raise DataError(
+        raise InteractionsMissingError(
             "The model file does not hold the interactions it was trained on, as it was exported without: give them"
-            " besides (--known)"
+            " besides"
         )
     restored = restore(model, None if known is None else log)
     best = max(history, key=lambda record: record.get(SELECT_BY, -1.0), default={"epoch": 0})

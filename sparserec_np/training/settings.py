@@ -697,3 +697,18 @@ RELATIONS: tuple[Callable[[Config], None], ...] = (
     _check_user_rows,
     _check_cells,
 )
+
+
+def expect_config(given: Config | None) -> Config:
+    """Returns the settings that were given, or the defaults for None.
+
+    Raises:
+        ConfigError: it is something else, a dict perhaps.
+    """
+    if given is None:
+        return Config()
+    if not isinstance(given, Config):
+        raise ConfigError(
+            f"Settings are a Config, found {type(given).__name__}; use Config(dim=64), or Config.from_dict(settings)"
+        )
+    return given

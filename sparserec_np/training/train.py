@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from sparserec_np.data.interactions import Interactions, expect_interactions
+from sparserec_np.data.conversion import as_interactions, as_placed
+from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import DataError
 from sparserec_np.machine.threads import kernel_threads
 from sparserec_np.models.base_models import BASE_MODELS
@@ -15,16 +17,16 @@ from sparserec_np.training.fitted import Fitted, Report
 from sparserec_np.training.loop import Phase, fit
 from sparserec_np.training.plan import Plan
 from sparserec_np.training.search import search
-from sparserec_np.training.settings import Config
+from sparserec_np.training.settings import Config, expect_config
 from sparserec_np.training.sources import FROM_DATA, Source
 from sparserec_np.training.starting import make_start
 
 
 def train(
-    log: Interactions,
+    log: Any,
     config: Config | None = None,
     *,
-    validation: Interactions | None = None,
+    validation: Any = None,
     source: Source = FROM_DATA,
     threads: int | None = None,
     on_epoch: Report | None = None,
@@ -34,11 +36,12 @@ def train(
     The same interactions, configuration and seed give the same bits for any number of threads.
 
     Args:
-        log: the training interactions.
+        log: the training interactions, in any form that
+            :func:`~sparserec_np.data.conversion.as_interactions` takes.
         config: settings; by default :class:`~sparserec_np.training.settings.Config`'s.
-        validation: interactions over the same users and items to choose by; by default the part of
-            ``log`` that ``config.validation`` says. Where it is given, training on ``log`` again
-            would change nothing.
+        validation: interactions to choose by, likewise; by default the part of ``log`` that
+            ``config.validation`` says. Who and what is not in ``log`` is left out of it. Where it
+            is given, training on ``log`` again would change nothing.
         source: a model trained before, to learn from
             (:class:`~sparserec_np.training.distillation.FromTeacher`) or to go on from
             (:class:`~sparserec_np.training.updating.FromPrevious`); by default the interactions
@@ -51,15 +54,17 @@ def train(
         training, with the best state so far.
 
     Raises:
-        DataError: ``log`` is no Interactions, there is nothing to train on, or nothing that can be
+        DataError: ``log`` is no interactions, there is nothing to train on, or nothing that can be
             held out.
         ConfigError: the budget is impossible, ``threads`` is no number of threads, or the settings
             do not go with the source.
         SparseRecError: training diverged.
     """
-    config = config or Config()
-    if not expect_interactions(log).n_interactions:
+    config, log = expect_config(config), as_interactions(log)
+    if not log.n_interactions:
         raise DataError("There is no interaction to train on")
+    if validation is not None:
+        validation = as_placed(validation, log)
     report = on_epoch or (lambda record: None)
     with kernel_threads(threads) as given:
         source.check(config)

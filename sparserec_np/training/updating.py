@@ -15,7 +15,8 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from sparserec_np.data.interactions import Interactions, expect_interactions
+from sparserec_np.data.conversion import as_more, as_placed
+from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.learning.losses import Loss, Objective
@@ -192,9 +193,9 @@ def way_of(config: Config) -> Way:
 
 def update(
     previous: Fitted,
-    new: Interactions,
+    new: Any,
     *,
-    validation: Interactions | float | None = None,
+    validation: Any = None,
     threads: int | None = None,
     on_epoch: Report | None = None,
     **changes: Any,
@@ -211,7 +212,9 @@ def update(
         previous: as :func:`~sparserec_np.training.train.train` or
             :func:`~sparserec_np.training.run_directory.load_run` gave it; its ``log`` is what the
             model knows. It is left as it is.
-        new: more interactions. Those that the model knows already are merged.
+        new: more interactions, in any form that
+            :func:`~sparserec_np.data.conversion.as_more` takes. Those that the model knows already
+            are merged.
         validation: interactions to choose the epoch by, which the model does not know, or the part
             of each user's new ones to hold out for it; 0.1 by default, 0 for none. Where no user
             has any to spare, all epochs are trained.
@@ -229,7 +232,7 @@ def update(
         ConfigError: a model that cannot learn on, or a setting that cannot change.
         SparseRecError: training diverged.
     """
-    log = previous.log.joined(expect_interactions(new))
+    log = previous.log.joined(as_more(new, previous.log))
     if isinstance(validation, (int, float)):
         changes, validation = {**changes, "validation": validation}, None
     config = update_settings(previous, log, **changes)
@@ -237,7 +240,7 @@ def update(
     start = starts_of(base.stores_users)[config.start or FIRST_START]
     rows = way_of(config).previous(previous, start)
     if validation is not None:
-        validation, _ = validation.aligned_to(log)
+        validation = as_placed(validation, log)
     return train(
         log, config, validation=validation, source=FromPrevious(rows), threads=threads, on_epoch=on_epoch
     )

@@ -112,3 +112,24 @@ def test_what_cannot_be_split_is_refused():
         split_last(timeless, 0)
     with pytest.raises(DataError, match="no user has an item to spare"):
         split_random(Interactions.from_pairs([0, 1], [0, 1]), 0.5, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("rng", [0, None, np.random.RandomState(0), "seed"])
+def test_random_numbers_come_from_a_generator(rng):
+    with pytest.raises(ConfigError, match="pass np.random.default_rng"):
+        split_random(Interactions.from_pairs([0, 0], [0, 1]), 0.5, rng)
+
+
+def test_sizes_are_numbers():
+    log = Interactions.from_pairs([0, 0], [0, 1], [3, 4])
+    for wrong in ("x", None, 1.5, float("nan"), True, 1):
+        with pytest.raises(ConfigError, match="must lie between 0 and 1"):
+            split_time(log, wrong)
+    for wrong in ("x", None, 1.5):
+        with pytest.raises(ConfigError, match="must be at least 1"):
+            split_last(log, wrong)
+
+
+def test_what_others_take_is_split_too():
+    kept, held_out = split_last({"user": [1, 1], "item": [7, 8], "time": [4, 3]}, 1)
+    assert (list(kept), list(held_out)) == ([(1, 8)], [(1, 7)])

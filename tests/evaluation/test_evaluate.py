@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.matrices import matrix_of_ones
 from sparserec_np.data.table import SparseTable
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.evaluation.measuring import measure
 from sparserec_np.models.table_ranker import TableRanker
 from tests.makers import oracles
 
@@ -68,7 +72,9 @@ def test_numbers_are_plain(ranker: TableRanker) -> None:
 
 def test_seen_test_items_cannot_be_hit_and_still_count(ranker: TableRanker) -> None:
     test = some_interactions(2, 0.1)
-    assert evaluate(ranker, test, test, (ITEMS,))[f"recall@{ITEMS}"] == 0.0
+    with pytest.warns(UserWarning, match="so no list can hit any"):
+        assert evaluate(ranker, test, test, (ITEMS,))[f"recall@{ITEMS}"] == 0.0
+    assert measure(ranker, test, test, (ITEMS,))[f"recall@{ITEMS}"] == 0.0
     nothing = test.subset(np.zeros(test.n_interactions, dtype=bool))
     assert evaluate(ranker, test, nothing, (ITEMS,))[f"recall@{ITEMS}"] == 1.0
 
@@ -94,3 +100,38 @@ def test_an_empty_test_part_is_refused(ranker: TableRanker) -> None:
 def test_other_users_or_items_are_refused(ranker: TableRanker) -> None:
     with pytest.raises(DataError, match="aligned_to"):
         evaluate(ranker, Interactions.from_pairs([0], [0]), some_interactions(1, 0.3))
+
+
+def test_users_of_other_names_are_refused(ranker: TableRanker) -> None:
+    seen = some_interactions(1, 0.3)
+    with pytest.raises(DataError, match="their user_ids differ"):
+        evaluate(ranker, replace(seen, user_ids=seen.user_ids + 1), seen)
+    with pytest.raises(DataError, match="their item_ids differ"):
+        evaluate(ranker, replace(seen, item_ids=seen.item_ids + 1), seen)
+
+
+def test_pairs_are_brought_to_the_users_and_items_that_are_known(ranker: TableRanker) -> None:
+    seen, test = some_interactions(1, 0.3), some_interactions(2, 0.1, range(2, 10))
+    pairs = [*zip(test.pair_users().tolist(), test.items.tolist(), strict=True), (99, 3), (3, 999)]
+    assert evaluate(ranker, pairs, seen) == evaluate(ranker, test, seen)
+    assert evaluate(ranker, matrix_of_ones(test), matrix_of_ones(seen)) == evaluate(ranker, test, seen)
+    with pytest.raises(DataError, match="table of another shape"):
+        evaluate(ranker, matrix_of_ones(test)[:5], seen)
+
+
+def test_what_has_a_ranker_is_evaluated_by_it(ranker: TableRanker) -> None:
+    class Model:
+        def ranker(self) -> TableRanker:
+            return ranker
+
+    class Fitted:
+        model = Model()
+
+    class Estimator:
+        fitted_ = Fitted()
+
+    test, seen = some_interactions(2, 0.1), some_interactions(1, 0.3)
+    for model in (Model(), Fitted(), Estimator()):
+        assert evaluate(model, test, seen) == evaluate(ranker, test, seen)
+    with pytest.raises(ConfigError, match="Expected a model that ranks, found str"):
+        evaluate("run", test, seen)

@@ -116,3 +116,17 @@ def test_fewer_columns_of_rows_of_a_lower_rank() -> None:
     assert np.allclose(users @ own @ (items @ theirs).T, users @ items.T, atol=1e-3)
     nothing = np.zeros((5, 12), np.float32)
     assert not any(turn.any() for turn in fewer_columns(nothing, items.astype(np.float32), 8))
+
+
+def test_what_follows_a_fall_of_the_strengths_is_left_out() -> None:
+    board = np.arange(24)[:, None] % 2 == np.arange(24) % 2
+    users, items = np.nonzero(board & ~np.eye(24, dtype=bool))  # two groups, and 22 equal vectors
+    log = Interactions.from_pairs(users, items)
+    vectors = leading_right_vectors(log, 24, 4, np.random.default_rng(0))
+    np.testing.assert_allclose(vectors.strengths, [1, 1, *[1 / 11] * 22], rtol=1e-3)
+    before = vectors[0:24]
+    vectors.narrow(0.01)
+    assert vectors.width == 24
+    vectors.narrow(0.2)
+    assert vectors.width == vectors.strengths.size == 2
+    np.testing.assert_allclose(vectors[0:24], before[:, :2], atol=1e-6)

@@ -76,6 +76,13 @@ def test_threads_are_counted_in_whole_numbers(threads: Any) -> None:
         train(LOG, TINY, threads=threads)
 
 
-def test_a_path_is_no_interactions() -> None:
+def test_a_path_without_a_file_is_no_interactions() -> None:
     with pytest.raises(DataError, match="found 'x.csv'; use read_interactions"):
-        train("x.csv")  # type: ignore[arg-type]
+        train("x.csv")
+    with pytest.raises(FileNotFoundError):
+        train("x.csv")
+
+
+def test_settings_are_a_config() -> None:
+    with pytest.raises(ConfigError, match="Settings are a Config, found dict"):
+        train(LOG, {"dim": 8})  # type: ignore[arg-type]

@@ -448,7 +448,7 @@ def test_nothing_new_is_refused(former: Fitted) -> None:
     with pytest.raises(DataError, match="knows all .* nothing to learn"):
         update(former, KNOWN)
     with pytest.raises(DataError, match="Expected Interactions, found 'new.csv'; use read_interactions"):
-        update(former, "new.csv")  # type: ignore[arg-type]
+        update(former, "new.csv")
 
 
 def test_settings_of_the_model_are_kept(former: Fitted) -> None:

@@ -20,7 +20,7 @@ from sparserec_np.data.formats.signatures import refuse_archive
 from sparserec_np.data.formats.source import Source
 from sparserec_np.data.formats.tally import Tally
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.matrices import coordinates
+from sparserec_np.data.matrices import checked_cells, coordinates
 from sparserec_np.errors import DataError
 
 _ADDRESS = re.compile(r"(The file )?<_io\.BytesIO[^>]*>")
@@ -52,9 +52,8 @@ def read_matrix(source: Source, kind: str, options: ReaderOptions, tally: Tally)
         _check_promises(source, content)
     matrix = _load(source, kind, content)
     _check_size(source, matrix.shape, matrix.data.size)
+    matrix = checked_cells(matrix, source.name)
     rows, columns, values = matrix.row, matrix.col, matrix.data
-    if np.iscomplexobj(values) or (values.size and not np.isfinite(values).all()):
-        raise DataError(f"{source.name} must hold finite real numbers, found others.")
     tally.rating = "values"
     there = values != 0
     tally.read = int(np.count_nonzero(there))
