@@ -19,6 +19,7 @@ from sparserec_np.data.matrices import coordinates
 from sparserec_np.data.table import Array
 from sparserec_np.errors import DataError
 from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.machine.locks import ForkLock
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.runtime import Ids, Recommender, UnknownItemError, UnknownUserError
 from sparserec_np.serving.model_file import load_model, save_model
@@ -35,6 +36,9 @@ PARAMETERS: dict[str, Any] = {field.name: field.default for field in dataclasses
 }
 MODEL_ENDING = ".safetensors"
 
+# Held while a ranker is made of a model: models work in arrays of their own meanwhile.
+_making = ForkLock()
+
 
 class SparseRec:
     """An estimator that trains, learns on, recommends and measures.
@@ -46,6 +50,11 @@ class SparseRec:
     (all but zeros count; the ids are the numbers of rows and columns), or as the path of a file. To
     cross-validate, split interactions (``split_random``), not rows: a user who is in no training
     part has no row to recommend by.
+
+    One fitted object may be asked by many threads at once, by forked processes and by those that
+    get a pickled copy; lists are what one thread alone would get. Objects of their own may be
+    fitted side by side. While an object learns (``fit``, ``partial_fit``), no other thread may use
+    it.
 
     Attributes:
         fitted_: the trained model and how it came about, once :meth:`fit` or :meth:`load` was
@@ -234,7 +243,7 @@ class SparseRec:
         return cls(**fitted.config.to_dict())._keep(fitted, fitted.log)
 
     def _keep(self, fitted: Fitted, log: Interactions) -> SparseRec:
-        for name in ("_ranker", "_recommender", "_user_ids", "_item_ids", "_nothing"):
+        for name in ("_made_ranker", "_made_recommender", "_user_ids", "_item_ids", "_nothing"):
             self.__dict__.pop(name, None)
         self.fitted_, self.interactions_ = fitted, log
         return self
@@ -261,12 +270,22 @@ class SparseRec:
             )
         return self.interactions_
 
-    @cached_property
+    @property
     def _ranker(self) -> Any:
+        with _making:
+            return self._made_ranker
+
+    @property
+    def _recommender(self) -> Recommender:
+        with _making:
+            return self._made_recommender
+
+    @cached_property
+    def _made_ranker(self) -> Any:
         return self.fitted_.model.ranker()
 
     @cached_property
-    def _recommender(self) -> Recommender:
+    def _made_recommender(self) -> Recommender:
         return Recommender(served_model(self.fitted_, self.interactions_).encode())
 
     @cached_property
