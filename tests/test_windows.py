@@ -1,0 +1,25 @@
+"""Everything that a user does, without what Windows lacks; see ``tests.makers.windows``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lacks it already")
+def test_every_module_and_command_works_without_what_windows_lacks(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.makers.windows", str(tmp_path)],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {}
