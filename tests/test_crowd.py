@@ -9,13 +9,19 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import numba
 import pytest
 
 from tests.makers.crowd import WAYS
 
 CHECKOUT = Path(__file__).parents[1]
 LAYERS = ("workqueue", "omp", "tbb")
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="a system that does not fork")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="a system that does not fork"),
+    pytest.mark.skipif(
+        bool(numba.config.DISABLE_JIT), reason="plain kernels have no layer, and take minutes"
+    ),
+]
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

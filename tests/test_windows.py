@@ -13,9 +13,10 @@ CHECKOUT = Path(__file__).parents[1]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows lacks it already")
-def test_every_module_and_command_works_without_what_windows_lacks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", [".", pytest.param("LONG", marks=pytest.mark.slow)])
+def test_every_module_and_command_works_without_what_windows_lacks(where: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.makers.windows", str(tmp_path)],
+        [sys.executable, "-m", "tests.makers.windows", where if where == "LONG" else str(tmp_path)],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,

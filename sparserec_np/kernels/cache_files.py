@@ -73,8 +73,7 @@ class KernelFiles(IndexDataCacheFile):
     def load(self, key: Any) -> Any:
         """Returns what was compiled for ``key``, or None."""
         name = self._load_index().get(key)
-        content = None if name is None else self._read(self._data_path(name))
-        return None if content is None else pickle.loads(content)
+        return None if name is None else self._unpickled(self._data_path(name))
 
     def _name_of(self, key: Any) -> str:
         """Makes a name of the types and the processor, the first two parts of a key."""
@@ -82,21 +81,16 @@ class KernelFiles(IndexDataCacheFile):
         return f"{base}.{hashlib.sha256(repr(key[:2]).encode()).hexdigest()[:16]}.nbc"
 
     def _load_index(self) -> dict[Any, str]:
-        content = self._read(self._index_path)
-        if content is None:
+        found = self._unpickled(self._index_path)
+        if found is None or found[:2] != (self._version, self._source_stamp):
             return {}
-        try:
-            version, stamp, overloads = pickle.loads(content)
-        except Exception:  # sound, but of another Numba, or with types that are gone since
-            return {}
-        fresh = version == self._version and stamp == self._source_stamp
-        return dict(overloads) if fresh else {}
+        return dict(found[2])
 
     def _save_index(self, overloads: dict[Any, str]) -> None:
         self._write(self._index_path, self._dump((self._version, self._source_stamp, overloads)))
 
-    def _read(self, path: str) -> bytes | None:
-        """Reads a file; returns None where there is none that is sound."""
+    def _unpickled(self, path: str) -> Any:
+        """Reads a file; returns None where there is none that is sound and means something here."""
         try:
             with open(path, "rb") as stream:
                 content = stream.read()
@@ -105,7 +99,10 @@ class KernelFiles(IndexDataCacheFile):
         if not is_sound(content):
             _told.warn("damaged", f"{path} is damaged; what is, is compiled anew, which takes its time once.")
             return None
-        return content[:-SUM_BYTES]
+        try:
+            return pickle.loads(content[:-SUM_BYTES])
+        except Exception:  # of another Numba, or with types that are gone since: it may raise anything
+            return None
 
     def _write(self, path: str, content: bytes) -> None:
         with self._open_for_write(path) as stream:

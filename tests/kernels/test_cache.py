@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -191,3 +192,20 @@ def test_a_file_is_there_before_the_index_names_it(tmp_path: Path) -> None:
     files._write = lambda path, content: (written.append(Path(path).suffix), write(path, content))
     files.save(("int32", "cpu", "code"), "for int32")
     assert written == [".nbc", ".nbi"]
+
+
+class _Gone(NamedTuple):
+    """A type that a later version does not have."""
+
+
+def test_what_was_compiled_for_types_that_are_gone_is_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = KernelFiles(str(tmp_path), "kernel-1.py311", "stamp")
+    files.save((_Gone, "cpu", "code"), _Gone())
+    assert files.load((_Gone, "cpu", "code")) == _Gone()
+    key = (_Gone, "cpu", "code")
+    monkeypatch.delitem(globals(), "_Gone")
+    assert files.load(key) is None
+    files.save(("int32", "cpu", "code"), "for int32")
+    assert files.load(("int32", "cpu", "code")) == "for int32"
