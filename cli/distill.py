@@ -15,7 +15,7 @@ from sparserec_np.serving.model_file import load_model
 from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.saving import restore
 
-from .options import json_option, reader_options
+from .options import json_option, overwrite_option, reader_options
 from .output import emit_json, table
 from .reading import read_log
 from .run_argument import reading_run
@@ -37,6 +37,7 @@ from .train import Request, train_run
 )
 @click.option("--test", "test_file", metavar="TEST", help="Interactions to evaluate both on at the end.")
 @setting_options("distill")
+@overwrite_option
 @threads_option
 @reader_options
 @json_option

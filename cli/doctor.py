@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import os
 import platform
@@ -13,7 +14,7 @@ import click
 
 from sparserec_np import __version__, kernels
 
-from .output import emit_json, table
+from .output import counted, emit_json, table
 
 PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "click")
 
@@ -107,13 +108,28 @@ def _cache(problems: list[str]) -> dict[str, Any]:
             raise OSError("kernels are compiled anew in every run")
         os.makedirs(folder, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
-            return {"folder": folder, "writable": True}
+            pass
+        _remove_damaged(folder, problems)
+        return {"folder": folder, "writable": True}
     except Exception as error:
         problems.append(
             f"Numba has no cache folder that it can write to ({_first_line(error)}): "
             "set NUMBA_CACHE_DIR to a folder of yours."
         )
         return {"folder": folder, "writable": False}
+
+
+def _remove_damaged(folder: str, problems: list[str]) -> None:
+    """Reads every file of compiled kernels, and removes what is not as it was written."""
+    # Loads Numba.
+    damaged = list(importlib.import_module("sparserec_np.kernels.cache_files").damaged_files(folder))
+    for path in damaged:
+        os.remove(path)
+    if damaged:
+        problems.append(
+            f"{counted(len(damaged), 'damaged file')} of compiled kernels {'was' if len(damaged) == 1 else 'were'}"
+            f" removed from {folder}: run `sparserec warmup`, or let the next run compile them anew."
+        )
 
 
 def _blas(problems: list[str]) -> list[dict[str, Any]]:

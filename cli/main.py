@@ -16,6 +16,7 @@ from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.runtime import ArtifactError
 
 from .interrupts import Interrupts
+from .streams import sound_streams
 
 # Name -> what the help page says of it: each is the attribute `command` of a module of that name in
 # this package. The order is the order of use, and that of the help page, which loads none of them.
@@ -52,6 +53,11 @@ class Root(click.Group):
 
     The errors are the library's own.
     """
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Runs the command line, with streams that bear what is written to them."""
+        with sound_streams():
+            return super().main(*arguments, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names the commands, in the order of use."""

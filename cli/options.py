@@ -120,3 +120,6 @@ to_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else there."
 )
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace a finished run in RUN; without it that is refused."
+)

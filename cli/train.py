@@ -20,7 +20,7 @@ from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.choosing import Choice, choose
 from sparserec_np.training.distillation import FromTeacher
 from sparserec_np.training.fitted import Fitted
-from sparserec_np.training.run_directory import RunDirectory, read_config
+from sparserec_np.training.run_directory import RunDirectory, is_finished, read_config
 from sparserec_np.training.settings import SETTINGS, Config
 from sparserec_np.training.sources import FROM_DATA
 from sparserec_np.training.train import train
@@ -29,7 +29,7 @@ from .aligning import align
 from .choosing import look_progress, said_of, warn_of_baseline
 from .epochs import recorded
 from .held_out import part_or_file, read_held_out
-from .options import core_reader_options, json_option
+from .options import core_reader_options, json_option, overwrite_option
 from .output import counted, emit_json
 from .reading import read_log
 from .settings import flag, setting_options
@@ -52,6 +52,7 @@ class Request:
         as_json: whether nothing but the report is to be printed.
         given: the settings that were given, by name.
         config_file: settings to start from.
+        overwrite: whether a finished run may be replaced.
     """
 
     train_file: str | None
@@ -62,6 +63,7 @@ class Request:
     as_json: bool
     given: dict[str, Any]
     config_file: str | None = None
+    overwrite: bool = False
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> Request:
@@ -86,6 +88,7 @@ class Request:
     metavar="FILE",
     help="Settings to start from, as RUN/config.json holds them; what is given besides goes before.",
 )
+@overwrite_option
 @threads_option
 @core_reader_options
 @json_option
@@ -115,6 +118,10 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     Prints figures, or, for JSON, none. A teacher comes with the interactions it was saved with: the
     student is over the same users and items.
     """
+    if not request.overwrite and is_finished(request.run):
+        raise ConfigError(
+            f"{request.run} holds a finished run: name another, or say --overwrite to replace it"
+        )
     config, source = settled(request)
     assert source.train is not None
     directory = RunDirectory(request.run)

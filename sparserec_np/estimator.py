@@ -18,6 +18,7 @@ from sparserec_np.data.conversion import READER_OPTIONS, as_held_out, as_interac
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array
 from sparserec_np.evaluation.held_out import measure_held_out
+from sparserec_np.machine.locks import ForkLock
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.runtime import Ids, Recommender, UnknownItemError, UnknownUserError
 from sparserec_np.serving.model_file import load_model, save_model
@@ -34,6 +35,9 @@ PARAMETERS: dict[str, Any] = {field.name: field.default for field in dataclasses
 }
 MODEL_ENDING = ".safetensors"
 
+# Held while a ranker is made of a model: models work in arrays of their own meanwhile.
+_making = ForkLock()
+
 
 class SparseRec:
     """An estimator that trains, learns on, recommends and measures.
@@ -46,6 +50,11 @@ class SparseRec:
     have a row for each interaction, and can be searched and cross-validated over, with ``cv`` one
     of :mod:`~sparserec_np.data.folds`. A matrix has a row for each user, who is known by its number
     alone: folds of its rows are about other users, and are refused when they are measured.
+
+    One fitted object may be asked by many threads at once, by forked processes and by those that
+    get a pickled copy; lists are what one thread alone would get. Objects of their own may be
+    fitted side by side. While an object learns (``fit``, ``partial_fit``), no other thread may use
+    it.
 
     Attributes:
         fitted_: the trained model and how it came about, once :meth:`fit` or :meth:`load` was
@@ -286,7 +295,7 @@ class SparseRec:
         return self.interactions_.n_items
 
     def _keep(self, fitted: Fitted, log: Interactions) -> SparseRec:
-        for name in ("_ranker", "_recommender", "_user_ids", "_item_ids", "_popular", "_nothing"):
+        for name in ("_made_ranker", "_made_recommender", "_user_ids", "_item_ids", "_popular", "_nothing"):
             self.__dict__.pop(name, None)
         self.fitted_, self.interactions_ = fitted, log
         return self
@@ -313,12 +322,22 @@ class SparseRec:
             )
         return self.interactions_
 
-    @cached_property
+    @property
     def _ranker(self) -> Any:
+        with _making:
+            return self._made_ranker
+
+    @property
+    def _recommender(self) -> Recommender:
+        with _making:
+            return self._made_recommender
+
+    @cached_property
+    def _made_ranker(self) -> Any:
         return self.fitted_.model.ranker()
 
     @cached_property
-    def _recommender(self) -> Recommender:
+    def _made_recommender(self) -> Recommender:
         return Recommender(served_model(self.fitted_, self.interactions_).encode())
 
     @cached_property

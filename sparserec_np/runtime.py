@@ -34,6 +34,7 @@ Path = str | os.PathLike[str]
 FORMAT = "sparserec_np"
 FORMAT_VERSION = "1"
 MODEL_NAME = "model.safetensors"
+MAPS_FILES = os.name != "nt"  # Windows replaces and removes no file that is mapped
 MAX_HEADER_BYTES = 1 << 20
 MAX_TEXT_BYTES = 1 << 30  # of ids as an array
 
@@ -160,8 +161,8 @@ def read_artifact(path: Path) -> Artifact:
         raise ArtifactError(f"{name} is not a sound model file: {error}") from None
 
 
-def _map_file(name: str) -> mmap.mmap:
-    """Maps a file into memory, read-only.
+def _map_file(name: str) -> mmap.mmap | bytes:
+    """Maps a file into memory, read-only; reads it on Windows, which replaces no file that is mapped.
 
     Raises ArtifactError for what is no file, or too short; OSError.
     """
@@ -171,6 +172,8 @@ def _map_file(name: str) -> mmap.mmap:
         size = os.fstat(file.fileno()).st_size
         if size < 8:
             raise ArtifactError(f"{name} holds {size} bytes: too short to be a model file")
+        if not MAPS_FILES:
+            return file.read()
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
@@ -1862,7 +1865,7 @@ class Recommender:
             recommender = cls(parse_artifact(buffer))
         except ArtifactError as error:
             raise ArtifactError(f"{name} is not a sound model file: {error}") from None
-        if hasattr(mmap, "MADV_DONTNEED"):
+        if isinstance(buffer, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
             # The checks have read it all, and a list needs a few rows: only those come back into
             # this process's memory.
             with suppress(OSError):  # memory may be locked

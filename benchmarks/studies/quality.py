@@ -98,7 +98,9 @@ PLANS = {"ladder": ladder, "others": others, "headline": headline, "losses": los
 
 def train(data: str, run: str, threads: int, options: tuple[str, ...]) -> Done:
     """Trains on the folder's train part."""
-    return sparserec("train", find_file(data, "train"), "-o", run, "--threads", threads, *options)
+    return sparserec(
+        "train", find_file(data, "train"), "-o", run, "--overwrite", "--threads", threads, *options
+    )
 
 
 def measure(data: str, threads: int, choices: Choices) -> dict[str, Any]:

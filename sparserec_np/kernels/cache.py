@@ -21,8 +21,10 @@ import numba
 from sparserec_np import __version__
 from sparserec_np.errors import SparseRecError
 
-# The file beside the kernels that says which version of the library they are of.
+# The file beside the kernels that says which version of the library they are of, and how their
+# files are laid out, which :mod:`sparserec_np.kernels.cache_files` says.
 STAMP = "sparserec_np.version"
+MARK = f"{__version__}, with sums"
 
 
 class CacheFolderWarning(UserWarning):
@@ -86,7 +88,7 @@ def _remove_other_versions(path: str) -> None:
     stamp = os.path.join(path, STAMP)
     try:
         with open(stamp, encoding="utf-8") as stream:
-            if stream.read() == __version__:
+            if stream.read() == MARK:
                 return
     except (OSError, ValueError):
         pass
@@ -95,7 +97,7 @@ def _remove_other_versions(path: str) -> None:
             with suppress(OSError):  # another process may be doing the same
                 os.remove(os.path.join(path, name))
     with suppress(OSError), open(stamp, "w", encoding="utf-8") as stream:
-        stream.write(__version__)
+        stream.write(MARK)
 
 
 def _folder_of(kernel: Callable[..., Any]) -> str | None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
+import stat
 from collections.abc import Iterator
 from typing import BinaryIO
+
+UNFINISHED = ".unfinished"
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Opens a stream whose bytes are at ``path`` once the block ends well, else nowhere.
 
-    They are written beside their place and moved there when they are complete and on the disk. A
-    link stays a link, and what is no file, a pipe or a terminal, is written to as it is.
+    They are written beside their place, in a file whose name nobody else takes, and moved there
+    when they are complete and on the disk. The permissions of an older file are kept. A link stays
+    a link, and what is no file, a pipe or a terminal, is written to as it is.
 
     Raises:
         OSError: the place cannot be written to, or is full; it names ``path``.
@@ -30,17 +35,30 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     folder, name = os.path.split(target)
     if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, "No such folder", folder)
-    beside = os.path.join(folder, f".{name}.{os.getpid()}.unfinished")
+    # Chance tells writers apart: process ids do not, in threads and in containers on one volume.
+    beside = os.path.join(folder, f".{name}.{secrets.token_hex(8)}{UNFINISHED}")
     try:
         with _naming(path, beside):
-            with open(beside, "wb") as stream:
+            with open(beside, "xb") as stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
+            _take_permissions(target, beside)
             os.replace(beside, target)
     finally:
         with contextlib.suppress(OSError):  # on a read-only file system even where there is none
             os.unlink(beside)
+
+
+def is_unfinished(name: str) -> bool:
+    """Tells whether a file's name is that of one that was being written when the process ended."""
+    return name.startswith(".") and name.endswith(UNFINISHED)
+
+
+def _take_permissions(older: str, newer: str) -> None:
+    """Gives a file the permissions of an older one, where there is one and the system lets us."""
+    with contextlib.suppress(OSError):
+        os.chmod(newer, stat.S_IMODE(os.stat(older).st_mode))
 
 
 @contextlib.contextmanager

@@ -1,16 +1,25 @@
-"""The number of threads that BLAS and Numba work on."""
+"""The threads that BLAS and Numba work on: how many, and which of them may be used where.
+
+Numba runs parallel loops by one of three layers. ``tbb`` and ``omp`` (OpenMP) may be entered by
+several threads at once; ``workqueue`` ends the process then, so one at a time may enter. Threads do
+not survive a fork: GNU's OpenMP ends a child that enters a parallel loop after its parent did, and
+other layers wait for ever. Such a child is told by :func:`threads_are_gone`, and runs its kernels
+on the thread it has.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TypeVar
 
 import numpy as np
 
 from sparserec_np.errors import ConfigError
+from sparserec_np.machine.locks import ForkLock
 
 # A batch is a dozen short parallel loops. By default a thread that waits for the others at the end
 # of one keeps its core busy for milliseconds; where another program wants that core, the loop waits
@@ -44,16 +53,42 @@ def made_in_order(make: Callable[[Part], Made], parts: Sequence[Part], threads: 
             yield from pool.map(make, parts[first : first + threads])
 
 
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
+class _BlasLimit:
+    """The limit of BLAS to one thread, for as long as anybody asks for it.
+
+    It is one for the process. Where threads come and go one by one, the first to come sets it and
+    the last to go takes it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = ForkLock()
+        self._asking = 0
+        self._limit: Any = None
+
+    def __enter__(self) -> None:
+        from threadpoolctl import threadpool_limits
+
+        with self._lock:
+            if not self._asking:
+                self._limit = threadpool_limits(1, user_api="blas")
+            self._asking += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._asking -= 1
+            if not self._asking:
+                self._limit.restore_original_limits()
+
+
+_blas_limit = _BlasLimit()
+
+
+def one_blas_thread() -> AbstractContextManager[None]:
     """Lets BLAS work on one thread, so that it always gives the same bits.
 
     BLAS splits sums by its number of threads, and rounds accordingly.
     """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"):
-        yield
+    return _blas_limit
 
 
 def most_threads() -> int:
@@ -92,3 +127,41 @@ def kernel_threads(threads: int | None) -> Iterator[int]:
         yield set_kernel_threads(threads)
     finally:
         numba.set_num_threads(before)
+
+
+# Whether Numba's threads were started by a process that this one was forked from.
+_gone = False
+
+
+def threads_are_gone() -> bool:
+    """Tells whether Numba's threads were left behind in a process that this one was forked from."""
+    return _gone
+
+
+def _note_fork() -> None:
+    global _gone
+    launched = getattr(sys.modules.get("numba.np.ufunc.parallel"), "_is_initialized", None)
+    # Numba may come to say it otherwise: then any fork after its threads could be had counts.
+    _gone = _gone or ("numba.np.ufunc.parallel" in sys.modules if launched is None else bool(launched))
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_note_fork)
+
+_one_at_a_time = ForkLock()
+# What a thread holds while it is in a parallel kernel; None until Numba has chosen its layer.
+_turn: AbstractContextManager[None] | None = None
+
+
+def parallel_turn() -> AbstractContextManager[None]:
+    """Returns what a thread has to hold while it runs a parallel kernel.
+
+    It is a lock where Numba's layer bears one thread at a time, and nothing elsewhere.
+    """
+    global _turn
+    if _turn is None:
+        import numba
+
+        numba.get_num_threads()  # which makes Numba choose
+        _turn = _one_at_a_time if numba.threading_layer() == "workqueue" else nullcontext()
+    return _turn

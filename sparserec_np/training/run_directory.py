@@ -17,7 +17,7 @@ from typing import IO, Any
 from sparserec_np.data.formats.options import KINDS
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError, SparseRecError
-from sparserec_np.machine.files import replacing
+from sparserec_np.machine.files import is_unfinished, replacing
 from sparserec_np.runtime import ArtifactError
 from sparserec_np.serving.model_file import load_model, save_model
 from sparserec_np.training.fitted import LOOKED, Fitted, Record
@@ -49,7 +49,11 @@ class RunDirectory:
                 raise SparseRecError(
                     f"{self.path} is a file; expected a directory for the run, or a new name"
                 )
-            others = [name for name in os.listdir(self.path) if name not in (CONFIG, METRICS, MODEL)]
+            others = [
+                name
+                for name in os.listdir(self.path)
+                if name not in (CONFIG, METRICS, MODEL) and not is_unfinished(name)
+            ]
             if others and not os.path.exists(self.file(CONFIG)):
                 raise SparseRecError(
                     f"{self.path} holds {others[0]!r} and no run; give a new or an empty directory for the run"
@@ -111,6 +115,11 @@ class RunDirectory:
         if self._metrics is not None:
             self._metrics.close()
             self._metrics = None
+
+
+def is_finished(path: str | os.PathLike[str]) -> bool:
+    """Tells whether a folder holds a run whose training has ended: its model is there."""
+    return os.path.isfile(os.path.join(path, MODEL))
 
 
 def save_run(path: str | os.PathLike[str], fitted: Fitted, log: Interactions) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from typing import NamedTuple
 
 import click
@@ -125,6 +126,7 @@ def refused(folder, name, command):
             pairs = zip(companions[::2], companions[1::2], strict=True)
             words = [word for pair in pairs if pair[0] in known for word in pair]
             words += [word.format(folder=folder) for word in tried.words]
+            shutil.rmtree(folder / "run", ignore_errors=True)
             if not accepts(folder, name, command, words):
                 found.append(" ".join(tried.words))
     return found

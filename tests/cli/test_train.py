@@ -181,7 +181,7 @@ def test_a_budget_goes_before_that_of_the_configuration(run, files, tmp_path):
         (tmp_path / "c.json").write_text(json.dumps({former: values[former] + 1}))
         for name, words in given.items():
             quick = (*QUICK, "--epochs", "0", "--start", "uniform", "--config", str(tmp_path / "c.json"))
-            made = run("train", files[0], "-o", str(tmp_path / "r"), *quick, *words)
+            made = run("train", files[0], "-o", str(tmp_path / "r"), "--overwrite", *quick, *words)
             assert made.returncode == 0, made.stderr
             settings = json.loads((tmp_path / "r" / "config.json").read_text())
             found = {budget: settings[budget] for budget in ("entries", "memory_budget")}
@@ -273,6 +273,27 @@ def test_an_unknown_key_of_a_configuration_is_refused(run, files, tmp_path):
     (tmp_path / "c.json").write_text('{"densty": 0.1}')
     made = run("train", files[0], "-o", str(tmp_path / "r"), "--config", str(tmp_path / "c.json"))
     assert made.returncode == 2 and "'density'" in made.stderr
+
+
+def test_a_finished_run_is_replaced_only_where_that_is_said(run, files, tmp_path):
+    place, short = tmp_path / "r", ("--model", "popularity", "--json")
+    train = ("train", files[0], "-o", str(place))
+    (tmp_path / "r").mkdir()
+    (place / "metrics.jsonl").write_text("{}\n")  # of a training that was killed, which is no run
+    (place / ".model.safetensors.0123456789abcdef.unfinished").write_text("half")
+    assert run(*train, *short).returncode == 0
+    before = digest(place)
+    refused = run(*train, "--model", "itemknn", "--json")
+    assert refused.returncode == 2 and refused.stdout == ""
+    assert (
+        refused.stderr
+        == f"Error: {place} holds a finished run: name another, or say --overwrite to replace it\n"
+    )
+    assert digest(place) == before
+    distilled = run("distill", str(place), files[0], "-o", str(place))
+    assert distilled.returncode == 2
+    assert run(*train, "--model", "itemknn", "--json", "--overwrite").returncode == 0
+    assert digest(place) != before
 
 
 def test_a_directory_of_other_things_is_not_written_to(run, files, tmp_path):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from sparserec_np.kernels.cache_files import KernelFiles, damaged_files
 
 CHECKOUT = Path(__file__).parents[2]
 # Imports the kernels, compiles one, and says where they are kept.
@@ -115,7 +117,95 @@ def test_kernels_of_another_version_are_compiled_anew(sealed: Path, tmp_path: Pa
     assert index.stat().st_mtime_ns == compiled
 
     stamp.write_text("0.0.0")
-    version, rest = pickle.loads(index.read_bytes()), index.read_bytes()
-    index.write_bytes(pickle.dumps(version) + rest[len(pickle.dumps(version)) :].replace(b"Array", b"Arrau"))
+    index.write_bytes(index.read_bytes().replace(b"Array", b"Arrau"))
     assert found(python(sealed, "-c", USE, **kept)) == (folder, "True")
     assert stamp.read_text() != "0.0.0" and index.stat().st_mtime_ns > compiled
+
+
+def damages(content: bytes) -> dict[str, bytes]:
+    """What a power cut, a short copy and a bad disk make of a file."""
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 4
+    return {
+        "empty": b"",
+        "short": content[: len(content) // 2],
+        "flipped": bytes(flipped),
+        "long": content + b"0",
+    }
+
+
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+def test_damaged_files_are_compiled_anew_with_one_warning(sealed: Path, tmp_path: Path, ending: str) -> None:
+    own = {"NUMBA_CACHE_DIR": str(tmp_path / "own")}
+    folder, _ = found(python(sealed, "-c", USE, **own))
+    (path,) = folder.glob(f"*group_by_row*.{ending}")
+    sound = path.read_bytes()
+    for damage, content in damages(sound).items():
+        path.write_bytes(content)
+        assert list(damaged_files(str(folder))) == [str(path)]
+        done = python(sealed, "-c", USE, **own)
+        assert found(done)[0] == folder, damage
+        assert done.stderr.count("Warning") == 1 and f"{path} is damaged" in done.stderr
+        assert list(damaged_files(str(folder))) == []
+        assert python(sealed, "-c", USE, **own).stderr == ""
+
+
+def test_doctor_finds_and_removes_damaged_files(sealed: Path, tmp_path: Path) -> None:
+    own = {"NUMBA_CACHE_DIR": str(tmp_path / "own")}
+    folder, _ = found(python(sealed, "-c", USE, **own))
+    (path,) = folder.glob("*group_by_row*.nbc")
+    path.write_bytes(b"")
+    first, second = (python(sealed, "-m", "cli", "doctor", **own) for _ in range(2))
+    assert first.returncode == 1 and first.stderr == ""
+    assert "1 damaged file of compiled kernels was removed" in first.stdout
+    assert second.returncode == 0 and "damaged" not in second.stdout
+
+
+def test_a_folder_that_is_full_ends_nothing(sealed: Path, tmp_path: Path) -> None:
+    pytest.importorskip("resource")
+    code = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    code += "import sparserec_np.kernels.compiled\nresource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n" + USE
+    done = python(sealed, "-c", code, NUMBA_CACHE_DIR=str(tmp_path / "own"))
+    folder, _ = found(done)
+    assert done.stderr.count("Compiled kernels cannot be kept in") == done.stderr.count("Warning") == 1
+    assert [path for path in folder.iterdir() if path.suffix != ".version"] == []
+
+
+def test_processes_that_compile_at_once_for_different_types_never_take_each_other_s(tmp_path: Path) -> None:
+    one, other = (KernelFiles(str(tmp_path), "kernel-1.py311", "stamp") for _ in range(2))
+    before = one._load_index()
+    other.save(("int32", "cpu", "code"), "for int32")
+    one._load_index = lambda: before  # as read before the other wrote
+    one.save(("int64", "cpu", "code"), "for int64")
+    reader = KernelFiles(str(tmp_path), "kernel-1.py311", "stamp")
+    assert reader.load(("int64", "cpu", "code")) == "for int64"
+    assert reader.load(("int32", "cpu", "code")) in ("for int32", None)
+    other.save(("int32", "cpu", "code"), "for int32")
+    assert reader.load(("int32", "cpu", "code")) == "for int32"
+    assert reader.load(("int64", "cpu", "code")) == "for int64"
+
+
+def test_a_file_is_there_before_the_index_names_it(tmp_path: Path) -> None:
+    files = KernelFiles(str(tmp_path), "kernel-1.py311", "stamp")
+    written: list[str] = []
+    write = files._write
+    files._write = lambda path, content: (written.append(Path(path).suffix), write(path, content))
+    files.save(("int32", "cpu", "code"), "for int32")
+    assert written == [".nbc", ".nbi"]
+
+
+class _Gone(NamedTuple):
+    """A type that a later version does not have."""
+
+
+def test_what_was_compiled_for_types_that_are_gone_is_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = KernelFiles(str(tmp_path), "kernel-1.py311", "stamp")
+    files.save((_Gone, "cpu", "code"), _Gone())
+    assert files.load((_Gone, "cpu", "code")) == _Gone()
+    key = (_Gone, "cpu", "code")
+    monkeypatch.delitem(globals(), "_Gone")
+    assert files.load(key) is None
+    files.save(("int32", "cpu", "code"), "for int32")
+    assert files.load(("int32", "cpu", "code")) == "for int32"

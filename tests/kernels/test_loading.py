@@ -16,7 +16,12 @@ from sparserec_np import kernels
 from sparserec_np.kernels import compiled
 
 # What loads Numba when it is imported, and says so.
-NEED_NUMBA = ("sparserec_np.kernels.cache", "sparserec_np.kernels.compiled", "sparserec_np.warmup")
+NEED_NUMBA = (
+    "sparserec_np.kernels.cache",  # and cache_files
+    "sparserec_np.kernels.compiled",
+    "sparserec_np.kernels.doors",
+    "sparserec_np.warmup",
+)
 
 
 def light_modules() -> list[str]:

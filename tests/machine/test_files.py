@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,40 @@ def test_a_read_only_file_system_is_named(tmp_path: Path, monkeypatch: pytest.Mo
         pass
     monkeypatch.undo()
     assert caught.value.filename == str(tmp_path / "file")
+
+
+def test_many_writers_of_one_file_leave_one_of_theirs_whole_and_none_fails(tmp_path: Path) -> None:
+    path, size = tmp_path / "shared", 200_000
+
+    def write(number: int) -> None:
+        for _ in range(20):
+            with replacing(path) as stream:
+                stream.write(bytes([number]) * size)
+
+    def read(_: int) -> set[int]:
+        lengths = set()
+        for _ in range(200):
+            if path.exists():
+                content = path.read_bytes()
+                lengths |= {len(content), len(set(content)) - 1 + size}
+        return lengths
+
+    with ThreadPoolExecutor(6) as pool:
+        writers, readers = [pool.submit(write, k) for k in range(4)], [pool.submit(read, k) for k in range(2)]
+        assert all(writer.result() is None for writer in writers)
+        assert all(reader.result() <= {size} for reader in readers)
+    assert os.listdir(tmp_path) == ["shared"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_permissions_are_kept_and_new_files_get_the_usual_ones(tmp_path: Path, mode: int) -> None:
+    old, new, plain = tmp_path / "old", tmp_path / "new", tmp_path / "plain"
+    old.touch()
+    old.chmod(mode)
+    plain.touch()
+    for path in (old, new):
+        with replacing(path) as stream:
+            stream.write(b"content")
+    assert old.stat().st_mode & 0o777 == mode
+    assert new.stat().st_mode == plain.stat().st_mode

@@ -67,3 +67,18 @@ def test_blas_works_on_one_thread_for_a_while() -> None:
     with one_blas_thread():
         assert counts() <= {1}
     assert counts() == before
+
+
+def test_blas_stays_on_one_thread_until_the_last_thread_has_left() -> None:
+    def counts() -> set[int]:
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = counts()
+        first, second = one_blas_thread(), one_blas_thread()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert counts() <= {1}
+        second.__exit__(None, None, None)
+        assert counts() == before

@@ -9,8 +9,10 @@ from typing import Any
 
 import numba
 
+from sparserec_np.kernels.doors import kernel, parallel
 
-@numba.njit(nogil=True, cache=True)
+
+@kernel
 def add_user_rows(table: Any, indptr: Any, items: Any, users: Any, full: Any, out: Any) -> None:
     bounds, columns, _ = table
     for t in range(len(users)):
@@ -20,7 +22,7 @@ def add_user_rows(table: Any, indptr: Any, items: Any, users: Any, full: Any, ou
                 out[k] += row[columns[k]]
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def add_products(table: Any, matrix: Any, out: Any) -> None:
     indptr, columns, values = table
     for row in numba.prange(len(indptr) - 1):

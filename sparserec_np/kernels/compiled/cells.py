@@ -12,13 +12,22 @@ import numpy as np
 
 from sparserec_np.kernels.compiled import slopes
 from sparserec_np.kernels.compiled.elementary import dot, exp_into
-from sparserec_np.kernels.compiled.unfolding import BIT_COLUMNS, dot_row, pick_row, row_bits, step_row, unfold
+from sparserec_np.kernels.compiled.unfolding import (
+    BIT_COLUMNS,
+    _bits_of_row,
+    _unfolding_rows,
+    dot_row,
+    pick_row,
+    step_row,
+    unfold,
+)
+from sparserec_np.kernels.doors import parallel
 
 FAR = 80.0  # exp of a larger difference of scores would overflow in float32
 FULL_PRODUCT = 1e200
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def fill_cells(indptr: Any, items: Any, ranges: Any, part_of: Any, cells: Any) -> None:
     bounds, users, positives, _, _, _ = cells
     parts = len(ranges) - 1
@@ -323,7 +332,7 @@ def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: An
     return loss + np.log(product)
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, losses: Any) -> None:
     # A tuple from outside keeps a parallel loop on one thread: all are taken apart here, and put
     # together within.
@@ -335,7 +344,10 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
     n_users = len(indptr) - 1 - len(members)
     dim = sums.shape[1]
     full = len(values) == (len(indptr) - 1) * dim
-    bits = row_bits(indptr, columns, dim)
+    # As row_bits, which is a parallel kernel itself, and not to be called here.
+    bits = np.zeros(_unfolding_rows(indptr, dim), dtype=np.uint64)
+    for row in numba.prange(len(bits)):
+        bits[row] = _bits_of_row(columns, indptr[row], indptr[row + 1])
     for turn in range(parts):
         for p in numba.prange(parts):
             q = (p + turn) % parts
@@ -465,7 +477,7 @@ def _descend_blocks(table: Any, cell: Any, rate: Any, steps: Any, explored: Any)
     return total
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def sweep_blocks(table: Any, cells: Any, shared: Any, steps: Any, explored: Any, losses: Any) -> None:
     indptr, columns, values = table
     bounds, users, positives, members, starts, ranges = cells

@@ -11,12 +11,13 @@ import numba
 import numpy as np
 
 from sparserec_np.kernels.compiled.elementary import dot
+from sparserec_np.kernels.doors import parallel
 
 # Groups are handed to threads in runs of this many, so that a run's scratch row is allocated once.
 RUN = 64
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def sum_rows(table: Any, weights: Any, indptr: Any, items: Any, users: Any, out: Any) -> None:
     bounds, columns, values = table
     for t in numba.prange(len(users)):
@@ -28,7 +29,7 @@ def sum_rows(table: Any, weights: Any, indptr: Any, items: Any, users: Any, out:
                 own[columns[k]] += weight * values[k]
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def own_products(table: Any, rows: Any, out: Any) -> None:
     indptr, _, values = table
     for t in numba.prange(len(rows)):
@@ -38,7 +39,7 @@ def own_products(table: Any, rows: Any, out: Any) -> None:
         out[t] = square
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def spread_rows(
     table: Any,
     weights: Any,
@@ -83,7 +84,7 @@ def spread_rows(
             weight_gradient[row] += product
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def leave_out(
     table: Any,
     weights: Any,
@@ -113,7 +114,7 @@ def leave_out(
         weight_gradient[row] -= slope * square
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def score_pairs(full: Any, starts: Any, partners: Any, table: Any, out: Any) -> None:
     indptr, columns, values = table
     for t in numba.prange(len(full)):
@@ -125,7 +126,7 @@ def score_pairs(full: Any, starts: Any, partners: Any, table: Any, out: Any) -> 
             out[m] = score
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def score_block(full: Any, rows: Any, table: Any, out: Any) -> None:
     indptr, columns, values = table
     for t in numba.prange(len(full)):
@@ -137,7 +138,7 @@ def score_block(full: Any, rows: Any, table: Any, out: Any) -> None:
             out[t, s] = score
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def add_partners(partners: Any, starts: Any, slopes: Any, table: Any, out: Any) -> None:
     indptr, columns, values = table
     for t in numba.prange(len(out)):
@@ -147,7 +148,7 @@ def add_partners(partners: Any, starts: Any, slopes: Any, table: Any, out: Any) 
                 own[columns[k]] += slopes[m] * values[k]
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def add_block(rows: Any, slopes: Any, table: Any, out: Any) -> None:
     indptr, columns, values = table
     for t in numba.prange(len(out)):
@@ -160,7 +161,7 @@ def add_block(rows: Any, slopes: Any, table: Any, out: Any) -> None:
                 own[columns[k]] += slope * values[k]
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def pull_pairs(
     full: Any,
     members: Any,
@@ -187,7 +188,7 @@ def pull_pairs(
                     sums[slot, c] += slope * source[c]
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def pull_block(by_column: Any, rows: Any, slopes: Any, table: Any, active: Any, explored: Any) -> None:
     indptr, columns, values = table
     slots, sums = explored

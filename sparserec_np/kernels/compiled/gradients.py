@@ -11,11 +11,12 @@ import numba
 import numpy as np
 
 from sparserec_np.kernels.compiled.elementary import dot
+from sparserec_np.kernels.doors import parallel
 
 RUN = 64
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def pair_gradients(
     table: Any, rows: Any, starts: Any, partners: Any, slopes: Any, gradient: Any, explored: Any
 ) -> None:
@@ -39,7 +40,7 @@ def pair_gradients(
                     own[c] += scratch[c]
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def row_gradients(table: Any, rows: Any, slopes: Any, block: Any, gradient: Any, explored: Any) -> None:
     indptr, columns, _ = table
     slots, sums = explored
@@ -53,7 +54,7 @@ def row_gradients(table: Any, rows: Any, slopes: Any, block: Any, gradient: Any,
                 own[c] += dot(block[c], slopes[g])
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def block_gradients(table: Any, rows: Any, slopes: Any, partial: Any) -> None:
     indptr, columns, values = table
     runs = partial.shape[0]
@@ -78,7 +79,7 @@ def block_gradients(table: Any, rows: Any, slopes: Any, partial: Any) -> None:
                 out[s] += more[s]
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def spread_block(table: Any, rows: Any, block: Any, gradient: Any, explored: Any) -> None:
     indptr, columns, _ = table
     slots, sums = explored
@@ -92,7 +93,7 @@ def spread_block(table: Any, rows: Any, block: Any, gradient: Any, explored: Any
                 own[c] += block[c, s]
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def decay_gradients(table: Any, rows: Any, weights: Any, origin: Any, gradient: Any) -> None:
     indptr, _, values = table
     for g in numba.prange(len(rows)):
@@ -101,7 +102,7 @@ def decay_gradients(table: Any, rows: Any, weights: Any, origin: Any, gradient: 
             gradient[k] += weights[g] * away
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def add_row_norms(indptr: Any, rows: Any, gradient: Any, norms: Any) -> None:
     for t in numba.prange(len(rows)):
         square = gradient.dtype.type(0)

@@ -14,8 +14,10 @@ from typing import Any
 import numba
 import numpy as np
 
+from sparserec_np.kernels.doors import kernel, parallel
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+
+@parallel
 def solve_rows(own: Any, equations: Any) -> None:
     others, indptr, touched, aims, gram, ridges, full, cross = equations
     starts, columns, values = own
@@ -31,7 +33,7 @@ def solve_rows(own: Any, equations: Any) -> None:
             values[first + k] = x[k]
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def weigh_rows(own: Any, equations: Any, first: Any, values: Any, worths: Any) -> None:
     others, indptr, touched, aims, gram, ridges, full, cross = equations
     starts, columns, _ = own
@@ -69,7 +71,7 @@ def weigh_rows(own: Any, equations: Any, first: Any, values: Any, worths: Any) -
             worths[t, column] = curvature[column] * found[column] * found[column]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _pull(row: Any, cross: Any) -> Any:
     """Computes ``row @ cross`` in float64, (dim,)."""
     pull = np.zeros(cross.shape[1])
@@ -79,7 +81,7 @@ def _pull(row: Any, cross: Any) -> Any:
     return pull
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _solution(
     kept: Any,
     other_starts: Any,

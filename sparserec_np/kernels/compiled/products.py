@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from sparserec_np.kernels.arguments import STRIP_COLUMNS
 from sparserec_np.kernels.compiled.elementary import add_to_rows, sum_rows
+from sparserec_np.kernels.doors import kernel
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def add_gram_product(indptr: Any, items: Any, weights: Any, block: Any, out: Any) -> None:
     line = np.empty(STRIP_COLUMNS, dtype=block.dtype)
     for user in range(len(weights)):
@@ -27,7 +27,7 @@ def add_gram_product(indptr: Any, items: Any, weights: Any, block: Any, out: Any
         add_to_rows(line, items, indptr[user], indptr[user + 1], out)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def sum_items(indptr: Any, items: Any, users: Any, block: Any, first: Any, out: Any) -> None:
     for t in range(len(users)):
         own = out[t, first : first + STRIP_COLUMNS]

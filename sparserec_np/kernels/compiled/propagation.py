@@ -15,11 +15,12 @@ import numpy as np
 
 from sparserec_np.kernels.arguments import STRIP_COLUMNS
 from sparserec_np.kernels.compiled.elementary import sum_rows
+from sparserec_np.kernels.doors import kernel, parallel
 
 RUN = 64
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def read_rows(table: Any, rows: Any, local: Any) -> None:
     indptr, columns, values = table
     for t in numba.prange(len(rows)):
@@ -29,7 +30,7 @@ def read_rows(table: Any, rows: Any, local: Any) -> None:
             own[columns[k]] = values[k]
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def read_columns(table: Any, first: Any, factors: Any, block: Any) -> None:
     indptr, columns, values = table
     for row in numba.prange(len(block)):
@@ -41,7 +42,7 @@ def read_columns(table: Any, first: Any, factors: Any, block: Any) -> None:
                 own[c] = values[k] * factors[row]
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def propagate(graph: Any, chunks: Any, block: Any, factors: Any, out: Any) -> None:
     indptr, neighbours = graph
     for chunk in numba.prange(len(chunks) - 1):
@@ -52,7 +53,7 @@ def propagate(graph: Any, chunks: Any, block: Any, factors: Any, out: Any) -> No
                 own[c] *= factors[row]
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def add_rows(rows: Any, block: Any, factors: Any, first: Any, local: Any) -> None:
     for t in numba.prange(len(rows)):
         own = local[t, first : first + STRIP_COLUMNS]
@@ -61,7 +62,7 @@ def add_rows(rows: Any, block: Any, factors: Any, first: Any, local: Any) -> Non
             own[c] += factors[rows[t]] * source[c]
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def add_propagated(graph: Any, rows: Any, block: Any, factors: Any, first: Any, local: Any) -> None:
     indptr, neighbours = graph
     for run in numba.prange((len(rows) + RUN - 1) // RUN):
@@ -73,7 +74,7 @@ def add_propagated(graph: Any, rows: Any, block: Any, factors: Any, first: Any, 
                 own[c] += factors[rows[t]] * line[c]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def edges_from(graph: Any, rows: Any, indptr: Any, sources: Any) -> int:
     bounds, neighbours = graph
     indptr[:] = 0
@@ -95,7 +96,7 @@ def edges_from(graph: Any, rows: Any, indptr: Any, sources: Any) -> int:
     return count
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def pull_columns(
     graph: Any, chunks: Any, table: Any, first: Any, block: Any, factors: Any, gradient: Any, explored: Any
 ) -> None:
@@ -123,7 +124,7 @@ def pull_columns(
                     own[first + c] += factors[row] * line[c]
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def pull_rows(table: Any, rows: Any, local: Any, gradient: Any, explored: Any) -> None:
     indptr, columns, _ = table
     slots, sums = explored

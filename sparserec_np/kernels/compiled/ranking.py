@@ -25,6 +25,7 @@ import numpy as np
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import ItemBlocks
 from sparserec_np.kernels.compiled.lanes import LINE_NUMBERS, add_lines, lowest_bit, reaching
+from sparserec_np.kernels.doors import kernel, parallel
 
 BLOCK_ITEMS = (
     LINE_NUMBERS  # an item's place in its block fits uint8, and a block's items are the bits of a mask
@@ -41,7 +42,7 @@ LEVELS = (
 FEW = 4  # all items are scored where blocks times dimensions are more than this many times the entries
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _block_order(lists, n_items):  # type: ignore[no-untyped-def]
     """Orders items by strongest dimension, there by falling magnitude: (n_items,) int32.
 
@@ -73,7 +74,7 @@ def _block_order(lists, n_items):  # type: ignore[no-untyped-def]
     return order
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _block_items(lists, n_items):  # type: ignore[no-untyped-def]
     """Reorders the items of ``lists``, a table by dimension, into ItemBlocks."""
     dim = len(lists.indptr) - 1
@@ -128,12 +129,12 @@ def _block_items(lists, n_items):  # type: ignore[no-untyped-def]
     return ItemBlocks(order, position, least, begins, places, values, extremes)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _worse(score_a, item_a, score_b, item_b):  # type: ignore[no-untyped-def]
     return score_a < score_b or (score_a == score_b and item_a > item_b)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _sift_down(items, scores, size, item, score):  # type: ignore[no-untyped-def]
     """Replaces the root of a heap, its worst entry, by (item, score)."""
     at = 0
@@ -152,7 +153,7 @@ def _sift_down(items, scores, size, item, score):  # type: ignore[no-untyped-def
     items[at] = item
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _sort_heap(items, scores):  # type: ignore[no-untyped-def]
     """Sorts a heap best first, and marks with -1 the places that no item took."""
     for last in range(len(items) - 1, 0, -1):
@@ -164,7 +165,7 @@ def _sort_heap(items, scores):  # type: ignore[no-untyped-def]
             items[place] = -1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _bound_blocks(columns, values, blocks, begins, bounds):  # type: ignore[no-untyped-def]
     """Fills ``bounds`` with what no score of a block exceeds, -inf past the blocks.
 
@@ -185,7 +186,7 @@ def _bound_blocks(columns, values, blocks, begins, bounds):  # type: ignore[no-u
     return largest.max()
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _score_block(b, columns, values, blocks, begins, scores):  # type: ignore[no-untyped-def]
     scores[:] = 0
     first = b * (len(blocks.extremes) >> 1)
@@ -208,7 +209,7 @@ def _score_block(b, columns, values, blocks, begins, scores):  # type: ignore[no
             u += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _offer_block(b, blocks, block_scores, hidden, items, scores):  # type: ignore[no-untyped-def]
     """Takes a block's items but those ``hidden``, a mask, into the user's heap (items, scores)."""
     reach = reaching(block_scores, 0, scores[0]) & ~hidden
@@ -221,12 +222,12 @@ def _offer_block(b, blocks, block_scores, hidden, items, scores):  # type: ignor
                 _sift_down(items, scores, len(items), item, block_scores[place])
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _bit(position):  # type: ignore[no-untyped-def]
     return np.uint64(1) << np.uint64(position & (BLOCK_ITEMS - 1))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _rank_by_blocks(users, blocks, seen_indptr, seen_items, rows, turns, out_items, out_scores):  # type: ignore[no-untyped-def]
     n_items, n_blocks = len(blocks.order), len(blocks.least)
     bounds = np.empty(max(LINE_NUMBERS, blocks.extremes.shape[1]), dtype=blocks.values.dtype)
@@ -266,7 +267,7 @@ def _rank_by_blocks(users, blocks, seen_indptr, seen_items, rows, turns, out_ite
         _sort_heap(items, scores)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _rank_one_by_one(users, lists, n_items, seen_indptr, seen_items, rows, out_items, out_scores):  # type: ignore[no-untyped-def]
     item_scores = np.full(
         (n_items + LINE_NUMBERS - 1) // LINE_NUMBERS * LINE_NUMBERS, -np.inf, dtype=lists.values.dtype
@@ -293,7 +294,7 @@ def _rank_one_by_one(users, lists, n_items, seen_indptr, seen_items, rows, out_i
         _sort_heap(items, scores)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _by_strongest_dimension(users, rows):  # type: ignore[no-untyped-def]
     """Orders users so that those who score the same blocks follow each other.
 
@@ -312,7 +313,7 @@ def _by_strongest_dimension(users, rows):  # type: ignore[no-untyped-def]
     return np.argsort(strongest, kind="mergesort")
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)
+@parallel
 def top_items(
     users: SparseTable,
     items_by_dimension: SparseTable,

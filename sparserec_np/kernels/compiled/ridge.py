@@ -12,8 +12,10 @@ from typing import Any
 import numba
 import numpy as np
 
+from sparserec_np.kernels.doors import kernel, parallel
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+
+@parallel
 def solve_users(
     table: Any,
     base: Any,
@@ -59,7 +61,7 @@ def solve_users(
             values[t, k] = x[k]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _columns_of(touched: Any, bounds: Any, columns: Any, dim: Any) -> Any:
     """Finds the columns in which a touched row has an entry, ascending."""
     there = np.zeros(dim, np.bool_)
@@ -69,7 +71,7 @@ def _columns_of(touched: Any, bounds: Any, columns: Any, dim: Any) -> Any:
     return np.flatnonzero(there)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _products_of(touched: Any, bounds: Any, columns: Any, values: Any, kept: Any, dim: Any) -> Any:
     """Sums the products of all pairs of entries, right of the diagonal and on it, and the entries."""
     size = len(kept)
@@ -88,7 +90,7 @@ def _products_of(touched: Any, bounds: Any, columns: Any, values: Any, kept: Any
     return products, target
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _eliminated(matrix: Any, target: Any, least: Any) -> Any:
     """Solves by elimination, as ``runtime._eliminated``; what it divides by is at least ``least``."""
     size = len(target)

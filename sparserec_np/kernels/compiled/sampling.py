@@ -10,8 +10,10 @@ from typing import Any
 import numba
 import numpy as np
 
+from sparserec_np.kernels.doors import kernel, parallel
 
-@numba.njit(nogil=True, cache=True)
+
+@kernel
 def group_by_row(keys: Any, counts: Any, order: Any, starts: Any, rows: Any) -> int:
     groups = 0
     for m in range(len(keys)):
@@ -33,7 +35,7 @@ def group_by_row(keys: Any, counts: Any, order: Any, starts: Any, rows: Any) -> 
     return groups
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def mask_seen(rows: Any, seen_indptr: Any, seen_items: Any, places: Any, scores: Any, valid: Any) -> None:
     for g in numba.prange(len(rows)):
         count = scores.shape[1]
@@ -45,7 +47,7 @@ def mask_seen(rows: Any, seen_indptr: Any, seen_items: Any, places: Any, scores:
         valid[g] = count
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def pick_unseen(users: Any, draws: Any, n_items: int, seen_indptr: Any, seen_items: Any, picked: Any) -> None:
     tries = draws.shape[1]
     for m in numba.prange(len(users)):

@@ -10,11 +10,13 @@ from typing import Any
 import numba
 import numpy as np
 
+from sparserec_np.kernels.doors import parallel
+
 # Groups are handed to threads in runs of this many, so that a run's scratch row is allocated once.
 RUN = 64
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def score_pairs(table: Any, rows: Any, starts: Any, partners: Any, scores: Any) -> None:
     indptr, columns, values = table
     groups = len(rows)
@@ -33,7 +35,7 @@ def score_pairs(table: Any, rows: Any, starts: Any, partners: Any, scores: Any) 
                 scratch[columns[k]] = 0
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def fill_block(table: Any, rows: Any, block: Any) -> None:
     indptr, columns, values = table
     for c in numba.prange(block.shape[0]):
@@ -43,7 +45,7 @@ def fill_block(table: Any, rows: Any, block: Any) -> None:
             block[columns[k], s] = values[k]
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def score_block(table: Any, rows: Any, block: Any, scores: Any) -> None:
     indptr, columns, values = table
     size = block.shape[1]

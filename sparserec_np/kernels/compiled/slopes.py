@@ -11,11 +11,12 @@ import numba
 import numpy as np
 
 from sparserec_np.kernels.compiled.elementary import exp_into, highest, log_into, total
+from sparserec_np.kernels.doors import parallel
 
 RUN = 32
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def bpr_pairs(positive: Any, negative: Any, losses: Any) -> None:
     for m in numba.prange(len(positive)):
         margin = positive[m] - negative[m]
@@ -48,7 +49,7 @@ def _bpr_group(positive: Any, scores: Any, valid: int, losses: Any, room: Any) -
     scores[:] = sums
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def bpr_block(starts: Any, positive: Any, negatives: Any, valid: Any, losses: Any) -> None:
     groups, size = negatives.shape
     for run in numba.prange((groups + RUN - 1) // RUN):
@@ -85,7 +86,7 @@ def _softmax_group(positive: Any, scores: Any, valid: int, losses: Any, room: An
         scores[s] *= weight
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def softmax_block(starts: Any, positive: Any, negatives: Any, valid: Any, losses: Any) -> None:
     groups, size = negatives.shape
     for run in numba.prange((groups + RUN - 1) // RUN):
@@ -95,7 +96,7 @@ def softmax_block(starts: Any, positive: Any, negatives: Any, valid: Any, losses
             _softmax_group(positive[first:last], negatives[g], valid[g], losses[first:last], room)
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def bce_pairs(positive: Any, negative: Any, losses: Any, weight: Any) -> None:
     kind = positive.dtype.type
     for m in numba.prange(len(positive)):
@@ -107,7 +108,7 @@ def bce_pairs(positive: Any, negative: Any, losses: Any, weight: Any) -> None:
         negative[m] = kind(weight) * (kind(1) if negative[m] > 0 else small) / (1 + small)
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def bce_block(starts: Any, positive: Any, negatives: Any, valid: Any, losses: Any, weight: Any) -> None:
     groups, size = negatives.shape
     kind = negatives.dtype.type
@@ -131,7 +132,7 @@ def bce_block(starts: Any, positive: Any, negatives: Any, valid: Any, losses: An
                 positive[m] = -(small if positive[m] > 0 else kind(1)) / (1 + small)
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def bsl_block(starts: Any, positive: Any, negatives: Any, valid: Any, losses: Any, sharpness: Any) -> None:
     groups, size = negatives.shape
     kind = negatives.dtype.type
@@ -164,7 +165,7 @@ def bsl_block(starts: Any, positive: Any, negatives: Any, valid: Any, losses: An
                 positive[m] *= -(pairs / near)
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def ccl_pairs(positive: Any, negative: Any, losses: Any, weight: Any, margin: Any) -> None:
     kind = positive.dtype.type
     for m in numba.prange(len(positive)):
@@ -176,7 +177,7 @@ def ccl_pairs(positive: Any, negative: Any, losses: Any, weight: Any, margin: An
         negative[m] = kind(weight) if excess > 0 else kind(0)
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def ccl_block(
     starts: Any, positive: Any, negatives: Any, valid: Any, losses: Any, weight: Any, margin: Any
 ) -> None:
@@ -197,7 +198,7 @@ def ccl_block(
             positive[m] = -1
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def imitation_block(
     starts: Any, student: Any, teacher: Any, valid: Any, weight: Any, slopes: Any, losses: Any
 ) -> None:

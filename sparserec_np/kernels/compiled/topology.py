@@ -12,6 +12,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from sparserec_np.kernels.doors import kernel
+
 LOW_BITS = 15  # of the 31 of a magnitude
 LOW = (1 << LOW_BITS) - 1
 HIGH_COUNTS = 1 << (31 - LOW_BITS)
@@ -33,7 +35,7 @@ def _first_reaching(counts: Any, wanted: int) -> Any:
     return len(counts), 0
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def mark_prunable(table: Any, inside: Any, floor: int, kept: Any) -> int:
     indptr, _, values = table
     free = 0
@@ -54,7 +56,7 @@ def mark_prunable(table: Any, inside: Any, floor: int, kept: Any) -> int:
     return free
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def keep_larger(values: Any, count: int, kept: Any) -> float:
     if count == 0:
         kept[:] = True
@@ -97,7 +99,7 @@ def _inactive(table: Any, explored: Any, row: int, out: Any) -> None:
         out[columns[k]] = 0
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def largest_inactive(table: Any, explored: Any, count: int, rows: Any, columns: Any, gradients: Any) -> int:
     slots, sums = explored
     own = np.empty(sums.shape[1], dtype=np.float32)
@@ -143,7 +145,7 @@ def largest_inactive(table: Any, explored: Any, count: int, rows: Any, columns: 
     return kept
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def merge(table: Any, kept: Any, rows: Any, columns: Any, indptr: Any, places: Any) -> None:
     old, stored, _ = table
     at, g = 0, 0
@@ -164,7 +166,7 @@ def merge(table: Any, kept: Any, rows: Any, columns: Any, indptr: Any, places: A
         indptr[row + 1] = at
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def move(state: Any, kept: Any, places: Any, grown: Any) -> None:
     stay = 0
     for k in range(len(state)):  # those that stay move to the front,
@@ -183,14 +185,14 @@ def move(state: Any, kept: Any, places: Any, grown: Any) -> None:
             state[k] = state[stay]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def rewrite(table: Any, kept: Any, places: Any, columns: Any, values: Any, indptr: Any) -> None:
     move(table[1], kept, places, columns)
     move(table[2], kept, places, values)
     table[0][:] = indptr
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def row_means(indptr: Any, state: Any, rows: Any, means: Any) -> None:
     for g in range(len(rows)):
         if g > 0 and rows[g] == rows[g - 1]:

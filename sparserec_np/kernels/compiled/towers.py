@@ -17,12 +17,13 @@ import numpy as np
 
 from sparserec_np.kernels.compiled.elementary import dot, total
 from sparserec_np.kernels.compiled.ranking import _sift_down, _sort_heap
+from sparserec_np.kernels.doors import kernel, parallel
 
 PAIR_LANES = 64
 GROUP_USERS = 16  # users that a thread ranks between two looks for more work
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def scale_columns(table: Any, rows: Any, n_users: int, factors: Any, scaled: Any) -> None:
     indptr, columns, values = table
     for t in numba.prange(len(rows)):
@@ -31,7 +32,7 @@ def scale_columns(table: Any, rows: Any, n_users: int, factors: Any, scaled: Any
             scaled[k] = values[k] * own[columns[k]]
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def project_rows(table: Any, rows: Any, first: int, weights: Any, out: Any) -> None:
     indptr, columns, values = table
     width = weights.shape[1]
@@ -47,7 +48,7 @@ def project_rows(table: Any, rows: Any, first: int, weights: Any, out: Any) -> N
                     own[j] += value * source[j]
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def pull_projection(
     table: Any, rows: Any, first: int, weights: Any, steps: Any, gradient: Any, explored: Any, partial: Any
 ) -> None:
@@ -75,7 +76,7 @@ def pull_projection(
                     every[m] += dot(weights[m], step)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _second_layer(layer: Any, hidden: Any, bias: Any, second: Any) -> None:
     """Computes the second layer of a block, not yet rectified, from the rectified first."""
     for n in range(hidden.shape[1]):
@@ -88,7 +89,7 @@ def _second_layer(layer: Any, hidden: Any, bias: Any, second: Any) -> None:
                 own[x] += weight * source[x]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _first_layer(left: Any, right: Any, users: Any, items: Any, layer: Any) -> None:
     """Computes the rectified first layer of a block of up to PAIR_LANES pairs."""
     zero = layer.dtype.type(0)
@@ -98,7 +99,7 @@ def _first_layer(left: Any, right: Any, users: Any, items: Any, layer: Any) -> N
             layer[j, x] = max(one[j] + other[j], zero)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _add_block(second: Any, out: Any, scores: Any) -> None:
     """Adds what the second layer of a block comes to, once rectified, to its pairs' scores."""
     zero = second.dtype.type(0)  # a plain 0 would make float64 of it all
@@ -109,7 +110,7 @@ def _add_block(second: Any, out: Any, scores: Any) -> None:
             scores[x] += weight * max(source[x], zero)
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def add_scores(left: Any, right: Any, users: Any, items: Any, head: Any, scores: Any) -> None:
     hidden, bias, out = head
     pairs = len(users)
@@ -124,7 +125,7 @@ def add_scores(left: Any, right: Any, users: Any, items: Any, head: Any, scores:
             _add_block(second, out, scores[begin:end])
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _block_gradients(
     layer: Any, second: Any, hidden: Any, out: Any, slopes: Any, back: Any, line: Any, sums: Any, steps: Any
 ) -> None:
@@ -154,7 +155,7 @@ def _block_gradients(
             steps[x, j] = line[x] if source[x] > zero else zero
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def head_gradients(
     left: Any, right: Any, users: Any, items: Any, head: Any, slopes: Any, steps: Any, partial: Any
 ) -> None:
@@ -178,7 +179,7 @@ def head_gradients(
             _block_gradients(layer, second, hidden, out, given, back, line, partial[part], steps[begin:end])
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def sum_steps(rows: Any, starts: Any, order: Any, steps: Any, sums: Any) -> None:
     width = steps.shape[1]
     for g in numba.prange(len(rows)):
@@ -190,7 +191,7 @@ def sum_steps(rows: Any, starts: Any, order: Any, steps: Any, sums: Any) -> None
                 own[j] += step[j]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _rank_rows(  # type: ignore[no-untyped-def]
     indptr, columns, values, bounds, numbers, weights, left, right, hidden, bias, out,
     seen_indptr, seen_items, rows, out_items, out_scores,
@@ -225,7 +226,7 @@ def _rank_rows(  # type: ignore[no-untyped-def]
         _sort_heap(best, reached)
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def top_items(
     users: Any,
     items_by_dimension: Any,

@@ -29,6 +29,7 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic, overload
 
 from sparserec_np.kernels.compiled.lanes import _load, _spread
+from sparserec_np.kernels.doors import parallel
 
 BIT_COLUMNS = 64  # columns: as many as uint64 has bits
 REGISTER = 512  # bits
@@ -53,12 +54,25 @@ def _unfolds():  # type: ignore[no-untyped-def]  # Numba compares this signature
     return True
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@numba.njit(nogil=True)
+def _unfolding_rows(indptr: Any, dim: int) -> Any:
+    """Counts the rows that are given bits: all, or none where rows do not unfold."""
+    return len(indptr) - 1 if dim <= BIT_COLUMNS and _unfolds() else 0
+
+
+@numba.njit(nogil=True)
+def _bits_of_row(columns: Any, begin: Any, end: Any) -> Any:
+    bits = np.uint64(0)
+    for k in range(begin, end):
+        bits |= np.uint64(1) << np.uint64(columns[k])
+    return bits
+
+
+@parallel
 def row_bits(indptr: Any, columns: Any, dim: int) -> Any:
-    bits = np.zeros(len(indptr) - 1 if dim <= BIT_COLUMNS and _unfolds() else 0, dtype=np.uint64)
+    bits = np.zeros(_unfolding_rows(indptr, dim), dtype=np.uint64)
     for row in numba.prange(len(bits)):
-        for k in range(indptr[row], indptr[row + 1]):
-            bits[row] |= np.uint64(1) << np.uint64(columns[k])
+        bits[row] = _bits_of_row(columns, indptr[row], indptr[row + 1])
     return bits
 
 

@@ -10,8 +10,10 @@ from typing import Any
 import numba
 import numpy as np
 
+from sparserec_np.kernels.doors import parallel
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+
+@parallel
 def sgd(table: Any, rows: Any, gradient: Any, rate: Any) -> None:
     indptr, _, values = table
     for t in numba.prange(len(rows)):
@@ -20,7 +22,7 @@ def sgd(table: Any, rows: Any, gradient: Any, rate: Any) -> None:
             gradient[k] = 0
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def adagrad(table: Any, rows: Any, gradient: Any, squares: Any, rate: Any, epsilon: Any) -> None:
     indptr, _, values = table
     for t in numba.prange(len(rows)):
@@ -30,7 +32,7 @@ def adagrad(table: Any, rows: Any, gradient: Any, squares: Any, rate: Any, epsil
             gradient[k] = 0
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def adam(table: Any, rows: Any, gradient: Any, moments: Any, rate: Any, betas: Any, epsilon: Any) -> None:
     indptr, _, values = table
     first, second, steps = moments

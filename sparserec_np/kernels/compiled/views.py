@@ -10,8 +10,10 @@ from typing import Any
 import numba
 import numpy as np
 
+from sparserec_np.kernels.doors import parallel
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+
+@parallel
 def unit_rows(table: Any, rows: Any, length: Any, lengths: Any, unit: Any) -> None:
     indptr, _, values = table
     kind = values.dtype.type
@@ -26,7 +28,7 @@ def unit_rows(table: Any, rows: Any, length: Any, lengths: Any, unit: Any) -> No
             unit[k] = values[k] * factor
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@parallel
 def unit_gradients(unit: Any, rows: Any, length: Any, lengths: Any, gradient: Any) -> None:
     indptr, _, values = unit
     kind = values.dtype.type
