@@ -612,8 +612,14 @@ def _decode_table(artifact: Artifact, name: str, rows: int, dim: int) -> Table:
     if values.dtype != DTYPES["I8"]:
         return Table(indptr, columns, values)
     scales = _take(artifact, f"{name}.scales", ("F32",))
-    if len(scales) != dim:
-        raise ArtifactError(f"{name}.scales holds {len(scales):,} numbers, expected {dim:,}, one a dimension")
+    marks = _read_integer(artifact.metadata, "item_columns") if "item_columns" in artifact.metadata else 0
+    expected = min(max(dim - marks, 0) + 1, dim)  # one is for all dimensions that stand for items
+    if len(scales) != expected:
+        raise ArtifactError(
+            f"{name}.scales holds {len(scales):,} numbers, expected {expected:,}, one a dimension"
+        )
+    if expected < dim:
+        scales = np.append(scales, np.full(dim - expected, scales[-1]))
     # 128 times as much must be finite, too.
     if not _largest(scales) < 1e36:
         raise ArtifactError(f"{name}.scales holds NaN, infinity or a number that values would overflow with")

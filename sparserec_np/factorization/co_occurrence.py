@@ -10,7 +10,7 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.matrices import matrix_of_ones
 from sparserec_np.data.table import Array
 
-ITEMS_AT_ONCE = 256  # items whose pairs with all others exist at once
+ITEMS_AT_ONCE = 32  # items whose pairs with all others exist at once
 
 
 class Pairs(NamedTuple):

@@ -99,10 +99,9 @@ class BaseModel:
         """
         return 0 if user_rows is None else USER_ROWS[user_rows].item_bytes * log.n_items
 
-    def columns(self, dim: int, log: Interactions, user_rows: str | None) -> int:
-        """Counts the columns of the table whose settings name ``dim``: some ways have more of them."""
-        marks = user_rows is not None and USER_ROWS[user_rows].marks_items
-        return dim + log.n_items if marks else dim
+    def marks(self, log: Interactions, user_rows: str | None) -> int:
+        """Counts the columns that stand for items, behind those that settings name ``dim``."""
+        return log.n_items if user_rows is not None and USER_ROWS[user_rows].marks_items else 0
 
     def way(self, method: str, loss: str) -> dict[str, str]:
         """Says how the table came about, as a model file tells it."""

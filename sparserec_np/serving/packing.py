@@ -54,7 +54,8 @@ def pack(model: ServedModel, dtype: str) -> Artifact:
         if steps.nbytes < arrays[f"{name}.columns"].nbytes:
             del arrays[f"{name}.columns"]
             arrays[f"{name}.steps"] = steps
-        arrays |= {f"{name}.{part}": array for part, array in VALUES[dtype](name, table, model.dim).items()}
+        scaled = min(model.dim - int(model.metadata.get("item_columns", 0)) + 1, model.dim)
+        arrays |= {f"{name}.{part}": array for part, array in VALUES[dtype](name, table, scaled).items()}
     if model.has_numbers:
         filled = np.diff(model.items.indptr) > 0  # who touches an item without entries adds nothing
         arrays |= WEIGHTS[dtype](arrays.pop("weights")[filled])
@@ -72,11 +73,11 @@ def write_export(path: Path, artifact: Artifact) -> int:
     return write_artifact(path, artifact.arrays, artifact.metadata)
 
 
-def _float32(name: str, table: SparseTable, dim: int) -> dict[str, Array]:
+def _float32(name: str, table: SparseTable, scaled: int) -> dict[str, Array]:
     return {"values": np.asarray(table.values, np.float32)}
 
 
-def _float16(name: str, table: SparseTable, dim: int) -> dict[str, Array]:
+def _float16(name: str, table: SparseTable, scaled: int) -> dict[str, Array]:
     return {"values": _halved(f"{name}.values", table.values)}
 
 
@@ -88,13 +89,17 @@ def _halved(name: str, values: Array) -> Array:
     return values.astype(np.float16)
 
 
-def _int8(name: str, table: SparseTable, dim: int) -> dict[str, Array]:
-    """Rounds ``value / scale``, where a dimension's scale is its largest magnitude over 127."""
-    scales = np.zeros(dim, dtype=np.float32)
-    np.maximum.at(scales, table.columns, np.abs(table.values))
+def _int8(name: str, table: SparseTable, scaled: int) -> dict[str, Array]:
+    """Rounds ``value / scale``, where a dimension's scale is its largest magnitude over 127.
+
+    There are ``scaled`` scales: the last is that of all dimensions from there on.
+    """
+    places = np.minimum(table.columns, np.intp(scaled - 1))
+    scales = np.zeros(scaled, dtype=np.float32)
+    np.maximum.at(scales, places, np.abs(table.values))
     scales /= 127
     # A scale that underflowed to zero stands for values too small to matter.
-    own = scales[table.columns]
+    own = scales[places]
     numbers = np.divide(table.values, own, out=np.zeros_like(own), where=own > 0)
     return {"values": np.clip(np.rint(numbers), -127, 127).astype(np.int8), "scales": scales}
 

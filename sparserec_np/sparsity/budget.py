@@ -46,12 +46,14 @@ class Budget:
         dim: columns.
         nnz: stored entries, the parameter budget.
         id_bytes: bytes of the outside ids; 0 where they are the row numbers.
+        marks: columns behind these, one for each item, in which entries may lie as well.
     """
 
     rows: int
     dim: int
     nnz: int
     id_bytes: int = 0
+    marks: int = 0
 
     @property
     def density(self) -> float:
@@ -61,7 +63,7 @@ class Budget:
     @property
     def entry_bytes(self) -> int:
         """Bytes of a stored entry: its float32 value and its column."""
-        return VALUE_BYTES + column_dtype(self.dim).itemsize
+        return VALUE_BYTES + column_dtype(self.dim + self.marks).itemsize
 
     @property
     def fixed_bytes(self) -> int:
@@ -116,13 +118,13 @@ class Budget:
         return cls(rows, dim, entries, id_bytes)
 
     @classmethod
-    def of_bytes(cls, rows: int, dim: int, limit: int, id_bytes: int = 0) -> Budget:
+    def of_bytes(cls, rows: int, dim: int, limit: int, id_bytes: int = 0, marks: int = 0) -> Budget:
         """Makes the budget of as many entries as fit into ``limit`` bytes, at most all.
 
         Raises:
             ConfigError: not one entry fits; the sentence holds the arithmetic.
         """
-        least = cls(rows, dim, 1, id_bytes)
+        least = cls(rows, dim, 1, id_bytes, marks)
         nnz = min((limit - least.fixed_bytes) // least.entry_bytes, rows * dim)
         narrow = int(np.iinfo(np.int32).max)
         if nnz > narrow:  # row bounds are wider then
@@ -134,4 +136,4 @@ class Budget:
                 f" {least.fixed_bytes - id_bytes:,} B of row bounds and {id_bytes:,} B of ids before the first entry;"
                 f" give more than {least.total_bytes:,} B"
             )
-        return cls(rows, dim, nnz, id_bytes)
+        return replace(least, nnz=nnz)

@@ -219,7 +219,7 @@ def _kinds(log: Interactions, config: Config, free: Collection[str]) -> Iterator
         if some.resolved().user_rows != user_rows:  # which are not free, and others
             continue
         base = BASE_MODELS[model]
-        if base.columns(begin, log, user_rows) > MOST_COLUMNS:
+        if begin + base.marks(log, user_rows) > MOST_COLUMNS:
             continue
         climbed = widths if "dim" in free else (begin,)
         follows, before = before == (model, first), (model, first)

@@ -105,8 +105,7 @@ class Plan:
 
     def model_over(self, table: SparseTable, log: Interactions) -> Model:
         """Makes the base recommender over a table, users first."""
-        dim = self.base.columns(self.budget.dim, log, self.settings.user_rows)
-        return model_over(self.settings, table, dim, log)
+        return model_over(self.settings, table, self.budget.dim + self.budget.marks, log)
 
     def order(self, log: Interactions, weights: int) -> Order:
         """Makes the order of an epoch over the pairs of ``log``, for so many dense ``weights``."""
@@ -144,12 +143,14 @@ def budget_of(log: Interactions, config: Config) -> Budget:
     base = BASE_MODELS[config.model]
     rows = base.rows(log)
     ids = id_bytes(log.user_ids, log.item_ids)
+    user_rows = config.resolved().user_rows
+    marks = base.marks(log, user_rows)
     if config.memory_budget is not None:
-        weights = base.weight_bytes(log, config.resolved().user_rows)
-        return Budget.of_bytes(rows, config.dim, config.memory_budget - weights, ids)
+        limit = config.memory_budget - base.weight_bytes(log, user_rows)
+        return Budget.of_bytes(rows, config.dim, limit, ids, marks)
     if config.entries is not None:
-        return Budget.of_entries(rows, config.dim, config.entries, ids)
-    return Budget.of_density(rows, config.dim, config.density, ids)
+        return replace(Budget.of_entries(rows, config.dim, config.entries, ids), marks=marks)
+    return replace(Budget.of_density(rows, config.dim, config.density, ids), marks=marks)
 
 
 def model_over(settings: Config, table: SparseTable, dim: int, log: Interactions) -> Model:

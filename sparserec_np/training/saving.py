@@ -161,7 +161,9 @@ def fitted_from(
     restored = restore(model, None if known is None else log)
     best = max(history, key=lambda record: record.get(SELECT_BY, -1.0), default={"epoch": 0})
     table = restored.table
-    budget = Budget(table.rows, model.dim, table.nnz, id_bytes(log.user_ids, log.item_ids))
+    marks = BASE_MODELS[config.model].marks(log, config.resolved().user_rows)
+    ids = id_bytes(log.user_ids, log.item_ids)
+    budget = Budget(table.rows, model.dim - marks, table.nnz, ids, marks)
     return Fitted(restored, log, budget, config, history, best["epoch"], False, {})
 
 

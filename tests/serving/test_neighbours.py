@@ -11,12 +11,13 @@ import pytest
 from sparserec_np.data.splitting import split_random
 from sparserec_np.data.synthetic import generate
 from sparserec_np.evaluation.evaluate import evaluate
-from sparserec_np.runtime import ArtifactError, Recommender
+from sparserec_np.runtime import ArtifactError, Recommender, decode_model
 from sparserec_np.serving.c.export import write_c
 from sparserec_np.serving.model_file import load_model, save_model
 from sparserec_np.serving.packing import pack, write_export
 from sparserec_np.serving.slices import keep_items, keep_users, without_seen
 from sparserec_np.training.fitted import Fitted
+from sparserec_np.training.run_directory import load_run, save_run
 from sparserec_np.training.saving import restore, served_model
 from sparserec_np.training.settings import Config
 from sparserec_np.training.train import train
@@ -36,6 +37,20 @@ def test_it_stores_its_budget_and_is_not_trained(fitted: Fitted) -> None:
     assert fitted.model.dim == 80 + LOG.n_items
     assert fitted.config.resolved().user_rows == "neighbours" and fitted.config.resolved().epochs == 0
     assert served_model(fitted, LOG).metadata["item_columns"] == "70"
+
+
+@pytest.mark.parametrize("items", [70, 300])
+def test_the_budget_of_bytes_counts_wide_columns_and_is_kept(items: int, tmp_path: Path) -> None:
+    """Beside 32 columns, 300 items need column numbers of two bytes."""
+    log = generate(n_users=90, n_items=items, n_interactions=1500, groups=4, seed=4)
+    config = Config(model="fism", start="neighbours", dim=32, memory_budget=9_000, validation=0.0)
+    fitted = train(log, config, threads=1)
+    model, budget = served_model(fitted, log), fitted.budget
+    width = 1 if items + 32 <= 256 else 2
+    assert budget.entry_bytes == 4 + width == 4 + model.items.columns.itemsize
+    assert budget.total_bytes + model.weights.nbytes <= 9_000 < budget.total_bytes + model.weights.nbytes + 6
+    save_run(tmp_path / "run", fitted, log)
+    assert load_run(tmp_path / "run").budget == budget
 
 
 def test_lists_and_scores_are_those_of_the_formula(fitted: Fitted, tmp_path: Path) -> None:
@@ -77,6 +92,22 @@ def test_an_export_without_users_is_whole(fitted: Fitted, tmp_path: Path) -> Non
         for name in ("small.safetensors", "large.safetensors")
     )
     assert len(one & two) >= 18
+
+
+def test_columns_of_items_share_a_scale(fitted: Fitted) -> None:
+    packed = pack(served_model(fitted, LOG), "int8")
+    scales = packed.arrays["items.scales"]
+    table = fitted.model.table
+    assert scales.shape == (81,)
+    behind = table.columns >= 80
+    assert scales[-1] == np.float32(np.abs(table.values[behind]).max()) / np.float32(127)
+    read = decode_model(packed).items
+    values = read.values * read.scales[read.columns]
+    np.testing.assert_allclose(values[behind], table.values[behind], atol=scales[-1] * 0.51)
+    for wrong in (scales[:-1], np.append(scales, 0)):
+        damaged = packed._replace(arrays={**packed.arrays, "items.scales": wrong.astype(np.float32)})
+        with pytest.raises(ArtifactError, match="items.scales holds 8[02] numbers, expected 81"):
+            decode_model(damaged)
 
 
 def test_some_items_alone_and_the_c_function_are_refused(fitted: Fitted, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sparserec_np import Config, DataError, Interactions, load_model, save_run, train
 from sparserec_np.data.table import stacked
-from sparserec_np.models.fism import Fism, SolvedFism
+from sparserec_np.models.fism import Fism, FixedFism
 from sparserec_np.models.user_rows import RidgeSolve
 from sparserec_np.runtime import ArtifactError, Recommender
 from sparserec_np.serving.model_file import ServedModel, save_model
@@ -186,7 +186,7 @@ def test_a_file_tells_how_users_are_solved_for_and_nothing_where_they_are_sums()
     assert [served.metadata[name] for name in names] == ["ridge", "0.4", "1.0"]
     assert "weights" not in served.encode().arrays and not served.has_numbers
     again = restore(served)
-    assert isinstance(again, SolvedFism) and again.user_rows == RidgeSolve(0.4, 1.0)
+    assert isinstance(again, FixedFism) and again.user_rows == RidgeSolve(0.4, 1.0)
     sums = served_model(train(LOG, replace(start, model="fism", user_rows="sum")), LOG)
     assert not set(names) & set(sums.metadata) and sums.has_numbers
     assert isinstance(restore(sums), Fism)
