@@ -76,7 +76,8 @@ def command(as_json: bool, **options: Any) -> None:
         model = load_model(order.run)
     plain = model.encode()
     before = count_bytes(plain.arrays) | {"tables": count_tables(plain)}
-    dense_bytes = 4 * model.dim * sum(one.rows for one in model.tables.values())
+    columns = model.dim - int(model.metadata.get("item_columns", 0))
+    dense_bytes = 4 * columns * sum(one.rows for one in model.tables.values())
     model = _with_chosen_rows(model, order)
     if order.to == "c":
         order.check_c(model)

@@ -134,7 +134,7 @@ def dense_factors(setting: Setting, log: Any) -> tuple[Any, Any]:
 
 def of_lists(clocks: Record, items: Any, log: Any, setting: Setting) -> Record:
     """Adds to the clocks the peak so far, and NDCG@20 on the test part: all should list the same."""
-    from sparserec_np.evaluation.evaluate import find_hits
+    from sparserec_np.evaluation.measuring import find_hits
     from sparserec_np.evaluation.metrics import ndcg
 
     peak = memory("VmHWM")  # what follows is not the contender's

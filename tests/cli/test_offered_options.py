@@ -28,6 +28,8 @@ COMPANIONS = {
     # Half of twelve full columns: as many as the teacher has.
     ("--method", "dense-small"): (*SHORT, "--dim", "12", "--density", "0.5"),
     ("--start", "fitted"): (*SHORT, "--model", "fism"),
+    ("--start", "neighbours"): (*SHORT, "--model", "fism"),
+    ("--start", "plain-neighbours"): (*SHORT, "--model", "fism"),
     "--neighbours": ("--model", "itemknn"),
     "--shrinkage": ("--model", "itemknn"),
     "--layers": (*SHORT, "--model", "lightgcn"),
