@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("train", nargs="?", help="the interactions to read")
     parser.add_argument("test", nargs="?", help="the interactions to measure quality on")
     parser.add_argument("--rows", nargs="*", default=["512:453370", "512:906740", "1024:453370"])
-    parser.add_argument("--start", default="spectral", help="spectral or fitted")
+    parser.add_argument("--start", default="spectral", help="spectral, fitted or neighbours")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--name", default="data", help="what the data are called on the page")
     parser.add_argument("--page", type=Path, help="the page to write")

@@ -9,12 +9,14 @@ import numpy as np
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.errors import ConfigError
 from sparserec_np.learning.batches import Negatives, OnePerPair, PairSampler, SharedBlock
 from sparserec_np.learning.losses import Objective
 from sparserec_np.learning.optimizers import OPTIMIZERS, Optimizer
 from sparserec_np.models.base_models import BASE_MODELS, BaseModel
 from sparserec_np.models.model import Decay, Model
 from sparserec_np.models.views import Dropout, View, similarity_views
+from sparserec_np.runtime import MOST_COLUMNS
 from sparserec_np.serving.model_file import id_bytes
 from sparserec_np.sparsity.budget import Budget
 from sparserec_np.sparsity.exploration import Exploration
@@ -145,6 +147,11 @@ def budget_of(log: Interactions, config: Config) -> Budget:
     ids = id_bytes(log.user_ids, log.item_ids)
     user_rows = config.resolved().user_rows
     marks = base.marks(log, user_rows)
+    if marks and config.dim + marks > MOST_COLUMNS:
+        raise ConfigError(
+            f"Users' rows of the kind {user_rows} need a column for each item beside the {config.dim:,},"
+            f" {MOST_COLUMNS:,} in all; found {marks:,} items: set user_rows to sum, or leave out rare items"
+        )
     if config.memory_budget is not None:
         limit = config.memory_budget - base.weight_bytes(log, user_rows)
         return Budget.of_bytes(rows, config.dim, limit, ids, marks)

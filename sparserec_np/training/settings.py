@@ -650,8 +650,17 @@ def _check_model(config: Config) -> None:
 
 
 def _check_user_rows(config: Config) -> None:
-    """Refuses weights of equations that nobody solves."""
-    if BASE_MODELS[config.model].stores_users or config.solved:
+    """Refuses weights of equations that nobody solves, and pairs of items that users' rows do not mark."""
+    if BASE_MODELS[config.model].stores_users:
+        return
+    if config.start is not None and config.user_rows is not None:
+        made_for = ITEM_STARTS[config.start].user_rows
+        if USER_ROWS[made_for].marks_items != USER_ROWS[config.user_rows].marks_items:
+            raise ConfigError(
+                f"The start {config.start} is made for user_rows {made_for}, found {config.user_rows}; leave one of"
+                " them out"
+            )
+    if config.solved:
         return
     for name in ROW_SETTINGS:
         if getattr(config, name) is not None:

@@ -93,7 +93,7 @@ def test_what_is_not_free_stays():
     assert {look["dim"] for look in choice.looks} == {32}
     choice = choose(LOG, replace(CONFIG, model="fism", start="als"), ("dim", "user_rows"))
     assert {look["start"] for look in choice.looks} == {"als"}
-    assert {look["user_rows"] for look in choice.looks} == {"neighbours", "sum", "ridge"}
+    assert {look["user_rows"] for look in choice.looks} == {"sum", "ridge"}
     choice = choose(LOG, replace(CONFIG, model="fism"), ("dim",))
     assert {look["user_rows"] for look in choice.looks} == {"sum"}  # what the settings come to
 
@@ -204,3 +204,27 @@ def test_a_baseline_that_wins_is_known():
     choice = choose(LOG, CONFIG)
     better = max((look for look in choice.looks if not stored(look)), key=lambda look: look[SELECT_BY])
     assert choice.best_baseline == better
+
+
+@pytest.mark.parametrize("start", ["neighbours", "plain-neighbours"])
+@pytest.mark.parametrize("validation", [0.0, 0.2])
+def test_neighbours_that_are_pinned_are_looked_at_with_their_own_rows_alone(start, validation):
+    config = replace(CONFIG, model="fism", start=start, validation=validation)
+    choice = choose(LOG, config, ("dim", "user_rows"))
+    assert choice.config.user_rows == "neighbours"
+    assert {look.get("user_rows") for look in choice.looks} <= {"neighbours"}
+    assert train(LOG, choice.config).model.dim == choice.config.dim + LOG.n_items
+
+
+@pytest.mark.parametrize(
+    ("start", "user_rows"), [("neighbours", "sum"), ("neighbours", "ridge"), ("spectral", "neighbours")]
+)
+def test_starts_and_rows_that_do_not_fit_are_refused(start, user_rows):
+    with pytest.raises(ConfigError, match=f"The start {start} is made for user_rows"):
+        replace(CONFIG, model="fism", start=start, user_rows=user_rows)
+
+
+def test_too_many_columns_are_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setattr("sparserec_np.training.plan.MOST_COLUMNS", 128)
+    with pytest.raises(ConfigError, match="need a column for each item beside the 32, 128 in all"):
+        train(LOG, replace(CONFIG, model="fism", dim=32, start="neighbours"))
