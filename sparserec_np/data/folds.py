@@ -7,6 +7,7 @@ tuples. Rows of the same user and item stay together. They are given as ``cv`` t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ from sparserec_np.errors import ConfigError, DataError
 Fold = tuple[Array, Array]  # the rows to train on, and the held-out ones
 
 
-class _Folds:
+class _Folds(ABC):
     """Folds that the parameters of their maker name; see ``split``.
 
     Args:
@@ -45,6 +46,14 @@ class _Folds:
         """Returns the number of folds; the arguments are scikit-learn's, and not used."""
         return self.n_splits
 
+    @abstractmethod
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[Fold]:
+        """Yields for each fold the rows to train on, and those that are held out."""
+
+
+class _PairFolds(_Folds):
+    """What splitters share that hold out some pairs and train on all others."""
+
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[Fold]:
         """Yields for each fold the rows to train on, and those that are held out.
 
@@ -66,9 +75,9 @@ class _Folds:
             at_rows = held_out[rows.pair]
             yield np.flatnonzero(~at_rows & rows.kept), np.flatnonzero(at_rows & rows.kept)
 
+    @abstractmethod
     def _held_out(self, rows: _Numbered, rng: np.random.Generator) -> Iterator[Array]:
         """Yields for each fold which pairs are held out, (n_pairs,) bool."""
-        raise NotImplementedError
 
 
 class _Numbered:
@@ -109,7 +118,7 @@ class _Numbered:
         return ranks
 
 
-class InteractionKFold(_Folds):
+class InteractionKFold(_PairFolds):
     """K folds of interactions, each user's spread over all folds as evenly as can be.
 
     Every interaction is held out once, and users keep the others: their ``(k - 1) / k``. The single
@@ -130,7 +139,7 @@ class InteractionKFold(_Folds):
             yield fold == number
 
 
-class LeaveOneOut(_Folds):
+class LeaveOneOut(_PairFolds):
     """Leave-one-out: each fold holds out one interaction of each user who has two or more.
 
     Which one is drawn at random; the folds hold out different ones for as long as a user has some.
@@ -182,7 +191,7 @@ class LeaveLastOut(_Folds):
             yield np.flatnonzero(kept), np.flatnonzero(held_out[rows.pair] & rows.kept)
 
 
-class UserKFold(_Folds):
+class UserKFold(_PairFolds):
     """K folds of users: each holds out all interactions of a part of the users.
 
     A model learns nothing of them. ``SparseRec.score`` folds them in from four fifths of theirs,

@@ -80,10 +80,10 @@ def starts_to_try(plan: Plan, log: Interactions) -> tuple[str, ...]:
     budget, method = plan.budget, plan.method
     soon = Condensed().products(log, budget.dim) <= TRIED_PRODUCTS
     small = Condensed().full_bytes(log, budget.dim) <= TRIED_BYTES
-    if not plan.settings.trained and not plan.settings.solved:
-        return (plan.settings.start,)
     if plan.settings.solved:
         return SOLVED_STARTS if soon and small else SOLVED_STARTS[:1]
+    if not plan.settings.trained:
+        return (plan.settings.start,)
     within = plan.base.stored_rows and not (method.full or method.full_until)
     long = budget.dim > FOLDED_DIMENSIONS or budget.nnz > TRIED_ENTRIES * budget.rows
     if not within or long or log.n_interactions > TRIED_PAIRS:

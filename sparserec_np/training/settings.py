@@ -509,7 +509,7 @@ class Config:
             "start": start,
             "user_rows": user_rows,
         }
-        if user_rows is None or not USER_ROWS[user_rows].solved:
+        if not self.solved:
             defaults |= dict.fromkeys(ROW_SETTINGS)
         missing = {
             name: value
