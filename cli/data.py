@@ -12,6 +12,7 @@ import click
 import numpy as np
 
 from sparserec_np.data.formats import Reading, format_to_write, would_be_doubtful, write_interactions
+from sparserec_np.data.formats.tally import Tally
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.splitting import split_last, split_random, split_time
 from sparserec_np.data.synthetic import generate as generate_interactions
@@ -63,6 +64,10 @@ def describe(file: str, reader: dict[str, Any], as_json: bool) -> None:
         "rating_from": tally.lowest,
         "rating_to": tally.highest,
         "rated_0_or_less": tally.rated_0_or_less,
+        "weight_column": tally.weight,
+        "weight_from": None if log.weights is None else float(log.weights.min()),
+        "weight_to": None if log.weights is None else float(log.weights.max()),
+        "dislikes": 0 if log.disliked is None else log.disliked.n_interactions,
         "without_rating": tally.unknown_ratings + tally.odd_ratings,
         "unreadable_rating": tally.odd_rating or None,
         "bad_lines": tally.bad.count,
@@ -112,6 +117,10 @@ def convert(
 
     The ending of OUT says which (.txt is adjacency; .gz compresses), or --to does. A .safetensors
     file is mapped into memory instead of read: for interactions that are many.
+
+    Weights that --weight-col names, and dislikes, are kept but in adjacency: as columns weight and
+    rating (-1 is a dislike), or as values of a matrix, to be read with --weight-col weight (or
+    values) and --dislike-below 0. A .safetensors file holds both without being asked.
     """
     kind = format_to_write(out, to)  # before a long read is in vain
     reading = read_reading(file, reader)
@@ -238,11 +247,12 @@ class _Splitting:
 
 
 def _fitting(log: Interactions, parts: dict[str, Interactions]) -> str:
-    """Returns the grammar that holds these ids and times, and can be told when the parts are read."""
+    """Returns the grammar that holds what there is, and can be told when the parts are read."""
     words = "U" in (log.user_ids.dtype.kind, log.item_ids.dtype.kind)
     negative = not words and min(log.user_ids[0], log.item_ids[0]) < 0
     doubtful = any(map(would_be_doubtful, parts.values()))
-    return "csv" if words or negative or log.times is not None or doubtful else "adjacency"
+    more = any(array is not None for array in (log.times, log.weights, log.disliked))
+    return "csv" if words or negative or more or doubtful else "adjacency"
 
 
 @command.command(short_help="Make a realistic data set of any size.")
@@ -285,9 +295,16 @@ def _written(
         "interactions": log.n_interactions,
         "users_lost": idle if kind in PAIRS_ONLY else 0,
         "times_lost": log.times is not None and kind in TIMELESS,
+        "weights_lost": log.weights is not None and kind == "adjacency",
+        "dislikes_lost": log.disliked.n_interactions if log.disliked and kind == "adjacency" else 0,
         "unreadable_time": (reading.tally.odd_time if reading else "") or None,
-        "ratings_lost": reading is not None and reading.tally.tells_ratings,
+        "ratings_lost": reading is not None and _loses_ratings(reading.tally),
     }
+
+
+def _loses_ratings(tally: Tally) -> bool:
+    """Tells whether ratings say more than that there is an interaction, and are not kept as weights."""
+    return tally.tells_ratings and tally.rating != tally.weight
 
 
 def _report(rows: list[dict[str, Any]], as_json: bool) -> None:
@@ -311,6 +328,10 @@ def _losses(row: dict[str, Any]) -> list[str]:
             losses.append("the ratings are not kept; --min-rating chooses among them when FILE is read.")
         if row["unreadable_time"]:
             losses.append(f"the times are not kept, because of {row['unreadable_time']}.")
+    if row["weights_lost"]:
+        losses.append(f"{row['format']} cannot hold the weights; csv can.")
+    if row["dislikes_lost"]:
+        losses.append(f"{row['format']} cannot hold {row['dislikes_lost']:,} dislikes; csv can.")
     if row["times_lost"]:
         losses.append(f"{row['format']} cannot hold the times; csv can.")
     return losses

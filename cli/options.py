@@ -50,6 +50,12 @@ _READER_OPTIONS = (
         help="Leave out interactions rated below X, instead of those rated 0 or less.",
     ),
     click.option(
+        "--dislike-below",
+        type=float,
+        metavar="X",
+        help="Take rows rated below X for dislikes: they are no interactions, and are never recommended.",
+    ),
+    click.option(
         "--header/--no-header",
         default=None,
         help="Whether the first line names the columns; by default told from the first lines.",
@@ -66,6 +72,12 @@ _READER_OPTIONS = (
     ),
     click.option("--encoding", metavar="NAME", help="Encoding of text, such as cp1252; by default UTF-8."),
     click.option("--decimal", type=click.Choice((".", ",")), help="Mark in decimal fractions."),
+)
+# What is said of interactions that users' rows are made of, or that are trained on.
+_WEIGHT_OPTION = click.option(
+    "--weight-col",
+    metavar="NAME|N|values|none",
+    help="Column of weights, as counts are, or values of a matrix; by default all interactions count alike.",
 )
 # What is said of all interactions to train on, and of no test file.
 _CORE_OPTIONS = (
@@ -91,9 +103,14 @@ def reader_options(command: Command) -> Command:
     return _with_options(command, _READER_OPTIONS)
 
 
+def weighed_reader_options(command: Command) -> Command:
+    """Adds the same, and the column of weights."""
+    return _with_options(command, (*_READER_OPTIONS, _WEIGHT_OPTION))
+
+
 def core_reader_options(command: Command) -> Command:
-    """Adds the same, and how many interactions users and items are to have."""
-    return _with_options(command, (*_READER_OPTIONS, *_CORE_OPTIONS))
+    """Adds these, too, and how many interactions users and items are to have."""
+    return _with_options(command, (*_READER_OPTIONS, _WEIGHT_OPTION, *_CORE_OPTIONS))
 
 
 def _with_options(command: Command, options: tuple[Callable[[Any], Any], ...]) -> Command:

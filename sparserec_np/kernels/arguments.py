@@ -16,6 +16,8 @@ from sparserec_np.data.table import Array, SparseTable, index_dtype
 
 STRIP_COLUMNS = 16  # columns that are summed in a register: 64 bytes of float32, a cache line
 
+NO_TRUSTS = np.empty(0, dtype=np.float32)  # all count 1
+
 
 class Explored(NamedTuple):
     """The gradient of every entry, summed over batches, for a few rows.
@@ -127,6 +129,7 @@ class Equations(NamedTuple):
         ridges: r, (n,) float64, above 0.
         full: p of each row, (n, width) float32; width may be 0.
         cross: C, (width, dim) float64.
+        trusts: how much each of ``touched`` counts, float32; empty where all count 1.
     """
 
     others: SparseTable
@@ -137,6 +140,7 @@ class Equations(NamedTuple):
     ridges: Array
     full: Array
     cross: Array
+    trusts: Array = NO_TRUSTS
 
 
 class Graph(NamedTuple):

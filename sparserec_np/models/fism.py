@@ -7,8 +7,10 @@ touched in training,
 
 so the whole budget goes to items, and a new user needs no training. A user's own item is left out
 when it is scored in training, ``x_u . w_i - c_i w_i . w_i``: else the model would learn to give
-back its input. Both places in which a row stands get a gradient. That the two are one row (as in
-ELSA, Vancura et al. 2022) is our choice, and so is the cut of a user's row when lists are made.
+back its input. Where interactions have weights, those of what a user touched, divided by their mean
+over the user's own, multiply the summands. Both places in which a row stands get a gradient. That
+the two are one row (as in ELSA, Vancura et al. 2022) is our choice, and so is the cut of a user's
+row when lists are made.
 
 A user's row can be made in other ways, too (``user_rows``): such a model is made by its start
 alone.
@@ -24,6 +26,7 @@ from sparserec_np import kernels
 from sparserec_np.data.interactions import FEW_PAIRS, Interactions
 from sparserec_np.data.table import Array, SparseTable, stacked
 from sparserec_np.errors import ConfigError
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import BatchItems
@@ -86,7 +89,7 @@ class Fism:
         positives, own = (np.empty(batch.size, dtype=full.dtype) for _ in range(2))
         kernels.fism.score_pairs(full, users.starts, made.positives, table, positives)
         kernels.fism.own_products(table, made.positives, own)
-        positives -= self.served_weights[made.positives] * own
+        positives -= made.shared(self.served_weights[made.positives] * own)
         if batch.shared:
             negatives: Array = np.empty((len(full), len(made.negatives)), dtype=full.dtype)
             kernels.fism.score_block(full, made.negatives, table, negatives)
@@ -102,7 +105,7 @@ class Fism:
         active, explored = gradients.active, gradients.explored
         order, items = self._pairs.by_item(batch)
         rows = items.rows - np.int32(self.log.n_users)
-        of_users, own, owners = np.zeros_like(full), slopes.positives, made.owners
+        of_users, own, owners = np.zeros_like(full), made.shared(slopes.positives), made.owners
         pairs = slopes.positives
         kernels.fism.add_partners(made.positives, starts, slopes.positives, table, of_users)
         if batch.shared:
@@ -115,7 +118,7 @@ class Fism:
             pairs, owners = np.concatenate([pairs, slopes.negatives]), np.concatenate([owners, owners])
         kernels.fism.pull_pairs(full, order, items.starts, rows, pairs, owners, table, active, explored)
         by_number = np.zeros_like(weights)
-        kernels.fism.spread_rows(table, weights, *made.touched_by, of_users, active, explored, by_number)
+        made.spread(table, weights, of_users, active, explored, by_number)
         kernels.fism.leave_out(table, weights, order, items.starts, rows, own, active, explored, by_number)
         gradients.weights[:] += by_number * self.base
         empty = np.zeros(self.log.n_users, dtype=table.indptr.dtype)  # rows of users, of which none is stored
@@ -150,6 +153,8 @@ class Fism:
                 full = full_rows(table, weights, log, users, self.dim)
                 kernels.fism.score_pairs(full, starts, items, table, scores)
                 kernels.fism.own_products(table, items, own)
+                if log.own_weights is not None:
+                    own *= log.own_weights[bounds[0] : bounds[-1]]
                 total += float((scores - weights[items] * own).sum(dtype=np.float64))
         return total / log.n_interactions
 
@@ -284,12 +289,40 @@ class _MadeRows:
         bounds = np.empty(len(keys) + 1, dtype=np.int32)
         groups = kernels.sampling.group_by_row(keys, counts, order, bounds, rows)
         rows = rows[:groups]
-        self.touched_by = np.repeat(every, lengths)[order], bounds[: groups + 1], rows
+        who = np.repeat(every, lengths)
+        self.touched_by = who[order], bounds[: groups + 1], rows
+        self._shares: tuple[Array, Array] | None = None  # of the pairs, and of the members
+        if log.own_weights is not None:
+            shares = log.own_weights[_places_of(users, log.indptr)]
+            pairs = self.owners.astype(np.int64) * log.n_items + self.positives
+            places = np.searchsorted(who.astype(np.int64) * log.n_items + keys, pairs)
+            self._shares = shares[places], shares[order]
         negatives = np.unique(self.negatives)
         counts[rows] = 1
         self.touched = np.concatenate([rows, negatives[counts[negatives] == 0]])
         counts[rows] = 0
         self.full = np.empty((0, dim), dtype=np.float32)
+
+    def shared(self, numbers: Array) -> Array:
+        """Multiplies numbers of pairs (b,) by the pairs' weights, as these are in their users' rows."""
+        return numbers if self._shares is None else numbers * self._shares[0].astype(numbers.dtype)
+
+    def spread(
+        self,
+        table: SparseTable,
+        weights: Array,
+        of_users: Array,
+        active: Array,
+        explored: Explored,
+        by_number: Array,
+    ) -> None:
+        """Adds the gradients of what the users' rows are sums of; see ``kernels/reference/fism.py``."""
+        (members, bounds, rows), gradients = self.touched_by, (of_users, active, explored, by_number)
+        if self._shares is None:
+            kernels.fism.spread_rows(table, weights, members, bounds, rows, *gradients)
+            return
+        shares = self._shares[1].astype(of_users.dtype)
+        kernels.fism.spread_weighted_rows(table, weights, members, shares, bounds, rows, *gradients)
 
     def read(self, table: SparseTable, weights: Array) -> Array:
         """Makes the rows from the items' rows as they are now, and returns them."""
@@ -334,7 +367,7 @@ class MadeRowsRanker:
                 made.rows_of(some, self.log),
                 by_dimension,
                 self.items.rows,
-                *_seen_of(some, seen),
+                *_seen_of(some, seen.hidden),
                 np.arange(len(some), dtype=np.int32),
                 items[part],
                 scores[part],

@@ -10,6 +10,7 @@ import numpy as np
 from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable, column_dtype, index_dtype
+from sparserec_np.kernels.arguments import NO_TRUSTS
 from sparserec_np.runtime import RidgeTerms, Table, ridge_terms, row_entries
 
 
@@ -123,8 +124,9 @@ class _Solutions:
         columns = np.empty((len(users), self.most), np.int32)
         values = np.empty(columns.shape, np.float32)
         counts = np.empty(len(users), np.int32)
+        trusts = NO_TRUSTS if log.own_weights is None else log.own_weights
         kernels.ridge.solve_users(
-            self.items, *self.terms, log.indptr, log.items, users, columns, values, counts
+            self.items, *self.terms, log.indptr, log.items, trusts, users, columns, values, counts
         )
         there = np.arange(self.most) < counts[:, None]
         indptr = np.zeros(len(users) + 1, index_dtype(int(counts.sum())))
@@ -181,15 +183,15 @@ class _SumsAndItems:
         sums = self.sums.rows_of(users, log)
         lengths = log.indptr[users + 1] - log.indptr[users]
         ends = np.cumsum(lengths)
-        touched = log.items[
-            np.arange(lengths.sum()) + np.repeat(log.indptr[users] - (ends - lengths), lengths)
-        ]
+        places = np.arange(lengths.sum()) + np.repeat(log.indptr[users] - (ends - lengths), lengths)
+        touched = log.items[places]
+        marks = np.ones(len(touched), np.float32) if log.own_weights is None else log.own_weights[places]
         owners = np.concatenate([sums.row_numbers(), np.repeat(np.arange(len(users)), lengths)])
         order = np.argsort(owners, kind="stable")  # of each row first the sums, then the marks
         columns = np.concatenate([sums.columns.astype(column_dtype(self.dim)), touched + self.summed])[order]
         indptr = np.zeros(len(users) + 1, index_dtype(len(owners)))
         np.cumsum(np.bincount(owners, minlength=len(users)), out=indptr[1:])
-        values = np.append(sums.values, np.ones(len(touched), np.float32))[order]
+        values = np.append(sums.values, marks)[order]
         return SparseTable(indptr, columns.astype(column_dtype(self.dim)), values)
 
 
@@ -202,9 +204,17 @@ USER_ROWS: dict[str, type[SumOfRows] | type[RidgeSolve] | type[SumAndItems]] = {
 
 
 def full_rows(table: SparseTable, weights: Array, log: Interactions, users: Array, dim: int) -> Array:
-    """Makes every entry of the sums of ``users`` (m,) int32: (m, dim) of the table's dtype."""
+    """Makes every entry of the sums of ``users`` (m,) int32: (m, dim) of the table's dtype.
+
+    Where interactions have weights, what a user touched is multiplied by these, divided by their
+    mean over the user's own.
+    """
     rows = np.empty((len(users), dim), dtype=table.values.dtype)
-    kernels.fism.sum_rows(table, weights, log.indptr, log.items, users, rows)
+    if log.own_weights is None:
+        kernels.fism.sum_rows(table, weights, log.indptr, log.items, users, rows)
+    else:
+        shares = log.own_weights.astype(rows.dtype, copy=False)
+        kernels.fism.sum_weighted_rows(table, weights, log.indptr, log.items, shares, users, rows)
     return rows
 
 

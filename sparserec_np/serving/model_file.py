@@ -8,6 +8,8 @@ name                                  type                   what
 ``user_ids``, ``item_ids``            U8 ... I64             (rows,) outside ids, where the kind is ``int``
 ``user_ids.text``, ``.offsets``       U8, I32 or I64         UTF-8 and (rows + 1,) bounds, where the kind is ``text``
 ``seen.indptr``, ``seen.items``       I32 or I64, U8 to U32  each user's items in training, ascending
+``seen.disliked``                     I32 or I64             which of these the user dislikes, if any
+``seen.weights``                      F32                    (n,) weights of the seen items, if they differ
 ``seen.held_out``                     I32 or I64             which of these a lightgcn was not trained on, if any
 ``weights``                           F32                    dense weights of neumf; one for each item of fism
 ====================================  =====================  ==========================================================
@@ -25,7 +27,7 @@ it lies in the mapped file. ``export`` writes the smaller forms of the same arra
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -64,11 +66,13 @@ class ServedModel:
         dim: number of columns of both tables.
         user_ids, item_ids: (n_users,), (n_items,) int64 or unicode outside ids, none twice.
         seen_indptr: (n_users + 1,) integer bounds into ``seen_items``.
-        seen_items: (n,) integer item rows that a user had in training, ascending for each user;
-            never recommended.
+        seen_items: (n,) integer item rows that a user had in training, ascending for each user, and
+            those that the user dislikes; never recommended.
         held_out: (m,) ascending places in ``seen_items`` of what a lightgcn was not trained on, and
             does not propagate over: what was held out to validate by, where it was not trained
             again on all.
+        disliked: (m,) ascending places in ``seen_items`` of what users dislike.
+        seen_weights: (n,) float32 weights of ``seen_items``, above 0; empty where all count alike.
         weights: (n,) float32 dense weights; one for each item where users are sums of rows; empty
             for a model that has none.
         metadata: text; ``model``, ``method`` and ``budget`` (number of entries allowed) must be
@@ -86,6 +90,8 @@ class ServedModel:
     metadata: dict[str, str] = field(default_factory=dict)
     weights: Array = field(default_factory=lambda: np.empty(0, np.float32))
     held_out: Array = field(default_factory=lambda: np.empty(0, np.int32))
+    disliked: Array = field(default_factory=lambda: np.empty(0, np.int32))
+    seen_weights: Array = field(default_factory=lambda: np.empty(0, np.float32))
 
     @property
     def stores_users(self) -> bool:
@@ -109,8 +115,14 @@ class ServedModel:
 
     @property
     def seen(self) -> Interactions:
-        """What users had in training; no interactions where it was left out."""
-        return Interactions(self.seen_indptr, self.seen_items, self.user_ids, self.item_ids)
+        """What users had in training, with dislikes; no interactions where it was left out."""
+        weights = self.seen_weights if len(self.seen_weights) else None
+        log = Interactions(self.seen_indptr, self.seen_items, self.user_ids, self.item_ids, weights=weights)
+        if not len(self.disliked):
+            return log
+        touched = np.ones(log.n_interactions, dtype=bool)
+        touched[self.disliked] = False
+        return replace(log.subset(touched), disliked=replace(log.subset(~touched), weights=None))
 
     def encode(self) -> Artifact:
         """Makes the arrays, in their narrowest types, and the metadata of the model file.
@@ -133,6 +145,10 @@ class ServedModel:
             arrays["seen.items"] = _narrowed("seen.items", self.seen_items, item_dtype)
             if len(self.held_out):
                 arrays["seen.held_out"] = np.asarray(self.held_out, index_dtype(len(self.seen_items)))
+            if len(self.disliked):
+                arrays["seen.disliked"] = np.asarray(self.disliked, index_dtype(len(self.seen_items)))
+            if len(self.seen_weights):
+                arrays["seen.weights"] = np.asarray(self.seen_weights, np.float32)
         entries = sum(table.rows for table in self.tables.values()) * self.dim
         stored = sum(table.nnz for table in self.tables.values())
         metadata = {
@@ -203,6 +219,8 @@ def served_from(artifact: Artifact) -> ServedModel:
         metadata=dict(model.metadata),
         weights=model.weights,
         held_out=model.held_out,
+        disliked=model.disliked,
+        seen_weights=model.seen_weights,
     )
 
 

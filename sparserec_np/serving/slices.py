@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,8 @@ def keep_users(model: ServedModel, rows: Array) -> ServedModel:
     """Leaves out all users but those in ``rows`` (m,), ascending; none leaves folding in."""
     # What a user's row may hold is known from the users that training had.
     average = -(-model.users.nnz // max(model.users.rows, 1))
-    seen = _take_rows(SparseTable(model.seen_indptr, model.seen_items, model.seen_items), rows)
+    taken = np.arange(len(model.seen_items))
+    seen = _take_rows(SparseTable(model.seen_indptr, model.seen_items, taken), rows)
     return replace(
         model,
         users=_take_rows(model.users, rows),
@@ -23,6 +25,7 @@ def keep_users(model: ServedModel, rows: Array) -> ServedModel:
         seen_indptr=seen.indptr.astype(np.int64),
         seen_items=seen.columns,
         metadata={"row_entries": str(max(average, 1)), **model.metadata},
+        **_said_of(model, seen.values),
     )
 
 
@@ -42,6 +45,7 @@ def keep_items(model: ServedModel, rows: Array) -> ServedModel:
         weights=model.weights[rows] if model.has_numbers else model.weights,
         seen_indptr=before[model.seen_indptr],
         seen_items=placed[placed >= 0],
+        **_said_of(model, np.flatnonzero(placed >= 0)),
     )
 
 
@@ -57,7 +61,17 @@ def without_seen(model: ServedModel) -> ServedModel:
         seen_indptr=np.zeros(model.users.rows + 1, dtype=np.int64),
         seen_items=np.zeros(0, dtype=np.int32),
         metadata={**model.metadata, "seen": SEEN_LEFT_OUT},
+        **_said_of(model, np.zeros(0, dtype=np.intp)),
     )
+
+
+def _said_of(model: ServedModel, places: Array) -> dict[str, Any]:
+    """Keeps what is said of the seen items at some places (m,): which are disliked, and the weights."""
+    disliked = np.flatnonzero(np.isin(places, model.disliked)).astype(model.disliked.dtype)
+    return {
+        "disliked": disliked,
+        "seen_weights": model.seen_weights[places] if len(model.seen_weights) else model.seen_weights,
+    }
 
 
 def _take_rows(table: SparseTable, rows: Array) -> SparseTable:

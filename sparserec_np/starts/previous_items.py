@@ -15,7 +15,7 @@ import numpy as np
 
 from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions, encode_ids
-from sparserec_np.data.matrices import matrix_of_ones
+from sparserec_np.data.matrices import matrix_of_trust
 from sparserec_np.data.table import Array, SparseTable, stacked
 from sparserec_np.errors import ConfigError
 from sparserec_np.factorization.item_rows import RowPenalties, users_of_items
@@ -133,13 +133,17 @@ class PreviousItems(StoredItems):
         Memory: (new items, dim) float32, and a block of users' rows.
         """
         numbers = self.weights(log)
-        touched = matrix_of_ones(log)[:, new]
+        touched = matrix_of_trust(log, own=True)[:, new]
         gram: Array = np.zeros((self.dim, self.dim))
         sums: Array = np.zeros((len(new), self.dim), dtype=np.float32)
         for start, stop in row_ranges(log.n_users):
             rows = np.empty((stop - start, self.dim), dtype=np.float32)
             users = np.arange(start, stop, dtype=np.int32)
-            kernels.fism.sum_rows(table, numbers, log.indptr, log.items, users, rows)
+            if log.own_weights is None:
+                kernels.fism.sum_rows(table, numbers, log.indptr, log.items, users, rows)
+            else:
+                pairs = log.indptr, log.items, log.own_weights
+                kernels.fism.sum_weighted_rows(table, numbers, *pairs, users, rows)
             shares = rows / log.user_degrees[start:stop, None].clip(1).astype(np.float32)
             gram += rows.T @ shares
             if touched.indptr[stop] > touched.indptr[start]:
@@ -173,7 +177,7 @@ class PreviousSolved(StoredItems):
 
         Memory: (users, dim) float32, and as much for the items.
         """
-        touched = matrix_of_ones(log)
+        touched = matrix_of_trust(log, own=True)
         users = users_of_items(touched, table.to_dense(self.dim), self.penalties, threads)
         return users_of_items(touched[:, new].T.tocsr(), users, self.penalties, threads)
 

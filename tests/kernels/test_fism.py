@@ -42,6 +42,8 @@ class Case(NamedTuple):
     rows: Array
     starts: Array
     members: Array
+    pair_shares: Array
+    member_shares: Array
     local: Array
     slopes: Array
     active: Array
@@ -79,6 +81,8 @@ def random_case(
         rows=rows,
         starts=starts,
         members=rng.integers(6, size=starts[-1]).astype(np.int32),
+        pair_shares=np.random.default_rng(seed).uniform(0.2, 3, len(items)).astype(dtype),
+        member_shares=np.random.default_rng(seed + 1).uniform(0.2, 3, starts[-1]).astype(dtype),
         local=normal(6, dim),
         slopes=normal(6),
         active=normal(table.nnz),
@@ -107,6 +111,13 @@ def sums(kernel: Any, case: Case) -> Array:
     return out
 
 
+def weighted_sums(kernel: Any, case: Case) -> Array:
+    out = np.full((len(case.users), case.dim), 77, dtype=case.table.values.dtype)
+    lists = case.indptr, case.items, case.pair_shares
+    kernel.sum_weighted_rows(case.table, case.weights, *lists, case.users, out)
+    return out
+
+
 def squares(kernel: Any, case: Case) -> Array:
     out = np.full(len(case.rows), 77, dtype=case.table.values.dtype)
     kernel.own_products(case.table, case.rows, out)
@@ -117,21 +128,23 @@ def added(kernel: Any, name: str, case: Case) -> tuple[Array, Array, Array]:
     """Gradients of stored entries, explored rows and weights after what the kernel added to those of the case."""
     active, weight_gradient = case.active.copy(), case.weight_gradient.copy()
     slots, explored = case.explored[0], case.explored[1].copy()
-    given_rows = case.local if name == "spread_rows" else case.slopes
+    given_rows = case.slopes if name == "leave_out" else case.local
+    shares = (case.member_shares,) if name == "spread_weighted_rows" else ()
     getattr(kernel, name)(
-        *(case.table, case.weights, case.members, case.starts, case.rows, given_rows),
+        *(case.table, case.weights, case.members, *shares, case.starts, case.rows, given_rows),
         *(active, (slots, explored), weight_gradient),
     )
     return active, explored, weight_gradient
 
 
-def exact_sums(case: Case) -> Array:
+def exact_sums(case: Case, weighted: bool = False) -> Array:
     """(m, dim) float64, item by item."""
     dense = case.table.to_dense(case.dim).astype(np.float64)
     out = np.zeros((len(case.users), case.dim))
     for t, user in enumerate(case.users):
-        for item in case.items[case.indptr[user] : case.indptr[user + 1]]:
-            out[t] += float(case.weights[item]) * dense[item]
+        for place in range(case.indptr[user], case.indptr[user + 1]):
+            share = float(case.pair_shares[place]) if weighted else 1.0
+            out[t] += share * float(case.weights[case.items[place]]) * dense[case.items[place]]
     return out
 
 
@@ -142,7 +155,7 @@ def exact_gradients(name: str, case: Case) -> tuple[Array, Array]:
     for g, item in enumerate(case.rows):
         weight = float(case.weights[item])
         for m in case.members[case.starts[g] : case.starts[g + 1]]:
-            if name == "spread_rows":
+            if name != "leave_out":
                 rows[item] += weight * case.local[m].astype(np.float64)
                 weights[item] += oracles.inner(dense[item], case.local[m])
             else:
@@ -158,6 +171,24 @@ def test_sums_of_rows(case: Case) -> None:
     expected = sums(reference, case)
     assert_close(sums(compiled, case), expected, scale=scale)
     assert_close(expected, exact_sums(case), scale=scale)
+    weighted = weighted_sums(reference, case)
+    assert_close(weighted_sums(compiled, case), weighted, scale=3 * scale)
+    assert_close(weighted, exact_sums(case, weighted=True), scale=3 * scale)
+
+
+@settings(max_examples=40, deadline=None)
+@given(case=ODD_CASES)
+def test_gradients_of_weighted_sums_are_those_of_as_many_members(case: Case) -> None:
+    """Shares of 1 and 2 are members that stand there once and twice."""
+    twice = np.arange(len(case.members)) % 2 + 1
+    shared = case._replace(member_shares=twice.astype(case.weights.dtype))
+    bounds = np.concatenate([[0], np.cumsum(twice)])[case.starts].astype(np.int32)
+    repeated = case._replace(members=np.repeat(case.members, twice), starts=bounds)
+    scale = 10 * case.dim**0.5
+    expected = added(reference, "spread_rows", repeated)
+    for kernel in (compiled, reference):
+        for found, wanted in zip(added(kernel, "spread_weighted_rows", shared), expected, strict=True):
+            assert_close(found, wanted, scale=scale)
 
 
 @settings(max_examples=40, deadline=None)
@@ -225,8 +256,9 @@ def test_the_number_of_threads_changes_nothing() -> None:
     case = random_case(1, 500, 40, 0.3, users=300, touched=0.2, groups=400, dtype=np.float32)
 
     def run() -> list[Array]:
-        gradients = [added(compiled, name, case) for name in ("spread_rows", "leave_out")]
-        return [sums(compiled, case), squares(compiled, case), *gradients[0], *gradients[1]]
+        names = ("spread_rows", "spread_weighted_rows", "leave_out")
+        gradients = [array for name in names for array in added(compiled, name, case)]
+        return [sums(compiled, case), weighted_sums(compiled, case), squares(compiled, case), *gradients]
 
     assert_threads_change_nothing(run)
 

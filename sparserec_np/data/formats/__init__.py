@@ -24,7 +24,7 @@ One rule holds for what is rated, in all of them: a rating of 0 or less is no in
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sparserec_np.data.core import k_core
@@ -112,6 +112,8 @@ def read_interactions(
     decimal: str | None = None,
     min_user: int | None = None,
     min_item: int | None = None,
+    weight_col: str | int | None = None,
+    dislike_below: float | None = None,
 ) -> Interactions:
     """Reads a file of interactions, in any grammar of :data:`FORMATS`, compressed or not.
 
@@ -126,11 +128,8 @@ def read_interactions(
     Args:
         path: the file, or ``"-"`` for standard input.
         format: its grammar; by default told from content and name.
-        user_col: for ``csv``, ``tsv`` and the like: the name in the header, or the number from 0,
-            of the user column.
-        item_col: likewise of the item column.
-        rating_col: likewise of the rating column; ``"none"`` for no such column.
-        time_col: likewise of the time column.
+        user_col, item_col, rating_col, time_col: for ``csv``, ``tsv`` and the like: the name in the
+            header, or the number from 0, of a column; of the last two ``"none"`` for none.
         min_rating: leave out pairs rated below this, instead of those rated 0 or less.
         header: whether the first line names the columns; by default told from the first lines.
         quote: ``"double"``, if fields may stand in double quotes as in CSV, or ``"none"``, if
@@ -139,9 +138,11 @@ def read_interactions(
         on_bad_line: ``"error"`` refuses a line that is no interaction, ``"skip"`` leaves it out.
         encoding: of text; by default UTF-8, or what a byte order mark says.
         decimal: the mark in decimal fractions, ``"."`` or ``","``.
-        min_user: leave out users with fewer interactions, after items by ``min_item``, again and
-            again until none is left out.
-        min_item: leave out items with fewer interactions, likewise.
+        min_user, min_item: leave out users, and items, with fewer interactions, again and again
+            until none is left out.
+        weight_col: a column of weights; of a matrix ``"values"``. Those of repeated pairs add up.
+        dislike_below: rows rated below this are dislikes: no interactions, but kept beside them for
+            the users and items that have some. A pair that is rated both ways is disliked.
 
     Returns:
         The interactions, at least one.
@@ -177,6 +178,19 @@ def read_file(path: str | os.PathLike[str], **given: Any) -> Reading:
         return Reading(source.name, log, kind, tally)
 
 
+def _mapped(source: Source, options: ReaderOptions, tally: Tally) -> Interactions:
+    """Opens a mapped file, and leaves out its weights where they are not wanted."""
+    mapped = read_mapped(source)
+    tally.read = mapped.n_interactions
+    if options.weight_col is not None and options.weighs_by is None:
+        return replace(mapped, weights=None)
+    if options.weighs_by is not None and mapped.weights is None:
+        raise DataError(f"{source.name} was written without weights, which --weight-col values asks for.")
+    tally.weight = None if mapped.weights is None else "weights"
+    tally.disliked = 0 if mapped.disliked is None else mapped.disliked.n_interactions
+    return mapped
+
+
 def _why_none(tally: Tally, options: ReaderOptions) -> str:
     if tally.below and options.min_rating is not None:
         return f" at or above rating {options.min_rating:g}"
@@ -199,15 +213,16 @@ def _read(source: Source, kind: str, options: ReaderOptions, tally: Tally) -> In
         )
     if kind in ("npz", "mtx"):
         return read_matrix(source, kind, options, tally)
-    if options.min_rating is not None:
-        raise DataError(
-            f"{source.name} is read as {kind}, which has no rating column for --min-rating {options.min_rating:g}; "
-            "name its --format, as --format csv, if it has one."
-        )
+    for option, bound in (("--min-rating", options.min_rating), ("--dislike-below", options.dislike_below)):
+        if bound is not None:
+            raise DataError(
+                f"{source.name} is read as {kind}, which has no rating column for {option} {bound:g}; "
+                "name its --format, as --format csv, if it has one."
+            )
     if kind == "safetensors":
-        mapped = read_mapped(source)
-        tally.read = mapped.n_interactions
-        return mapped
+        return _mapped(source, options, tally)
+    if options.weighs_by is not None:
+        raise DataError(f"{source.name} is read as {kind}, which has no weights for --weight-col values.")
     if options.format is None:
         refuse_doubtful(source)
     return read_adjacency(source, options.format is not None, tally)

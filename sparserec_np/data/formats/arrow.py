@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sparserec_np.data.formats.fields import MISSING, WORDS, iso_or_nan, narrowed
 from sparserec_np.data.formats.layout import Places, columns_by_name
+from sparserec_np.data.formats.opinions import ADVICE, WEIGHT, CodedRows, sound_weights
 from sparserec_np.data.formats.options import ReaderOptions
 from sparserec_np.data.formats.source import Source
 from sparserec_np.data.formats.tally import Bad, Tally
@@ -31,11 +32,9 @@ def read_arrow(source: Source, kind: str, options: ReaderOptions, tally: Tally) 
         DataError: pyarrow is not installed, the file is damaged or lacks a column, or a row holds
             no ids, or no rating where one was asked for.
     """
-    names, (user, item, rating, time), columns = _columns(source, kind, options)
-    if options.min_rating is not None and rating is None:
-        raise DataError(
-            f"{source.name} has no rating column for --min-rating {options.min_rating:g}; name it with --rating-col."
-        )
+    names, (user, item, rating, time, weight), columns = _columns(source, kind, options)
+    if rating is None:
+        options.refuse_without_ratings(source.name)
     source.unit = "row"
     users, items = _Ids(source, "user", columns[user]), _Ids(source, "item", columns[item])
     keep = np.ones(users.good.size, dtype=bool)
@@ -43,17 +42,24 @@ def read_arrow(source: Source, kind: str, options: ReaderOptions, tally: Tally) 
         tally.bad.take(np.flatnonzero(keep & ~ids.good), ids.fault)
         keep &= ids.good
     tally.read = int(np.count_nonzero(keep))
+    disliked = np.zeros(keep.size, dtype=bool)
     if rating is not None:
         tally.rating = names[rating]
-        keep &= _rated(columns[rating], keep, options, tally)
-    moments = None
+        keep &= _rated(columns[rating], keep, options, tally, disliked)
+    weights = moments = None
+    if weight is not None:
+        tally.weight = names[weight]
+        weights, weighed = _weighed(columns[weight], keep & ~disliked, tally)
+        keep &= weighed
     if time is not None:
         moments, timed = _timed(columns[time], keep, options, tally)
         keep &= timed
-        moments = None if moments is None else moments[keep]
     user_codes, user_ids = users.result(keep)
     item_codes, item_ids = items.result(keep)
-    return Interactions.from_codes(user_codes, item_codes, user_ids, item_ids, moments)
+    moments, weights = (None if array is None else array[keep] for array in (moments, weights))
+    return CodedRows(
+        user_codes, item_codes, user_ids, item_ids, moments, weights, disliked[keep]
+    ).interactions()
 
 
 def _columns(source: Source, kind: str, options: ReaderOptions) -> tuple[list[str], Places, dict[int, Any]]:
@@ -168,11 +174,26 @@ class _Ids:
         return codes, np.array(names, dtype=str)
 
 
-def _rated(column: Any, keep: Array, options: ReaderOptions, tally: Tally) -> Array:
-    """Tells which rows to keep by their ratings."""
+def _weighed(column: Any, wanted: Array, tally: Tally) -> tuple[Array, Array]:
+    """Returns the weights of all rows, and which to keep by them; others than those ``wanted`` mean nothing."""
+    values, _ = _numbers(column, _rating_of)
+    weights = np.where(wanted, values, 1.0)
+    good = sound_weights(weights)
+
+    def fault(row: int) -> Bad:
+        return Bad(row + 1, f"{WEIGHT} in {tally.weight}", repr(column[row].as_py()), ADVICE)
+
+    bad = np.flatnonzero(~good)
+    tally.bad.take(bad, fault)
+    tally.read -= int(bad.size)
+    return weights, good
+
+
+def _rated(column: Any, keep: Array, options: ReaderOptions, tally: Tally, disliked: Array) -> Array:
+    """Tells which rows to keep by their ratings; marks in ``disliked`` those that are."""
     values, missing = _numbers(column, _rating_of)
     known = np.isfinite(values)
-    asked, named = options.min_rating is not None, options.rating_col is not None
+    asked, named = options.asks_for_ratings, options.rating_col is not None
     bad = keep & (np.isinf(values) | (~known & (asked | (~missing & named))))
 
     def fault(row: int) -> Bad:
@@ -186,7 +207,8 @@ def _rated(column: Any, keep: Array, options: ReaderOptions, tally: Tally) -> Ar
     tally.unknown_ratings = int(np.count_nonzero(keep & missing))
     if odd.size:
         tally.odd_rating = f"row {odd[0] + 1}: {column[int(odd[0])].as_py()!r}"
-    keep[keep] = tally.counted(values[keep], known[keep], options.min_rating)
+    disliked[keep] = tally.dislikes(values[keep], known[keep], options.dislike_below)
+    keep[keep] = tally.counted(values[keep], known[keep], options.min_rating, disliked[keep])
     return keep
 
 

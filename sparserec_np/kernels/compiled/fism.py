@@ -30,6 +30,20 @@ def sum_rows(table: Any, weights: Any, indptr: Any, items: Any, users: Any, out:
 
 
 @parallel
+def sum_weighted_rows(
+    table: Any, weights: Any, indptr: Any, items: Any, shares: Any, users: Any, out: Any
+) -> None:
+    bounds, columns, values = table
+    for t in numba.prange(len(users)):
+        own = out[t]
+        own[:] = 0
+        for m in range(indptr[users[t]], indptr[users[t] + 1]):
+            weight = shares[m] * weights[items[m]]
+            for k in range(bounds[items[m]], bounds[items[m] + 1]):
+                own[columns[k]] += weight * values[k]
+
+
+@parallel
 def own_products(table: Any, rows: Any, out: Any) -> None:
     indptr, _, values = table
     for t in numba.prange(len(rows)):
@@ -77,6 +91,52 @@ def spread_rows(
                     source = local[members[m]]
                     for k in range(first, last):
                         scratch[columns[k]] += source[columns[k]]
+            product = values.dtype.type(0)
+            for k in range(first, last):
+                active[k] += weight * scratch[columns[k]]
+                product += values[k] * scratch[columns[k]]
+            weight_gradient[row] += product
+
+
+@parallel
+def spread_weighted_rows(
+    table: Any,
+    weights: Any,
+    members: Any,
+    shares: Any,
+    starts: Any,
+    rows: Any,
+    local: Any,
+    active: Any,
+    explored: Any,
+    weight_gradient: Any,
+) -> None:
+    indptr, columns, values = table
+    slots, sums = explored
+    groups = len(rows)
+    dim = local.shape[1]
+    for run in numba.prange((groups + RUN - 1) // RUN):
+        scratch = np.zeros(dim, dtype=values.dtype)
+        for g in range(run * RUN, min(groups, (run + 1) * RUN)):
+            row = rows[g]
+            first, last = indptr[row], indptr[row + 1]
+            weight = weights[row]
+            if slots[row] >= 0:
+                scratch[:] = 0
+                for m in range(starts[g], starts[g + 1]):
+                    source, share = local[members[m]], shares[m]
+                    for c in range(dim):
+                        scratch[c] += share * source[c]
+                own = sums[slots[row]]
+                for c in range(dim):
+                    own[c] += weight * scratch[c]
+            else:  # of the others, stored columns alone are asked for
+                for k in range(first, last):
+                    scratch[columns[k]] = 0
+                for m in range(starts[g], starts[g + 1]):
+                    source, share = local[members[m]], shares[m]
+                    for k in range(first, last):
+                        scratch[columns[k]] += share * source[columns[k]]
             product = values.dtype.type(0)
             for k in range(first, last):
                 active[k] += weight * scratch[columns[k]]

@@ -45,6 +45,30 @@ def sum_rows(
         out[t] = weights[own] @ dense[own]
 
 
+def sum_weighted_rows(
+    table: SparseTable,
+    weights: Array,
+    indptr: Array,
+    items: Array,
+    shares: Array,
+    users: Array,
+    out: Array,
+) -> None:
+    """Sums each user's item rows as ``sum_rows``, where what they touched has shares.
+
+    ``out[t] = sum_m shares[m] * weights[items[m]] * table[items[m]]``.
+
+    Args:
+        table, weights, indptr, items, users, out: see :func:`sum_rows`.
+        shares: one for each of ``items``, of the values' dtype.
+    """
+    dense = table.to_dense(out.shape[1])
+    for t, user in enumerate(users):
+        part = slice(indptr[user], indptr[user + 1])
+        own = items[part]
+        out[t] = (shares[part] * weights[own]) @ dense[own]
+
+
 def own_products(table: SparseTable, rows: Array, out: Array) -> None:
     """Multiplies rows with themselves: ``out[t] = sum_c table[rows[t], c] ** 2``.
 
@@ -86,6 +110,35 @@ def spread_rows(
     dense = table.to_dense(local.shape[1])
     for g, row in enumerate(rows):
         total = local[members[starts[g] : starts[g + 1]]].sum(axis=0)
+        _add(table, row, weights[row] * total, active, explored)
+        weight_gradient[row] += dense[row] @ total
+
+
+def spread_weighted_rows(
+    table: SparseTable,
+    weights: Array,
+    members: Array,
+    shares: Array,
+    starts: Array,
+    rows: Array,
+    local: Array,
+    active: Array,
+    explored: tuple[Array, Array],
+    weight_gradient: Array,
+) -> None:
+    """Adds the gradients of what ``sum_weighted_rows`` summed, item by item.
+
+    As ``spread_rows`` with ``s = sum_m shares[m] * local[members[m]]``.
+
+    Args:
+        table, weights, members, starts, rows, local: see :func:`spread_rows`.
+        shares: (pairs,) of the values' dtype, one for each member.
+        active, explored, weight_gradient: see above.
+    """
+    dense = table.to_dense(local.shape[1])
+    for g, row in enumerate(rows):
+        some = slice(starts[g], starts[g + 1])
+        total = shares[some] @ local[members[some]]
         _add(table, row, weights[row] * total, active, explored)
         weight_gradient[row] += dense[row] @ total
 
