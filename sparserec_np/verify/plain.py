@@ -36,14 +36,14 @@ class Pairs(NamedTuple):
         positives: (b,) int64 row of each pair's item.
         negatives: (b, 1) int64 row of each pair's negative; or (1, s), those of all pairs.
         counted: (b, 1) or (b, s) bool, which of them are set against each pair.
-        weights: (b,) what each pair's loss is multiplied by.
+        weights: (b,) what each pair's loss is multiplied by; or a number, for all of them.
     """
 
     users: Array
     positives: Array
     negatives: Array
     counted: Array
-    weights: Array
+    weights: Array | float = 1.0
 
 
 class Pull(NamedTuple):
@@ -167,10 +167,11 @@ def neumf(parameters: Parameters, users: Array, items: Array, scoring: Scoring, 
 
 
 def relative_weights(log: Interactions) -> Array:
-    """``w / mean of all``, in float32, as a table (n_users, n_items); 0 where nothing was touched."""
-    table = np.zeros((log.n_users, log.n_items))
-    weights = np.ones(len(log.items), np.float32) if log.weights is None else log.weights
-    table[log.pair_users(), log.items] = weights * np.float32(1 / np.mean(weights.astype(np.float64)))
+    """``w / mean of all``, in float32, as a table (n_users, n_items); 1 where nothing is said."""
+    table = np.ones((log.n_users, log.n_items))
+    if log.weights is not None:
+        mean = np.mean(log.weights.astype(np.float64))
+        table[log.pair_users(), log.items] = log.weights * np.float32(1 / mean)
     return table
 
 
