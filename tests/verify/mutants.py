@@ -225,7 +225,7 @@ MUTANTS = (
     Mutant(
         "made users: own item not left out",
         "models/fism.py",
-        "positives -= self.served_weights[made.positives] * own",
+        "positives -= made.shared(self.served_weights[made.positives] * own)",
         "pass",
     ),
     Mutant(
@@ -261,20 +261,76 @@ MUTANTS = (
     Mutant(
         "made users: explored items not reached",
         FISM,
-        "own[c] += weight * scratch[c]",
-        "own[c] += 0",
+        "                        scratch[c] += source[c]\n"
+        "                own = sums[slots[row]]\n"
+        "                for c in range(dim):\n"
+        "                    own[c] += weight * scratch[c]",
+        "                        scratch[c] += source[c]",
     ),
     Mutant(
         "made users: last item left out",
         FISM,
-        "range(indptr[users[t]], indptr[users[t] + 1])",
-        "range(indptr[users[t]], indptr[users[t] + 1] - 1)",
+        "range(indptr[users[t]], indptr[users[t] + 1]):\n            weight = weights[items[m]]",
+        "range(indptr[users[t]], indptr[users[t] + 1] - 1):\n            weight = weights[items[m]]",
     ),
     Mutant(
         "made users: stale sums of items",
         FISM,
-        "                    scratch[columns[k]] = 0\n",
-        "                    pass\n",
+        "                    scratch[columns[k]] = 0\n"
+        "                for m in range(starts[g], starts[g + 1]):\n"
+        "                    source = local[members[m]]\n",
+        "                    pass\n"
+        "                for m in range(starts[g], starts[g + 1]):\n"
+        "                    source = local[members[m]]\n",
+    ),
+    # ---- weights of interactions
+    Mutant(
+        "weights: slopes of positives without them",
+        "learning/losses.py",
+        "        scores.positives[:] *= weights\n",
+        "",
+    ),
+    Mutant(
+        "weights: slopes of pairs' negatives without them",
+        "learning/losses.py",
+        "scores.negatives[:] *= weights\n",
+        "pass\n",
+    ),
+    Mutant(
+        "weights: slopes of shared negatives without them",
+        "learning/losses.py",
+        "alone.negatives[:] *= weights[:, None]",
+        "pass",
+    ),
+    Mutant(
+        "weights: not beside their mean",
+        "learning/batches.py",
+        "weights[pairs] * scale",
+        "weights[pairs]",
+    ),
+    Mutant(
+        "weights: not in users' sums",
+        FISM,
+        "weight = shares[m] * weights[items[m]]",
+        "weight = weights[items[m]]",
+    ),
+    Mutant(
+        "weights: not in the gradient of users' sums",
+        FISM,
+        "scratch[columns[k]] += share * source[columns[k]]",
+        "scratch[columns[k]] += source[columns[k]]",
+    ),
+    Mutant(
+        "weights: not in the explored gradient of users' sums",
+        FISM,
+        "scratch[c] += share * source[c]",
+        "scratch[c] += source[c]",
+    ),
+    Mutant(
+        "weights: own items left out as if they weighed alike",
+        "models/fism.py",
+        "numbers * self._shares[0].astype(numbers.dtype)",
+        "numbers",
     ),
     Mutant(
         "made users: explored negatives not reached",
