@@ -61,6 +61,7 @@ class Cells(NamedTuple):
         starts: (parts + 1,) int64; ``members[starts[q]:starts[q + 1]]`` are those of part q, in
             random order.
         ranges: (parts + 1,) int64; users ``ranges[p]`` to ``ranges[p + 1] - 1`` are the range p.
+        weights: (n,) float32 what each pair's loss is multiplied by; empty where all weigh alike.
     """
 
     bounds: Array
@@ -69,6 +70,7 @@ class Cells(NamedTuple):
     members: Array
     starts: Array
     ranges: Array
+    weights: Array = NO_TRUSTS
 
 
 class Steps(NamedTuple):

@@ -119,8 +119,7 @@ class CellOrder:
         shared: the blocks of negatives.
 
     Raises:
-        ConfigError: a loss that no kernel knows, as that of a teacher; or interactions with
-            weights.
+        ConfigError: a loss that no kernel knows, as that of a teacher.
     """
 
     def __init__(self, log: Interactions, loss: Objective, negatives: int, batch: int) -> None:
@@ -129,11 +128,6 @@ class CellOrder:
             raise ConfigError(
                 "In cells, pairs learn by softmax against shared negatives, or by bpr, and not from a teacher; change"
                 " loss or negatives, or set order to batches"
-            )
-        if log.weight_scale is not None:
-            raise ConfigError(
-                "In cells, all interactions count alike, and these have weights: set order to batches, or leave out"
-                " weight_col"
             )
         self.division = CellDivision(log)
         self.shared = Shared(BLOCK_LOSSES.index(loss.block), batch, negatives)

@@ -122,10 +122,6 @@ def test_lists_leave_out_what_is_disliked(folder: Path, run: Any) -> None:
         (("train", "all.csv", "-o", "no", "--weight-col", "count"), "has no column 'count' for --weight-col"),
         (("train", "zero.csv", "-o", "no", "--weight-col", "plays"), "zero.csv, line 3: expected a weight"),
         (("train", "train.csv", "-o", "no", "--dislike-below", "nan"), "must be a finite number"),
-        (
-            ("train", "train.csv", "-o", "no", "--weight-col", "weight", "--order", "cells", "--dim", "8"),
-            "set order to batches",
-        ),
         (("evaluate", "run-lists", "test.csv", "--weight-col", "weight"), "for the file of --known"),
     ],
 )

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from sparserec_np import Config, Interactions, Recommender, load_model, save_run, train, update
-from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.runtime import ArtifactError
 from sparserec_np.serving.c.export import write_c
@@ -34,6 +33,8 @@ HEED = (  # settings with which weights change the model
     {"start": "als", "epochs": 0},
     {"start": "condensed", "epochs": 0},
     {"start": "nmf", "epochs": 0},
+    {"start": "uniform", "order": "cells", "optimizer": "adagrad"},
+    {"start": "uniform", "order": "cells", "loss": "bpr", "negatives": 1},
     {"model": "lightgcn"},
     {"model": "neumf"},
     {"model": "fism"},
@@ -66,7 +67,7 @@ def test_weights_change_the_model_their_unit_does_not_and_equal_ones_are_none(
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"model": "fism"}, {"model": "fism", "user_rows": "ridge"}], ids=str
+    "settings", [{}, {"order": "cells"}, {"model": "fism"}, {"model": "fism", "user_rows": "ridge"}], ids=str
 )
 def test_threads_change_no_bit(settings: dict[str, Any]) -> None:
     one, two = (trained(BOTH, settings, threads).model.table for threads in (1, 2))
@@ -78,11 +79,6 @@ def test_what_does_not_heed_weights_is_the_same_with_them(settings: dict[str, An
     given = settings if settings.get("model") else QUICK | settings
     plain, weighted = (train(log, Config(**given), threads=1).model.table for log in (PLAIN, WEIGHTED))
     assert same_bits(plain, weighted)
-
-
-def test_in_cells_weights_are_refused() -> None:
-    with pytest.raises(ConfigError, match="set order to batches"):
-        trained(WEIGHTED, {"order": "cells"})
 
 
 @pytest.mark.parametrize("settings", SERVED, ids=str)
