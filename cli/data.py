@@ -26,6 +26,7 @@ ENDINGS = {kind: f".{kind}" for kind in WRITABLE} | {"adjacency": ".txt"}
 SECONDS = (10**8, 10**10)  # moments taken for seconds since 1970: from 1973 to 2286
 # What a grammar cannot hold, as the keys of the reports below.
 TIMELESS = ("adjacency", "npz", "mtx")
+ORDERLESS = ("csv", "tsv", "inter", "npz", "mtx")
 PAIRS_ONLY = ("csv", "tsv", "inter")
 
 
@@ -49,6 +50,7 @@ def describe(file: str, reader: dict[str, Any], as_json: bool) -> None:
     """
     found = read_reading(file, reader, reported=True)
     log, tally = found.interactions, found.tally
+    times = log.times if log.dated else None
     degrees = {"items_per_user": log.user_degrees, "users_per_item": log.item_degrees}
     report: dict[str, Any] = {
         "file": file,
@@ -70,8 +72,9 @@ def describe(file: str, reader: dict[str, Any], as_json: bool) -> None:
         "items_without_users": int(np.count_nonzero(log.item_degrees == 0)),
         "user_ids": _kind(log.user_ids),
         "item_ids": _kind(log.item_ids),
-        "time_from": None if log.times is None else log.times.min().item(),
-        "time_to": None if log.times is None else log.times.max().item(),
+        "time_from": None if times is None else times.min().item(),
+        "time_to": None if times is None else times.max().item(),
+        "items_in_time_order": log.times is not None,
         "unreadable_time": tally.odd_time or None,
         "bytes": log.nbytes,
         "digest": log.digest(),
@@ -242,7 +245,8 @@ def _fitting(log: Interactions, parts: dict[str, Interactions]) -> str:
     words = "U" in (log.user_ids.dtype.kind, log.item_ids.dtype.kind)
     negative = not words and min(log.user_ids[0], log.item_ids[0]) < 0
     doubtful = any(map(would_be_doubtful, parts.values()))
-    return "csv" if words or negative or log.times is not None or doubtful else "adjacency"
+    timed = log.times is not None and log.dated
+    return "csv" if words or negative or timed or doubtful else "adjacency"
 
 
 @command.command(short_help="Make a realistic data set of any size.")
@@ -284,7 +288,8 @@ def _written(
         "items": int(np.count_nonzero(log.item_degrees)),
         "interactions": log.n_interactions,
         "users_lost": idle if kind in PAIRS_ONLY else 0,
-        "times_lost": log.times is not None and kind in TIMELESS,
+        "times_lost": log.times is not None and log.dated and kind in TIMELESS,
+        "order_lost": log.times is not None and not log.dated and kind in ORDERLESS,
         "unreadable_time": (reading.tally.odd_time if reading else "") or None,
         "ratings_lost": reading is not None and reading.tally.tells_ratings,
     }
@@ -312,7 +317,12 @@ def _losses(row: dict[str, Any]) -> list[str]:
         if row["unreadable_time"]:
             losses.append(f"the times are not kept, because of {row['unreadable_time']}.")
     if row["times_lost"]:
-        losses.append(f"{row['format']} cannot hold the times; csv can.")
+        kept = " but for their order" if row["format"] == "adjacency" else ""
+        losses.append(f"{row['format']} cannot hold the times{kept}; csv can.")
+    if row["order_lost"]:
+        losses.append(
+            f"{row['format']} cannot hold the order of a user's items; adjacency and safetensors can."
+        )
     return losses
 
 

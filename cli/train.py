@@ -131,7 +131,7 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     if teacher:
         log = _known_to(teacher[1], log, source.train)
     held_out, counts = read_held_out(source.validation, source.train, log, source.reader)
-    free = free_to_choose(request) if teacher is None else frozenset()
+    free = free_to_choose(request, log) if teacher is None else frozenset()
     choice, clock = Choice(config), time.perf_counter()
     if free:
         with recorded(directory, look_progress()) as on_look:
@@ -157,20 +157,20 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     return report
 
 
-def free_to_choose(request: Request) -> frozenset[str]:
+def free_to_choose(request: Request, log: Interactions) -> frozenset[str]:
     """Names the settings that may be chosen by validation: those that nobody named.
 
-    There are none where a configuration names all, or the width is given, or a model whose users
-    are stored: then starts are compared by training from them.
+    There are none where a configuration names all, or a model whose users are stored is given: then
+    starts are compared by training from them. Where the width is given, too, what is left is how
+    much the order of time counts.
     """
     given = request.given
     chosen = BASE_MODELS[given["model"]] if "model" in given else None
-    if (
-        request.config_file
-        or "dim" in given
-        or (chosen is not None and (chosen.counted or chosen.stores_users))
-    ):
+    if request.config_file or (chosen is not None and (chosen.counted or chosen.stores_users)):
         return frozenset()
+    if "dim" in given:
+        ordered = chosen is not None and log.times is not None
+        return frozenset({"recency"} if ordered else ()) - given.keys()
     return frozenset(SETTINGS) - given.keys()
 
 

@@ -68,6 +68,8 @@ LEAST_RIDGE, MOST_RIDGE = 1e-3, 1e6  # between them sums in float64 are exact en
 PAIR_BLOCK = 1 << 15  # pairs of entries whose products are added together, or those of one entry
 ROW_ENTRIES = 64  # that a user's row of a fism model is cut to, in up to 512 columns
 MOST_COLUMNS = 65_536  # of a table
+AGES = 256  # places from a user's last interaction that are told apart
+MOST_RECENCY = 4.0
 FOLDED_DIMENSIONS = 4096  # most that the products of all pairs of columns are made for: 134 MB
 # So much is checked, decoded and laid out at once: an allocator that has seen larger temporary
 # arrays keeps megabytes.
@@ -130,6 +132,15 @@ def row_entries(dim: int) -> int:
     On Gowalla that loses nothing, where 64 of 1,024 columns lose one percent of the NDCG@20.
     """
     return max(ROW_ENTRIES, dim // 8)
+
+
+def recency_levels(power: float) -> Array:
+    """Lists how much an interaction counts by its age, the number of later ones: (256,) float32.
+
+    >>> recency_levels(1.0)[:3].tolist(), set(recency_levels(0.0).tolist())
+    ([1.0, 0.5, 0.3333333432674408], {1.0})
+    """
+    return np.array([float(place) ** -power for place in range(1, AGES + 1)], dtype=np.float32)
 
 
 def locate(path: Path) -> str:
@@ -458,6 +469,8 @@ class StoredModel(NamedTuple):
         has_seen: whether the file says what users had in training.
         seen_indptr, seen_items: item rows that each user had, ascending, as a CSR matrix; without
             entries where ``has_seen`` is false.
+        seen_ages: how many of a user's came later than each of ``seen_items``, 255 for more; empty
+            where nothing depends on it.
         held_out: where in ``seen_items`` the pairs are that a lightgcn was not trained on,
             ascending: they are no edges of its graph.
         weights: (n,) float32 dense weights of neumf; one for each item of a fism whose users' rows
@@ -475,6 +488,7 @@ class StoredModel(NamedTuple):
     has_seen: bool
     seen_indptr: Array
     seen_items: Array
+    seen_ages: Array
     held_out: Array
     weights: Array
     metadata: dict[str, str]
@@ -529,6 +543,7 @@ def decode_model(artifact: Artifact) -> StoredModel:
         has_seen,
         seen_indptr,
         seen_items,
+        _decode_ages(artifact, len(seen_items)),
         _decode_held_out(artifact, len(seen_items)),
         np.empty(0, np.float32),
         metadata,
@@ -728,6 +743,18 @@ def _decode_seen(artifact: Artifact, n_users: int, n_items: int, has_seen: bool)
     indptr = _decode_bounds(artifact, "seen", n_users, len(items), "seen.gaps")
     _add_up_gaps("seen.gaps lead to item", indptr, items, n_items)
     return indptr, items
+
+
+def _decode_ages(artifact: Artifact, n_seen: int) -> Array:
+    """Reads how many of a user's interactions came later than each; empty where the file does not say."""
+    if "seen.ages" not in artifact.arrays:
+        return np.zeros(0, dtype=np.uint8)
+    ages = _take(artifact, "seen.ages", ("U8",))
+    if len(ages) != n_seen:
+        raise ArtifactError(
+            f"seen.ages hold {len(ages):,} numbers, expected one for each of {n_seen:,} seen items"
+        )
+    return ages
 
 
 def _add_up_gaps(said: str, indptr: Array, numbers: Array, limit: int) -> None:
@@ -1036,8 +1063,11 @@ class Scorer:
         """Scores all items for the user in row ``user``: (n_items,) float32, to be overwritten."""
         raise self._refusal()
 
-    def fold_in(self, items: Array) -> tuple[Array, Array]:
-        """Makes a user's row of the item rows (m,) they touched: columns and float32 values."""
+    def fold_in(self, items: Array, ages: Array) -> tuple[Array, Array]:
+        """Makes a user's row of the item rows (m,) they touched: columns and float32 values.
+
+        ``items`` ascend, and ``ages`` (m,) say how many of them came later than each.
+        """
         raise self._refusal()
 
     def scores_of_row(self, columns: Array, values: Array) -> Array:
@@ -1092,7 +1122,7 @@ class StoredRows(Scorer):
         """Compares every user with one; see :class:`Scorer`."""
         return self._users.cosines(user)
 
-    def fold_in(self, items: Array) -> tuple[Array, Array]:
+    def fold_in(self, items: Array, ages: Array) -> tuple[Array, Array]:
         """Solves for the row of a user of ``items`` (m,); see :meth:`Recommender.fold_in`."""
         _check_any(items)
         model = self.model
@@ -1148,7 +1178,7 @@ class ItemNeighbours(StoredRows):
     A user's row is 1 in the columns of their items, and so folding in is to write it down.
     """
 
-    def fold_in(self, items: Array) -> tuple[Array, Array]:
+    def fold_in(self, items: Array, ages: Array) -> tuple[Array, Array]:
         """Makes a row of ones in the columns of ``items`` (m,)."""
         _check_any(items)
         if self.model.dim != len(self.model.item_ids):
@@ -1183,14 +1213,16 @@ class TouchedItems(StoredRows):
         """Scores all items for the user in row ``user``; see :class:`Scorer`."""
         return self.scores_of_row(*self._row_of_user(user))
 
-    def fold_in(self, items: Array) -> tuple[Array, Array]:
+    def fold_in(self, items: Array, ages: Array) -> tuple[Array, Array]:
         """Makes the row of a user of ``items`` (m,), ascending, as that of any other user."""
         _check_any(items)
-        return self._made.row(items)
+        return self._made.row(items, ages)
 
     def _row_of_user(self, user: int) -> tuple[Array, Array]:
-        first, last = self.model.seen_indptr[user : user + 2].tolist()
-        return self._made.row(self.model.seen_items[first:last].astype(np.intp))
+        model = self.model
+        first, last = model.seen_indptr[user : user + 2].tolist()
+        ages = model.seen_ages[first:last] if len(model.seen_ages) else np.zeros(last - first, np.uint8)
+        return self._made.row(model.seen_items[first:last].astype(np.intp), ages)
 
     @property
     def resident_bytes(self) -> dict[str, int]:
@@ -1234,8 +1266,11 @@ class MadeRows(ABC):
         """Checks what rows are made with, and returns the model with it. Raises ArtifactError."""
 
     @abstractmethod
-    def row(self, items: Array) -> tuple[Array, Array]:
-        """Makes the row of a user of ``items`` (m,), ascending: its columns and float32 values."""
+    def row(self, items: Array, ages: Array) -> tuple[Array, Array]:
+        """Makes the row of a user of ``items`` (m,), ascending: its columns and float32 values.
+
+        ``ages`` (m,) say how many of the user's interactions came later than each.
+        """
 
     @property
     def resident_bytes(self) -> dict[str, int]:
@@ -1246,16 +1281,25 @@ class MadeRows(ABC):
 class SummedRows(MadeRows):
     """Rows that are weighted sums of the touched ones.
 
-    With w the items' rows and c their weights, the row of user u is the sum of ``c_j w_j`` over the
-    items j they touched (Kabbur, Ning and Karypis 2013), cut to its ``row_entries`` entries of
-    largest magnitude, of equals the lower column. The cut is our choice: it takes most of the time
-    away, and next to nothing from the lists. Items are added up in ascending order, and every
-    product and every sum is rounded to float32.
+    With w the items' rows and c their weights, the row of user u is the sum of ``r_uj c_j w_j``
+    over the items j they touched (Kabbur, Ning and Karypis 2013), where r_uj is 1, or, with the
+    metadata's ``recency``, falls with the number of later ones (:func:`recency_levels`). It is cut
+    to its ``row_entries`` entries of largest magnitude, of equals the lower column. The cut is our
+    choice: it takes most of the time away, and next to nothing from the lists. Items are added up
+    in ascending order, and every product and every sum is rounded to float32.
     """
+
+    def __init__(self, model: StoredModel) -> None:
+        super().__init__(model)
+        self._levels = recency_levels(_recency(model.metadata))
 
     @classmethod
     def decode(cls, artifact: Artifact, model: StoredModel) -> StoredModel:
         """Takes the items' weights. Raises ArtifactError, also where a score could overflow."""
+        if _recency(model.metadata) and len(model.seen_ages) != len(model.seen_items):
+            raise ArtifactError(
+                "seen.ages are missing, on which the rows of users depend by metadata recency"
+            )
         weights, n_items = _decode_item_weights(artifact, model.items), len(model.items.indptr) - 1
         # Nobody touches an item twice, so no entry of a user's row is larger than this times the
         # largest of the items'.
@@ -1266,10 +1310,13 @@ class SummedRows(MadeRows):
             )
         return model._replace(weights=weights)
 
-    def row(self, items: Array) -> tuple[Array, Array]:
-        """Adds up the weighted rows of ``items`` (m,), and cuts the sum: columns, float32 values."""
+    def row(self, items: Array, ages: Array) -> tuple[Array, Array]:
+        """Adds up the weighted rows of ``items`` (m,), and cuts the sum; see :class:`MadeRows`."""
         lengths, columns, values = self.model.items.entries_of(items)
-        return self._cut(columns, np.repeat(self.model.weights[items], lengths) * values, self.model.dim)
+        shares = self._levels[np.minimum(ages, AGES - 1)]
+        return self._cut(
+            columns, np.repeat(shares * self.model.weights[items], lengths) * values, self.model.dim
+        )
 
     def _cut(self, columns: Array, shares: Array, dim: int) -> tuple[Array, Array]:
         """Adds up ``shares`` (n,) in their ``columns`` (n,), below ``dim``, and keeps the largest sums."""
@@ -1286,9 +1333,9 @@ class SumsAndItems(SummedRows):
     """Rows of two parts: the sum of the touched rows, and a mark for each touched item.
 
     The last columns of the table are the items, one each, and what comes before them are the first
-    ``dim - n_items``. There, a row is as :class:`SummedRows` makes it of these columns alone; it is
-    1 in the columns of the items that the user touched. What an item's row holds in them are its
-    neighbours: what it gets from who touched which.
+    ``dim - n_items``. There, a row is as :class:`SummedRows` makes it of these columns alone; in
+    the columns of the items that the user touched it is how much each of them counts. What an
+    item's row holds in them are its neighbours: what it gets from who touched which.
     """
 
     @classmethod
@@ -1302,14 +1349,15 @@ class SumsAndItems(SummedRows):
             )
         return super().decode(artifact, model)
 
-    def row(self, items: Array) -> tuple[Array, Array]:
-        """Makes both parts of the row of a user of ``items`` (m,), ascending: columns, float32 values."""
+    def row(self, items: Array, ages: Array) -> tuple[Array, Array]:
+        """Makes both parts of the row of a user of ``items``; see :class:`MadeRows`."""
         dim = self.model.dim - (len(self.model.items.indptr) - 1)
         lengths, columns, values = self.model.items.entries_of(items)
         summed = columns < dim
-        shares = np.repeat(self.model.weights[items], lengths)[summed] * values[summed]
-        kept, numbers = self._cut(columns[summed], shares, dim)
-        return np.concatenate([kept, items + dim]), np.append(numbers, np.ones(len(items), np.float32))
+        shares = self._levels[np.minimum(ages, AGES - 1)]
+        numbers = np.repeat(shares * self.model.weights[items], lengths)[summed] * values[summed]
+        kept, sums = self._cut(columns[summed], numbers, dim)
+        return np.concatenate([kept, items + dim]), np.append(sums, shares)
 
 
 def _largest_places(numbers: Array, most: int) -> Array:
@@ -1354,8 +1402,8 @@ class SolvedRows(MadeRows):
         _ridge_settings(model.metadata)
         return model
 
-    def row(self, items: Array) -> tuple[Array, Array]:
-        """Solves for the row of a user of ``items`` (m,); see :func:`solved_row`."""
+    def row(self, items: Array, ages: Array) -> tuple[Array, Array]:
+        """Solves for the row of a user of ``items`` (m,), of whatever ages; see :func:`solved_row`."""
         return solved_row(self.model.items, items, self._terms, self.model.row_entries)
 
     @property
@@ -1378,6 +1426,19 @@ def made_rows(metadata: Mapping[str, str]) -> type[MadeRows]:
     if name not in MADE_ROWS:
         raise ArtifactError(f"metadata user_rows is {name!r}, expected {' or '.join(MADE_ROWS)}")
     return MADE_ROWS[name]
+
+
+def _recency(metadata: Mapping[str, str]) -> float:
+    """Reads how much more later interactions count; 0 where nothing is said."""
+    try:
+        power = float(metadata.get("recency", "0"))
+    except ValueError:
+        power = math.nan
+    if not 0 <= power <= MOST_RECENCY:
+        raise ArtifactError(
+            f"metadata recency is {metadata['recency']!r}, expected a number from 0 to {MOST_RECENCY:g}"
+        )
+    return power
 
 
 def _ridge_settings(metadata: Mapping[str, str]) -> tuple[float, float]:
@@ -1923,12 +1984,12 @@ class Recommender:
     ) -> Recommendation:
         """Lists the ``n`` best items for somebody unknown to the model, who touched ``liked``.
 
-        The row is made by :meth:`fold_in`; ``filter_seen`` leaves out the items in ``liked``, and
-        all else is as in :meth:`recommend`.
+        The row is made by :meth:`fold_in`, of the items in the order of time, the latest last;
+        ``filter_seen`` leaves out the items in ``liked``, and all else is as in :meth:`recommend`.
         """
-        rows = self._item_rows(liked)
+        rows, ages = self._rows_in_order(liked)
         hidden = [self._rows_to_hide(exclude), rows if filter_seen else rows[:0]]
-        scores = self._scorer.scores_of_row(*self._scorer.fold_in(rows))
+        scores = self._scorer.scores_of_row(*self._scorer.fold_in(rows, ages))
         return self._list(scores, n, hidden, self._rows_among(items))
 
     def fold_in(self, liked: Iterable[int | str]) -> tuple[Array, Array]:
@@ -1942,13 +2003,14 @@ class Recommender:
         as a user's row has on average, and solved for once more. Where to prune, c and r are our
         choice, made on data held out from training. For an itemknn model the row is 1 in the
         columns of the items, and for a fism model the row that a known user's is, which gives the
-        lists that such a user gets. The same list in any order gives the same row; items told
-        twice count once.
+        lists that such a user gets. Items told twice count once, where they come last. The same
+        list in any order gives the same row, but of a fism model with ``recency``: there the list
+        is in the order of time, and its last items count most.
 
         Raises UnknownItemError, ValueError for an empty list, and ArtifactError for a model of more
         than ``FOLDED_DIMENSIONS`` columns.
         """
-        return self._scorer.fold_in(self._item_rows(liked))
+        return self._scorer.fold_in(*self._rows_in_order(liked))
 
     def similar_items(self, item: int | str, n: int = 10) -> Recommendation:
         """Lists the ``n`` other items whose rows are nearest to that of ``item`` by cosine."""
@@ -2032,6 +2094,17 @@ class Recommender:
         """Looks up the rows of items: (m,) ascending, each once. Raises UnknownItemError."""
         rows = {self._row(self.item_ids, item, UnknownItemError, "item") for item in _listed(items)}
         return np.array(sorted(rows), dtype=np.intp)
+
+    def _rows_in_order(self, items: Iterable[object]) -> tuple[Array, Array]:
+        """Looks up the rows of items (m,), ascending, each once, and how many come after each."""
+        last: dict[int, int] = {}
+        for item in _listed(items):
+            row = self._row(self.item_ids, item, UnknownItemError, "item")
+            last.pop(row, None)  # the later one counts
+            last[row] = len(last)
+        rows = np.array(list(last), dtype=np.intp)
+        order = rows.argsort()
+        return rows[order], len(rows) - 1 - order
 
     def _rows_among(self, items: Iterable[object] | None) -> Array | None:
         return None if items is None else self._item_rows(items)

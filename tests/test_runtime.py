@@ -413,9 +413,9 @@ class RowsOfSeenItems(runtime.StoredRows):
     def scores(self, user: int) -> Any:
         """Scores by the row of what was seen."""
         first, last = self.model.seen_indptr[user : user + 2].tolist()
-        return self.scores_of_row(*self.fold_in(self.model.seen_items[first:last]))
+        return self.scores_of_row(*self.fold_in(self.model.seen_items[first:last], None))
 
-    def fold_in(self, items: Any) -> Any:
+    def fold_in(self, items: Any, ages: Any) -> Any:
         """Adds up the rows of ``items``."""
         row = np.zeros(self.model.dim, np.float32)
         for item in items.tolist():

@@ -49,6 +49,7 @@ def k_core(log: Interactions, min_user: int, min_item: int) -> Interactions:
         log.user_ids[many],
         log.item_ids[much],
         times,
+        dated=log.dated,
     )
 
 

@@ -54,7 +54,10 @@ class Interactions:
         items: ``(n,)`` int32 item numbers, sorted and unique within a user.
         user_ids: ``(n_users,)`` outside ids, int64 or unicode, sorted and unique.
         item_ids: ``(n_items,)`` likewise.
-        times: ``(n,)`` int64 or float64 moments of the pairs in the unit of the source, or None.
+        times: ``(n,)`` int64 or float64 moments of the pairs in the unit of the source; or, where
+            they are not ``dated``, int32 or int64 places in time order; or None.
+        dated: whether times can be compared between users. Else they say in which order each user
+            touched items, and no more.
         duplicates: repeated pairs that were merged away; of a merged pair the latest time is kept.
 
     >>> log = Interactions.from_pairs(["ann", "bob", "ann", "ann"], [7, 7, 3, 7])
@@ -70,6 +73,7 @@ class Interactions:
     item_ids: Array
     times: Array | None = None
     duplicates: int = field(default=0)
+    dated: bool = True
 
     def __post_init__(self) -> None:
         """Refuses arrays that break a promise of the class docstring."""
@@ -159,6 +163,8 @@ class Interactions:
         user_ids: Array,
         item_ids: Array,
         times: npt.ArrayLike | None = None,
+        *,
+        dated: bool = True,
     ) -> Interactions:
         """Makes interactions of positions in two arrays of unique outside ids.
 
@@ -170,6 +176,7 @@ class Interactions:
             user_ids: ``(n_users,)`` int64 or unicode.
             item_ids: ``(n_items,)`` int64 or unicode.
             times: ``(n,)`` finite numbers, or None.
+            dated: whether they can be compared between users.
 
         Raises:
             DataError: lengths differ, a position is out of range, an id is repeated, or a time is
@@ -181,7 +188,7 @@ class Interactions:
             raise DataError(
                 f"Users and items must be equally many, found {user_codes.size} and {item_codes.size}."
             )
-        moments = None if times is None else as_times(times, user_codes.size)
+        moments = None if times is None else _own_times(times, user_codes.size, dated)
         n_items = max(item_ids.size, 1)
         indptr = np.zeros(user_ids.size + 1, dtype=np.int64)
         merged = np.empty(user_codes.size, dtype=np.int32)
@@ -203,7 +210,7 @@ class Interactions:
         if duplicates:
             merged = merged[:filled].copy()
             moments = None if moments is None else moments[:filled].copy()
-        return cls(indptr, merged, user_ids, item_ids, moments, duplicates)
+        return cls(indptr, merged, user_ids, item_ids, moments, duplicates, dated or moments is None)
 
     # ---- sizes
 
@@ -343,8 +350,9 @@ class Interactions:
     def union(self, other: Interactions) -> Interactions:
         """Merges the pairs of both, over the users and items they share.
 
-        Times are kept if both have them. Pairs that are in both are merged and counted in
-        ``duplicates``.
+        Times are kept if both have them. Where they are not dated, all pairs of ``other`` count as
+        later than one's own, and it needs no times. Pairs that are in both are merged and counted
+        in ``duplicates``.
 
         Raises:
             DataError: the two are not over the same ids; bring them together with
@@ -354,12 +362,27 @@ class Interactions:
             np.array_equal(self.user_ids, other.user_ids) and np.array_equal(self.item_ids, other.item_ids)
         ):
             raise DataError("union needs interactions over the same users and items; use aligned_to first.")
-        times = None
-        if self.times is not None and other.times is not None:
-            times = np.concatenate([self.times, other.times])
         users = np.concatenate([self.pair_users(), other.pair_users()])
         items = np.concatenate([self.items, other.items])
-        return Interactions.from_codes(users, items, self.user_ids, self.item_ids, times)
+        return Interactions.from_codes(
+            users,
+            items,
+            self.user_ids,
+            self.item_ids,
+            self._times_with(other),
+            dated=self.dated and other.dated,
+        )
+
+    def _times_with(self, other: Interactions) -> Array | None:
+        """Puts the times of both one behind the other, if they can be."""
+        later = other.times
+        if self.times is None or (self.dated and later is None):
+            return None
+        if self.dated and other.dated and later is not None:
+            return np.concatenate([self.times, later])
+        places = np.zeros(other.n_interactions, np.int64) if later is None else later
+        first = places.min(initial=0) - self.times.max(initial=0) - 1
+        return np.concatenate([self.times, places - first])
 
     def joined(self, other: Interactions) -> Interactions:
         """Merges the pairs of both, over the users and items of either.
@@ -398,7 +421,12 @@ class Interactions:
         keep = (pair_users >= 0) & (pair_items >= 0)
         times = None if self.times is None else self.times[keep]
         placed = Interactions.from_codes(
-            pair_users[keep], pair_items[keep], reference.user_ids, reference.item_ids, times
+            pair_users[keep],
+            pair_items[keep],
+            reference.user_ids,
+            reference.item_ids,
+            times,
+            dated=self.dated,
         )
         counts = Counts(
             unknown_users=int(np.count_nonzero(users < 0)),
@@ -466,6 +494,13 @@ def expect_interactions(given: object) -> Interactions:
             " read_interactions(path) for a file, or Interactions.from_pairs(users, items)"
         )
     return given
+
+
+def _own_times(times: npt.ArrayLike, n: int, dated: bool) -> Array:
+    """Copies times ``(n,)``; places that are integers stay as narrow as they are."""
+    places = np.asarray(times)
+    narrow = not dated and places.dtype == np.int32 and places.shape == (n,)
+    return places.copy() if narrow else as_times(times, n)
 
 
 def _sort_ids(codes: Array, ids: Array, noun: str) -> tuple[Array, Array]:

@@ -5,6 +5,7 @@ Randomness is a ``numpy.random.Generator`` argument: the same state gives the sa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,55 @@ def split_last(interactions: Any, n: int) -> tuple[Interactions, Interactions]:
     return _parts(interactions, from_the_end < np.repeat(np.minimum(n, degrees - 1), degrees))
 
 
+def split_latest(interactions: Any, fraction: float) -> tuple[Interactions, Interactions]:
+    """Holds out the latest ``fraction`` of each user's items, rounded, but never all of them.
+
+    A model that is to say what comes next is measured like this. Of items touched at the same time,
+    the later in item order counts as the later.
+
+    Args:
+        interactions: what to split; it must have times.
+        fraction: share to hold out, in (0, 1).
+
+    Raises:
+        ConfigError: ``fraction`` is outside (0, 1).
+        DataError: there are no times, or nothing could be held out.
+
+    >>> log = Interactions.from_pairs([0, 0, 0, 0, 1], [0, 1, 2, 3, 0], times=[4, 3, 2, 1, 9])
+    >>> split_latest(log, 0.25)[1].items.tolist()
+    [0]
+    """
+    _check_fraction(fraction)
+    interactions = as_interactions(interactions)
+    degrees = interactions.user_degrees
+    quotas = np.minimum(np.rint(fraction * degrees).astype(np.int64), np.maximum(degrees - 1, 0))
+    from_the_end = np.repeat(degrees, degrees) - 1 - _ranks(interactions.indptr, _times(interactions))
+    return _parts(interactions, from_the_end < np.repeat(quotas, degrees))
+
+
+# Ways to hold out a part of each user's interactions: by a fraction and random numbers.
+HOLD_OUT: dict[
+    str, Callable[[Interactions, float, np.random.Generator], tuple[Interactions, Interactions]]
+] = {
+    "last": lambda log, fraction, rng: split_latest(log, fraction),
+    "random": split_random,
+}
+
+
+def hold_out(
+    log: Interactions, fraction: float, rng: np.random.Generator, way: str | None = None
+) -> tuple[Interactions, Interactions]:
+    """Splits off ``fraction`` of each user's interactions to choose by.
+
+    ``way`` is a key of :data:`HOLD_OUT`; None is the last where there is an order of time, and else
+    at random.
+
+    Raises:
+        DataError: the last are asked for and there are no times, or nothing can be held out.
+    """
+    return HOLD_OUT[way or ("random" if log.times is None else "last")](log, fraction, rng)
+
+
 def split_time(interactions: Any, fraction: float) -> tuple[Interactions, Interactions]:
     """Holds out the latest ``fraction`` of all pairs, at one moment for everybody.
 
@@ -97,11 +147,17 @@ def split_time(interactions: Any, fraction: float) -> tuple[Interactions, Intera
 
     Raises:
         ConfigError: ``fraction`` is outside (0, 1).
-        DataError: there are no times, or they do not part the pairs.
+        DataError: there are no times that can be compared between users, or they do not part the
+            pairs.
     """
     _check_fraction(fraction)
     interactions = as_interactions(interactions)
     times = _times(interactions)
+    if not interactions.dated:
+        raise DataError(
+            "Splitting at one moment needs times that can be compared between users, but the file tells only in which"
+            " order each of them touched items; hold out each user's last instead."
+        )
     first = min(int((1 - fraction) * times.size), times.size - 1)
     return _parts(interactions, times >= np.partition(times, first)[first])
 

@@ -3,12 +3,14 @@
 With ``w_i`` the stored row of item i, ``c_j`` a number for each item and ``N(u)`` what user u
 touched in training,
 
-    x_u = sum over j in N(u) of c_j w_j,        score(u, i) = x_u . w_i
+    x_u = sum over j in N(u) of r_uj c_j w_j,        score(u, i) = x_u . w_i
 
-so the whole budget goes to items, and a new user needs no training. A user's own item is left out
-when it is scored in training, ``x_u . w_i - c_i w_i . w_i``: else the model would learn to give
-back its input. Both places in which a row stands get a gradient. That the two are one row (as in
-ELSA, Vancura et al. 2022) is our choice, and so is the cut of a user's row when lists are made.
+so the whole budget goes to items, and a new user needs no training. ``r_uj`` is 1, or falls with
+the number of things that u touched later (:mod:`~sparserec_np.data.recency`). A user's own item is
+left out when it is scored in training, ``x_u . w_i - r_ui c_i w_i . w_i``: else the model would
+learn to give back its input. Both places in which a row stands get a gradient. That the two are one
+row (as in ELSA, Vancura et al. 2022) is our choice, and so is the cut of a user's row when lists
+are made.
 
 A user's row can be made in other ways, too (``user_rows``): such a model is made by its start
 alone.
@@ -22,6 +24,7 @@ import numpy as np
 
 from sparserec_np import kernels
 from sparserec_np.data.interactions import FEW_PAIRS, Interactions
+from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable, stacked
 from sparserec_np.errors import ConfigError
 from sparserec_np.learning.batches import Batch
@@ -35,23 +38,25 @@ USERS_AT_ONCE = 256  # whose rows are made together, all columns of them
 
 
 class Fism:
-    """``score(u, i) = sum over j in N(u) of c_j w_j . w_i``, see the module.
+    """``score(u, i) = sum over j in N(u) of r_uj c_j w_j . w_i``, see the module.
 
     Attributes:
         table: (n_items) rows; row i is item i. Batches number rows as those of a stacked table,
             users first.
         dim: number of columns.
-        log: the training interactions: what makes the users, and what is no negative.
+        log: the training interactions: what is no negative.
+        history: what makes the users: what they touched, and how much of it counts.
         weights: (n_items,) what is trained of the numbers: ``c_j = weights[j] * base[j]``, at first
             1. So a step changes each by a part of itself, however small it is.
         base: (n_items,) at first 1 over the item's number of users, or over 1.
     """
 
-    def __init__(self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...] = ()) -> None:
-        assert not views  # the settings refuse them
+    def __init__(self, table: SparseTable, dim: int, touched: Touched) -> None:
         self.table = table
         self.dim = dim
-        self.log = log
+        self.history = touched
+        self.log = touched.log
+        self.log = log = touched.log
         dtype = table.values.dtype
         self.base = (1 / np.maximum(log.item_degrees, 1)).astype(dtype)
         self.weights = np.ones(log.n_items, dtype=dtype)
@@ -63,7 +68,7 @@ class Fism:
     def workspace_bytes(self) -> int:
         """Bytes of numbers, blocks and counters; the rows of a batch's users come on top, and go with it."""
         own = self._pairs.nbytes + self._counts.nbytes
-        return int(own + self.base.nbytes)
+        return int(own + self.base.nbytes + self.history.nbytes)
 
     @property
     def served_weights(self) -> Array:
@@ -86,7 +91,7 @@ class Fism:
         positives, own = (np.empty(batch.size, dtype=full.dtype) for _ in range(2))
         kernels.fism.score_pairs(full, users.starts, made.positives, table, positives)
         kernels.fism.own_products(table, made.positives, own)
-        positives -= self.served_weights[made.positives] * own
+        positives -= made.own_shares * self.served_weights[made.positives] * own
         if batch.shared:
             negatives: Array = np.empty((len(full), len(made.negatives)), dtype=full.dtype)
             kernels.fism.score_block(full, made.negatives, table, negatives)
@@ -102,7 +107,7 @@ class Fism:
         active, explored = gradients.active, gradients.explored
         order, items = self._pairs.by_item(batch)
         rows = items.rows - np.int32(self.log.n_users)
-        of_users, own, owners = np.zeros_like(full), slopes.positives, made.owners
+        of_users, own, owners = np.zeros_like(full), made.own_shares * slopes.positives, made.owners
         pairs = slopes.positives
         kernels.fism.add_partners(made.positives, starts, slopes.positives, table, of_users)
         if batch.shared:
@@ -125,7 +130,7 @@ class Fism:
     def _rows_for(self, batch: Batch) -> _MadeRows:
         """What was found for this batch, which is kept until the next."""
         if self._made is None or self._made.batch is not batch:
-            self._made = _MadeRows(batch, self.log, self.dim, self._counts)
+            self._made = _MadeRows(batch, self.history, self.dim, self._counts)
         return self._made
 
     def served(self) -> SparseTable:
@@ -143,19 +148,17 @@ class Fism:
         for first, last in log.user_blocks(FEW_PAIRS):
             for start in range(first, last, USERS_AT_ONCE):
                 users = np.arange(start, min(start + USERS_AT_ONCE, last), dtype=np.int32)
-                bounds = log.indptr[start : users[-1] + 2]
-                items = log.items[bounds[0] : bounds[-1]]
-                starts = (bounds - bounds[0]).astype(np.int32)
+                starts, items, shares = of_users = self.history.of_users(users)
                 scores, own = (np.empty(len(items), dtype=table.values.dtype) for _ in range(2))
-                full = full_rows(table, weights, log, users, self.dim)
-                kernels.fism.score_pairs(full, starts, items, table, scores)
+                full = full_rows(table, weights, of_users, self.dim)
+                kernels.fism.score_pairs(full, starts.astype(np.int32), items, table, scores)
                 kernels.fism.own_products(table, items, own)
-                total += float((scores - weights[items] * own).sum(dtype=np.float64))
+                total += float((scores - shares * weights[items] * own).sum(dtype=np.float64))
         return total / log.n_interactions
 
     def ranker(self) -> MadeRowsRanker:
         """Ranks by the scores as they are now."""
-        return MadeRowsRanker(self.table, SumOfRows(self.served_weights), self.dim, self.log)
+        return MadeRowsRanker(self.table, SumOfRows(self.served_weights), self.dim, self.history)
 
 
 class FixedFism:
@@ -165,6 +168,7 @@ class FixedFism:
         table: (n_items) rows; row i is item i.
         dim: number of columns.
         log: what makes the users.
+        history: what they touched, and how much of it counts.
         user_rows: makes their rows.
         weights: (n_items,) the numbers that it makes them with, or none.
     """
@@ -173,20 +177,21 @@ class FixedFism:
         self,
         table: SparseTable,
         dim: int,
-        log: Interactions,
+        touched: Touched,
         user_rows: UserRows,
         weights: Array = NO_WEIGHTS,
     ) -> None:
         self.table = table
         self.dim = dim
-        self.log = log
+        self.history = touched
+        self.log = touched.log
         self.user_rows = user_rows
         self.weights = weights
 
     @property
     def workspace_bytes(self) -> int:
         """Bytes that a ranker makes rows with beside the table."""
-        return self.user_rows.maker_bytes(self.table, self.dim)
+        return self.user_rows.maker_bytes(self.table, self.dim) + self.history.nbytes
 
     @property
     def served_weights(self) -> Array:
@@ -226,7 +231,7 @@ class FixedFism:
 
     def ranker(self) -> MadeRowsRanker:
         """Ranks by the scores as they are now."""
-        return MadeRowsRanker(self.table, self.user_rows, self.dim, self.log)
+        return MadeRowsRanker(self.table, self.user_rows, self.dim, self.history)
 
 
 def fism(
@@ -236,6 +241,7 @@ def fism(
     views: tuple[View, ...] = (),
     *,
     user_rows: str | None = None,
+    recency: float = 0.0,
     **penalties: float | None,
 ) -> Model:
     """Makes the model whose users' rows are made as ``user_rows`` says.
@@ -246,17 +252,19 @@ def fism(
         log: what users touched.
         views: none; the settings refuse them.
         user_rows: a name in ``USER_ROWS``; None for sums.
+        recency: power by which later interactions count more; 0 where all count alike.
         penalties: ``untouched_weight`` and ``ridge``, where rows are solved for.
     """
-    kind = USER_ROWS[user_rows or "sum"]
+    assert not views
+    kind, touched = USER_ROWS[user_rows or "sum"], Touched(log, recency)
     if kind is SumOfRows:
-        return Fism(table, dim, log, views)
+        return Fism(table, dim, touched)
     if kind is SumAndItems:
         numbers = (1 / np.maximum(log.item_degrees, 1)).astype(np.float32)
-        return FixedFism(table, dim, log, SumAndItems(numbers), numbers)
+        return FixedFism(table, dim, touched, SumAndItems(numbers), numbers)
     untouched, ridge = penalties["untouched_weight"], penalties["ridge"]
     assert untouched is not None and ridge is not None  # the settings fill them in
-    return FixedFism(table, dim, log, RidgeSolve(untouched, ridge))
+    return FixedFism(table, dim, touched, RidgeSolve(untouched, ridge))
 
 
 class _MadeRows:
@@ -266,25 +274,27 @@ class _MadeRows:
         batch: the batch.
         positives, negatives: its items, as rows of the table.
         owners: (b,) int32 place of each pair's user among the users.
-        touched_by: members, bounds and rows: ``members[bounds[g]:bounds[g + 1]]`` are the places of
-            the users who touched item ``rows[g]``.
+        own_shares: (b,) float32 how much each pair counts in its user's row.
+        touched_by: members, shares, bounds and rows: ``members[bounds[g]:bounds[g + 1]]`` are the
+            places of the users who touched item ``rows[g]``, and how much it counts for each.
         touched: (t,) int32 the items that they touched, and the negatives; none twice.
         full: (users, dim) every entry of their rows, once :meth:`read` was called.
     """
 
-    def __init__(self, batch: Batch, log: Interactions, dim: int, counts: Array) -> None:
-        self.batch, self._log, self._dim = batch, log, dim
-        users, n_users = batch.users.rows, np.int32(log.n_users)
+    def __init__(self, batch: Batch, touched: Touched, dim: int, counts: Array) -> None:
+        self.batch, self._dim = batch, dim
+        users, n_users = batch.users.rows, np.int32(touched.log.n_users)
         self.positives, self.negatives = batch.positives - n_users, batch.negatives - n_users
         every = np.arange(len(users), dtype=np.int32)
         self.owners = np.repeat(every, batch.users.sizes)
-        lengths = log.indptr[users + 1] - log.indptr[users]
-        keys = log.items[_places_of(users, log.indptr)]
+        self._of_users = starts, keys, shares = touched.of_users(users)
+        owners = np.repeat(every, np.diff(starts))
+        self.own_shares = shares[_places_in(owners, keys, self.owners, self.positives, touched.log.n_items)]
         order, rows = np.empty(len(keys), dtype=np.int32), np.empty(len(keys), dtype=np.int32)
         bounds = np.empty(len(keys) + 1, dtype=np.int32)
         groups = kernels.sampling.group_by_row(keys, counts, order, bounds, rows)
         rows = rows[:groups]
-        self.touched_by = np.repeat(every, lengths)[order], bounds[: groups + 1], rows
+        self.touched_by = owners[order], shares[order], bounds[: groups + 1], rows
         negatives = np.unique(self.negatives)
         counts[rows] = 1
         self.touched = np.concatenate([rows, negatives[counts[negatives] == 0]])
@@ -293,16 +303,16 @@ class _MadeRows:
 
     def read(self, table: SparseTable, weights: Array) -> Array:
         """Makes the rows from the items' rows as they are now, and returns them."""
-        self.full = full_rows(table, weights, self._log, self.batch.users.rows, self._dim)
+        self.full = full_rows(table, weights, self._of_users, self._dim)
         return self.full
 
 
-def _places_of(users: Array, indptr: Array) -> Array:
-    """Finds where the interactions of ``users`` (m,) lie, one user after another."""
-    lengths = indptr[users + 1] - indptr[users]
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(indptr[users] - (ends - lengths), lengths)
+def _places_in(owners: Array, items: Array, wanted_owners: Array, wanted: Array, n_items: int) -> Array:
+    """Finds the places of wanted pairs among pairs (n,), which ascend by owner and then by item."""
+    pairs, wished = (
+        one * np.int64(n_items) + other for one, other in ((owners, items), (wanted_owners, wanted))
+    )
+    return np.searchsorted(pairs, wished)
 
 
 @dataclass(frozen=True)
@@ -313,13 +323,13 @@ class MadeRowsRanker:
         items: (n_items, dim)
         user_rows: how the rows are made.
         dim: number of columns.
-        log: what the users touched.
+        history: what the users touched, and how much of it counts.
     """
 
     items: SparseTable
     user_rows: UserRows
     dim: int
-    log: Interactions
+    history: Touched
 
     def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
         """Ranks as ``Ranker.rank`` says, on the threads that Numba is set to."""
@@ -331,7 +341,7 @@ class MadeRowsRanker:
             some = users[start : start + USERS_AT_ONCE]
             part = slice(start, start + len(some))
             kernels.ranking.top_items(
-                made.rows_of(some, self.log),
+                made.rows_of(some, self.history),
                 by_dimension,
                 self.items.rows,
                 *_seen_of(some, seen),
@@ -346,9 +356,9 @@ class MadeRowsRanker:
 
         Memory: a cut row for each user, and a block of whole rows.
         """
-        made, n_users = self.user_rows.made_by(self.items, self.dim), self.log.n_users
+        made, n_users = self.user_rows.made_by(self.items, self.dim), self.history.log.n_users
         blocks = [
-            made.rows_of(np.arange(start, min(start + USERS_AT_ONCE, n_users), dtype=np.int32), self.log)
+            made.rows_of(np.arange(start, min(start + USERS_AT_ONCE, n_users), dtype=np.int32), self.history)
             for start in range(0, n_users, USERS_AT_ONCE)
         ]
         lengths = np.concatenate([np.diff(block.indptr) for block in blocks])
@@ -359,6 +369,7 @@ class MadeRowsRanker:
 
 def _seen_of(users: Array, seen: Interactions) -> tuple[Array, Array]:
     """Finds the bounds and items of what ``users`` (m,) are known to have, row after row."""
+    lengths = seen.indptr[users + 1] - seen.indptr[users]
     bounds = np.zeros(len(users) + 1, dtype=seen.indptr.dtype)
-    np.cumsum(seen.indptr[users + 1] - seen.indptr[users], out=bounds[1:])
-    return bounds, seen.items[_places_of(users, seen.indptr)]
+    np.cumsum(lengths, out=bounds[1:])
+    return bounds, seen.items[np.arange(bounds[-1]) + np.repeat(seen.indptr[users] - bounds[:-1], lengths)]

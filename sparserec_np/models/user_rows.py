@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from sparserec_np import kernels
-from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable, column_dtype, index_dtype
 from sparserec_np.runtime import RidgeTerms, Table, ridge_terms, row_entries
 
@@ -28,8 +28,8 @@ class UserRows(Protocol):
 class RowMaker(Protocol):
     """A way to make users' rows, with all that depends on the items alone."""
 
-    def rows_of(self, users: Array, log: Interactions) -> SparseTable:
-        """Makes the rows of ``users`` (m,) int32 of what they touched in ``log``: m rows, float32."""
+    def rows_of(self, users: Array, touched: Touched) -> SparseTable:
+        """Makes the rows of ``users`` (m,) int32 of what they touched: m rows, float32."""
         ...
 
 
@@ -69,8 +69,8 @@ class _Sums:
     items: SparseTable
     dim: int
 
-    def rows_of(self, users: Array, log: Interactions) -> SparseTable:
-        full = full_rows(self.items, self.kind.weights, log, users, self.dim)
+    def rows_of(self, users: Array, touched: Touched) -> SparseTable:
+        full = full_rows(self.items, self.kind.weights, touched.of_users(users), self.dim)
         return cut_rows(full, self.kind.row_entries or row_entries(self.dim))
 
 
@@ -119,7 +119,8 @@ class _Solutions:
     terms: RidgeTerms
     most: int
 
-    def rows_of(self, users: Array, log: Interactions) -> SparseTable:
+    def rows_of(self, users: Array, touched: Touched) -> SparseTable:
+        log = touched.log
         columns = np.empty((len(users), self.most), np.int32)
         values = np.empty(columns.shape, np.float32)
         counts = np.empty(len(users), np.int32)
@@ -136,7 +137,8 @@ class _Solutions:
 class SumAndItems:
     """Rows that are cut sums in the first columns, and mark the touched items in the last.
 
-    See :class:`~sparserec_np.runtime.SumsAndItems`, of which this is the compiled form.
+    A mark is how much the touching counts. See :class:`~sparserec_np.runtime.SumsAndItems`, of
+    which this is the compiled form.
 
     Attributes:
         weights: (n_items,) the numbers ``c``.
@@ -177,19 +179,15 @@ class _SumsAndItems:
     summed: int  # columns of them
     dim: int
 
-    def rows_of(self, users: Array, log: Interactions) -> SparseTable:
-        sums = self.sums.rows_of(users, log)
-        lengths = log.indptr[users + 1] - log.indptr[users]
-        ends = np.cumsum(lengths)
-        touched = log.items[
-            np.arange(lengths.sum()) + np.repeat(log.indptr[users] - (ends - lengths), lengths)
-        ]
-        owners = np.concatenate([sums.row_numbers(), np.repeat(np.arange(len(users)), lengths)])
+    def rows_of(self, users: Array, touched: Touched) -> SparseTable:
+        sums = self.sums.rows_of(users, touched)
+        starts, items, shares = touched.of_users(users)
+        owners = np.concatenate([sums.row_numbers(), np.repeat(np.arange(len(users)), np.diff(starts))])
         order = np.argsort(owners, kind="stable")  # of each row first the sums, then the marks
-        columns = np.concatenate([sums.columns.astype(column_dtype(self.dim)), touched + self.summed])[order]
+        columns = np.concatenate([sums.columns.astype(column_dtype(self.dim)), items + self.summed])[order]
         indptr = np.zeros(len(users) + 1, index_dtype(len(owners)))
         np.cumsum(np.bincount(owners, minlength=len(users)), out=indptr[1:])
-        values = np.append(sums.values, np.ones(len(touched), np.float32))[order]
+        values = np.append(sums.values, shares)[order]
         return SparseTable(indptr, columns.astype(column_dtype(self.dim)), values)
 
 
@@ -201,10 +199,14 @@ USER_ROWS: dict[str, type[SumOfRows] | type[RidgeSolve] | type[SumAndItems]] = {
 }
 
 
-def full_rows(table: SparseTable, weights: Array, log: Interactions, users: Array, dim: int) -> Array:
-    """Makes every entry of the sums of ``users`` (m,) int32: (m, dim) of the table's dtype."""
-    rows = np.empty((len(users), dim), dtype=table.values.dtype)
-    kernels.fism.sum_rows(table, weights, log.indptr, log.items, users, rows)
+def full_rows(table: SparseTable, weights: Array, of_users: tuple[Array, Array, Array], dim: int) -> Array:
+    """Makes every entry of the sums of m users: (m, dim) of the table's dtype.
+
+    ``of_users`` are starts, items and shares, as :meth:`Touched.of_users
+    <sparserec_np.data.recency.Touched.of_users>` gives them.
+    """
+    rows = np.empty((len(of_users[0]) - 1, dim), dtype=table.values.dtype)
+    kernels.fism.sum_rows(table, weights, *of_users, rows)
     return rows
 
 

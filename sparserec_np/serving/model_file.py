@@ -8,6 +8,8 @@ name                                  type                   what
 ``user_ids``, ``item_ids``            U8 ... I64             (rows,) outside ids, where the kind is ``int``
 ``user_ids.text``, ``.offsets``       U8, I32 or I64         UTF-8 and (rows + 1,) bounds, where the kind is ``text``
 ``seen.indptr``, ``seen.items``       I32 or I64, U8 to U32  each user's items in training, ascending
+``seen.ages``                         U8                     how many of a user's came later than each, 255 for more,
+                                                             where a user's row depends on it
 ``seen.held_out``                     I32 or I64             which of these a lightgcn was not trained on, if any
 ``weights``                           F32                    dense weights of neumf; one for each item of fism
 ====================================  =====================  ==========================================================
@@ -35,6 +37,7 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.safetensors_writer import write_artifact
 from sparserec_np.data.table import SparseTable, column_dtype, index_dtype
 from sparserec_np.runtime import (
+    AGES,
     DTYPES,
     FORMAT,
     FORMAT_VERSION,
@@ -69,6 +72,8 @@ class ServedModel:
         held_out: (m,) ascending places in ``seen_items`` of what a lightgcn was not trained on, and
             does not propagate over: what was held out to validate by, where it was not trained
             again on all.
+        seen_ages: (n,) uint8 how many of a user's interactions came later than each of
+            ``seen_items``, 255 for more; empty where nothing depends on it.
         weights: (n,) float32 dense weights; one for each item where users are sums of rows; empty
             for a model that has none.
         metadata: text; ``model``, ``method`` and ``budget`` (number of entries allowed) must be
@@ -86,6 +91,7 @@ class ServedModel:
     metadata: dict[str, str] = field(default_factory=dict)
     weights: Array = field(default_factory=lambda: np.empty(0, np.float32))
     held_out: Array = field(default_factory=lambda: np.empty(0, np.int32))
+    seen_ages: Array = field(default_factory=lambda: np.empty(0, np.uint8))
 
     @property
     def stores_users(self) -> bool:
@@ -109,8 +115,15 @@ class ServedModel:
 
     @property
     def seen(self) -> Interactions:
-        """What users had in training; no interactions where it was left out."""
-        return Interactions(self.seen_indptr, self.seen_items, self.user_ids, self.item_ids)
+        """What users had in training, in its order of time if that is known.
+
+        No interactions where it was left out.
+        """
+        ages = self.seen_ages
+        times = np.int32(AGES - 1) - ages if len(ages) else None
+        return Interactions(
+            self.seen_indptr, self.seen_items, self.user_ids, self.item_ids, times, dated=times is None
+        )
 
     def encode(self) -> Artifact:
         """Makes the arrays, in their narrowest types, and the metadata of the model file.
@@ -131,6 +144,8 @@ class ServedModel:
             arrays["seen.indptr"] = np.asarray(self.seen_indptr, index_dtype(len(self.seen_items)))
             item_dtype = np.min_scalar_type(max(self.items.rows - 1, 0))
             arrays["seen.items"] = _narrowed("seen.items", self.seen_items, item_dtype)
+            if len(self.seen_ages):
+                arrays["seen.ages"] = self.seen_ages
             if len(self.held_out):
                 arrays["seen.held_out"] = np.asarray(self.held_out, index_dtype(len(self.seen_items)))
         entries = sum(table.rows for table in self.tables.values()) * self.dim
@@ -203,6 +218,7 @@ def served_from(artifact: Artifact) -> ServedModel:
         metadata=dict(model.metadata),
         weights=model.weights,
         held_out=model.held_out,
+        seen_ages=model.seen_ages,
     )
 
 

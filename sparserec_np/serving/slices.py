@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from sparserec_np.data.recency import ages_of
 from sparserec_np.data.table import SparseTable, index_dtype
 from sparserec_np.runtime import SEEN_LEFT_OUT, Array
 from sparserec_np.serving.model_file import ServedModel
@@ -15,13 +16,15 @@ def keep_users(model: ServedModel, rows: Array) -> ServedModel:
     """Leaves out all users but those in ``rows`` (m,), ascending; none leaves folding in."""
     # What a user's row may hold is known from the users that training had.
     average = -(-model.users.nnz // max(model.users.rows, 1))
-    seen = _take_rows(SparseTable(model.seen_indptr, model.seen_items, model.seen_items), rows)
+    ages = model.seen_ages if len(model.seen_ages) else model.seen_items  # which go along, or nothing does
+    seen = _take_rows(SparseTable(model.seen_indptr, model.seen_items, ages), rows)
     return replace(
         model,
         users=_take_rows(model.users, rows),
         user_ids=model.user_ids[rows],
         seen_indptr=seen.indptr.astype(np.int64),
         seen_items=seen.columns,
+        seen_ages=seen.values if len(model.seen_ages) else model.seen_ages,
         metadata={"row_entries": str(max(average, 1)), **model.metadata},
     )
 
@@ -34,14 +37,16 @@ def keep_items(model: ServedModel, rows: Array) -> ServedModel:
     place = np.full(model.items.rows, -1, dtype=np.int32)
     place[rows] = np.arange(len(rows), dtype=np.int32)
     placed = place[model.seen_items]
-    before = np.concatenate(([0], np.cumsum(placed >= 0)))
+    kept = placed >= 0
+    before = np.concatenate(([0], np.cumsum(kept)))
     return replace(
         model,
         items=_take_rows(model.items, rows),
         item_ids=model.item_ids[rows],
         weights=model.weights[rows] if model.has_numbers else model.weights,
         seen_indptr=before[model.seen_indptr],
-        seen_items=placed[placed >= 0],
+        seen_items=placed[kept],
+        seen_ages=ages_of(model.seen.subset(kept)) if len(model.seen_ages) else model.seen_ages,
     )
 
 
@@ -56,6 +61,7 @@ def without_seen(model: ServedModel) -> ServedModel:
         model,
         seen_indptr=np.zeros(model.users.rows + 1, dtype=np.int64),
         seen_items=np.zeros(0, dtype=np.int32),
+        seen_ages=np.zeros(0, dtype=np.uint8),
         metadata={**model.metadata, "seen": SEEN_LEFT_OUT},
     )
 

@@ -16,6 +16,7 @@ import numpy as np
 from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions, encode_ids
 from sparserec_np.data.matrices import matrix_of_ones
+from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable, stacked
 from sparserec_np.errors import ConfigError
 from sparserec_np.factorization.item_rows import RowPenalties, users_of_items
@@ -133,13 +134,13 @@ class PreviousItems(StoredItems):
         Memory: (new items, dim) float32, and a block of users' rows.
         """
         numbers = self.weights(log)
-        touched = matrix_of_ones(log)[:, new]
+        touched, gathered = matrix_of_ones(log)[:, new], Touched(log)
         gram: Array = np.zeros((self.dim, self.dim))
         sums: Array = np.zeros((len(new), self.dim), dtype=np.float32)
         for start, stop in row_ranges(log.n_users):
             rows = np.empty((stop - start, self.dim), dtype=np.float32)
             users = np.arange(start, stop, dtype=np.int32)
-            kernels.fism.sum_rows(table, numbers, log.indptr, log.items, users, rows)
+            kernels.fism.sum_rows(table, numbers, *gathered.of_users(users), rows)
             shares = rows / log.user_degrees[start:stop, None].clip(1).astype(np.float32)
             gram += rows.T @ shares
             if touched.indptr[stop] > touched.indptr[start]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from sparserec_np.data.conversion import as_interactions, as_placed
 from sparserec_np.data.interactions import PAIRS_AT_ONCE, Interactions
-from sparserec_np.data.splitting import split_random
+from sparserec_np.data.splitting import hold_out
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.machine.threads import kernel_threads
 from sparserec_np.models.base_models import BASE_MODELS
@@ -31,7 +31,7 @@ from sparserec_np.training.search import TRIED_BYTES, TRIED_PRODUCTS, starts_to_
 from sparserec_np.training.settings import Config, expect_config
 from sparserec_np.training.starting import make_start
 
-FREE = ("model", "dim", "start", "user_rows")  # what can be chosen
+FREE = ("model", "dim", "start", "user_rows", "recency")  # what can be chosen
 # What is looked at, the usual first: a model, how its users' rows are made, the width to begin with
 # (None for what the number of items suggests), and starts to look at in the best width alone. A
 # kind that suggests as the one before it is looked at in the best width of that one.
@@ -44,6 +44,9 @@ KINDS: tuple[tuple[str, str | None, int | None, tuple[str, ...]], ...] = (
 # The least part of each user's interactions to choose by. A tenth is too few to tell widths apart:
 # with few items to be found, wide rows look better than they are.
 LOOKED_PART = 0.25
+# How much more later interactions count, where there is an order of time: the usual first, then
+# more, and less for as long as that helps.
+RECENCIES = (0.75, 1.0, 0.5, 0.0)
 BASELINES = ("popularity", "itemknn")
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 ITEMS_A_COLUMN = 40  # the best widths lay about there on four data sets of 1,700 to 41,000 items
@@ -96,7 +99,9 @@ def choose(
     """Chooses the settings that are ``free`` by the NDCG@20 of starts on held-out interactions.
 
     A quarter of each user's interactions is held out, or ``config.validation`` where that is more,
-    from what training then sees as well. Widths are climbed from the first for as long as they
+    from what training then sees as well: the last ones where there is an order of time, or as
+    ``config.hold_out`` says. Then later interactions count more in users' rows, and how much more
+    is looked at in the best start. Widths are climbed from the first for as long as they
     help. Starts by least squares are looked at where they take seconds. All starts store equally
     many entries: a density is a part of a full table of users and items, of ``config.dim`` columns
     or, where the width is free, of 64. With nothing to hold out, the first kind is chosen, in the
@@ -126,7 +131,7 @@ def choose(
     kept, held_out = log, validation
     if held_out is None and config.validation > 0:
         part = max(config.validation, LOOKED_PART)
-        kept, held_out = split_random(log, part, np.random.default_rng([config.seed, 1]))
+        kept, held_out = hold_out(log, part, np.random.default_rng([config.seed, 1]), config.hold_out)
     kinds = _kinds_to_look_at(log, config, free)
     if held_out is None:
         return Choice(_filled(kinds[0].at(kinds[0].first), free))  # the usual start
@@ -134,6 +139,8 @@ def choose(
         looks = _Looks(kept, held_out, given, on_look or (lambda record: None))
         for kind in kinds:
             looks.look_at(kind)
+        if "recency" in free and looks.best is not None and looks.best.recency:
+            looks.look_at_recency()
         if looks.best is None:
             assert looks.failure is not None
             raise looks.failure
@@ -218,12 +225,20 @@ def _kinds(log: Interactions, config: Config, free: Collection[str]) -> Iterator
             continue
         if some.resolved().user_rows != user_rows:  # which are not free, and others
             continue
+        if "recency" in free and _learns_from_order(log, some):
+            some = replace(some, recency=RECENCIES[0])
         base = BASE_MODELS[model]
         if begin + base.marks(log, user_rows) > MOST_COLUMNS:
             continue
         climbed = widths if "dim" in free else (begin,)
         follows, before = before == (model, first), (model, first)
         yield _Kind(some, climbed, base.rows(log), entries, follows, last if "start" in free else ())
+
+
+def _learns_from_order(log: Interactions, config: Config) -> bool:
+    """Tells whether users' rows are sums, and what is asked is what comes last."""
+    rows = config.resolved().user_rows
+    return log.times is not None and config.hold_out != "random" and rows is not None and not config.solved
 
 
 def _filled(config: Config, free: Collection[str]) -> Config:
@@ -259,6 +274,18 @@ class _Looks:
         quick = self._kept.n_users * width**2 <= FITTED_PRODUCTS
         for name in kind.last if quick else ():
             self._look(replace(kind.at(width), start=name))
+
+    def look_at_recency(self) -> None:
+        """Looks at other powers of recency in the best start."""
+        assert self.best is not None
+        best = self.best
+        for power in RECENCIES[1:]:
+            reached = self._reached
+            self._look(replace(best, recency=power))
+            if self._reached == reached and power < RECENCIES[0]:  # less does not help
+                break
+            if self._reached > reached and power > RECENCIES[0]:
+                break
 
     def _climb(self, kind: _Kind) -> int:
         """Looks at widths for as long as they lead upwards; returns the best."""
@@ -318,5 +345,7 @@ class _Looks:
         record = record | {"phase": LOOKED, "model": config.model, "dim": dim}
         if (user_rows := config.resolved().user_rows) is not None:
             record["user_rows"] = user_rows
+        if config.recency:
+            record["recency"] = config.recency
         self.records.append(record)
         self._report(record)

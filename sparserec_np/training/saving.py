@@ -7,6 +7,7 @@ import json
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions, encode_ids
+from sparserec_np.data.recency import ages_of
 from sparserec_np.data.table import Array, stacked
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.evaluation.ranker import Ranker
@@ -49,9 +50,18 @@ def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
         item_ids=log.item_ids,
         seen_indptr=log.indptr,
         seen_items=log.items,
+        seen_ages=ages_of(log) if _depends_on_order(config, log) else np.empty(0, np.uint8),
         weights=fitted.model.served_weights,
         metadata=metadata,
         held_out=_held_out(fitted.log, log) if base.graph else np.empty(0, np.int32),
+    )
+
+
+def _depends_on_order(config: Config, log: Interactions) -> bool:
+    """Tells whether rows of users, or of items that an update makes, depend on an order of time."""
+    rows = config.user_rows
+    return log.times is not None and (
+        bool(config.recency) or (rows is not None and USER_ROWS[rows].marks_items)
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from sparserec_np.data.splitting import HOLD_OUT
 from sparserec_np.errors import ConfigError
 from sparserec_np.factorization.item_rows import RowPenalties
 from sparserec_np.learning.cells import BLOCK_LOSSES
@@ -25,7 +26,7 @@ from sparserec_np.learning.optimizers import OPTIMIZERS
 from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS
 from sparserec_np.models.user_rows import USER_ROWS
 from sparserec_np.models.views import SIMILARITIES
-from sparserec_np.runtime import FOLDED_DIMENSIONS, LEAST_RIDGE, MOST_RIDGE
+from sparserec_np.runtime import FOLDED_DIMENSIONS, LEAST_RIDGE, MOST_RECENCY, MOST_RIDGE
 from sparserec_np.sparsity.exploration import IMPORTANCES
 from sparserec_np.sparsity.growth import LastBatchGrowth
 from sparserec_np.sparsity.methods import METHODS
@@ -246,6 +247,17 @@ class Config:
         choices=tuple(USER_ROWS),
         words="as suits the start",
     )
+    recency: float | None = setting(
+        None,
+        "How much more a user's later interactions count, with {owners}; {default} by default.",
+        "model",
+        "The k-th from the last counts as k to the power of minus this, in the user's row. The command"
+        " line looks at 1, 0.75, 0.5 and 0 where the interactions are in an order of time, and takes the"
+        " best. It means nothing where rows are solved for.",
+        low=0,
+        high=MOST_RECENCY,
+        train=InCommand(words="by validation"),
+    )
     untouched_weight: float | None = setting(
         None,
         "Weight of an item that was not touched, with {owners}; {default} where user-rows is ridge.",
@@ -420,6 +432,15 @@ class Config:
             help="Part of each user's new items held out to choose the epoch by, or a file of items that RUN was not"
             " trained on; 0 for none.",
         ),
+    )
+    hold_out: str | None = setting(
+        None,
+        "Which part of each user's interactions is held out.",
+        "validation",
+        "The last ask what comes next, as a recommender in use is asked. Others are drawn at random.",
+        choices=tuple(HOLD_OUT),
+        words="last, where there is an order of time, else random",
+        distill=None,
     )
     evaluate_every: int = setting(
         5,
@@ -661,6 +682,10 @@ def _check_user_rows(config: Config) -> None:
                 " them out"
             )
     if config.solved:
+        if config.recency:
+            raise ConfigError(
+                "recency has no meaning where users' rows are solved for; leave it out, or set user_rows to sum"
+            )
         return
     for name in ROW_SETTINGS:
         if getattr(config, name) is not None:

@@ -77,7 +77,7 @@ class FromPrevious:
         return loss
 
     def hold_out(
-        self, log: Interactions, fraction: float, rng: np.random.Generator
+        self, log: Interactions, fraction: float, rng: np.random.Generator, way: str | None
     ) -> tuple[Interactions, Interactions | None]:
         """Holds out a part of what the model does not know yet."""
         return hold_out_new(self.previous.log, log, fraction, rng)

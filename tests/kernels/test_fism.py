@@ -36,12 +36,11 @@ class Case(NamedTuple):
     table: SparseTable
     dim: int
     weights: Array
-    indptr: Array
-    items: Array
-    users: Array
+    sums_of: tuple[Array, Array, Array]  # starts, items and shares of users
     rows: Array
     starts: Array
     members: Array
+    shares: Array
     local: Array
     slopes: Array
     active: Array
@@ -73,12 +72,11 @@ def random_case(
         table=table,
         dim=dim,
         weights=normal(n_items),
-        indptr=indptr,
-        items=items,
-        users=rng.integers(11, size=users).astype(np.int32),
+        sums_of=(indptr[: min(users, 11) + 1].astype(np.int64), items, rng.random(len(items), np.float32)),
         rows=rows,
         starts=starts,
         members=rng.integers(6, size=starts[-1]).astype(np.int32),
+        shares=rng.random(starts[-1], np.float32),
         local=normal(6, dim),
         slopes=normal(6),
         active=normal(table.nnz),
@@ -102,8 +100,8 @@ ODD_CASES = st.builds(
 
 
 def sums(kernel: Any, case: Case) -> Array:
-    out = np.full((len(case.users), case.dim), 77, dtype=case.table.values.dtype)
-    kernel.sum_rows(case.table, case.weights, case.indptr, case.items, case.users, out)
+    out = np.full((len(case.sums_of[0]) - 1, case.dim), 77, dtype=case.table.values.dtype)
+    kernel.sum_rows(case.table, case.weights, *case.sums_of, out)
     return out
 
 
@@ -117,9 +115,10 @@ def added(kernel: Any, name: str, case: Case) -> tuple[Array, Array, Array]:
     """Gradients of stored entries, explored rows and weights after what the kernel added to those of the case."""
     active, weight_gradient = case.active.copy(), case.weight_gradient.copy()
     slots, explored = case.explored[0], case.explored[1].copy()
-    given_rows = case.local if name == "spread_rows" else case.slopes
+    spreads = name == "spread_rows"
+    members = (case.members, case.shares) if spreads else (case.members,)
     getattr(kernel, name)(
-        *(case.table, case.weights, case.members, case.starts, case.rows, given_rows),
+        *(case.table, case.weights, *members, case.starts, case.rows, case.local if spreads else case.slopes),
         *(active, (slots, explored), weight_gradient),
     )
     return active, explored, weight_gradient
@@ -128,10 +127,11 @@ def added(kernel: Any, name: str, case: Case) -> tuple[Array, Array, Array]:
 def exact_sums(case: Case) -> Array:
     """(m, dim) float64, item by item."""
     dense = case.table.to_dense(case.dim).astype(np.float64)
-    out = np.zeros((len(case.users), case.dim))
-    for t, user in enumerate(case.users):
-        for item in case.items[case.indptr[user] : case.indptr[user + 1]]:
-            out[t] += float(case.weights[item]) * dense[item]
+    starts, items, shares = case.sums_of
+    out = np.zeros((len(starts) - 1, case.dim))
+    for t in range(len(out)):
+        for m in range(starts[t], starts[t + 1]):
+            out[t] += float(shares[m]) * float(case.weights[items[m]]) * dense[items[m]]
     return out
 
 
@@ -141,10 +141,11 @@ def exact_gradients(name: str, case: Case) -> tuple[Array, Array]:
     rows, weights = np.zeros_like(dense), np.zeros(len(dense))
     for g, item in enumerate(case.rows):
         weight = float(case.weights[item])
-        for m in case.members[case.starts[g] : case.starts[g + 1]]:
+        for k in range(case.starts[g], case.starts[g + 1]):
+            m, share = case.members[k], float(case.shares[k])
             if name == "spread_rows":
-                rows[item] += weight * case.local[m].astype(np.float64)
-                weights[item] += oracles.inner(dense[item], case.local[m])
+                rows[item] += weight * share * case.local[m].astype(np.float64)
+                weights[item] += share * oracles.inner(dense[item], case.local[m])
             else:
                 rows[item] -= 2 * float(case.slopes[m]) * weight * dense[item]
                 weights[item] -= float(case.slopes[m]) * oracles.inner(dense[item], dense[item])
@@ -191,16 +192,17 @@ def test_gradients(name: str, case: Case) -> None:
 @BOTH
 def test_the_way_back_is_that_of_the_sums(kernel: Any) -> None:
     """One loss of all users' sums: its gradient is the difference that a small change of an item makes."""
-    case = random_case(0, density=1.0, users=0)
-    users = np.arange(6, dtype=np.int32)
-    item = int(np.bincount(case.items[: case.indptr[6]]).argmax())
-    fans = [u for u in users if item in case.items[case.indptr[u] : case.indptr[u + 1]]]
+    case = random_case(0, density=1.0, users=6)
+    bounds, items, shares = case.sums_of
+    item = int(np.bincount(items[: bounds[6]]).argmax())
+    places = np.flatnonzero(items[: bounds[6]] == item)
+    fans = np.searchsorted(bounds, places, side="right") - 1
     assert 1 < len(fans) < 6
     case = case._replace(
-        users=users,
         rows=np.array([item], np.int32),
         starts=np.array([0, len(fans)], np.int32),
-        members=np.array(fans, np.int32),
+        members=fans.astype(np.int32),
+        shares=shares[places],
     )
     active, _, weight_gradient = added(kernel, "spread_rows", case)
     places = slice(case.table.indptr[item], case.table.indptr[item + 1])

@@ -12,7 +12,6 @@ from sparserec_np.data.splitting import split_random
 from sparserec_np.data.synthetic import generate
 from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.runtime import ArtifactError, Recommender, decode_model
-from sparserec_np.serving.c.export import write_c
 from sparserec_np.serving.model_file import load_model, save_model
 from sparserec_np.serving.packing import pack, write_export
 from sparserec_np.serving.slices import keep_items, keep_users, without_seen
@@ -110,12 +109,10 @@ def test_columns_of_items_share_a_scale(fitted: Fitted) -> None:
             decode_model(damaged)
 
 
-def test_some_items_alone_and_the_c_function_are_refused(fitted: Fitted, tmp_path: Path) -> None:
+def test_some_items_alone_are_refused(fitted: Fitted) -> None:
     model = served_model(fitted, LOG)
     with pytest.raises(ArtifactError, match="which column is which item's"):
         pack(keep_items(model, np.arange(10)), "float32")
-    with pytest.raises(ArtifactError, match="the C function makes sums of rows alone"):
-        write_c(model, tmp_path / "c")
 
 
 @pytest.mark.parametrize("said", ["69", "150", "many"])

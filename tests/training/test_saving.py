@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sparserec_np import Config, DataError, Interactions, load_model, save_run, train
+from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import stacked
 from sparserec_np.models.fism import Fism, FixedFism
 from sparserec_np.models.user_rows import RidgeSolve
@@ -112,7 +113,7 @@ def test_a_file_that_does_not_say_how_it_scores_is_refused(metadata: dict[str, s
 
 def test_a_model_that_stores_no_users_is_saved_and_restored(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    model = Fism(random_table(rng, LOG.n_items, 8, 90), 8, LOG)
+    model = Fism(random_table(rng, LOG.n_items, 8, 90), 8, Touched(LOG))
     model.weights[:] = rng.random(LOG.n_items, np.float32)
     numbers = model.served_weights
     config = Config(model="fism", dim=8)

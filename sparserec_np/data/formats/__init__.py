@@ -110,6 +110,7 @@ def read_interactions(
     on_bad_line: str | None = None,
     encoding: str | None = None,
     decimal: str | None = None,
+    line_order: str | None = None,
     min_user: int | None = None,
     min_item: int | None = None,
 ) -> Interactions:
@@ -128,9 +129,8 @@ def read_interactions(
         format: its grammar; by default told from content and name.
         user_col: for ``csv``, ``tsv`` and the like: the name in the header, or the number from 0,
             of the user column.
-        item_col: likewise of the item column.
-        rating_col: likewise of the rating column; ``"none"`` for no such column.
-        time_col: likewise of the time column.
+        item_col, rating_col, time_col: likewise of these columns; ``"none"`` for no such column of
+            ratings or times.
         min_rating: leave out pairs rated below this, instead of those rated 0 or less.
         header: whether the first line names the columns; by default told from the first lines.
         quote: ``"double"``, if fields may stand in double quotes as in CSV, or ``"none"``, if
@@ -139,6 +139,8 @@ def read_interactions(
         on_bad_line: ``"error"`` refuses a line that is no interaction, ``"skip"`` leaves it out.
         encoding: of text; by default UTF-8, or what a byte order mark says.
         decimal: the mark in decimal fractions, ``"."`` or ``","``.
+        line_order: of adjacency files, ``"time"`` where the items of a line stand in the order of
+            time, or ``"none"``; by default the first, unless nearly all lines are sorted.
         min_user: leave out users with fewer interactions, after items by ``min_item``, again and
             again until none is left out.
         min_item: leave out items with fewer interactions, likewise.
@@ -210,4 +212,4 @@ def _read(source: Source, kind: str, options: ReaderOptions, tally: Tally) -> In
         return mapped
     if options.format is None:
         refuse_doubtful(source)
-    return read_adjacency(source, options.format is not None, tally)
+    return read_adjacency(source, options.format is not None, tally, options.line_order)

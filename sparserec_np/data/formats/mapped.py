@@ -9,6 +9,8 @@ name                                        type        what
 ``user_ids.text``, ``user_ids.offsets``     U8, I64     the same in UTF-8 and (users + 1,) bounds, where they are text;
 and those of ``item_ids``                               ascending by code point
 ``times``                                   I64 or F64  (n,), where there are times
+``order``                                   I32 or I64  (n,) in their place, where only each user's order of items is
+                                                        known
 ==========================================  ==========  ==========================================================
 
 Metadata: ``format`` and ``format_version``. Pages of the file that are not looked at need no
@@ -76,7 +78,7 @@ def write_mapped(interactions: Interactions, path: str | os.PathLike[str]) -> No
         arrays[f"{name}.text"] = np.frombuffer(b"".join(encoded), np.uint8)
         arrays[f"{name}.offsets"] = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
     if interactions.times is not None:
-        arrays["times"] = interactions.times
+        arrays["times" if interactions.dated else "order"] = interactions.times
     write_artifact(path, arrays, {"format": FORMAT, "format_version": FORMAT_VERSION})
 
 
@@ -91,13 +93,16 @@ def _decode(artifact: Any) -> Interactions:
         for name in ("user_ids", "item_ids")
     )
     times = _take(arrays, "times", "I64", "F64") if "times" in arrays else None
+    dated = "order" not in arrays or times is not None  # of both, the other is no array of such a file
+    if not dated:
+        times = _take(arrays, "order", "I32", "I64")
     if arrays:
         raise ArtifactError(f"{min(arrays)!r} is no array of such a file")
     if times is not None and times.dtype.kind == "f":
         for start in range(0, len(times), PAIRS_AT_ONCE):
             if not np.isfinite(times[start : start + PAIRS_AT_ONCE]).all():
                 raise ArtifactError("times must be finite numbers")
-    return Interactions(indptr, items, user_ids, item_ids, times)
+    return Interactions(indptr, items, user_ids, item_ids, times, dated=dated)
 
 
 def _take(arrays: dict[str, Array], name: str, *kinds: str) -> Array:

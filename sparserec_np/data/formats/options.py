@@ -17,6 +17,7 @@ NO_COLUMN = "none"  # in place of a column's name: there is none, or it is not t
 QUOTES = ("double", "none")
 ON_BAD_LINE = ("error", "skip")
 DECIMALS = (".", ",")
+LINE_ORDERS = ("time", "none")
 
 # Grammar -> what it looks like, in the words of a help text.
 FORMATS = {
@@ -40,7 +41,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("user_col", "item_col", "rating_col", "time_col"), (str, int)),
     "min_rating": (int, float),
     "header": (bool,),
-    **dict.fromkeys(("quote", "on_bad_line", "encoding", "decimal"), (str,)),
+    **dict.fromkeys(("quote", "on_bad_line", "encoding", "decimal", "line_order"), (str,)),
     **dict.fromkeys(("min_user", "min_item"), (int,)),
 }
 # Of these, what is said of all interactions that are trained on, and of no other file.
@@ -62,6 +63,9 @@ class ReaderOptions:
         on_bad_line: ``"error"`` (the default) or ``"skip"``.
         encoding: of the text; by default UTF-8, or what a byte order mark says.
         decimal: ``"."`` (the default) or ``","``, in ratings and times.
+        line_order: ``"time"``, where the items of an adjacency file's lines stand in the order in
+            which the user touched them, or ``"none"``; by default the first, unless the items of
+            nearly all lines are sorted.
         min_user, min_item: interactions that each user, and each item, has at least: the others are
             left out, again and again until this holds.
 
@@ -80,6 +84,7 @@ class ReaderOptions:
     on_bad_line: str | None = None
     encoding: str | None = None
     decimal: str | None = None
+    line_order: str | None = None
     min_user: int | None = None
     min_item: int | None = None
 
@@ -93,7 +98,7 @@ class ReaderOptions:
             raise ConfigError(
                 "min_rating needs ratings, but rating_col says that there are none; leave out one."
             )
-        for name, choices in (("quote", QUOTES), ("on_bad_line", ON_BAD_LINE), ("decimal", DECIMALS)):
+        for name, choices in _CHOICES.items():
             if getattr(self, name) not in (None, *choices):
                 found = getattr(self, name)
                 raise ConfigError(f"{name} must be {' or '.join(map(repr, choices))}, found {found!r}.")
@@ -119,6 +124,9 @@ class ReaderOptions:
         """Whether something is said that only a file with columns can have."""
         wishes = [wish for wish in self.columns if not is_no_column(wish)]
         return bool(self.header) or any(wish is not None for wish in wishes)
+
+
+_CHOICES = {"quote": QUOTES, "on_bad_line": ON_BAD_LINE, "decimal": DECIMALS, "line_order": LINE_ORDERS}
 
 
 def is_no_column(wish: str | int | None) -> bool:

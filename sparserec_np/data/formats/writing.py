@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from typing import IO, Any
 
+import numpy as np
 import numpy.typing as npt
 
 from sparserec_np.data.formats.detect import format_of_name
@@ -61,9 +62,9 @@ def write_interactions(
 ) -> str:
     """Writes a file, atomically; with the ending ``.gz`` compressed, always into the same bytes.
 
-    What each grammar keeps: ``adjacency`` users without items, but no times; ``csv``, ``tsv`` and
-    ``inter`` times, but no users without items; ``npz`` and ``mtx`` users and items without pairs,
-    but only ids that count up from 0 or 1; ``safetensors`` everything.
+    What each grammar keeps: ``adjacency`` users without items, and of times the order; ``csv``,
+    ``tsv`` and ``inter`` times, but no users without items; ``npz`` and ``mtx`` users and items
+    without pairs, but only ids that count up from 0 or 1; ``safetensors`` everything.
 
     Args:
         interactions: what to write.
@@ -128,15 +129,17 @@ def _as_text(ids: Array) -> list[str]:
 
 def _write_adjacency(interactions: Interactions, text: io.TextIOBase, _: str) -> None:
     users, items = _as_text(interactions.user_ids), _as_text(interactions.item_ids)
-    bounds = interactions.indptr.tolist()
+    bounds, times = interactions.indptr.tolist(), interactions.times
     for user, start, stop in zip(users, bounds[:-1], bounds[1:], strict=True):
-        numbers = interactions.items[start:stop].tolist()
+        own = interactions.items[start:stop]
+        numbers = (own if times is None else own[np.argsort(times[start:stop], kind="stable")]).tolist()
         text.write(" ".join([user, *[items[number] for number in numbers]]) + "\n")
 
 
 def _write_delimited(interactions: Interactions, text: io.TextIOBase, kind: str) -> None:
     users, items = _as_text(interactions.user_ids), _as_text(interactions.item_ids)
-    timed = interactions.times is not None
+    times = interactions.times if interactions.dated else None
+    timed = times is not None
     if kind == "inter":  # RecBole knows no quotes: they are plain characters there
         writer = csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
     else:
@@ -149,6 +152,6 @@ def _write_delimited(interactions: Interactions, text: io.TextIOBase, kind: str)
             [users[number] for number in owners[part].tolist()],
             [items[number] for number in interactions.items[part].tolist()],
         ]
-        if interactions.times is not None:
-            columns.append(interactions.times[part].tolist())
+        if times is not None:
+            columns.append(times[part].tolist())
         writer.writerows(zip(*columns, strict=True))

@@ -18,13 +18,13 @@ RUN = 64
 
 
 @parallel
-def sum_rows(table: Any, weights: Any, indptr: Any, items: Any, users: Any, out: Any) -> None:
+def sum_rows(table: Any, weights: Any, starts: Any, items: Any, shares: Any, out: Any) -> None:
     bounds, columns, values = table
-    for t in numba.prange(len(users)):
+    for t in numba.prange(len(out)):
         own = out[t]
         own[:] = 0
-        for m in range(indptr[users[t]], indptr[users[t] + 1]):
-            weight = weights[items[m]]
+        for m in range(starts[t], starts[t + 1]):
+            weight = shares[m] * weights[items[m]]
             for k in range(bounds[items[m]], bounds[items[m] + 1]):
                 own[columns[k]] += weight * values[k]
 
@@ -44,6 +44,7 @@ def spread_rows(
     table: Any,
     weights: Any,
     members: Any,
+    shares: Any,
     starts: Any,
     rows: Any,
     local: Any,
@@ -64,9 +65,9 @@ def spread_rows(
             if slots[row] >= 0:
                 scratch[:] = 0
                 for m in range(starts[g], starts[g + 1]):
-                    source = local[members[m]]
+                    source, share = local[members[m]], shares[m]
                     for c in range(dim):
-                        scratch[c] += source[c]
+                        scratch[c] += share * source[c]
                 own = sums[slots[row]]
                 for c in range(dim):
                     own[c] += weight * scratch[c]
@@ -74,9 +75,9 @@ def spread_rows(
                 for k in range(first, last):
                     scratch[columns[k]] = 0
                 for m in range(starts[g], starts[g + 1]):
-                    source = local[members[m]]
+                    source, share = local[members[m]], shares[m]
                     for k in range(first, last):
-                        scratch[columns[k]] += source[columns[k]]
+                        scratch[columns[k]] += share * source[columns[k]]
             product = values.dtype.type(0)
             for k in range(first, last):
                 active[k] += weight * scratch[columns[k]]

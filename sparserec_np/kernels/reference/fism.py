@@ -1,8 +1,9 @@
 """Users as weighted sums of item rows, and the way back, in plain NumPy.
 
-This is the specification of ``kernels.compiled.fism``. A user u is ``x_u = sum_j c_j w_j`` over the
-items j that they touched, with w_j a row of a table of items alone, and c_j its weight. A user's
-score with one of these items leaves that item's own part out: it is ``x_u . w_i - c_i w_i . w_i``.
+This is the specification of ``kernels.compiled.fism``. A user u is ``x_u = sum_j r_uj c_j w_j``
+over the items j that they touched, with w_j a row of a table of items alone, c_j its weight, and
+r_uj the share with which u's touching of j counts. A user's score with one of these items leaves
+that item's own part out: it is ``x_u . w_i - r_ui c_i w_i . w_i``.
 
 Arguments that recur:
 
@@ -25,24 +26,25 @@ from sparserec_np.data.table import Array, SparseTable
 
 
 def sum_rows(
-    table: SparseTable, weights: Array, indptr: Array, items: Array, users: Array, out: Array
+    table: SparseTable, weights: Array, starts: Array, items: Array, shares: Array, out: Array
 ) -> None:
-    """Sums each user's weighted item rows: ``out[t] = sum_j weights[j] * table[j]``.
+    """Sums each user's weighted item rows: ``out[t] = sum_m shares[m] * weights[j] * table[j]``.
 
-    j goes over the items of ``users[t]`` in the order in which they lie there.
+    j is ``items[m]``, and m goes over ``starts[t] <= m < starts[t + 1]``, in this order.
 
     Args:
         table: see above.
         weights: see above.
-        indptr: (n + 1,) int32 or int64; ``items[indptr[u]:indptr[u + 1]]`` are those of user u.
-        items: int32 rows of the table; a user may have none.
-        users: (m,) int32, any user, any number of times.
-        out: (m, dim) of the values' dtype, overwritten; a user without items gets zeros.
+        starts: (users + 1,) int64.
+        items: (n,) int32 rows of the table; a user may have none.
+        shares: (n,) float32.
+        out: (users, dim) of the values' dtype, overwritten; a user without items gets zeros.
     """
     dense = table.to_dense(out.shape[1])
-    for t, user in enumerate(users):
-        own = items[indptr[user] : indptr[user + 1]]
-        out[t] = weights[own] @ dense[own]
+    for t in range(len(out)):
+        part = slice(starts[t], starts[t + 1])
+        own = items[part]
+        out[t] = (shares[part] * weights[own]) @ dense[own]
 
 
 def own_products(table: SparseTable, rows: Array, out: Array) -> None:
@@ -62,6 +64,7 @@ def spread_rows(
     table: SparseTable,
     weights: Array,
     members: Array,
+    shares: Array,
     starts: Array,
     rows: Array,
     local: Array,
@@ -71,13 +74,14 @@ def spread_rows(
 ) -> None:
     """Adds the gradients of what ``sum_rows`` summed, item by item.
 
-    With ``s = sum_m local[members[m]]`` over ``starts[g] <= m < starts[g + 1]``, the row
-    ``rows[g]`` gets ``weights[rows[g]] * s``, and its weight ``table[rows[g]] . s``.
+    With ``s = sum_m shares[m] * local[members[m]]`` over ``starts[g] <= m < starts[g + 1]``, the
+    row ``rows[g]`` gets ``weights[rows[g]] * s``, and its weight ``table[rows[g]] . s``.
 
     Args:
         table: see above.
         weights: see above.
         members: (pairs,) int32, places in ``local``, by item: of the users that touched it.
+        shares: (pairs,) float32, how much that counts for each of them.
         starts: (groups + 1,) int32; a group may be empty.
         rows: (groups,) int32 items, none twice.
         local: (m, dim) gradient of each user's sum.
@@ -85,7 +89,8 @@ def spread_rows(
     """
     dense = table.to_dense(local.shape[1])
     for g, row in enumerate(rows):
-        total = local[members[starts[g] : starts[g + 1]]].sum(axis=0)
+        part = slice(starts[g], starts[g + 1])
+        total = shares[part] @ local[members[part]]
         _add(table, row, weights[row] * total, active, explored)
         weight_gradient[row] += dense[row] @ total
 

@@ -77,10 +77,10 @@ def _source_of(model: ServedModel, dtype: str) -> Source:
             f"metadata model is {name!r}: the C function scores by inner products of stored rows, which are the scores"
             f" of {', '.join(EXPORTED)}; `sparserec distill` makes an mf model of another"
         )
-    if not model.stores_users and model.metadata.get("user_rows", "sum") != "sum":
+    if not model.stores_users and model.metadata.get("user_rows") == "ridge":
         raise ArtifactError(
-            f"metadata user_rows is {model.metadata['user_rows']!r}: the C function makes sums of rows alone;"
-            " `sparserec export` without --to c writes a file of this one"
+            "metadata user_rows is 'ridge': the C function solves for no rows; `sparserec export` without --to c writes"
+            " a file of this one"
         )
     if not model.items.rows:
         raise ArtifactError("the model has no items, so there is nothing to write as C")

@@ -21,6 +21,9 @@
 static sparserec_scratch scratch;
 static uint32_t items[MOST_ITEMS], touched[MOST_TOUCHED];
 static float scores[MOST_ITEMS];
+#if SPARSEREC_RECENCY
+static uint8_t ages[MOST_TOUCHED];
+#endif
 
 static uint32_t find_item(const char *id)
 {
@@ -63,7 +66,11 @@ int main(int argc, char **argv)
             return 1;
         }
     }
+#if SPARSEREC_RECENCY
+    found = sparserec_recommend_for_items(touched, ages, count, (size_t)n, items, scores, &scratch);
+#else
     found = sparserec_recommend_for_items(touched, count, (size_t)n, items, scores, &scratch);
+#endif
     for (place = 0; place < found; place++) {
         print_item(items[place]);
         printf("\t%.9g\n", (double)scores[place]);

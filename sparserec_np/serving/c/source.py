@@ -80,7 +80,8 @@ def id_arrays(owner: str, stored: dict[str, Array]) -> dict[str, Array]:
 
 def seen_arrays(model: ServedModel) -> dict[str, Array]:
     """Makes the arrays of what users have seen."""
-    return {"seen_starts": narrowest(model.seen_indptr), "seen_items": narrowest(model.seen_items)}
+    seen = {"seen_starts": narrowest(model.seen_indptr), "seen_items": narrowest(model.seen_items)}
+    return {**seen, "seen_ages": model.seen_ages} if len(model.seen_ages) else seen
 
 
 def none_empty(groups: dict[str, dict[str, Array]]) -> dict[str, dict[str, Array]]:

@@ -20,8 +20,10 @@ static inline size_t sparserec_recommend(uint32_t user, size_t n, uint32_t *item
     for (at = 0; at < SPARSEREC_DIM; at++)
         scratch->row[at] = 0;
     for (at = first; at < end; at++)
-        sparserec_touch(&place, sparserec_seen_items[at], scratch->row);
+        sparserec_touch(&place, sparserec_seen_items[at], SPARSEREC_SHARE(sparserec_seen_ages, at), scratch->row);
     sparserec_cut(scratch);
+    for (at = first; at < end; at++)
+        SPARSEREC_MARK(scratch->row, sparserec_seen_items[at], SPARSEREC_SHARE(sparserec_seen_ages, at));
     sparserec_begin(items, scores, n);
     place = start;
     for (at = first; at < end; at++) {

@@ -380,5 +380,5 @@ def test_other_models_are_refused_and_other_types_of_values(tmp_path: Path) -> N
 
 
 def test_rows_that_are_solved_for_are_not_written(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="user_rows is 'ridge': the C function makes sums of rows alone"):
+    with pytest.raises(ArtifactError, match="user_rows is 'ridge': the C function solves for no rows"):
         write_c(make_ridge_model(), tmp_path / "c")
