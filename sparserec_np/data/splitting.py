@@ -112,12 +112,27 @@ def split_latest(interactions: Any, fraction: float) -> tuple[Interactions, Inte
     return _parts(interactions, from_the_end < np.repeat(quotas, degrees))
 
 
+def split_mixed(
+    interactions: Any, fraction: float, rng: np.random.Generator
+) -> tuple[Interactions, Interactions]:
+    """Holds out ``fraction`` of each user's items: half of it the latest, half of it any others.
+
+    Who does well on both knows what comes next, and what fits. See :func:`split_latest` and
+    :func:`split_random`, whose errors are raised.
+    """
+    _check_fraction(fraction)
+    early, latest = split_latest(interactions, fraction / 2)
+    kept, others = split_random(early, fraction / (2 - fraction), rng)
+    return kept, latest.union(others)
+
+
 # Ways to hold out a part of each user's interactions: by a fraction and random numbers.
 HOLD_OUT: dict[
     str, Callable[[Interactions, float, np.random.Generator], tuple[Interactions, Interactions]]
 ] = {
     "last": lambda log, fraction, rng: split_latest(log, fraction),
     "random": split_random,
+    "both": split_mixed,
 }
 
 
@@ -126,13 +141,13 @@ def hold_out(
 ) -> tuple[Interactions, Interactions]:
     """Splits off ``fraction`` of each user's interactions to choose by.
 
-    ``way`` is a key of :data:`HOLD_OUT`; None is the last where there is an order of time, and else
-    at random.
+    ``way`` is a key of :data:`HOLD_OUT`; None is both where there is an order of time, and else at
+    random.
 
     Raises:
         DataError: the last are asked for and there are no times, or nothing can be held out.
     """
-    return HOLD_OUT[way or ("random" if log.times is None else "last")](log, fraction, rng)
+    return HOLD_OUT[way or ("random" if log.times is None else "both")](log, fraction, rng)
 
 
 def split_time(interactions: Any, fraction: float) -> tuple[Interactions, Interactions]:

@@ -44,9 +44,10 @@ KINDS: tuple[tuple[str, str | None, int | None, tuple[str, ...]], ...] = (
 # The least part of each user's interactions to choose by. A tenth is too few to tell widths apart:
 # with few items to be found, wide rows look better than they are.
 LOOKED_PART = 0.25
-# How much more later interactions count, where there is an order of time: the usual first, then
-# more, and less for as long as that helps.
-RECENCIES = (0.75, 1.0, 0.5, 0.0)
+# How much more later interactions count, where there is an order of time: what is looked at, and
+# the one to begin with.
+RECENCIES = (0.0, 0.25, 0.5, 0.75, 1.0)
+FIRST_RECENCY = 0.5
 BASELINES = ("popularity", "itemknn")
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 ITEMS_A_COLUMN = 40  # the best widths lay about there on four data sets of 1,700 to 41,000 items
@@ -99,9 +100,9 @@ def choose(
     """Chooses the settings that are ``free`` by the NDCG@20 of starts on held-out interactions.
 
     A quarter of each user's interactions is held out, or ``config.validation`` where that is more,
-    from what training then sees as well: the last ones where there is an order of time, or as
-    ``config.hold_out`` says. Then later interactions count more in users' rows, and how much more
-    is looked at in the best start. Widths are climbed from the first for as long as they
+    from what training then sees as well, as ``config.hold_out`` says. Where there is an order of
+    time, half of it are the last ones. Then later interactions count more in users' rows, and how
+    much more is looked at in the best start. Widths are climbed from the first for as long as they
     help. Starts by least squares are looked at where they take seconds. All starts store equally
     many entries: a density is a part of a full table of users and items, of ``config.dim`` columns
     or, where the width is free, of 64. With nothing to hold out, the first kind is chosen, in the
@@ -226,7 +227,7 @@ def _kinds(log: Interactions, config: Config, free: Collection[str]) -> Iterator
         if some.resolved().user_rows != user_rows:  # which are not free, and others
             continue
         if "recency" in free and _learns_from_order(log, some):
-            some = replace(some, recency=RECENCIES[0])
+            some = replace(some, recency=FIRST_RECENCY)
         base = BASE_MODELS[model]
         if begin + base.marks(log, user_rows) > MOST_COLUMNS:
             continue
@@ -278,13 +279,14 @@ class _Looks:
     def look_at_recency(self) -> None:
         """Looks at other powers of recency in the best start."""
         assert self.best is not None
-        best = self.best
-        for power in RECENCIES[1:]:
-            reached = self._reached
-            self._look(replace(best, recency=power))
-            if self._reached == reached and power < RECENCIES[0]:  # less does not help
-                break
-            if self._reached > reached and power > RECENCIES[0]:
+        best, begin = self.best, RECENCIES.index(FIRST_RECENCY)
+        for way in (RECENCIES[begin + 1 :], RECENCIES[:begin][::-1]):
+            for power in way:
+                reached = self._reached
+                self._look(replace(best, recency=power))
+                if self._reached <= reached:
+                    break
+            if (self.best.recency or 0) > FIRST_RECENCY:  # where more is better, less is not
                 break
 
     def _climb(self, kind: _Kind) -> int:

@@ -252,7 +252,7 @@ class Config:
         "How much more a user's later interactions count, with {owners}; {default} by default.",
         "model",
         "The k-th from the last counts as k to the power of minus this, in the user's row. The command"
-        " line looks at 1, 0.75, 0.5 and 0 where the interactions are in an order of time, and takes the"
+        " line looks at powers from 0 to 1 where the interactions are in an order of time, and takes the"
         " best. It means nothing where rows are solved for.",
         low=0,
         high=MOST_RECENCY,
@@ -437,9 +437,10 @@ class Config:
         None,
         "Which part of each user's interactions is held out.",
         "validation",
-        "The last ask what comes next, as a recommender in use is asked. Others are drawn at random.",
+        "The last ones ask what comes next, as a recommender in use is asked; those drawn at random ask"
+        " what fits. Both is half of each: what is best then does well when it is asked either.",
         choices=tuple(HOLD_OUT),
-        words="last, where there is an order of time, else random",
+        words="both, where there is an order of time, else random",
         distill=None,
     )
     evaluate_every: int = setting(

@@ -291,3 +291,23 @@ def test_ids_that_no_model_could_be_opened_with_are_refused(monkeypatch):
             DataError, match="user_ids hold 92 texts, of which one has 50 characters: expected at most 49"
         ):
             make()
+
+
+def test_an_order_without_moments_goes_with_the_pairs():
+    log = Interactions.from_codes(
+        [0, 0, 1, 1], [0, 1, 0, 2], np.arange(2), np.arange(3), np.array([5, 3, 4, 8], np.int32), dated=False
+    )
+    assert log.times.dtype == np.int32 and not log.dated
+    part = log.subset(np.array([True, False, True, True]))
+    assert part.times.tolist() == [5, 4, 8] and not part.dated
+    moved, _ = log.aligned_to(Interactions.from_pairs([1], [2], user_ids=[0], item_ids=[0, 1]))
+    assert not moved.dated and moved.times.tolist() == [5, 3, 4, 8]
+
+
+@pytest.mark.parametrize("times", [None, [-4, -9]])
+def test_what_joins_an_order_is_later(times):
+    log = Interactions.from_codes([0, 0], [0, 1], np.arange(1), np.arange(4), [7, 3], dated=False)
+    other = Interactions.from_codes([0, 0], [2, 3], np.arange(1), np.arange(4), times)
+    both = log.union(other)
+    assert not both.dated and both.times[:2].tolist() == [7, 3] and both.times[2:].min() > 7
+    assert times is None or both.times[2] > both.times[3]

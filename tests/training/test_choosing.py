@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.splitting import split_random
 from sparserec_np.data.synthetic import generate
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.models.base_models import BASE_MODELS
-from sparserec_np.training.choosing import FREE, choose
+from sparserec_np.training.choosing import FIRST_RECENCY, FREE, choose
 from sparserec_np.training.fitted import SELECT_BY
 from sparserec_np.training.settings import SETTINGS, Config
 from sparserec_np.training.train import train
@@ -228,3 +229,37 @@ def test_too_many_columns_are_refused_in_a_sentence(monkeypatch):
     monkeypatch.setattr("sparserec_np.training.plan.MOST_COLUMNS", 128)
     with pytest.raises(ConfigError, match="need a column for each item beside the 32, 128 in all"):
         train(LOG, replace(CONFIG, model="fism", dim=32, start="neighbours"))
+
+
+def moving_log():
+    """Users who go from one group of items to the next: what they touched last says what comes next."""
+    rng = np.random.default_rng(0)
+    users, items, times = [], [], []
+    for user in range(120):
+        for step in range(20):
+            group = (user + step // 5) % 12
+            users.append(user)
+            items.append(group * 10 + int(rng.integers(10)))
+            times.append(step)
+    return Interactions.from_pairs(users, items, times)
+
+
+def test_the_order_of_time_is_looked_at():
+    config = Config(entries=1500, hold_out="last")
+    free = {"recency", "start", "user_rows", "dim"}
+    choice = choose(moving_log(), replace(config, model="fism"), free=free)
+    powers = {look.get("recency", 0.0) for look in choice.looks}
+    assert FIRST_RECENCY in powers and len(powers) >= 2
+    assert choice.best.get("recency", 0.0) == (choice.config.recency or 0.0) > 0
+
+
+def test_at_random_and_without_an_order_nothing_of_it_is_looked_at():
+    free = {"recency", "start", "user_rows", "dim"}
+    for log, way in ((moving_log(), "random"), (replace(moving_log(), times=None), None)):
+        choice = choose(log, Config(model="fism", entries=1500, hold_out=way), free=free)
+        assert not any("recency" in look for look in choice.looks) and choice.config.recency is None
+
+
+def test_with_nothing_held_out_the_usual_recency_is_taken():
+    choice = choose(moving_log(), Config(entries=1500, validation=0.0))
+    assert choice.config.recency == FIRST_RECENCY and not choice.looks
