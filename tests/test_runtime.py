@@ -1095,3 +1095,69 @@ def test_a_table_of_interactions_is_no_model(tmp_path: Path, text: str) -> None:
     (tmp_path / "log.csv").write_text(text)
     with pytest.raises(runtime.ArtifactError, match="the file is text, as a table of interactions is"):
         Recommender.open(tmp_path / "log.csv")
+
+
+# -- users of whom later items count more
+
+ORDERED = make_fism_model(5, seed=4, recency=0.75)
+MARKED = make_fism_model(5, seed=4, recency=0.75, marks=True)
+
+
+def in_order(model: Any, user: int) -> list[int]:
+    """What a user has seen, the latest last."""
+    own = slice(*model.seen_indptr[user : user + 2])
+    return [int(item) for item in model.seen_items[own][np.argsort(-model.seen_ages[own].astype(int))]]
+
+
+@pytest.mark.parametrize("marks", [False, True])
+def test_a_row_is_the_sum_in_which_later_items_count_more(marks: bool) -> None:
+    model = MARKED if marks else ORDERED
+    summed = model.dim - 50 if marks else model.dim
+    liked = [7, 3, 40, 9]
+    row = dense_row(recommender_of(model), liked)
+    dense, expected = model.items.to_dense(model.dim)[:, :summed].astype(float), np.zeros(summed)
+    for place, item in enumerate(reversed(liked), start=1):
+        expected += place**-0.75 * float(model.weights[item]) * dense[item]
+    np.testing.assert_allclose(row[:summed], largest_alone(expected, 5), rtol=1e-5, atol=1e-6)
+    if marks:
+        shares = np.zeros(50)
+        shares[liked[::-1]] = np.arange(1.0, 5) ** -0.75
+        np.testing.assert_allclose(row[summed:], shares, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", VALUES)
+@pytest.mark.parametrize("marks", [False, True])
+def test_who_is_folded_in_in_order_gets_the_list_of_who_is_known(dtype: str, marks: bool) -> None:
+    model = MARKED if marks else ORDERED
+    recommender, changed = Recommender(pack(model, dtype)), 0
+    for user in range(30):
+        liked = in_order(model, user)
+        if liked:
+            assert recommender.recommend(user, 50) == recommender.recommend_for_items(liked, 50)
+            changed += recommender.recommend(user, 50) != recommender.recommend_for_items(liked[::-1], 50)
+    assert changed > 20
+
+
+def test_of_an_item_told_twice_the_later_telling_counts() -> None:
+    recommender = recommender_of(ORDERED)
+    assert recommender.recommend_for_items([7, 3, 9, 7]) == recommender.recommend_for_items([3, 9, 7])
+
+
+@pytest.mark.parametrize(
+    ("metadata", "arrays", "said"),
+    [
+        ({"recency": "x"}, {}, "recency is 'x', expected a number from 0 to 4"),
+        ({"recency": "-1"}, {}, "recency is '-1'"),
+        ({"recency": "nan"}, {}, "recency is 'nan'"),
+        ({}, {"seen.ages": None}, "seen.ages are missing, on which the rows of users depend"),
+        ({}, {"seen.ages": np.zeros(3, np.uint8)}, "seen.ages hold 3 numbers, expected one for each of"),
+        ({}, {"seen.ages": np.zeros(3, np.int8)}, "seen.ages is 1-dimensional int8"),
+    ],
+)
+def test_an_order_that_is_damaged_is_refused(
+    metadata: dict[str, str], arrays: dict[str, Any], said: str
+) -> None:
+    sound = ORDERED.encode()
+    kept = {name: array for name, array in {**sound.arrays, **arrays}.items() if array is not None}
+    with pytest.raises(ArtifactError, match=said):
+        Recommender(sound._replace(arrays=kept, metadata={**sound.metadata, **metadata}))

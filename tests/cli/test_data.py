@@ -215,6 +215,24 @@ class TestGenerate:
         assert os.listdir(tmp_path) == []
 
 
+ORDERED = "0 3 1 2\n1 2 3 1\n2 1 3\n3 3 2 1\n"
+
+
+def test_the_order_of_lines_is_told_kept_or_said_to_be_lost(run, tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_text(ORDERED)
+    assert answer(run("data", "describe", path, "--json"))["items_in_time_order"]
+    assert not answer(run("data", "describe", path, "--line-order", "none", "--json"))["items_in_time_order"]
+    done = run("data", "convert", path, tmp_path / "out.csv")
+    assert done.returncode == 0 and "csv cannot hold the order of a user's items; adjacency" in done.stderr
+    done = run("data", "convert", path, tmp_path / "out.txt")
+    assert (tmp_path / "out.txt").read_text() == ORDERED and not done.stderr
+    assert "in which order" in refusal(run("data", "split", path, "-o", tmp_path / "time", "--by", "time"))
+    assert run("data", "split", path, "-o", tmp_path / "last", "--by", "last").returncode == 0
+    assert (tmp_path / "last" / "train.txt").read_text() == "0 3 1\n1 2 3\n2 1\n3 3 2\n"
+    assert (tmp_path / "last" / "test.txt").read_text() == "0 2\n1 1\n2 3\n3 1\n"
+
+
 def test_option_lists_name_what_the_library_knows():
     assert tuple(formats.FORMATS) == options.FORMATS and options.WRITABLE == formats.WRITABLE
 
