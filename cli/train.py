@@ -17,7 +17,7 @@ from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS
 from sparserec_np.sparsity.budget import parse_bytes
 from sparserec_np.starts import STARTS, starts_of
 from sparserec_np.starts.teacher import Teacher
-from sparserec_np.training.choosing import Choice, choose
+from sparserec_np.training.choosing import FREE, Choice, choose
 from sparserec_np.training.distillation import FromTeacher
 from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.run_directory import RunDirectory, is_finished, read_config
@@ -162,16 +162,18 @@ def free_to_choose(request: Request, log: Interactions) -> frozenset[str]:
 
     There are none where a configuration names all, or a model whose users are stored is given: then
     starts are compared by training from them. Where the width is given, too, what is left is how
-    much the order of time counts.
+    much the order of time counts, and how to train.
     """
     given = request.given
     chosen = BASE_MODELS[given["model"]] if "model" in given else None
     if request.config_file or (chosen is not None and (chosen.counted or chosen.stores_users)):
         return frozenset()
+    free = frozenset(SETTINGS) - given.keys()
     if "dim" in given:
-        ordered = chosen is not None and log.times is not None
-        return frozenset({"recency"} if ordered else ()) - given.keys()
-    return frozenset(SETTINGS) - given.keys()
+        if chosen is None:
+            return frozenset()
+        free -= {*FREE} - ({"recency"} if log.times is not None else set())
+    return free
 
 
 def settled(request: Request) -> tuple[Config, Source]:

@@ -14,7 +14,7 @@ import numpy as np
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.models.baselines import item_neighbours, popularity
-from sparserec_np.models.fism import fism
+from sparserec_np.models.fism_ways import fism
 from sparserec_np.models.lightgcn import LightGCN
 from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.models.model import Model

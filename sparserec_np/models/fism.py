@@ -30,9 +30,8 @@ from sparserec_np.errors import ConfigError
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import BatchItems
-from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients, Model
-from sparserec_np.models.user_rows import USER_ROWS, RidgeSolve, SumAndItems, SumOfRows, UserRows, full_rows
-from sparserec_np.models.views import View
+from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients, scale_values
+from sparserec_np.models.user_rows import SumOfRows, UserRows, full_rows
 
 USERS_AT_ONCE = 256  # whose rows are made together, all columns of them
 
@@ -62,7 +61,7 @@ class Fism:
         self.weights = np.ones(log.n_items, dtype=dtype)
         self._pairs = BatchItems(log)
         self._counts = np.zeros(log.n_items, dtype=np.int32)
-        self._made: _MadeRows | None = None
+        self._made: MadeRows | None = None
 
     @property
     def workspace_bytes(self) -> int:
@@ -82,11 +81,11 @@ class Fism:
 
     def touched(self, batch: Batch) -> Array:
         """Finds the items that the batch's users touched, and its negatives; rows of the table."""
-        return self._rows_for(batch).touched
+        return self.made_for(batch).touched
 
     def forward(self, batch: Batch) -> Scores:
         """Scores the pairs, each without its own item, and their negatives."""
-        made, table, users = self._rows_for(batch), self.table, batch.users
+        made, table, users = self.made_for(batch), self.table, batch.users
         full = made.read(table, self.served_weights)
         positives, own = (np.empty(batch.size, dtype=full.dtype) for _ in range(2))
         kernels.fism.score_pairs(full, users.starts, made.positives, table, positives)
@@ -102,7 +101,7 @@ class Fism:
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
         """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says."""
-        made, table, weights = self._rows_for(batch), self.table, self.served_weights
+        made, table, weights = self.made_for(batch), self.table, self.served_weights
         full, starts = made.full, batch.users.starts
         active, explored = gradients.active, gradients.explored
         order, items = self._pairs.by_item(batch)
@@ -127,10 +126,10 @@ class Fism:
         stacked = SparseTable(np.concatenate([empty, table.indptr]), table.columns, table.values)
         self._pairs.add_decay(stacked, batch, decay, active)
 
-    def _rows_for(self, batch: Batch) -> _MadeRows:
-        """What was found for this batch, which is kept until the next."""
+    def made_for(self, batch: Batch) -> MadeRows:
+        """Returns what was found for this batch, which is kept until the next."""
         if self._made is None or self._made.batch is not batch:
-            self._made = _MadeRows(batch, self.history, self.dim, self._counts)
+            self._made = MadeRows(batch, self.history, self.dim, self._counts)
         return self._made
 
     def served(self) -> SparseTable:
@@ -155,6 +154,10 @@ class Fism:
                 kernels.fism.own_products(table, items, own)
                 total += float((scores - shares * weights[items] * own).sum(dtype=np.float64))
         return total / log.n_interactions
+
+    def scale_scores(self, factor: float) -> None:
+        """Multiplies all scores, and so all stored values by the root of the factor."""
+        scale_values(self.table, factor)
 
     def ranker(self) -> MadeRowsRanker:
         """Ranks by the scores as they are now."""
@@ -229,51 +232,22 @@ class FixedFism:
         """Returns 0: scores stay as they are when all values are scaled."""
         return 0.0
 
+    def scale_scores(self, factor: float) -> None:
+        """Changes nothing: scores stay as they are when all values are scaled."""
+
     def ranker(self) -> MadeRowsRanker:
         """Ranks by the scores as they are now."""
         return MadeRowsRanker(self.table, self.user_rows, self.dim, self.history)
 
 
-def fism(
-    table: SparseTable,
-    dim: int,
-    log: Interactions,
-    views: tuple[View, ...] = (),
-    *,
-    user_rows: str | None = None,
-    recency: float = 0.0,
-    **penalties: float | None,
-) -> Model:
-    """Makes the model whose users' rows are made as ``user_rows`` says.
-
-    Args:
-        table: (n_items, dim)
-        dim: columns of it.
-        log: what users touched.
-        views: none; the settings refuse them.
-        user_rows: a name in ``USER_ROWS``; None for sums.
-        recency: power by which later interactions count more; 0 where all count alike.
-        penalties: ``untouched_weight`` and ``ridge``, where rows are solved for.
-    """
-    assert not views
-    kind, touched = USER_ROWS[user_rows or "sum"], Touched(log, recency)
-    if kind is SumOfRows:
-        return Fism(table, dim, touched)
-    if kind is SumAndItems:
-        numbers = (1 / np.maximum(log.item_degrees, 1)).astype(np.float32)
-        return FixedFism(table, dim, touched, SumAndItems(numbers), numbers)
-    untouched, ridge = penalties["untouched_weight"], penalties["ridge"]
-    assert untouched is not None and ridge is not None  # the settings fill them in
-    return FixedFism(table, dim, touched, RidgeSolve(untouched, ridge))
-
-
-class _MadeRows:
+class MadeRows:
     """The rows of a batch's users, and what leads back from them.
 
     Attributes:
         batch: the batch.
         positives, negatives: its items, as rows of the table.
         owners: (b,) int32 place of each pair's user among the users.
+        of_users: starts, items and shares of what they touched.
         own_shares: (b,) float32 how much each pair counts in its user's row.
         touched_by: members, shares, bounds and rows: ``members[bounds[g]:bounds[g + 1]]`` are the
             places of the users who touched item ``rows[g]``, and how much it counts for each.
@@ -287,7 +261,7 @@ class _MadeRows:
         self.positives, self.negatives = batch.positives - n_users, batch.negatives - n_users
         every = np.arange(len(users), dtype=np.int32)
         self.owners = np.repeat(every, batch.users.sizes)
-        self._of_users = starts, keys, shares = touched.of_users(users)
+        self.of_users = starts, keys, shares = touched.of_users(users)
         owners = np.repeat(every, np.diff(starts))
         self.own_shares = shares[_places_in(owners, keys, self.owners, self.positives, touched.log.n_items)]
         order, rows = np.empty(len(keys), dtype=np.int32), np.empty(len(keys), dtype=np.int32)
@@ -303,7 +277,7 @@ class _MadeRows:
 
     def read(self, table: SparseTable, weights: Array) -> Array:
         """Makes the rows from the items' rows as they are now, and returns them."""
-        self.full = full_rows(table, weights, self._of_users, self._dim)
+        self.full = full_rows(table, weights, self.of_users, self._dim)
         return self.full
 
 

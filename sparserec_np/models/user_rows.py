@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -49,6 +50,7 @@ class SumOfRows:
     summary: ClassVar[str] = "the sum of the touched items' rows, each times a number of the item's"
     trained: ClassVar[bool] = True
     solved: ClassVar[bool] = False
+    advice: ClassVar[Mapping[str, Any]] = {}  # settings that it trains best with, besides the model's
     marks_items: ClassVar[bool] = False  # in a column for each, behind the others
     item_bytes: ClassVar[int] = 4  # beside its row, in the model file
 
@@ -93,6 +95,7 @@ class RidgeSolve:
     summary: ClassVar[str] = "solved for by ridge regression, as in folding in; not trained further"
     trained: ClassVar[bool] = False
     solved: ClassVar[bool] = True
+    advice: ClassVar[Mapping[str, Any]] = {}
     marks_items: ClassVar[bool] = False
     item_bytes: ClassVar[int] = 0
 
@@ -148,9 +151,10 @@ class SumAndItems:
     weights: Array
     row_entries: int | None = None
 
-    summary: ClassVar[str] = "the sum, and beside it the touched items themselves; not trained further"
-    trained: ClassVar[bool] = False
+    summary: ClassVar[str] = "the sum, and beside it the touched items themselves"
+    trained: ClassVar[bool] = True
     solved: ClassVar[bool] = False
+    advice: ClassVar[Mapping[str, Any]] = {"learning_rate": 0.001, "epochs": 4}
     marks_items: ClassVar[bool] = True
     item_bytes: ClassVar[int] = 4
 

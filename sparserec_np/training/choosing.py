@@ -20,6 +20,7 @@ from sparserec_np.data.splitting import hold_out
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.machine.threads import kernel_threads
 from sparserec_np.models.base_models import BASE_MODELS
+from sparserec_np.models.user_rows import USER_ROWS
 from sparserec_np.runtime import MOST_COLUMNS
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.starts.condensed import Condensed
@@ -129,6 +130,8 @@ def choose(
     method = METHODS[config.method]
     if method.full or method.full_until:  # a start within the budget would say nothing of them
         return Choice(config)
+    if not {*free} & {*FREE}:
+        return Choice(_filled(config, free))
     kept, held_out = log, validation
     if held_out is None and config.validation > 0:
         part = max(config.validation, LOOKED_PART)
@@ -244,7 +247,10 @@ def _learns_from_order(log: Interactions, config: Config) -> bool:
 
 def _filled(config: Config, free: Collection[str]) -> Config:
     """Fills in what the chosen model trains best with, where that may change."""
-    advice = BASE_MODELS[config.model].advice if config.trained else {}
+    if not config.trained:
+        return config
+    rows = config.resolved().user_rows
+    advice = {**BASE_MODELS[config.model].advice, **(USER_ROWS[rows].advice if rows else {})}
     return replace(config, **{name: value for name, value in advice.items() if name in free})
 
 

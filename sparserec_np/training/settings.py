@@ -682,6 +682,16 @@ def _check_user_rows(config: Config) -> None:
                 f"The start {config.start} is made for user_rows {made_for}, found {config.user_rows}; leave one of"
                 " them out"
             )
+    method, rows = METHODS[config.method], config._rows_and_start()[0]
+    if (
+        rows is not None
+        and USER_ROWS[rows].marks_items
+        and (method.full or method.narrow or method.full_until)
+    ):
+        raise ConfigError(
+            f"The method {config.method} trains full tables, and neighbours of items are never full; set method to"
+            " static, or user_rows to sum"
+        )
     if config.solved:
         if config.recency:
             raise ConfigError(

@@ -21,6 +21,7 @@ from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.learning.losses import Loss, Objective
 from sparserec_np.models.base_models import BASE_MODELS
+from sparserec_np.models.user_rows import USER_ROWS
 from sparserec_np.runtime import FOLDED_DIMENSIONS
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.starts import starts_of
@@ -188,7 +189,8 @@ def way_of(config: Config) -> Way:
         return AllRows()
     if config.solved:
         return SolvedFor()
-    return ItemsAlone() if config.trained else MadeAnew()
+    rows = config.resolved().user_rows
+    return MadeAnew() if rows is not None and USER_ROWS[rows].marks_items else ItemsAlone()
 
 
 def update(

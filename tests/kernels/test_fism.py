@@ -222,6 +222,49 @@ def test_the_way_back_is_that_of_the_sums(kernel: Any) -> None:
     assert weight_gradient[item] - case.weight_gradient[item] == pytest.approx(rise, rel=1e-9)
 
 
+def marked(kernel: Any, case: Case, partners: Array, block: bool) -> Array:
+    """What the touched items of a case say of partners, three for each user or all for each."""
+    rng, items = np.random.default_rng(0), case.table.rows
+    table = random_table(rng, items, items, 0.3, case.table.values.dtype)
+    users = len(case.sums_of[0]) - 1
+    if block:
+        out = np.full((users, len(partners)), 2, dtype=table.values.dtype)
+        kernel.add_marked_block(*case.sums_of, partners, table, out)
+        return out
+    out = np.full(3 * users, 2, dtype=table.values.dtype)
+    starts = np.arange(users + 1, dtype=np.int32) * 3
+    kernel.add_marked_pairs(*case.sums_of, starts, np.resize(partners, 3 * users), table, out)
+    return out
+
+
+@pytest.mark.parametrize("block", [False, True])
+@settings(max_examples=30, deadline=None)
+@given(case=ODD_CASES)
+def test_marks_of_touched_items(block: bool, case: Case) -> None:
+    items, (starts, touched, shares) = case.table.rows, case.sums_of
+    partners = np.random.default_rng(1).integers(0, items, 5).astype(np.int32)
+    table = random_table(np.random.default_rng(0), items, items, 0.3, case.table.values.dtype)
+    dense, users = table.to_dense(items).astype(float), len(starts) - 1
+    expected = np.full((users, 5 if block else 3), 2.0)
+    for t in range(users):
+        mine = partners if block else np.resize(partners, 3 * users)[3 * t : 3 * t + 3]
+        for place, partner in enumerate(mine):
+            for m in range(starts[t], starts[t + 1]):
+                expected[t, place] += float(shares[m]) * dense[partner, touched[m]]
+    expected = expected if block else expected.ravel()
+    for kernel in (compiled, reference):
+        assert_close(marked(kernel, case, partners, block), expected, scale=4 * items**0.5)
+
+
+@needs_two_threads
+def test_the_number_of_threads_changes_no_mark() -> None:
+    case = random_case(1, 500, 40, 0.3, users=11, touched=0.2, dtype=np.float32)
+    partners = np.arange(200, dtype=np.int32)
+    assert_threads_change_nothing(
+        lambda: [marked(compiled, case, partners, block) for block in (True, False)]
+    )
+
+
 @needs_two_threads
 def test_the_number_of_threads_changes_nothing() -> None:
     case = random_case(1, 500, 40, 0.3, users=300, touched=0.2, groups=400, dtype=np.float32)

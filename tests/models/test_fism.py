@@ -19,7 +19,8 @@ from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
 from sparserec_np.learning.losses import LOSSES, Scores
 from sparserec_np.machine.threads import kernel_threads
-from sparserec_np.models.fism import Fism, fism
+from sparserec_np.models.fism import Fism
+from sparserec_np.models.fism_ways import fism
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.runtime import ROW_ENTRIES, Recommender
 from sparserec_np.sparsity.topology import TopologyUpdate

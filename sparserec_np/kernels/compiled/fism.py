@@ -202,3 +202,41 @@ def pull_block(by_column: Any, rows: Any, slopes: Any, table: Any, active: Any, 
         if slot >= 0:
             for c in range(dim):
                 sums[slot, c] += dot(own, by_column[c])
+
+
+@parallel
+def add_marked_pairs(
+    touched_starts: Any, touched: Any, shares: Any, starts: Any, partners: Any, table: Any, out: Any
+) -> None:
+    indptr, columns, values = table
+    users = len(starts) - 1
+    for run in numba.prange((users + RUN - 1) // RUN):
+        marks = np.zeros(len(indptr) - 1, dtype=values.dtype)
+        for t in range(run * RUN, min(users, (run + 1) * RUN)):
+            for m in range(touched_starts[t], touched_starts[t + 1]):
+                marks[touched[m]] = shares[m]
+            for m in range(starts[t], starts[t + 1]):
+                score = values.dtype.type(0)
+                for k in range(indptr[partners[m]], indptr[partners[m] + 1]):
+                    score += marks[columns[k]] * values[k]
+                out[m] += score
+            for m in range(touched_starts[t], touched_starts[t + 1]):
+                marks[touched[m]] = 0
+
+
+@parallel
+def add_marked_block(touched_starts: Any, touched: Any, shares: Any, rows: Any, table: Any, out: Any) -> None:
+    indptr, columns, values = table
+    users = len(out)
+    for run in numba.prange((users + RUN - 1) // RUN):
+        marks = np.zeros(len(indptr) - 1, dtype=values.dtype)
+        for t in range(run * RUN, min(users, (run + 1) * RUN)):
+            for m in range(touched_starts[t], touched_starts[t + 1]):
+                marks[touched[m]] = shares[m]
+            for s in range(len(rows)):
+                score = values.dtype.type(0)
+                for k in range(indptr[rows[s]], indptr[rows[s] + 1]):
+                    score += marks[columns[k]] * values[k]
+                out[t, s] += score
+            for m in range(touched_starts[t], touched_starts[t + 1]):
+                marks[touched[m]] = 0

@@ -244,3 +244,46 @@ def _add(table: SparseTable, row: int, dense: Array, active: Array, explored: tu
     slots, sums = explored
     if slots[row] >= 0:
         sums[slots[row]] += dense
+
+
+def add_marked_pairs(
+    touched_starts: Array,
+    touched: Array,
+    shares: Array,
+    starts: Array,
+    partners: Array,
+    table: SparseTable,
+    out: Array,
+) -> None:
+    """Adds what the touched items say of a partner: ``out[m] += sum_j share_j table[partners[m], j]``.
+
+    j goes over ``touched[k]`` and ``shares[k]`` for ``touched_starts[t] <= k < touched_starts[t +
+    1]``, t being the user with ``starts[t] <= m < starts[t + 1]``.
+
+    Args:
+        touched_starts: (users + 1,) int64.
+        touched: int32, none twice for a user.
+        shares: float32, one for each of them.
+        starts: (users + 1,) int32 or int64.
+        partners: (pairs,) int32 rows of the table.
+        table: n_items rows and as many columns.
+        out: (pairs,) of the values' dtype, added to.
+    """
+    dense = table.to_dense(table.rows)
+    for t in range(len(starts) - 1):
+        own = slice(touched_starts[t], touched_starts[t + 1])
+        part = slice(starts[t], starts[t + 1])
+        out[part] += dense[partners[part]][:, touched[own]] @ shares[own]
+
+
+def add_marked_block(
+    touched_starts: Array, touched: Array, shares: Array, rows: Array, table: SparseTable, out: Array
+) -> None:
+    """Adds what the touched items say of a block: ``out[t, s] += sum_j share_j table[rows[s], j]``.
+
+    As :func:`add_marked_pairs`, with all ``rows`` (m,) int32 for each user. ``out`` is (users, m).
+    """
+    dense = table.to_dense(table.rows)[rows]
+    for t in range(len(out)):
+        own = slice(touched_starts[t], touched_starts[t + 1])
+        out[t] += dense[:, touched[own]] @ shares[own]
