@@ -1,8 +1,8 @@
 """FISM with neighbours: a user is a sum of rows, and beside it what the touched items say of others.
 
 The table has two parts. Its first columns hold the items' rows w, as in
-:class:`~sparserec_np.models.fism.Fism`. Behind them each item has a column: what stands there in row
-i is ``p_ij``, what item i gets from who touched item j. So, in the words of that module,
+:class:`~sparserec_np.models.fism.Fism`. Behind them each item has a column: what stands there in
+row i is ``p_ij``, what item i gets from who touched item j. So, in the words of that module,
 
     score(u, i) = x_u . w_i + sum over j in N(u) of r_uj p_ij
 

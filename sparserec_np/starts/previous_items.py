@@ -75,7 +75,7 @@ class StartedAnew:
 
     log: Interactions
     first: Start
-    scaled: ClassVar[bool] = False
+    scaled: ClassVar[bool] = True  # as any start is
 
     def start(self) -> Start:
         """Returns the start as it is."""

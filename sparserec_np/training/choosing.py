@@ -141,16 +141,10 @@ def choose(
         return Choice(_filled(kinds[0].at(kinds[0].first), free))  # the usual start
     with kernel_threads(threads) as given:
         looks = _Looks(kept, held_out, given, on_look or (lambda record: None))
-        for kind in kinds:
-            looks.look_at(kind)
-        if "recency" in free and looks.best is not None and looks.best.recency:
-            looks.look_at_recency()
-        if looks.best is None:
-            assert looks.failure is not None
-            raise looks.failure
+        best = looks.look_at_all(kinds, others="recency" in free)
         if "model" in free and log.n_interactions <= PAIRS_AT_ONCE:
             looks.count_baselines(config)
-    return Choice(_filled(looks.best, free), tuple(looks.records))
+    return Choice(_filled(best, free), tuple(looks.records))
 
 
 def _kinds_to_look_at(log: Interactions, config: Config, free: Collection[str]) -> list[_Kind]:
@@ -271,6 +265,20 @@ class _Looks:
         self._reached = -1.0
         self._width = 0  # the best of the last kind
 
+    def look_at_all(self, kinds: list[_Kind], others: bool) -> Config:
+        """Looks at all kinds, and in the best start at ``others`` recencies; returns the best settings.
+
+        Raises SparseRecError where no start can be made.
+        """
+        for kind in kinds:
+            self.look_at(kind)
+        if self.best is None:
+            assert self.failure is not None
+            raise self.failure
+        if others and self.best.recency:
+            self.look_at_recency(self.best)
+        return self.best
+
     def look_at(self, kind: _Kind) -> None:
         """Looks at all starts of a kind in its first width, then climbs."""
         if kind.follows and self._width:
@@ -282,17 +290,16 @@ class _Looks:
         for name in kind.last if quick else ():
             self._look(replace(kind.at(width), start=name))
 
-    def look_at_recency(self) -> None:
+    def look_at_recency(self, best: Config) -> None:
         """Looks at other powers of recency in the best start."""
-        assert self.best is not None
-        best, begin = self.best, RECENCIES.index(FIRST_RECENCY)
+        begin = RECENCIES.index(FIRST_RECENCY)
         for way in (RECENCIES[begin + 1 :], RECENCIES[:begin][::-1]):
             for power in way:
                 reached = self._reached
                 self._look(replace(best, recency=power))
                 if self._reached <= reached:
                     break
-            if (self.best.recency or 0) > FIRST_RECENCY:  # where more is better, less is not
+            if self.best is not best:  # where more is better, less is not
                 break
 
     def _climb(self, kind: _Kind) -> int:
