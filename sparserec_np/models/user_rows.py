@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -15,6 +15,15 @@ from sparserec_np.runtime import RidgeTerms, Table, ridge_terms, row_entries
 
 class UserRows(Protocol):
     """A way to make users' rows, as lists are made with them."""
+
+    @property
+    def row_entries(self) -> int | None:
+        """The most entries that a row is cut to; None for as many as its dim asks for."""
+        ...
+
+    def cut_to(self, entries: int) -> UserRows:
+        """Makes the same way, of rows cut to so many entries."""
+        ...
 
     def made_by(self, items: SparseTable, dim: int) -> RowMaker:
         """Gets ready to make rows of ``items`` (n_items, dim), which stay as they are meanwhile."""
@@ -51,6 +60,10 @@ class SumOfRows:
     solved: ClassVar[bool] = False
     marks_items: ClassVar[bool] = False  # in a column for each, behind the others
     item_bytes: ClassVar[int] = 4  # beside its row, in the model file
+
+    def cut_to(self, entries: int) -> UserRows:
+        """Makes the same way, of rows cut to so many entries."""
+        return replace(self, row_entries=entries)
 
     def made_by(self, items: SparseTable, dim: int) -> RowMaker:
         """Gets ready to make rows; see :class:`UserRows`."""
@@ -95,6 +108,10 @@ class RidgeSolve:
     solved: ClassVar[bool] = True
     marks_items: ClassVar[bool] = False
     item_bytes: ClassVar[int] = 0
+
+    def cut_to(self, entries: int) -> UserRows:
+        """Makes the same way, of rows cut to so many entries."""
+        return replace(self, row_entries=entries)
 
     def made_by(self, items: SparseTable, dim: int) -> RowMaker:
         """Gets ready to make rows; see :class:`UserRows`.
@@ -151,6 +168,10 @@ class SumAndItems:
     solved: ClassVar[bool] = False
     marks_items: ClassVar[bool] = True
     item_bytes: ClassVar[int] = 4
+
+    def cut_to(self, entries: int) -> UserRows:
+        """Makes the same way, of rows cut to so many entries."""
+        return replace(self, row_entries=entries)
 
     def made_by(self, items: SparseTable, dim: int) -> RowMaker:
         """Gets ready to make rows; see :class:`UserRows`.
