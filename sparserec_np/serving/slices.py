@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from sparserec_np.data.table import SparseTable, index_dtype
-from sparserec_np.runtime import SEEN_LEFT_OUT, Array
+from sparserec_np.runtime import SEEN_IN_PART, SEEN_LEFT_OUT, Array
 from sparserec_np.serving.model_file import ServedModel
 
 
@@ -22,7 +22,11 @@ def keep_users(model: ServedModel, rows: Array) -> ServedModel:
         user_ids=model.user_ids[rows],
         seen_indptr=seen.indptr.astype(np.int64),
         seen_items=seen.columns,
-        metadata={"row_entries": str(max(average, 1)), **model.metadata},
+        metadata={
+            "row_entries": str(max(average, 1)),
+            **model.metadata,
+            **_in_part(model, model.users, rows),
+        },
     )
 
 
@@ -42,6 +46,7 @@ def keep_items(model: ServedModel, rows: Array) -> ServedModel:
         weights=model.weights[rows] if model.has_numbers else model.weights,
         seen_indptr=before[model.seen_indptr],
         seen_items=placed[placed >= 0],
+        metadata={**model.metadata, **_in_part(model, model.items, rows)},
     )
 
 
@@ -58,6 +63,11 @@ def without_seen(model: ServedModel) -> ServedModel:
         seen_items=np.zeros(0, dtype=np.int32),
         metadata={**model.metadata, "seen": SEEN_LEFT_OUT},
     )
+
+
+def _in_part(model: ServedModel, table: SparseTable, rows: Array) -> dict[str, str]:
+    """Says of seen items that they are no longer all: nobody may take what is not there for untouched."""
+    return {"seen": SEEN_IN_PART} if model.has_seen and len(rows) < table.rows else {}
 
 
 def _take_rows(table: SparseTable, rows: Array) -> SparseTable:
