@@ -189,7 +189,8 @@ class SparseRec:
         seen = log if filter_seen else self._nothing
         places, scores = self._ranker.rank(rows.astype(np.int32), width, seen)
         nobodies = log.user_degrees[rows] == 0
-        places[nobodies], scores[nobodies] = self._popular[:width], 0
+        if nobodies.any():
+            places[nobodies], scores[nobodies] = self._recommender.popular_items[:width], 0
         return _answer(_padded(places, scores, log.item_ids, n), users)
 
     def similar_items(self, items: Any, n: int = 10) -> tuple[Array, Array]:
@@ -206,19 +207,12 @@ class SparseRec:
         """
         log = self._known
         rows = _rows(items, self._item_ids, UnknownItemError, "item")
-        touched = log.item_degrees > 0
-        listed = _expect_count(n) + int(np.count_nonzero(~touched))
-        places = np.full((len(rows), n), -1, dtype=np.int64)
+        places = np.full((len(rows), _expect_count(n)), -1, dtype=np.int64)
         scores = np.full((len(rows), n), -np.inf, dtype=np.float32)
         for place, row in enumerate(rows.tolist()):
-            if touched[row]:
-                near = self._recommender.similar_items(log.item_ids[row].item(), listed)
-                found = np.searchsorted(log.item_ids, near.items)
-                kept = np.flatnonzero(touched[found])[:n]
-                places[place, : kept.size], scores[place, : kept.size] = (
-                    found[kept],
-                    np.array(near.scores)[kept],
-                )
+            near = self._recommender.similar_items(log.item_ids[row].item(), n)
+            places[place, : len(near.items)] = np.searchsorted(log.item_ids, near.items)
+            scores[place, : len(near.items)] = near.scores
         return _answer(_padded(places, scores, log.item_ids, n), items)
 
     def score(self, X: Any, y: None = None, **options: Any) -> float:
@@ -295,7 +289,7 @@ class SparseRec:
         return self.interactions_.n_items
 
     def _keep(self, fitted: Fitted, log: Interactions) -> SparseRec:
-        for name in ("_made_ranker", "_made_recommender", "_user_ids", "_item_ids", "_popular", "_nothing"):
+        for name in ("_made_ranker", "_made_recommender", "_user_ids", "_item_ids", "_nothing"):
             self.__dict__.pop(name, None)
         self.fitted_, self.interactions_ = fitted, log
         return self
@@ -347,11 +341,6 @@ class SparseRec:
     @cached_property
     def _item_ids(self) -> Ids:
         return Ids.from_array(self.interactions_.item_ids)
-
-    @cached_property
-    def _popular(self) -> Array:
-        """The numbers of all items, those first that most users touched; of equals the first."""
-        return np.argsort(-self.interactions_.item_degrees, kind="stable").astype(np.int32)
 
     @cached_property
     def _nothing(self) -> Interactions:

@@ -56,7 +56,8 @@ LENGTH_TYPES = ("U8", "U16", "U32")
 WEIGHT_TYPES = ("F32", "F16")  # of a number for each item
 VALUE_TYPES = ("F32", "F16", "I8")
 SIMILARITIES = ("dot", "cosine")
-SEEN_LEFT_OUT = "left out"  # metadata seen, of a file without the items that users had
+# Metadata seen: of a file without the items that users had, and of one of some users or items.
+SEEN_LEFT_OUT, SEEN_IN_PART = "left out", "in part"
 
 # Of Recommender.fold_in; our choice, on interactions held out from LastFM's and Gowalla's training
 # parts.
@@ -493,6 +494,18 @@ class StoredModel(NamedTuple):
     weights: Array
     metadata: dict[str, str]
     metrics: dict[str, Any]
+
+    @property
+    def has_all_seen(self) -> bool:
+        """Whether the file says what everybody had in training, and not some of it alone."""
+        return self.has_seen and self.metadata.get("seen") != SEEN_IN_PART
+
+    def item_degrees(self) -> Array:
+        """Counts the users of each item, as far as the file says: (n_items,)."""
+        counts = np.zeros(len(self.item_ids), dtype=np.intp)
+        for first in range(0, len(self.seen_items), BLOCK):
+            np.add.at(counts, self.seen_items[first : first + BLOCK].astype(np.intp), 1)
+        return counts
 
 
 def decode_model(artifact: Artifact) -> StoredModel:
@@ -935,6 +948,20 @@ class Recommendation(NamedTuple):
     items: list[int | str]
     scores: list[float]
 
+    @property
+    def personal(self) -> bool:
+        """Whether the list was made for somebody, and is not everybody's: see :class:`PopularItems`."""
+        return True
+
+
+class PopularItems(Recommendation):
+    """A list for a user without interactions: what most users touched, all with the score 0."""
+
+    @property
+    def personal(self) -> bool:
+        """Whether the list was made for somebody: never."""
+        return False
+
 
 class ByDimension:
     """Entries of a table listed by dimension, which makes a row's scores against all rows cheap.
@@ -1005,10 +1032,10 @@ class ByDimension:
         return norms
 
     def cosines(self, row: int) -> Array:
-        """Compares every row with ``row``: (rows,) float32 cosines, 0 where one is zero."""
+        """Compares every row with ``row``: (rows,) float32 cosines, -inf where one is zero."""
         products = self.scores(*self.table.row(row))
         lengths = self.norms * self.norms[row]
-        return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+        return np.divide(products, lengths, out=np.full_like(products, -np.inf), where=lengths > 0)
 
     @property
     def nbytes(self) -> int:
@@ -1075,12 +1102,33 @@ class Scorer:
         raise self._refusal()
 
     def similar_items(self, item: int) -> Array:
-        """Compares every item with the one in row ``item``: (n_items,) float32 cosines."""
+        """Compares every item with the one in row ``item``: (n_items,) float32 cosines.
+
+        They are -inf for one that has no row, or that nobody touched.
+        """
         raise self._refusal()
 
     def similar_users(self, user: int) -> Array:
-        """Compares every user with the one in row ``user``: (n_users,) float32 cosines."""
+        """Compares every user with the one in row ``user``: (n_users,) float32 cosines.
+
+        They are -inf for one who has no row, or touched nothing.
+        """
         raise self._refusal()
+
+    def knows(self, user: int) -> bool:
+        """Tells whether the file holds anything that the user in row ``user`` touched, or is made of.
+
+        In a file of some items alone, that is their stored row.
+        """
+        first, last = self.model.seen_indptr[user : user + 2].tolist()
+        return last > first or (not self.model.has_all_seen and bool(np.any(self.model.users.row(user)[1])))
+
+    def popularity(self) -> Array | None:
+        """Returns numbers that are the larger the more users touched an item: (n_items,).
+
+        None where nothing in the file says so.
+        """
+        return self.model.item_degrees() if len(self.model.seen_items) else None
 
     @property
     def resident_bytes(self) -> dict[str, int]:
@@ -1116,11 +1164,26 @@ class StoredRows(Scorer):
 
     def similar_items(self, item: int) -> Array:
         """Compares every item with one; see :class:`Scorer`."""
-        return self._items.cosines(item)
+        return self._among_known(self._items.cosines(item), item, self._touched)
 
     def similar_users(self, user: int) -> Array:
         """Compares every user with one; see :class:`Scorer`."""
-        return self._users.cosines(user)
+        seen = self.model.seen_indptr
+        return self._among_known(self._users.cosines(user), user, seen[1:] > seen[:-1])
+
+    def _among_known(self, cosines: Array, row: int, known: Array) -> Array:
+        """Takes from ``cosines`` to ``row`` those that rest on no interactions, but on chance.
+
+        ``known`` (rows,) is true of rows with interactions; a file of some alone does not tell.
+        """
+        if self.model.has_all_seen:
+            cosines[~known if known[row] else slice(None)] = -np.inf
+        return cosines
+
+    @cached_property
+    def _touched(self) -> Array:
+        touched: Array = self.model.item_degrees() > 0
+        return touched
 
     def fold_in(self, items: Array, ages: Array) -> tuple[Array, Array]:
         """Solves for the row of a user of ``items`` (m,); see :meth:`Recommender.fold_in`."""
@@ -1217,6 +1280,18 @@ class TouchedItems(StoredRows):
         """Makes the row of a user of ``items`` (m,), ascending, as that of any other user."""
         _check_any(items)
         return self._made.row(items, ages)
+
+    def popularity(self) -> Array | None:
+        """Says how popular items are; see :class:`Scorer`.
+
+        Where the seen items do not tell, the weights do: they began as 1 over an item's users.
+        """
+        model = self.model
+        if model.has_all_seen or not self._made.has_numbers:
+            return super().popularity()
+        numbers = np.abs(model.weights).astype(np.float64)
+        filled = (model.items.indptr[1:] > model.items.indptr[:-1]) & (numbers > 0)
+        return np.divide(1, numbers, out=np.zeros(len(numbers)), where=filled)
 
     def _row_of_user(self, user: int) -> tuple[Array, Array]:
         model = self.model
@@ -1956,13 +2031,16 @@ class Recommender:
             exclude: outside ids to leave out; those the model does not know need no leaving out.
             filter_seen: leave out the items that the user had in training.
 
-        Items of equal score come in the order of the item table. Raises UnknownUserError or
+        Items of equal score come in the order of the item table. A user without interactions gets
+        those that most users touched, as :class:`PopularItems`; where the file does not say which
+        these are (``popularity_known``), in the order of the table. Raises UnknownUserError or
         UnknownItemError (both a KeyError) for an id the model was not trained on;
         SeenItemsMissingError where seen items are to be left out, the file does not hold them, and
         ``exclude`` does not stand in for them; ValueError for ``n`` below 1.
         """
         row = self._user_row(user)
-        scores = self._scorer.scores(row)
+        known = self._scorer.knows(row)
+        scores = self._scorer.scores(row) if known else self._popular_first()
         hidden: list[Any] = [self._rows_to_hide(exclude)] if exclude is not None else []
         if filter_seen and not self.model.has_seen and exclude is None:
             raise SeenItemsMissingError(
@@ -1972,7 +2050,8 @@ class Recommender:
         if filter_seen:
             first, last = self.model.seen_indptr[row : row + 2].tolist()
             hidden.append(self.model.seen_items[first:last])
-        return self._list(scores, n, hidden, self._rows_among(items))
+        found = self._list(scores, n, hidden, self._rows_among(items))
+        return found if known else PopularItems(found.items, [0.0] * len(found.items))
 
     def recommend_for_items(
         self,
@@ -2013,12 +2092,19 @@ class Recommender:
         return self._scorer.fold_in(*self._rows_in_order(liked))
 
     def similar_items(self, item: int | str, n: int = 10) -> Recommendation:
-        """Lists the ``n`` other items whose rows are nearest to that of ``item`` by cosine."""
+        """Lists the ``n`` other items whose rows are nearest to that of ``item`` by cosine.
+
+        An item that nobody touched is near to nothing. In a file of some users or items alone, or
+        without what users have seen, that is known of items without entries only.
+        """
         row = self._row(self.item_ids, item, UnknownItemError, "item")
         return self._list(self._scorer.similar_items(row), n, [row])
 
     def similar_users(self, user: int | str, n: int = 10) -> Recommendation:
-        """Lists, in the field ``items``, the ``n`` other users nearest to ``user`` by cosine."""
+        """Lists, in the field ``items``, the ``n`` other users nearest to ``user`` by cosine.
+
+        A user who touched nothing is near to nobody.
+        """
         row = self._user_row(user)
         return self._list(self._scorer.similar_users(row), n, [row], ids=self.user_ids)
 
@@ -2028,6 +2114,26 @@ class Recommender:
         return [
             float(scores[self._row(self.item_ids, item, UnknownItemError, "item")]) for item in _listed(items)
         ]
+
+    @cached_property
+    def popular_items(self) -> Array:
+        """The rows of all items, (n_items,): those first that most users touched; of equals the first.
+
+        They are known by the seen items or, of some users alone, by a fism's weights.
+        """
+        found = self._scorer.popularity()
+        return np.arange(len(self.item_ids)) if found is None else np.argsort(-found, kind="stable")
+
+    @property
+    def popularity_known(self) -> bool:
+        """Whether the file says which items most users touched."""
+        return self._scorer.popularity() is not None
+
+    def strangers(self) -> list[int]:
+        """Lists the rows of users without interactions, ascending."""
+        seen = self.model.seen_indptr
+        idle = np.flatnonzero(seen[1:] == seen[:-1])
+        return [row for row in idle.tolist() if not self._scorer.knows(row)]
 
     def inspect(self) -> dict[str, Any]:
         """Tells what the model is and what it weighs, ready for JSON.
@@ -2114,6 +2220,12 @@ class Recommender:
         return [row for row in found if row is not None]
 
     # -- rows to lists
+
+    def _popular_first(self) -> Array:
+        """Makes scores that fall from item to item, the most popular first: (n_items,) float64."""
+        scores = np.empty(len(self.item_ids))
+        scores[self.popular_items] = -np.arange(len(scores))
+        return scores
 
     def _list(
         self, scores: Array, n: int, hidden: list[Any], among: Array | None = None, ids: Ids | None = None

@@ -19,6 +19,7 @@ alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -48,17 +49,19 @@ class Fism:
         weights: (n_items,) what is trained of the numbers: ``c_j = weights[j] * base[j]``, at first
             1. So a step changes each by a part of itself, however small it is.
         base: (n_items,) at first 1 over the item's number of users, or over 1.
+        row_entries: that users' rows are cut to for lists; None for as many as
+            :func:`~sparserec_np.runtime.row_entries` says.
     """
 
     def __init__(self, table: SparseTable, dim: int, touched: Touched) -> None:
         self.table = table
         self.dim = dim
         self.history = touched
-        self.log = touched.log
         self.log = log = touched.log
         dtype = table.values.dtype
         self.base = (1 / np.maximum(log.item_degrees, 1)).astype(dtype)
         self.weights = np.ones(log.n_items, dtype=dtype)
+        self.row_entries: int | None = None
         self._pairs = BatchItems(log)
         self._counts = np.zeros(log.n_items, dtype=np.int32)
         self._made: MadeRows | None = None
@@ -73,6 +76,10 @@ class Fism:
     def served_weights(self) -> Array:
         """(n_items,) the numbers ``c``, as a model file holds them."""
         return self.weights * self.base
+
+    def cut_rows_to(self, entries: int) -> None:
+        """Takes the number of entries that a model file has users' rows cut to for lists."""
+        self.row_entries = entries
 
     def load_weights(self, weights: Array) -> None:
         """Takes the numbers ``c`` (n_items,) of a model file."""
@@ -161,7 +168,21 @@ class Fism:
 
     def ranker(self) -> MadeRowsRanker:
         """Ranks by the scores as they are now."""
-        return MadeRowsRanker(self.table, SumOfRows(self.served_weights), self.dim, self.history)
+        made = SumOfRows(self.served_weights, self.row_entries)
+        return MadeRowsRanker(self.table, made, self.dim, self.history)
+
+
+class RowsOfItems(Protocol):
+    """What models share whose users' rows are made of the items they touched."""
+
+    @property
+    def row_entries(self) -> int | None:
+        """The entries that users' rows are cut to; None for as many as their dim asks for."""
+        ...
+
+    def cut_rows_to(self, entries: int) -> None:
+        """Takes the number of entries that a model file has users' rows cut to."""
+        ...
 
 
 class FixedFism:
@@ -200,6 +221,15 @@ class FixedFism:
     def served_weights(self) -> Array:
         """The numbers, as a model file holds them."""
         return self.weights
+
+    @property
+    def row_entries(self) -> int | None:
+        """The entries that users' rows are cut to; None for as many as their dim asks for."""
+        return self.user_rows.row_entries
+
+    def cut_rows_to(self, entries: int) -> None:
+        """Takes the number of entries that a model file has users' rows cut to."""
+        self.user_rows = self.user_rows.cut_to(entries)
 
     def load_weights(self, weights: Array) -> None:
         """Takes the numbers of a model file."""

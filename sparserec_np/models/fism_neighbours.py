@@ -36,6 +36,8 @@ class FismWithNeighbours:
         history: what makes the users.
         weights: (n_items,) what is trained of the numbers; see
             :class:`~sparserec_np.models.fism.Fism`.
+        row_entries: that sums are cut to for lists; None for as many as
+            :func:`~sparserec_np.runtime.row_entries` says.
     """
 
     def __init__(self, table: SparseTable, dim: int, touched: Touched) -> None:
@@ -56,6 +58,11 @@ class FismWithNeighbours:
         )
         self._others = np.flatnonzero(~first)
         self.weights = self._sums.weights
+        self.row_entries: int | None = None
+
+    def cut_rows_to(self, entries: int) -> None:
+        """Takes the number of entries that a model file has the sums of users' rows cut to."""
+        self.row_entries = entries
 
     @property
     def workspace_bytes(self) -> int:
@@ -133,4 +140,6 @@ class FismWithNeighbours:
 
     def ranker(self) -> MadeRowsRanker:
         """Ranks by the scores as they are now."""
-        return MadeRowsRanker(self.table, SumAndItems(self.served_weights), self.dim, self.history)
+        return MadeRowsRanker(
+            self.table, SumAndItems(self.served_weights, self.row_entries), self.dim, self.history
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -16,6 +16,15 @@ from sparserec_np.runtime import RidgeTerms, Table, ridge_terms, row_entries
 
 class UserRows(Protocol):
     """A way to make users' rows, as lists are made with them."""
+
+    @property
+    def row_entries(self) -> int | None:
+        """The most entries that a row is cut to; None for as many as its dim asks for."""
+        ...
+
+    def cut_to(self, entries: int) -> UserRows:
+        """Makes the same way, of rows cut to so many entries."""
+        ...
 
     def made_by(self, items: SparseTable, dim: int) -> RowMaker:
         """Gets ready to make rows of ``items`` (n_items, dim), which stay as they are meanwhile."""
@@ -53,6 +62,10 @@ class SumOfRows:
     advice: ClassVar[Mapping[str, Any]] = {}  # settings that it trains best with, besides the model's
     marks_items: ClassVar[bool] = False  # in a column for each, behind the others
     item_bytes: ClassVar[int] = 4  # beside its row, in the model file
+
+    def cut_to(self, entries: int) -> UserRows:
+        """Makes the same way, of rows cut to so many entries."""
+        return replace(self, row_entries=entries)
 
     def made_by(self, items: SparseTable, dim: int) -> RowMaker:
         """Gets ready to make rows; see :class:`UserRows`."""
@@ -98,6 +111,10 @@ class RidgeSolve:
     advice: ClassVar[Mapping[str, Any]] = {}
     marks_items: ClassVar[bool] = False
     item_bytes: ClassVar[int] = 0
+
+    def cut_to(self, entries: int) -> UserRows:
+        """Makes the same way, of rows cut to so many entries."""
+        return replace(self, row_entries=entries)
 
     def made_by(self, items: SparseTable, dim: int) -> RowMaker:
         """Gets ready to make rows; see :class:`UserRows`.
@@ -157,6 +174,10 @@ class SumAndItems:
     advice: ClassVar[Mapping[str, Any]] = {"learning_rate": 0.001, "epochs": 4}
     marks_items: ClassVar[bool] = True
     item_bytes: ClassVar[int] = 4
+
+    def cut_to(self, entries: int) -> UserRows:
+        """Makes the same way, of rows cut to so many entries."""
+        return replace(self, row_entries=entries)
 
     def made_by(self, items: SparseTable, dim: int) -> RowMaker:
         """Gets ready to make rows; see :class:`UserRows`.

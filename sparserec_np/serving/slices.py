@@ -8,7 +8,7 @@ import numpy as np
 
 from sparserec_np.data.recency import ages_of
 from sparserec_np.data.table import SparseTable, index_dtype
-from sparserec_np.runtime import SEEN_LEFT_OUT, Array
+from sparserec_np.runtime import SEEN_IN_PART, SEEN_LEFT_OUT, Array
 from sparserec_np.serving.model_file import ServedModel
 
 
@@ -25,7 +25,11 @@ def keep_users(model: ServedModel, rows: Array) -> ServedModel:
         seen_indptr=seen.indptr.astype(np.int64),
         seen_items=seen.columns,
         seen_ages=seen.values if len(model.seen_ages) else model.seen_ages,
-        metadata={"row_entries": str(max(average, 1)), **model.metadata},
+        metadata={
+            "row_entries": str(max(average, 1)),
+            **model.metadata,
+            **_in_part(model, model.users, rows),
+        },
     )
 
 
@@ -47,6 +51,7 @@ def keep_items(model: ServedModel, rows: Array) -> ServedModel:
         seen_indptr=before[model.seen_indptr],
         seen_items=placed[kept],
         seen_ages=ages_of(model.seen.subset(kept)) if len(model.seen_ages) else model.seen_ages,
+        metadata={**model.metadata, **_in_part(model, model.items, rows)},
     )
 
 
@@ -64,6 +69,11 @@ def without_seen(model: ServedModel) -> ServedModel:
         seen_ages=np.zeros(0, dtype=np.uint8),
         metadata={**model.metadata, "seen": SEEN_LEFT_OUT},
     )
+
+
+def _in_part(model: ServedModel, table: SparseTable, rows: Array) -> dict[str, str]:
+    """Says of seen items that they are no longer all: nobody may take what is not there for untouched."""
+    return {"seen": SEEN_IN_PART} if model.has_seen and len(rows) < table.rows else {}
 
 
 def _take_rows(table: SparseTable, rows: Array) -> SparseTable:

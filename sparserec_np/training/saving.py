@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from sparserec_np.data.table import Array, stacked
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.evaluation.ranker import Ranker
 from sparserec_np.models.base_models import BASE_MODELS
+from sparserec_np.models.fism import RowsOfItems
 from sparserec_np.models.model import Model
 from sparserec_np.models.user_rows import USER_ROWS
 from sparserec_np.runtime import ArtifactError, Recommender, row_entries, served_as
@@ -38,7 +40,7 @@ def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
         **base.way(config.method, config.loss),
         "seed": str(config.seed),
         "train_digest": log.digest(),
-        **_said_of_rows(config, log),
+        **_said_of_rows(fitted, log),
         **_said(config),
         "metrics": json.dumps(validation_metrics(fitted)),
     }
@@ -65,11 +67,13 @@ def _depends_on_order(config: Config, log: Interactions) -> bool:
     )
 
 
-def _said_of_rows(config: Config, log: Interactions) -> dict[str, str]:
+def _said_of_rows(fitted: Fitted, log: Interactions) -> dict[str, str]:
     """Writes how users' rows are cut, and which columns stand for items, where they are made of items."""
+    config = fitted.config.resolved()
     if config.user_rows is None:
         return {}
-    said = {"row_entries": str(row_entries(config.dim))}
+    entries = cast(RowsOfItems, fitted.model).row_entries or row_entries(config.dim)
+    said = {"row_entries": str(entries)}
     return said | {"item_columns": str(log.n_items)} if USER_ROWS[config.user_rows].marks_items else said
 
 
@@ -104,6 +108,8 @@ def restore(model: ServedModel, known: Interactions | None = None) -> Model:
     table = stacked(model.users, model.items) if model.stores_users else model.items.copy()
     restored = model_over(settings, table, model.dim, log)
     restored.load_weights(model.weights)
+    if not model.stores_users:
+        cast(RowsOfItems, restored).cut_rows_to(max(int(model.metadata["row_entries"]), 1))
     return restored
 
 

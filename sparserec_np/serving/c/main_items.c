@@ -25,30 +25,8 @@ static float scores[MOST_ITEMS];
 static uint8_t ages[MOST_TOUCHED];
 #endif
 
-static uint32_t find_item(const char *id)
-{
-#if SPARSEREC_ITEM_IDS_ARE_TEXT
-    return sparserec_find_item(id, strlen(id));
-#else
-    char *end;
-    long long number;
-    errno = 0;
-    number = strtoll(id, &end, 10);
-    return errno || end == id || *end ? SPARSEREC_ITEMS : sparserec_find_item(number);
-#endif
-}
-
-static void print_item(uint32_t item)
-{
-#if SPARSEREC_ITEM_IDS_ARE_TEXT
-    size_t length;
-    const char *id = sparserec_item_id(item, &length);
-    fwrite(id, 1, length, stdout);
-#else
-    printf("%lld", (long long)sparserec_item_id(item));
-#endif
-}
-
+$find_item
+$print_item
 int main(int argc, char **argv)
 {
     long n = argc < 2 ? 0 : atol(argv[1]);

@@ -12,10 +12,18 @@ from string import Template
 import numpy as np
 
 from sparserec_np.runtime import Array, ArtifactError, recency_levels, step_limit
-from sparserec_np.serving.c.source import Source, id_arrays, none_empty, read_source, seen_arrays
+from sparserec_np.serving.c.source import (
+    Source,
+    id_arrays,
+    none_empty,
+    read_source,
+    seen_arrays,
+    strangers_of,
+)
 from sparserec_np.serving.model_file import ServedModel
 from sparserec_np.serving.packing import VALUES, WEIGHTS, encode_ends, encode_steps
 
+IS_STRANGER = "sparserec_seen_starts[user] == sparserec_seen_starts[user + 1]"
 # Type of the values -> how C reads the value, and the weight of the item, at a place.
 READ = {
     "float32": ("sparserec_item_values[place->entry]", "sparserec_weights[place->filled]"),
@@ -52,6 +60,7 @@ def of_touched_items(model: ServedModel, stored: dict[str, Array], dtype: str) -
     values = VALUES[dtype]("items", table, min(summed + 1, dim))
     weights = WEIGHTS[dtype](stored["weights"][np.diff(table.indptr) > 0])
     users = model.has_seen and model.users.rows > 0
+    strangers = strangers_of(model, IS_STRANGER)
     groups = {
         "items": {
             "item_ends": encode_ends(table.indptr),
@@ -61,6 +70,7 @@ def of_touched_items(model: ServedModel, stored: dict[str, Array], dtype: str) -
         "weights": {name.replace(".", "_"): array for name, array in weights.items()},
         "recency": {"levels": recency_levels(recency)} if recency else {},
         "seen": seen_arrays(model) if users else {},
+        **strangers.groups,
         "ids": {**(id_arrays("user", stored) if users else {}), **id_arrays("item", stored)},
     }
     value, weight = READ[dtype]
@@ -75,7 +85,7 @@ def of_touched_items(model: ServedModel, stored: dict[str, Array], dtype: str) -
         limit=step_limit(dim),
         value=value,
         weight=weight,
-        of_users=read_source("touched_users.h") if users else "",
+        of_users=Template(read_source("touched_users.h")).substitute(strangers.ranking) if users else "",
     )
     finds, program = (("user", "item"), "main.c") if users else (("item",), "main_items.c")
-    return Source(none_empty(groups), 4 * dim + 8 * row_entries, ranking, finds, program)
+    return Source(none_empty(groups), 4 * dim + 8 * row_entries, ranking, finds, program, strangers.told)
