@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.splitting import split_last, split_random, split_time
+from sparserec_np.data.splitting import split_last, split_random, split_time, split_users
 from sparserec_np.data.synthetic import generate
 from sparserec_np.errors import ConfigError, DataError
 
@@ -133,3 +133,25 @@ def test_sizes_are_numbers():
 def test_what_others_take_is_split_too():
     kept, held_out = split_last({"user": [1, 1], "item": [7, 8], "time": [4, 3]}, 1)
     assert (list(kept), list(held_out)) == ([(1, 8)], [(1, 7)])
+
+
+def test_users_are_held_out_whole_and_known_in_part():
+    log = Interactions.from_pairs(np.repeat(np.arange(10), 10), np.tile(np.arange(10), 10))
+    train, known, test = split_users(log, 0.3, np.random.default_rng(1))
+    assert train.n_users == 7 and known.n_users == test.n_users == 3
+    assert not set(train.user_ids.tolist()) & set(known.user_ids.tolist())
+    assert known.user_degrees.tolist() == [8] * 3 and test.user_degrees.tolist() == [2] * 3
+    assert known.shared_with(test) == 0
+    again = split_users(log, 0.3, np.random.default_rng(1))
+    assert [part.digest() for part in again] == [part.digest() for part in (train, known, test)]
+    for fraction, count in ((0.01, 1), (0.99, 9)):
+        assert split_users(log, fraction, np.random.default_rng(0)).known.n_users == count
+    with pytest.raises(DataError, match="two users or more"):
+        split_users([(1, 2), (1, 3)], 0.5, np.random.default_rng(0))
+    with pytest.raises(DataError, match="one to be known by"):
+        split_users([(1, 2), (2, 3)], 0.5, np.random.default_rng(0))
+    for seed in range(20):
+        few = split_users(
+            [(user, item) for user in range(6) for item in range(2)], 0.4, np.random.default_rng(seed)
+        )
+        assert few.test.n_interactions >= 1
