@@ -20,7 +20,7 @@ from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.choosing import FREE, Choice, choose
 from sparserec_np.training.distillation import FromTeacher
 from sparserec_np.training.fitted import Fitted
-from sparserec_np.training.run_directory import RunDirectory, is_finished, read_config
+from sparserec_np.training.run_directory import RunDirectory, read_config
 from sparserec_np.training.settings import SETTINGS, Config
 from sparserec_np.training.sources import FROM_DATA
 from sparserec_np.training.train import train
@@ -34,7 +34,7 @@ from .output import counted, emit_json
 from .reading import read_log
 from .settings import flag, setting_options
 from .threads import threads_option
-from .writing import Source, Telling, Work, write_run
+from .writing import Source, Telling, Work, refuse_to_replace, write_run
 
 BUDGETS = ("density", "entries", "memory_budget")  # ways to name one, of which one is given
 
@@ -118,10 +118,8 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     Prints figures, or, for JSON, none. A teacher comes with the interactions it was saved with: the
     student is over the same users and items.
     """
-    if not request.overwrite and is_finished(request.run):
-        raise ConfigError(
-            f"{request.run} holds a finished run: name another, or say --overwrite to replace it"
-        )
+    if not request.overwrite:
+        refuse_to_replace(request.run)
     config, source = settled(request)
     assert source.train is not None
     directory = RunDirectory(request.run)

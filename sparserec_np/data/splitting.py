@@ -6,7 +6,7 @@ Randomness is a ``numpy.random.Generator`` argument: the same state gives the sa
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError, DataError
 
 Array = npt.NDArray[Any]
+
+HIDDEN_PART = 0.2  # of each unknown user's items, to be found by the others; our choice
 
 
 def split_random(
@@ -175,6 +177,69 @@ def split_time(interactions: Any, fraction: float) -> tuple[Interactions, Intera
         )
     first = min(int((1 - fraction) * times.size), times.size - 1)
     return _parts(interactions, times >= np.partition(times, first)[first])
+
+
+class UserParts(NamedTuple):
+    """The parts of a split by users.
+
+    Attributes:
+        train: all interactions of the users who are not held out, over these users.
+        known: four fifths of each held-out user's, to make or fold in their rows from.
+        test: the rest of theirs; both are over the held-out users.
+    """
+
+    train: Interactions
+    known: Interactions
+    test: Interactions
+
+
+def split_users(interactions: Any, fraction: float, rng: np.random.Generator) -> UserParts:
+    """Holds out about ``fraction`` of all users, at least one and never all of them.
+
+    Args:
+        interactions: what to split, in any form that
+            :func:`~sparserec_np.data.conversion.as_interactions` takes.
+        fraction: share of the users to hold out, in (0, 1).
+        rng: draws the users, and what is known of each.
+
+    Raises:
+        ConfigError: ``fraction`` is outside (0, 1).
+        DataError: there is a single user with interactions, or no user that was held out has two.
+    """
+    _check_fraction(fraction)
+    interactions = as_interactions(interactions)
+    busy = np.flatnonzero(interactions.user_degrees)
+    if busy.size < 2:
+        raise DataError(
+            "A split by users needs two users or more with interactions, one of them to train on."
+        )
+    count = min(max(round(fraction * busy.size), 1), busy.size - 1)
+    held_out = np.zeros(interactions.n_users, dtype=bool)
+    held_out[rng.permutation(busy)[:count]] = True
+    return part_users(interactions, held_out, rng)
+
+
+def part_users(interactions: Interactions, held_out: Array, rng: np.random.Generator) -> UserParts:
+    """Parts interactions by who is held out, (n_users,) bool, and theirs by what is known.
+
+    Raises:
+        DataError: no user that is held out has two interactions.
+    """
+    train, theirs = (
+        interactions.aligned_to(
+            Interactions.from_codes([], [], interactions.user_ids[who], interactions.item_ids)
+        )[0]
+        for who in (~held_out, held_out)
+    )
+    if theirs.user_degrees.max(initial=0) < 2:
+        raise DataError(
+            "No user that was held out has two interactions, one to be known by and one to be found: hold out more"
+            " users, or split in another way."
+        )
+    try:
+        return UserParts(train, *split_random(theirs, HIDDEN_PART, rng))
+    except DataError:  # of so few, a fifth may be nothing; half of two is one
+        return UserParts(train, *split_random(theirs, 0.5, rng))
 
 
 def _check_fraction(fraction: Any) -> None:

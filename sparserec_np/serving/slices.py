@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from sparserec_np.data.recency import ages_of
-from sparserec_np.data.table import SparseTable, index_dtype
+from sparserec_np.data.table import SparseTable, column_dtype, index_dtype
 from sparserec_np.runtime import SEEN_IN_PART, SEEN_LEFT_OUT, Array
 from sparserec_np.serving.model_file import ServedModel
 
@@ -36,22 +36,25 @@ def keep_users(model: ServedModel, rows: Array) -> ServedModel:
 def keep_items(model: ServedModel, rows: Array) -> ServedModel:
     """Leaves out all items but those in ``rows`` (m,), ascending, also of what users have seen.
 
-    A user who is made of what they touched is then made of what is left of it.
+    A user who is made of what they touched is then made of what is left of it. Columns that stand
+    for items go with them.
     """
     place = np.full(model.items.rows, -1, dtype=np.int32)
     place[rows] = np.arange(len(rows), dtype=np.int32)
     placed = place[model.seen_items]
     kept = placed >= 0
     before = np.concatenate(([0], np.cumsum(kept)))
+    items, dim, told = _marked_columns_left(model, _take_rows(model.items, rows), rows)
     return replace(
         model,
-        items=_take_rows(model.items, rows),
+        items=items,
+        dim=dim,
         item_ids=model.item_ids[rows],
         weights=model.weights[rows] if model.has_numbers else model.weights,
         seen_indptr=before[model.seen_indptr],
         seen_items=placed[kept],
         seen_ages=ages_of(model.seen.subset(kept)) if len(model.seen_ages) else model.seen_ages,
-        metadata={**model.metadata, **_in_part(model, model.items, rows)},
+        metadata={**model.metadata, **told, **_in_part(model, model.items, rows)},
     )
 
 
@@ -69,6 +72,30 @@ def without_seen(model: ServedModel) -> ServedModel:
         seen_ages=np.zeros(0, dtype=np.uint8),
         metadata={**model.metadata, "seen": SEEN_LEFT_OUT},
     )
+
+
+def _marked_columns_left(
+    model: ServedModel, items: SparseTable, rows: Array
+) -> tuple[SparseTable, int, dict[str, str]]:
+    """Leaves out the columns of items that are not in ``rows`` (m,), where columns stand for items.
+
+    Returns the table, its number of columns and what metadata say of them.
+    """
+    marked = int(model.metadata.get("item_columns", 0))
+    if not marked:
+        return items, model.dim, {}
+    first = model.dim - marked
+    columns = np.concatenate([np.arange(first), first + rows])  # those that stay
+    place = np.full(model.dim, -1, dtype=np.int32)
+    place[columns] = np.arange(len(columns))
+    placed = place[items.columns]
+    before = np.concatenate(([0], np.cumsum(placed >= 0))).astype(items.indptr.dtype)
+    kept = SparseTable(
+        before[items.indptr],
+        placed[placed >= 0].astype(column_dtype(len(columns))),
+        items.values[placed >= 0],
+    )
+    return kept, len(columns), {"item_columns": str(len(rows))}
 
 
 def _in_part(model: ServedModel, table: SparseTable, rows: Array) -> dict[str, str]:

@@ -29,7 +29,7 @@ from sparserec_np.training.fitted import LOOKED, SELECT_BY, Record, Report
 from sparserec_np.training.loop import Phase, fit
 from sparserec_np.training.plan import Plan
 from sparserec_np.training.search import TRIED_BYTES, TRIED_PRODUCTS, starts_to_try
-from sparserec_np.training.settings import Config, expect_config
+from sparserec_np.training.settings import SETTINGS, Config, expect_config
 from sparserec_np.training.starting import make_start
 
 FREE = ("model", "dim", "start", "user_rows", "recency")  # what can be chosen
@@ -42,6 +42,10 @@ KINDS: tuple[tuple[str, str | None, int | None, tuple[str, ...]], ...] = (
     ("fism", "ridge", 64, ()),
     ("mf", None, 64, ()),
 )
+# Settings that mean nothing to a start that is not trained.
+OF_TRAINING = {"method"} | {
+    name for name, row in SETTINGS.items() if row.group in ("loss", "learning", "mask")
+} - {"seed"}
 # The least part of each user's interactions to choose by. A tenth is too few to tell widths apart:
 # with few items to be found, wide rows look better than they are.
 LOOKED_PART = 0.25
@@ -107,7 +111,8 @@ def choose(
     help. Starts by least squares are looked at where they take seconds. All starts store equally
     many entries: a density is a part of a full table of users and items, of ``config.dim`` columns
     or, where the width is free, of 64. With nothing to hold out, the first kind is chosen, in the
-    width that the number of items suggests.
+    width that the number of items suggests; where training is asked for, by its settings, the first
+    that is trained.
 
     Args:
         log: the training interactions, in any form that
@@ -138,6 +143,8 @@ def choose(
         kept, held_out = hold_out(log, part, np.random.default_rng([config.seed, 1]), config.hold_out)
     kinds = _kinds_to_look_at(log, config, free)
     if held_out is None:
+        if _asks_to_train(config, free):
+            kinds = [kind for kind in kinds if kind.config.trained] or kinds
         return Choice(_filled(kinds[0].at(kinds[0].first), free))  # the usual start
     with kernel_threads(threads) as given:
         looks = _Looks(kept, held_out, given, on_look or (lambda record: None))
@@ -159,6 +166,18 @@ def _kinds_to_look_at(log: Interactions, config: Config, free: Collection[str]) 
             "No start of mf or fism goes with these settings: leave one out, or give a model and a dim"
         )
     return kinds
+
+
+def _asks_to_train(config: Config, free: Collection[str]) -> bool:
+    """Tells whether a setting of training was named: one that is not free, or not at its default.
+
+    Where nothing but what can be chosen is said to be free, only the latter is known.
+    """
+    all_said = not set(free) <= set(FREE)
+    return config.epochs > 0 and any(
+        getattr(config, name) != SETTINGS[name].default or (all_said and name not in free)
+        for name in OF_TRAINING
+    )
 
 
 def quick(log: Interactions, width: int, products: float) -> bool:

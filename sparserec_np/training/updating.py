@@ -85,7 +85,13 @@ class FromPrevious:
 
 
 class Way(Protocol):
-    """A way to update the models of one kind."""
+    """A way to update the models of one kind.
+
+    Attributes:
+        keeps_rows: whether rows of the model stay, or are what others are solved for from.
+    """
+
+    keeps_rows: bool
 
     def check(self, fitted: Fitted, log: Interactions) -> None:
         """Raises ConfigError for a model that cannot go on, with all interactions in ``log``."""
@@ -102,6 +108,8 @@ class Way(Protocol):
 
 class AllRows:
     """The way of models whose users and items have rows: all are solved for anew, and trained."""
+
+    keeps_rows = True
 
     def check(self, fitted: Fitted, log: Interactions) -> None:
         """Refuses rows that are not what is multiplied, and too many columns to solve in."""
@@ -129,6 +137,8 @@ class ItemsAlone:
     Where epochs are asked for, training goes on from there, and some of what is new chooses how
     many; else there is nothing to choose, and nothing is held out.
     """
+
+    keeps_rows = True
 
     def check(self, fitted: Fitted, log: Interactions) -> None:
         """Refuses too many columns to solve in, where there are new items to solve for."""
@@ -162,6 +172,8 @@ class SolvedFor(ItemsAlone):
 
 class MadeAnew:
     """The way of models whose start takes seconds and is all there is: it is made of all interactions."""
+
+    keeps_rows = False
 
     def check(self, fitted: Fitted, log: Interactions) -> None:
         """Accepts any model: the start says what it cannot make."""

@@ -15,6 +15,7 @@ from sparserec_np.data.splitting import (
     split_mixed,
     split_random,
     split_time,
+    split_users,
 )
 from sparserec_np.data.synthetic import generate
 from sparserec_np.errors import ConfigError, DataError
@@ -192,3 +193,25 @@ def test_an_order_without_moments_is_not_cut_at_one():
     assert split_last(log, 1)[1].items.tolist() == [1, 1]
     with pytest.raises(DataError, match="hold out each user's last instead"):
         split_time(log, 0.5)
+
+
+def test_users_are_held_out_whole_and_known_in_part():
+    log = Interactions.from_pairs(np.repeat(np.arange(10), 10), np.tile(np.arange(10), 10))
+    train, known, test = split_users(log, 0.3, np.random.default_rng(1))
+    assert train.n_users == 7 and known.n_users == test.n_users == 3
+    assert not set(train.user_ids.tolist()) & set(known.user_ids.tolist())
+    assert known.user_degrees.tolist() == [8] * 3 and test.user_degrees.tolist() == [2] * 3
+    assert known.shared_with(test) == 0
+    again = split_users(log, 0.3, np.random.default_rng(1))
+    assert [part.digest() for part in again] == [part.digest() for part in (train, known, test)]
+    for fraction, count in ((0.01, 1), (0.99, 9)):
+        assert split_users(log, fraction, np.random.default_rng(0)).known.n_users == count
+    with pytest.raises(DataError, match="two users or more"):
+        split_users([(1, 2), (1, 3)], 0.5, np.random.default_rng(0))
+    with pytest.raises(DataError, match="one to be known by"):
+        split_users([(1, 2), (2, 3)], 0.5, np.random.default_rng(0))
+    for seed in range(20):
+        few = split_users(
+            [(user, item) for user in range(6) for item in range(2)], 0.4, np.random.default_rng(seed)
+        )
+        assert few.test.n_interactions >= 1

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from cli.main import main
 from sparserec_np.data.splitting import split_random
 from sparserec_np.data.synthetic import generate
 from sparserec_np.evaluation.evaluate import evaluate
@@ -109,10 +112,26 @@ def test_columns_of_items_share_a_scale(fitted: Fitted) -> None:
             decode_model(damaged)
 
 
-def test_some_items_alone_are_refused(fitted: Fitted) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("count", [1, 10, 69, 70])
+def test_some_items_alone_give_the_lists_of_the_whole_over_them(
+    fitted: Fitted, count: int, dtype: str
+) -> None:
     model = served_model(fitted, LOG)
-    with pytest.raises(ArtifactError, match="which column is which item's"):
-        pack(keep_items(model, np.arange(10)), "float32")
+    kept = np.sort(np.random.default_rng(count).permutation(70)[:count])
+    part, whole = Recommender(pack(keep_items(model, kept), dtype)), Recommender(pack(model, dtype))
+    assert part.inspect()["nnz"] <= whole.inspect()["nnz"]
+    names = LOG.item_ids[kept].tolist()
+    for liked in (names[:1], names[-5:], names):
+        found, expected = (one.recommend_for_items(liked, 70, items=names) for one in (part, whole))
+        assert len(found.items) == len(expected.items)
+        np.testing.assert_allclose(
+            found.scores, expected.scores, rtol=1e-5, atol=0.2 if dtype == "int8" else 1e-5
+        )
+    again = keep_items(keep_items(model, kept), np.arange(min(5, count)))
+    assert Recommender(pack(again, dtype)).recommend_for_items(names[:1], 70).scores == pytest.approx(
+        Recommender(pack(keep_items(model, kept[:5]), dtype)).recommend_for_items(names[:1], 70).scores
+    )
 
 
 @pytest.mark.parametrize("said", ["69", "150", "many"])
@@ -142,3 +161,13 @@ def test_neighbours_beat_rows_at_random_of_as_many_entries() -> None:
     )
     ours, theirs = (evaluate(ranker, held_out, kept)["ndcg@20"] for ranker in ranked)
     assert ours > 1.2 * theirs
+
+
+def test_some_items_are_exported_on_the_command_line(fitted: Fitted, tmp_path: Path) -> None:
+    save_run(tmp_path / "run", fitted, LOG)
+    (tmp_path / "ids").write_text("".join(f"{one}\n" for one in LOG.item_ids[5:40]))
+    words = ["export", str(tmp_path / "run"), "-o", str(tmp_path / "small"), "--items", str(tmp_path / "ids")]
+    done = CliRunner().invoke(main, [*words, "--json"])
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["items"] == 35 and json.loads(done.stdout)["overlap@20"] > 0.8
+    assert Recommender.open(tmp_path / "small").recommend_for_items(LOG.item_ids[5:9].tolist(), 5).items

@@ -161,6 +161,34 @@ def test_with_nothing_held_out_the_first_kind_in_a_suggested_width_is_taken():
     assert choose(wide, replace(CONFIG, validation=0.0)).config.dim == 128
 
 
+@pytest.mark.parametrize(
+    ("given", "rows"),
+    [
+        ({"epochs": 3}, "sum"),
+        ({"loss": "bpr"}, "sum"),
+        ({"method": "set"}, "sum"),
+        ({"explore": 0.5}, "sum"),
+        ({"epochs": 0}, "neighbours"),
+        ({"epochs": 0, "loss": "bpr"}, "neighbours"),
+        ({"density": 0.2, "seed": 3}, "neighbours"),
+        ({"epochs": 3, "model": "fism", "user_rows": "ridge"}, "ridge"),
+    ],
+    ids=str,
+)
+def test_with_nothing_held_out_who_asks_for_training_gets_what_is_trained(given, rows):
+    config = replace(CONFIG, validation=0.0, **given)
+    free = {*FREE} - given.keys()
+    assert choose(LOG, config, free).config.resolved().user_rows == rows
+    free = set(SETTINGS) - given.keys()  # as the command line says it
+    assert choose(LOG, config, free).config.resolved().user_rows == rows
+
+
+def test_what_is_named_asks_for_training_even_at_its_default():
+    config = replace(CONFIG, validation=0.0)
+    free = set(SETTINGS) - {"loss"}
+    assert choose(LOG, config, free).config.resolved().user_rows == "sum"
+
+
 def test_what_needs_too_many_columns_is_not_looked_at(monkeypatch):
     monkeypatch.setattr("sparserec_np.training.choosing.MOST_COLUMNS", 128)
     choice = choose(LOG, replace(CONFIG, validation=0.0))

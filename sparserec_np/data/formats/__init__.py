@@ -68,12 +68,14 @@ class Reading:
         interactions: what it held.
         format: its grammar.
         tally: what was counted on the way.
+        unread: names of its columns that were not read.
     """
 
     name: str
     interactions: Interactions
     format: str
     tally: Tally
+    unread: tuple[str, ...] = ()
 
     @property
     def pairs_read(self) -> int:
@@ -176,7 +178,7 @@ def read_file(path: str | os.PathLike[str], **given: Any) -> Reading:
             )
         if options.min_user is not None or options.min_item is not None:
             log = k_core(log, options.min_user or 1, options.min_item or 1)
-        return Reading(source.name, log, kind, tally)
+        return Reading(source.name, log, kind, tally, tuple(source.unread))
 
 
 def _why_none(tally: Tally, options: ReaderOptions) -> str:

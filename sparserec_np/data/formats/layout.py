@@ -202,7 +202,9 @@ def columns_by_name(source: Source, names: list[str], options: ReaderOptions) ->
         rating = find(options.rating_col, RATING_NAMES, "--rating-col", (user, item))
     if not is_no_column(options.time_col):
         time = find(options.time_col, TIME_NAMES, "--time-col", (user, item))
-    return user, item, rating, time
+    places = user, item, rating, time
+    source.unread = [name for place, name in enumerate(names) if place not in places]
+    return places
 
 
 def _by_place(source: Source, rows: list[list[str]], options: ReaderOptions) -> Places:
@@ -229,7 +231,9 @@ def _by_place(source: Source, rows: list[list[str]], options: ReaderOptions) -> 
             "Name both --user-col and --item-col: one of them takes the usual place of the other."
         )
     _distinct(user, item)
-    return user, item, find(2, "--rating-col"), find(3, "--time-col")
+    places = user, item, find(2, "--rating-col"), find(3, "--time-col")
+    source.unread = [f"column {place}" for place in range(fields) if place not in places]
+    return places
 
 
 def _holds_values(rows: list[list[str]], column: int, options: ReaderOptions) -> bool:

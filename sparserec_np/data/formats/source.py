@@ -84,6 +84,7 @@ class Source:
     def __init__(self, path: str, encoding: str | None = None) -> None:
         self.name = "standard input" if path == "-" else path
         self.unit = "line"  # what is numbered in messages
+        self.unread: list[str] = []  # names of columns that are none of those that are read
         self._path = path
         self._encoding = encoding
 
