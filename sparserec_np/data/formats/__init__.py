@@ -16,7 +16,8 @@ feather        the same                                                    no
 safetensors    the arrays themselves, mapped into memory                   yes
 =============  ==========================================================  =========
 
-Each may be compressed with gzip, and each may come from standard input, named ``-``.
+Each may be compressed with gzip, bzip2 or xz, or be alone in a zip archive, and each may come from
+standard input, named ``-``.
 
 One rule holds for what is rated, in all of them: a rating of 0 or less is no interaction.
 """

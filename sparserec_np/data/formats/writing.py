@@ -22,6 +22,7 @@ from sparserec_np.data.formats.detect import format_of_name
 from sparserec_np.data.formats.fields import MISSING
 from sparserec_np.data.formats.mapped import write_mapped
 from sparserec_np.data.formats.matrices import write_matrix
+from sparserec_np.data.formats.packed import ENDINGS
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.machine.files import replacing
@@ -46,9 +47,12 @@ def format_to_write(path: str | os.PathLike[str], format: str | None = None) -> 
     Raises:
         ConfigError: neither names a grammar that can be written.
     """
+    name = os.path.basename(os.fspath(path))
+    if name.lower().endswith(tuple(set(ENDINGS) - {".gz"})):
+        raise ConfigError(f"What is written is compressed by gzip alone, found {name!r}; let it end in .gz.")
     kind = format or format_of_name(os.fspath(path))
     if kind not in WRITABLE:
-        found = f"format {kind!r}" if kind else f"the name {os.path.basename(path)!r}"
+        found = f"format {kind!r}" if kind else f"the name {name!r}"
         raise ConfigError(f"Cannot tell what to write from {found}; choose one of {', '.join(WRITABLE)}.")
     if kind == "safetensors" and os.fspath(path).lower().endswith(".gz"):
         raise ConfigError(
