@@ -137,12 +137,13 @@ def _arithmetic(work: Work) -> str:
 
 def _figures(fitted: Fitted) -> dict[str, Any]:
     """Collects what the report says of a trained model."""
-    stored = fitted.model.table
+    stored, budget = fitted.model.table, fitted.budget
     return {
-        "dim": fitted.model.dim,
-        "budget": fitted.budget.nnz,
+        "dim": budget.dim,
+        "item_columns": budget.marks,
+        "budget": budget.nnz,
         "nnz": stored.nnz,
-        "density": stored.nnz / (stored.rows * fitted.model.dim),
+        "density": stored.nnz / (stored.rows * budget.dim),
         "best_epoch": fitted.best_epoch,
         "interrupted": fitted.interrupted,
         **validation_metrics(fitted),

@@ -172,7 +172,9 @@ class PreviousSolved(StoredItems):
         weights. To bring them to the known rows' mean length rates new items higher, and all lists
         lower.
 
-        Memory: (users, dim) float32, and as much for the items.
+        Memory: 12 bytes for every entry of all items' rows and 4 of the users', and then 12 of the
+        users' and 4 of the new items'; the interactions as a matrix and, of new items, transposed;
+        four (dim, dim) float64.
         """
         touched = matrix_of_ones(log)
         users = users_of_items(touched, table.to_dense(self.dim), self.penalties, threads)

@@ -154,8 +154,8 @@ def budget_of(log: Interactions, config: Config) -> Budget:
             f" {MOST_COLUMNS:,} in all; found {marks:,} items: set user_rows to sum, or leave out rare items"
         )
     if config.memory_budget is not None:
-        limit = config.memory_budget - base.weight_bytes(log, user_rows)
-        return Budget.of_bytes(rows, config.dim, limit, ids, marks)
+        weights = base.weight_bytes(log, user_rows)
+        return Budget(rows, config.dim, 1, ids, marks).filled(config.memory_budget, weights)
     if config.entries is not None:
         return replace(Budget.of_entries(rows, config.dim, config.entries, ids), marks=marks)
     return replace(Budget.of_density(rows, config.dim, config.density, ids), marks=marks)

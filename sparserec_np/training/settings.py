@@ -170,9 +170,11 @@ class Config:
         " long; or over more than 2^23 interactions, of which they hold a matrix. Of both, als is"
         " tried where condensed would take more than two minutes or 256 MiB of full rows. What"
         " trains to the best lists is taken. Where users' rows are solved for, als and condensed are"
-        " tried, or als alone. Of fism's sums of rows it is spectral, and fitted where that is better.",
+        " tried, or als alone. Of fism's sums of rows it is spectral, and fitted where that is better."
+        " Where the command line chooses the model, or the width of fism, it looks at neighbours first,"
+        " and takes them where nothing is held out and no setting of training is given.",
         choices=tuple({**STARTS, **ITEM_STARTS}),
-        words="spectral or condensed (on much data: als), by validation",
+        words="neighbours, spectral or condensed (on much data: als), by validation",
         distill=None,
     )
     start_score: float = setting(
@@ -475,9 +477,12 @@ class Config:
             if isinstance(value, np.generic):  # a number or text of NumPy's, which JSON does not know
                 value = value.item()
                 object.__setattr__(self, name, value)
-            row.check(value)
+            row.check_kind(value)
+        # Before ranges: a value in range would not help a setting that there is no place for.
         for check in RELATIONS:
             check(self)
+        for name, row in SETTINGS.items():
+            row.check_range(getattr(self, name))
 
     @property
     def objective(self) -> Loss:

@@ -233,6 +233,8 @@ def test_a_budget_of_bytes_counts_the_numbers() -> None:
     fitted = fit(memory_budget=6_000)
     served = fitted.budget.total_bytes + fitted.model.weights.nbytes
     assert 5_900 < served <= 6_000
+    with pytest.raises(ConfigError, match="A memory budget of 300 B is impossible: .* B of weights before"):
+        fit(memory_budget=300)
 
 
 @pytest.mark.parametrize("changes", [{}, {"loss": "bpr", "negatives": 1}, {"importance": "gradient"}])
