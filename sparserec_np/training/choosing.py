@@ -143,9 +143,7 @@ def choose(
         kept, held_out = hold_out(log, part, np.random.default_rng([config.seed, 1]), config.hold_out)
     kinds = _kinds_to_look_at(log, config, free)
     if held_out is None:
-        if _asks_to_train(config, free):
-            kinds = [kind for kind in kinds if kind.config.trained] or kinds
-        return Choice(_filled(kinds[0].at(kinds[0].first), free))  # the usual start
+        return Choice(_by_rule(kinds, config, free))
     with kernel_threads(threads) as given:
         looks = _Looks(kept, held_out, given, on_look or (lambda record: None))
         best = looks.look_at_all(kinds, others="recency" in free)
@@ -166,6 +164,15 @@ def _kinds_to_look_at(log: Interactions, config: Config, free: Collection[str]) 
             "No start of mf or fism goes with these settings: leave one out, or give a model and a dim"
         )
     return kinds
+
+
+def _by_rule(kinds: list[_Kind], config: Config, free: Collection[str]) -> Config:
+    """Takes the usual start, which nobody measures; to be trained where that is asked for."""
+    if _asks_to_train(config, free):
+        kinds = [kind for kind in kinds if kind.config.mask_changes] or kinds
+        return _filled(kinds[0].at(kinds[0].first), free)
+    usual = kinds[0].at(kinds[0].first)  # alone, as nothing tells whether training adds to it
+    return replace(usual, epochs=0) if "epochs" in free else usual
 
 
 def _asks_to_train(config: Config, free: Collection[str]) -> bool:

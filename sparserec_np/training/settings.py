@@ -497,6 +497,12 @@ class Config:
         return user_rows is None or USER_ROWS[user_rows].trained
 
     @property
+    def mask_changes(self) -> bool:
+        """Whether training may change which entries are stored: not beside neighbours of items."""
+        user_rows = self._rows_and_start()[0]
+        return self.trained and not (user_rows and USER_ROWS[user_rows].marks_items)
+
+    @property
     def solved(self) -> bool:
         """Whether users' rows are solved for from those of items."""
         user_rows = self._rows_and_start()[0]
