@@ -12,6 +12,7 @@ import click
 import numpy as np
 
 from sparserec_np.data.formats import Reading, format_to_write, would_be_doubtful, write_interactions
+from sparserec_np.data.ids import are_texts
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.splitting import split_last, split_random, split_time
 from sparserec_np.data.synthetic import generate as generate_interactions
@@ -239,7 +240,7 @@ class _Splitting:
 
 def _fitting(log: Interactions, parts: dict[str, Interactions]) -> str:
     """Returns the grammar that holds these ids and times, and can be told when the parts are read."""
-    words = "U" in (log.user_ids.dtype.kind, log.item_ids.dtype.kind)
+    words = are_texts(log.user_ids) or are_texts(log.item_ids)
     negative = not words and min(log.user_ids[0], log.item_ids[0]) < 0
     doubtful = any(map(would_be_doubtful, parts.values()))
     return "csv" if words or negative or log.times is not None or doubtful else "adjacency"
@@ -318,7 +319,7 @@ def _losses(row: dict[str, Any]) -> list[str]:
 
 def _kind(ids: np.ndarray[Any, Any]) -> str:
     """Says how the ids look: ``0..n-1``, integers with gaps, or text."""
-    if ids.dtype.kind == "U":
+    if are_texts(ids):
         return "text"
     return (
         f"integers {ids[0]} to {ids[-1]}{', no gaps' if ids[-1] - ids[0] == ids.size - 1 else ', with gaps'}"
