@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from sparserec_np.data.formats import Reading, format_to_write, would_be_doubtful, write_interactions
+from sparserec_np.data.ids import are_texts
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.synthetic import generate as generate_interactions
 from sparserec_np.errors import DataError
@@ -208,7 +209,7 @@ def split(file: str, folder: str, reader: dict[str, Any], as_json: bool, **optio
 
 def _fitting(log: Interactions, parts: dict[str, Interactions]) -> str:
     """Returns the grammar that holds these ids and times, and can be told when the parts are read."""
-    words = "U" in (log.user_ids.dtype.kind, log.item_ids.dtype.kind)
+    words = are_texts(log.user_ids) or are_texts(log.item_ids)
     negative = not words and min(log.user_ids[0], log.item_ids[0]) < 0
     doubtful = any(map(would_be_doubtful, parts.values()))
     timed = log.times is not None and log.dated
@@ -299,7 +300,7 @@ def _losses(row: dict[str, Any], whole: bool) -> list[str]:
 
 def _kind(ids: np.ndarray[Any, Any]) -> str:
     """Says how the ids look: ``0..n-1``, integers with gaps, or text."""
-    if ids.dtype.kind == "U":
+    if are_texts(ids):
         return "text"
     return (
         f"integers {ids[0]} to {ids[-1]}{', no gaps' if ids[-1] - ids[0] == ids.size - 1 else ', with gaps'}"

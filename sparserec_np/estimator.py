@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparserec_np.data.conversion import READER_OPTIONS, as_held_out, as_interactions, as_known, as_more
+from sparserec_np.data.ids import are_texts
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array
 from sparserec_np.evaluation.held_out import measure_held_out
@@ -388,7 +389,7 @@ def _padded(places: Array, scores: Array, ids: Array, n: int) -> tuple[Array, np
 
     A place of -1 is none.
     """
-    missing: Any = "" if ids.dtype.kind == "U" else -1
+    missing: Any = "" if are_texts(ids) else -1
     found = np.full((len(places), n), missing, dtype=ids.dtype)
     reached = np.full((len(places), n), -np.inf, dtype=np.float32)
     width = places.shape[1]

@@ -313,7 +313,7 @@ class Ids:
     @classmethod
     def from_array(cls, ids: Array) -> Ids:
         """Makes ids of an array (n,) of integers or unicode, as :meth:`to_array` gives it."""
-        return cls(ids.tolist() if ids.dtype.kind == "U" else ids)
+        return cls(ids.tolist() if ids.dtype.kind in "UO" else ids)
 
     def __len__(self) -> int:
         return len(self.values)

@@ -16,12 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sparserec_np.data.ids import are_texts, bytes_of, refuse_missing_texts
 from sparserec_np.data.ids import encode_ids as encode_ids
-from sparserec_np.data.ids import refuse_missing_texts
 from sparserec_np.data.moments import as_times
 from sparserec_np.data.table import row_blocks
 from sparserec_np.errors import DataError
-from sparserec_np.runtime import MAX_TEXT_BYTES
 
 Array = npt.NDArray[Any]
 
@@ -52,7 +51,8 @@ class Interactions:
         indptr: ``(n_users + 1,)`` int64; user ``u`` owns ``items[indptr[u]:indptr[u + 1]]``, which
             may be empty.
         items: ``(n,)`` int32 item numbers, sorted and unique within a user.
-        user_ids: ``(n_users,)`` outside ids, int64 or unicode, sorted and unique.
+        user_ids: ``(n_users,)`` outside ids, int64 or unicode, sorted and unique; text is an array
+            of objects where one as wide as the longest would take far more memory.
         item_ids: ``(n_items,)`` likewise.
         times: ``(n,)`` int64 or float64 moments of the pairs in the unit of the source; or, where
             they are not ``dated``, int32 or int64 places in time order; or None.
@@ -90,15 +90,13 @@ class Interactions:
         if self.times is not None and self.times.shape != self.items.shape:
             raise DataError(f"times must have shape {self.items.shape}, found {self.times.shape}.")
         for name, ids in (("user_ids", self.user_ids), ("item_ids", self.item_ids)):
-            if ids.ndim != 1 or not (ids.dtype == np.int64 or ids.dtype.kind == "U"):
+            if ids.ndim != 1 or not (ids.dtype == np.int64 or are_texts(ids)):
                 raise DataError(
                     f"{name} must be one array of int64 or strings, found {ids.dtype} of shape {ids.shape}."
                 )
-            if ids.dtype.kind == "U" and ids.nbytes > MAX_TEXT_BYTES:  # no model of them could be opened
-                longest = ids.dtype.itemsize // 4
+            if ids.dtype.kind == "O" and not set(map(type, ids.tolist())) <= {str}:
                 raise DataError(
-                    f"{name} hold {ids.size:,} texts, of which one has {longest:,} characters: expected at most"
-                    f" {MAX_TEXT_BYTES // (4 * ids.size):,}; shorten the longest, or number them."
+                    f"{name} must be one array of int64 or strings, found objects of other types."
                 )
             if np.any(ids[1:] <= ids[:-1]):
                 raise DataError(f"{name} must be sorted and unique; build Interactions with from_pairs.")
@@ -237,8 +235,8 @@ class Interactions:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays, ids included."""
-        arrays = (self.indptr, self.items, self.user_ids, self.item_ids)
-        return sum(array.nbytes for array in arrays) + (0 if self.times is None else self.times.nbytes)
+        pairs = self.indptr.nbytes + self.items.nbytes + (0 if self.times is None else self.times.nbytes)
+        return pairs + bytes_of(self.user_ids) + bytes_of(self.item_ids)
 
     @property
     def user_degrees(self) -> Array:
@@ -476,7 +474,7 @@ class Interactions:
             little = array.astype(array.dtype.newbyteorder("<"), copy=False)
             sha.update(np.ascontiguousarray(little).view(np.uint8).data)
         for ids in (self.user_ids, self.item_ids):
-            text = ids.dtype.kind == "U"
+            text = are_texts(ids)
             sha.update(b"text" if text else b"int8")
             sha.update(json.dumps(ids.tolist()).encode() if text else ids.astype("<i8", copy=False).tobytes())
         return sha.hexdigest()
@@ -576,8 +574,8 @@ def _positions(wanted: Array, ids: Array) -> Array:
     12 and "12" are the same id.
     """
     order = np.arange(ids.size)
-    if wanted.dtype.kind != ids.dtype.kind:
-        wanted, ids = wanted.astype(str), ids.astype(str)
+    if are_texts(wanted) != are_texts(ids):
+        wanted, ids = (some if are_texts(some) else some.astype(str) for some in (wanted, ids))
         order = np.argsort(ids, kind="stable")  # numbers sort differently as text
         ids = ids[order]
     if ids.size == 0:

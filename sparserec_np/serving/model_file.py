@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 
 from sparserec_np import __version__
+from sparserec_np.data.ids import are_texts, text_array
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.safetensors_writer import write_artifact
 from sparserec_np.data.table import SparseTable, column_dtype, index_dtype
@@ -46,6 +47,7 @@ from sparserec_np.runtime import (
     Array,
     Artifact,
     ArtifactError,
+    Ids,
     Path,
     count_bytes,
     decode_model,
@@ -211,8 +213,8 @@ def served_from(artifact: Artifact) -> ServedModel:
         users=users,
         items=items,
         dim=model.dim,
-        user_ids=model.user_ids.to_array(),
-        item_ids=model.item_ids.to_array(),
+        user_ids=_array_of(model.user_ids),
+        item_ids=_array_of(model.item_ids),
         seen_indptr=model.seen_indptr.astype(np.int64),
         seen_items=model.seen_items.astype(np.int32),
         metadata=dict(model.metadata),
@@ -220,6 +222,11 @@ def served_from(artifact: Artifact) -> ServedModel:
         held_out=model.held_out,
         seen_ages=model.seen_ages,
     )
+
+
+def _array_of(ids: Ids) -> Array:
+    """Makes an array of ids: (n,) int64, or text as :func:`text_array` makes it."""
+    return text_array(list(map(str, ids.values))) if ids.are_text else ids.to_array()
 
 
 def _narrowed(name: str, numbers: Array, dtype: np.dtype[Any]) -> Array:
@@ -245,7 +252,7 @@ def _encode_ids(name: str, ids: Array) -> tuple[str, dict[str, Array]]:
             if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
                 return "int", {name: ids.astype(dtype)}
         raise ArtifactError(f"{name} reach from {low} to {high}, expected 64-bit signed integers")
-    if ids.dtype.kind != "U":
+    if not are_texts(ids):
         raise ArtifactError(f"{name} are {ids.dtype}, expected integers or text")
     try:
         encoded = [text.encode("utf-8") for text in ids.tolist()]

@@ -26,10 +26,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sparserec_np.data.formats.source import Source
+from sparserec_np.data.ids import text_array
 from sparserec_np.data.interactions import PAIRS_AT_ONCE, Interactions
 from sparserec_np.data.safetensors_writer import write_artifact
 from sparserec_np.errors import DataError
-from sparserec_np.runtime import DTYPES, MAX_HEADER_BYTES, MAX_TEXT_BYTES, ArtifactError, parse_artifact
+from sparserec_np.runtime import DTYPES, MAX_HEADER_BYTES, ArtifactError, parse_artifact
 
 Array = npt.NDArray[Any]
 
@@ -136,10 +137,4 @@ def _text_ids(arrays: dict[str, Array], name: str) -> Array:
         raise ArtifactError(f"{name}.text is not UTF-8 at the bounds that {name}.offsets gives") from None
     if any(text.endswith("\0") for text in texts):  # an array of text would drop it
         raise ArtifactError(f"{name}.text holds an id that ends in a zero character")
-    needed = 4 * len(texts) * max(map(len, texts), default=0)
-    if needed > MAX_TEXT_BYTES:
-        raise ArtifactError(
-            f"{name}.text holds an id so long that an array of all would take {needed:,} bytes,"
-            f" expected at most {MAX_TEXT_BYTES:,}"
-        )
-    return np.array(texts, dtype=np.str_)
+    return text_array(texts)

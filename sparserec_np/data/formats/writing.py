@@ -23,6 +23,7 @@ from sparserec_np.data.formats.fields import MISSING
 from sparserec_np.data.formats.mapped import write_mapped
 from sparserec_np.data.formats.matrices import write_matrix
 from sparserec_np.data.formats.packed import ENDINGS
+from sparserec_np.data.ids import are_texts
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.machine.files import replacing
@@ -111,7 +112,7 @@ def _compressed(path: str, stream: IO[bytes]) -> Iterator[IO[bytes]]:
 def _check_ids(interactions: Interactions, kind: str) -> None:
     """Refuses ids that would come back changed when they are read."""
     for ids, noun in ((interactions.user_ids, "user"), (interactions.item_ids, "item")):
-        if ids.dtype.kind == "i":
+        if not are_texts(ids):
             if kind == "adjacency" and ids.size and ids[0] < 0:
                 raise DataError(
                     f"The {noun} id {ids[0]} cannot be written as adjacency, which has no negative ids; write csv."
@@ -128,7 +129,7 @@ def _check_ids(interactions: Interactions, kind: str) -> None:
 
 
 def _as_text(ids: Array) -> list[str]:
-    return ids.tolist() if ids.dtype.kind == "U" else [str(one) for one in ids.tolist()]
+    return ids.tolist() if are_texts(ids) else [str(one) for one in ids.tolist()]
 
 
 def _write_adjacency(interactions: Interactions, text: io.TextIOBase, _: str) -> None:
