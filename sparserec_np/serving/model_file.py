@@ -122,7 +122,7 @@ class ServedModel:
         No interactions where it was left out.
         """
         ages = self.seen_ages
-        times = np.int32(AGES - 1) - ages if len(ages) else None
+        times = AGES - 1 - ages.astype(np.int32) if len(ages) else None
         return Interactions(
             self.seen_indptr, self.seen_items, self.user_ids, self.item_ids, times, dated=times is None
         )
