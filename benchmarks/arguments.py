@@ -15,3 +15,9 @@ def parser_of(file: str, description: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
+
+
+def add_page(parser: argparse.ArgumentParser) -> None:
+    """Lets a study write a page, ``--page``, which calls the data by their ``--name``."""
+    parser.add_argument("--name", default="data", help="what the data are called on the page")
+    parser.add_argument("--page", type=Path, help="the page to write")

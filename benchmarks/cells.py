@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import time
@@ -52,6 +53,20 @@ class Cells:
     def of(self, **what: Any) -> list[Cell]:
         """Lists the measurements of what has these values."""
         return [cell for cell in self.all if what.items() <= cell["what"].items()]
+
+
+def finish(given: argparse.Namespace, cells: Cells, page_of: Callable[[Cells, Path], str]) -> None:
+    """Ends a study: writes the page that it is asked for, and prints all cells where it is to.
+
+    Args:
+        given: what the study was called with: ``page``, a path or None, and ``json``.
+        cells: all that there are. Without any there is no page.
+        page_of: writes the page of the cells, which goes to the path that it gets.
+    """
+    if given.page and cells.all:
+        write(given.page, page_of(cells, given.page))
+    if given.json:
+        print(json.dumps(cells.all))
 
 
 def digest(path: str | Path) -> str:

@@ -1,13 +1,16 @@
-"""Results as files, which appear whole or not at all, and as pictures."""
+"""Results as files, which appear whole or not at all, as pictures, and as what is printed."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sparserec_np.machine.files import replacing
+
+Report = TypeVar("Report")
 
 
 def write(path: Path, text: str) -> None:
@@ -19,6 +22,11 @@ def write(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Writes a JSON file, whole or not at all."""
     write(path, json.dumps(content, indent=1) + "\n")
+
+
+def tell(report: Report, as_json: bool, written: Callable[[Report], str]) -> None:
+    """Prints a report: as one line of JSON, or as ``written`` has it."""
+    print(json.dumps(report) if as_json else written(report))
 
 
 def find_pyplot() -> Any | None:

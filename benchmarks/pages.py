@@ -1,4 +1,4 @@
-"""Pages of results: what gave the figures, at their head, and the command line as a reader can use it."""
+"""Pages of results: their parts, what gave the figures, and the command line as a reader can use it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import table
+from benchmarks.figures import prose, table
 
 
 def command_line(study: str) -> str:
@@ -23,6 +23,22 @@ def command_line(study: str) -> str:
 def shortened(word: str) -> str:
     """Leaves the last two parts of a path, and any other word as it is."""
     return "/".join(Path(word).parts[-2:]) if "/" in word else word
+
+
+def page_of(
+    title: str, study: str, machines: Iterable[dict[str, Any]], words: str, parts: Iterable[str]
+) -> str:
+    """Writes a page: its title, what gave the figures, what they are, and then its parts.
+
+    Args:
+        title: without a mark.
+        study: the name of the study, whose command line this process has.
+        machines: those that measured, as ``machine.describe`` does.
+        words: what the figures are, which is wrapped here.
+        parts: tables and sections, which are not.
+    """
+    head = provenance(command_line(study), machines)
+    return "\n\n".join([f"# {title}", head, prose(words), *parts]) + "\n"
 
 
 def provenance(command: str, machines: Iterable[dict[str, Any]]) -> str:

@@ -64,4 +64,5 @@ def _named(look: Record) -> str:
     if BASE_MODELS[look["model"]].counted:
         return str(look["model"])
     rows = f", {look['user_rows']}" if look.get("user_rows") == "ridge" else ""
-    return f"{look['model']} {look['dim']:,} ({look['start']}{rows})"
+    recency = f", recency {look['recency']:g}" if look.get("recency") else ""
+    return f"{look['model']} {look['dim']:,} ({look['start']}{rows}{recency})"

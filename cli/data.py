@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -13,21 +11,25 @@ import numpy as np
 
 from sparserec_np.data.formats import Reading, format_to_write, would_be_doubtful, write_interactions
 from sparserec_np.data.formats.tally import Tally
+from sparserec_np.data.ids import are_texts
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.splitting import split_last, split_random, split_time
 from sparserec_np.data.synthetic import generate as generate_interactions
-from sparserec_np.errors import ConfigError, DataError
+from sparserec_np.errors import DataError
+from sparserec_np.machine.files import gathering
 
 from .options import WRITABLE, core_reader_options, json_option, to_option
 from .output import emit_json, human_bytes, table
 from .reading import read_reading
+from .splitting import WAYS, Splitting
 
 QUANTILES = {"min": 0.0, "10%": 0.1, "median": 0.5, "90%": 0.9, "max": 1.0}
 ENDINGS = {kind: f".{kind}" for kind in WRITABLE} | {"adjacency": ".txt"}
 SECONDS = (10**8, 10**10)  # moments taken for seconds since 1970: from 1973 to 2286
 # What a grammar cannot hold, as the keys of the reports below.
 TIMELESS = ("adjacency", "npz", "mtx")
+ORDERLESS = ("csv", "tsv", "inter", "npz", "mtx")
 PAIRS_ONLY = ("csv", "tsv", "inter")
+SHOWN_COLUMNS = 10
 
 
 @click.group()
@@ -50,6 +52,7 @@ def describe(file: str, reader: dict[str, Any], as_json: bool) -> None:
     """
     found = read_reading(file, reader, reported=True)
     log, tally = found.interactions, found.tally
+    times = log.times if log.dated else None
     degrees = {"items_per_user": log.user_degrees, "users_per_item": log.item_degrees}
     report: dict[str, Any] = {
         "file": file,
@@ -75,8 +78,9 @@ def describe(file: str, reader: dict[str, Any], as_json: bool) -> None:
         "items_without_users": int(np.count_nonzero(log.item_degrees == 0)),
         "user_ids": _kind(log.user_ids),
         "item_ids": _kind(log.item_ids),
-        "time_from": None if log.times is None else log.times.min().item(),
-        "time_to": None if log.times is None else log.times.max().item(),
+        "time_from": None if times is None else times.min().item(),
+        "time_to": None if times is None else times.max().item(),
+        "items_in_time_order": log.times is not None,
         "unreadable_time": tally.odd_time or None,
         "bytes": log.nbytes,
         "digest": log.digest(),
@@ -143,13 +147,17 @@ def convert(
 )
 @click.option(
     "--by",
-    type=click.Choice(["random", "last", "time"]),
+    type=click.Choice(tuple(WAYS)),
     default="random",
     show_default=True,
-    help="Hold out a share of each user's items, each user's last items, or everything after one moment.",
+    help="Hold out a share of each user's items, each user's last items, everything after one moment, each interaction"
+    " in one of some folds, one interaction of each user, or whole users.",
 )
 @click.option(
-    "--test", "test_share", type=float, help="Share for the test file (random, time; by default 0.2)."
+    "--test",
+    "test_share",
+    type=float,
+    help="Share for the test file (random, time), or of the users (users); by default 0.2.",
 )
 @click.option(
     "--validation",
@@ -158,9 +166,16 @@ def convert(
     default=0.0,
     show_default=True,
     help="Share of what is left then for a validation file, chosen in the same way; 0 for none. "
-    "With --by last any share above 0 means as many items per user again.",
+    "With --by last any share above 0 means as many items per user again. Goes with random, last and time.",
 )
 @click.option("--n", "-n", "n", type=int, help="Items per user for the test file (last; by default 1).")
+@click.option(
+    "--folds",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Write K pairs of files, fold1-train and fold1-test and so on (folds, where it is 5 by default;"
+    " leave-one-out, last, users).",
+)
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the random choice."
 )
@@ -177,10 +192,13 @@ def split(file: str, folder: str, reader: dict[str, Any], as_json: bool, **optio
     """Split FILE into a train, a test and perhaps a validation file in one folder.
 
     Ids stay as they are, so that the files go together. A user keeps at least one item for
-    training, except with --by time, where everything after the moment is held out.
+    training, except with --by time, where everything after the moment is held out, and --by users,
+    where nothing is kept of those held out: four fifths of theirs go to the file known, for
+    evaluate --known, and the rest to test. With --by folds a user's single interaction is held out
+    once, too. All files are written, or none.
     """
     to, gz = options.pop("to"), options.pop("gz")
-    way = _Splitting(**options)
+    way = Splitting(**options)
     way.check()
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise DataError(f"{folder} is a file; expected a folder for the parts, or a new name.")
@@ -189,69 +207,22 @@ def split(file: str, folder: str, reader: dict[str, Any], as_json: bool, **optio
     way.check_times(reading)
     parts = way.parts(log)
     kind = to or _fitting(log, parts)
-    os.makedirs(folder, exist_ok=True)
     rows = []
-    for name, part in parts.items():
-        path = os.path.join(folder, name + ENDINGS[kind] + (".gz" if gz else ""))
-        write_interactions(part, path, kind)
-        rows.append(_written(path, name, kind, part, reading))
+    with gathering(folder) as unfinished:
+        for name, part in parts.items():
+            file_name = name + ENDINGS[kind] + (".gz" if gz else "")
+            write_interactions(part, os.path.join(unfinished, file_name), kind)
+            rows.append(_written(os.path.join(folder, file_name), name, kind, part, reading))
     _report(rows, as_json)
-
-
-@dataclass(frozen=True)
-class _Splitting:
-    """The way of splitting that the options of ``split`` ask for."""
-
-    by: str
-    test_share: float | None
-    validation_share: float
-    n: int | None
-    seed: int
-
-    def check(self) -> None:
-        """Refuses a share that is none, or one that this way of splitting does not ask for."""
-        if not 0 <= self.validation_share < 1:
-            raise ConfigError(
-                f"--validation must be a share from 0 to below 1, found {self.validation_share:g}."
-            )
-        if self.by == "last" and self.test_share is not None:
-            raise ConfigError(
-                "--by last holds out items per user: give their number with --n instead of a share with --test."
-            )
-        if self.by != "last" and self.n is not None:
-            raise ConfigError(
-                f"--by {self.by} holds out a share: give it with --test instead of a number with --n."
-            )
-
-    def check_times(self, reading: Reading) -> None:
-        """Refuses a file whose times cannot be read, where the parts are made by them."""
-        if self.by != "random" and reading.tally.odd_time:
-            raise DataError(
-                f"{reading.name} has times that cannot be read, which --by {self.by} needs: expected numbers or ISO"
-                f" dates, found {reading.tally.odd_time}."
-            )
-
-    def parts(self, log: Interactions) -> dict[str, Interactions]:
-        """Makes the parts by name: train, test, and validation where it is asked for."""
-        rng = np.random.default_rng(self.seed)
-        ways: dict[str, Callable[[Interactions, float], tuple[Interactions, Interactions]]] = {
-            "random": lambda rest, share: split_random(rest, share, rng),
-            "last": lambda rest, share: split_last(rest, 1 if self.n is None else self.n),
-            "time": split_time,
-        }
-        train, test = ways[self.by](log, 0.2 if self.test_share is None else self.test_share)
-        parts = {"train": train, "test": test}
-        if self.validation_share:
-            parts["train"], parts["validation"] = ways[self.by](train, self.validation_share)
-        return parts
 
 
 def _fitting(log: Interactions, parts: dict[str, Interactions]) -> str:
     """Returns the grammar that holds what there is, and can be told when the parts are read."""
-    words = "U" in (log.user_ids.dtype.kind, log.item_ids.dtype.kind)
+    words = are_texts(log.user_ids) or are_texts(log.item_ids)
     negative = not words and min(log.user_ids[0], log.item_ids[0]) < 0
     doubtful = any(map(would_be_doubtful, parts.values()))
-    more = any(array is not None for array in (log.times, log.weights, log.disliked))
+    timed = log.times is not None and log.dated
+    more = timed or any(array is not None for array in (log.weights, log.disliked))
     return "csv" if words or negative or more or doubtful else "adjacency"
 
 
@@ -294,11 +265,13 @@ def _written(
         "items": int(np.count_nonzero(log.item_degrees)),
         "interactions": log.n_interactions,
         "users_lost": idle if kind in PAIRS_ONLY else 0,
-        "times_lost": log.times is not None and kind in TIMELESS,
+        "times_lost": log.times is not None and log.dated and kind in TIMELESS,
+        "order_lost": log.times is not None and not log.dated and kind in ORDERLESS,
         "weights_lost": log.weights is not None and kind == "adjacency",
         "dislikes_lost": log.disliked.n_interactions if log.disliked and kind == "adjacency" else 0,
         "unreadable_time": (reading.tally.odd_time if reading else "") or None,
         "ratings_lost": reading is not None and _loses_ratings(reading.tally),
+        "columns_lost": [] if reading is None else list(reading.unread),
     }
 
 
@@ -313,33 +286,42 @@ def _report(rows: list[dict[str, Any]], as_json: bool) -> None:
         return
     headers = ["file", "format", "users", "items", "interactions"]
     click.echo(table([[row[name] for name in headers] for row in rows], headers))
-    for row in rows:
-        for loss in _losses(row):
+    for number, row in enumerate(rows):
+        for loss in _losses(row, whole=number == 0):
             click.echo(f"{row['file']}: {loss}", err=True)
 
 
-def _losses(row: dict[str, Any]) -> list[str]:
-    """Says what a file could not hold of what was read; what all parts lack is said of one."""
+def _losses(row: dict[str, Any], whole: bool) -> list[str]:
+    """Says what a file could not hold of what was read; what all parts lack is said of one, the ``whole``."""
     losses = []
-    if row["part"] in ("all", "train"):
+    if whole:
         if row["users_lost"]:
             losses.append(f"{row['format']} cannot hold {row['users_lost']:,} users without items.")
         if row["ratings_lost"]:
             losses.append("the ratings are not kept; --min-rating chooses among them when FILE is read.")
         if row["unreadable_time"]:
             losses.append(f"the times are not kept, because of {row['unreadable_time']}.")
+        if row["columns_lost"]:
+            names = row["columns_lost"]
+            shown = ", ".join(names[:SHOWN_COLUMNS]) + ", ..." * (len(names) > SHOWN_COLUMNS)
+            losses.append(f"other columns are not kept: {shown}.")
     if row["weights_lost"]:
         losses.append(f"{row['format']} cannot hold the weights; csv can.")
     if row["dislikes_lost"]:
         losses.append(f"{row['format']} cannot hold {row['dislikes_lost']:,} dislikes; csv can.")
     if row["times_lost"]:
-        losses.append(f"{row['format']} cannot hold the times; csv can.")
+        kept = " but for their order" if row["format"] == "adjacency" else ""
+        losses.append(f"{row['format']} cannot hold the times{kept}; csv can.")
+    if row["order_lost"]:
+        losses.append(
+            f"{row['format']} cannot hold the order of a user's items; adjacency and safetensors can."
+        )
     return losses
 
 
 def _kind(ids: np.ndarray[Any, Any]) -> str:
     """Says how the ids look: ``0..n-1``, integers with gaps, or text."""
-    if ids.dtype.kind == "U":
+    if are_texts(ids):
         return "text"
     return (
         f"integers {ids[0]} to {ids[-1]}{', no gaps' if ids[-1] - ids[0] == ids.size - 1 else ', with gaps'}"

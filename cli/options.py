@@ -72,6 +72,12 @@ _READER_OPTIONS = (
     ),
     click.option("--encoding", metavar="NAME", help="Encoding of text, such as cp1252; by default UTF-8."),
     click.option("--decimal", type=click.Choice((".", ",")), help="Mark in decimal fractions."),
+    click.option(
+        "--line-order",
+        type=click.Choice(("time", "none")),
+        help="Whether the items of an adjacency line stand in the order of time; by default they do, unless"
+        " nearly all lines are sorted.",
+    ),
 )
 # What is said of interactions that users' rows are made of, or that are trained on.
 _WEIGHT_OPTION = click.option(

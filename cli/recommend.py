@@ -6,16 +6,16 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
+import numpy as np
 
 from sparserec_np.errors import DataError
-from sparserec_np.evaluation.lists import rank_everybody, recommend_to_everybody
+from sparserec_np.evaluation.lists import rank_everybody, recommend_to_everybody, with_strangers
 from sparserec_np.machine.files import replacing
 from sparserec_np.runtime import Recommendation, Recommender, SeenItemsMissingError
-from sparserec_np.serving.model_file import load_model
-from sparserec_np.serving.slices import without_seen
+from sparserec_np.serving.model_file import ServedModel, load_model
 
 from .names import known, shown, split_ids
 from .output import counted, emit_json, table
@@ -50,7 +50,8 @@ def command(run: str, n: int, as_json: bool, **options: Any) -> None:
 
     RUN is a run directory or the model file in it. Ids are those of the training file. Items that a
     user had in training are left out; where fewer than -n are left, the list is shorter. Equal
-    scores come in the order of the items.
+    scores come in the order of the items. A user without interactions gets what most users touched,
+    with the score 0, and a sentence on stderr says so.
 
     With - after RUN, requests are read from standard input, a JSON object a line, and each is
     answered at once by one line on standard output: {"user": 42} or {"items": [7, 11]}, with "n",
@@ -80,9 +81,12 @@ def command(run: str, n: int, as_json: bool, **options: Any) -> None:
     answers = [_answer(recommender, {**common, **one}) for one in wanted]
     if as_json:
         for answer in answers:
-            emit_json(answer)
+            emit_json(answer.told)
     else:
-        _print_lists(answers, n)
+        _print_lists([answer.told for answer in answers], n)
+    for answer in answers:
+        if not answer.personal:
+            click.echo(f"User {_whom(answer.told)} {_popular_instead(recommender)}", err=True)
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,13 @@ class Wishes:
             raise click.UsageError("--all-users and -o go together.")
 
 
+class Answer(NamedTuple):
+    """An answer: what is told of it, ready for JSON, and whether the list was made for somebody."""
+
+    told: dict[str, Any]
+    personal: bool
+
+
 def _print_lists(answers: Sequence[dict[str, Any]], n: int) -> None:
     """Prints lists as one table, and on stderr which of them are shorter than ``n``."""
     rows = [
@@ -130,7 +141,17 @@ def _print_lists(answers: Sequence[dict[str, Any]], n: int) -> None:
             click.echo(f"{whom}: only {count:,} of the {n:,} items asked for are left.", err=True)
 
 
-def _answer(recommender: Recommender, request: dict[str, Any]) -> dict[str, Any]:
+def _popular_instead(recommender: Recommender, has: str = "has") -> str:
+    """Says what somebody, or several who "have", got for want of interactions: the end of a sentence."""
+    if recommender.popularity_known:
+        return f"{has} no interactions: these are the items that most users touched, all with the score 0."
+    return (
+        f"{has} no interactions, and the model file does not say what most users touched: these are the items in their"
+        " own order, all with the score 0."
+    )
+
+
+def _answer(recommender: Recommender, request: dict[str, Any]) -> Answer:
     """Answers a request: the ids asked about, in the file's own type, items and scores.
 
     Raises DataError for an id that is unknown.
@@ -145,9 +166,11 @@ def _answer(recommender: Recommender, request: dict[str, Any]) -> dict[str, Any]
     try:
         if "user" in request:
             user = known(recommender.user_ids, request["user"], "user")
-            return {"user": user, **recommender.recommend(user, **rest)._asdict()}
+            found = recommender.recommend(user, **rest)
+            return Answer({"user": user, **found._asdict()}, found.personal)
         liked = items_of("items") or []
-        return {"for_items": liked, **recommender.recommend_for_items(liked, **rest)._asdict()}
+        found = recommender.recommend_for_items(liked, **rest)
+        return Answer({"for_items": liked, **found._asdict()}, found.personal)
     except SeenItemsMissingError as error:
         raise DataError(
             "The model file was exported without the items that users have seen: give them to --exclude, or say"
@@ -162,12 +185,17 @@ def _whom(answer: dict[str, Any]) -> str:
 def _serve(recommender: Recommender, lines: Iterable[bytes], common: dict[str, Any]) -> None:
     """Answers requests line by line, each before the next is read."""
     failed = total = 0
+    said = False
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         total += 1
         try:
-            emit_json(_answer(recommender, {**common, **_parse(line)}))
+            answer = _answer(recommender, {**common, **_parse(line)})
+            emit_json(answer.told)
+            if not (answer.personal or said):  # once, however many there are
+                said = True
+                click.echo(f"User {_whom(answer.told)} {_popular_instead(recommender)}", err=True)
         except DataError as error:
             failed += 1
             emit_json({"error": str(error), "line": number})
@@ -202,37 +230,57 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 def _rank_everybody(run: str, n: int, output: str, filter_seen: bool) -> None:
     """Writes the lists of all users as JSON lines, to a file whole or not at all."""
+    lists, strangers = _everybodys_lists(run, n, filter_seen)
     # Lists and numbers are Python's own here, and scores finite: nothing for emit_json to convert.
-    lines = (
-        json.dumps({"user": user, **found._asdict()}).encode() + b"\n"
-        for user, found in _everybodys_lists(run, n, filter_seen)
-    )
+    lines = (json.dumps({"user": user, **found._asdict()}).encode() + b"\n" for user, found in lists)
     if output == "-":
         sys.stdout.buffer.writelines(lines)
-        return
-    count = 0
-    with replacing(output) as file:
-        for count, line in enumerate(lines, 1):  # noqa: B007
-            file.write(line)
-    click.echo(f"Written to {output}: {counted(count, 'user')}.", err=True)
+    else:
+        count = 0
+        with replacing(output) as file:
+            for count, line in enumerate(lines, 1):  # noqa: B007
+                file.write(line)
+        click.echo(f"Written to {output}: {counted(count, 'user')}.", err=True)
+    if strangers:
+        click.echo(strangers, err=True)
 
 
-def _everybodys_lists(run: str, n: int, filter_seen: bool) -> Iterator[tuple[int | str, Recommendation]]:
-    """Ranks with the compiled kernels or, without Numba, with the runtime: the same lists."""
+def _everybodys_lists(
+    run: str, n: int, filter_seen: bool
+) -> tuple[Iterator[tuple[int | str, Recommendation]], str]:
+    """Ranks with the compiled kernels or, without Numba, with the runtime: the same lists.
+
+    Also says of users without interactions what they got; nothing where there are none.
+    """
     with reading_run(run):
         model = load_model(run)
     if not model.users.rows:
         raise DataError(f"{run} holds no users: give --items instead")
     if filter_seen and not model.has_seen:
         raise DataError(f"{run} does not hold the items that users have seen; say --include-seen")
+    said, recommender = _of_strangers(run, model)
     try:
         import numba  # noqa: F401
     except ImportError:
         with reading_run(run):
-            return recommend_to_everybody(Recommender.open(run), n, filter_seen)
+            return recommend_to_everybody(recommender or Recommender.open(run), n, filter_seen), said
 
     # Here, as what trains is not loaded to make one list.
     from sparserec_np.training.saving import restore
 
-    left_out = model.seen if filter_seen else without_seen(model).seen
-    return rank_everybody(restore(model).ranker(), left_out, n)
+    left_out = model.seen if filter_seen else model.seen.subset(np.zeros(len(model.seen_items), dtype=bool))
+    lists = rank_everybody(restore(model).ranker(), left_out, n)
+    return with_strangers(lists, recommender, n, filter_seen) if recommender else lists, said
+
+
+def _of_strangers(run: str, model: ServedModel) -> tuple[str, Recommender | None]:
+    """Says how many users have no interactions, and opens what makes their lists, if there are any."""
+    if np.all(np.diff(model.seen_indptr) > 0):
+        return "", None
+    with reading_run(run):
+        recommender = Recommender.open(run)
+    number = len(recommender.strangers())
+    if not number:
+        return "", None
+    has = "has" if number == 1 else "have"
+    return f"{counted(number, 'user')} {_popular_instead(recommender, has)}", recommender

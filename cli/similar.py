@@ -20,7 +20,7 @@ from .run_argument import reading_run, run_argument
 def command(run: str, item: str | None, user: str | None, n: int, as_json: bool) -> None:
     """Show what is nearest to an item or a user of the model in RUN, by the cosine of their rows.
 
-    RUN is a run directory or the model file in it.
+    RUN is a run directory or the model file in it. What nobody touched is near to nothing.
     """
     if (item is None) == (user is None):
         raise click.UsageError("Give either --item or --user.")
@@ -32,8 +32,13 @@ def command(run: str, item: str | None, user: str | None, n: int, as_json: bool)
     else:
         noun, name = "user", known(recommender.user_ids, user, "user")
         names, cosines = recommender.similar_users(name, n)
+    if not names:
+        why = f"{'nobody touched it' if noun == 'item' else 'they touched nothing'}, or the row is empty"
+        click.echo(f"Nothing is near to {noun} {shown(name)}: {why}.", err=True)
     if as_json:
         emit_json({noun: name, f"{noun}s": names, "cosines": cosines})
+        return
+    if not names:
         return
     rows = [
         [rank, shown(other), cosine]

@@ -17,10 +17,10 @@ from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS
 from sparserec_np.sparsity.budget import parse_bytes
 from sparserec_np.starts import STARTS, starts_of
 from sparserec_np.starts.teacher import Teacher
-from sparserec_np.training.choosing import Choice, choose
+from sparserec_np.training.choosing import FREE, Choice, choose
 from sparserec_np.training.distillation import FromTeacher
 from sparserec_np.training.fitted import Fitted
-from sparserec_np.training.run_directory import RunDirectory, is_finished, read_config
+from sparserec_np.training.run_directory import RunDirectory, read_config
 from sparserec_np.training.settings import SETTINGS, Config
 from sparserec_np.training.sources import FROM_DATA
 from sparserec_np.training.train import train
@@ -34,7 +34,7 @@ from .output import counted, emit_json
 from .reading import read_log
 from .settings import flag, setting_options
 from .threads import threads_option
-from .writing import Source, Telling, Work, write_run
+from .writing import Source, Telling, Work, refuse_to_replace, write_run
 
 BUDGETS = ("density", "entries", "memory_budget")  # ways to name one, of which one is given
 
@@ -118,10 +118,8 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     Prints figures, or, for JSON, none. A teacher comes with the interactions it was saved with: the
     student is over the same users and items.
     """
-    if not request.overwrite and is_finished(request.run):
-        raise ConfigError(
-            f"{request.run} holds a finished run: name another, or say --overwrite to replace it"
-        )
+    if not request.overwrite:
+        refuse_to_replace(request.run)
     config, source = settled(request)
     assert source.train is not None
     directory = RunDirectory(request.run)
@@ -131,7 +129,7 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     if teacher:
         log = _known_to(teacher[1], log, source.train)
     held_out, counts = read_held_out(source.validation, source.train, log, source.reader)
-    free = free_to_choose(request) if teacher is None else frozenset()
+    free = free_to_choose(request, log) if teacher is None else frozenset()
     choice, clock = Choice(config), time.perf_counter()
     if free:
         with recorded(directory, look_progress()) as on_look:
@@ -157,21 +155,23 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     return report
 
 
-def free_to_choose(request: Request) -> frozenset[str]:
+def free_to_choose(request: Request, log: Interactions) -> frozenset[str]:
     """Names the settings that may be chosen by validation: those that nobody named.
 
-    There are none where a configuration names all, or the width is given, or a model whose users
-    are stored: then starts are compared by training from them.
+    There are none where a configuration names all, or a model whose users are stored is given: then
+    starts are compared by training from them. Where the width is given, too, what is left is how
+    much the order of time counts, and how to train.
     """
     given = request.given
     chosen = BASE_MODELS[given["model"]] if "model" in given else None
-    if (
-        request.config_file
-        or "dim" in given
-        or (chosen is not None and (chosen.counted or chosen.stores_users))
-    ):
+    if request.config_file or (chosen is not None and (chosen.counted or chosen.stores_users)):
         return frozenset()
-    return frozenset(SETTINGS) - given.keys()
+    free = frozenset(SETTINGS) - given.keys()
+    if "dim" in given:
+        if chosen is None:
+            return frozenset()
+        free -= {*FREE} - ({"recency"} if log.times is not None else set())
+    return free
 
 
 def settled(request: Request) -> tuple[Config, Source]:

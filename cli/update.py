@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -16,16 +17,16 @@ from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.run_directory import RunDirectory, load_run
 from sparserec_np.training.saving import InteractionsMissingError
 from sparserec_np.training.settings import Config
-from sparserec_np.training.updating import update, update_settings
+from sparserec_np.training.updating import update, update_settings, way_of
 
 from .held_out import part_or_file, read_held_out
-from .options import json_option, weighed_reader_options
+from .options import json_option, overwrite_option, weighed_reader_options
 from .output import counted, emit_json
 from .reading import read_log
 from .run_argument import reading_run, run_argument
 from .settings import setting_options
 from .threads import threads_option
-from .writing import Source, Telling, Work, write_run
+from .writing import Source, Telling, Work, refuse_to_replace, write_run
 
 
 @click.command()
@@ -41,6 +42,7 @@ from .writing import Source, Telling, Work, write_run
     help="Interactions that RUN was trained on, where its model file does not hold them.",
 )
 @setting_options("update")
+@overwrite_option
 @threads_option
 @weighed_reader_options
 @json_option
@@ -56,9 +58,11 @@ def command(run: str, updated: str, as_json: bool, **options: Any) -> None:
     A model of fism stores no users: they are what they touched, so new interactions of known items
     change no row. New items get rows that are solved for, in place of the weakest entries. Nothing
     is trained and nothing held out, unless --epochs says so, or never where users' rows are solved
-    for.
+    for. Of one with neighbours nothing is kept but the settings: its start, which is all there is,
+    is made anew of all interactions.
 
-    Models of mf and fism can learn on. RUN2 may be RUN itself, which is then replaced.
+    Models of mf and fism can learn on. RUN2 may be RUN itself, which is then replaced; another
+    finished run is not, without --overwrite.
     """
     report = _update_run(run, updated, as_json, **options)
     report["former"] = run
@@ -76,6 +80,8 @@ def _update_run(
     Prints figures unless ``quiet``.
     """
     known_file, threads = options.pop("known_file"), options.pop("threads")
+    if not (options.pop("overwrite") or _is_within(run, updated)):
+        refuse_to_replace(updated)
     part, validation_file = part_or_file(options.pop("validation"), None, None)
     if [new_file, known_file, validation_file].count("-") > 1:
         raise click.UsageError("Only one of NEW, --known and --validation can be standard input.")
@@ -102,6 +108,11 @@ def _update_run(
     return write_run(directory, Work(log, config, fit, source), telling)
 
 
+def _is_within(run: str, folder: str) -> bool:
+    """Tells whether RUN is a folder, or a file in it."""
+    return os.path.realpath(folder) in (os.path.realpath(run), os.path.dirname(os.path.realpath(run)))
+
+
 def _load(run: str, known: Interactions | None) -> Fitted:
     """Reads the run; names the option where what users had is missing."""
     try:
@@ -123,6 +134,8 @@ def _untrained(config: Config, new_items: int) -> list[str]:
     """Says in a line what happens where users are not stored and no epoch is trained; else nothing."""
     if BASE_MODELS[config.model].stores_users or (config.epochs and config.trained):
         return []
+    if not way_of(config).keeps_rows:
+        return ["The start is made anew of all interactions, and is all there is; nothing is trained"]
     solved = f", and {counted(new_items, 'new item')} solved for" if new_items else ""
     hint = " (--epochs N trains on)" if config.trained else ""
     return [f"Users are made from what they touched{solved}; nothing is trained{hint}"]

@@ -11,12 +11,13 @@ from typing import Any
 import click
 
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.errors import ConfigError
 from sparserec_np.machine.memory import peak_bytes
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.training.fitted import Fitted, validation_metrics
 from sparserec_np.training.plan import budget_of
-from sparserec_np.training.run_directory import RunDirectory
+from sparserec_np.training.run_directory import RunDirectory, is_finished
 from sparserec_np.training.settings import Config
 
 from .epochs import epoch_progress, recorded
@@ -82,6 +83,12 @@ class Telling:
     looked: float = 0.0
 
 
+def refuse_to_replace(run: str) -> None:
+    """Raises ConfigError where a directory to write to holds a finished run."""
+    if is_finished(run):
+        raise ConfigError(f"{run} holds a finished run: name another, or say --overwrite to replace it")
+
+
 def write_run(directory: RunDirectory, work: Work, telling: Telling) -> dict[str, Any]:
     """Trains with records and progress, writes the run, and returns the report.
 
@@ -130,12 +137,13 @@ def _arithmetic(work: Work) -> str:
 
 def _figures(fitted: Fitted) -> dict[str, Any]:
     """Collects what the report says of a trained model."""
-    stored = fitted.model.table
+    stored, budget = fitted.model.table, fitted.budget
     return {
-        "dim": fitted.model.dim,
-        "budget": fitted.budget.nnz,
+        "dim": budget.dim,
+        "item_columns": budget.marks,
+        "budget": budget.nnz,
         "nnz": stored.nnz,
-        "density": stored.nnz / (stored.rows * fitted.model.dim),
+        "density": stored.nnz / (stored.rows * budget.dim),
         "best_epoch": fitted.best_epoch,
         "interrupted": fitted.interrupted,
         **validation_metrics(fitted),

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparserec_np.data.conversion import READER_OPTIONS, as_held_out, as_interactions, as_known, as_more
+from sparserec_np.data.ids import are_texts
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array
 from sparserec_np.evaluation.held_out import measure_held_out
@@ -208,19 +209,12 @@ class SparseRec:
         """
         log = self._known
         rows = _rows(items, self._item_ids, UnknownItemError, "item")
-        touched = log.item_degrees > 0
-        listed = _expect_count(n) + int(np.count_nonzero(~touched))
-        places = np.full((len(rows), n), -1, dtype=np.int64)
+        places = np.full((len(rows), _expect_count(n)), -1, dtype=np.int64)
         scores = np.full((len(rows), n), -np.inf, dtype=np.float32)
         for place, row in enumerate(rows.tolist()):
-            if touched[row]:
-                near = self._recommender.similar_items(log.item_ids[row].item(), listed)
-                found = np.searchsorted(log.item_ids, near.items)
-                kept = np.flatnonzero(touched[found])[:n]
-                places[place, : kept.size], scores[place, : kept.size] = (
-                    found[kept],
-                    np.array(near.scores)[kept],
-                )
+            near = self._recommender.similar_items(log.item_ids[row].item(), n)
+            places[place, : len(near.items)] = np.searchsorted(log.item_ids, near.items)
+            scores[place, : len(near.items)] = near.scores
         return _answer(_padded(places, scores, log.item_ids, n), items)
 
     def score(self, X: Any, y: None = None, **options: Any) -> float:
@@ -297,7 +291,7 @@ class SparseRec:
         return self.interactions_.n_items
 
     def _keep(self, fitted: Fitted, log: Interactions) -> SparseRec:
-        for name in ("_made_ranker", "_made_recommender", "_user_ids", "_item_ids", "_popular", "_nothing"):
+        for name in ("_made_ranker", "_made_recommender", "_user_ids", "_item_ids", "_nothing"):
             self.__dict__.pop(name, None)
         self.fitted_, self.interactions_ = fitted, log
         return self
@@ -351,13 +345,10 @@ class SparseRec:
         return Ids.from_array(self.interactions_.item_ids)
 
     @cached_property
-    def _popular(self) -> Array:
-        """The numbers of all items, those first that most users touched; of equals the first."""
-        return np.argsort(-self.interactions_.item_degrees, kind="stable").astype(np.int32)
-
     def _most_touched(self, left_out: Array, width: int) -> tuple[Array, Array]:
         """Lists the items that most users touched, without some: places and scores, (width,) each."""
-        some = self._popular[~np.isin(self._popular, left_out)] if len(left_out) else self._popular
+        popular = self._recommender.popular_items
+        some = popular[~np.isin(popular, left_out)] if len(left_out) else popular
         missing = max(0, width - len(some))
         places = np.append(some[: width - missing], np.full(missing, -1, dtype=np.int32))
         return places, np.where(places >= 0, np.float32(0), -np.inf)
@@ -408,7 +399,7 @@ def _padded(places: Array, scores: Array, ids: Array, n: int) -> tuple[Array, np
 
     A place of -1 is none.
     """
-    missing: Any = "" if ids.dtype.kind == "U" else -1
+    missing: Any = "" if are_texts(ids) else -1
     found = np.full((len(places), n), missing, dtype=ids.dtype)
     reached = np.full((len(places), n), -np.inf, dtype=np.float32)
     width = places.shape[1]

@@ -56,7 +56,8 @@ LENGTH_TYPES = ("U8", "U16", "U32")
 WEIGHT_TYPES = ("F32", "F16")  # of a number for each item
 VALUE_TYPES = ("F32", "F16", "I8")
 SIMILARITIES = ("dot", "cosine")
-SEEN_LEFT_OUT = "left out"  # metadata seen, of a file without the items that users had
+# Metadata seen: of a file without the items that users had, and of one of some users or items.
+SEEN_LEFT_OUT, SEEN_IN_PART = "left out", "in part"
 
 # Of Recommender.fold_in; our choice, on interactions held out from LastFM's and Gowalla's training
 # parts.
@@ -68,6 +69,8 @@ LEAST_RIDGE, MOST_RIDGE = 1e-3, 1e6  # between them sums in float64 are exact en
 PAIR_BLOCK = 1 << 15  # pairs of entries whose products are added together, or those of one entry
 ROW_ENTRIES = 64  # that a user's row of a fism model is cut to, in up to 512 columns
 MOST_COLUMNS = 65_536  # of a table
+AGES = 256  # places from a user's last interaction that are told apart
+MOST_RECENCY = 4.0
 FOLDED_DIMENSIONS = 4096  # most that the products of all pairs of columns are made for: 134 MB
 # So much is checked, decoded and laid out at once: an allocator that has seen larger temporary
 # arrays keeps megabytes.
@@ -130,6 +133,15 @@ def row_entries(dim: int) -> int:
     On Gowalla that loses nothing, where 64 of 1,024 columns lose one percent of the NDCG@20.
     """
     return max(ROW_ENTRIES, dim // 8)
+
+
+def recency_levels(power: float) -> Array:
+    """Lists how much an interaction counts by its age, the number of later ones: (256,) float32.
+
+    >>> recency_levels(1.0)[:3].tolist(), set(recency_levels(0.0).tolist())
+    ([1.0, 0.5, 0.3333333432674408], {1.0})
+    """
+    return np.array([float(place) ** -power for place in range(1, AGES + 1)], dtype=np.float32)
 
 
 def locate(path: Path) -> str:
@@ -301,7 +313,7 @@ class Ids:
     @classmethod
     def from_array(cls, ids: Array) -> Ids:
         """Makes ids of an array (n,) of integers or unicode, as :meth:`to_array` gives it."""
-        return cls(ids.tolist() if ids.dtype.kind == "U" else ids)
+        return cls(ids.tolist() if ids.dtype.kind in "UO" else ids)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -458,6 +470,8 @@ class StoredModel(NamedTuple):
         has_seen: whether the file says what users had in training.
         seen_indptr, seen_items: item rows that each user had, ascending, as a CSR matrix; without
             entries where ``has_seen`` is false.
+        seen_ages: how many of a user's came later than each of ``seen_items``, 255 for more; empty
+            where nothing depends on it.
         held_out: where in ``seen_items`` the pairs are that a lightgcn was not trained on,
             ascending: they are no edges of its graph.
         disliked: where in ``seen_items`` the pairs are that users dislike, ascending: no user's row
@@ -478,12 +492,18 @@ class StoredModel(NamedTuple):
     has_seen: bool
     seen_indptr: Array
     seen_items: Array
+    seen_ages: Array
     held_out: Array
     disliked: Array
     seen_weights: Array
     weights: Array
     metadata: dict[str, str]
     metrics: dict[str, Any]
+
+    @property
+    def has_all_seen(self) -> bool:
+        """Whether the file says what everybody had in training, and not some of it alone."""
+        return self.has_seen and self.metadata.get("seen") != SEEN_IN_PART
 
     def disliked_by(self, user: int) -> Array:
         """Returns the item rows that the user in row ``user`` dislikes, (m,)."""
@@ -492,10 +512,12 @@ class StoredModel(NamedTuple):
         first, last = np.searchsorted(self.disliked, self.seen_indptr[user : user + 2]).tolist()
         return self.seen_items[self.disliked[first:last]]
 
-    def touched_by(self, user: int) -> tuple[Array, Array | None]:
-        """Returns the item rows (m,) that the user in row ``user`` touched, ascending, and their shares.
+    def touched_by(self, user: int) -> tuple[Array, Array, Array]:
+        """Says what the user in row ``user`` touched, dislikes left out.
 
-        These are float32 weights divided by their mean, or None where all count alike.
+        Returns:
+            item rows (m,), ascending; how many of them came later than each, 255 for more, or 0
+            where the file does not say; and float32 weights divided by their mean, or 1.
         """
         first, last = self.seen_indptr[user : user + 2].tolist()
         places = np.arange(first, last)
@@ -503,12 +525,25 @@ class StoredModel(NamedTuple):
             begin, end = np.searchsorted(self.disliked, [first, last]).tolist()
             places = np.delete(places, self.disliked[begin:end] - first)
         items = self.seen_items[places].astype(np.intp)
+        ages = self.seen_ages[places] if len(self.seen_ages) else np.zeros(len(places), np.uint8)
         if not (len(self.seen_weights) and len(places)):
-            return items, None
+            return items, ages, np.ones(len(places), np.float32)
         weights = self.seen_weights[places]
         # A sum in the order that the library sums in, which trains with the same shares.
         mean = np.add.reduceat(weights.astype(np.float64), [0])[0] / len(weights)
-        return items, weights / np.float32(mean)
+        return items, ages, weights / np.float32(mean)
+
+    def user_degrees(self) -> Array:
+        """Counts the items that each user touched, as far as the file says: (n_users,)."""
+        return np.diff(self.seen_indptr - np.searchsorted(self.disliked, self.seen_indptr))
+
+    def item_degrees(self) -> Array:
+        """Counts the users who touched each item, as far as the file says: (n_items,)."""
+        counts = np.zeros(len(self.item_ids), dtype=np.intp)
+        for first in range(0, len(self.seen_items), BLOCK):
+            np.add.at(counts, self.seen_items[first : first + BLOCK].astype(np.intp), 1)
+        np.subtract.at(counts, self.seen_items[self.disliked].astype(np.intp), 1)
+        return counts
 
 
 def decode_model(artifact: Artifact) -> StoredModel:
@@ -559,6 +594,7 @@ def decode_model(artifact: Artifact) -> StoredModel:
         has_seen,
         seen_indptr,
         seen_items,
+        _decode_ages(artifact, len(seen_items)),
         _decode_places(artifact, "seen.held_out", len(seen_items)),
         _decode_places(artifact, "seen.disliked", len(seen_items)),
         _decode_seen_weights(artifact, len(seen_items)),
@@ -762,6 +798,18 @@ def _decode_seen(artifact: Artifact, n_users: int, n_items: int, has_seen: bool)
     return indptr, items
 
 
+def _decode_ages(artifact: Artifact, n_seen: int) -> Array:
+    """Reads how many of a user's interactions came later than each; empty where the file does not say."""
+    if "seen.ages" not in artifact.arrays:
+        return np.zeros(0, dtype=np.uint8)
+    ages = _take(artifact, "seen.ages", ("U8",))
+    if len(ages) != n_seen:
+        raise ArtifactError(
+            f"seen.ages hold {len(ages):,} numbers, expected one for each of {n_seen:,} seen items"
+        )
+    return ages
+
+
 def _add_up_gaps(said: str, indptr: Array, numbers: Array, limit: int) -> None:
     """Turns gaps (n,) into the numbers that rise by them within each row of ``indptr``, in place.
 
@@ -954,6 +1002,20 @@ class Recommendation(NamedTuple):
     items: list[int | str]
     scores: list[float]
 
+    @property
+    def personal(self) -> bool:
+        """Whether the list was made for somebody, and is not everybody's: see :class:`PopularItems`."""
+        return True
+
+
+class PopularItems(Recommendation):
+    """A list for a user without interactions: what most users touched, all with the score 0."""
+
+    @property
+    def personal(self) -> bool:
+        """Whether the list was made for somebody: never."""
+        return False
+
 
 class ByDimension:
     """Entries of a table listed by dimension, which makes a row's scores against all rows cheap.
@@ -1024,10 +1086,10 @@ class ByDimension:
         return norms
 
     def cosines(self, row: int) -> Array:
-        """Compares every row with ``row``: (rows,) float32 cosines, 0 where one is zero."""
+        """Compares every row with ``row``: (rows,) float32 cosines, -inf where one is zero."""
         products = self.scores(*self.table.row(row))
         lengths = self.norms * self.norms[row]
-        return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+        return np.divide(products, lengths, out=np.full_like(products, -np.inf), where=lengths > 0)
 
     @property
     def nbytes(self) -> int:
@@ -1082,8 +1144,11 @@ class Scorer:
         """Scores all items for the user in row ``user``: (n_items,) float32, to be overwritten."""
         raise self._refusal()
 
-    def fold_in(self, items: Array) -> tuple[Array, Array]:
-        """Makes a user's row of the item rows (m,) they touched: columns and float32 values."""
+    def fold_in(self, items: Array, ages: Array) -> tuple[Array, Array]:
+        """Makes a user's row of the item rows (m,) they touched: columns and float32 values.
+
+        ``items`` ascend, and ``ages`` (m,) say how many of them came later than each.
+        """
         raise self._refusal()
 
     def scores_of_row(self, columns: Array, values: Array) -> Array:
@@ -1091,12 +1156,33 @@ class Scorer:
         raise self._refusal()
 
     def similar_items(self, item: int) -> Array:
-        """Compares every item with the one in row ``item``: (n_items,) float32 cosines."""
+        """Compares every item with the one in row ``item``: (n_items,) float32 cosines.
+
+        They are -inf for one that has no row, or that nobody touched.
+        """
         raise self._refusal()
 
     def similar_users(self, user: int) -> Array:
-        """Compares every user with the one in row ``user``: (n_users,) float32 cosines."""
+        """Compares every user with the one in row ``user``: (n_users,) float32 cosines.
+
+        They are -inf for one who has no row, or touched nothing.
+        """
         raise self._refusal()
+
+    def knows(self, user: int) -> bool:
+        """Tells whether the file holds anything that the user in row ``user`` touched, or is made of.
+
+        In a file of some items alone, that is their stored row.
+        """
+        first, last = self.model.seen_indptr[user : user + 2].tolist()
+        return last > first or (not self.model.has_all_seen and bool(np.any(self.model.users.row(user)[1])))
+
+    def popularity(self) -> Array | None:
+        """Returns numbers that are the larger the more users touched an item: (n_items,).
+
+        None where nothing in the file says so.
+        """
+        return self.model.item_degrees() if len(self.model.seen_items) else None
 
     @property
     def resident_bytes(self) -> dict[str, int]:
@@ -1132,13 +1218,28 @@ class StoredRows(Scorer):
 
     def similar_items(self, item: int) -> Array:
         """Compares every item with one; see :class:`Scorer`."""
-        return self._items.cosines(item)
+        return self._among_known(self._items.cosines(item), item, self._touched)
 
     def similar_users(self, user: int) -> Array:
         """Compares every user with one; see :class:`Scorer`."""
-        return self._users.cosines(user)
+        seen = self.model.seen_indptr
+        return self._among_known(self._users.cosines(user), user, seen[1:] > seen[:-1])
 
-    def fold_in(self, items: Array) -> tuple[Array, Array]:
+    def _among_known(self, cosines: Array, row: int, known: Array) -> Array:
+        """Takes from ``cosines`` to ``row`` those that rest on no interactions, but on chance.
+
+        ``known`` (rows,) is true of rows with interactions; a file of some alone does not tell.
+        """
+        if self.model.has_all_seen:
+            cosines[~known if known[row] else slice(None)] = -np.inf
+        return cosines
+
+    @cached_property
+    def _touched(self) -> Array:
+        touched: Array = self.model.item_degrees() > 0
+        return touched
+
+    def fold_in(self, items: Array, ages: Array) -> tuple[Array, Array]:
         """Solves for the row of a user of ``items`` (m,); see :meth:`Recommender.fold_in`."""
         _check_any(items)
         model = self.model
@@ -1194,7 +1295,7 @@ class ItemNeighbours(StoredRows):
     A user's row is 1 in the columns of their items, and so folding in is to write it down.
     """
 
-    def fold_in(self, items: Array) -> tuple[Array, Array]:
+    def fold_in(self, items: Array, ages: Array) -> tuple[Array, Array]:
         """Makes a row of ones in the columns of ``items`` (m,)."""
         _check_any(items)
         if self.model.dim != len(self.model.item_ids):
@@ -1217,6 +1318,7 @@ class TouchedItems(StoredRows):
     def __init__(self, model: StoredModel) -> None:
         super().__init__(model)
         self._made = made_rows(model.metadata)(model)
+        self._levels = recency_levels(_recency(model.metadata))
 
     @classmethod
     def decode(cls, artifact: Artifact, model: StoredModel) -> StoredModel:
@@ -1229,13 +1331,26 @@ class TouchedItems(StoredRows):
         """Scores all items for the user in row ``user``; see :class:`Scorer`."""
         return self.scores_of_row(*self._row_of_user(user))
 
-    def fold_in(self, items: Array) -> tuple[Array, Array]:
+    def fold_in(self, items: Array, ages: Array) -> tuple[Array, Array]:
         """Makes the row of a user of ``items`` (m,), ascending, as that of any other user."""
         _check_any(items)
-        return self._made.row(items)
+        return self._made.row(items, self._levels[ages])
+
+    def popularity(self) -> Array | None:
+        """Says how popular items are; see :class:`Scorer`.
+
+        Where the seen items do not tell, the weights do: they began as 1 over an item's users.
+        """
+        model = self.model
+        if model.has_all_seen or not self._made.has_numbers:
+            return super().popularity()
+        numbers = np.abs(model.weights).astype(np.float64)
+        filled = (model.items.indptr[1:] > model.items.indptr[:-1]) & (numbers > 0)
+        return np.divide(1, numbers, out=np.zeros(len(numbers)), where=filled)
 
     def _row_of_user(self, user: int) -> tuple[Array, Array]:
-        return self._made.row(*self.model.touched_by(user))
+        items, ages, shares = self.model.touched_by(user)
+        return self._made.row(items, self._levels[ages] * shares)
 
     @property
     def resident_bytes(self) -> dict[str, int]:
@@ -1279,10 +1394,10 @@ class MadeRows(ABC):
         """Checks what rows are made with, and returns the model with it. Raises ArtifactError."""
 
     @abstractmethod
-    def row(self, items: Array, shares: Array | None = None) -> tuple[Array, Array]:
+    def row(self, items: Array, shares: Array) -> tuple[Array, Array]:
         """Makes the row of a user of ``items`` (m,), ascending: its columns and float32 values.
 
-        ``shares`` are (m,) float32, 1 on average, what each item counts; None where all count 1.
+        ``shares`` (m,) float32 say how much each of them counts.
         """
 
     @property
@@ -1294,16 +1409,21 @@ class MadeRows(ABC):
 class SummedRows(MadeRows):
     """Rows that are weighted sums of the touched ones.
 
-    With w the items' rows and c their weights, the row of user u is the sum of ``c_j w_j`` over the
-    items j they touched (Kabbur, Ning and Karypis 2013), cut to its ``row_entries`` entries of
-    largest magnitude, of equals the lower column. The cut is our choice: it takes most of the time
-    away, and next to nothing from the lists. Items are added up in ascending order, and every
-    product and every sum is rounded to float32.
+    With w the items' rows and c their weights, the row of user u is the sum of ``r_uj c_j w_j``
+    over the items j they touched (Kabbur, Ning and Karypis 2013), where r_uj is 1, or, with the
+    metadata's ``recency``, falls with the number of later ones (:func:`recency_levels`). It is cut
+    to its ``row_entries`` entries of largest magnitude, of equals the lower column. The cut is our
+    choice: it takes most of the time away, and next to nothing from the lists. Items are added up
+    in ascending order, and every product and every sum is rounded to float32.
     """
 
     @classmethod
     def decode(cls, artifact: Artifact, model: StoredModel) -> StoredModel:
         """Takes the items' weights. Raises ArtifactError, also where a score could overflow."""
+        if _recency(model.metadata) and len(model.seen_ages) != len(model.seen_items):
+            raise ArtifactError(
+                "seen.ages are missing, on which the rows of users depend by metadata recency"
+            )
         weights, n_items = _decode_item_weights(artifact, model.items), len(model.items.indptr) - 1
         # Nobody touches an item twice, so no entry of a user's row is larger than this times the
         # largest of the items'.
@@ -1314,15 +1434,12 @@ class SummedRows(MadeRows):
             )
         return model._replace(weights=weights)
 
-    def row(self, items: Array, shares: Array | None = None) -> tuple[Array, Array]:
-        """Adds up the weighted rows of ``items`` (m,), and cuts the sum: columns, float32 values."""
+    def row(self, items: Array, shares: Array) -> tuple[Array, Array]:
+        """Adds up the weighted rows of ``items`` (m,), and cuts the sum; see :class:`MadeRows`."""
         lengths, columns, values = self.model.items.entries_of(items)
-        return self._cut(columns, np.repeat(self._numbers(items, shares), lengths) * values, self.model.dim)
-
-    def _numbers(self, items: Array, shares: Array | None) -> Array:
-        """Returns what the rows of ``items`` (m,) are multiplied by."""
-        numbers = self.model.weights[items]
-        return numbers if shares is None else shares * numbers
+        return self._cut(
+            columns, np.repeat(shares * self.model.weights[items], lengths) * values, self.model.dim
+        )
 
     def _cut(self, columns: Array, shares: Array, dim: int) -> tuple[Array, Array]:
         """Adds up ``shares`` (n,) in their ``columns`` (n,), below ``dim``, and keeps the largest sums."""
@@ -1339,9 +1456,9 @@ class SumsAndItems(SummedRows):
     """Rows of two parts: the sum of the touched rows, and a mark for each touched item.
 
     The last columns of the table are the items, one each, and what comes before them are the first
-    ``dim - n_items``. There, a row is as :class:`SummedRows` makes it of these columns alone; it is
-    1 in the columns of the items that the user touched, or what each counts. What an item's row
-    holds in them are its neighbours: what it gets from who touched which.
+    ``dim - n_items``. There, a row is as :class:`SummedRows` makes it of these columns alone; in
+    the columns of the items that the user touched it is how much each of them counts. What an
+    item's row holds in them are its neighbours: what it gets from who touched which.
     """
 
     @classmethod
@@ -1355,15 +1472,14 @@ class SumsAndItems(SummedRows):
             )
         return super().decode(artifact, model)
 
-    def row(self, items: Array, shares: Array | None = None) -> tuple[Array, Array]:
-        """Makes both parts of the row of a user of ``items`` (m,), ascending: columns, float32 values."""
+    def row(self, items: Array, shares: Array) -> tuple[Array, Array]:
+        """Makes both parts of the row of a user of ``items``; see :class:`MadeRows`."""
         dim = self.model.dim - (len(self.model.items.indptr) - 1)
         lengths, columns, values = self.model.items.entries_of(items)
         summed = columns < dim
-        parts = np.repeat(self._numbers(items, shares), lengths)[summed] * values[summed]
-        kept, numbers = self._cut(columns[summed], parts, dim)
-        marks = np.ones(len(items), np.float32) if shares is None else shares
-        return np.concatenate([kept, items + dim]), np.append(numbers, marks)
+        numbers = np.repeat(shares * self.model.weights[items], lengths)[summed] * values[summed]
+        kept, sums = self._cut(columns[summed], numbers, dim)
+        return np.concatenate([kept, items + dim]), np.append(sums, shares)
 
 
 def _largest_places(numbers: Array, most: int) -> Array:
@@ -1408,7 +1524,7 @@ class SolvedRows(MadeRows):
         _ridge_settings(model.metadata)
         return model
 
-    def row(self, items: Array, shares: Array | None = None) -> tuple[Array, Array]:
+    def row(self, items: Array, shares: Array) -> tuple[Array, Array]:
         """Solves for the row of a user of ``items`` (m,); see :func:`solved_row`."""
         return solved_row(self.model.items, items, self._terms, self.model.row_entries, shares)
 
@@ -1432,6 +1548,19 @@ def made_rows(metadata: Mapping[str, str]) -> type[MadeRows]:
     if name not in MADE_ROWS:
         raise ArtifactError(f"metadata user_rows is {name!r}, expected {' or '.join(MADE_ROWS)}")
     return MADE_ROWS[name]
+
+
+def _recency(metadata: Mapping[str, str]) -> float:
+    """Reads how much more later interactions count; 0 where nothing is said."""
+    try:
+        power = float(metadata.get("recency", "0"))
+    except ValueError:
+        power = math.nan
+    if not 0 <= power <= MOST_RECENCY:
+        raise ArtifactError(
+            f"metadata recency is {metadata['recency']!r}, expected a number from 0 to {MOST_RECENCY:g}"
+        )
+    return power
 
 
 def _ridge_settings(metadata: Mapping[str, str]) -> tuple[float, float]:
@@ -1957,13 +2086,16 @@ class Recommender:
             filter_seen: leave out the items that the user had in training. What the file says that
                 the user dislikes is left out in any case.
 
-        Items of equal score come in the order of the item table. Raises UnknownUserError or
+        Items of equal score come in the order of the item table. A user without interactions gets
+        those that most users touched, as :class:`PopularItems`; where the file does not say which
+        these are (``popularity_known``), in the order of the table. Raises UnknownUserError or
         UnknownItemError (both a KeyError) for an id the model was not trained on;
         SeenItemsMissingError where seen items are to be left out, the file does not hold them, and
         ``exclude`` does not stand in for them; ValueError for ``n`` below 1.
         """
         row = self._user_row(user)
-        scores = self._scorer.scores(row)
+        known = self._scorer.knows(row)
+        scores = self._scorer.scores(row) if known else self._popular_first()
         hidden: list[Any] = [self._rows_to_hide(exclude)] if exclude is not None else []
         if filter_seen and not self.model.has_seen and exclude is None:
             raise SeenItemsMissingError(
@@ -1974,7 +2106,8 @@ class Recommender:
             first, last = self.model.seen_indptr[row : row + 2].tolist()
             hidden.append(self.model.seen_items[first:last])
         hidden.append(self.model.disliked_by(row))
-        return self._list(scores, n, hidden, self._rows_among(items))
+        found = self._list(scores, n, hidden, self._rows_among(items))
+        return found if known else PopularItems(found.items, [0.0] * len(found.items))
 
     def recommend_for_items(
         self,
@@ -1986,12 +2119,12 @@ class Recommender:
     ) -> Recommendation:
         """Lists the ``n`` best items for somebody unknown to the model, who touched ``liked``.
 
-        The row is made by :meth:`fold_in`; ``filter_seen`` leaves out the items in ``liked``, and
-        all else is as in :meth:`recommend`.
+        The row is made by :meth:`fold_in`, of the items in the order of time, the latest last;
+        ``filter_seen`` leaves out the items in ``liked``, and all else is as in :meth:`recommend`.
         """
-        rows = self._item_rows(liked)
+        rows, ages = self._rows_in_order(liked)
         hidden = [self._rows_to_hide(exclude), rows if filter_seen else rows[:0]]
-        scores = self._scorer.scores_of_row(*self._scorer.fold_in(rows))
+        scores = self._scorer.scores_of_row(*self._scorer.fold_in(rows, ages))
         return self._list(scores, n, hidden, self._rows_among(items))
 
     def fold_in(self, liked: Iterable[int | str]) -> tuple[Array, Array]:
@@ -2005,21 +2138,29 @@ class Recommender:
         as a user's row has on average, and solved for once more. Where to prune, c and r are our
         choice, made on data held out from training. For an itemknn model the row is 1 in the
         columns of the items, and for a fism model the row that a known user's is, which gives the
-        lists that such a user gets. The same list in any order gives the same row; items told
-        twice count once.
+        lists that such a user gets. Items told twice count once, where they come last. The same
+        list in any order gives the same row, but of a fism model with ``recency``: there the list
+        is in the order of time, and its last items count most.
 
         Raises UnknownItemError, ValueError for an empty list, and ArtifactError for a model of more
         than ``FOLDED_DIMENSIONS`` columns.
         """
-        return self._scorer.fold_in(self._item_rows(liked))
+        return self._scorer.fold_in(*self._rows_in_order(liked))
 
     def similar_items(self, item: int | str, n: int = 10) -> Recommendation:
-        """Lists the ``n`` other items whose rows are nearest to that of ``item`` by cosine."""
+        """Lists the ``n`` other items whose rows are nearest to that of ``item`` by cosine.
+
+        An item that nobody touched is near to nothing. In a file of some users or items alone, or
+        without what users have seen, that is known of items without entries only.
+        """
         row = self._row(self.item_ids, item, UnknownItemError, "item")
         return self._list(self._scorer.similar_items(row), n, [row])
 
     def similar_users(self, user: int | str, n: int = 10) -> Recommendation:
-        """Lists, in the field ``items``, the ``n`` other users nearest to ``user`` by cosine."""
+        """Lists, in the field ``items``, the ``n`` other users nearest to ``user`` by cosine.
+
+        A user who touched nothing is near to nobody.
+        """
         row = self._user_row(user)
         return self._list(self._scorer.similar_users(row), n, [row], ids=self.user_ids)
 
@@ -2029,6 +2170,26 @@ class Recommender:
         return [
             float(scores[self._row(self.item_ids, item, UnknownItemError, "item")]) for item in _listed(items)
         ]
+
+    @cached_property
+    def popular_items(self) -> Array:
+        """The rows of all items, (n_items,): those first that most users touched; of equals the first.
+
+        They are known by the seen items or, of some users alone, by a fism's weights.
+        """
+        found = self._scorer.popularity()
+        return np.arange(len(self.item_ids)) if found is None else np.argsort(-found, kind="stable")
+
+    @property
+    def popularity_known(self) -> bool:
+        """Whether the file says which items most users touched."""
+        return self._scorer.popularity() is not None
+
+    def strangers(self) -> list[int]:
+        """Lists the rows of users without interactions, ascending."""
+        seen = self.model.seen_indptr
+        idle = np.flatnonzero(seen[1:] == seen[:-1])
+        return [row for row in idle.tolist() if not self._scorer.knows(row)]
 
     def inspect(self) -> dict[str, Any]:
         """Tells what the model is and what it weighs, ready for JSON.
@@ -2096,6 +2257,17 @@ class Recommender:
         rows = {self._row(self.item_ids, item, UnknownItemError, "item") for item in _listed(items)}
         return np.array(sorted(rows), dtype=np.intp)
 
+    def _rows_in_order(self, items: Iterable[object]) -> tuple[Array, Array]:
+        """Looks up the rows of items (m,), ascending, each once, and how many come after each."""
+        last: dict[int, int] = {}
+        for item in _listed(items):
+            row = self._row(self.item_ids, item, UnknownItemError, "item")
+            last.pop(row, None)  # the later one counts
+            last[row] = len(last)
+        rows = np.array(list(last), dtype=np.intp)
+        order = rows.argsort()
+        return rows[order], len(rows) - 1 - order
+
     def _rows_among(self, items: Iterable[object] | None) -> Array | None:
         return None if items is None else self._item_rows(items)
 
@@ -2104,6 +2276,12 @@ class Recommender:
         return [row for row in found if row is not None]
 
     # -- rows to lists
+
+    def _popular_first(self) -> Array:
+        """Makes scores that fall from item to item, the most popular first: (n_items,) float64."""
+        scores = np.empty(len(self.item_ids))
+        scores[self.popular_items] = -np.arange(len(scores))
+        return scores
 
     def _list(
         self, scores: Array, n: int, hidden: list[Any], among: Array | None = None, ids: Ids | None = None

@@ -37,7 +37,7 @@ from sparserec_np.runtime import (
 from sparserec_np.serving.c.export import write_c
 from sparserec_np.serving.model_file import ServedModel, save_model
 from sparserec_np.serving.packing import VALUES, pack
-from sparserec_np.serving.slices import without_seen
+from sparserec_np.serving.slices import keep_items, keep_users, without_seen
 from sparserec_np.training.saving import restore
 from tests.makers.served_models import (
     as_lightgcn,
@@ -59,9 +59,14 @@ def recommender_of(model: ServedModel) -> Recommender:
 
 
 def by_brute_force(model: ServedModel, row: int, filter_seen: bool = True) -> tuple[list[int], list[float]]:
-    """Every item the user may get and its score: one Python loop over dense float64 rows, then a plain sort."""
+    """Every item the user may get and its score: one Python loop over dense float64 rows, then a plain sort.
+
+    Who has touched nothing gets what most users touched, and the score 0.
+    """
     seen = set(model.seen_items[model.seen_indptr[row] : model.seen_indptr[row + 1]].tolist())
     items = model.items.to_dense(model.dim).astype(float)
+    if not seen:
+        return popular(model), [0.0] * len(items)
     if model.stores_users:
         user = model.users.to_dense(model.dim)[row].astype(float)
     else:
@@ -73,6 +78,12 @@ def by_brute_force(model: ServedModel, row: int, filter_seen: bool = True) -> tu
     ]
     scored.sort()
     return [position for _, position in scored], [-score for score, _ in scored]
+
+
+def popular(model: ServedModel) -> list[int]:
+    """All items by the number of users who touched them, most first; of equals the first."""
+    had = seen_sets(model)
+    return sorted(range(model.items.rows), key=lambda item: (-sum(item in some for some in had), item))
 
 
 def seen_of(model: ServedModel, row: int) -> set[int]:
@@ -375,10 +386,95 @@ def test_similar_rows_are_those_of_largest_cosine(which: str) -> None:
         scale = np.maximum(lengths * lengths[row], 1e-12)
         cosines = (table @ table[row] / scale).tolist()
         names, found = similar(row, 5)
-        others = sorted((cosine for other, cosine in enumerate(cosines) if other != row), reverse=True)
+        others = sorted((cosines[other] for other in np.flatnonzero(lengths) if other != row), reverse=True)
+        others = others if lengths[row] else []  # a row that is zero is near to nothing
         assert row not in names
         np.testing.assert_allclose(found, others[:5], atol=1e-6)
         np.testing.assert_allclose(found, [cosines[name] for name in names], atol=1e-6)
+
+
+# -- who and what has no interactions
+
+
+def lonely(model: ServedModel) -> ServedModel:
+    """The model, whose user 2 and item 0 have no interactions."""
+    keep = (model.seen_items != 0) & (np.repeat(np.arange(30), np.diff(model.seen_indptr)) != 2)
+    before = np.concatenate(([0], np.cumsum(keep)))
+    return replace(model, seen_indptr=before[model.seen_indptr], seen_items=model.seen_items[keep])
+
+
+@pytest.fixture(params=["mf", "itemknn", "lightgcn", "neumf", "fism", "ridge"])
+def gap(request: pytest.FixtureRequest) -> ServedModel:
+    """A model in which user 2 and item 0 have no interactions, but for fism random rows."""
+    makers = {
+        "mf": make_model,
+        "itemknn": lambda: replace(make_model(dim=50), metadata=make_model().metadata | {"model": "itemknn"}),
+        "lightgcn": lambda: as_lightgcn(make_model()),
+        "neumf": make_towers_model,
+        "fism": make_fism_model,
+        "ridge": make_ridge_model,
+    }
+    return lonely(makers[request.param]())
+
+
+def test_who_touched_nothing_gets_what_most_users_touched(gap: ServedModel) -> None:
+    recommender = recommender_of(gap)
+    best = popular(gap)
+    found = recommender.recommend(2, 50)
+    assert found == (best, [0.0] * 50) and not found.personal
+    assert recommender.recommend(2, 5, filter_seen=False, exclude=best[:3]) == (best[3:8], [0.0] * 5)
+    assert recommender.recommend(2, 2, items=[best[9], best[4], best[30]]).items == [best[4], best[9]]
+    assert recommender.recommend(3, 5).personal
+    assert recommender.strangers() == [row for row, seen in enumerate(seen_sets(gap)) if not seen]
+    assert recommender.popularity_known and recommender.popular_items.tolist() == best
+
+
+def test_what_nobody_touched_is_near_to_nothing(gap: ServedModel) -> None:
+    recommender = recommender_of(gap)
+    if not runtime.served_as(gap.metadata["model"]).folds_in:
+        return  # compares no rows
+    assert recommender.similar_items(0, 50) == recommender.similar_users(2, 50) == ([], [])
+    for row in range(1, 50):
+        assert 0 not in recommender.similar_items(row, 50).items
+    for row in (0, 1, *range(3, 30)):
+        assert 2 not in recommender.similar_users(row, 50).items
+
+
+def test_a_file_of_some_users_takes_no_item_for_untouched() -> None:
+    model = make_model(density=1.0)
+    rare = next(item for item in range(50) if item not in seen_sets(model)[7])
+    part = recommender_of(keep_users(model, np.array([7])))
+    assert part.similar_items(rare, 50) == recommender_of(model).similar_items(rare, 50)
+    assert part.recommend(7, 50) == recommender_of(model).recommend(7, 50)
+
+
+def test_a_file_of_some_items_knows_users_by_their_rows() -> None:
+    model = make_model(density=1.0)
+    strange = [item for item in range(50) if item not in seen_sets(model)[7]]
+    part, whole = recommender_of(keep_items(model, np.array(strange))), recommender_of(model)
+    found = part.recommend(7, 50)
+    assert found.personal and found.scores == whole.recommend(7, 50).scores
+    assert 7 not in part.strangers()
+
+
+def test_of_some_users_of_a_fism_the_weights_say_what_is_popular() -> None:
+    degrees = np.arange(50, 0, -1) % 13 + 1
+    model = replace(FISM, weights=(1 / degrees).astype(np.float32))
+    model = replace(model, items=model.items._replace(values=model.items.values + 3))
+    part = Recommender(pack(keep_users(model, np.array([2, 7])), "float32"))
+    filled = np.diff(model.items.indptr) > 0
+    assert part.recommend(2, 50).items == sorted(
+        range(50), key=lambda item: (-degrees[item] * filled[item], item)
+    )
+
+
+def test_where_nothing_says_what_is_popular_items_come_in_their_order() -> None:
+    model = make_model()
+    nobody = model.users._replace(values=np.zeros_like(model.users.values))
+    part = recommender_of(without_seen(replace(model, users=nobody)))
+    assert not part.popularity_known and len(part.strangers()) == 30
+    found = part.recommend(4, 3, exclude=[1])
+    assert found == ([0, 2, 3], [0.0] * 3) and not found.personal
 
 
 def test_a_model_that_is_not_known_is_inspected_and_not_served() -> None:
@@ -413,9 +509,9 @@ class RowsOfSeenItems(runtime.StoredRows):
     def scores(self, user: int) -> Any:
         """Scores by the row of what was seen."""
         first, last = self.model.seen_indptr[user : user + 2].tolist()
-        return self.scores_of_row(*self.fold_in(self.model.seen_items[first:last]))
+        return self.scores_of_row(*self.fold_in(self.model.seen_items[first:last], None))
 
-    def fold_in(self, items: Any) -> Any:
+    def fold_in(self, items: Any, ages: Any) -> Any:
         """Adds up the rows of ``items``."""
         row = np.zeros(self.model.dim, np.float32)
         for item in items.tolist():
@@ -512,7 +608,7 @@ def test_who_is_known_gets_the_list_of_who_is_folded_in(dtype: str) -> None:
     for row, seen in enumerate(seen_sets(FISM)):
         if seen:
             assert recommender.recommend(row, 50) == recommender.recommend_for_items(seen, 50)
-    assert recommender.recommend(2, 3) == ([0, 1, 2], [0.0] * 3)
+    assert recommender.recommend(2, 3) == (popular(FISM)[:3], [0.0] * 3)
     with pytest.raises(ValueError, match="one item or more"):
         recommender.recommend_for_items([])
 
@@ -524,7 +620,8 @@ def test_made_rows_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     for user in range(30):
         cosines = rows @ rows[user] / np.maximum(lengths * lengths[user], 1e-12)
         names, found = recommender.similar_users(user, 29)
-        assert sorted([user, *names]) == list(range(30))
+        others = [] if user in (2, 5) else [row for row in range(30) if row not in (2, 5, user)]
+        assert sorted(names) == others
         np.testing.assert_allclose(found, cosines[names], atol=1e-5)
     monkeypatch.setattr(runtime, "MADE_ENTRIES", 30 * 5 - 1)
     with pytest.raises(ArtifactError, match="may have 150 entries: expected at most 149"):
@@ -620,7 +717,7 @@ def test_who_is_known_is_solved_for_as_who_is_folded_in(dtype: str) -> None:
     for row, seen in enumerate(seen_sets(model)):
         if seen:
             assert recommender.recommend(row, 50) == recommender.recommend_for_items(seen, 50)
-    assert recommender.recommend(2, 3) == ([0, 1, 2], [0.0] * 3)
+    assert recommender.recommend(2, 3) == (popular(model)[:3], [0.0] * 3)
     part = recommender_of(without_seen(model))
     whole = recommender_of(model)
     assert part.recommend_for_items([3, 4]) == whole.recommend_for_items([3, 4])
@@ -714,13 +811,6 @@ def test_users_who_are_not_stored_take_no_memory() -> None:
 # -- LightGCN
 
 
-def lonely(model: ServedModel) -> ServedModel:
-    """The model, whose user 2 and item 0 have no interactions."""
-    keep = (model.seen_items != 0) & (np.repeat(np.arange(30), np.diff(model.seen_indptr)) != 2)
-    before = np.concatenate(([0], np.cumsum(keep)))
-    return replace(model, seen_indptr=before[model.seen_indptr], seen_items=model.seen_items[keep])
-
-
 @pytest.mark.parametrize("layers", [1, 2, 3, 4])
 @pytest.mark.parametrize(("similarity", "temperature"), [("dot", 1.0), ("dot", 0.3), ("cosine", 0.2)])
 def test_lightgcn_ranks_as_the_model_that_was_trained(
@@ -735,6 +825,9 @@ def test_lightgcn_ranks_as_the_model_that_was_trained(
         found = recommender.recommend(user, 50)
         by_item = dict(zip(items[user, left].tolist(), scores[user, left].tolist(), strict=True))
         assert sorted(found.items) == sorted(by_item)
+        if user == 2:
+            assert found == (popular(model), [0.0] * 50) and not found.personal
+            continue
         np.testing.assert_allclose(
             found.scores, [by_item[item] for item in found.items], rtol=1e-4, atol=1e-5
         )
@@ -758,6 +851,7 @@ def test_lightgcn_breaks_ties_by_item_and_takes_candidates() -> None:
         seen_items=model.seen_items[:0],
     )
     recommender = recommender_of(alone)  # without edges all items are alike
+    assert len(set(recommender.score(3, range(50)))) == 1
     assert recommender.recommend(3, 4).items == [0, 1, 2, 3]
     assert recommender.recommend(3, 4, items=[9, 5, 7], exclude=[7]).items == [5, 9]
     seen = recommender_of(model)
@@ -1095,3 +1189,69 @@ def test_a_table_of_interactions_is_no_model(tmp_path: Path, text: str) -> None:
     (tmp_path / "log.csv").write_text(text)
     with pytest.raises(runtime.ArtifactError, match="the file is text, as a table of interactions is"):
         Recommender.open(tmp_path / "log.csv")
+
+
+# -- users of whom later items count more
+
+ORDERED = make_fism_model(5, seed=4, recency=0.75)
+MARKED = make_fism_model(5, seed=4, recency=0.75, marks=True)
+
+
+def in_order(model: Any, user: int) -> list[int]:
+    """What a user has seen, the latest last."""
+    own = slice(*model.seen_indptr[user : user + 2])
+    return [int(item) for item in model.seen_items[own][np.argsort(-model.seen_ages[own].astype(int))]]
+
+
+@pytest.mark.parametrize("marks", [False, True])
+def test_a_row_is_the_sum_in_which_later_items_count_more(marks: bool) -> None:
+    model = MARKED if marks else ORDERED
+    summed = model.dim - 50 if marks else model.dim
+    liked = [7, 3, 40, 9]
+    row = dense_row(recommender_of(model), liked)
+    dense, expected = model.items.to_dense(model.dim)[:, :summed].astype(float), np.zeros(summed)
+    for place, item in enumerate(reversed(liked), start=1):
+        expected += place**-0.75 * float(model.weights[item]) * dense[item]
+    np.testing.assert_allclose(row[:summed], largest_alone(expected, 5), rtol=1e-5, atol=1e-6)
+    if marks:
+        shares = np.zeros(50)
+        shares[liked[::-1]] = np.arange(1.0, 5) ** -0.75
+        np.testing.assert_allclose(row[summed:], shares, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", VALUES)
+@pytest.mark.parametrize("marks", [False, True])
+def test_who_is_folded_in_in_order_gets_the_list_of_who_is_known(dtype: str, marks: bool) -> None:
+    model = MARKED if marks else ORDERED
+    recommender, changed = Recommender(pack(model, dtype)), 0
+    for user in range(30):
+        liked = in_order(model, user)
+        if liked:
+            assert recommender.recommend(user, 50) == recommender.recommend_for_items(liked, 50)
+            changed += recommender.recommend(user, 50) != recommender.recommend_for_items(liked[::-1], 50)
+    assert changed > 20
+
+
+def test_of_an_item_told_twice_the_later_telling_counts() -> None:
+    recommender = recommender_of(ORDERED)
+    assert recommender.recommend_for_items([7, 3, 9, 7]) == recommender.recommend_for_items([3, 9, 7])
+
+
+@pytest.mark.parametrize(
+    ("metadata", "arrays", "said"),
+    [
+        ({"recency": "x"}, {}, "recency is 'x', expected a number from 0 to 4"),
+        ({"recency": "-1"}, {}, "recency is '-1'"),
+        ({"recency": "nan"}, {}, "recency is 'nan'"),
+        ({}, {"seen.ages": None}, "seen.ages are missing, on which the rows of users depend"),
+        ({}, {"seen.ages": np.zeros(3, np.uint8)}, "seen.ages hold 3 numbers, expected one for each of"),
+        ({}, {"seen.ages": np.zeros(3, np.int8)}, "seen.ages is 1-dimensional int8"),
+    ],
+)
+def test_an_order_that_is_damaged_is_refused(
+    metadata: dict[str, str], arrays: dict[str, Any], said: str
+) -> None:
+    sound = ORDERED.encode()
+    kept = {name: array for name, array in {**sound.arrays, **arrays}.items() if array is not None}
+    with pytest.raises(ArtifactError, match=said):
+        Recommender(sound._replace(arrays=kept, metadata={**sound.metadata, **metadata}))

@@ -9,7 +9,6 @@ differ. Needs a C compiler and `size`.
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import numpy as np
 
 import sparserec_np
 from benchmarks.arguments import parser_of
+from benchmarks.output import tell
 from benchmarks.timing import timed
 from sparserec_np.serving.c.export import HEADER, MAIN
 from sparserec_np.training.saving import restore
@@ -39,12 +39,13 @@ def main() -> int:
     given = parser.parse_args()
     compiler = [*shlex.split(given.cc), *shlex.split(given.cflags), *STRICT]
     report = measure(given.run, given.n, compiler)
-    if given.json:
-        print(json.dumps(report))
-    else:
-        for name, value in report.items():
-            print(f"{name.replace('_', ' '):28}{value:,}")
+    tell(report, given.json, written)
     return 0 if report["differ_from_numpy"] == report["differ_from_numba"] == 0 else 1
+
+
+def written(report: dict[str, Any]) -> str:
+    """Writes a line for each figure."""
+    return "\n".join(f"{name.replace('_', ' '):28}{value:,}" for name, value in report.items())
 
 
 def measure(run: str, n: int, compiler: list[str]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ TEST, as one should to choose anything: `sparserec data split`.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 
 import sparserec_np
 from benchmarks.arguments import parser_of
+from benchmarks.output import tell
 from benchmarks.served_lists import ServedLists
 from benchmarks.timing import milliseconds
 
@@ -49,6 +49,14 @@ def measure(given: argparse.Namespace) -> dict[str, dict[str, float]]:
     return report | {"kept": {key: one[key] / other[key] for key in ("recall@20", "ndcg@20")}}
 
 
+def written(report: dict[str, dict[str, float]]) -> str:
+    """Writes a line for each way."""
+    return "\n".join(
+        f"{name:16s}" + "  ".join(f"{key} {value:.4g}" for key, value in row.items())
+        for name, row in report.items()
+    )
+
+
 def main() -> None:
     """Trains both, evaluates, prints."""
     parser = parser_of(__file__, __doc__)
@@ -60,11 +68,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     given = parser.parse_args()
     report = measure(given)
-    if given.json:
-        print(json.dumps(report))
-        return
-    for name, row in report.items():
-        print(f"{name:16s}" + "  ".join(f"{key} {value:.4g}" for key, value in row.items()))
+    tell(report, given.json, written)
 
 
 if __name__ == "__main__":

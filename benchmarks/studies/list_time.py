@@ -16,12 +16,10 @@ first list, and the memory that is resident then, above that of a bare Python: l
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,11 +27,11 @@ from threadpoolctl import threadpool_limits
 
 import sparserec_np
 from benchmarks import machine
-from benchmarks.arguments import parser_of
+from benchmarks.arguments import add_page, parser_of
 from benchmarks.data import as_matrix
-from benchmarks.figures import prose, table
-from benchmarks.output import write
-from benchmarks.pages import command_line, provenance
+from benchmarks.figures import table
+from benchmarks.output import tell, write
+from benchmarks.pages import page_of
 from benchmarks.peers import implicit_model
 from benchmarks.studies.start_up import START, begin
 from benchmarks.timing import milliseconds
@@ -231,7 +229,7 @@ def written(result: dict[str, Any]) -> str:
     return table(head, rows)
 
 
-def page_of(name: str, result: dict[str, Any], command: str) -> str:
+def page(name: str, result: dict[str, Any]) -> str:
     """Writes the page of one run."""
     words = (
         f"A list of {N}, one user at a time on one thread, seen items left out: a {result['model']} of"
@@ -240,8 +238,7 @@ def page_of(name: str, result: dict[str, Any], command: str) -> str:
         " first list and the memory that is resident then, above that of a bare Python, are those of processes of"
         " their own."
     )
-    head = provenance(command, [machine.describe(1)])
-    return "\n".join([f"# One list: {name}", "", head, "", prose(words), "", written(result), ""])
+    return page_of(f"One list: {name}", "list_time", [machine.describe(1)], words, [written(result)])
 
 
 def main() -> None:
@@ -250,13 +247,12 @@ def main() -> None:
     parser.add_argument("run", help="a run directory or a model file")
     parser.add_argument("--users", type=int, default=10_000, help="lists to time")
     parser.add_argument("--columns", type=int, default=64, help="of the dense peers")
-    parser.add_argument("--name", default="data", help="what the data are called on the page")
-    parser.add_argument("--page", type=Path, help="the page to write")
+    add_page(parser)
     given = parser.parse_args()
     result = measure(given.run, given.users, given.columns)
     if given.page:
-        write(given.page, page_of(given.name, result, command_line("list_time")))
-    print(json.dumps(result) if given.json else written(result))
+        write(given.page, page(given.name, result))
+    tell(result, given.json, written)
 
 
 if __name__ == "__main__":

@@ -28,14 +28,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import sparserec_np
-from benchmarks.arguments import parser_of
-from benchmarks.cells import Cell, Cells, digest
+from benchmarks.arguments import add_page, parser_of
+from benchmarks.cells import Cell, Cells, digest, finish
 from benchmarks.curves import Curve, draw_panels
 from benchmarks.data import as_matrix
 from benchmarks.figures import prose, table
 from benchmarks.installed import RefusedError, sparserec
-from benchmarks.output import write
-from benchmarks.pages import command_line, provenance
+from benchmarks.pages import page_of
 from benchmarks.peers import als, dense_ranker, fit
 from benchmarks.processes import peak_resident, run_module
 from benchmarks.timing import timed
@@ -271,8 +270,8 @@ def curves_of(cells: Sequence[Cell], dtype: str) -> list[Curve]:
     return [Curve(CURVES[way], sorted(found)) for way, found in points.items()]
 
 
-def write_page(page: Path, cells: Cells) -> None:
-    """Writes the page of all data sets, and a picture of each beside it."""
+def page(cells: Cells, path: Path) -> str:
+    """Writes the page of all data sets for ``path``, and a picture of each beside it."""
     names = list(dict.fromkeys(cell["what"]["data"] for cell in cells.all))
     words = (
         "NDCG@20 on the test part against the bytes of the served tables, without ids and without what users had."
@@ -282,16 +281,16 @@ def write_page(page: Path, cells: Cells) -> None:
         " LightGCN's figures are published, with the best epoch chosen on the test part. int8 has a scale for each"
         " column."
     )
-    head = provenance(command_line("quality_at_bytes"), [cell["machine"] for cell in cells.all])
-    lines = ["# Quality at a number of bytes", "", head, "", prose(words)]
+    sections = []
     for name in names:
         own = cells.of(data=name)
-        picture = page.with_name(f"{page.stem}-{name.lower().replace(' ', '-')}.png")
+        picture = path.with_name(f"{path.stem}-{name.lower().replace(' ', '-')}.png")
         panels = {f"{name}, {dtype}": curves_of(own, dtype) for dtype in DTYPES}
         axes = ("kB of the served tables", "NDCG@20 on the test part")
         drawn = draw_panels(picture, panels, *axes)
-        lines += ["", section(name, own, picture.name if drawn else None)]
-    write(page, "\n".join(lines) + "\n")
+        sections.append(section(name, own, picture.name if drawn else None))
+    machines = [cell["machine"] for cell in cells.all]
+    return page_of("Quality at a number of bytes", "quality_at_bytes", machines, words, sections)
 
 
 def main() -> None:
@@ -299,12 +298,11 @@ def main() -> None:
     parser = parser_of(__file__, __doc__)
     parser.add_argument("train", nargs="?", help="the interactions to train on")
     parser.add_argument("test", nargs="?", help="the interactions to evaluate on")
-    parser.add_argument("--name", default="data", help="what the data are called on the page")
+    add_page(parser)
     parser.add_argument("--folder", type=Path, default=Path("quality-at-bytes"), help="where cells are kept")
     parser.add_argument("--ways", nargs="+", choices=[*WAYS, ALS], default=[*WAYS, ALS])
     parser.add_argument("--densities", nargs="+", type=float, default=[0.01, 0.025, 0.05, 0.1])
     parser.add_argument("--factors", nargs="+", type=int, default=[4, 8, 16, 32, 64], help="of ALS")
-    parser.add_argument("--page", type=Path, help="the page to write")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--als", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -314,10 +312,7 @@ def main() -> None:
     cells = Cells(given.folder, given.threads)
     if given.train and given.test:
         cells_of(given, cells)
-    if given.page and cells.all:
-        write_page(given.page, cells)
-    if given.json:
-        print(json.dumps(cells.all))
+    finish(given, cells, page)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import tempfile
 
 import sparserec_np
 from benchmarks.arguments import parser_of
+from benchmarks.output import tell
 from sparserec_np import runtime
 from sparserec_np.serving.packing import pack, write_export
 
@@ -73,6 +74,18 @@ def begin(code: str, *paths: str) -> tuple[list[float], int, int]:
     return min(walls, key=sum), min(resident), min(peak)
 
 
+def written(result: dict[str, dict[str, float]]) -> str:
+    """Writes a line for each figure, in ms or MB."""
+    lines = []
+    for title, rows in result.items():
+        lines.append(f"Start-up, {title}")
+        for name, value in rows.items():
+            lines.append(
+                f"  {name:34s}" + (f"{value:9.1f}" if name.endswith("ms") else f"{value / 1e6:9.1f} MB")
+            )
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Measures and prints."""
     parser = parser_of(__file__, __doc__)
@@ -82,13 +95,7 @@ def main() -> None:
         small = os.path.join(folder, "int8")
         write_export(small, pack(sparserec_np.load_model(given.run), "int8"))
         result = {"float32 as trained": start_up(given.run), "int8 export": start_up(small)}
-    if given.json:
-        print(json.dumps(result))
-        return
-    for title, rows in result.items():
-        print(f"Start-up, {title}")
-        for name, value in rows.items():
-            print(f"  {name:34s}" + (f"{value:9.1f}" if name.endswith("ms") else f"{value / 1e6:9.1f} MB"))
+    tell(result, given.json, written)
 
 
 if __name__ == "__main__":

@@ -20,18 +20,17 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import sparserec_np
 from benchmarks import machine
-from benchmarks.arguments import parser_of
+from benchmarks.arguments import add_page, parser_of
 from benchmarks.data import as_matrix
-from benchmarks.figures import prose, spread, table
-from benchmarks.output import write
-from benchmarks.pages import command_line, provenance
+from benchmarks.figures import spread, table
+from benchmarks.output import tell, write
+from benchmarks.pages import page_of
 from benchmarks.peers import als, dense_ranker, fit
 from benchmarks.processes import peak_resident, pin, run_module
 from benchmarks.side_by_side.ours import load_kernels
@@ -192,7 +191,7 @@ def _median(records: list[Record], phase: str) -> str:
     return f"{np.median(seconds):.2f}" if seconds else "-"
 
 
-def page_of(name: str, text: str, command: str, about: dict[str, Any]) -> str:
+def page(name: str, text: str, about: dict[str, Any]) -> str:
     """Writes the page of one run."""
     words = (
         "Seconds from the start of reading the training file to the end of a first list, without any training; imports"
@@ -200,8 +199,7 @@ def page_of(name: str, text: str, command: str, about: dict[str, Any]) -> str:
         " process of its own and rows take turns: medians, with the least and the most behind them. kB are those of"
         " the tables as they lie in memory, with item weights."
     )
-    head = provenance(command, [about])
-    return "\n".join([f"# From a file to lists: {name}", "", head, "", prose(words), "", text, ""])
+    return page_of(f"From a file to lists: {name}", "time_to_lists", [about], words, [text])
 
 
 def main() -> None:
@@ -212,8 +210,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", default=["512:453370", "512:906740", "1024:453370"])
     parser.add_argument("--start", default="spectral", help="spectral, fitted or neighbours")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--name", default="data", help="what the data are called on the page")
-    parser.add_argument("--page", type=Path, help="the page to write")
+    add_page(parser)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -225,9 +222,8 @@ def main() -> None:
     found = measure_all(given)
     text = written(found, given.start)
     if given.page:
-        about = machine.describe(given.threads)
-        write(given.page, page_of(given.name, text, command_line("time_to_lists"), about))
-    print(json.dumps(found) if given.json else text)
+        write(given.page, page(given.name, text, machine.describe(given.threads)))
+    tell(found, given.json, lambda _: text)
 
 
 if __name__ == "__main__":

@@ -27,12 +27,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import sparserec_np
-from benchmarks.arguments import parser_of
-from benchmarks.cells import Cell, Cells, digest
+from benchmarks.arguments import add_page, parser_of
+from benchmarks.cells import Cell, Cells, digest, finish
 from benchmarks.figures import prose, table
 from benchmarks.installed import RefusedError, sparserec
-from benchmarks.output import write
-from benchmarks.pages import command_line, provenance
+from benchmarks.pages import page_of
 
 HELD_OUT = 0.1
 MODEL = "--model fism --user-rows sum"
@@ -175,7 +174,7 @@ def _figures(way: str, own: Sequence[Cell], starts: dict[int, float]) -> list[st
     return [str(len(own)), f"{mean:.4f}", *added, epochs, f"{seconds:.0f}", f"{peak:.0f}"]
 
 
-def write_page(page: Path, cells: Cells) -> None:
+def page(cells: Cells, _: Path) -> str:
     """Writes the page of all data sets."""
     words = (
         "NDCG@20 on a tenth of the training part that each seed holds out and that nothing is chosen by, as a mean over"
@@ -183,34 +182,29 @@ def write_page(page: Path, cells: Cells) -> None:
         " tests. Learning rate and epochs are chosen on a part of the rest, unless the options name them; epochs are"
         " those kept, of each seed. A fism takes no teacher, so distillation has no row."
     )
-    head = provenance(command_line("training_against_start"), [cell["machine"] for cell in cells.all])
-    lines = ["# Training against its start", "", head, "", prose(words)]
-    for name, base in dict.fromkeys((cell["what"]["data"], cell["what"]["base"]) for cell in cells.all):
-        lines += ["", section(name, cells.of(data=name, base=base))]
-    write(page, "\n".join(lines) + "\n")
+    kinds = dict.fromkeys((cell["what"]["data"], cell["what"]["base"]) for cell in cells.all)
+    sections = [section(name, cells.of(data=name, base=base)) for name, base in kinds]
+    machines = [cell["machine"] for cell in cells.all]
+    return page_of("Training against its start", "training_against_start", machines, words, sections)
 
 
 def main() -> None:
     """Makes the cells that are missing, and writes the page."""
     parser = parser_of(__file__, __doc__)
     parser.add_argument("file", nargs="?", help="interactions, of which parts are held out")
-    parser.add_argument("--name", default="data", help="what the data are called on the page")
+    add_page(parser)
     parser.add_argument("--folder", type=Path, default=Path("training-against-start"))
     parser.add_argument("--seeds", type=int, default=5, help="how many")
     trained = [way for way in WAYS if way != START]
     parser.add_argument("--ways", nargs="*", choices=trained, default=trained)
     parser.add_argument("--base", default="", help="options of `sparserec train` that all ways have")
     parser.add_argument("--options", default="", help="options that all ways but the start alone have")
-    parser.add_argument("--page", type=Path, help="the page to write")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     cells = Cells(given.folder, given.threads)
     if given.file:
         cells_of(given, cells)
-    if given.page and cells.all:
-        write_page(given.page, cells)
-    if given.json:
-        print(json.dumps(cells.all))
+    finish(given, cells, page)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ TRAIN in place of TEST, as one should to choose anything: `sparserec data split`
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy as np
 import sparserec_np
 from benchmarks.arguments import parser_of
 from benchmarks.installed import sparserec
+from benchmarks.output import tell
 from benchmarks.served_lists import ServedLists
 
 Log = sparserec_np.Interactions
@@ -102,6 +102,19 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def written(report: dict[str, Any]) -> str:
+    """Writes what the log is, and a line for each row."""
+    about = (
+        f"{report['first']:,} interactions, then {report['rest']:,} more, of {report['new users']:,} new"
+        f" users and {report['new items']:,} new items among others; {report['entries']:,} entries"
+    )
+    rows = [
+        f"{title:29s}" + "  ".join(f"{key} {value:.4g}" for key, value in row.items())
+        for title, row in report["rows"].items()
+    ]
+    return "\n".join([about, *rows])
+
+
 def main() -> None:
     """Trains, updates, evaluates, prints."""
     parser = parser_of(__file__, __doc__)
@@ -112,16 +125,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("settings", nargs="*", help="of training, after --")
     given = parser.parse_args()
-    report = measure(given)
-    if given.json:
-        print(json.dumps(report))
-        return
-    print(
-        f"{report['first']:,} interactions, then {report['rest']:,} more, of {report['new users']:,} new"
-        f" users and {report['new items']:,} new items among others; {report['entries']:,} entries"
-    )
-    for title, row in report["rows"].items():
-        print(f"{title:29s}" + "  ".join(f"{key} {value:.4g}" for key, value in row.items()))
+    tell(measure(given), given.json, written)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ def k_core(log: Interactions, min_user: int, min_item: int) -> Interactions:
         log.item_ids[much],
         times,
         weights,
+        dated=log.dated,
     ).disliking(log.disliked)
 
 

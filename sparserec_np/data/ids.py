@@ -6,13 +6,16 @@ refused, as numbers, as objects, and as the texts that others write for them.
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sparserec_np.data.numbering import TextNumbers
 from sparserec_np.errors import DataError
 
 Array = npt.NDArray[Any]
@@ -20,6 +23,42 @@ Array = npt.NDArray[Any]
 # What Python, NumPy, pandas and polars write for a value that is missing.
 MISSING_TEXTS = ("None", "nan", "NaN", "NaT", "<NA>")
 TEXTS_AT_ONCE = 1 << 18  # of which each is an object of its own meanwhile
+# An array of texts is as wide as the longest one for as long as that takes at most so many times
+# the bytes of the texts as objects, and so many bytes more.
+TIMES_OBJECTS, FREE_BYTES = 2, 1 << 20
+ROWS_AT_ONCE = 1 << 15  # of columns of Arrow's, so that what is made of them stays in the cache
+
+
+def text_array(texts: Sequence[str]) -> Array:
+    """Makes an array of texts, (n,): as wide as the longest, or of objects where that takes less.
+
+    Where one text is far longer than most, an array as wide as it takes many times what all the
+    texts do.
+
+    >>> text_array(["ann", "bob"]).dtype.kind, text_array(["ann"] * 9_999 + ["x" * 500]).dtype.kind
+    ('U', 'O')
+    """
+    width = max(map(len, texts), default=0)
+    if 4 * width * len(texts) <= FREE_BYTES + TIMES_OBJECTS * _object_bytes(texts):
+        return np.array(texts, dtype=str)
+    ids = np.empty(len(texts), dtype=object)
+    ids[:] = texts
+    return ids
+
+
+def _object_bytes(texts: Sequence[str]) -> int:
+    """Returns the bytes that texts take as objects, and the array that points at them."""
+    return sum(map(sys.getsizeof, texts)) + 8 * len(texts)
+
+
+def bytes_of(ids: Array) -> int:
+    """Returns the bytes that an array of ids takes, texts that are objects included."""
+    return _object_bytes(ids.tolist()) if ids.dtype.kind == "O" else ids.nbytes
+
+
+def are_texts(ids: Array) -> bool:
+    """Tells whether ids are text, as :func:`text_array` makes it, and not numbers."""
+    return ids.dtype.kind in "UO"
 
 
 def encode_ids(
@@ -37,10 +76,12 @@ def encode_ids(
     >>> codes.tolist(), ids.tolist()
     ([2, 0, 2], [10, 20, 30])
     """
+    if more is None and (arrow := _arrow_texts(values)) is not None:
+        return _found_in_arrow(arrow)
     wanted = as_ids(values, noun)
     extra = wanted[:0] if more is None else as_ids(more, noun)
-    if wanted.size and extra.size and wanted.dtype.kind != extra.dtype.kind:
-        wanted, extra = wanted.astype(str), extra.astype(str)
+    if wanted.size and extra.size and are_texts(wanted) != are_texts(extra):
+        wanted, extra = (some if are_texts(some) else some.astype(str) for some in (wanted, extra))
     both = np.concatenate([wanted, extra]) if extra.size else wanted
     low, high = (int(both.min()), int(both.max())) if both.size and both.dtype.kind == "i" else (-1, -1)
     if low >= 0 and high < 4 * both.size + 1_000_000:  # a table by id is far cheaper than a sort
@@ -49,8 +90,9 @@ def encode_ids(
         ids = np.flatnonzero(there).astype(np.int64)
         if ids.size == high + 1:
             return wanted, ids
-        return (np.cumsum(there, dtype=np.int64) - 1)[wanted], ids
-    if both.dtype.kind == "U":
+        place = np.cumsum(there, dtype=np.int32 if ids.size < 1 << 31 else np.int64)
+        return np.subtract(place, 1, out=place)[wanted], ids
+    if are_texts(both):
         codes, ids = _found_texts(both)
         return codes[: wanted.size], ids
     ids, codes = np.unique(both, return_inverse=True)
@@ -63,19 +105,83 @@ def _found_texts(texts: Array) -> tuple[Array, Array]:
     Hashing takes a fraction of the time of sorting all.
     """
     index: defaultdict[str, int] = defaultdict(count().__next__)  # text -> number, as they appear
-    codes = np.empty(texts.size, dtype=np.int64)
+    codes = np.empty(texts.size, dtype=np.int32)
     for start in range(0, texts.size, TEXTS_AT_ONCE):
         some = texts[start : start + TEXTS_AT_ONCE].tolist()
-        codes[start : start + len(some)] = np.fromiter(map(index.__getitem__, some), np.int64, len(some))
-    names = np.array(list(index), dtype=texts.dtype)
-    order = np.argsort(names, kind="stable")
-    place = np.empty(order.size, dtype=np.int64)
-    place[order] = np.arange(order.size)
-    return place[codes] if codes.size else codes, names[order]
+        codes[start : start + len(some)] = np.fromiter(map(index.__getitem__, some), np.int32, len(some))
+    names = list(index)
+    del index
+    order = sorted(range(len(names)), key=names.__getitem__)
+    place = np.empty(len(order), dtype=np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    return renumbered(codes, place), text_array([names[at] for at in order])
+
+
+def renumbered(codes: Array, place: Array) -> Array:
+    """Replaces codes (n,) by their places, in the memory they have."""
+    for start in range(0, codes.size, TEXTS_AT_ONCE):
+        part = codes[start : start + TEXTS_AT_ONCE]
+        part[:] = place[part]
+    return codes
+
+
+def sorted_texts(numbers: TextNumbers) -> tuple[Array, Array]:
+    """Sorts texts, which must be UTF-8: returns the place of each number, (n,) int32, and the texts."""
+    names = numbers.texts()
+    order = sorted(range(len(names)), key=names.__getitem__)  # in UTF-8 as by code point
+    place = np.empty(len(order), dtype=np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    return place, text_array([names[at].decode("utf-8") for at in order])
+
+
+def _arrow_texts(values: Any) -> Any:
+    """Takes texts that lie in memory as Arrow has them, none of them missing; returns None for all else.
+
+    So they need not become objects one by one, if pyarrow is there to look at them.
+    """
+    if not (hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__")):
+        return None
+    if isinstance(values, np.ndarray) or str(getattr(values, "dtype", "")) == "object":
+        return None
+    try:
+        import pyarrow as pa
+
+        column = (
+            values
+            if isinstance(values, pa.ChunkedArray)
+            else pa.chunked_array(values if hasattr(values, "__arrow_c_stream__") else [pa.array(values)])
+        )
+    except (ImportError, TypeError, ValueError):  # as pyarrow's own errors are
+        return None
+    return column if "string" in str(column.type).split("<")[0] and not column.null_count else None
+
+
+def arrow_pieces(column: Any) -> tuple[Array, Array, Array]:
+    """Returns texts of Arrow's, none missing, as bytes and the (n,) bounds of each in these."""
+    import pyarrow as pa
+
+    column = column.cast(pa.large_string())
+    _, bounds, text = column.buffers()
+    edges = np.frombuffer(bounds, np.int64)[column.offset : column.offset + len(column) + 1]
+    base = int(edges[0])
+    own = np.frombuffer(text or b"", np.uint8)[base : int(edges[-1])]
+    return own, edges[:-1] - base, edges[1:] - base
+
+
+def _found_in_arrow(column: Any) -> tuple[Array, Array]:
+    """Does for a column of Arrow's what :func:`_found_texts` does."""
+    numbers, codes, filled = TextNumbers(), np.empty(len(column), dtype=np.int32), 0
+    for chunk in column.chunks:
+        for start in range(0, len(chunk), ROWS_AT_ONCE):
+            part = chunk.slice(start, ROWS_AT_ONCE)
+            codes[filled : filled + len(part)] = numbers.take(*arrow_pieces(part))[0]
+            filled += len(part)
+    place, ids = sorted_texts(numbers)
+    return renumbered(codes, place), ids
 
 
 def as_ids(values: npt.ArrayLike, noun: str) -> Array:
-    """Converts ids to a one-dimensional array of signed integers or of text.
+    """Converts ids to a one-dimensional array of signed integers, of text, or of texts as objects.
 
     Bytes are read as UTF-8. Numbers among texts become text.
 
@@ -104,28 +210,29 @@ def as_ids(values: npt.ArrayLike, noun: str) -> Array:
 
 def _listed(values: npt.ArrayLike) -> Array:
     """Makes an array of a list, in which a text and what is no text stay what they are."""
-    try:
-        ids = np.asarray(values)
-        mixed = ids.dtype.kind in "US" and ids.ndim == 1 and isinstance(values, (list, tuple))
-        if not mixed or len(set(map(type, values))) < 2:  # type: ignore[arg-type]
-            return ids
-    except UnicodeDecodeError:  # bytes among texts
-        pass
-    plain = list(values)  # type: ignore[arg-type]
-    ids = np.empty(len(plain), dtype=object)
-    ids[:] = plain
+    if not isinstance(values, (list, tuple)) or not any(
+        issubclass(kind, (str, bytes)) for kind in set(map(type, values))
+    ):
+        return np.asarray(values)
+    ids = np.empty(len(values), dtype=object)
+    ids[:] = values
     return ids
 
 
 def _of_objects(ids: Array, noun: str) -> Array:
     """Converts an array of objects to numbers if all are, else to text."""
-    kinds = set(map(type, ids.tolist()))
+    kinds: set[type] = set()
+    for start in range(0, ids.size, TEXTS_AT_ONCE):
+        kinds |= set(map(type, ids[start : start + TEXTS_AT_ONCE].tolist()))
     if kinds <= {str}:
-        return ids.astype(str)
+        return ids
     whole = all(issubclass(kind, (int, np.integer)) and not issubclass(kind, bool) for kind in kinds)
     if whole and all(-(2**63) <= one < 2**63 for one in ids):
         return ids.astype(np.int64)
-    return np.array([_text_of(one, place, noun) for place, one in enumerate(ids)], dtype=str)
+    texts = np.empty(ids.size, dtype=object)
+    for place, one in enumerate(ids):
+        texts[place] = _text_of(one, place, noun)
+    return texts
 
 
 def _text_of(one: Any, place: int, noun: str) -> str:
@@ -182,13 +289,13 @@ def refuse_missing_texts(ids: Array, codes: Array, noun: str) -> None:
     Raises:
         DataError: there is one.
     """
-    if ids.dtype.kind != "U":
+    if not are_texts(ids):
         return
     bad = np.flatnonzero(np.isin(ids, MISSING_TEXTS))
     if bad.size:
         places = np.flatnonzero(np.isin(codes, bad))
         where = f" at place {places[0]} (counted from 0)" if places.size else ""
-        text = ids[codes[places[0]] if places.size else bad[0]].item()
+        text = str(ids[codes[places[0]] if places.size else bad[0]])
         raise DataError(
             f"The {noun} ids must all be there, found the text {text!r}{where}, which stands for a missing one;"
             " leave out the interactions without one, or spell the name in another way."

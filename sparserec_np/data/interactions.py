@@ -17,13 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sparserec_np.data.ids import are_texts, bytes_of, refuse_missing_texts
 from sparserec_np.data.ids import encode_ids as encode_ids
-from sparserec_np.data.ids import refuse_missing_texts
 from sparserec_np.data.moments import as_times
 from sparserec_np.data.table import row_blocks
 from sparserec_np.data.weights import as_weights, own_shares
 from sparserec_np.errors import DataError
-from sparserec_np.runtime import MAX_TEXT_BYTES
 
 Array = npt.NDArray[Any]
 
@@ -54,9 +53,13 @@ class Interactions:
         indptr: ``(n_users + 1,)`` int64; user ``u`` owns ``items[indptr[u]:indptr[u + 1]]``, which
             may be empty.
         items: ``(n,)`` int32 item numbers, sorted and unique within a user.
-        user_ids: ``(n_users,)`` outside ids, int64 or unicode, sorted and unique.
+        user_ids: ``(n_users,)`` outside ids, int64 or unicode, sorted and unique; text is an array
+            of objects where one as wide as the longest would take far more memory.
         item_ids: ``(n_items,)`` likewise.
-        times: ``(n,)`` int64 or float64 moments of the pairs in the unit of the source, or None.
+        times: ``(n,)`` int64 or float64 moments of the pairs in the unit of the source; or, where
+            they are not ``dated``, int32 or int64 places in time order; or None.
+        dated: whether times can be compared between users. Else they say in which order each user
+            touched items, and no more.
         duplicates: repeated pairs that were merged away; of a merged pair the latest time is kept,
             and the sum of all weights.
         weights: ``(n,)`` float32 confidences of the pairs, finite and above 0, in the unit of the
@@ -77,6 +80,7 @@ class Interactions:
     item_ids: Array
     times: Array | None = None
     duplicates: int = field(default=0)
+    dated: bool = True
     weights: Array | None = None
     disliked: Interactions | None = None
 
@@ -96,15 +100,13 @@ class Interactions:
             raise DataError(f"times must have shape {self.items.shape}, found {self.times.shape}.")
         self._check_opinions()
         for name, ids in (("user_ids", self.user_ids), ("item_ids", self.item_ids)):
-            if ids.ndim != 1 or not (ids.dtype == np.int64 or ids.dtype.kind == "U"):
+            if ids.ndim != 1 or not (ids.dtype == np.int64 or are_texts(ids)):
                 raise DataError(
                     f"{name} must be one array of int64 or strings, found {ids.dtype} of shape {ids.shape}."
                 )
-            if ids.dtype.kind == "U" and ids.nbytes > MAX_TEXT_BYTES:  # no model of them could be opened
-                longest = ids.dtype.itemsize // 4
+            if ids.dtype.kind == "O" and not set(map(type, ids.tolist())) <= {str}:
                 raise DataError(
-                    f"{name} hold {ids.size:,} texts, of which one has {longest:,} characters: expected at most"
-                    f" {MAX_TEXT_BYTES // (4 * ids.size):,}; shorten the longest, or number them."
+                    f"{name} must be one array of int64 or strings, found objects of other types."
                 )
             if np.any(ids[1:] <= ids[:-1]):
                 raise DataError(f"{name} must be sorted and unique; build Interactions with from_pairs.")
@@ -188,6 +190,8 @@ class Interactions:
         item_ids: Array,
         times: npt.ArrayLike | None = None,
         weights: npt.ArrayLike | None = None,
+        *,
+        dated: bool = True,
     ) -> Interactions:
         """Makes interactions of positions in two arrays of unique outside ids.
 
@@ -200,6 +204,7 @@ class Interactions:
             item_ids: ``(n_items,)`` int64 or unicode.
             times: ``(n,)`` finite numbers, or None.
             weights: ``(n,)`` finite numbers above 0, or None.
+            dated: whether they can be compared between users.
 
         Raises:
             DataError: lengths differ, a position is out of range, an id is repeated, a time is not
@@ -211,7 +216,7 @@ class Interactions:
             raise DataError(
                 f"Users and items must be equally many, found {user_codes.size} and {item_codes.size}."
             )
-        moments = None if times is None else as_times(times, user_codes.size)
+        moments = None if times is None else _own_times(times, user_codes.size, dated)
         worths = None if weights is None else as_weights(weights, user_codes.size)
         n_items = max(item_ids.size, 1)
         indptr = np.zeros(user_ids.size + 1, dtype=np.int64)
@@ -239,7 +244,9 @@ class Interactions:
             merged = merged[:filled].copy()
             moments = None if moments is None else moments[:filled].copy()
             worths = None if worths is None else worths[:filled].copy()
-        return cls(indptr, merged, user_ids, item_ids, moments, duplicates, worths)
+        return cls(
+            indptr, merged, user_ids, item_ids, moments, duplicates, dated or moments is None, worths
+        )
 
     # ---- sizes
 
@@ -266,9 +273,10 @@ class Interactions:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays, ids included."""
-        arrays = (self.indptr, self.items, self.user_ids, self.item_ids, self.times, self.weights)
+        arrays = (self.indptr, self.items, self.times, self.weights)
         dislikes = (self.disliked.indptr, self.disliked.items) if self.disliked is not None else ()
-        return sum(array.nbytes for array in (*arrays, *dislikes) if array is not None)
+        pairs = sum(array.nbytes for array in (*arrays, *dislikes) if array is not None)
+        return pairs + bytes_of(self.user_ids) + bytes_of(self.item_ids)
 
     @property
     def user_degrees(self) -> Array:
@@ -332,7 +340,7 @@ class Interactions:
             return self
         places = disliked.user_ids is self.user_ids and disliked.item_ids is self.item_ids
         placed = disliked if places else disliked.aligned_to(self)[0]
-        plain = replace(placed, times=None, weights=None, disliked=None, duplicates=0)
+        plain = replace(placed, times=None, dated=True, weights=None, disliked=None, duplicates=0)
         if self.disliked is not None:
             plain = plain.union(self.disliked)
         if not plain.n_interactions:
@@ -353,7 +361,7 @@ class Interactions:
         """What is never recommended: these pairs, and those that are disliked."""
         if self.disliked is None:
             return self
-        return replace(self, times=None, weights=None, disliked=None).union(self.disliked)
+        return replace(self, times=None, dated=True, weights=None, disliked=None).union(self.disliked)
 
     # ---- other views of the same pairs
 
@@ -453,9 +461,10 @@ class Interactions:
     def union(self, other: Interactions) -> Interactions:
         """Merges the pairs of both, over the users and items they share.
 
-        Times are kept if both have them. Pairs that are in both are merged and counted in
-        ``duplicates``; their weights are added up, where a pair without a weight counts as one of
-        the mean weight of those that have some. What either dislikes is disliked.
+        Times are kept if both have them. Where they are not dated, all pairs of ``other`` count as
+        later than one's own, and it needs no times. Pairs that are in both are merged and counted
+        in ``duplicates``; their weights are added up, where a pair without a weight counts as one
+        of the mean weight of those that have some. What either dislikes is disliked.
 
         Raises:
             DataError: the two are not over the same ids; bring them together with
@@ -465,14 +474,29 @@ class Interactions:
             np.array_equal(self.user_ids, other.user_ids) and np.array_equal(self.item_ids, other.item_ids)
         ):
             raise DataError("union needs interactions over the same users and items; use aligned_to first.")
-        times = None
-        if self.times is not None and other.times is not None:
-            times = np.concatenate([self.times, other.times])
         users = np.concatenate([self.pair_users(), other.pair_users()])
         items = np.concatenate([self.items, other.items])
-        weights = _weights_of_both(self, other)
-        both = Interactions.from_codes(users, items, self.user_ids, self.item_ids, times, weights)
+        both = Interactions.from_codes(
+            users,
+            items,
+            self.user_ids,
+            self.item_ids,
+            self._times_with(other),
+            _weights_of_both(self, other),
+            dated=self.dated and other.dated,
+        )
         return both.disliking(self.disliked).disliking(other.disliked)
+
+    def _times_with(self, other: Interactions) -> Array | None:
+        """Puts the times of both one behind the other, if they can be."""
+        later = other.times
+        if self.times is None or (self.dated and later is None):
+            return None
+        if self.dated and other.dated and later is not None:
+            return np.concatenate([self.times, later])
+        places = np.zeros(other.n_interactions, np.int64) if later is None else later
+        first = places.min(initial=0) - self.times.max(initial=0) - 1
+        return np.concatenate([self.times, places - first])
 
     def joined(self, other: Interactions) -> Interactions:
         """Merges the pairs of both, over the users and items of either.
@@ -511,7 +535,13 @@ class Interactions:
         keep = (pair_users >= 0) & (pair_items >= 0)
         times, weights = (None if array is None else array[keep] for array in (self.times, self.weights))
         placed = Interactions.from_codes(
-            pair_users[keep], pair_items[keep], reference.user_ids, reference.item_ids, times, weights
+            pair_users[keep],
+            pair_items[keep],
+            reference.user_ids,
+            reference.item_ids,
+            times,
+            weights,
+            dated=self.dated,
         ).disliking(self.disliked)
         counts = Counts(
             unknown_users=int(np.count_nonzero(users < 0)),
@@ -563,7 +593,7 @@ class Interactions:
             little = array.astype(array.dtype.newbyteorder("<"), copy=False)
             sha.update(np.ascontiguousarray(little).view(np.uint8).data)
         for ids in (self.user_ids, self.item_ids):
-            text = ids.dtype.kind == "U"
+            text = are_texts(ids)
             sha.update(b"text" if text else b"int8")
             sha.update(json.dumps(ids.tolist()).encode() if text else ids.astype("<i8", copy=False).tobytes())
         if self.weights is not None:
@@ -585,6 +615,13 @@ def expect_interactions(given: object) -> Interactions:
             " read_interactions(path) for a file, or Interactions.from_pairs(users, items)"
         )
     return given
+
+
+def _own_times(times: npt.ArrayLike, n: int, dated: bool) -> Array:
+    """Copies times ``(n,)``; places that are integers stay as narrow as they are."""
+    places = np.asarray(times)
+    narrow = not dated and places.dtype == np.int32 and places.shape == (n,)
+    return places.copy() if narrow else as_times(times, n)
 
 
 def _sort_ids(codes: Array, ids: Array, noun: str) -> tuple[Array, Array]:
@@ -686,8 +723,8 @@ def _positions(wanted: Array, ids: Array) -> Array:
     12 and "12" are the same id.
     """
     order = np.arange(ids.size)
-    if wanted.dtype.kind != ids.dtype.kind:
-        wanted, ids = wanted.astype(str), ids.astype(str)
+    if are_texts(wanted) != are_texts(ids):
+        wanted, ids = (some if are_texts(some) else some.astype(str) for some in (wanted, ids))
         order = np.argsort(ids, kind="stable")  # numbers sort differently as text
         ids = ids[order]
     if ids.size == 0:

@@ -8,14 +8,13 @@ from collections.abc import Callable
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.splitting import split_random
+from sparserec_np.data.splitting import HIDDEN_PART, split_random
 from sparserec_np.errors import DataError
 from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.evaluation.folded_in import FoldedIn
 from sparserec_np.evaluation.ranker import Ranker
 from sparserec_np.runtime import Recommender
 
-HIDDEN_PART = 0.2  # of each unknown user's items, to be found by the others; our choice
 MEASURE = "ndcg@20"
 
 

@@ -40,3 +40,15 @@ def recommend_to_everybody(recommender: Recommender, n: int, filter_seen: bool) 
     for row in range(len(recommender.user_ids)):
         user = recommender.user_ids[row]
         yield user, recommender.recommend(user, n, filter_seen=filter_seen)
+
+
+def with_strangers(
+    lists: Iterator[List], recommender: Recommender, n: int, filter_seen: bool
+) -> Iterator[List]:
+    """Yields ``lists``, but of users without interactions those that ``recommender`` makes for them.
+
+    Ranked like others, such users would get the items in the order of the table.
+    """
+    strangers = {recommender.user_ids[row] for row in recommender.strangers()}
+    for user, found in lists:
+        yield user, recommender.recommend(user, n, filter_seen=filter_seen) if user in strangers else found

@@ -108,6 +108,8 @@ def users_of_items(touched: Any, items: Array, penalties: RowPenalties, threads:
         items: (n_items, dim) float32.
         penalties: of users' rows.
         threads: blocks of users at a time.
+
+    Memory: 8 bytes for every entry of ``items``, and 4 of the result; three (dim, dim) float64.
     """
     shared = _Shared.of(items, penalties)
     users = np.zeros((touched.shape[0], items.shape[1]), np.float32)
@@ -154,7 +156,10 @@ def improve_items(
         penalties: of users' rows.
         threads: blocks of users at a time.
 
-    Memory: a float32 for every entry of ``PAIR_NUMBERS``, and of all users' and items' rows.
+    Memory: for every entry of ``PAIR_NUMBERS`` its float32 value and its column; for every entry of
+    users' rows 4 bytes, and of items' rows 12; the interactions once more, transposed; six
+    (dim, dim) float64; and what :func:`~sparserec_np.factorization.least_squares.better_rows`
+    takes for the items of a block.
     """
     by_item = touched.T.tocsr()
     by_item.sort_indices()
@@ -169,6 +174,7 @@ def improve_items(
             some = by_item[first:last]
             rows = _rows_without(touched, some, first, shared, threads)
             parts.append(_better_items(own.slice_rows(first, last), some, rows, gram, len(users)))
+            del rows  # or those of two blocks would be held at a time
         own = _joined(parts)
     return own
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import STRIP_COLUMNS
 
@@ -65,7 +66,7 @@ class _Problem:
     """
 
     def __init__(self, log: Interactions, dim: int) -> None:
-        self._log, self._dim = log, dim
+        self._log, self._dim, self._touched = log, dim, Touched(log)
         self.degrees = np.maximum(log.item_degrees, 1).astype(np.float32)
         self._scales = 1 / np.sqrt(self.degrees)
         self._user_scales = np.maximum(log.user_degrees, 1).astype(np.float32) ** np.float32(-0.25)
@@ -104,8 +105,9 @@ class _Problem:
         for start in range(0, log.n_users, USERS_AT_ONCE):
             users = np.arange(start, min(start + USERS_AT_ONCE, log.n_users), dtype=np.int32)
             own, errors = (np.empty((len(users), dim), np.float32) for _ in range(2))
-            kernels.fism.sum_rows(rows, scales, log.indptr, log.items, users, own)
-            kernels.fism.sum_rows(rows, scales * excess, log.indptr, log.items, users, errors)
+            of_users = self._touched.of_users(users)
+            kernels.fism.sum_rows(rows, scales, *of_users, own)
+            kernels.fism.sum_rows(rows, scales * excess, *of_users, errors)
             lengths = np.square(self._user_scales[users])[:, None]
             np.subtract(own @ products, errors, out=errors)
             errors *= lengths

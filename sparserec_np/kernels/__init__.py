@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 COMPILED_FILES = (
     "at_entries",
     "cells",
+    "co_occurrence",
     "elementary",
     "fism",
     "gradients",
@@ -38,6 +39,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.kernels import compiled as compiled
     from sparserec_np.kernels.compiled import at_entries as at_entries
     from sparserec_np.kernels.compiled import cells as cells
+    from sparserec_np.kernels.compiled import co_occurrence as co_occurrence
     from sparserec_np.kernels.compiled import elementary as elementary
     from sparserec_np.kernels.compiled import fism as fism
     from sparserec_np.kernels.compiled import gradients as gradients

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -48,6 +49,40 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):  # on a read-only file system even where there is none
             os.unlink(beside)
+
+
+@contextlib.contextmanager
+def gathering(folder: str | os.PathLike[str]) -> Iterator[str]:
+    """Gives an empty folder whose files are moved into ``folder`` once the block ends well, else none is.
+
+    ``folder`` is made if it is not there, and is not left behind empty. Its older files of the same
+    names are replaced, and their permissions kept.
+
+    Raises:
+        OSError: the folder cannot be written to; it names a place in ``folder``.
+    """
+    folder = os.fspath(folder)
+    is_new = not os.path.isdir(folder)
+    os.makedirs(folder, exist_ok=True)
+    beside = os.path.join(folder, f".{secrets.token_hex(8)}{UNFINISHED}")
+    try:
+        with _naming(folder, beside):
+            os.mkdir(beside)
+            try:
+                yield beside
+            except OSError as error:
+                if isinstance(error.filename, str):
+                    error.filename = error.filename.replace(beside, folder)
+                raise
+            for name in sorted(os.listdir(beside)):
+                newer, older = os.path.join(beside, name), os.path.join(folder, name)
+                _take_permissions(older, newer)
+                os.replace(newer, older)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        if is_new:
+            with contextlib.suppress(OSError):  # it holds something
+                os.rmdir(folder)
 
 
 def is_unfinished(name: str) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.models.baselines import item_neighbours, popularity
-from sparserec_np.models.fism import fism
+from sparserec_np.models.fism_ways import fism
 from sparserec_np.models.lightgcn import LightGCN
 from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.models.model import Model
@@ -160,9 +160,9 @@ BASE_MODELS = {
             "fism",
             "users who are made of what they touched, only items stored (Kabbur et al. 2013)",
             fism,
-            settings={"user_rows": None, "untouched_weight": 0.2, "ridge": 1.0},
-            saved=("user_rows", "untouched_weight", "ridge"),
-            unsaid={"user_rows": "sum", "untouched_weight": None, "ridge": None},
+            settings={"user_rows": None, "recency": 0.0, "untouched_weight": 0.2, "ridge": 1.0},
+            saved=("user_rows", "recency", "untouched_weight", "ridge"),
+            unsaid={"user_rows": "sum", "recency": 0.0, "untouched_weight": None, "ridge": None},
             scores_are_products=False,
             stores_users=False,
             without=("l2_user", "embedding_dropout"),

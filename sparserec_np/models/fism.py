@@ -3,12 +3,13 @@
 With ``w_i`` the stored row of item i, ``c_j`` a number for each item and ``N(u)`` what user u
 touched in training,
 
-    x_u = sum over j in N(u) of c_j w_j,        score(u, i) = x_u . w_i
+    x_u = sum over j in N(u) of r_uj c_j w_j,        score(u, i) = x_u . w_i
 
-so the whole budget goes to items, and a new user needs no training. A user's own item is left out
-when it is scored in training, ``x_u . w_i - c_i w_i . w_i``: else the model would learn to give
-back its input. Where interactions have weights, those of what a user touched, divided by their mean
-over the user's own, multiply the summands. Both places in which a row stands get a gradient. That
+so the whole budget goes to items, and a new user needs no training. ``r_uj`` is 1, or falls with
+the number of things that u touched later (:mod:`~sparserec_np.data.recency`). Where interactions
+have weights, those of what u touched, divided by their mean over the user's own, multiply it. A
+user's own item is left out when it is scored in training, ``x_u . w_i - r_ui c_i w_i . w_i``: else
+the model would learn to give back its input. Both places in which a row stands get a gradient. That
 the two are one row (as in ELSA, Vancura et al. 2022) is our choice, and so is the cut of a user's
 row when lists are made.
 
@@ -19,59 +20,68 @@ alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from sparserec_np import kernels
 from sparserec_np.data.interactions import FEW_PAIRS, Interactions
+from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable, stacked
 from sparserec_np.errors import ConfigError
 from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import BatchItems
-from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients, Model
-from sparserec_np.models.user_rows import USER_ROWS, RidgeSolve, SumAndItems, SumOfRows, UserRows, full_rows
-from sparserec_np.models.views import View
+from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients, scale_values
+from sparserec_np.models.user_rows import SumOfRows, UserRows, full_rows
 
 USERS_AT_ONCE = 256  # whose rows are made together, all columns of them
 
 
 class Fism:
-    """``score(u, i) = sum over j in N(u) of c_j w_j . w_i``, see the module.
+    """``score(u, i) = sum over j in N(u) of r_uj c_j w_j . w_i``, see the module.
 
     Attributes:
         table: (n_items) rows; row i is item i. Batches number rows as those of a stacked table,
             users first.
         dim: number of columns.
-        log: the training interactions: what makes the users, and what is no negative.
+        log: the training interactions: what is no negative.
+        history: what makes the users: what they touched, and how much of it counts.
         weights: (n_items,) what is trained of the numbers: ``c_j = weights[j] * base[j]``, at first
             1. So a step changes each by a part of itself, however small it is.
         base: (n_items,) at first 1 over the item's number of users, or over 1.
+        row_entries: that users' rows are cut to for lists; None for as many as
+            :func:`~sparserec_np.runtime.row_entries` says.
     """
 
-    def __init__(self, table: SparseTable, dim: int, log: Interactions, views: tuple[View, ...] = ()) -> None:
-        assert not views  # the settings refuse them
+    def __init__(self, table: SparseTable, dim: int, touched: Touched) -> None:
         self.table = table
         self.dim = dim
-        self.log = log
+        self.history = touched
+        self.log = log = touched.log
         dtype = table.values.dtype
         self.base = (1 / np.maximum(log.item_degrees, 1)).astype(dtype)
         self.weights = np.ones(log.n_items, dtype=dtype)
+        self.row_entries: int | None = None
         self._pairs = BatchItems(log)
         self._counts = np.zeros(log.n_items, dtype=np.int32)
-        self._made: _MadeRows | None = None
+        self._made: MadeRows | None = None
 
     @property
     def workspace_bytes(self) -> int:
         """Bytes of numbers, blocks and counters; the rows of a batch's users come on top, and go with it."""
         own = self._pairs.nbytes + self._counts.nbytes
-        return int(own + self.base.nbytes)
+        return int(own + self.base.nbytes + self.history.nbytes)
 
     @property
     def served_weights(self) -> Array:
         """(n_items,) the numbers ``c``, as a model file holds them."""
         return self.weights * self.base
+
+    def cut_rows_to(self, entries: int) -> None:
+        """Takes the number of entries that a model file has users' rows cut to for lists."""
+        self.row_entries = entries
 
     def load_weights(self, weights: Array) -> None:
         """Takes the numbers ``c`` (n_items,) of a model file."""
@@ -80,16 +90,16 @@ class Fism:
 
     def touched(self, batch: Batch) -> Array:
         """Finds the items that the batch's users touched, and its negatives; rows of the table."""
-        return self._rows_for(batch).touched
+        return self.made_for(batch).touched
 
     def forward(self, batch: Batch) -> Scores:
         """Scores the pairs, each without its own item, and their negatives."""
-        made, table, users = self._rows_for(batch), self.table, batch.users
+        made, table, users = self.made_for(batch), self.table, batch.users
         full = made.read(table, self.served_weights)
         positives, own = (np.empty(batch.size, dtype=full.dtype) for _ in range(2))
         kernels.fism.score_pairs(full, users.starts, made.positives, table, positives)
         kernels.fism.own_products(table, made.positives, own)
-        positives -= made.shared(self.served_weights[made.positives] * own)
+        positives -= made.own_shares * self.served_weights[made.positives] * own
         if batch.shared:
             negatives: Array = np.empty((len(full), len(made.negatives)), dtype=full.dtype)
             kernels.fism.score_block(full, made.negatives, table, negatives)
@@ -100,12 +110,12 @@ class Fism:
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
         """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says."""
-        made, table, weights = self._rows_for(batch), self.table, self.served_weights
+        made, table, weights = self.made_for(batch), self.table, self.served_weights
         full, starts = made.full, batch.users.starts
         active, explored = gradients.active, gradients.explored
         order, items = self._pairs.by_item(batch)
         rows = items.rows - np.int32(self.log.n_users)
-        of_users, own, owners = np.zeros_like(full), made.shared(slopes.positives), made.owners
+        of_users, own, owners = np.zeros_like(full), made.own_shares * slopes.positives, made.owners
         pairs = slopes.positives
         kernels.fism.add_partners(made.positives, starts, slopes.positives, table, of_users)
         if batch.shared:
@@ -118,17 +128,17 @@ class Fism:
             pairs, owners = np.concatenate([pairs, slopes.negatives]), np.concatenate([owners, owners])
         kernels.fism.pull_pairs(full, order, items.starts, rows, pairs, owners, table, active, explored)
         by_number = np.zeros_like(weights)
-        made.spread(table, weights, of_users, active, explored, by_number)
+        kernels.fism.spread_rows(table, weights, *made.touched_by, of_users, active, explored, by_number)
         kernels.fism.leave_out(table, weights, order, items.starts, rows, own, active, explored, by_number)
         gradients.weights[:] += by_number * self.base
         empty = np.zeros(self.log.n_users, dtype=table.indptr.dtype)  # rows of users, of which none is stored
         stacked = SparseTable(np.concatenate([empty, table.indptr]), table.columns, table.values)
         self._pairs.add_decay(stacked, batch, decay, active)
 
-    def _rows_for(self, batch: Batch) -> _MadeRows:
-        """What was found for this batch, which is kept until the next."""
+    def made_for(self, batch: Batch) -> MadeRows:
+        """Returns what was found for this batch, which is kept until the next."""
         if self._made is None or self._made.batch is not batch:
-            self._made = _MadeRows(batch, self.log, self.dim, self._counts)
+            self._made = MadeRows(batch, self.history, self.dim, self._counts)
         return self._made
 
     def served(self) -> SparseTable:
@@ -146,21 +156,35 @@ class Fism:
         for first, last in log.user_blocks(FEW_PAIRS):
             for start in range(first, last, USERS_AT_ONCE):
                 users = np.arange(start, min(start + USERS_AT_ONCE, last), dtype=np.int32)
-                bounds = log.indptr[start : users[-1] + 2]
-                items = log.items[bounds[0] : bounds[-1]]
-                starts = (bounds - bounds[0]).astype(np.int32)
+                starts, items, shares = of_users = self.history.of_users(users)
                 scores, own = (np.empty(len(items), dtype=table.values.dtype) for _ in range(2))
-                full = full_rows(table, weights, log, users, self.dim)
-                kernels.fism.score_pairs(full, starts, items, table, scores)
+                full = full_rows(table, weights, of_users, self.dim)
+                kernels.fism.score_pairs(full, starts.astype(np.int32), items, table, scores)
                 kernels.fism.own_products(table, items, own)
-                if log.own_weights is not None:
-                    own *= log.own_weights[bounds[0] : bounds[-1]]
-                total += float((scores - weights[items] * own).sum(dtype=np.float64))
+                total += float((scores - shares * weights[items] * own).sum(dtype=np.float64))
         return total / log.n_interactions
+
+    def scale_scores(self, factor: float) -> None:
+        """Multiplies all scores, and so all stored values by the root of the factor."""
+        scale_values(self.table, factor)
 
     def ranker(self) -> MadeRowsRanker:
         """Ranks by the scores as they are now."""
-        return MadeRowsRanker(self.table, SumOfRows(self.served_weights), self.dim, self.log)
+        made = SumOfRows(self.served_weights, self.row_entries)
+        return MadeRowsRanker(self.table, made, self.dim, self.history)
+
+
+class RowsOfItems(Protocol):
+    """What models share whose users' rows are made of the items they touched."""
+
+    @property
+    def row_entries(self) -> int | None:
+        """The entries that users' rows are cut to; None for as many as their dim asks for."""
+        ...
+
+    def cut_rows_to(self, entries: int) -> None:
+        """Takes the number of entries that a model file has users' rows cut to."""
+        ...
 
 
 class FixedFism:
@@ -170,6 +194,7 @@ class FixedFism:
         table: (n_items) rows; row i is item i.
         dim: number of columns.
         log: what makes the users.
+        history: what they touched, and how much of it counts.
         user_rows: makes their rows.
         weights: (n_items,) the numbers that it makes them with, or none.
     """
@@ -178,25 +203,35 @@ class FixedFism:
         self,
         table: SparseTable,
         dim: int,
-        log: Interactions,
+        touched: Touched,
         user_rows: UserRows,
         weights: Array = NO_WEIGHTS,
     ) -> None:
         self.table = table
         self.dim = dim
-        self.log = log
+        self.history = touched
+        self.log = touched.log
         self.user_rows = user_rows
         self.weights = weights
 
     @property
     def workspace_bytes(self) -> int:
         """Bytes that a ranker makes rows with beside the table."""
-        return self.user_rows.maker_bytes(self.table, self.dim)
+        return self.user_rows.maker_bytes(self.table, self.dim) + self.history.nbytes
 
     @property
     def served_weights(self) -> Array:
         """The numbers, as a model file holds them."""
         return self.weights
+
+    @property
+    def row_entries(self) -> int | None:
+        """The entries that users' rows are cut to; None for as many as their dim asks for."""
+        return self.user_rows.row_entries
+
+    def cut_rows_to(self, entries: int) -> None:
+        """Takes the number of entries that a model file has users' rows cut to."""
+        self.user_rows = self.user_rows.cut_to(entries)
 
     def load_weights(self, weights: Array) -> None:
         """Takes the numbers of a model file."""
@@ -229,113 +264,61 @@ class FixedFism:
         """Returns 0: scores stay as they are when all values are scaled."""
         return 0.0
 
+    def scale_scores(self, factor: float) -> None:
+        """Changes nothing: scores stay as they are when all values are scaled."""
+
     def ranker(self) -> MadeRowsRanker:
         """Ranks by the scores as they are now."""
-        return MadeRowsRanker(self.table, self.user_rows, self.dim, self.log)
+        return MadeRowsRanker(self.table, self.user_rows, self.dim, self.history)
 
 
-def fism(
-    table: SparseTable,
-    dim: int,
-    log: Interactions,
-    views: tuple[View, ...] = (),
-    *,
-    user_rows: str | None = None,
-    **penalties: float | None,
-) -> Model:
-    """Makes the model whose users' rows are made as ``user_rows`` says.
-
-    Args:
-        table: (n_items, dim)
-        dim: columns of it.
-        log: what users touched.
-        views: none; the settings refuse them.
-        user_rows: a name in ``USER_ROWS``; None for sums.
-        penalties: ``untouched_weight`` and ``ridge``, where rows are solved for.
-    """
-    kind = USER_ROWS[user_rows or "sum"]
-    if kind is SumOfRows:
-        return Fism(table, dim, log, views)
-    if kind is SumAndItems:
-        numbers = (1 / np.maximum(log.item_degrees, 1)).astype(np.float32)
-        return FixedFism(table, dim, log, SumAndItems(numbers), numbers)
-    untouched, ridge = penalties["untouched_weight"], penalties["ridge"]
-    assert untouched is not None and ridge is not None  # the settings fill them in
-    return FixedFism(table, dim, log, RidgeSolve(untouched, ridge))
-
-
-class _MadeRows:
+class MadeRows:
     """The rows of a batch's users, and what leads back from them.
 
     Attributes:
         batch: the batch.
         positives, negatives: its items, as rows of the table.
         owners: (b,) int32 place of each pair's user among the users.
-        touched_by: members, bounds and rows: ``members[bounds[g]:bounds[g + 1]]`` are the places of
-            the users who touched item ``rows[g]``.
+        of_users: starts, items and shares of what they touched.
+        own_shares: (b,) float32 how much each pair counts in its user's row.
+        touched_by: members, shares, bounds and rows: ``members[bounds[g]:bounds[g + 1]]`` are the
+            places of the users who touched item ``rows[g]``, and how much it counts for each.
         touched: (t,) int32 the items that they touched, and the negatives; none twice.
         full: (users, dim) every entry of their rows, once :meth:`read` was called.
     """
 
-    def __init__(self, batch: Batch, log: Interactions, dim: int, counts: Array) -> None:
-        self.batch, self._log, self._dim = batch, log, dim
-        users, n_users = batch.users.rows, np.int32(log.n_users)
+    def __init__(self, batch: Batch, touched: Touched, dim: int, counts: Array) -> None:
+        self.batch, self._dim = batch, dim
+        users, n_users = batch.users.rows, np.int32(touched.log.n_users)
         self.positives, self.negatives = batch.positives - n_users, batch.negatives - n_users
         every = np.arange(len(users), dtype=np.int32)
         self.owners = np.repeat(every, batch.users.sizes)
-        lengths = log.indptr[users + 1] - log.indptr[users]
-        keys = log.items[_places_of(users, log.indptr)]
+        self.of_users = starts, keys, shares = touched.of_users(users)
+        owners = np.repeat(every, np.diff(starts))
+        self.own_shares = shares[_places_in(owners, keys, self.owners, self.positives, touched.log.n_items)]
         order, rows = np.empty(len(keys), dtype=np.int32), np.empty(len(keys), dtype=np.int32)
         bounds = np.empty(len(keys) + 1, dtype=np.int32)
         groups = kernels.sampling.group_by_row(keys, counts, order, bounds, rows)
         rows = rows[:groups]
-        who = np.repeat(every, lengths)
-        self.touched_by = who[order], bounds[: groups + 1], rows
-        self._shares: tuple[Array, Array] | None = None  # of the pairs, and of the members
-        if log.own_weights is not None:
-            shares = log.own_weights[_places_of(users, log.indptr)]
-            pairs = self.owners.astype(np.int64) * log.n_items + self.positives
-            places = np.searchsorted(who.astype(np.int64) * log.n_items + keys, pairs)
-            self._shares = shares[places], shares[order]
+        self.touched_by = owners[order], shares[order], bounds[: groups + 1], rows
         negatives = np.unique(self.negatives)
         counts[rows] = 1
         self.touched = np.concatenate([rows, negatives[counts[negatives] == 0]])
         counts[rows] = 0
         self.full = np.empty((0, dim), dtype=np.float32)
 
-    def shared(self, numbers: Array) -> Array:
-        """Multiplies numbers of pairs (b,) by the pairs' weights, as these are in their users' rows."""
-        return numbers if self._shares is None else numbers * self._shares[0].astype(numbers.dtype)
-
-    def spread(
-        self,
-        table: SparseTable,
-        weights: Array,
-        of_users: Array,
-        active: Array,
-        explored: Explored,
-        by_number: Array,
-    ) -> None:
-        """Adds the gradients of what the users' rows are sums of; see ``kernels/reference/fism.py``."""
-        (members, bounds, rows), gradients = self.touched_by, (of_users, active, explored, by_number)
-        if self._shares is None:
-            kernels.fism.spread_rows(table, weights, members, bounds, rows, *gradients)
-            return
-        shares = self._shares[1].astype(of_users.dtype)
-        kernels.fism.spread_weighted_rows(table, weights, members, shares, bounds, rows, *gradients)
-
     def read(self, table: SparseTable, weights: Array) -> Array:
         """Makes the rows from the items' rows as they are now, and returns them."""
-        self.full = full_rows(table, weights, self._log, self.batch.users.rows, self._dim)
+        self.full = full_rows(table, weights, self.of_users, self._dim)
         return self.full
 
 
-def _places_of(users: Array, indptr: Array) -> Array:
-    """Finds where the interactions of ``users`` (m,) lie, one user after another."""
-    lengths = indptr[users + 1] - indptr[users]
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(indptr[users] - (ends - lengths), lengths)
+def _places_in(owners: Array, items: Array, wanted_owners: Array, wanted: Array, n_items: int) -> Array:
+    """Finds the places of wanted pairs among pairs (n,), which ascend by owner and then by item."""
+    pairs, wished = (
+        one * np.int64(n_items) + other for one, other in ((owners, items), (wanted_owners, wanted))
+    )
+    return np.searchsorted(pairs, wished)
 
 
 @dataclass(frozen=True)
@@ -346,13 +329,13 @@ class MadeRowsRanker:
         items: (n_items, dim)
         user_rows: how the rows are made.
         dim: number of columns.
-        log: what the users touched.
+        history: what the users touched, and how much of it counts.
     """
 
     items: SparseTable
     user_rows: UserRows
     dim: int
-    log: Interactions
+    history: Touched
 
     def rank(self, users: Array, n: int, seen: Interactions) -> tuple[Array, Array]:
         """Ranks as ``Ranker.rank`` says, on the threads that Numba is set to."""
@@ -364,7 +347,7 @@ class MadeRowsRanker:
             some = users[start : start + USERS_AT_ONCE]
             part = slice(start, start + len(some))
             kernels.ranking.top_items(
-                made.rows_of(some, self.log),
+                made.rows_of(some, self.history),
                 by_dimension,
                 self.items.rows,
                 *_seen_of(some, seen.hidden),
@@ -379,9 +362,9 @@ class MadeRowsRanker:
 
         Memory: a cut row for each user, and a block of whole rows.
         """
-        made, n_users = self.user_rows.made_by(self.items, self.dim), self.log.n_users
+        made, n_users = self.user_rows.made_by(self.items, self.dim), self.history.log.n_users
         blocks = [
-            made.rows_of(np.arange(start, min(start + USERS_AT_ONCE, n_users), dtype=np.int32), self.log)
+            made.rows_of(np.arange(start, min(start + USERS_AT_ONCE, n_users), dtype=np.int32), self.history)
             for start in range(0, n_users, USERS_AT_ONCE)
         ]
         lengths = np.concatenate([np.diff(block.indptr) for block in blocks])
@@ -392,6 +375,7 @@ class MadeRowsRanker:
 
 def _seen_of(users: Array, seen: Interactions) -> tuple[Array, Array]:
     """Finds the bounds and items of what ``users`` (m,) are known to have, row after row."""
+    lengths = seen.indptr[users + 1] - seen.indptr[users]
     bounds = np.zeros(len(users) + 1, dtype=seen.indptr.dtype)
-    np.cumsum(seen.indptr[users + 1] - seen.indptr[users], out=bounds[1:])
-    return bounds, seen.items[_places_of(users, seen.indptr)]
+    np.cumsum(lengths, out=bounds[1:])
+    return bounds, seen.items[np.arange(bounds[-1]) + np.repeat(seen.indptr[users] - bounds[:-1], lengths)]

@@ -9,7 +9,7 @@ from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import BatchItems
 from sparserec_np.models.inner_products import InnerProducts, mean_product
-from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients
+from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients, scale_values
 from sparserec_np.models.table_ranker import TableRanker, table_ranker
 from sparserec_np.models.views import View, served_table
 
@@ -96,6 +96,10 @@ class MatrixFactorization:
     def mean_product(self) -> float:
         """Computes what :meth:`~sparserec_np.models.model.Model.mean_product` says."""
         return mean_product(self.table, self.log)
+
+    def scale_scores(self, factor: float) -> None:
+        """Multiplies all stored values by the root of the factor."""
+        scale_values(self.table, factor)
 
     def ranker(self) -> TableRanker:
         """Makes a ranker of the scores as they are now."""

@@ -30,6 +30,11 @@ class Gradients(NamedTuple):
     weights: Array = NO_WEIGHTS
 
 
+def scale_values(table: SparseTable, factor: float) -> None:
+    """Multiplies products of rows by a factor, and so the values in place by its root."""
+    table.values[:] *= np.asarray(np.sqrt(factor), table.values.dtype)
+
+
 class Decay(NamedTuple):
     """The weights of L2 terms, and what they draw rows towards.
 
@@ -109,12 +114,14 @@ class Model(Protocol):
         ...
 
     def mean_product(self) -> float:
-        """Computes the mean inner product of the training pairs' rows, before any similarity.
+        """Computes the mean score of the training pairs, before any similarity.
 
-        A start is scaled by it.
-
-        0 where the scores do not grow with the square of the stored values.
+        A start is scaled by it. 0 where scaling would change no list and no score.
         """
+        ...
+
+    def scale_scores(self, factor: float) -> None:
+        """Multiplies all scores by a factor, above 0, by changing the stored values in place."""
         ...
 
     @property

@@ -30,7 +30,7 @@ from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import BatchItems
 from sparserec_np.models.inner_products import InnerProducts, mean_product
-from sparserec_np.models.model import Decay, Gradients
+from sparserec_np.models.model import Decay, Gradients, scale_values
 from sparserec_np.models.towers import LayerTower, ProductColumns, Weights
 from sparserec_np.models.views import View
 
@@ -159,6 +159,10 @@ class NeuMF:
         At first nothing else scores.
         """
         return mean_product(self._all_products(), self.log)
+
+    def scale_scores(self, factor: float) -> None:
+        """Multiplies all stored values by the root of the factor."""
+        scale_values(self.table, factor)
 
     def _all_products(self) -> SparseTable:
         every = np.arange(self.table.rows, dtype=np.int32)

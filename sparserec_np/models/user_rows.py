@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from sparserec_np import kernels
-from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable, column_dtype, index_dtype
 from sparserec_np.kernels.arguments import NO_TRUSTS
 from sparserec_np.runtime import RidgeTerms, Table, ridge_terms, row_entries
@@ -16,6 +17,15 @@ from sparserec_np.runtime import RidgeTerms, Table, ridge_terms, row_entries
 
 class UserRows(Protocol):
     """A way to make users' rows, as lists are made with them."""
+
+    @property
+    def row_entries(self) -> int | None:
+        """The most entries that a row is cut to; None for as many as its dim asks for."""
+        ...
+
+    def cut_to(self, entries: int) -> UserRows:
+        """Makes the same way, of rows cut to so many entries."""
+        ...
 
     def made_by(self, items: SparseTable, dim: int) -> RowMaker:
         """Gets ready to make rows of ``items`` (n_items, dim), which stay as they are meanwhile."""
@@ -29,8 +39,8 @@ class UserRows(Protocol):
 class RowMaker(Protocol):
     """A way to make users' rows, with all that depends on the items alone."""
 
-    def rows_of(self, users: Array, log: Interactions) -> SparseTable:
-        """Makes the rows of ``users`` (m,) int32 of what they touched in ``log``: m rows, float32."""
+    def rows_of(self, users: Array, touched: Touched) -> SparseTable:
+        """Makes the rows of ``users`` (m,) int32 of what they touched: m rows, float32."""
         ...
 
 
@@ -50,8 +60,13 @@ class SumOfRows:
     summary: ClassVar[str] = "the sum of the touched items' rows, each times a number of the item's"
     trained: ClassVar[bool] = True
     solved: ClassVar[bool] = False
+    advice: ClassVar[Mapping[str, Any]] = {}  # settings that it trains best with, besides the model's
     marks_items: ClassVar[bool] = False  # in a column for each, behind the others
     item_bytes: ClassVar[int] = 4  # beside its row, in the model file
+
+    def cut_to(self, entries: int) -> UserRows:
+        """Makes the same way, of rows cut to so many entries."""
+        return replace(self, row_entries=entries)
 
     def made_by(self, items: SparseTable, dim: int) -> RowMaker:
         """Gets ready to make rows; see :class:`UserRows`."""
@@ -70,8 +85,8 @@ class _Sums:
     items: SparseTable
     dim: int
 
-    def rows_of(self, users: Array, log: Interactions) -> SparseTable:
-        full = full_rows(self.items, self.kind.weights, log, users, self.dim)
+    def rows_of(self, users: Array, touched: Touched) -> SparseTable:
+        full = full_rows(self.items, self.kind.weights, touched.of_users(users), self.dim)
         return cut_rows(full, self.kind.row_entries or row_entries(self.dim))
 
 
@@ -94,8 +109,13 @@ class RidgeSolve:
     summary: ClassVar[str] = "solved for by ridge regression, as in folding in; not trained further"
     trained: ClassVar[bool] = False
     solved: ClassVar[bool] = True
+    advice: ClassVar[Mapping[str, Any]] = {}
     marks_items: ClassVar[bool] = False
     item_bytes: ClassVar[int] = 0
+
+    def cut_to(self, entries: int) -> UserRows:
+        """Makes the same way, of rows cut to so many entries."""
+        return replace(self, row_entries=entries)
 
     def made_by(self, items: SparseTable, dim: int) -> RowMaker:
         """Gets ready to make rows; see :class:`UserRows`.
@@ -120,7 +140,8 @@ class _Solutions:
     terms: RidgeTerms
     most: int
 
-    def rows_of(self, users: Array, log: Interactions) -> SparseTable:
+    def rows_of(self, users: Array, touched: Touched) -> SparseTable:
+        log = touched.log
         columns = np.empty((len(users), self.most), np.int32)
         values = np.empty(columns.shape, np.float32)
         counts = np.empty(len(users), np.int32)
@@ -138,7 +159,8 @@ class _Solutions:
 class SumAndItems:
     """Rows that are cut sums in the first columns, and mark the touched items in the last.
 
-    See :class:`~sparserec_np.runtime.SumsAndItems`, of which this is the compiled form.
+    A mark is how much the touching counts. See :class:`~sparserec_np.runtime.SumsAndItems`, of
+    which this is the compiled form.
 
     Attributes:
         weights: (n_items,) the numbers ``c``.
@@ -148,11 +170,16 @@ class SumAndItems:
     weights: Array
     row_entries: int | None = None
 
-    summary: ClassVar[str] = "the sum, and beside it the touched items themselves; not trained further"
-    trained: ClassVar[bool] = False
+    summary: ClassVar[str] = "the sum, and beside it the touched items themselves"
+    trained: ClassVar[bool] = True
     solved: ClassVar[bool] = False
+    advice: ClassVar[Mapping[str, Any]] = {"learning_rate": 0.001, "epochs": 4}
     marks_items: ClassVar[bool] = True
     item_bytes: ClassVar[int] = 4
+
+    def cut_to(self, entries: int) -> UserRows:
+        """Makes the same way, of rows cut to so many entries."""
+        return replace(self, row_entries=entries)
 
     def made_by(self, items: SparseTable, dim: int) -> RowMaker:
         """Gets ready to make rows; see :class:`UserRows`.
@@ -179,19 +206,15 @@ class _SumsAndItems:
     summed: int  # columns of them
     dim: int
 
-    def rows_of(self, users: Array, log: Interactions) -> SparseTable:
-        sums = self.sums.rows_of(users, log)
-        lengths = log.indptr[users + 1] - log.indptr[users]
-        ends = np.cumsum(lengths)
-        places = np.arange(lengths.sum()) + np.repeat(log.indptr[users] - (ends - lengths), lengths)
-        touched = log.items[places]
-        marks = np.ones(len(touched), np.float32) if log.own_weights is None else log.own_weights[places]
-        owners = np.concatenate([sums.row_numbers(), np.repeat(np.arange(len(users)), lengths)])
+    def rows_of(self, users: Array, touched: Touched) -> SparseTable:
+        sums = self.sums.rows_of(users, touched)
+        starts, items, shares = touched.of_users(users)
+        owners = np.concatenate([sums.row_numbers(), np.repeat(np.arange(len(users)), np.diff(starts))])
         order = np.argsort(owners, kind="stable")  # of each row first the sums, then the marks
-        columns = np.concatenate([sums.columns.astype(column_dtype(self.dim)), touched + self.summed])[order]
+        columns = np.concatenate([sums.columns.astype(column_dtype(self.dim)), items + self.summed])[order]
         indptr = np.zeros(len(users) + 1, index_dtype(len(owners)))
         np.cumsum(np.bincount(owners, minlength=len(users)), out=indptr[1:])
-        values = np.append(sums.values, marks)[order]
+        values = np.append(sums.values, shares)[order]
         return SparseTable(indptr, columns.astype(column_dtype(self.dim)), values)
 
 
@@ -203,18 +226,14 @@ USER_ROWS: dict[str, type[SumOfRows] | type[RidgeSolve] | type[SumAndItems]] = {
 }
 
 
-def full_rows(table: SparseTable, weights: Array, log: Interactions, users: Array, dim: int) -> Array:
-    """Makes every entry of the sums of ``users`` (m,) int32: (m, dim) of the table's dtype.
+def full_rows(table: SparseTable, weights: Array, of_users: tuple[Array, Array, Array], dim: int) -> Array:
+    """Makes every entry of the sums of m users: (m, dim) of the table's dtype.
 
-    Where interactions have weights, what a user touched is multiplied by these, divided by their
-    mean over the user's own.
+    ``of_users`` are starts, items and shares, as :meth:`Touched.of_users
+    <sparserec_np.data.recency.Touched.of_users>` gives them.
     """
-    rows = np.empty((len(users), dim), dtype=table.values.dtype)
-    if log.own_weights is None:
-        kernels.fism.sum_rows(table, weights, log.indptr, log.items, users, rows)
-    else:
-        shares = log.own_weights.astype(rows.dtype, copy=False)
-        kernels.fism.sum_weighted_rows(table, weights, log.indptr, log.items, shares, users, rows)
+    rows = np.empty((len(of_users[0]) - 1, dim), dtype=table.values.dtype)
+    kernels.fism.sum_rows(table, weights, *of_users, rows)
     return rows
 
 

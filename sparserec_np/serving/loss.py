@@ -84,7 +84,9 @@ class DeviceRanker:
         items = np.full((len(users), n), -1, dtype=np.int32)
         scores = np.full((len(users), n), -np.inf, dtype=np.float32)
         for place, user in enumerate(users.tolist()):
-            known = seen.item_ids[seen.items[seen.indptr[user] : seen.indptr[user + 1]]].tolist()
+            own = slice(seen.indptr[user], seen.indptr[user + 1])
+            order = slice(None) if seen.times is None else np.argsort(seen.times[own], kind="stable")
+            known = seen.item_ids[seen.items[own][order]].tolist()
             disliked = seen.item_ids[seen.disliked_by(user)].tolist()
             if not self.folds_in:
                 found = self.recommender.recommend(

@@ -8,6 +8,8 @@ name                                  type                   what
 ``user_ids``, ``item_ids``            U8 ... I64             (rows,) outside ids, where the kind is ``int``
 ``user_ids.text``, ``.offsets``       U8, I32 or I64         UTF-8 and (rows + 1,) bounds, where the kind is ``text``
 ``seen.indptr``, ``seen.items``       I32 or I64, U8 to U32  each user's items in training, ascending
+``seen.ages``                         U8                     how many of a user's came later than each, 255 for more,
+                                                             where a user's row depends on it
 ``seen.disliked``                     I32 or I64             which of these the user dislikes, if any
 ``seen.weights``                      F32                    (n,) weights of the seen items, if they differ
 ``seen.held_out``                     I32 or I64             which of these a lightgcn was not trained on, if any
@@ -33,10 +35,12 @@ from typing import Any
 import numpy as np
 
 from sparserec_np import __version__
+from sparserec_np.data.ids import are_texts, text_array
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.safetensors_writer import write_artifact
 from sparserec_np.data.table import SparseTable, column_dtype, index_dtype
 from sparserec_np.runtime import (
+    AGES,
     DTYPES,
     FORMAT,
     FORMAT_VERSION,
@@ -45,6 +49,7 @@ from sparserec_np.runtime import (
     Array,
     Artifact,
     ArtifactError,
+    Ids,
     Path,
     count_bytes,
     decode_model,
@@ -71,6 +76,8 @@ class ServedModel:
         held_out: (m,) ascending places in ``seen_items`` of what a lightgcn was not trained on, and
             does not propagate over: what was held out to validate by, where it was not trained
             again on all.
+        seen_ages: (n,) uint8 how many of a user's interactions came later than each of
+            ``seen_items``, 255 for more; empty where nothing depends on it.
         disliked: (m,) ascending places in ``seen_items`` of what users dislike.
         seen_weights: (n,) float32 weights of ``seen_items``, above 0; empty where all count alike.
         weights: (n,) float32 dense weights; one for each item where users are sums of rows; empty
@@ -90,6 +97,7 @@ class ServedModel:
     metadata: dict[str, str] = field(default_factory=dict)
     weights: Array = field(default_factory=lambda: np.empty(0, np.float32))
     held_out: Array = field(default_factory=lambda: np.empty(0, np.int32))
+    seen_ages: Array = field(default_factory=lambda: np.empty(0, np.uint8))
     disliked: Array = field(default_factory=lambda: np.empty(0, np.int32))
     seen_weights: Array = field(default_factory=lambda: np.empty(0, np.float32))
 
@@ -115,14 +123,22 @@ class ServedModel:
 
     @property
     def seen(self) -> Interactions:
-        """What users had in training, with dislikes; no interactions where it was left out."""
-        weights = self.seen_weights if len(self.seen_weights) else None
-        log = Interactions(self.seen_indptr, self.seen_items, self.user_ids, self.item_ids, weights=weights)
+        """What users had in training, in its order of time if that is known, with dislikes.
+
+        No interactions where it was left out.
+        """
+        ages, weights = self.seen_ages, self.seen_weights if len(self.seen_weights) else None
+        times = AGES - 1 - ages.astype(np.int32) if len(ages) else None
+        ids = self.user_ids, self.item_ids
+        log = Interactions(
+            self.seen_indptr, self.seen_items, *ids, times, dated=times is None, weights=weights
+        )
         if not len(self.disliked):
             return log
         touched = np.ones(log.n_interactions, dtype=bool)
         touched[self.disliked] = False
-        return replace(log.subset(touched), disliked=replace(log.subset(~touched), weights=None))
+        disliked = replace(log.subset(~touched), times=None, dated=True, weights=None)
+        return replace(log.subset(touched), disliked=disliked)
 
     def encode(self) -> Artifact:
         """Makes the arrays, in their narrowest types, and the metadata of the model file.
@@ -143,6 +159,8 @@ class ServedModel:
             arrays["seen.indptr"] = np.asarray(self.seen_indptr, index_dtype(len(self.seen_items)))
             item_dtype = np.min_scalar_type(max(self.items.rows - 1, 0))
             arrays["seen.items"] = _narrowed("seen.items", self.seen_items, item_dtype)
+            if len(self.seen_ages):
+                arrays["seen.ages"] = self.seen_ages
             if len(self.held_out):
                 arrays["seen.held_out"] = np.asarray(self.held_out, index_dtype(len(self.seen_items)))
             if len(self.disliked):
@@ -212,16 +230,22 @@ def served_from(artifact: Artifact) -> ServedModel:
         users=users,
         items=items,
         dim=model.dim,
-        user_ids=model.user_ids.to_array(),
-        item_ids=model.item_ids.to_array(),
+        user_ids=_array_of(model.user_ids),
+        item_ids=_array_of(model.item_ids),
         seen_indptr=model.seen_indptr.astype(np.int64),
         seen_items=model.seen_items.astype(np.int32),
         metadata=dict(model.metadata),
         weights=model.weights,
         held_out=model.held_out,
+        seen_ages=model.seen_ages,
         disliked=model.disliked,
         seen_weights=model.seen_weights,
     )
+
+
+def _array_of(ids: Ids) -> Array:
+    """Makes an array of ids: (n,) int64, or text as :func:`text_array` makes it."""
+    return text_array(list(map(str, ids.values))) if ids.are_text else ids.to_array()
 
 
 def _narrowed(name: str, numbers: Array, dtype: np.dtype[Any]) -> Array:
@@ -247,7 +271,7 @@ def _encode_ids(name: str, ids: Array) -> tuple[str, dict[str, Array]]:
             if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
                 return "int", {name: ids.astype(dtype)}
         raise ArtifactError(f"{name} reach from {low} to {high}, expected 64-bit signed integers")
-    if ids.dtype.kind != "U":
+    if not are_texts(ids):
         raise ArtifactError(f"{name} are {ids.dtype}, expected integers or text")
     try:
         encoded = [text.encode("utf-8") for text in ids.tolist()]

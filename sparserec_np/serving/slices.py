@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sparserec_np.data.table import SparseTable, index_dtype
-from sparserec_np.runtime import SEEN_LEFT_OUT, Array
+from sparserec_np.data.recency import ages_of
+from sparserec_np.data.table import SparseTable, column_dtype, index_dtype
+from sparserec_np.runtime import SEEN_IN_PART, SEEN_LEFT_OUT, Array
 from sparserec_np.serving.model_file import ServedModel
 
 
@@ -24,7 +25,11 @@ def keep_users(model: ServedModel, rows: Array) -> ServedModel:
         user_ids=model.user_ids[rows],
         seen_indptr=seen.indptr.astype(np.int64),
         seen_items=seen.columns,
-        metadata={"row_entries": str(max(average, 1)), **model.metadata},
+        metadata={
+            "row_entries": str(max(average, 1)),
+            **model.metadata,
+            **_in_part(model, model.users, rows),
+        },
         **_said_of(model, seen.values),
     )
 
@@ -32,20 +37,25 @@ def keep_users(model: ServedModel, rows: Array) -> ServedModel:
 def keep_items(model: ServedModel, rows: Array) -> ServedModel:
     """Leaves out all items but those in ``rows`` (m,), ascending, also of what users have seen.
 
-    A user who is made of what they touched is then made of what is left of it.
+    A user who is made of what they touched is then made of what is left of it. Columns that stand
+    for items go with them.
     """
     place = np.full(model.items.rows, -1, dtype=np.int32)
     place[rows] = np.arange(len(rows), dtype=np.int32)
     placed = place[model.seen_items]
-    before = np.concatenate(([0], np.cumsum(placed >= 0)))
+    kept = placed >= 0
+    before = np.concatenate(([0], np.cumsum(kept)))
+    items, dim, told = _marked_columns_left(model, _take_rows(model.items, rows), rows)
     return replace(
         model,
-        items=_take_rows(model.items, rows),
+        items=items,
+        dim=dim,
         item_ids=model.item_ids[rows],
         weights=model.weights[rows] if model.has_numbers else model.weights,
         seen_indptr=before[model.seen_indptr],
-        seen_items=placed[placed >= 0],
-        **_said_of(model, np.flatnonzero(placed >= 0)),
+        seen_items=placed[kept],
+        metadata={**model.metadata, **told, **_in_part(model, model.items, rows)},
+        **_said_of(model, np.flatnonzero(kept)),
     )
 
 
@@ -66,12 +76,59 @@ def without_seen(model: ServedModel) -> ServedModel:
 
 
 def _said_of(model: ServedModel, places: Array) -> dict[str, Any]:
-    """Keeps what is said of the seen items at some places (m,): which are disliked, and the weights."""
+    """Keeps what is said of the seen items at some places (m,), ascending.
+
+    That is which are disliked, the weights, and how many of those that are left came later.
+    """
     disliked = np.flatnonzero(np.isin(places, model.disliked)).astype(model.disliked.dtype)
     return {
         "disliked": disliked,
         "seen_weights": model.seen_weights[places] if len(model.seen_weights) else model.seen_weights,
+        "seen_ages": _ages_left(model, places) if len(model.seen_ages) else model.seen_ages,
     }
+
+
+def _ages_left(model: ServedModel, places: Array) -> Array:
+    """Counts anew, of the seen items at some places (m,), how many of a user's came later: (m,) uint8.
+
+    Dislikes are 0, as in the whole model.
+    """
+    kept, touched = (np.zeros(len(model.seen_items), dtype=bool) for _ in range(2))
+    kept[places] = True
+    touched[:] = True
+    touched[model.disliked] = False
+    ages = np.zeros(len(model.seen_items), np.uint8)
+    ages[touched & kept] = ages_of(model.seen.subset(kept[touched]))
+    return ages[kept]
+
+
+def _marked_columns_left(
+    model: ServedModel, items: SparseTable, rows: Array
+) -> tuple[SparseTable, int, dict[str, str]]:
+    """Leaves out the columns of items that are not in ``rows`` (m,), where columns stand for items.
+
+    Returns the table, its number of columns and what metadata say of them.
+    """
+    marked = int(model.metadata.get("item_columns", 0))
+    if not marked:
+        return items, model.dim, {}
+    first = model.dim - marked
+    columns = np.concatenate([np.arange(first), first + rows])  # those that stay
+    place = np.full(model.dim, -1, dtype=np.int32)
+    place[columns] = np.arange(len(columns))
+    placed = place[items.columns]
+    before = np.concatenate(([0], np.cumsum(placed >= 0))).astype(items.indptr.dtype)
+    kept = SparseTable(
+        before[items.indptr],
+        placed[placed >= 0].astype(column_dtype(len(columns))),
+        items.values[placed >= 0],
+    )
+    return kept, len(columns), {"item_columns": str(len(rows))}
+
+
+def _in_part(model: ServedModel, table: SparseTable, rows: Array) -> dict[str, str]:
+    """Says of seen items that they are no longer all: nobody may take what is not there for untouched."""
+    return {"seen": SEEN_IN_PART} if model.has_seen and len(rows) < table.rows else {}
 
 
 def _take_rows(table: SparseTable, rows: Array) -> SparseTable:

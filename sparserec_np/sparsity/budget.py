@@ -118,22 +118,37 @@ class Budget:
         return cls(rows, dim, entries, id_bytes)
 
     @classmethod
-    def of_bytes(cls, rows: int, dim: int, limit: int, id_bytes: int = 0, marks: int = 0) -> Budget:
+    def of_bytes(cls, rows: int, dim: int, limit: int, id_bytes: int = 0) -> Budget:
         """Makes the budget of as many entries as fit into ``limit`` bytes, at most all.
+
+        Raises:
+            ConfigError: see :meth:`filled`.
+        """
+        return cls(rows, dim, 1, id_bytes).filled(limit)
+
+    def filled(self, limit: int, weight_bytes: int = 0) -> Budget:
+        """Makes the same budget of as many entries as fit into ``limit`` bytes, at most all.
+
+        Args:
+            limit: of tables, ids and weights together.
+            weight_bytes: of dense weights, or of a number for each item.
 
         Raises:
             ConfigError: not one entry fits; the sentence holds the arithmetic.
         """
-        least = cls(rows, dim, 1, id_bytes, marks)
-        nnz = min((limit - least.fixed_bytes) // least.entry_bytes, rows * dim)
+        least, room = replace(self, nnz=1), limit - weight_bytes
+        nnz = min((room - least.fixed_bytes) // least.entry_bytes, self.rows * self.dim)
         narrow = int(np.iinfo(np.int32).max)
         if nnz > narrow:  # row bounds are wider then
-            wide = (limit - replace(least, nnz=nnz).fixed_bytes) // least.entry_bytes
-            nnz = max(narrow, min(wide, rows * dim))
+            wide = (room - replace(least, nnz=nnz).fixed_bytes) // least.entry_bytes
+            nnz = max(narrow, min(wide, self.rows * self.dim))
         if nnz < 1:
+            bounds = least.fixed_bytes - self.id_bytes
+            needs = [f"{bounds:,} B of row bounds", f"{self.id_bytes:,} B of ids"]
+            needs += [f"{weight_bytes:,} B of weights"] * (weight_bytes > 0)
             raise ConfigError(
-                f"A memory budget of {limit:,} B is impossible: {rows:,} rows need"
-                f" {least.fixed_bytes - id_bytes:,} B of row bounds and {id_bytes:,} B of ids before the first entry;"
-                f" give more than {least.total_bytes:,} B"
+                f"A memory budget of {limit:,} B is impossible: {self.rows:,} rows need"
+                f" {', '.join(needs[:-1])} and {needs[-1]} before the first entry;"
+                f" give more than {least.total_bytes + weight_bytes:,} B"
             )
         return replace(least, nnz=nnz)

@@ -15,7 +15,7 @@ import numpy as np
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import SparseTable, column_dtype, index_dtype
 from sparserec_np.errors import ConfigError
-from sparserec_np.factorization.co_occurrence import Pairs, strongest_pairs
+from sparserec_np.factorization.co_occurrence import Nearness, Pairs, strongest_pairs
 from sparserec_np.factorization.item_rows import RowPenalties
 from sparserec_np.machine.memory import give_back_freed
 from sparserec_np.runtime import MOST_COLUMNS
@@ -36,11 +36,14 @@ class NeighbourItems:
         first: makes the spectral rows.
         popularity: how much more a neighbour says of an item that many users have, as a power of
             their number.
+        nearness: how much more is said of what a user touched one soon after the other, where the
+            log has times; None for no more.
         share: of the budget, for neighbours. Where there are fewer pairs, the rest goes to rows.
     """
 
     first: SpectralItems = SpectralItems()
     popularity: float = 0.25
+    nearness: Nearness | None = Nearness()
     share: float = 0.5
     from_data: bool = True
 
@@ -65,7 +68,7 @@ class NeighbourItems:
             )
         # Where the rows are full, neighbours get what is left.
         most = max(round(self.share * nnz), nnz - dim * log.n_items)
-        pairs = strongest_pairs(log, most, self.popularity)
+        pairs = strongest_pairs(log, most, self.popularity, self.nearness)
         give_back_freed()
         rows = self.first(log, dim, nnz - len(pairs.items), rng, threads)
         return _beside(rows, pairs, dim)

@@ -16,6 +16,7 @@ import numpy as np
 from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions, encode_ids
 from sparserec_np.data.matrices import matrix_of_trust
+from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable, stacked
 from sparserec_np.errors import ConfigError
 from sparserec_np.factorization.item_rows import RowPenalties, users_of_items
@@ -74,7 +75,7 @@ class StartedAnew:
 
     log: Interactions
     first: Start
-    scaled: ClassVar[bool] = False
+    scaled: ClassVar[bool] = True  # as any start is
 
     def start(self) -> Start:
         """Returns the start as it is."""
@@ -133,17 +134,13 @@ class PreviousItems(StoredItems):
         Memory: (new items, dim) float32, and a block of users' rows.
         """
         numbers = self.weights(log)
-        touched = matrix_of_trust(log, own=True)[:, new]
+        touched, gathered = matrix_of_trust(log, own=True)[:, new], Touched(log)
         gram: Array = np.zeros((self.dim, self.dim))
         sums: Array = np.zeros((len(new), self.dim), dtype=np.float32)
         for start, stop in row_ranges(log.n_users):
             rows = np.empty((stop - start, self.dim), dtype=np.float32)
             users = np.arange(start, stop, dtype=np.int32)
-            if log.own_weights is None:
-                kernels.fism.sum_rows(table, numbers, log.indptr, log.items, users, rows)
-            else:
-                pairs = log.indptr, log.items, log.own_weights
-                kernels.fism.sum_weighted_rows(table, numbers, *pairs, users, rows)
+            kernels.fism.sum_rows(table, numbers, *gathered.of_users(users), rows)
             shares = rows / log.user_degrees[start:stop, None].clip(1).astype(np.float32)
             gram += rows.T @ shares
             if touched.indptr[stop] > touched.indptr[start]:
@@ -175,7 +172,9 @@ class PreviousSolved(StoredItems):
         weights. To bring them to the known rows' mean length rates new items higher, and all lists
         lower.
 
-        Memory: (users, dim) float32, and as much for the items.
+        Memory: 12 bytes for every entry of all items' rows and 4 of the users', and then 12 of the
+        users' and 4 of the new items'; the interactions as a matrix and, of new items, transposed;
+        four (dim, dim) float64.
         """
         touched = matrix_of_trust(log, own=True)
         users = users_of_items(touched, table.to_dense(self.dim), self.penalties, threads)

@@ -16,10 +16,11 @@ import numpy as np
 
 from sparserec_np.data.conversion import as_interactions, as_placed
 from sparserec_np.data.interactions import PAIRS_AT_ONCE, Interactions
-from sparserec_np.data.splitting import split_random
+from sparserec_np.data.splitting import hold_out
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.machine.threads import kernel_threads
 from sparserec_np.models.base_models import BASE_MODELS
+from sparserec_np.models.user_rows import USER_ROWS
 from sparserec_np.runtime import MOST_COLUMNS
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.starts.condensed import Condensed
@@ -28,10 +29,10 @@ from sparserec_np.training.fitted import LOOKED, SELECT_BY, Record, Report
 from sparserec_np.training.loop import Phase, fit
 from sparserec_np.training.plan import Plan
 from sparserec_np.training.search import TRIED_BYTES, TRIED_PRODUCTS, starts_to_try
-from sparserec_np.training.settings import Config, expect_config
+from sparserec_np.training.settings import SETTINGS, Config, expect_config
 from sparserec_np.training.starting import make_start
 
-FREE = ("model", "dim", "start", "user_rows")  # what can be chosen
+FREE = ("model", "dim", "start", "user_rows", "recency")  # what can be chosen
 # What is looked at, the usual first: a model, how its users' rows are made, the width to begin with
 # (None for what the number of items suggests), and starts to look at in the best width alone. A
 # kind that suggests as the one before it is looked at in the best width of that one.
@@ -41,9 +42,17 @@ KINDS: tuple[tuple[str, str | None, int | None, tuple[str, ...]], ...] = (
     ("fism", "ridge", 64, ()),
     ("mf", None, 64, ()),
 )
+# Settings that mean nothing to a start that is not trained.
+OF_TRAINING = {"method"} | {
+    name for name, row in SETTINGS.items() if row.group in ("loss", "learning", "mask")
+} - {"seed"}
 # The least part of each user's interactions to choose by. A tenth is too few to tell widths apart:
 # with few items to be found, wide rows look better than they are.
 LOOKED_PART = 0.25
+# How much more later interactions count, where there is an order of time: what is looked at, and
+# the one to begin with.
+RECENCIES = (0.0, 0.25, 0.5, 0.75, 1.0)
+FIRST_RECENCY = 0.5
 BASELINES = ("popularity", "itemknn")
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 ITEMS_A_COLUMN = 40  # the best widths lay about there on four data sets of 1,700 to 41,000 items
@@ -96,11 +105,14 @@ def choose(
     """Chooses the settings that are ``free`` by the NDCG@20 of starts on held-out interactions.
 
     A quarter of each user's interactions is held out, or ``config.validation`` where that is more,
-    from what training then sees as well. Widths are climbed from the first for as long as they
+    from what training then sees as well, as ``config.hold_out`` says. Where there is an order of
+    time, half of it are the last ones. Then later interactions count more in users' rows, and how
+    much more is looked at in the best start. Widths are climbed from the first for as long as they
     help. Starts by least squares are looked at where they take seconds. All starts store equally
     many entries: a density is a part of a full table of users and items, of ``config.dim`` columns
     or, where the width is free, of 64. With nothing to hold out, the first kind is chosen, in the
-    width that the number of items suggests.
+    width that the number of items suggests; where training is asked for, by its settings, the first
+    that is trained.
 
     Args:
         log: the training interactions, in any form that
@@ -123,23 +135,21 @@ def choose(
     method = METHODS[config.method]
     if method.full or method.full_until:  # a start within the budget would say nothing of them
         return Choice(config)
+    if not {*free} & {*FREE}:
+        return Choice(_filled(config, free))
     kept, held_out = log, validation
     if held_out is None and config.validation > 0:
         part = max(config.validation, LOOKED_PART)
-        kept, held_out = split_random(log, part, np.random.default_rng([config.seed, 1]))
+        kept, held_out = hold_out(log, part, np.random.default_rng([config.seed, 1]), config.hold_out)
     kinds = _kinds_to_look_at(log, config, free)
     if held_out is None:
-        return Choice(_filled(kinds[0].at(kinds[0].first), free))  # the usual start
+        return Choice(_by_rule(kinds, config, free))
     with kernel_threads(threads) as given:
         looks = _Looks(kept, held_out, given, on_look or (lambda record: None))
-        for kind in kinds:
-            looks.look_at(kind)
-        if looks.best is None:
-            assert looks.failure is not None
-            raise looks.failure
+        best = looks.look_at_all(kinds, others="recency" in free)
         if "model" in free and log.n_interactions <= PAIRS_AT_ONCE:
             looks.count_baselines(config)
-    return Choice(_filled(looks.best, free), tuple(looks.records))
+    return Choice(_filled(best, free), tuple(looks.records))
 
 
 def _kinds_to_look_at(log: Interactions, config: Config, free: Collection[str]) -> list[_Kind]:
@@ -154,6 +164,27 @@ def _kinds_to_look_at(log: Interactions, config: Config, free: Collection[str]) 
             "No start of mf or fism goes with these settings: leave one out, or give a model and a dim"
         )
     return kinds
+
+
+def _by_rule(kinds: list[_Kind], config: Config, free: Collection[str]) -> Config:
+    """Takes the usual start, which nobody measures; to be trained where that is asked for."""
+    if _asks_to_train(config, free):
+        kinds = [kind for kind in kinds if kind.config.mask_changes] or kinds
+        return _filled(kinds[0].at(kinds[0].first), free)
+    usual = kinds[0].at(kinds[0].first)  # alone, as nothing tells whether training adds to it
+    return replace(usual, epochs=0) if "epochs" in free else usual
+
+
+def _asks_to_train(config: Config, free: Collection[str]) -> bool:
+    """Tells whether a setting of training was named: one that is not free, or not at its default.
+
+    Where nothing but what can be chosen is said to be free, only the latter is known.
+    """
+    all_said = not set(free) <= set(FREE)
+    return config.epochs > 0 and any(
+        getattr(config, name) != SETTINGS[name].default or (all_said and name not in free)
+        for name in OF_TRAINING
+    )
 
 
 def quick(log: Interactions, width: int, products: float) -> bool:
@@ -218,6 +249,8 @@ def _kinds(log: Interactions, config: Config, free: Collection[str]) -> Iterator
             continue
         if some.resolved().user_rows != user_rows:  # which are not free, and others
             continue
+        if "recency" in free and _learns_from_order(log, some):
+            some = replace(some, recency=FIRST_RECENCY)
         base = BASE_MODELS[model]
         if begin + base.marks(log, user_rows) > MOST_COLUMNS:
             continue
@@ -226,9 +259,18 @@ def _kinds(log: Interactions, config: Config, free: Collection[str]) -> Iterator
         yield _Kind(some, climbed, base.rows(log), entries, follows, last if "start" in free else ())
 
 
+def _learns_from_order(log: Interactions, config: Config) -> bool:
+    """Tells whether users' rows are sums, and what is asked is what comes last."""
+    rows = config.resolved().user_rows
+    return log.times is not None and config.hold_out != "random" and rows is not None and not config.solved
+
+
 def _filled(config: Config, free: Collection[str]) -> Config:
     """Fills in what the chosen model trains best with, where that may change."""
-    advice = BASE_MODELS[config.model].advice if config.trained else {}
+    if not config.trained:
+        return config
+    rows = config.resolved().user_rows
+    advice = {**BASE_MODELS[config.model].advice, **(USER_ROWS[rows].advice if rows else {})}
     return replace(config, **{name: value for name, value in advice.items() if name in free})
 
 
@@ -249,6 +291,20 @@ class _Looks:
         self._reached = -1.0
         self._width = 0  # the best of the last kind
 
+    def look_at_all(self, kinds: list[_Kind], others: bool) -> Config:
+        """Looks at all kinds, and in the best start at ``others`` recencies; returns the best settings.
+
+        Raises SparseRecError where no start can be made.
+        """
+        for kind in kinds:
+            self.look_at(kind)
+        if self.best is None:
+            assert self.failure is not None
+            raise self.failure
+        if others and self.best.recency:
+            self.look_at_recency(self.best)
+        return self.best
+
     def look_at(self, kind: _Kind) -> None:
         """Looks at all starts of a kind in its first width, then climbs."""
         if kind.follows and self._width:
@@ -259,6 +315,18 @@ class _Looks:
         quick = self._kept.n_users * width**2 <= FITTED_PRODUCTS
         for name in kind.last if quick else ():
             self._look(replace(kind.at(width), start=name))
+
+    def look_at_recency(self, best: Config) -> None:
+        """Looks at other powers of recency in the best start."""
+        begin = RECENCIES.index(FIRST_RECENCY)
+        for way in (RECENCIES[begin + 1 :], RECENCIES[:begin][::-1]):
+            for power in way:
+                reached = self._reached
+                self._look(replace(best, recency=power))
+                if self._reached <= reached:
+                    break
+            if self.best is not best:  # where more is better, less is not
+                break
 
     def _climb(self, kind: _Kind) -> int:
         """Looks at widths for as long as they lead upwards; returns the best."""
@@ -318,5 +386,7 @@ class _Looks:
         record = record | {"phase": LOOKED, "model": config.model, "dim": dim}
         if (user_rows := config.resolved().user_rows) is not None:
             record["user_rows"] = user_rows
+        if config.recency:
+            record["recency"] = config.recency
         self.records.append(record)
         self._report(record)

@@ -105,7 +105,7 @@ class FromTeacher:
         return Imitation(loss, teacher, InnerProducts(teacher.dim, teacher.table.values.dtype))
 
     def hold_out(
-        self, log: Interactions, fraction: float, rng: np.random.Generator
+        self, log: Interactions, fraction: float, rng: np.random.Generator, way: str | None
     ) -> tuple[Interactions, Interactions | None]:
         """Holds out a random part of each user's items."""
         return split_random(log, fraction, rng)

@@ -26,7 +26,7 @@ from sparserec_np.runtime import MOST_COLUMNS
 from sparserec_np.serving.model_file import id_bytes
 from sparserec_np.sparsity.budget import Budget
 from sparserec_np.sparsity.exploration import Exploration
-from sparserec_np.sparsity.growth import Growth
+from sparserec_np.sparsity.growth import Growth, NoGrowth
 from sparserec_np.sparsity.methods import METHODS, Method
 from sparserec_np.sparsity.schedules import DropSchedule
 from sparserec_np.sparsity.topology import TopologyUpdate
@@ -47,7 +47,7 @@ class Plan:
         budget: the entries that the stored table has.
         source: what training starts from and learns from, besides the interactions.
         objective: what is minimised.
-        growth: how inactive entries become active.
+        growth: how inactive entries become active; none do beside neighbours of items.
         drops: when and how much the mask changes.
         topology: prunes and regrows.
         negatives: how they are drawn.
@@ -79,16 +79,17 @@ class Plan:
         settings = config.resolved()
         method = METHODS[settings.method]
         exploration = Exploration(settings.explore, settings.importance)
+        budget = method.spend(budget_of(log, settings))
         assert settings.negatives is not None and settings.optimizer is not None
         return cls(
             given=config,
             settings=settings,
             base=BASE_MODELS[settings.model],
             method=method,
-            budget=method.spend(budget_of(log, settings)),
+            budget=budget,
             source=source,
             objective=source.objective(settings.objective),
-            growth=method.growth_with(exploration),
+            growth=NoGrowth() if budget.marks else method.growth_with(exploration),
             drops=DropSchedule(settings.drop_fraction, settings.drop_until, settings.drop_interval),
             topology=TopologyUpdate(settings.floor, settings.regrow_start),
             negatives=_negatives(settings.negatives, settings.dislikes_first),
@@ -165,8 +166,8 @@ def budget_of(log: Interactions, config: Config) -> Budget:
             f" {MOST_COLUMNS:,} in all; found {marks:,} items: set user_rows to sum, or leave out rare items"
         )
     if config.memory_budget is not None:
-        limit = config.memory_budget - base.weight_bytes(log, user_rows)
-        return Budget.of_bytes(rows, config.dim, limit, ids, marks)
+        weights = base.weight_bytes(log, user_rows)
+        return Budget(rows, config.dim, 1, ids, marks).filled(config.memory_budget, weights)
     if config.entries is not None:
         return replace(Budget.of_entries(rows, config.dim, config.entries, ids), marks=marks)
     return replace(Budget.of_density(rows, config.dim, config.density, ids), marks=marks)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions, encode_ids
+from sparserec_np.data.recency import ages_of
 from sparserec_np.data.table import Array, stacked
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.evaluation.ranker import Ranker
 from sparserec_np.models.base_models import BASE_MODELS
+from sparserec_np.models.fism import RowsOfItems
 from sparserec_np.models.model import Model
 from sparserec_np.models.user_rows import USER_ROWS
 from sparserec_np.runtime import ArtifactError, Recommender, row_entries, served_as
@@ -37,7 +40,7 @@ def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
         **base.way(config.method, config.loss),
         "seed": str(config.seed),
         "train_digest": log.digest(),
-        **_said_of_rows(config, log),
+        **_said_of_rows(fitted, log),
         **_said(config),
         "metrics": json.dumps(validation_metrics(fitted)),
     }
@@ -49,6 +52,7 @@ def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
         item_ids=log.item_ids,
         seen_indptr=seen.indptr,
         seen_items=seen.items,
+        seen_ages=_seen_ages(log, seen) if _depends_on_order(config, log) else np.empty(0, np.uint8),
         weights=fitted.model.served_weights,
         metadata=metadata,
         held_out=_places_without(seen, fitted.log) if base.graph else np.empty(0, np.int32),
@@ -57,11 +61,21 @@ def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
     )
 
 
-def _said_of_rows(config: Config, log: Interactions) -> dict[str, str]:
+def _depends_on_order(config: Config, log: Interactions) -> bool:
+    """Tells whether rows of users, or of items that an update makes, depend on an order of time."""
+    rows = config.user_rows
+    return log.times is not None and (
+        bool(config.recency) or (rows is not None and USER_ROWS[rows].marks_items)
+    )
+
+
+def _said_of_rows(fitted: Fitted, log: Interactions) -> dict[str, str]:
     """Writes how users' rows are cut, and which columns stand for items, where they are made of items."""
+    config = fitted.config.resolved()
     if config.user_rows is None:
         return {}
-    said = {"row_entries": str(row_entries(config.dim))}
+    entries = cast(RowsOfItems, fitted.model).row_entries or row_entries(config.dim)
+    said = {"row_entries": str(entries)}
     return said | {"item_columns": str(log.n_items)} if USER_ROWS[config.user_rows].marks_items else said
 
 
@@ -89,12 +103,23 @@ def _seen_weights(log: Interactions, seen: Interactions) -> Array:
     """
     if log.weights is None or log.weight_scale is None:
         return np.empty(0, np.float32)
-    weights = np.ones(seen.n_interactions, np.float32)
+    return _spread_over(seen, log, log.weights, 1)
+
+
+def _seen_ages(log: Interactions, seen: Interactions) -> Array:
+    """Returns the ages of what users had in training, as they lie in ``seen``; those of dislikes are 0."""
+    return _spread_over(seen, log, ages_of(log), 0)
+
+
+def _spread_over(seen: Interactions, log: Interactions, numbers: Array, other: int) -> Array:
+    """Puts the numbers of the pairs of ``log`` where these lie in ``seen``; the rest becomes ``other``."""
+    if log.disliked is None:
+        return numbers
+    spread = np.full(seen.n_interactions, other, numbers.dtype)
     touched = np.ones(seen.n_interactions, dtype=bool)
-    if log.disliked is not None:
-        touched[_places_without(seen, log)] = False
-    weights[touched] = log.weights
-    return weights
+    touched[_places_without(seen, log)] = False
+    spread[touched] = numbers
+    return spread
 
 
 def restore(model: ServedModel, known: Interactions | None = None) -> Model:
@@ -111,6 +136,8 @@ def restore(model: ServedModel, known: Interactions | None = None) -> Model:
     table = stacked(model.users, model.items) if model.stores_users else model.items.copy()
     restored = model_over(settings, table, model.dim, log)
     restored.load_weights(model.weights)
+    if not model.stores_users:
+        cast(RowsOfItems, restored).cut_rows_to(max(int(model.metadata["row_entries"]), 1))
     return restored
 
 

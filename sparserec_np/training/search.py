@@ -82,7 +82,7 @@ def starts_to_try(plan: Plan, log: Interactions) -> tuple[str, ...]:
     small = Condensed().full_bytes(log, budget.dim) <= TRIED_BYTES
     if plan.settings.solved:
         return SOLVED_STARTS if soon and small else SOLVED_STARTS[:1]
-    if not plan.settings.trained:
+    if not plan.base.stores_users:
         return (plan.settings.start,)
     within = plan.base.stored_rows and not (method.full or method.full_until)
     long = budget.dim > FOLDED_DIMENSIONS or budget.nnz > TRIED_ENTRIES * budget.rows

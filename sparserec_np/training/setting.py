@@ -115,6 +115,15 @@ class Setting:
     def check(self, value: Any) -> None:
         """Refuses a value of another type, out of range, or no choice.
 
+        Raises:
+            ConfigError: a sentence that begins with the name.
+        """
+        self.check_kind(value)
+        self.check_range(value)
+
+    def check_kind(self, value: Any) -> None:
+        """Refuses a value of another type, or no choice.
+
         Whole numbers are numbers.
 
         Raises:
@@ -127,7 +136,14 @@ class Setting:
             raise ConfigError(f"{self.name} must be of type {self.kind.__name__}, found {value!r}")
         if self.choices and value not in self.choices:
             raise ConfigError(f"{self.name} must be one of {', '.join(self.choices)}, found {value!r}")
-        if self.low is not None and not self._is_within(value):
+
+    def check_range(self, value: Any) -> None:
+        """Refuses a number out of range.
+
+        Raises:
+            ConfigError: a sentence that begins with the name.
+        """
+        if value is not None and self.low is not None and not self._is_within(value):
             raise ConfigError(f"{self.name} must be {self.range}, found {value!r}")
 
     def _is_within(self, value: float) -> bool:

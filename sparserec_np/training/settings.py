@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from sparserec_np.data.splitting import HOLD_OUT
 from sparserec_np.errors import ConfigError
 from sparserec_np.factorization.item_rows import RowPenalties
 from sparserec_np.learning.cells import BLOCK_LOSSES
@@ -25,7 +26,7 @@ from sparserec_np.learning.optimizers import OPTIMIZERS
 from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS
 from sparserec_np.models.user_rows import USER_ROWS
 from sparserec_np.models.views import SIMILARITIES
-from sparserec_np.runtime import FOLDED_DIMENSIONS, LEAST_RIDGE, MOST_RIDGE
+from sparserec_np.runtime import FOLDED_DIMENSIONS, LEAST_RIDGE, MOST_RECENCY, MOST_RIDGE
 from sparserec_np.sparsity.exploration import IMPORTANCES
 from sparserec_np.sparsity.growth import LastBatchGrowth
 from sparserec_np.sparsity.methods import METHODS
@@ -169,9 +170,11 @@ class Config:
         " long; or over more than 2^23 interactions, of which they hold a matrix. Of both, als is"
         " tried where condensed would take more than two minutes or 256 MiB of full rows. What"
         " trains to the best lists is taken. Where users' rows are solved for, als and condensed are"
-        " tried, or als alone. Of fism's sums of rows it is spectral, and fitted where that is better.",
+        " tried, or als alone. Of fism's sums of rows it is spectral, and fitted where that is better."
+        " Where the command line chooses the model, or the width of fism, it looks at neighbours first,"
+        " and takes them where nothing is held out and no setting of training is given.",
         choices=tuple({**STARTS, **ITEM_STARTS}),
-        words="spectral or condensed (on much data: als), by validation",
+        words="neighbours, spectral or condensed (on much data: als), by validation",
         distill=None,
     )
     start_score: float = setting(
@@ -245,6 +248,17 @@ class Config:
         _listed(USER_ROWS, "summary"),
         choices=tuple(USER_ROWS),
         words="as suits the start",
+    )
+    recency: float | None = setting(
+        None,
+        "How much more a user's later interactions count, with {owners}; {default} by default.",
+        "model",
+        "The k-th from the last counts as k to the power of minus this, in the user's row. The command"
+        " line looks at powers from 0 to 1 where the interactions are in an order of time, and takes the"
+        " best. It means nothing where rows are solved for.",
+        low=0,
+        high=MOST_RECENCY,
+        train=InCommand(words="by validation"),
     )
     untouched_weight: float | None = setting(
         None,
@@ -433,6 +447,16 @@ class Config:
             " trained on; 0 for none.",
         ),
     )
+    hold_out: str | None = setting(
+        None,
+        "Which part of each user's interactions is held out.",
+        "validation",
+        "The last ones ask what comes next, as a recommender in use is asked; those drawn at random ask"
+        " what fits. Both is half of each: what is best then does well when it is asked either.",
+        choices=tuple(HOLD_OUT),
+        words="both, where there is an order of time, else random",
+        distill=None,
+    )
     evaluate_every: int = setting(
         5,
         "Epochs between two looks at the validation part.",
@@ -465,9 +489,12 @@ class Config:
             if isinstance(value, np.generic):  # a number or text of NumPy's, which JSON does not know
                 value = value.item()
                 object.__setattr__(self, name, value)
-            row.check(value)
+            row.check_kind(value)
+        # Before ranges: a value in range would not help a setting that there is no place for.
         for check in RELATIONS:
             check(self)
+        for name, row in SETTINGS.items():
+            row.check_range(getattr(self, name))
 
     @property
     def objective(self) -> Loss:
@@ -480,6 +507,12 @@ class Config:
         """Whether epochs change the start: not where users' rows are no plain sums."""
         user_rows = self._rows_and_start()[0]
         return user_rows is None or USER_ROWS[user_rows].trained
+
+    @property
+    def mask_changes(self) -> bool:
+        """Whether training may change which entries are stored: not beside neighbours of items."""
+        user_rows = self._rows_and_start()[0]
+        return self.trained and not (user_rows and USER_ROWS[user_rows].marks_items)
 
     @property
     def solved(self) -> bool:
@@ -680,7 +713,21 @@ def _check_user_rows(config: Config) -> None:
                 f"The start {config.start} is made for user_rows {made_for}, found {config.user_rows}; leave one of"
                 " them out"
             )
+    method, rows = METHODS[config.method], config._rows_and_start()[0]
+    if (
+        rows is not None
+        and USER_ROWS[rows].marks_items
+        and (method.full or method.narrow or method.full_until)
+    ):
+        raise ConfigError(
+            f"The method {config.method} trains full tables, and neighbours of items are never full; set method to"
+            " static, or user_rows to sum"
+        )
     if config.solved:
+        if config.recency:
+            raise ConfigError(
+                "recency has no meaning where users' rows are solved for; leave it out, or set user_rows to sum"
+            )
         return
     for name in ROW_SETTINGS:
         if getattr(config, name) is not None:

@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.splitting import split_random
+from sparserec_np.data.splitting import hold_out
 from sparserec_np.data.table import Array
 from sparserec_np.learning.losses import Loss, Objective
 from sparserec_np.models.model import NO_WEIGHTS
@@ -50,9 +50,9 @@ class Source(Protocol):
         ...
 
     def hold_out(
-        self, log: Interactions, fraction: float, rng: np.random.Generator
+        self, log: Interactions, fraction: float, rng: np.random.Generator, way: str | None
     ) -> tuple[Interactions, Interactions | None]:
-        """Splits ``log`` into the part to train on and a held-out one.
+        """Splits ``log`` into the part to train on and a held-out one, in a way that settings name.
 
         The latter is None where there is nothing to hold out.
         """
@@ -82,13 +82,13 @@ class FromData:
         return loss
 
     def hold_out(
-        self, log: Interactions, fraction: float, rng: np.random.Generator
+        self, log: Interactions, fraction: float, rng: np.random.Generator, way: str | None
     ) -> tuple[Interactions, Interactions | None]:
-        """Holds out a random part of each user's items.
+        """Holds out a part of each user's items.
 
-        See :func:`~sparserec_np.data.splitting.split_random`.
+        See :func:`~sparserec_np.data.splitting.hold_out`.
         """
-        return split_random(log, fraction, rng)
+        return hold_out(log, fraction, rng, way)
 
 
 FROM_DATA = FromData()

@@ -64,4 +64,4 @@ def scale(model: Model, score: float) -> None:
     """
     mean = model.mean_product() if score > 0 else 0.0
     if mean > 0:
-        model.table.values[:] *= np.float32(np.sqrt(score / mean))
+        model.scale_scores(score / mean)

@@ -61,8 +61,7 @@ def train(
         SparseRecError: training diverged.
     """
     config, log = expect_config(config), as_interactions(log)
-    if not log.n_interactions:
-        raise DataError("There is no interaction to train on")
+    _check(log, config)
     if validation is not None:
         validation = as_placed(validation, log)
     report = on_epoch or (lambda record: None)
@@ -70,7 +69,8 @@ def train(
         source.check(config)
         kept, held_out = log, validation
         if held_out is None and config.validation > 0:
-            kept, held_out = source.hold_out(log, config.validation, np.random.default_rng([config.seed, 1]))
+            rng = np.random.default_rng([config.seed, 1])
+            kept, held_out = source.hold_out(log, config.validation, rng, config.hold_out)
         if BASE_MODELS[config.model].counted:
             return count(log, kept, held_out, config, report)
         plan = Plan.of(config, log, source)
@@ -80,6 +80,17 @@ def train(
         if kept is log or not config.refit or chosen.interrupted:
             return chosen
         return _refit(log, plan, chosen, given, report)
+
+
+def _check(log: Interactions, config: Config) -> None:
+    """Refuses interactions that cannot be trained on with these settings."""
+    if not log.n_interactions:
+        raise DataError("There is no interaction to train on")
+    if config.recency and log.times is None:
+        raise DataError(
+            "recency needs interactions in an order of time, and these have none: bring a column of times, or lines in"
+            " their order; or leave recency out"
+        )
 
 
 def _refit(log: Interactions, plan: Plan, chosen: Fitted, threads: int, report: Report) -> Fitted:

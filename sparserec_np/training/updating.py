@@ -21,6 +21,7 @@ from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.learning.losses import Loss, Objective
 from sparserec_np.models.base_models import BASE_MODELS
+from sparserec_np.models.user_rows import USER_ROWS
 from sparserec_np.runtime import FOLDED_DIMENSIONS
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.starts import starts_of
@@ -77,14 +78,20 @@ class FromPrevious:
         return loss
 
     def hold_out(
-        self, log: Interactions, fraction: float, rng: np.random.Generator
+        self, log: Interactions, fraction: float, rng: np.random.Generator, way: str | None
     ) -> tuple[Interactions, Interactions | None]:
         """Holds out a part of what the model does not know yet."""
         return hold_out_new(self.previous.log, log, fraction, rng)
 
 
 class Way(Protocol):
-    """A way to update the models of one kind."""
+    """A way to update the models of one kind.
+
+    Attributes:
+        keeps_rows: whether rows of the model stay, or are what others are solved for from.
+    """
+
+    keeps_rows: bool
 
     def check(self, fitted: Fitted, log: Interactions) -> None:
         """Raises ConfigError for a model that cannot go on, with all interactions in ``log``."""
@@ -101,6 +108,8 @@ class Way(Protocol):
 
 class AllRows:
     """The way of models whose users and items have rows: all are solved for anew, and trained."""
+
+    keeps_rows = True
 
     def check(self, fitted: Fitted, log: Interactions) -> None:
         """Refuses rows that are not what is multiplied, and too many columns to solve in."""
@@ -128,6 +137,8 @@ class ItemsAlone:
     Where epochs are asked for, training goes on from there, and some of what is new chooses how
     many; else there is nothing to choose, and nothing is held out.
     """
+
+    keeps_rows = True
 
     def check(self, fitted: Fitted, log: Interactions) -> None:
         """Refuses too many columns to solve in, where there are new items to solve for."""
@@ -162,6 +173,8 @@ class SolvedFor(ItemsAlone):
 class MadeAnew:
     """The way of models whose start takes seconds and is all there is: it is made of all interactions."""
 
+    keeps_rows = False
+
     def check(self, fitted: Fitted, log: Interactions) -> None:
         """Accepts any model: the start says what it cannot make."""
 
@@ -188,7 +201,8 @@ def way_of(config: Config) -> Way:
         return AllRows()
     if config.solved:
         return SolvedFor()
-    return ItemsAlone() if config.trained else MadeAnew()
+    rows = config.resolved().user_rows
+    return MadeAnew() if rows is not None and USER_ROWS[rows].marks_items else ItemsAlone()
 
 
 def update(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 from pathlib import Path
 
 import pytest
 
-from benchmarks.cells import Cells, digest
+from benchmarks.cells import Cells, digest, finish
 
 
 def test_a_measurement_that_is_there_is_not_made_again(tmp_path: Path) -> None:
@@ -41,3 +43,21 @@ def test_files_are_told_apart_by_their_content(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text, encoding="utf-8")
     one, same, other = (digest(tmp_path / name) for name in "abc")
     assert one == same != other
+
+
+def test_a_study_ends_with_the_page_and_the_cells_that_it_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells, page = Cells(tmp_path, threads=1), tmp_path / "page.md"
+
+    def end(page: Path | None, as_json: bool) -> str:
+        given = argparse.Namespace(page=page, json=as_json)
+        finish(given, cells, lambda cells, path: f"{len(cells.all)} for {path.name}")
+        return capsys.readouterr().out
+
+    assert json.loads(end(page, True)) == [] and not page.exists()  # nothing to show
+    cells.make({"way": "one"}, lambda: {"ndcg": 0.5})
+    capsys.readouterr()
+    assert end(None, False) == "" and not page.exists()
+    assert json.loads(end(page, True)) == cells.all
+    assert page.read_text(encoding="utf-8") == "1 for page.md"

@@ -199,6 +199,169 @@ class TestSplit:
         assert "a.txt is a file" in refusal(run("data", "split", ratings, "-o", timeless))
 
 
+def read_parts(files, log):
+    """Part -> its interactions over the users and items of ``log``."""
+    return {row["part"]: read_interactions(row["file"]).aligned_to(log)[0] for row in files}
+
+
+class TestFolds:
+    @pytest.mark.parametrize(
+        ("count", "names"), [(3, ["fold1", "fold2", "fold3"]), (10, ["fold01", "fold02", "fold10"])]
+    )
+    def test_each_interaction_is_in_one_test_file(self, run, ratings, tmp_path, count, names):
+        log = read_interactions(ratings)
+        files = answer(
+            run("data", "split", ratings, "-o", tmp_path / "s", "--by", "folds", "--folds", count, "--json")
+        )["files"]
+        found = [os.path.basename(row["file"]) for row in files]
+        assert len(found) == 2 * count and sorted(found) == sorted(os.listdir(tmp_path / "s"))
+        for name in names:
+            assert {f"{name}-train.csv", f"{name}-test.csv"} <= set(found)
+        parts = read_parts(files, log)
+        tests = [part for name, part in parts.items() if name.endswith("test")]
+        assert sum(part.n_interactions for part in tests) == log.n_interactions
+        for name, part in parts.items():
+            if name.endswith("train"):
+                rest = parts[name.replace("train", "test")]
+                whole = part.union(rest)
+                assert part.shared_with(rest) == 0 and whole.digest() == log.digest()
+                assert np.array_equal(whole.times, log.times)  # nothing is lost on the way
+
+    def test_five_folds_are_made_unless_more_are_asked_for_and_the_seed_counts(self, run, ratings, tmp_path):
+        for name, more in (("a", ()), ("b", ("--seed", "1")), ("c", ("--folds", "5"))):
+            answer(run("data", "split", ratings, "-o", tmp_path / name, "--by", "folds", *more, "--json"))
+        one, other, same = ((tmp_path / name / "fold1-test.csv").read_bytes() for name in "abc")
+        assert len(os.listdir(tmp_path / "a")) == 10 and one == same != other
+
+    def test_leave_one_out_writes_one_pair_or_as_many_as_asked_for(self, run, ratings, tmp_path):
+        log = read_interactions(ratings)
+        files = answer(
+            run("data", "split", ratings, "-o", tmp_path / "a", "--by", "leave-one-out", "--json")
+        )["files"]
+        assert [os.path.basename(row["file"]) for row in files] == ["train.csv", "test.csv"]
+        parts = read_parts(files, log)
+        assert np.all(parts["test"].user_degrees == 1)
+        assert parts["train"].union(parts["test"]).digest() == log.digest()
+        files = answer(
+            run(
+                "data",
+                "split",
+                ratings,
+                "-o",
+                tmp_path / "b",
+                "--by",
+                "leave-one-out",
+                "--folds",
+                2,
+                "--json",
+            )
+        )["files"]
+        parts = read_parts(files, log)
+        assert list(parts) == ["fold1-train", "fold1-test", "fold2-train", "fold2-test"]
+        assert parts["fold1-test"].shared_with(parts["fold2-test"]) == 0
+
+    def test_folds_by_last_go_back_in_time(self, run, ratings, tmp_path):
+        log = read_interactions(ratings)
+        files = answer(
+            run("data", "split", ratings, "-o", tmp_path / "s", "--by", "last", "--folds", 2, "--json")
+        )["files"]
+        parts = read_parts(files, log)
+        assert np.all(parts["fold2-test"].times <= parts["fold1-test"].times)
+        assert parts["fold2-train"].n_interactions == log.n_interactions - 2 * log.n_users
+
+    @pytest.mark.parametrize("more", [("--test", "0.25"), ("--folds", "4")])
+    @pytest.mark.parametrize("to", ["csv", "adjacency"])
+    def test_by_users_some_are_known_in_part_and_not_trained_on(self, run, ratings, tmp_path, more, to):
+        log = read_interactions(ratings)
+        options = ("--by", "users", *more, "--to", to, "--json")
+        done = run("data", "split", ratings, "-o", tmp_path / "s", *options)
+        files = json.loads(done.stdout)["files"]
+        raw = {row["part"]: read_interactions(row["file"], format=to) for row in files}
+        folds = ["fold1-", "fold2-", "fold3-", "fold4-"] if "--folds" in more else [""]
+        assert list(raw) == [f"{fold}{name}" for fold in folds for name in ("train", "known", "test")]
+        held_out = []
+        for fold in folds:
+            train, known, test = (raw[f"{fold}{name}"] for name in ("train", "known", "test"))
+            others = set(known.user_ids.tolist())
+            assert set(test.user_ids.tolist()) <= others and not others & set(train.user_ids.tolist())
+            assert len(others) == 3 and known.n_interactions > 3 * test.n_interactions
+            assert train.n_interactions + known.n_interactions + test.n_interactions == log.n_interactions
+            held_out += sorted(others)
+        assert len(set(held_out)) == len(held_out)
+
+    def test_a_model_without_users_is_measured_on_those_held_out(self, run, tmp_path):
+        log = Interactions.from_pairs(np.repeat(np.arange(30), 10), np.tile(np.arange(10), 30) % 7 * 2)
+        formats.write_interactions(log, tmp_path / "a.csv")
+        answer(
+            run("data", "split", tmp_path / "a.csv", "-o", tmp_path, "--by", "users", "--to", "csv", "--json")
+        )
+        train = ("--model", "fism", "--dim", 4, "--density", 0.5, "--epochs", 0, "--validation", 0)
+        done = run("train", tmp_path / "train.csv", "-o", tmp_path / "run", "--threads", 1, *train)
+        assert done.returncode == 0, done.stderr
+        said = run(
+            "evaluate", tmp_path / "run", tmp_path / "test.csv", "--known", tmp_path / "known.csv", "--json"
+        )
+        assert json.loads(said.stdout)["users"] == 6 and json.loads(said.stdout)["unknown_users"] == 0
+
+    def test_what_goes_ill_together_is_refused_in_a_sentence(self, run, ratings, tmp_path):
+        def split(*more, code=2):
+            said = refusal(run("data", "split", ratings, "-o", tmp_path / "s", *more), code)
+            assert said.count("\n") == 1 or code == 2
+            return said
+
+        assert "--by random makes no folds" in split("--folds", "3")
+        assert "--by folds makes 2 folds or more, found 1" in split("--by", "folds", "--folds", "1")
+        assert "leave out --test" in split("--by", "folds", "--test", "0.1")
+        assert "leave out --n" in split("--by", "leave-one-out", "-n", "1")
+        assert "leave out --test" in split("--by", "users", "--folds", "3", "--test", "0.1")
+        assert "leave out --n" in split("--by", "last", "--folds", "2", "-n", "1")
+        assert "does not go with --by users" in split("--by", "users", "--validation", "0.1")
+        assert "--folds" in split("--by", "folds", "--folds", "0")
+        assert "between 0 and 1, found 2" in split("--by", "users", "--test", "2")
+        assert "make fewer folds" in split("--by", "users", "--folds", "30", code=1)
+        single = tmp_path / "single.csv"
+        single.write_text("user,item\n1,2\n3,4\n")
+        said = refusal(run("data", "split", single, "-o", tmp_path / "s", "--by", "users"))
+        assert "one to be known by and one to be found" in said
+        assert not (tmp_path / "s").exists()
+
+    def test_nothing_is_written_where_one_file_cannot_be(self, run, tmp_path):
+        path, folder = tmp_path / "a.csv", tmp_path / "s"
+        path.write_text("user,item\na,1\na,2\na,3\nb,1\nb,2\nb c,3\nb c,4\n")
+        said = refusal(run("data", "split", path, "-o", folder, "--by", "users", "--to", "adjacency"))
+        assert "cannot be written as adjacency" in said and not folder.exists()
+        folder.mkdir()
+        (folder / "train.txt").write_text("mine")
+        refusal(
+            run("data", "split", path, "-o", folder, "--by", "folds", "--folds", "2", "--to", "adjacency")
+        )
+        assert os.listdir(folder) == ["train.txt"] and (folder / "train.txt").read_text() == "mine"
+
+
+class TestOtherColumns:
+    @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+    def test_what_is_not_kept_is_named(self, run, tmp_path, name):
+        path = tmp_path / name
+        rows = [{"user": n % 4, "item": n, "genre": "x", "price": 3} for n in range(12)]
+        lines = [",".join(rows[0])] + [",".join(map(str, row.values())) for row in rows]
+        path.write_text("\n".join(lines if name == "a.csv" else map(json.dumps, rows)) + "\n")
+        for words in (("convert", path, tmp_path / "b.csv"), ("split", path, "-o", tmp_path / "s")):
+            done = run("data", *words)
+            assert done.returncode == 0
+            assert done.stderr.count("other columns are not kept: genre, price.") == 1
+            told = json.loads(run("data", *words, "--json").stdout)["files"]
+            assert all(row["columns_lost"] == ["genre", "price"] for row in told)
+
+    def test_nor_what_is_in_a_column_without_a_name_or_was_not_wanted(self, run, tmp_path, ratings):
+        path = tmp_path / "a.csv"
+        path.write_text("\n".join(f"{n % 4},{n},{n % 5 + 1},{n + 1000},{n}" for n in range(12)) + "\n")
+        assert (
+            "other columns are not kept: column 4." in run("data", "convert", path, tmp_path / "b.csv").stderr
+        )
+        done = run("data", "convert", ratings, tmp_path / "b.csv", "--rating-col", "none")
+        assert "other columns are not kept: rating." in done.stderr and "the ratings" not in done.stderr
+
+
 class TestGenerate:
     def test_writes_what_was_asked_for(self, installed, tmp_path):
         sizes = ("--users", "50", "--items", "40", "--interactions", "400", "--groups", "4", "--seed", "9")
@@ -213,6 +376,24 @@ class TestGenerate:
             run("data", "generate", tmp_path / "a.txt", "--interactions", "1"), code=2
         )
         assert os.listdir(tmp_path) == []
+
+
+ORDERED = "0 3 1 2\n1 2 3 1\n2 1 3\n3 3 2 1\n"
+
+
+def test_the_order_of_lines_is_told_kept_or_said_to_be_lost(run, tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_text(ORDERED)
+    assert answer(run("data", "describe", path, "--json"))["items_in_time_order"]
+    assert not answer(run("data", "describe", path, "--line-order", "none", "--json"))["items_in_time_order"]
+    done = run("data", "convert", path, tmp_path / "out.csv")
+    assert done.returncode == 0 and "csv cannot hold the order of a user's items; adjacency" in done.stderr
+    done = run("data", "convert", path, tmp_path / "out.txt")
+    assert (tmp_path / "out.txt").read_text() == ORDERED and not done.stderr
+    assert "in which order" in refusal(run("data", "split", path, "-o", tmp_path / "time", "--by", "time"))
+    assert run("data", "split", path, "-o", tmp_path / "last", "--by", "last").returncode == 0
+    assert (tmp_path / "last" / "train.txt").read_text() == "0 3 1\n1 2 3\n2 1\n3 3 2\n"
+    assert (tmp_path / "last" / "test.txt").read_text() == "0 2\n1 1\n2 3\n3 1\n"
 
 
 def test_option_lists_name_what_the_library_knows():

@@ -258,6 +258,22 @@ def test_an_update_with_new_items_says_how_many_and_trains_where_asked(run, made
         assert model.items.nnz == made.report["nnz"]
 
 
+def test_an_update_with_neighbours_says_that_all_is_made_anew(run, made, tmp_path):
+    words = ("--model", "fism", "--dim", "16", "--density", "0.3", "--start", "neighbours", "--threads", "1")
+    done = run("train", made.train, "-o", tmp_path / "run", *words, "--validation", "0", "--json")
+    report, items = json.loads(done.stdout), len(load_model(tmp_path / "run").item_ids)
+    assert (report["dim"], report["item_columns"]) == (16, items)
+    assert report["density"] == report["nnz"] / (16 * items)
+    (tmp_path / "new.csv").write_text("user,item\nzoe,3\nzoe,990\n3,990\n")
+    done = run("update", tmp_path / "run", tmp_path / "new.csv", "-o", tmp_path / "after")
+    assert done.returncode == 0, done.stderr
+    assert (
+        "\nThe start is made anew of all interactions, and is all there is; nothing is trained\n"
+        in done.stdout
+    )
+    assert "solved for" not in done.stdout
+
+
 def test_an_update_of_a_run_without_what_users_had_is_told_it(run, made, tmp_path):
     place = shutil.copytree(made.run, tmp_path / "run")
     slim = tmp_path / "slim.safetensors"

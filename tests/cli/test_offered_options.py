@@ -34,6 +34,7 @@ COMPANIONS = {
     "--shrinkage": ("--model", "itemknn"),
     "--layers": (*SHORT, "--model", "lightgcn"),
     "--user-rows": (*SHORT, "--model", "fism"),
+    "--recency": (*SHORT, "--model", "fism"),
     "--untouched-weight": (*SHORT, "--model", "fism", "--user-rows", "ridge"),
     "--ridge": (*SHORT, "--model", "fism", "--user-rows", "ridge"),
     "--hidden": (*SHORT, "--model", "neumf"),

@@ -19,7 +19,7 @@ from sparserec_np.serving.model_file import save_model
 from sparserec_np.serving.packing import pack, write_export
 from sparserec_np.serving.slices import keep_users, without_seen
 from sparserec_np.training.saving import restore
-from tests.makers.served_models import make_model
+from tests.makers.served_models import make_fism_model, make_model
 
 NAMES = np.array([f"user-{i:02}" for i in range(30)])
 
@@ -243,6 +243,59 @@ def test_everybody_is_ranked_with_numba_and_without(
     text = (run / "lists.jsonl").read_text()
     assert [json.loads(line) for line in text.splitlines()] == expected
     assert sparserec(run, "--all-users", "-o", "-", "-n", "45", *extra).stdout == text
+
+
+@pytest.fixture
+def gap(tmp_path: Path) -> Path:
+    """A run whose users 2 and 5 have no interactions."""
+    save_model(tmp_path / "model.safetensors", make_fism_model())
+    return tmp_path
+
+
+POPULAR = "these are the items that most users touched, all with the score 0."
+
+
+def test_who_has_no_interactions_gets_what_is_popular_and_one_sentence_says_so(gap: Path) -> None:
+    recommender = Recommender.open(gap)
+    result = sparserec(gap, "--user", "2", "--user", "3", "-n", "4", "--json")
+    first, second = map(json.loads, result.stdout.splitlines())
+    assert first == {"user": 2, "items": recommender.popular_items[:4].tolist(), "scores": [0.0] * 4}
+    assert second["items"] == recommender.recommend(3, 4).items
+    assert (result.exit_code, result.stderr) == (0, f"User 2 has no interactions: {POPULAR}\n")
+    result = sparserec(gap, "--user", "5", "-n", "4")
+    assert (result.exit_code, result.stderr) == (0, f"User 5 has no interactions: {POPULAR}\n")
+
+
+def test_requests_of_who_has_no_interactions_are_told_of_once(gap: Path) -> None:
+    asked = '{"user": 3}\n{"user": 5}\n{"user": 2}\n{"user": 5}\n'
+    result = CliRunner().invoke(main, ["recommend", str(gap), "-"], input=asked)
+    assert len(result.stdout.splitlines()) == 4
+    assert (result.exit_code, result.stderr) == (0, f"User 5 has no interactions: {POPULAR}\n")
+
+
+@pytest.mark.parametrize("numba", ["there", "missing"])
+@pytest.mark.parametrize("extra", [[], ["--include-seen"]])
+def test_everybody_without_interactions_gets_what_is_popular(
+    gap: Path, monkeypatch: pytest.MonkeyPatch, numba: str, extra: list[str]
+) -> None:
+    if numba == "missing":
+        monkeypatch.setitem(sys.modules, "numba", None)
+    result = sparserec(gap, "--all-users", "-o", "-", "-n", "9", *extra)
+    assert (result.exit_code, result.stderr) == (0, f"2 users have no interactions: {POPULAR}\n")
+    recommender = Recommender.open(gap)
+    for user, line in enumerate(result.stdout.splitlines()):
+        answer, expected = json.loads(line), recommender.recommend(user, 9, filter_seen=not extra)
+        assert (answer["user"], answer["items"]) == (user, expected.items)
+    assert user == 29
+
+
+def test_where_the_file_does_not_say_what_is_popular_that_is_said(tmp_path: Path) -> None:
+    model = make_model()
+    nobody = model.users._replace(values=np.zeros_like(model.users.values))
+    save_model(tmp_path / "model.safetensors", without_seen(replace(model, users=nobody)))
+    result = sparserec(tmp_path, "--user", "4", "--include-seen", "-n", "2", "--json")
+    assert json.loads(result.stdout)["items"] == [0, 1]
+    assert "does not say what most users touched: these are the items in their own order" in result.stderr
 
 
 def test_everybody_is_ranked_as_their_model_ranks(tmp_path: Path) -> None:

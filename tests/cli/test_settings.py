@@ -42,7 +42,7 @@ def test_distillation_offers_nothing_that_the_student_has_no_choice_in():
     assert left_out == {
         *("model", "layers", "hidden", "neighbours", "shrinkage", "margin", "sharpness"),
         *("order", "similarity", "start", "start_score", "refit"),
-        *("user_rows", "untouched_weight", "ridge"),
+        *("user_rows", "recency", "untouched_weight", "ridge", "hold_out"),
     }
     assert options_of(distill.command)["loss"].type.choices == ("bpr", "softmax", "bce")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +53,19 @@ def test_wrong_turns_are_answered(run: Path) -> None:
     for words in ([], ["--item", "30", "--user", "user-03"], ["--item", "30", "-n", "0"]):
         assert sparserec(run, *words).exit_code == 2
     assert "does not exist" in sparserec(run / "none", "--item", "30").stderr
+
+
+def test_what_nobody_touched_is_near_to_nothing(run: Path) -> None:
+    model = make_model(item_ids=np.arange(50) * 10)
+    kept = model.seen_items != 3
+    before = np.concatenate(([0], np.cumsum(kept)))
+    save_model(
+        run / "model.safetensors",
+        replace(model, seen_indptr=before[model.seen_indptr], seen_items=model.seen_items[kept]),
+    )
+    result = sparserec(run, "--item", "30", "--json")
+    assert json.loads(result.stdout) == {"item": 30, "items": [], "cosines": []}
+    said = "Nothing is near to item 30: nobody touched it, or the row is empty.\n"
+    assert (result.exit_code, result.stderr) == (0, said)
+    result = sparserec(run, "--item", "30")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", said)

@@ -141,3 +141,21 @@ def test_a_damaged_model_is_refused(installed, files, trained, tmp_path):
     done = installed("update", trained, files[1], "-o", tmp_path / "after")
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert np.array_equal(list(tmp_path.iterdir()), [trained])
+
+
+def test_another_finished_run_is_not_replaced_unless_it_is_said(run, files, trained, tmp_path):
+    other = shutil.copytree(trained, tmp_path / "other")
+    before = (other / "model.safetensors").read_bytes()
+    words = ("update", trained, files[1], "--epochs", "0", "--validation", "0", "--threads", "1", "-o")
+    done = run(*words, other)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr.count("\n") == 1
+        and "other holds a finished run: name another, or say --overwrite" in done.stderr
+    )
+    assert (other / "model.safetensors").read_bytes() == before
+    assert run(*words, other, "--overwrite").returncode == 0
+    assert (other / "model.safetensors").read_bytes() != before
+    inside = ("update", trained / "model.safetensors", *words[2:], f"{trained}/")
+    done = run(*inside)
+    assert "holds a finished run" not in done.stderr  # RUN2 is RUN, in other words

@@ -308,10 +308,12 @@ def test_rows_are_those_of_pairs() -> None:
 def test_the_model_file_has_the_bytes_that_it_has_from_a_file(ids: str, library: str, tmp_path: Path) -> None:
     users, items = PAIRS[:, 0] * 3 + 5, PAIRS[:, 1] + 7
     columns: dict[str, Any] = {"user": users, "item": items, "timestamp": np.arange(len(PAIRS))}
+    if library == "numpy":  # pairs have no times, by which others choose what is held out
+        del columns["timestamp"]
     if ids == "texts":
         columns |= {"user": [f"ü {user}" for user in users], "item": [f"{item} x" for item in items]}
     rows = zip(*(list(column) for column in columns.values()), strict=True)
-    lines = ["user,item,timestamp", *(",".join(map(str, row)) for row in rows)]
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in rows)]
     (tmp_path / "log.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     given: Any = np.stack([columns["user"], columns["item"]], axis=1)
     if library != "numpy":

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import importlib.util
+import sys
+import tracemalloc
 import uuid
 from typing import Any
 
@@ -13,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparserec_np.data import ids
-from sparserec_np.data.ids import MISSING_TEXTS, as_ids, encode_ids, is_missing
+from sparserec_np.data.ids import MISSING_TEXTS, as_ids, bytes_of, encode_ids, is_missing, text_array
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import DataError
 
@@ -150,3 +153,58 @@ def test_texts_are_found_as_by_sorting_all(texts: list[str], at_once: int) -> No
     np.testing.assert_array_equal(found, wanted)
     np.testing.assert_array_equal(codes, places)
     assert found.dtype == wanted.dtype
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1))
+def test_every_way_to_bring_texts_gives_the_same(values: list[str]) -> None:
+    codes, found = encode_ids(values)
+    assert found.tolist() == sorted(set(values)) and found[codes].tolist() == values
+    for library, made in (("pandas", "Series"), ("polars", "Series"), ("pyarrow", "chunked_array")):
+        if library not in sys.modules and importlib.util.find_spec(library) is None:
+            continue
+        brought = of(library, made, [values[:2], values[2:]] if made == "chunked_array" else values)
+        for one in (brought, brought[1:]) if len(values) > 2 else (brought,):
+            theirs, ids_ = encode_ids(one)
+            assert ids_[theirs].tolist() == values[len(values) - len(one) :]
+            assert ids_.tolist() == sorted(set(values[len(values) - len(one) :]))
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_columns_of_arrow_take_no_object_for_each_row(library: str) -> None:
+    made = {"pyarrow": "chunked_array"}.get(library, "Series")
+    pytest.importorskip("pyarrow")
+    values = [f"user-{n % 999:030d}" for n in range(200_000)]
+    column = of(library, made, [values] if library == "pyarrow" else values)
+    if library == "pandas" and not hasattr(column, "__arrow_c_stream__"):
+        pytest.skip("pandas before 3 has objects")
+    encode_ids(column)  # which loads modules
+    tracemalloc.start()
+    try:
+        codes, found = encode_ids(column)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.size == 999 and found[codes[:3]].tolist() == values[:3]
+    assert peak < 10_000_000  # objects would take 20 MB, an array of text 28 MB
+
+
+def test_an_array_of_texts_is_as_wide_as_they_are() -> None:
+    few = text_array([f"{n}" for n in range(100)] + ["x" * 1_000])
+    assert few.dtype.kind == "U"  # what is small stays what it always was
+    many = text_array([f"{n}" for n in range(100_000)] + ["x" * 10_000])
+    assert many.dtype == object and bytes_of(many) < 8_000_000
+    assert text_array([f"{n:036d}" for n in range(100_000)]).dtype == "U36"
+    assert text_array([]).tolist() == []
+
+
+def test_rows_of_texts_are_as_wide_as_they_are() -> None:
+    values = ["a", "b"] * 200_000 + ["x" * 20_000]
+    for rows in (values, np.array(values, dtype=object)):
+        tracemalloc.start()
+        try:
+            codes, found = encode_ids(rows)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert found.tolist() == ["a", "b", values[-1]] and codes[-3:].tolist() == [0, 1, 2]
+        assert peak < 30_000_000  # as wide as the longest it would be 32 GB

@@ -278,16 +278,40 @@ def test_what_is_no_interactions_is_named(given):
         expect_interactions(given)
 
 
-def test_ids_that_no_model_could_be_opened_with_are_refused(monkeypatch):
-    short = Interactions.from_pairs([f"u{n}" for n in range(90)], np.arange(90))
-    long = Interactions.from_pairs(["v" * 50, "w"], [1, 2])
-    monkeypatch.setattr(interactions, "MAX_TEXT_BYTES", 4 * 92 * 49)
-    assert Interactions.from_pairs(["v" * 50, "w"], [1, 2]).n_users == 2
-    for make in (
-        lambda: short.joined(long),
-        lambda: Interactions.from_pairs([*short.user_ids.tolist(), *long.user_ids.tolist()], np.arange(92)),
-    ):
-        with pytest.raises(
-            DataError, match="user_ids hold 92 texts, of which one has 50 characters: expected at most 49"
-        ):
-            make()
+def test_an_order_without_moments_goes_with_the_pairs():
+    log = Interactions.from_codes(
+        [0, 0, 1, 1], [0, 1, 0, 2], np.arange(2), np.arange(3), np.array([5, 3, 4, 8], np.int32), dated=False
+    )
+    assert log.times.dtype == np.int32 and not log.dated
+    part = log.subset(np.array([True, False, True, True]))
+    assert part.times.tolist() == [5, 4, 8] and not part.dated
+    moved, _ = log.aligned_to(Interactions.from_pairs([1], [2], user_ids=[0], item_ids=[0, 1]))
+    assert not moved.dated and moved.times.tolist() == [5, 3, 4, 8]
+
+
+@pytest.mark.parametrize("times", [None, [-4, -9]])
+def test_what_joins_an_order_is_later(times):
+    log = Interactions.from_codes([0, 0], [0, 1], np.arange(1), np.arange(4), [7, 3], dated=False)
+    other = Interactions.from_codes([0, 0], [2, 3], np.arange(1), np.arange(4), times)
+    both = log.union(other)
+    assert not both.dated and both.times[:2].tolist() == [7, 3] and both.times[2:].min() > 7
+    assert times is None or both.times[2] > both.times[3]
+
+
+def test_one_long_id_takes_no_room_for_each_and_changes_nothing():
+    users = [f"u{n:05d}" for n in range(9_999)] + ["v" * 3_000]
+    wide = Interactions.from_pairs(users, np.arange(10_000) % 7)
+    assert wide.user_ids.dtype == object and wide.nbytes < 2_000_000
+    fixed = Interactions(wide.indptr, wide.items, np.array(users, dtype=str), wide.item_ids)
+    assert fixed.user_ids.dtype.kind == "U" and fixed.digest() == wide.digest()
+    short = Interactions.from_pairs([f"u{n:05d}" for n in range(3)], [1, 2, 9])
+    for one, other in ((wide, short), (short, wide), (fixed, short), (short, fixed)):
+        both = one.joined(other)
+        assert (both.n_users, both.n_interactions) == (10_000, 10_003)
+    assert wide.aligned_to(fixed)[0].digest() == fixed.aligned_to(wide)[0].digest() == wide.digest()
+    assert wide.union(fixed).duplicates == 10_000
+    numbers = Interactions.from_pairs([1, 2], [1, 2])
+    assert wide.joined(numbers).n_users == 10_002
+    assert numbers.aligned_to(wide)[1].unknown_users == 2
+    with pytest.raises(DataError, match="must be one array of int64 or strings, found objects"):
+        Interactions(short.indptr, short.items, np.array(["a", "b", 3], dtype=object), short.item_ids)

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.splitting import split_last, split_random, split_time
+from sparserec_np.data.splitting import (
+    hold_out,
+    split_last,
+    split_latest,
+    split_mixed,
+    split_random,
+    split_time,
+    split_users,
+)
 from sparserec_np.data.synthetic import generate
 from sparserec_np.errors import ConfigError, DataError
 
@@ -133,3 +143,75 @@ def test_sizes_are_numbers():
 def test_what_others_take_is_split_too():
     kept, held_out = split_last({"user": [1, 1], "item": [7, 8], "time": [4, 3]}, 1)
     assert (list(kept), list(held_out)) == ([(1, 8)], [(1, 7)])
+
+
+@given(logs, st.floats(0.05, 0.95))
+def test_latest_takes_each_users_last_part(log, fraction):
+    try:
+        train, held_out = split_latest(log, fraction)
+    except DataError as error:
+        assert "Nothing can be held out" in str(error)
+        return
+    check_parts(log, train, held_out)
+    wanted = np.minimum(np.rint(fraction * log.user_degrees), np.maximum(log.user_degrees - 1, 0))
+    assert held_out.user_degrees.tolist() == wanted.tolist()
+    for user in range(log.n_users):
+        early, late = (part.times[part.indptr[user] : part.indptr[user + 1]] for part in (train, held_out))
+        assert not len(late) or early.max() <= late.min()
+
+
+@given(logs, st.floats(0.1, 0.9), st.integers(0, 9))
+def test_both_are_the_latest_and_others(log, fraction, seed):
+    try:
+        train, held_out = split_mixed(log, fraction, np.random.default_rng(seed))
+    except DataError as error:
+        assert "Nothing can be held out" in str(error)
+        return
+    check_parts(log, train, held_out)
+    latest = split_latest(log, fraction / 2)[1]
+    assert held_out.shared_with(latest) == latest.n_interactions
+    assert abs(held_out.n_interactions - fraction * log.n_interactions) <= 2 * log.n_users
+
+
+def test_what_is_held_out_depends_on_whether_there_is_an_order():
+    log = generate(n_users=40, n_items=60, n_interactions=900, groups=4, seed=0)
+    timed = replace(log, times=np.random.default_rng(0).permutation(900))
+
+    def parts(some, way=None):
+        return [part.digest() for part in hold_out(some, 0.2, np.random.default_rng(1), way)]
+
+    assert parts(log) == parts(log, "random") == parts(timed, "random")
+    assert parts(timed) == parts(timed, "both") != parts(timed, "last")
+    with pytest.raises(DataError, match="there is none; split at random"):
+        parts(log, "last")
+
+
+def test_an_order_without_moments_is_not_cut_at_one():
+    log = Interactions.from_codes(
+        [0, 0, 1, 1], [0, 1, 0, 1], np.arange(2), np.arange(2), [0, 1, 2, 3], dated=False
+    )
+    assert split_last(log, 1)[1].items.tolist() == [1, 1]
+    with pytest.raises(DataError, match="hold out each user's last instead"):
+        split_time(log, 0.5)
+
+
+def test_users_are_held_out_whole_and_known_in_part():
+    log = Interactions.from_pairs(np.repeat(np.arange(10), 10), np.tile(np.arange(10), 10))
+    train, known, test = split_users(log, 0.3, np.random.default_rng(1))
+    assert train.n_users == 7 and known.n_users == test.n_users == 3
+    assert not set(train.user_ids.tolist()) & set(known.user_ids.tolist())
+    assert known.user_degrees.tolist() == [8] * 3 and test.user_degrees.tolist() == [2] * 3
+    assert known.shared_with(test) == 0
+    again = split_users(log, 0.3, np.random.default_rng(1))
+    assert [part.digest() for part in again] == [part.digest() for part in (train, known, test)]
+    for fraction, count in ((0.01, 1), (0.99, 9)):
+        assert split_users(log, fraction, np.random.default_rng(0)).known.n_users == count
+    with pytest.raises(DataError, match="two users or more"):
+        split_users([(1, 2), (1, 3)], 0.5, np.random.default_rng(0))
+    with pytest.raises(DataError, match="one to be known by"):
+        split_users([(1, 2), (2, 3)], 0.5, np.random.default_rng(0))
+    for seed in range(20):
+        few = split_users(
+            [(user, item) for user in range(6) for item in range(2)], 0.4, np.random.default_rng(seed)
+        )
+        assert few.test.n_interactions >= 1

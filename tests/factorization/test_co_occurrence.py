@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.factorization import co_occurrence
-from sparserec_np.factorization.co_occurrence import strongest_pairs
+from sparserec_np.factorization.co_occurrence import Nearness, strongest_pairs
 from tests.makers.small import small_log
 
 
@@ -56,3 +58,33 @@ def test_of_equal_pairs_those_of_lower_items_are_kept() -> None:
     log = Interactions.from_pairs(np.repeat(np.arange(3), 2), np.arange(6))
     pairs = strongest_pairs(log, 3, 0.25)
     assert pairs.items.tolist() == [0, 1, 2] and pairs.touched.tolist() == [1, 0, 3]
+
+
+def test_pairs_count_by_how_near_they_lie_in_time() -> None:
+    log = small_log(30, 20, 150)
+    log = replace(log, times=np.random.default_rng(1).permutation(log.n_interactions))
+    near = Nearness(steps=2.0, back=0.3)
+    weights, sums = np.zeros((20, 20)), {}
+    for user in range(log.n_users):
+        own = slice(log.indptr[user], log.indptr[user + 1])
+        line = log.items[own][np.argsort(log.times[own])].tolist()
+        for p, one in enumerate(line):
+            sums[user, one] = sum(1 / (1 + abs(p - q) / 2) for q in range(len(line)))
+        for p, one in enumerate(line):
+            for q, other in enumerate(line):
+                part = (1 if q < p else 0.3) / (1 + abs(p - q) / 2) if p != q else 0
+                weights[one, other] += part / np.sqrt(sums[user, one] * sums[user, other])
+    pairs = strongest_pairs(log, 60, 0.25, near)
+    degrees = log.item_degrees
+    values = weights * degrees[:, None] ** (0.25 - 0.5) / np.sqrt(degrees)
+    np.testing.assert_allclose(pairs.values, values[pairs.items, pairs.touched], rtol=1e-5)
+    kept = np.zeros(weights.shape, bool)
+    kept[pairs.items, pairs.touched] = True
+    assert kept.sum() == 60 and weights[kept].min() >= weights[~kept].max() * (1 - 1e-5)
+
+
+def test_without_an_order_nearness_means_nothing() -> None:
+    log = small_log(30, 20, 150)
+    one, two = (strongest_pairs(log, 60, 0.25, near) for near in (None, Nearness()))
+    for ours, theirs in zip(one, two, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

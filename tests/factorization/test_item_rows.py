@@ -10,8 +10,9 @@ from sparserec_np.data.matrices import matrix_of_ones
 from sparserec_np.data.table import SparseTable
 from sparserec_np.factorization import item_rows
 from sparserec_np.factorization.item_rows import ITEM_PENALTIES, RowPenalties, improve_items, users_of_items
+from sparserec_np.factorization.largest_entries import PIECE
 from sparserec_np.machine.threads import kernel_threads, one_blas_thread
-from tests.makers.small import Array, random_table, same_bits, small_log
+from tests.makers.small import Array, needs_compiler, peak_of, random_table, same_bits, small_log
 
 LOG = small_log(30, 25, 260)
 TOUCHED = matrix_of_ones(LOG)
@@ -91,3 +92,18 @@ def test_the_mask_moves_within_the_budget_and_threads_change_no_bit(
 def test_no_pass_keeps_the_table() -> None:
     start = random_table(np.random.default_rng(3), LOG.n_items, DIM, 70)
     assert improve_items(start, TOUCHED, DIM, passes=0, penalties=PENALTIES) is start
+
+
+@needs_compiler
+@pytest.mark.parametrize("pair_numbers", [1 << 25, 1 << 20])
+def test_no_more_memory_is_taken_than_is_said(pair_numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of pairs in one block, and in some: those of one block are held at a time."""
+    monkeypatch.setattr("sparserec_np.factorization.item_rows.PAIR_NUMBERS", pair_numbers)
+    log, dim = small_log(900, 700, 40_000), 64
+    touched, table = matrix_of_ones(log), random_table(np.random.default_rng(0), 700, dim, 2000)
+    said = 5 * min(pair_numbers, log.n_interactions * dim)
+    said += dim * (4 * log.n_users + 12 * log.n_items) + 12 * log.n_interactions + 6 * 8 * dim**2
+    said += 700 * dim * 8 + 2 * 10 * (PIECE + table.nnz)  # of better_rows: values and worths, what is kept
+    with one_blas_thread():
+        peak = peak_of(lambda: improve_items(table, touched, dim, passes=2, penalties=PENALTIES))
+    assert 0.6 * said < peak < 1.1 * said

@@ -105,7 +105,8 @@ def _check_lists(recommender: Recommender, model: ServedModel, row: int) -> None
         _must_raise(SeenItemsMissingError, recommender, row)
         options = {"filter_seen": False}
     for n in (1, 5, n_items + 1):
-        items, scores = recommender.recommend(recommender.user_ids[row], n, **options)
+        given = recommender.recommend(recommender.user_ids[row], n, **options)
+        items, scores = given
         found = [recommender.item_ids.find(item) for item in items]
         if len(items) != len(scores) or len(items) != min(n, n_items - len(seen)):
             raise Fault(f"{len(items)} of {n} items were given")
@@ -113,6 +114,9 @@ def _check_lists(recommender: Recommender, model: ServedModel, row: int) -> None
             raise Fault("an item was given that is none, was given before, or has been seen")
         if not np.isfinite(scores).all() or sorted(scores, reverse=True) != scores:
             raise Fault("scores are not finite, or do not fall")
+        if not given.personal:
+            _check_popular(model, row, scores)
+            continue
         places = np.array(found, dtype=int)
         tolerance = 1e-5 * magnitude[places] + 1e-37
         if (abs(np.array(scores) - exact[places]) > tolerance).any():
@@ -120,6 +124,12 @@ def _check_lists(recommender: Recommender, model: ServedModel, row: int) -> None
         rest = np.delete(exact, [*found, *seen])
         if len(rest) and len(items) and rest.max() > scores[-1] + 2e-5 * magnitude.max() + 1e-37:
             raise Fault("a better item was left out")
+
+
+def _check_popular(model: ServedModel, row: int, scores: list[float]) -> None:
+    """A list that is everybody's: all scores 0, for somebody of whom nothing is known."""
+    if any(scores) or model.seen_indptr[row] < model.seen_indptr[row + 1]:
+        raise Fault("a list that is everybody's was given for somebody's, or has scores")
 
 
 def _must_raise(error: type[Exception], recommender: Recommender, row: int) -> None:

@@ -352,6 +352,11 @@ def _change_metrics(draft: Draft, rng: Rng) -> None:
     _set_metadata(draft, "metrics", _any(rng, METRICS))
 
 
+def _change_seen(draft: Draft, rng: Rng) -> None:
+    """What the file says of the seen items in it."""
+    _set_metadata(draft, "seen", _any(rng, ["left out", "in part", "all", ""]))
+
+
 def _change_metadata(draft: Draft, rng: Rng) -> None:
     if draft.metadata:
         _set_metadata(draft, _any(rng, draft.metadata)[0], _any(rng, ODD))
@@ -471,6 +476,7 @@ IN_HEADER = [
     _change_user_rows,
     _change_kind,
     _change_metrics,
+    _change_seen,
     _change_metadata,
     _drop_metadata,
     _repeat_metadata,

@@ -162,8 +162,8 @@ def broken(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
     sound_way = Recommender.recommend
 
     def recommend(self: Recommender, user: Any, n: int = 20) -> Any:
-        items, scores = sound_way(self, user, n)
-        return change(list(items), list(scores))
+        found = sound_way(self, user, n)
+        return type(found)(*change(list(found.items), list(found.scores)))
 
     monkeypatch.setattr(Recommender, "recommend", recommend)
 

@@ -36,14 +36,11 @@ class Case(NamedTuple):
     table: SparseTable
     dim: int
     weights: Array
-    indptr: Array
-    items: Array
-    users: Array
+    sums_of: tuple[Array, Array, Array]  # starts, items and shares of users
     rows: Array
     starts: Array
     members: Array
-    pair_shares: Array
-    member_shares: Array
+    shares: Array
     local: Array
     slopes: Array
     active: Array
@@ -75,14 +72,11 @@ def random_case(
         table=table,
         dim=dim,
         weights=normal(n_items),
-        indptr=indptr,
-        items=items,
-        users=rng.integers(11, size=users).astype(np.int32),
+        sums_of=(indptr[: min(users, 11) + 1].astype(np.int64), items, rng.random(len(items), np.float32)),
         rows=rows,
         starts=starts,
         members=rng.integers(6, size=starts[-1]).astype(np.int32),
-        pair_shares=np.random.default_rng(seed).uniform(0.2, 3, len(items)).astype(dtype),
-        member_shares=np.random.default_rng(seed + 1).uniform(0.2, 3, starts[-1]).astype(dtype),
+        shares=rng.random(starts[-1], np.float32),
         local=normal(6, dim),
         slopes=normal(6),
         active=normal(table.nnz),
@@ -106,15 +100,8 @@ ODD_CASES = st.builds(
 
 
 def sums(kernel: Any, case: Case) -> Array:
-    out = np.full((len(case.users), case.dim), 77, dtype=case.table.values.dtype)
-    kernel.sum_rows(case.table, case.weights, case.indptr, case.items, case.users, out)
-    return out
-
-
-def weighted_sums(kernel: Any, case: Case) -> Array:
-    out = np.full((len(case.users), case.dim), 77, dtype=case.table.values.dtype)
-    lists = case.indptr, case.items, case.pair_shares
-    kernel.sum_weighted_rows(case.table, case.weights, *lists, case.users, out)
+    out = np.full((len(case.sums_of[0]) - 1, case.dim), 77, dtype=case.table.values.dtype)
+    kernel.sum_rows(case.table, case.weights, *case.sums_of, out)
     return out
 
 
@@ -128,23 +115,23 @@ def added(kernel: Any, name: str, case: Case) -> tuple[Array, Array, Array]:
     """Gradients of stored entries, explored rows and weights after what the kernel added to those of the case."""
     active, weight_gradient = case.active.copy(), case.weight_gradient.copy()
     slots, explored = case.explored[0], case.explored[1].copy()
-    given_rows = case.slopes if name == "leave_out" else case.local
-    shares = (case.member_shares,) if name == "spread_weighted_rows" else ()
+    spreads = name == "spread_rows"
+    members = (case.members, case.shares) if spreads else (case.members,)
     getattr(kernel, name)(
-        *(case.table, case.weights, case.members, *shares, case.starts, case.rows, given_rows),
+        *(case.table, case.weights, *members, case.starts, case.rows, case.local if spreads else case.slopes),
         *(active, (slots, explored), weight_gradient),
     )
     return active, explored, weight_gradient
 
 
-def exact_sums(case: Case, weighted: bool = False) -> Array:
+def exact_sums(case: Case) -> Array:
     """(m, dim) float64, item by item."""
     dense = case.table.to_dense(case.dim).astype(np.float64)
-    out = np.zeros((len(case.users), case.dim))
-    for t, user in enumerate(case.users):
-        for place in range(case.indptr[user], case.indptr[user + 1]):
-            share = float(case.pair_shares[place]) if weighted else 1.0
-            out[t] += share * float(case.weights[case.items[place]]) * dense[case.items[place]]
+    starts, items, shares = case.sums_of
+    out = np.zeros((len(starts) - 1, case.dim))
+    for t in range(len(out)):
+        for m in range(starts[t], starts[t + 1]):
+            out[t] += float(shares[m]) * float(case.weights[items[m]]) * dense[items[m]]
     return out
 
 
@@ -154,10 +141,11 @@ def exact_gradients(name: str, case: Case) -> tuple[Array, Array]:
     rows, weights = np.zeros_like(dense), np.zeros(len(dense))
     for g, item in enumerate(case.rows):
         weight = float(case.weights[item])
-        for m in case.members[case.starts[g] : case.starts[g + 1]]:
-            if name != "leave_out":
-                rows[item] += weight * case.local[m].astype(np.float64)
-                weights[item] += oracles.inner(dense[item], case.local[m])
+        for k in range(case.starts[g], case.starts[g + 1]):
+            m, share = case.members[k], float(case.shares[k])
+            if name == "spread_rows":
+                rows[item] += weight * share * case.local[m].astype(np.float64)
+                weights[item] += share * oracles.inner(dense[item], case.local[m])
             else:
                 rows[item] -= 2 * float(case.slopes[m]) * weight * dense[item]
                 weights[item] -= float(case.slopes[m]) * oracles.inner(dense[item], dense[item])
@@ -171,24 +159,6 @@ def test_sums_of_rows(case: Case) -> None:
     expected = sums(reference, case)
     assert_close(sums(compiled, case), expected, scale=scale)
     assert_close(expected, exact_sums(case), scale=scale)
-    weighted = weighted_sums(reference, case)
-    assert_close(weighted_sums(compiled, case), weighted, scale=3 * scale)
-    assert_close(weighted, exact_sums(case, weighted=True), scale=3 * scale)
-
-
-@settings(max_examples=40, deadline=None)
-@given(case=ODD_CASES)
-def test_gradients_of_weighted_sums_are_those_of_as_many_members(case: Case) -> None:
-    """Shares of 1 and 2 are members that stand there once and twice."""
-    twice = np.arange(len(case.members)) % 2 + 1
-    shared = case._replace(member_shares=twice.astype(case.weights.dtype))
-    bounds = np.concatenate([[0], np.cumsum(twice)])[case.starts].astype(np.int32)
-    repeated = case._replace(members=np.repeat(case.members, twice), starts=bounds)
-    scale = 10 * case.dim**0.5
-    expected = added(reference, "spread_rows", repeated)
-    for kernel in (compiled, reference):
-        for found, wanted in zip(added(kernel, "spread_weighted_rows", shared), expected, strict=True):
-            assert_close(found, wanted, scale=scale)
 
 
 @settings(max_examples=40, deadline=None)
@@ -222,16 +192,17 @@ def test_gradients(name: str, case: Case) -> None:
 @BOTH
 def test_the_way_back_is_that_of_the_sums(kernel: Any) -> None:
     """One loss of all users' sums: its gradient is the difference that a small change of an item makes."""
-    case = random_case(0, density=1.0, users=0)
-    users = np.arange(6, dtype=np.int32)
-    item = int(np.bincount(case.items[: case.indptr[6]]).argmax())
-    fans = [u for u in users if item in case.items[case.indptr[u] : case.indptr[u + 1]]]
+    case = random_case(0, density=1.0, users=6)
+    bounds, items, shares = case.sums_of
+    item = int(np.bincount(items[: bounds[6]]).argmax())
+    places = np.flatnonzero(items[: bounds[6]] == item)
+    fans = np.searchsorted(bounds, places, side="right") - 1
     assert 1 < len(fans) < 6
     case = case._replace(
-        users=users,
         rows=np.array([item], np.int32),
         starts=np.array([0, len(fans)], np.int32),
-        members=np.array(fans, np.int32),
+        members=fans.astype(np.int32),
+        shares=shares[places],
     )
     active, _, weight_gradient = added(kernel, "spread_rows", case)
     places = slice(case.table.indptr[item], case.table.indptr[item + 1])
@@ -251,14 +222,56 @@ def test_the_way_back_is_that_of_the_sums(kernel: Any) -> None:
     assert weight_gradient[item] - case.weight_gradient[item] == pytest.approx(rise, rel=1e-9)
 
 
+def marked(kernel: Any, case: Case, partners: Array, block: bool) -> Array:
+    """What the touched items of a case say of partners, three for each user or all for each."""
+    rng, items = np.random.default_rng(0), case.table.rows
+    table = random_table(rng, items, items, 0.3, case.table.values.dtype)
+    users = len(case.sums_of[0]) - 1
+    if block:
+        out = np.full((users, len(partners)), 2, dtype=table.values.dtype)
+        kernel.add_marked_block(*case.sums_of, partners, table, out)
+        return out
+    out = np.full(3 * users, 2, dtype=table.values.dtype)
+    starts = np.arange(users + 1, dtype=np.int32) * 3
+    kernel.add_marked_pairs(*case.sums_of, starts, np.resize(partners, 3 * users), table, out)
+    return out
+
+
+@pytest.mark.parametrize("block", [False, True])
+@settings(max_examples=30, deadline=None)
+@given(case=ODD_CASES)
+def test_marks_of_touched_items(block: bool, case: Case) -> None:
+    items, (starts, touched, shares) = case.table.rows, case.sums_of
+    partners = np.random.default_rng(1).integers(0, items, 5).astype(np.int32)
+    table = random_table(np.random.default_rng(0), items, items, 0.3, case.table.values.dtype)
+    dense, users = table.to_dense(items).astype(float), len(starts) - 1
+    expected = np.full((users, 5 if block else 3), 2.0)
+    for t in range(users):
+        mine = partners if block else np.resize(partners, 3 * users)[3 * t : 3 * t + 3]
+        for place, partner in enumerate(mine):
+            for m in range(starts[t], starts[t + 1]):
+                expected[t, place] += float(shares[m]) * dense[partner, touched[m]]
+    expected = expected if block else expected.ravel()
+    for kernel in (compiled, reference):
+        assert_close(marked(kernel, case, partners, block), expected, scale=4 * items**0.5)
+
+
+@needs_two_threads
+def test_the_number_of_threads_changes_no_mark() -> None:
+    case = random_case(1, 500, 40, 0.3, users=11, touched=0.2, dtype=np.float32)
+    partners = np.arange(200, dtype=np.int32)
+    assert_threads_change_nothing(
+        lambda: [marked(compiled, case, partners, block) for block in (True, False)]
+    )
+
+
 @needs_two_threads
 def test_the_number_of_threads_changes_nothing() -> None:
     case = random_case(1, 500, 40, 0.3, users=300, touched=0.2, groups=400, dtype=np.float32)
 
     def run() -> list[Array]:
-        names = ("spread_rows", "spread_weighted_rows", "leave_out")
-        gradients = [array for name in names for array in added(compiled, name, case)]
-        return [sums(compiled, case), weighted_sums(compiled, case), squares(compiled, case), *gradients]
+        gradients = [added(compiled, name, case) for name in ("spread_rows", "leave_out")]
+        return [sums(compiled, case), squares(compiled, case), *gradients[0], *gradients[1]]
 
     assert_threads_change_nothing(run)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sparserec_np.machine.files import replacing
+from sparserec_np.machine.files import gathering, replacing
 
 
 def test_a_block_that_raises_leaves_everything_as_it_was(tmp_path: Path) -> None:
@@ -105,3 +105,25 @@ def test_permissions_are_kept_and_new_files_get_the_usual_ones(tmp_path: Path, m
             stream.write(b"content")
     assert old.stat().st_mode & 0o777 == mode
     assert new.stat().st_mode == plain.stat().st_mode
+
+
+def test_files_appear_together_or_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    with pytest.raises(RuntimeError), gathering(folder) as place:
+        (Path(place) / "one").write_text("1")
+        raise RuntimeError
+    assert not folder.exists()
+    folder.mkdir()
+    (folder / "one").write_text("old")
+    (folder / "one").chmod(0o600)
+    with pytest.raises(OSError, match="parts/gone/two") as error, gathering(folder) as place:
+        (Path(place) / "one").write_text("1")
+        (Path(place) / "gone" / "two").write_text("2")
+    assert error.value.filename == str(folder / "gone" / "two")
+    assert os.listdir(folder) == ["one"] and (folder / "one").read_text() == "old"
+    with gathering(folder) as place:
+        for name in ("one", "two"):
+            (Path(place) / name).write_text(name)
+        assert (folder / "one").read_text() == "old"
+    assert {name: (folder / name).read_text() for name in os.listdir(folder)} == {"one": "one", "two": "two"}
+    assert (folder / "one").stat().st_mode & 0o777 == 0o600

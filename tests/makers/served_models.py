@@ -24,23 +24,40 @@ def make_towers_model(hidden: int = 6, seed: int = 0, **settings: Any) -> Served
     )
 
 
-def make_fism_model(row_entries: int = 5, seed: int = 0, **settings: Any) -> ServedModel:
-    """A random fism, of which users 2 and 5 (if there are as many) have seen nothing."""
+def make_fism_model(
+    row_entries: int = 5, seed: int = 0, *, recency: float = 0.0, marks: bool = False, **settings: Any
+) -> ServedModel:
+    """A random fism, of which users 2 and 5 (if there are as many) have seen nothing.
+
+    Of what others have seen the order of time is drawn, if there is ``recency``. With ``marks``, items have columns.
+    """
+    told: dict[str, str] = {"recency": str(recency)} if recency else {}
+    if marks:
+        n_items = settings.get("n_items", 50)
+        told |= {"user_rows": "neighbours", "item_columns": str(n_items)}
+        settings["dim"] = settings.get("dim", 8) + n_items
     model = make_model(seed=seed, **settings)
     users = np.repeat(np.arange(model.users.rows), np.diff(model.seen_indptr))
     kept = (users != 2) & (users != 5)
     before = np.concatenate(([0], np.cumsum(kept)))
+    ages = np.zeros(0, np.uint8)
+    if recency:
+        own = np.diff(before[model.seen_indptr])
+        rng = np.random.default_rng(seed)
+        ages = np.concatenate([rng.permutation(size) for size in own]).clip(0, 255).astype(np.uint8)
     return replace(
         model,
         users=empty_users(model.users.rows, model.dim),
         weights=np.random.default_rng(seed).normal(size=model.items.rows).astype(np.float32),
         seen_indptr=before[model.seen_indptr],
         seen_items=model.seen_items[kept],
+        seen_ages=ages,
         metadata={
             **model.metadata,
             "model": "fism",
             "budget": str(model.items.nnz),
             "row_entries": str(row_entries),
+            **told,
         },
     )
 

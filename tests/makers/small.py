@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -43,3 +45,15 @@ def places(table: SparseTable, dim: int) -> Array:
 def same_bits(one: SparseTable, other: SparseTable) -> bool:
     """Whether two tables are equal to the last bit."""
     return all(a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in zip(one, other, strict=True))
+
+
+def peak_of(call: Callable[[], Any]) -> int:
+    """Bytes that a call allocates at once, by Python's own account; it is called once before, to compile."""
+    call()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        call()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()

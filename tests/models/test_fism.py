@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import SparseTable
 from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation.evaluate import evaluate
@@ -17,7 +19,8 @@ from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
 from sparserec_np.learning.losses import LOSSES, Scores
 from sparserec_np.machine.threads import kernel_threads
-from sparserec_np.models.fism import Fism, fism
+from sparserec_np.models.fism import Fism
+from sparserec_np.models.fism_ways import fism
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.runtime import ROW_ENTRIES, Recommender
 from sparserec_np.sparsity.topology import TopologyUpdate
@@ -30,7 +33,9 @@ from tests.makers import oracles
 from tests.makers.small import Array, needs_compiler, random_table, same_bits, small_log
 
 LOG = small_log(12, 9, 40)
+LOG = replace(LOG, times=np.random.default_rng(5).permutation(LOG.n_interactions))
 DIM = 5
+RECENCY = 0.75
 NOBODY = Decay(0, 0, 0, np.empty(0))
 FORMS = pytest.mark.parametrize(
     ("loss", "negatives"),
@@ -42,12 +47,19 @@ def touched_by(user: int) -> list[int]:
     return [int(i) for i in LOG.items[LOG.indptr[user] : LOG.indptr[user + 1]]]
 
 
+def share(user: int, item: int) -> float:
+    """How much the touching of an item counts, by the number of the user's later ones."""
+    times = dict(zip(touched_by(user), LOG.times[LOG.indptr[user] : LOG.indptr[user + 1]], strict=True))
+    place = 1 + sum(time > times[item] for time in times.values())
+    return float(np.float32(float(place) ** -RECENCY))
+
+
 def score(dense: Array, numbers: Array, user: int, item: int, without: bool) -> float:
     """The sum over what the user touched, written out; without the item itself where that is asked for."""
     total = 0.0
     for j in touched_by(user):
         if not (without and j == item):
-            total += numbers[j] * oracles.inner(dense[j], dense[item])
+            total += share(user, j) * numbers[j] * oracles.inner(dense[j], dense[item])
     return total
 
 
@@ -70,7 +82,7 @@ def cost(dense: Array, numbers: Array, batch: Batch, loss: str) -> float:
 def a_model(seed: int = 0, full: bool = False) -> Fism:
     rng = np.random.default_rng(seed)
     table = random_table(rng, LOG.n_items, DIM, 20, np.float64)
-    model = Fism(SparseTable.full(table.to_dense(DIM)) if full else table, DIM, LOG)
+    model = Fism(SparseTable.full(table.to_dense(DIM)) if full else table, DIM, Touched(LOG, RECENCY))
     model.weights[:] = 1 + 0.3 * rng.standard_normal(LOG.n_items)
     return model
 
@@ -165,7 +177,7 @@ def test_lists_are_those_of_the_scores_written_out() -> None:
     users = np.array([3, 0, 11])
     items, scores = model.ranker().rank(users, 4, LOG)
     for user, listed, reached in zip(users.tolist(), items, scores, strict=True):
-        row = sum((numbers[j] * dense[j] for j in touched_by(user)), np.zeros(DIM))
+        row = sum((share(user, j) * numbers[j] * dense[j] for j in touched_by(user)), np.zeros(DIM))
         expected = oracles.rank(row, dense, set(touched_by(user)), 4)
         assert [int(item) for item in listed if item >= 0] == [item for item, _ in expected]
         np.testing.assert_allclose(reached[: len(expected)], [value for _, value in expected])
@@ -173,14 +185,14 @@ def test_lists_are_those_of_the_scores_written_out() -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"user_rows": "ridge", "untouched_weight": 0.2, "ridge": 1.0}])
 def test_what_is_learned_from_is_what_lists_are_made_from(settings: dict[str, Any]) -> None:
-    items = random_table(np.random.default_rng(2), 150, 90, 2000)
-    model = fism(items, 90, small_log(300, 150, 6000), **settings)
-    table, users = model.factors(), model.log.n_users
+    items, log = random_table(np.random.default_rng(2), 150, 90, 2000), small_log(300, 150, 6000)
+    model = fism(items, 90, log, **settings)
+    table, users = model.factors(), log.n_users
     table.validate(90)
     assert table.rows == users + 150 and np.diff(table.indptr)[:users].max() == ROW_ENTRIES
     scores = table.to_dense(90)[:users] @ table.to_dense(90)[users:].T
     some = np.array([0, 299, 255, 256], dtype=np.int32)
-    items, reached = model.ranker().rank(some, 5, model.log)
+    items, reached = model.ranker().rank(some, 5, log)
     for user, listed, values in zip(some, items, reached, strict=True):
         np.testing.assert_allclose(scores[user, listed], values, rtol=1e-5)
 
@@ -221,6 +233,8 @@ def test_a_budget_of_bytes_counts_the_numbers() -> None:
     fitted = fit(memory_budget=6_000)
     served = fitted.budget.total_bytes + fitted.model.weights.nbytes
     assert 5_900 < served <= 6_000
+    with pytest.raises(ConfigError, match="A memory budget of 300 B is impossible: .* B of weights before"):
+        fit(memory_budget=300)
 
 
 @pytest.mark.parametrize("changes", [{}, {"loss": "bpr", "negatives": 1}, {"importance": "gradient"}])
@@ -276,28 +290,38 @@ def test_training_without_the_own_item_adds_to_a_random_start() -> None:
     assert max(reached) > 2 * reached[0]
 
 
-def test_a_saved_run_lists_what_was_trained(tmp_path: Any) -> None:
-    fitted = fit(refit=True)
-    save_run(tmp_path / "run", fitted, LARGER)
+@pytest.mark.parametrize("changes", [{}, {"start": "neighbours", "epochs": 0}])
+@pytest.mark.parametrize("recency", [None, 0.75])
+def test_a_saved_run_lists_what_was_trained(
+    recency: float | None, changes: dict[str, Any], tmp_path: Any
+) -> None:
+    times = np.random.default_rng(6).permutation(1500)[: LARGER.n_interactions]
+    log = replace(LARGER, times=times) if recency else LARGER
+    config = Config.from_dict({**TINY.to_dict(), "recency": recency, **changes})
+    fitted = train(log, config, threads=1)
+    save_run(tmp_path / "run", fitted, log)
     loaded = load_run(tmp_path / "run")
     assert same_bits(loaded.model.table, fitted.model.table)
     np.testing.assert_array_equal(loaded.model.served_weights, fitted.model.served_weights)
     users = np.arange(LARGER.n_users)
     ours, theirs = (some.model.ranker().rank(users, 10, LARGER) for some in (fitted, loaded))
     np.testing.assert_array_equal(ours[0], theirs[0])
-    recommender = Recommender(served_model(fitted, LARGER).encode())
+    recommender = Recommender(served_model(fitted, log).encode())
     for user in (0, 7, 79):
         served = recommender.recommend(user, 10)
         assert served.items == ours[0][user].tolist()
         assert served.scores == ours[1][user].tolist()
-        own = LARGER.items[LARGER.indptr[user] : LARGER.indptr[user + 1]].tolist()
+        own = log.items[log.indptr[user] : log.indptr[user + 1]]
+        if recency:
+            own = own[np.argsort(log.times[log.indptr[user] : log.indptr[user + 1]])]
+            assert recommender.recommend_for_items(own[::-1], 10) != served
         assert recommender.recommend_for_items(own, 10) == served
 
 
 def test_a_user_without_items_gets_the_first_items_and_no_score() -> None:
     log = Interactions.from_pairs([0, 0, 1], [0, 1, 1], user_ids=[2], item_ids=[2])
     with kernel_threads(1):
-        model = Fism(SparseTable.full(np.eye(3, dtype=np.float32)), 3, log)
+        model = Fism(SparseTable.full(np.eye(3, dtype=np.float32)), 3, Touched(log))
         items, scores = model.ranker().rank(np.array([2]), 2, log)
         assert items.tolist() == [[0, 1]] and scores.tolist() == [[0, 0]]
         assert 0 <= evaluate(model.ranker(), log, log.subset(np.zeros(3, bool)))["recall@20"] <= 1

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import SparseTable
 from sparserec_np.models.user_rows import USER_ROWS, RidgeSolve, SumAndItems, SumOfRows, cut_rows
-from sparserec_np.runtime import MADE_ROWS, RidgeTerms, Table, ridge_terms, solved_row
+from sparserec_np.runtime import MADE_ROWS, RidgeTerms, Table, recency_levels, ridge_terms, solved_row
 from tests.makers.small import random_table, same_bits, small_log
 
 LOG = small_log(12, 9, 40)
+LOG = replace(LOG, times=np.random.default_rng(5).permutation(LOG.n_interactions))
+TOUCHED = Touched(LOG, 0.75)
+SHARES = recency_levels(0.75)[TOUCHED.ages]
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 12))
@@ -37,11 +43,11 @@ def test_the_ways_to_make_rows_are_those_that_are_served() -> None:
 def test_sums_of_rows_are_cut(entries: int) -> None:
     rng = np.random.default_rng(0)
     table, weights = random_table(rng, 9, 7, 40), rng.random(9, np.float32)
-    made = SumOfRows(weights, entries).made_by(table, 7).rows_of(np.array([4, 2], np.int32), LOG)
+    made = SumOfRows(weights, entries).made_by(table, 7).rows_of(np.array([4, 2], np.int32), TOUCHED)
     dense = table.to_dense(7)
     for row, user in zip(made.to_dense(7), (4, 2), strict=True):
         own = LOG.items[LOG.indptr[user] : LOG.indptr[user + 1]]
-        full = weights[own] @ dense[own]
+        full = (SHARES[LOG.indptr[user] : LOG.indptr[user + 1]] * weights[own]) @ dense[own]
         np.testing.assert_allclose(row[row != 0], full[row != 0], rtol=1e-5)
         assert np.count_nonzero(row) == min(entries, 7)
 
@@ -51,15 +57,16 @@ def test_sums_with_marks_of_the_touched_items_behind_them(summed: int, entries: 
     rng, dim = np.random.default_rng(0), summed + LOG.n_items
     table, weights = random_table(rng, LOG.n_items, dim, 60), rng.random(LOG.n_items, np.float32)
     users = np.array([4, 2, 4, 11], np.int32)
-    made = SumAndItems(weights, entries).made_by(table, dim).rows_of(users, LOG)
+    made = SumAndItems(weights, entries).made_by(table, dim).rows_of(users, TOUCHED)
     made.validate(dim)
     dense = table.to_dense(dim)
     alone = SparseTable.from_dense(dense[:, :summed])
-    sums = SumOfRows(weights, entries).made_by(alone, summed).rows_of(users, LOG).to_dense(summed)
+    sums = SumOfRows(weights, entries).made_by(alone, summed).rows_of(users, TOUCHED).to_dense(summed)
     np.testing.assert_array_equal(made.to_dense(dim)[:, :summed], sums)
     marks = np.zeros((len(users), LOG.n_items))
     for place, user in enumerate(users):
-        marks[place, LOG.items[LOG.indptr[user] : LOG.indptr[user + 1]]] = 1
+        own = slice(LOG.indptr[user], LOG.indptr[user + 1])
+        marks[place, LOG.items[own]] = SHARES[own]
     np.testing.assert_array_equal(made.to_dense(dim)[:, summed:], marks)
 
 
@@ -67,7 +74,7 @@ def test_sums_with_marks_of_the_touched_items_behind_them(summed: int, entries: 
 def test_solutions_are_tables_of_the_rows_that_serving_makes(dim: int) -> None:
     table = random_table(np.random.default_rng(1), 9, dim, 40)
     users = np.array([4, 2, 4], np.int32)
-    made = RidgeSolve(0.2, 1.0, 5).made_by(table, dim).rows_of(users, LOG)
+    made = RidgeSolve(0.2, 1.0, 5).made_by(table, dim).rows_of(users, TOUCHED)
     made.validate(dim)
     terms = ridge_terms(Table(*table), dim, 0.2, 1.0)
     for row, user in zip(made.to_dense(dim), users, strict=True):
@@ -85,14 +92,14 @@ def test_rows_of_read_only_items_are_the_same() -> None:
     frozen = table.copy()
     for array in frozen:
         array.flags.writeable = False
-    one, two = (RidgeSolve(0.2, 1.0).made_by(some, 7).rows_of(users, LOG) for some in (table, frozen))
+    one, two = (RidgeSolve(0.2, 1.0).made_by(some, 7).rows_of(users, TOUCHED) for some in (table, frozen))
     assert same_bits(one, two)
 
 
 def test_somebody_without_items_has_an_empty_row() -> None:
     log = Interactions.from_pairs([0, 0, 1], [0, 1, 1], user_ids=[2], item_ids=[2])
     table = random_table(np.random.default_rng(2), 3, 4, 9)
-    made = RidgeSolve(0.2, 1.0).made_by(table, 4).rows_of(np.arange(3, dtype=np.int32), log)
+    made = RidgeSolve(0.2, 1.0).made_by(table, 4).rows_of(np.arange(3, dtype=np.int32), Touched(log))
     assert np.diff(made.indptr)[2] == 0 and made.nnz > 0
 
 

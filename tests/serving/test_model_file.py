@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from sparserec_np import runtime
+from sparserec_np.data import ids
 from sparserec_np.runtime import DTYPES, Recommender
 from sparserec_np.serving.model_file import ServedModel, empty_users, load_model, save_model
 from sparserec_np.serving.packing import VALUES, pack, write_export
@@ -190,3 +192,21 @@ def test_the_page_names_every_array_and_every_key(model: ServedModel) -> None:
 def test_the_page_states_the_runtime_s_constants() -> None:
     assert f"(X'X + {runtime.UNTOUCHED} (V'V + {runtime.RIDGE} m I)) u = X'1" in PAGE
     assert f"at most {runtime.MAX_HEADER_BYTES:,}" in PAGE
+
+
+def test_ids_that_are_objects_are_stored_as_others_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As text is held where one id is far longer than most."""
+    fixed = make_model(30, 50)
+    names = [f"user {row:03d}" + "x" * (row == 7) * 400 for row in range(30)]
+    fixed = replace(fixed, user_ids=np.array(names))
+    wide = replace(fixed, user_ids=np.array(names, dtype=object))
+    save_model(tmp_path / "fixed", fixed)
+    save_model(tmp_path / "wide", wide)
+    one, other = tmp_path / "fixed", tmp_path / "wide"
+    assert one.read_bytes() == other.read_bytes()
+    monkeypatch.setattr(ids, "FREE_BYTES", 0)
+    again = load_model(one)
+    assert again.user_ids.dtype == object and again.user_ids.tolist() == names
+    assert Recommender.open(one).recommend(names[7])[0] == Recommender.open(other).recommend(names[7])[0]

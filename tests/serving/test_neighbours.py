@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from cli.main import main
 from sparserec_np.data.splitting import split_random
 from sparserec_np.data.synthetic import generate
 from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.runtime import ArtifactError, Recommender, decode_model
-from sparserec_np.serving.c.export import write_c
 from sparserec_np.serving.model_file import load_model, save_model
 from sparserec_np.serving.packing import pack, write_export
 from sparserec_np.serving.slices import keep_items, keep_users, without_seen
@@ -24,7 +26,7 @@ from sparserec_np.training.train import train
 from sparserec_np.training.updating import update
 
 LOG = generate(n_users=90, n_items=70, n_interactions=1500, groups=4, seed=4)
-CONFIG = Config(model="fism", start="neighbours", dim=80, entries=900, validation=0.0)
+CONFIG = Config(model="fism", start="neighbours", dim=80, entries=900, validation=0.0, epochs=0)
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +34,10 @@ def fitted() -> Fitted:
     return train(LOG, CONFIG, threads=1)
 
 
-def test_it_stores_its_budget_and_is_not_trained(fitted: Fitted) -> None:
+def test_it_stores_its_budget(fitted: Fitted) -> None:
     assert fitted.model.table.nnz == 900
     assert fitted.model.dim == 80 + LOG.n_items
-    assert fitted.config.resolved().user_rows == "neighbours" and fitted.config.resolved().epochs == 0
+    assert fitted.config.resolved().user_rows == "neighbours"
     assert served_model(fitted, LOG).metadata["item_columns"] == "70"
 
 
@@ -110,12 +112,26 @@ def test_columns_of_items_share_a_scale(fitted: Fitted) -> None:
             decode_model(damaged)
 
 
-def test_some_items_alone_and_the_c_function_are_refused(fitted: Fitted, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("count", [1, 10, 69, 70])
+def test_some_items_alone_give_the_lists_of_the_whole_over_them(
+    fitted: Fitted, count: int, dtype: str
+) -> None:
     model = served_model(fitted, LOG)
-    with pytest.raises(ArtifactError, match="which column is which item's"):
-        pack(keep_items(model, np.arange(10)), "float32")
-    with pytest.raises(ArtifactError, match="the C function makes sums of rows alone"):
-        write_c(model, tmp_path / "c")
+    kept = np.sort(np.random.default_rng(count).permutation(70)[:count])
+    part, whole = Recommender(pack(keep_items(model, kept), dtype)), Recommender(pack(model, dtype))
+    assert part.inspect()["nnz"] <= whole.inspect()["nnz"]
+    names = LOG.item_ids[kept].tolist()
+    for liked in (names[:1], names[-5:], names):
+        found, expected = (one.recommend_for_items(liked, 70, items=names) for one in (part, whole))
+        assert len(found.items) == len(expected.items)
+        np.testing.assert_allclose(
+            found.scores, expected.scores, rtol=1e-5, atol=0.2 if dtype == "int8" else 1e-5
+        )
+    again = keep_items(keep_items(model, kept), np.arange(min(5, count)))
+    assert Recommender(pack(again, dtype)).recommend_for_items(names[:1], 70).scores == pytest.approx(
+        Recommender(pack(keep_items(model, kept[:5]), dtype)).recommend_for_items(names[:1], 70).scores
+    )
 
 
 @pytest.mark.parametrize("said", ["69", "150", "many"])
@@ -145,3 +161,13 @@ def test_neighbours_beat_rows_at_random_of_as_many_entries() -> None:
     )
     ours, theirs = (evaluate(ranker, held_out, kept)["ndcg@20"] for ranker in ranked)
     assert ours > 1.2 * theirs
+
+
+def test_some_items_are_exported_on_the_command_line(fitted: Fitted, tmp_path: Path) -> None:
+    save_run(tmp_path / "run", fitted, LOG)
+    (tmp_path / "ids").write_text("".join(f"{one}\n" for one in LOG.item_ids[5:40]))
+    words = ["export", str(tmp_path / "run"), "-o", str(tmp_path / "small"), "--items", str(tmp_path / "ids")]
+    done = CliRunner().invoke(main, [*words, "--json"])
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["items"] == 35 and json.loads(done.stdout)["overlap@20"] > 0.8
+    assert Recommender.open(tmp_path / "small").recommend_for_items(LOG.item_ids[5:9].tolist(), 5).items

@@ -37,7 +37,9 @@ def test_a_slice_gives_the_lists_of_the_whole_over_its_items(data: Any, dtype: s
     assert seen_sets(cut) == [seen_sets(model)[user] & set(names) for user in users]
     whole, part = Recommender(model.encode()), Recommender(pack(cut, "float32"))
     for user in users.tolist():
-        assert part.recommend(user, 9) == whole.recommend(user, 9, items=names)
+        found = part.recommend(user, 9)
+        if found.personal:  # or nothing is left of them: no entry, and no item
+            assert found == whole.recommend(user, 9, items=names)
     for gone in set(range(30)) - set(users.tolist()):
         with pytest.raises(UnknownUserError):
             part.recommend(gone)
@@ -118,3 +120,25 @@ def test_items_without_numbers_are_sliced() -> None:
     assert part.items.rows == len(rows) and not len(part.weights)
     liked = [str(name) for name in NAMES[rows[:3]]]
     assert len(Recommender(part.encode()).recommend_for_items(liked, 5).items) == 5
+
+
+@pytest.mark.parametrize("marks", [False, True])
+def test_users_take_their_order_of_time_with_them(marks: bool) -> None:
+    model = make_fism_model(seed=3, recency=0.75, marks=marks)
+    users = np.arange(4, 30, 3)
+    some, whole = Recommender(pack(keep_users(model, users), "float32")), Recommender(model.encode())
+    for user in users.tolist():
+        assert some.recommend(user, 50) == whole.recommend(user, 50)
+    nobody = Recommender(pack(without_seen(model), "int8"))
+    assert not nobody.model.has_seen and len(nobody.recommend_for_items([3, 8]).items) == 10
+
+
+def test_of_items_that_are_left_out_no_place_stays_in_the_order() -> None:
+    model = make_fism_model(seed=3, recency=0.75)
+    rows = np.arange(0, 50, 3)
+    cut = keep_items(model, rows)
+    for user in range(30):
+        own, whole = (slice(*some.seen_indptr[user : user + 2]) for some in (cut, model))
+        left = np.isin(model.seen_items[whole], rows)
+        order = np.argsort(np.argsort(model.seen_ages[whole][left]))
+        assert cut.seen_ages[own].tolist() == order.tolist()

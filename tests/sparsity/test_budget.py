@@ -76,6 +76,16 @@ def test_an_impossible_budget_is_refused_with_its_arithmetic() -> None:
     assert Budget.of_bytes(998, 64, 4_008, 3).nnz == 1
 
 
+def test_an_impossible_budget_is_said_as_it_was_given_weights_and_all() -> None:
+    with pytest.raises(ConfigError) as refused:
+        Budget(998, 64, 1, 3).filled(4_999, weight_bytes=1_000)
+    assert str(refused.value) == (
+        "A memory budget of 4,999 B is impossible: 998 rows need 4,000 B of row bounds, 3 B of ids and 1,000 B of"
+        " weights before the first entry; give more than 5,008 B"
+    )
+    assert Budget(998, 64, 1, 3).filled(5_013, weight_bytes=1_000).nnz == 2
+
+
 def test_columns_beyond_256_take_two_bytes() -> None:
     assert [Budget(10, dim, 5).entry_bytes for dim in (1, 256, 257)] == [5, 5, 6]
 

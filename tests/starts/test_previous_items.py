@@ -13,9 +13,11 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import SparseTable
 from sparserec_np.errors import ConfigError
 from sparserec_np.factorization.item_rows import RowPenalties
+from sparserec_np.machine.threads import one_blas_thread
 from sparserec_np.starts import ITEM_STARTS
+from sparserec_np.starts.previous import spread_rows
 from sparserec_np.starts.previous_items import PreviousItems, PreviousSolved
-from tests.makers.small import Array, same_bits, small_log
+from tests.makers.small import Array, peak_of, random_table, same_bits, small_log
 
 DIM, NNZ = 12, 150
 LOG = small_log(70, 50, 1200)
@@ -179,3 +181,20 @@ def test_numbers_of_items_without_entries_count_for_nothing() -> None:
     whole = replace(known, table=table)
     short = replace(whole, numbers=np.where(empty, np.float32(0), known.numbers))
     np.testing.assert_array_equal(whole.weights(LOG)[ADDED], short.weights(LOG)[ADDED])
+
+
+@pytest.mark.parametrize(("n_users", "n_items"), [(1500, 300), (300, 1500), (900, 900)])
+def test_no_more_memory_is_taken_than_is_said_where_users_are_solved_for(n_users: int, n_items: int) -> None:
+    log, dim = small_log(n_users, n_items, 9000), 96
+    known = n_items - n_items // 4
+    part = Interactions.from_codes([], [], log.user_ids, log.item_ids[:known])
+    model = PreviousSolved(
+        random_table(np.random.default_rng(0), known, dim, known * 9), dim, part, RowPenalties()
+    )
+    table = spread_rows(model.table, model.places(log), n_items)
+    new = np.arange(known, n_items)
+    said = dim * max(12 * n_items + 4 * n_users, 12 * n_users + 4 * len(new))
+    said += 2 * 8 * log.n_interactions + 4 * 8 * dim**2
+    with one_blas_thread():
+        peak = peak_of(lambda: model.new_rows(log, table, new, 1))
+    assert 0.7 * said < peak < 1.1 * said

@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.splitting import split_random
 from sparserec_np.data.synthetic import generate
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.models.base_models import BASE_MODELS
-from sparserec_np.training.choosing import FREE, choose
+from sparserec_np.training.choosing import FIRST_RECENCY, FREE, choose
 from sparserec_np.training.fitted import SELECT_BY
 from sparserec_np.training.settings import SETTINGS, Config
 from sparserec_np.training.train import train
@@ -160,6 +161,34 @@ def test_with_nothing_held_out_the_first_kind_in_a_suggested_width_is_taken():
     assert choose(wide, replace(CONFIG, validation=0.0)).config.dim == 128
 
 
+@pytest.mark.parametrize(
+    ("given", "rows"),
+    [
+        ({"epochs": 3}, "sum"),
+        ({"loss": "bpr"}, "sum"),
+        ({"method": "set"}, "sum"),
+        ({"explore": 0.5}, "sum"),
+        ({"epochs": 0}, "neighbours"),
+        ({"epochs": 0, "loss": "bpr"}, "neighbours"),
+        ({"density": 0.2, "seed": 3}, "neighbours"),
+        ({"epochs": 3, "model": "fism", "user_rows": "ridge"}, "ridge"),
+    ],
+    ids=str,
+)
+def test_with_nothing_held_out_who_asks_for_training_gets_what_is_trained(given, rows):
+    config = replace(CONFIG, validation=0.0, **given)
+    free = {*FREE} - given.keys()
+    assert choose(LOG, config, free).config.resolved().user_rows == rows
+    free = set(SETTINGS) - given.keys()  # as the command line says it
+    assert choose(LOG, config, free).config.resolved().user_rows == rows
+
+
+def test_what_is_named_asks_for_training_even_at_its_default():
+    config = replace(CONFIG, validation=0.0)
+    free = set(SETTINGS) - {"loss"}
+    assert choose(LOG, config, free).config.resolved().user_rows == "sum"
+
+
 def test_what_needs_too_many_columns_is_not_looked_at(monkeypatch):
     monkeypatch.setattr("sparserec_np.training.choosing.MOST_COLUMNS", 128)
     choice = choose(LOG, replace(CONFIG, validation=0.0))
@@ -228,3 +257,37 @@ def test_too_many_columns_are_refused_in_a_sentence(monkeypatch):
     monkeypatch.setattr("sparserec_np.training.plan.MOST_COLUMNS", 128)
     with pytest.raises(ConfigError, match="need a column for each item beside the 32, 128 in all"):
         train(LOG, replace(CONFIG, model="fism", dim=32, start="neighbours"))
+
+
+def moving_log():
+    """Users who go from one group of items to the next: what they touched last says what comes next."""
+    rng = np.random.default_rng(0)
+    users, items, times = [], [], []
+    for user in range(120):
+        for step in range(20):
+            group = (user + step // 5) % 12
+            users.append(user)
+            items.append(group * 10 + int(rng.integers(10)))
+            times.append(step)
+    return Interactions.from_pairs(users, items, times)
+
+
+def test_the_order_of_time_is_looked_at():
+    config = Config(entries=1500, hold_out="last")
+    free = {"recency", "start", "user_rows", "dim"}
+    choice = choose(moving_log(), replace(config, model="fism"), free=free)
+    powers = {look.get("recency", 0.0) for look in choice.looks}
+    assert FIRST_RECENCY in powers and len(powers) >= 2
+    assert choice.best.get("recency", 0.0) == (choice.config.recency or 0.0) > 0
+
+
+def test_at_random_and_without_an_order_nothing_of_it_is_looked_at():
+    free = {"recency", "start", "user_rows", "dim"}
+    for log, way in ((moving_log(), "random"), (replace(moving_log(), times=None), None)):
+        choice = choose(log, Config(model="fism", entries=1500, hold_out=way), free=free)
+        assert not any("recency" in look for look in choice.looks) and choice.config.recency is None
+
+
+def test_with_nothing_held_out_the_usual_recency_is_taken():
+    choice = choose(moving_log(), Config(entries=1500, validation=0.0))
+    assert choice.config.recency == FIRST_RECENCY and not choice.looks

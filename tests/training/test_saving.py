@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sparserec_np import Config, DataError, Interactions, load_model, save_run, train
+from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import stacked
 from sparserec_np.models.fism import Fism, FixedFism
 from sparserec_np.models.user_rows import RidgeSolve
@@ -62,6 +63,22 @@ def test_users_who_are_not_stored_are_whoever_is_known(tmp_path: Path) -> None:
         assert same_bits(made.model.table, fitted.model.table)
 
 
+@pytest.mark.parametrize("user_rows", ["sum", "ridge", "neighbours"])
+def test_rows_are_cut_to_what_the_file_says_and_saved_so(user_rows: str) -> None:
+    start = "neighbours" if user_rows == "neighbours" else None
+    fitted = train(LOG, replace(QUICK, model="fism", epochs=0, dim=16, user_rows=user_rows, start=start))
+    served = served_model(fitted, LOG)
+    assert served.metadata["row_entries"] == "64"
+    cut = replace(served, metadata={**served.metadata, "row_entries": "2"})
+    users, restored = np.arange(LOG.n_users, dtype=np.int32), restore(cut)
+    items, _ = restored.ranker().rank(users, 5, LOG)
+    recommender = Recommender(cut.encode())
+    for user, item_list in zip(LOG.user_ids.tolist(), LOG.item_ids[items].tolist(), strict=True):
+        assert recommender.recommend(user, 5).items == item_list
+    again = fitted_from(cut, fitted.config, [])
+    assert served_model(again, LOG).metadata["row_entries"] == "2"
+
+
 @pytest.mark.parametrize("settings", [{"layers": 2}, {"layers": 1, "similarity": "cosine"}], ids=str)
 def test_a_lightgcn_propagates_over_what_it_was_trained_on(
     settings: dict[str, object], tmp_path: Path
@@ -112,7 +129,7 @@ def test_a_file_that_does_not_say_how_it_scores_is_refused(metadata: dict[str, s
 
 def test_a_model_that_stores_no_users_is_saved_and_restored(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    model = Fism(random_table(rng, LOG.n_items, 8, 90), 8, LOG)
+    model = Fism(random_table(rng, LOG.n_items, 8, 90), 8, Touched(LOG))
     model.weights[:] = rng.random(LOG.n_items, np.float32)
     numbers = model.served_weights
     config = Config(model="fism", dim=8)
@@ -186,7 +203,7 @@ def test_a_file_tells_how_users_are_solved_for_and_nothing_where_they_are_sums()
     assert [served.metadata[name] for name in names] == ["ridge", "0.4", "1.0"]
     assert "weights" not in served.encode().arrays and not served.has_numbers
     again = restore(served)
-    assert isinstance(again, FixedFism) and again.user_rows == RidgeSolve(0.4, 1.0)
+    assert isinstance(again, FixedFism) and again.user_rows == RidgeSolve(0.4, 1.0, row_entries=64)
     sums = served_model(train(LOG, replace(start, model="fism", user_rows="sum")), LOG)
     assert not set(names) & set(sums.metadata) and sums.has_numbers
     assert isinstance(restore(sums), Fism)

@@ -11,7 +11,7 @@ import pytest
 
 from sparserec_np.errors import ConfigError
 from sparserec_np.runtime import FOLDED_DIMENSIONS
-from sparserec_np.training.settings import CHOICES, Config
+from sparserec_np.training.settings import CHOICES, SETTINGS, Config
 
 
 def test_settings_are_written_and_read_back() -> None:
@@ -161,6 +161,27 @@ def test_settings_that_make_no_sense_together_are_refused(settings: dict[str, An
         Config(**settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"layers": 9}, "layers is no setting of the model mf, but of lightgcn"),
+        ({"model": "popularity", "dim": 0}, "dim has no meaning for the model popularity"),
+        ({"model": "fism", "l2_user": -1.0}, "l2_user has no meaning for the model fism"),
+        ({"model": "fism", "ridge": 0.0}, "ridge has no meaning where users' rows are not solved for"),
+        ({"start": "als", "dim": 70_000}, "dim must be at most 4,096 with the start als"),
+        ({"loss": "bpr", "sharpness": 0.0}, "sharpness is no setting of the loss bpr"),
+        ({"entries": 0, "memory_budget": 9}, "both name the budget"),
+        ({"model": "lightgcn", "layers": 9}, "layers must be 1 or more and at most 4, found 9"),
+        ({"negatives": 0}, "negatives must be 1 or more"),
+    ],
+)
+def test_what_has_no_place_is_said_before_what_is_out_of_range(
+    settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Config(**settings)
+
+
 def test_numbers_of_numpy_are_taken_and_kept_as_pythons() -> None:
     given = Config(
         dim=np.int64(8),
@@ -212,3 +233,11 @@ def test_a_baseline_has_no_settings_of_training(model: str) -> None:
     config = Config(model=model, seed=3, validation=0.2, refit=False).resolved()
     assert config.learning_rate is config.negatives is config.similarity is None
     assert Config.from_dict(config.to_dict()) == config
+
+
+def test_the_start_is_said_to_be_looked_for_among_neighbours_too() -> None:
+    row = SETTINGS["start"]
+    assert row.line("train").endswith(
+        "by default neighbours, spectral or condensed (on much data: als), by validation."
+    )
+    assert "looks at neighbours first" in row.text

@@ -16,7 +16,8 @@ feather        the same                                                    no
 safetensors    the arrays themselves, mapped into memory                   yes
 =============  ==========================================================  =========
 
-Each may be compressed with gzip, and each may come from standard input, named ``-``.
+Each may be compressed with gzip, bzip2 or xz, or be alone in a zip archive, and each may come from
+standard input, named ``-``.
 
 One rule holds for what is rated, in all of them: a rating of 0 or less is no interaction.
 """
@@ -68,12 +69,14 @@ class Reading:
         interactions: what it held.
         format: its grammar.
         tally: what was counted on the way.
+        unread: names of its columns that were not read.
     """
 
     name: str
     interactions: Interactions
     format: str
     tally: Tally
+    unread: tuple[str, ...] = ()
 
     @property
     def pairs_read(self) -> int:
@@ -110,6 +113,7 @@ def read_interactions(
     on_bad_line: str | None = None,
     encoding: str | None = None,
     decimal: str | None = None,
+    line_order: str | None = None,
     min_user: int | None = None,
     min_item: int | None = None,
     weight_col: str | int | None = None,
@@ -128,8 +132,10 @@ def read_interactions(
     Args:
         path: the file, or ``"-"`` for standard input.
         format: its grammar; by default told from content and name.
-        user_col, item_col, rating_col, time_col: for ``csv``, ``tsv`` and the like: the name in the
-            header, or the number from 0, of a column; of the last two ``"none"`` for none.
+        user_col: for ``csv``, ``tsv`` and the like: the name in the header, or the number from 0,
+            of the user column.
+        item_col, rating_col, time_col: likewise of these columns; ``"none"`` for no such column of
+            ratings or times.
         min_rating: leave out pairs rated below this, instead of those rated 0 or less.
         header: whether the first line names the columns; by default told from the first lines.
         quote: ``"double"``, if fields may stand in double quotes as in CSV, or ``"none"``, if
@@ -138,8 +144,11 @@ def read_interactions(
         on_bad_line: ``"error"`` refuses a line that is no interaction, ``"skip"`` leaves it out.
         encoding: of text; by default UTF-8, or what a byte order mark says.
         decimal: the mark in decimal fractions, ``"."`` or ``","``.
-        min_user, min_item: leave out users, and items, with fewer interactions, again and again
-            until none is left out.
+        line_order: of adjacency files, ``"time"`` where the items of a line stand in the order of
+            time, or ``"none"``; by default the first, unless nearly all lines are sorted.
+        min_user: leave out users with fewer interactions, after items by ``min_item``, again and
+            again until none is left out.
+        min_item: leave out items with fewer interactions, likewise.
         weight_col: a column of weights; of a matrix ``"values"``. Those of repeated pairs add up.
         dislike_below: rows rated below this are dislikes: no interactions, but kept beside them for
             the users and items that have some. A pair that is rated both ways is disliked.
@@ -175,7 +184,7 @@ def read_file(path: str | os.PathLike[str], **given: Any) -> Reading:
             )
         if options.min_user is not None or options.min_item is not None:
             log = k_core(log, options.min_user or 1, options.min_item or 1)
-        return Reading(source.name, log, kind, tally)
+        return Reading(source.name, log, kind, tally, tuple(source.unread))
 
 
 def _mapped(source: Source, options: ReaderOptions, tally: Tally) -> Interactions:
@@ -225,4 +234,4 @@ def _read(source: Source, kind: str, options: ReaderOptions, tally: Tally) -> In
         raise DataError(f"{source.name} is read as {kind}, which has no weights for --weight-col values.")
     if options.format is None:
         refuse_doubtful(source)
-    return read_adjacency(source, options.format is not None, tally)
+    return read_adjacency(source, options.format is not None, tally, options.line_order)

@@ -1,6 +1,7 @@
 """The LightGCN grammar: a line is a user and, after blanks, all items of that user.
 
-A user may have no item, and may come back on a later line.
+A user may have no item, and may come back on a later line. The items of a line are taken to stand
+in the order in which the user touched them, unless they are sorted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import numpy.typing as npt
 from sparserec_np.data.formats.fields import IdColumn, Pieces
 from sparserec_np.data.formats.source import Block, Source, line_starts
 from sparserec_np.data.formats.tally import BadLines, Tally
-from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.interactions import PAIRS_AT_ONCE, Interactions
+from sparserec_np.data.table import index_dtype
 from sparserec_np.errors import DataError
 
 Array = npt.NDArray[Any]
@@ -26,6 +28,7 @@ ADVICE = (
 TABLE_WIDTH = 3  # the fewest columns of a table of user, item, rating, and perhaps time
 TABLE_WIDTHS = (3, 4)
 ENOUGH_LINES = 20  # for their order to be no chance
+SORTED_STEPS = 0.01  # of the steps from item to item, so few lead the other way in sorted lines
 MOST_LINES = 0.9  # of a table, a few lines may be cut short
 
 
@@ -74,7 +77,7 @@ def would_be_doubtful(log: Interactions) -> bool:
     return 1 < log.n_users < ENOUGH_LINES and sizes.size == 1 and int(sizes[0]) in TABLE_WIDTHS
 
 
-def read_adjacency(source: Source, words: bool, tally: Tally) -> Interactions:
+def read_adjacency(source: Source, words: bool, tally: Tally, line_order: str | None = None) -> Interactions:
     """Reads a whole source in the LightGCN grammar.
 
     Args:
@@ -82,6 +85,8 @@ def read_adjacency(source: Source, words: bool, tally: Tally) -> Interactions:
         words: ids may be any text; if false, a line with anything but non-negative integers is
             refused.
         tally: what is counted.
+        line_order: ``"time"``, where lines are in the order of time, ``"none"``, where they are in
+            none, and None to take them for sorted, or else for in the order of time.
 
     Raises:
         DataError: naming the line that is no user with items.
@@ -93,7 +98,22 @@ def read_adjacency(source: Source, words: bool, tally: Tally) -> Interactions:
     item_codes, item_ids = items.result()
     tally.read = int(item_codes.size)
     pairs = np.repeat(user_codes, np.concatenate(counts)) if counts else user_codes
-    return Interactions.from_codes(pairs, item_codes, user_ids, item_ids)
+    timed = line_order == "time" or (line_order is None and not _are_sorted(pairs, item_codes, item_ids))
+    places = np.arange(pairs.size, dtype=index_dtype(pairs.size)) if timed else None
+    return Interactions.from_codes(pairs, item_codes, user_ids, item_ids, places, dated=False)
+
+
+def _are_sorted(users: Array, items: Array, item_ids: Array) -> bool:
+    """Tells whether nearly all steps from item to item of a user lead the same way, up or down."""
+    places = np.empty(item_ids.size, dtype=np.int64)
+    places[np.argsort(item_ids, kind="stable")] = np.arange(item_ids.size)
+    up = down = 0
+    for start in range(0, items.size - 1, PAIRS_AT_ONCE):
+        part = slice(start, start + PAIRS_AT_ONCE + 1)
+        steps = np.diff(places[items[part]])[np.diff(users[part]) == 0]
+        up += int(np.count_nonzero(steps > 0))
+        down += int(np.count_nonzero(steps < 0))
+    return min(up, down) <= SORTED_STEPS * (up + down)
 
 
 def _read_block(block: Block, users: IdColumn, items: IdColumn, bad: BadLines) -> Array:

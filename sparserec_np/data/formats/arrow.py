@@ -1,10 +1,13 @@
 """Tables of Arrow: Parquet and Feather files, read by pyarrow where it is installed.
 
-Columns are found by their names as in text files, and only those that are needed are read.
+Columns are found by their names as in text files. Only those that are needed are read, batch by
+batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,12 +19,14 @@ from sparserec_np.data.formats.opinions import ADVICE, WEIGHT, CodedRows, sound_
 from sparserec_np.data.formats.options import ReaderOptions
 from sparserec_np.data.formats.source import Source
 from sparserec_np.data.formats.tally import Bad, Tally
-from sparserec_np.data.interactions import Interactions, encode_ids
+from sparserec_np.data.ids import ROWS_AT_ONCE, arrow_pieces, encode_ids, renumbered, sorted_texts
+from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.numbering import TextNumbers
 from sparserec_np.errors import DataError
-from sparserec_np.runtime import MAX_TEXT_BYTES
 
 Array = npt.NDArray[Any]
 
+ROWS_OF_BATCH = 1 << 20
 NAMES = {"parquet": "Parquet", "feather": "Feather or Arrow"}
 
 
@@ -32,41 +37,30 @@ def read_arrow(source: Source, kind: str, options: ReaderOptions, tally: Tally) 
         DataError: pyarrow is not installed, the file is damaged or lacks a column, or a row holds
             no ids, or no rating where one was asked for.
     """
-    names, (user, item, rating, time, weight), columns = _columns(source, kind, options)
-    if rating is None:
-        options.refuse_without_ratings(source.name)
-    source.unit = "row"
-    users, items = _Ids(source, "user", columns[user]), _Ids(source, "item", columns[item])
-    keep = np.ones(users.good.size, dtype=bool)
-    for ids in (users, items):
-        tally.bad.take(np.flatnonzero(keep & ~ids.good), ids.fault)
-        keep &= ids.good
-    tally.read = int(np.count_nonzero(keep))
-    disliked = np.zeros(keep.size, dtype=bool)
-    if rating is not None:
-        tally.rating = names[rating]
-        keep &= _rated(columns[rating], keep, options, tally, disliked)
-    weights = moments = None
-    if weight is not None:
-        tally.weight = names[weight]
-        weights, weighed = _weighed(columns[weight], keep & ~disliked, tally)
-        keep &= weighed
-    if time is not None:
-        moments, timed = _timed(columns[time], keep, options, tally)
-        keep &= timed
-    user_codes, user_ids = users.result(keep)
-    item_codes, item_ids = items.result(keep)
-    moments, weights = (None if array is None else array[keep] for array in (moments, weights))
-    return CodedRows(
-        user_codes, item_codes, user_ids, item_ids, moments, weights, disliked[keep]
-    ).interactions()
+    pa = _pyarrow(source, kind)
+    try:
+        names, batches = _opened(pa, source, kind)
+        places = columns_by_name(source, names, options)
+        if places[2] is None:
+            options.refuse_without_ratings(source.name)
+        source.unit = "row"
+        reader = _Reader(source, names, places, (options, tally))
+        needed = sorted({place for place in places if place is not None})
+        for batch in batches(needed):
+            batch.validate(full=True)
+            for start in range(0, batch.num_rows, ROWS_OF_BATCH):
+                part = batch.slice(start, ROWS_OF_BATCH)
+                reader.take({place: part.column(names[place]) for place in needed})
+    except DataError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise DataError(f"{source.name} is no readable {NAMES[kind]} file: {reason}.") from None
+    return reader.result()
 
 
-def _columns(source: Source, kind: str, options: ReaderOptions) -> tuple[list[str], Places, dict[int, Any]]:
-    """Reads the columns that are needed, each as one array of Arrow's, checked throughout.
-
-    Returns the names of all columns, which of them are what, and those that were read, by number.
-    """
+def _pyarrow(source: Source, kind: str) -> Any:
+    """Loads pyarrow. Raises DataError where it is not installed."""
     try:
         import pyarrow as pa
         import pyarrow.compute
@@ -77,143 +71,255 @@ def _columns(source: Source, kind: str, options: ReaderOptions) -> tuple[list[st
             f"{source.name} is a {NAMES[kind]} file, which pyarrow reads: install it with"
             " pip install 'sparserec_np[parquet]', or write CSV."
         ) from None
-    content = pa.py_buffer(source.mapped())
-    try:
-        if kind == "parquet":
-            file = pa.parquet.ParquetFile(pa.BufferReader(content))
-            names = list(file.schema_arrow.names)
-        else:
-            opens = pa.ipc.open_file if source.head().startswith(b"ARROW1") else pa.ipc.open_stream
-            names = list(opens(pa.BufferReader(content)).schema.names)
-        places = columns_by_name(source, names, options)
-        needed = sorted({place for place in places if place is not None})
-        if kind == "parquet":
-            table = file.read(columns=[names[place] for place in needed])
-        else:
-            wanted = pa.ipc.IpcReadOptions(included_fields=needed)
-            table = opens(pa.BufferReader(content), options=wanted).read_all()
-        table.validate(full=True)
-        return names, places, {place: _whole(table.column(names[place])) for place in needed}
-    except DataError:
-        raise
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200].rstrip(".")
-        raise DataError(f"{source.name} is no readable {NAMES[kind]} file: {reason}.") from None
+    return pa
 
 
-def _whole(column: Any) -> Any:
-    """Makes one array of a column in pieces, with the values that a dictionary stands for."""
+def _opened(pa: Any, source: Source, kind: str) -> tuple[list[str], Callable[[list[int]], Iterator[Any]]]:
+    """Opens a table: its columns' names, and what yields some columns, batch by batch."""
+    content = pa.BufferReader(pa.py_buffer(source.mapped()))
+    if kind == "parquet":
+        schema = pa.parquet.ParquetFile(content).schema_arrow
+        names, texts = list(schema.names), {one.name for one in schema if pa.types.is_string(one.type)}
+
+        def rows(needed: list[int]) -> Iterator[Any]:
+            columns = [names[place] for place in needed]
+            content.seek(0)
+            file = pa.parquet.ParquetFile(content, read_dictionary=sorted(texts.intersection(columns)))
+            yield from file.iter_batches(ROWS_OF_BATCH, columns=columns)
+
+        return names, rows
+    whole = source.head().startswith(b"ARROW1")
+
+    def batches(needed: list[int]) -> Iterator[Any]:
+        content.seek(0)
+        wanted = pa.ipc.IpcReadOptions(included_fields=needed)
+        opened = (pa.ipc.open_file if whole else pa.ipc.open_stream)(content, options=wanted)
+        if not whole:
+            yield from opened
+            return
+        for number in range(opened.num_record_batches):
+            yield opened.get_batch(number)
+
+    return list((pa.ipc.open_file if whole else pa.ipc.open_stream)(content).schema.names), batches
+
+
+def _plain(column: Any) -> Any:
+    """Returns a column with the values that a dictionary stands for."""
     kind = column.type
     if hasattr(kind, "value_type") and hasattr(kind, "ordered"):
-        column = column.cast(kind.value_type)
-    return column.combine_chunks()
+        return column.cast(kind.value_type)
+    return column
+
+
+class _Reader:
+    """The interactions of a table, taken batch by batch.
+
+    Args:
+        source: where they come from, for messages.
+        names: of the columns.
+        places: which of them are what.
+        wishes: the caller's options, and what is counted.
+    """
+
+    def __init__(
+        self, source: Source, names: list[str], places: Places, wishes: tuple[ReaderOptions, Tally]
+    ) -> None:
+        self._places = places
+        self._options, self._tally = wishes
+        self._ids = [_Ids(source, "user"), _Ids(source, "item")]
+        self._moments: list[Array] = []
+        self._weights: list[Array] = []
+        self._disliked: list[Array] = []
+        self._first = 0  # row of the batch
+        if places[2] is not None:
+            self._tally.rating = names[places[2]]
+        if places[4] is not None:
+            self._tally.weight = names[places[4]]
+
+    def take(self, columns: dict[int, Any]) -> None:
+        """Takes a batch: its columns by number."""
+        user, item, rating, time, weight = self._places
+        given, tally = (columns[user], columns[item]), self._tally
+        keep = np.ones(len(given[0]), dtype=bool)
+        codes = []
+        for ids, column in zip(self._ids, given, strict=True):
+            found, good = ids.look_at(column)
+            codes.append(found)
+            tally.bad.take(np.flatnonzero(keep & ~good), partial(self._no_id, ids, column))
+            keep &= good
+        tally.read += int(np.count_nonzero(keep))
+        disliked = np.zeros(keep.size, dtype=bool)
+        if rating is not None:
+            self._rate(_plain(columns[rating]), keep, disliked)
+        weights = None if weight is None else self._weigh(_plain(columns[weight]), keep, disliked)
+        if time is not None and not tally.odd_time:
+            self._time(_plain(columns[time]), keep)
+        if weights is not None:
+            self._weights.append(weights[keep])
+        self._disliked.append(disliked[keep])
+        for ids, found in zip(self._ids, codes, strict=True):
+            ids.add(found if keep.all() else found[keep])
+        self._first += keep.size
+
+    def result(self) -> Interactions:
+        """Makes the interactions of all batches taken."""
+        (users, user_ids), (items, item_ids) = (ids.result() for ids in self._ids)
+        times, weights, disliked = (
+            np.concatenate(parts) if parts else None
+            for parts in (self._moments, self._weights, self._disliked)
+        )
+        return CodedRows(users, items, user_ids, item_ids, times, weights, disliked).interactions()
+
+    def _no_id(self, ids: _Ids, column: Any, row: int) -> Bad:
+        found = column[row].as_py()
+        shown = "null" if found is None else repr(found)
+        return Bad(self._first + row + 1, f"{'an' if ids.noun == 'item' else 'a'} {ids.noun} id", shown)
+
+    def _rate(self, column: Any, keep: Array, disliked: Array) -> None:
+        """Leaves out the rows that are rated as none, and marks dislikes: writes into both arrays."""
+        options, tally = self._options, self._tally
+        values, missing = _numbers(column, _rating_of)
+        known = np.isfinite(values)
+        asked, named = options.asks_for_ratings, options.rating_col is not None
+        bad = keep & (np.isinf(values) | (~known & (asked | (~missing & named))))
+
+        def fault(row: int) -> Bad:
+            return Bad(self._first + row + 1, "a rating that is a number", repr(column[row].as_py()))
+
+        tally.bad.take(np.flatnonzero(bad), fault)
+        keep &= ~bad
+        tally.read -= int(np.count_nonzero(bad))
+        odd = np.flatnonzero(keep & ~known & ~missing)
+        tally.odd_ratings += int(odd.size)
+        tally.unknown_ratings += int(np.count_nonzero(keep & missing))
+        if odd.size and not tally.odd_rating:
+            tally.odd_rating = f"row {self._first + odd[0] + 1}: {column[int(odd[0])].as_py()!r}"
+        disliked[keep] = tally.dislikes(values[keep], known[keep], options.dislike_below)
+        keep[keep] = tally.counted(values[keep], known[keep], options.min_rating, disliked[keep])
+
+    def _weigh(self, column: Any, keep: Array, disliked: Array) -> Array:
+        """Returns the weights of all rows, and leaves out bad ones: writes into ``keep``.
+
+        Those of dislikes, and of rows that are not kept, mean nothing.
+        """
+        values, _ = _numbers(column, _rating_of)
+        weights = np.where(keep & ~disliked, values, 1.0)
+        bad = np.flatnonzero(~sound_weights(weights))
+
+        def fault(row: int) -> Bad:
+            found = repr(column[row].as_py())
+            return Bad(self._first + row + 1, f"{WEIGHT} in {self._tally.weight}", found, ADVICE)
+
+        self._tally.bad.take(bad, fault)
+        self._tally.read -= int(bad.size)
+        keep[bad] = False
+        return weights
+
+    def _time(self, column: Any, keep: Array) -> None:
+        """Takes the times of the rows that are kept, or gives up all; writes into ``keep``."""
+        values, good = _timed(column)
+        wrong = np.flatnonzero(keep & ~good)
+        if wrong.size and self._options.time_col is None:
+            row = int(wrong[0])
+            self._tally.odd_time = f"row {self._first + row + 1}: {column[row].as_py()!r}"
+            self._moments.clear()
+            return
+
+        def fault(row: int) -> Bad:
+            return Bad(
+                self._first + row + 1, "a time that is a number or an ISO date", repr(column[row].as_py())
+            )
+
+        self._tally.bad.take(wrong, fault)
+        self._tally.read -= int(wrong.size)
+        keep &= good
+        self._moments.append(values[keep])
 
 
 class _Ids:
     """The ids in a column: a code for each row, and what the codes stand for.
 
-    Attributes:
-        good: (n,) bool, whether a row holds an id.
+    Args:
+        source: where they come from, for messages.
+        noun: ``"user"`` or ``"item"``.
     """
 
-    def __init__(self, source: Source, noun: str, column: Any) -> None:
+    def __init__(self, source: Source, noun: str) -> None:
+        self._source, self.noun = source, noun
+        self._parts: list[Array] = []
+        self._names: TextNumbers | None = None
+        self._nobody: list[int] = []  # codes of texts that are no ids
+
+    def look_at(self, column: Any) -> tuple[Array, Array]:
+        """Returns numbers or codes of the rows of a batch, (n,), and which hold an id, (n,) bool."""
         import pyarrow as pa
 
-        self._source, self._noun, self._column = source, noun, column
-        self.good = ~column.is_null().to_numpy(zero_copy_only=False)
-        self._names: list[str] | None = None
+        if pa.types.is_dictionary(column.type):
+            return self._look_up(column)
+        good = ~column.is_null().to_numpy(zero_copy_only=False)
         if pa.types.is_integer(column.type):
             try:
-                self._codes = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+                values = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
             except pa.ArrowInvalid:
                 raise DataError(
-                    f"{source.name} has {noun} ids of 2^63 or more; write them as text."
+                    f"{self._source.name} has {self.noun} ids of 2^63 or more; write them as text."
                 ) from None
-        elif (
-            pa.types.is_string(column.type)
-            or pa.types.is_large_string(column.type)
-            or "string" in str(column.type)
-        ):
-            encoded = column.cast(pa.large_string()).dictionary_encode()
-            self._names = encoded.dictionary.to_pylist()
-            self._codes = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
-            nobody = [
-                at for at, name in enumerate(self._names) if not name.strip() or name.encode() in MISSING
-            ]
-            self.good &= ~np.isin(self._codes, nobody)
-        else:
+            return narrowed(values), good
+        if "string" not in str(column.type):
             raise DataError(
-                f"{source.name} has {noun} ids of the type {column.type}, expected whole numbers or text;"
+                f"{self._source.name} has {self.noun} ids of the type {column.type}, expected whole numbers or text;"
                 " convert the column."
             )
+        self._names = self._names or TextNumbers()
+        parts = [
+            self._number(self._names, column.slice(start, ROWS_AT_ONCE))
+            for start in range(0, len(column), ROWS_AT_ONCE)
+        ]
+        codes = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
+        if self._nobody:
+            good &= ~np.isin(codes, self._nobody)
+        return codes, good
 
-    def fault(self, row: int) -> Bad:
-        """Says what is wrong with a row that holds no id."""
-        found = self._column[row].as_py()
-        return Bad(
-            row + 1,
-            f"{'an' if self._noun == 'item' else 'a'} {self._noun} id",
-            "null" if found is None else repr(found),
-        )
+    def _look_up(self, column: Any) -> tuple[Array, Array]:
+        """Does the same for numbers in a dictionary, whose values it looks at once each."""
+        there = ~column.is_null().to_numpy(zero_copy_only=False)
+        if not there.any():  # the dictionary may be empty
+            return np.zeros(there.size, dtype=np.int32), there
+        values, good = self.look_at(column.dictionary)
+        places = column.indices.fill_null(0).to_numpy(zero_copy_only=False)
+        return values[places], there & good[places]
 
-    def result(self, keep: Array) -> tuple[Array, Array]:
-        """Returns codes of the rows where ``keep``, and the ids, int64 or strings."""
-        codes = self._codes if keep.all() else self._codes[keep]
+    def _number(self, names: TextNumbers, column: Any) -> Array:
+        """Numbers the texts of a few rows, and notes those that are no ids."""
+        text, starts, ends = arrow_pieces(column.fill_null(""))
+        codes, fresh = names.take(text, starts, ends)
+        for row in fresh.tolist():
+            name = text[starts[row] : ends[row]].tobytes()
+            if name in MISSING or not name.decode("utf-8").strip():
+                self._nobody.append(int(codes[row]))
+        return codes
+
+    def add(self, codes: Array) -> None:
+        """Takes the codes of the rows that are interactions."""
+        self._parts.append(codes)
+
+    def result(self) -> tuple[Array, Array]:
+        """Returns codes of the rows taken, and the ids, int64 or strings."""
+        whole = np.concatenate(self._parts) if self._parts else np.zeros(0, dtype=np.int64)
+        self._parts = []
         if self._names is None:
-            return encode_ids(narrowed(codes))
-        places, codes = (
-            np.unique(codes, return_inverse=True) if not keep.all() else (range(len(self._names)), codes)
-        )
-        names = [self._names[place] for place in places]
-        width = max(map(len, names), default=0)
-        if 4 * len(names) * width > MAX_TEXT_BYTES:
-            raise DataError(
-                f"{self._source.name} has {len(names):,} {self._noun} ids, of which one has {width:,} characters:"
-                f" expected at most {MAX_TEXT_BYTES // (4 * len(names)):,}; shorten the longest, or number them."
-            )
-        return codes, np.array(names, dtype=str)
+            return encode_ids(whole)
+        place, ids = sorted_texts(self._names)
+        self._names = None
+        there = np.zeros(ids.size, dtype=bool)
+        there[place[whole]] = True
+        if not there.all():
+            place, ids = (np.cumsum(there, dtype=np.int32) - np.int32(1))[place], ids[there]
+        return renumbered(whole, place), ids
 
 
-def _weighed(column: Any, wanted: Array, tally: Tally) -> tuple[Array, Array]:
-    """Returns the weights of all rows, and which to keep by them; others than those ``wanted`` mean nothing."""
-    values, _ = _numbers(column, _rating_of)
-    weights = np.where(wanted, values, 1.0)
-    good = sound_weights(weights)
-
-    def fault(row: int) -> Bad:
-        return Bad(row + 1, f"{WEIGHT} in {tally.weight}", repr(column[row].as_py()), ADVICE)
-
-    bad = np.flatnonzero(~good)
-    tally.bad.take(bad, fault)
-    tally.read -= int(bad.size)
-    return weights, good
-
-
-def _rated(column: Any, keep: Array, options: ReaderOptions, tally: Tally, disliked: Array) -> Array:
-    """Tells which rows to keep by their ratings; marks in ``disliked`` those that are."""
-    values, missing = _numbers(column, _rating_of)
-    known = np.isfinite(values)
-    asked, named = options.asks_for_ratings, options.rating_col is not None
-    bad = keep & (np.isinf(values) | (~known & (asked | (~missing & named))))
-
-    def fault(row: int) -> Bad:
-        return Bad(row + 1, "a rating that is a number", repr(column[row].as_py()))
-
-    tally.bad.take(np.flatnonzero(bad), fault)
-    keep = keep & ~bad
-    tally.read = int(np.count_nonzero(keep))
-    odd = np.flatnonzero(keep & ~known & ~missing)
-    tally.odd_ratings = int(odd.size)
-    tally.unknown_ratings = int(np.count_nonzero(keep & missing))
-    if odd.size:
-        tally.odd_rating = f"row {odd[0] + 1}: {column[int(odd[0])].as_py()!r}"
-    disliked[keep] = tally.dislikes(values[keep], known[keep], options.dislike_below)
-    keep[keep] = tally.counted(values[keep], known[keep], options.min_rating, disliked[keep])
-    return keep
-
-
-def _timed(column: Any, keep: Array, options: ReaderOptions, tally: Tally) -> tuple[Array | None, Array]:
-    """Returns the times of all rows, None if one cannot be read, and which rows to keep by them."""
+def _timed(column: Any) -> tuple[Array, Array]:
+    """Returns times (n,), and which rows have one, (n,) bool."""
     import pyarrow as pa
 
     if pa.types.is_date(column.type):
@@ -224,22 +330,11 @@ def _timed(column: Any, keep: Array, options: ReaderOptions, tally: Tally) -> tu
         column = floored.cast(unit, safe=False).cast(pa.int64())
     if pa.types.is_integer(column.type):
         good = ~column.is_null().to_numpy(zero_copy_only=False)
-        values = column.cast(pa.int64(), safe=False).fill_null(0).to_numpy(zero_copy_only=False)
-    else:
-        values, _ = _numbers(column, _moment_of)
-        good = np.isfinite(values)
-        if pa.types.is_string(column.type) and np.all(values[good] == np.floor(values[good])):
-            values = np.where(good, values, 0).astype(np.int64)
-    wrong = np.flatnonzero(keep & ~good)
-
-    def fault(row: int) -> Bad:
-        return Bad(row + 1, "a time that is a number or an ISO date", repr(column[row].as_py()))
-
-    if wrong.size and options.time_col is None:
-        tally.odd_time = f"row {wrong[0] + 1}: {column[int(wrong[0])].as_py()!r}"
-        return None, np.ones(keep.size, dtype=bool)
-    tally.bad.take(wrong, fault)
-    tally.read -= int(wrong.size)
+        return column.cast(pa.int64(), safe=False).fill_null(0).to_numpy(zero_copy_only=False), good
+    values, _ = _numbers(column, _moment_of)
+    good = np.isfinite(values)
+    if pa.types.is_string(column.type) and np.all(values[good] == np.floor(values[good])):
+        values = np.where(good, values, 0).astype(np.int64)
     return values, good
 
 

@@ -256,7 +256,7 @@ class TableReader:
             return None
         shape = (-1, self._layout.fields)
         return Rows(
-            block, text, *_trimmed(text, (starts + quoted).reshape(shape), (stops - quoted).reshape(shape))
+            block, text, *trimmed(text, (starts + quoted).reshape(shape), (stops - quoted).reshape(shape))
         )
 
     def places(self, block: Block) -> Rows:
@@ -272,7 +272,7 @@ class TableReader:
             odd = np.flatnonzero(sizes != layout.fields)
             last = np.cumsum(sizes) - 1
             lower, upper = starts[last[odd] - sizes[odd] + 1], stops[last[odd]]
-            first, past = _trimmed(text, lower[:, None].copy(), upper[:, None].copy())
+            first, past = trimmed(text, lower[:, None].copy(), upper[:, None].copy())
             filled = (past > first)[:, 0]
             odd, lower, upper, counts = odd[filled], lower[filled], upper[filled], sizes[odd[filled]]
 
@@ -289,7 +289,7 @@ class TableReader:
             full = np.repeat(sizes == layout.fields, sizes)  # blank lines go
             starts, stops = starts[full], stops[full]
         shape = (-1, layout.fields)
-        return Rows(block, text, *_trimmed(text, starts.reshape(shape), stops.reshape(shape)))
+        return Rows(block, text, *trimmed(text, starts.reshape(shape), stops.reshape(shape)))
 
 
 def _fields(block: Block, separator: int) -> tuple[Array, Array, Array, Array]:
@@ -305,7 +305,7 @@ def _fields(block: Block, separator: int) -> tuple[Array, Array, Array, Array]:
     return text, starts, stops, sizes
 
 
-def _trimmed(text: Array, starts: Array, ends: Array) -> tuple[Array, Array]:
+def trimmed(text: Array, starts: Array, ends: Array) -> tuple[Array, Array]:
     """Moves offsets inwards over blanks, tabs and carriage returns."""
     for column in range(starts.shape[1]):
         start, end = starts[:, column], ends[:, column]  # views: moved in place

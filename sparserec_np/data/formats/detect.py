@@ -8,7 +8,7 @@ from sparserec_np.data.formats.header import ITEM_NAMES, USER_NAMES, plain
 from sparserec_np.data.formats.layout import sniff_separator
 from sparserec_np.data.formats.mapped import looks_mapped
 from sparserec_np.data.formats.options import FORMATS
-from sparserec_np.data.formats.signatures import ZIP
+from sparserec_np.data.formats.packed import ENDINGS, ZIP
 from sparserec_np.data.formats.source import Source, shown
 from sparserec_np.errors import DataError
 
@@ -34,12 +34,13 @@ _ENDINGS = {
 
 
 def format_of_name(path: str) -> str | None:
-    """Returns the grammar that a file's ending stands for, ``.gz`` aside, or None.
+    """Returns the grammar that a file's ending stands for, that of its compression aside, or None.
 
     >>> format_of_name("ratings.CSV.gz"), format_of_name("notes")
     ('csv', None)
     """
-    name = path.lower().removesuffix(".gz")
+    name = path.lower()
+    name = next((name.removesuffix(ending) for ending in ENDINGS if name.endswith(ending)), name)
     return next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), None)
 
 
@@ -71,7 +72,7 @@ def detect_format(source: Source) -> str:
     if not numbered:
         raise DataError(f"{source.name} is empty: expected one interaction a line.")
     lines = [line for _, line in numbered]
-    named = format_of_name(source.name)
+    named = format_of_name(source.ending)
     if named in BINARY:
         raise DataError(f"{source.name} does not start like a {named} file; name the --format it is in.")
     first = lines[0]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from datetime import datetime, timezone
-from itertools import count, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +11,8 @@ import numpy.typing as npt
 
 from sparserec_np.data.formats.source import Block, Source, shown
 from sparserec_np.data.formats.tally import Bad, BadLines
-from sparserec_np.data.interactions import encode_ids
-from sparserec_np.runtime import MAX_TEXT_BYTES
+from sparserec_np.data.ids import encode_ids, sorted_texts
+from sparserec_np.data.numbering import TextNumbers
 
 Array = npt.NDArray[Any]
 
@@ -200,11 +198,8 @@ class IdColumn:
         self._source, self._integers_only = source, integers_only
         self._what = f"{'an' if noun[0] in 'aeio' else 'a'} {noun} id"
         self._numbers: list[Array] = []
-        self._index: defaultdict[bytes, int] | None = None  # text -> code, in order of appearance
+        self._names: TextNumbers | None = None
         self._codes: list[Array] = []
-        self._names: list[str] = []
-        self._widest = 0
-        self._line_of_widest = 1
 
     def sound(self, given: Pieces, bad: BadLines) -> Array:
         """Tells which pieces are ids, ``(n,)`` bool, and hands the others to ``bad``.
@@ -227,56 +222,31 @@ class IdColumn:
             DataError: an id is missing, not UTF-8, or not a non-negative integer where only these
                 are allowed.
         """
-        if self._index is None:
+        if self._names is None:
             values, good = given.integers()
             if self._integers_only:
                 self._refuse_first(given, ~good | (values < 0))
             if good.all():
                 self._numbers.append(narrowed(values))
                 return
-            self._start_text()
-        assert self._index is not None
+            self._names = self._start_text()
         self._refuse_first(given, given.starts == given.ends)
-        known, tokens = len(self._index), given.cut()
-        codes = np.fromiter(map(self._index.__getitem__, tokens), dtype=np.int32, count=len(tokens))
+        codes, fresh = self._names.take(given.text, given.starts, given.ends)
         self._codes.append(codes)
-        fresh = list(islice(self._index, known, None))
-        if not fresh:
-            return
-        try:
-            names = b"\n".join(fresh).decode("utf-8").split("\n")
-        except UnicodeDecodeError as error:
-            place = b"\n".join(fresh).count(b"\n", 0, error.start)
-        else:
-            place = next((at for at, one in enumerate(fresh) if one in MISSING), -1)
-        if place >= 0:
-            self._refuse_first(given, codes == known + place)
-        self._names += names
-        width = max(map(len, names))
-        if width > self._widest:
-            row = int(np.flatnonzero(codes == known + [len(one) for one in names].index(width))[0])
-            self._widest, self._line_of_widest = width, given.line(row)
+        new = given.cut(fresh)
+        if not all(map(_is_id, new)):
+            raise self._source.refuse(*self.fault(given, int(fresh[list(map(_is_id, new)).index(False)])))
 
     def result(self) -> tuple[Array, Array]:
-        """Returns codes ``(n,)`` of the ids taken, and the unique ids, int64 or strings.
+        """Returns codes ``(n,)`` of the ids taken, and the sorted unique ids, int64 or strings.
 
         The column holds them no longer.
-
-        Raises:
-            DataError: an array of the ids would take more memory than one that a model file is
-                opened with.
         """
-        if self._index is not None:
-            needed = 4 * len(self._names) * self._widest
-            if needed > MAX_TEXT_BYTES:
-                raise self._source.refuse(
-                    self._line_of_widest,
-                    f"{self._what} of at most {MAX_TEXT_BYTES // (4 * len(self._names)):,} characters where there"
-                    f" are {len(self._names):,}",
-                    f"one of {self._widest:,}",
-                    "shorten the longest ids, or number them",
-                )
-            return np.concatenate(self._codes), np.array(self._names, dtype=str)
+        if self._names is not None:
+            names, self._names = self._names, None
+            parts, self._codes = self._codes[::-1], []
+            place, ids = sorted_texts(names)
+            return _joined(parts, place), ids
         numbers, self._numbers = self._numbers, []  # here reading begins to take the most memory
         if not numbers:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
@@ -284,19 +254,20 @@ class IdColumn:
         del numbers
         return encode_ids(whole)
 
-    def _start_text(self) -> None:
+    def _start_text(self) -> TextNumbers:
         """Turns what was read as integers so far into text.
 
         Canonical integers lose nothing by it.
         """
-        self._index = defaultdict(count().__next__)
+        names = TextNumbers()
         if self._numbers:
             codes, ids = encode_ids(np.concatenate(self._numbers))
-            self._names = [str(number) for number in ids.tolist()]
-            for name in self._names:
-                self._index[name.encode()]
-            self._codes, self._numbers = [codes.astype(np.int32)], []
-            self._widest = max(map(len, self._names), default=0)
+            written = [str(number).encode() for number in ids.tolist()]
+            ends = np.cumsum([len(one) for one in written])
+            starts = np.concatenate([[0], ends[:-1]])
+            place, _ = names.take(np.frombuffer(b"".join(written), np.uint8), starts, ends)
+            self._codes, self._numbers = [place[codes]], []
+        return names
 
     def _refuse_first(self, given: Pieces, wrong: Array) -> None:
         if wrong.any():
@@ -321,6 +292,17 @@ def _is_id(piece: bytes) -> bool:
         return bool(piece.decode("utf-8")) and piece not in MISSING
     except UnicodeDecodeError:
         return False
+
+
+def _joined(parts: list[Array], place: Array) -> Array:
+    """Puts codes together, the last part first, each code by its new place; empties ``parts``."""
+    whole = np.empty(sum(part.size for part in parts), dtype=np.int32)
+    filled = 0
+    while parts:  # which gives back the memory of each
+        part = parts.pop()
+        np.take(place, part, out=whole[filled : filled + part.size])
+        filled += part.size
+    return whole
 
 
 def narrowed(values: Array) -> Array:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sparserec_np.data.formats.delimited import TableReader
+from sparserec_np.data.formats.json_shape import rows_of_one_shape
 from sparserec_np.data.formats.layout import Layout, columns_by_name
 from sparserec_np.data.formats.options import ReaderOptions
 from sparserec_np.data.formats.quotes import INTERNAL
@@ -36,6 +37,9 @@ def read_json_lines(source: Source, options: ReaderOptions, tally: Tally) -> Int
     tally.rating, _, tally.weight = (None if place is None else names[place] for place in others)
     keys = [names[place] for place in places]
     for block in source.blocks():
+        if (rows := rows_of_one_shape(block, keys)) is not None:
+            reader.take(rows)
+            continue
         for part in _as_fields(block, keys, tally):
             reader.take(reader.places(part))
     return reader.result()

@@ -210,7 +210,9 @@ def columns_by_name(source: Source, names: list[str], options: ReaderOptions) ->
         time = find(options.time_col, TIME_NAMES, "--time-col", taken)
     if rating is None and options.asks_for_ratings:
         rating = weight
-    return user, item, rating, time, weight
+    places = user, item, rating, time, weight
+    source.unread = [name for place, name in enumerate(names) if place not in places]
+    return places
 
 
 def _by_place(source: Source, rows: list[list[str]], options: ReaderOptions) -> Places:
@@ -240,7 +242,9 @@ def _by_place(source: Source, rows: list[list[str]], options: ReaderOptions) -> 
     _distinct(user, item)
     weight = None if wishes[4] is None else find(4, "--weight-col")
     rating, time = find(2, "--rating-col"), find(3, "--time-col")
-    return user, item, weight if rating is None and options.asks_for_ratings else rating, time, weight
+    places = user, item, weight if rating is None and options.asks_for_ratings else rating, time, weight
+    source.unread = [f"column {place}" for place in range(fields) if place not in places]
+    return places
 
 
 def _holds_values(rows: list[list[str]], column: int, options: ReaderOptions) -> bool:

@@ -9,6 +9,8 @@ name                                        type        what
 ``user_ids.text``, ``user_ids.offsets``     U8, I64     the same in UTF-8 and (users + 1,) bounds, where they are text;
 and those of ``item_ids``                               ascending by code point
 ``times``                                   I64 or F64  (n,), where there are times
+``order``                                   I32 or I64  (n,) in their place, where only each user's order of items is
+                                                        known
 ``weights``                                 F32         (n,), where there are weights
 ``disliked.indptr``, ``disliked.items``     I64, I32    bounds and numbers of each user's dislikes, where there are any
 ==========================================  ==========  ==========================================================
@@ -26,10 +28,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sparserec_np.data.formats.source import Source
+from sparserec_np.data.ids import text_array
 from sparserec_np.data.interactions import PAIRS_AT_ONCE, Interactions
 from sparserec_np.data.safetensors_writer import write_artifact
 from sparserec_np.errors import DataError
-from sparserec_np.runtime import DTYPES, MAX_HEADER_BYTES, MAX_TEXT_BYTES, ArtifactError, parse_artifact
+from sparserec_np.runtime import DTYPES, MAX_HEADER_BYTES, ArtifactError, parse_artifact
 
 Array = npt.NDArray[Any]
 
@@ -78,7 +81,7 @@ def write_mapped(interactions: Interactions, path: str | os.PathLike[str]) -> No
         arrays[f"{name}.text"] = np.frombuffer(b"".join(encoded), np.uint8)
         arrays[f"{name}.offsets"] = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
     if interactions.times is not None:
-        arrays["times"] = interactions.times
+        arrays["times" if interactions.dated else "order"] = interactions.times
     if interactions.weights is not None:
         arrays["weights"] = interactions.weights
     if interactions.disliked is not None:
@@ -98,6 +101,9 @@ def _decode(artifact: Any) -> Interactions:
         for name in ("user_ids", "item_ids")
     )
     times = _take(arrays, "times", "I64", "F64") if "times" in arrays else None
+    dated = "order" not in arrays or times is not None  # of both, the other is no array of such a file
+    if not dated:
+        times = _take(arrays, "order", "I32", "I64")
     weights = _take(arrays, "weights", "F32") if "weights" in arrays else None
     disliked = None
     if "disliked.indptr" in arrays:
@@ -109,7 +115,9 @@ def _decode(artifact: Any) -> Interactions:
         for start in range(0, len(times), PAIRS_AT_ONCE):
             if not np.isfinite(times[start : start + PAIRS_AT_ONCE]).all():
                 raise ArtifactError("times must be finite numbers")
-    log = Interactions(indptr, items, user_ids, item_ids, times, weights=weights, disliked=disliked)
+    log = Interactions(
+        indptr, items, user_ids, item_ids, times, dated=dated, weights=weights, disliked=disliked
+    )
     if disliked is not None and log.shared_with(disliked):
         raise ArtifactError("disliked.items holds items that the user touched")
     return log
@@ -146,10 +154,4 @@ def _text_ids(arrays: dict[str, Array], name: str) -> Array:
         raise ArtifactError(f"{name}.text is not UTF-8 at the bounds that {name}.offsets gives") from None
     if any(text.endswith("\0") for text in texts):  # an array of text would drop it
         raise ArtifactError(f"{name}.text holds an id that ends in a zero character")
-    needed = 4 * len(texts) * max(map(len, texts), default=0)
-    if needed > MAX_TEXT_BYTES:
-        raise ArtifactError(
-            f"{name}.text holds an id so long that an array of all would take {needed:,} bytes,"
-            f" expected at most {MAX_TEXT_BYTES:,}"
-        )
-    return np.array(texts, dtype=np.str_)
+    return text_array(texts)

@@ -18,6 +18,7 @@ NO_COLUMN = "none"  # in place of a column's name: there is none, or it is not t
 QUOTES = ("double", "none")
 ON_BAD_LINE = ("error", "skip")
 DECIMALS = (".", ",")
+LINE_ORDERS = ("time", "none")
 
 # Grammar -> what it looks like, in the words of a help text.
 FORMATS = {
@@ -43,7 +44,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "weight_col": (str, int),
     "dislike_below": (int, float),
     "header": (bool,),
-    **dict.fromkeys(("quote", "on_bad_line", "encoding", "decimal"), (str,)),
+    **dict.fromkeys(("quote", "on_bad_line", "encoding", "decimal", "line_order"), (str,)),
     **dict.fromkeys(("min_user", "min_item"), (int,)),
 }
 # Of these, what is said of all interactions that are trained on, and of no other file; so is the
@@ -68,6 +69,9 @@ class ReaderOptions:
         on_bad_line: ``"error"`` (the default) or ``"skip"``.
         encoding: of the text; by default UTF-8, or what a byte order mark says.
         decimal: ``"."`` (the default) or ``","``, in ratings and times.
+        line_order: ``"time"``, where the items of an adjacency file's lines stand in the order in
+            which the user touched them, or ``"none"``; by default the first, unless the items of
+            nearly all lines are sorted.
         min_user, min_item: interactions that each user, and each item, has at least: the others are
             left out, again and again until this holds.
 
@@ -86,6 +90,7 @@ class ReaderOptions:
     on_bad_line: str | None = None
     encoding: str | None = None
     decimal: str | None = None
+    line_order: str | None = None
     min_user: int | None = None
     min_item: int | None = None
     weight_col: str | int | None = None
@@ -103,7 +108,7 @@ class ReaderOptions:
             )
         if self.dislike_below is not None:
             check_dislike_below(self.dislike_below, self.min_rating, self.rating_col)
-        for name, choices in (("quote", QUOTES), ("on_bad_line", ON_BAD_LINE), ("decimal", DECIMALS)):
+        for name, choices in _CHOICES.items():
             if getattr(self, name) not in (None, *choices):
                 found = getattr(self, name)
                 raise ConfigError(f"{name} must be {' or '.join(map(repr, choices))}, found {found!r}.")
@@ -149,6 +154,9 @@ class ReaderOptions:
         if self.weight_col != VALUES:
             wishes.append(self.weighs_by)
         return bool(self.header) or any(wish is not None for wish in wishes)
+
+
+_CHOICES = {"quote": QUOTES, "on_bad_line": ON_BAD_LINE, "decimal": DECIMALS, "line_order": LINE_ORDERS}
 
 
 def is_no_column(wish: str | int | None) -> bool:

@@ -8,8 +8,7 @@ import zipfile
 from sparserec_np.data.formats.source import Source
 from sparserec_np.errors import DataError
 
-ZIP = b"PK\x03\x04"
-_UNPACK = "unpack it first; what gzip compressed is read as it is"
+_UNPACK = "unpack it first; what gzip, bzip2 or xz compressed is read as it is"
 _EXPORT = "export a table of users and items from it, as CSV"
 # First bytes -> what the file is, and what to do.
 _KNOWN = {
@@ -17,11 +16,11 @@ _KNOWN = {
         "an array of NumPy (.npy)",
         "pass its columns to Interactions.from_pairs, or write CSV with numpy.savetxt",
     ),
-    b"BZh": ("compressed by bzip2", _UNPACK),
-    b"\xfd7zXZ\x00": ("compressed by xz", _UNPACK),
+    b"BZh": ("compressed twice, inside by bzip2", _UNPACK),
+    b"\xfd7zXZ\x00": ("compressed twice, inside by xz", _UNPACK),
     b"\x28\xb5\x2f\xfd": ("compressed by zstd", _UNPACK),
     b"\x04\x22\x4d\x18": ("compressed by lz4", _UNPACK),
-    b"\x1f\x8b": ("compressed twice by gzip", _UNPACK),
+    b"\x1f\x8b": ("compressed twice, inside by gzip", _UNPACK),
     b"7z\xbc\xaf\x27\x1c": ("a 7z archive", _UNPACK),
     b"Rar!\x1a\x07": ("a RAR archive", _UNPACK),
     b"PK\x05\x06": ("an empty zip archive", _UNPACK),

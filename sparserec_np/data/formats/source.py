@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 import io
 import mmap
 import os
 import stat
 import sys
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -18,6 +16,8 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from sparserec_np import runtime
+from sparserec_np.data.formats.packed import is_damage, unpacked
 from sparserec_np.errors import DataError
 
 Array = npt.NDArray[Any]
@@ -76,14 +76,21 @@ class Source:
     """An open interaction file: its name for messages, its first bytes, and content to read once.
 
     Args:
-        path: a file, or ``"-"`` for standard input. Compression is recognised by gzip's first two
-            bytes.
+        path: a file, or ``"-"`` for standard input; see
+            :mod:`~sparserec_np.data.formats.packed` for what may be compressed.
         encoding: of its text; by default UTF-8, or what a byte order mark says.
+
+    Attributes:
+        name: for messages.
+        ending: the name by whose ending the format may be told: of the file in an archive, if it is
+            one.
+        unit: what is numbered in messages.
     """
 
     def __init__(self, path: str, encoding: str | None = None) -> None:
-        self.name = "standard input" if path == "-" else path
+        self.name = self.ending = "standard input" if path == "-" else path
         self.unit = "line"  # what is numbered in messages
+        self.unread: list[str] = []  # names of columns that are none of those that are read
         self._path = path
         self._encoding = encoding
 
@@ -95,8 +102,9 @@ class Source:
         self._outer = io.BufferedReader(cast(io.RawIOBase, raw), 1 << 16)
         self._kept = b""
         try:
-            zipped = self._outer.peek(2)[:2] == b"\x1f\x8b"
-            self._stream: Any = gzip.GzipFile(fileobj=self._outer) if zipped else self._outer
+            self._stream: Any
+            self._stream, self._packed, inside = unpacked(self._outer, self.name)
+            self.ending = inside or self.name
             self._kept, self._ended = self._first_block()
         except BaseException:
             self.__exit__()
@@ -145,8 +153,10 @@ class Source:
         """Maps the whole content of a plain file into memory; of anything else it makes a copy.
 
         It can be written to, as compiled kernels expect of arrays; what is written stays in memory.
+        On Windows, too, it is a copy: no file that is mapped can be replaced there, so what is made
+        of one could not be written over it, and would be lost.
         """
-        if self.path is not None and os.fstat(self._raw.fileno()).st_size > 0:
+        if runtime.MAPS_FILES and self.path is not None and os.fstat(self._raw.fileno()).st_size > 0:
             return mmap.mmap(self._raw.fileno(), 0, access=mmap.ACCESS_COPY)
         return bytearray(self.everything())
 
@@ -222,9 +232,11 @@ class Source:
             return kept
         try:
             return self._stream.read(size)  # both streams are buffered: less than asked for means the end
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except Exception as error:
+            if not self._packed or not is_damage(error):
+                raise
             raise DataError(
-                f"{self.name} is a damaged gzip file ({error}); fetch or compress it again."
+                f"{self.name} is a damaged {self._packed} ({error}); fetch or compress it again."
             ) from error
 
 

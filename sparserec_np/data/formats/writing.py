@@ -22,6 +22,8 @@ from sparserec_np.data.formats.detect import format_of_name
 from sparserec_np.data.formats.fields import MISSING
 from sparserec_np.data.formats.mapped import write_mapped
 from sparserec_np.data.formats.matrices import write_matrix
+from sparserec_np.data.formats.packed import ENDINGS
+from sparserec_np.data.ids import are_texts
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.machine.files import replacing
@@ -46,9 +48,12 @@ def format_to_write(path: str | os.PathLike[str], format: str | None = None) -> 
     Raises:
         ConfigError: neither names a grammar that can be written.
     """
+    name = os.path.basename(os.fspath(path))
+    if name.lower().endswith(tuple(set(ENDINGS) - {".gz"})):
+        raise ConfigError(f"What is written is compressed by gzip alone, found {name!r}; let it end in .gz.")
     kind = format or format_of_name(os.fspath(path))
     if kind not in WRITABLE:
-        found = f"format {kind!r}" if kind else f"the name {os.path.basename(path)!r}"
+        found = f"format {kind!r}" if kind else f"the name {name!r}"
         raise ConfigError(f"Cannot tell what to write from {found}; choose one of {', '.join(WRITABLE)}.")
     if kind == "safetensors" and os.fspath(path).lower().endswith(".gz"):
         raise ConfigError(
@@ -62,12 +67,12 @@ def write_interactions(
 ) -> str:
     """Writes a file, atomically; with the ending ``.gz`` compressed, always into the same bytes.
 
-    What each grammar keeps: ``adjacency`` users without items, but no times; ``csv``, ``tsv`` and
-    ``inter`` times, but no users without items; ``npz`` and ``mtx`` users and items without pairs,
-    but only ids that count up from 0 or 1; ``safetensors`` everything. Weights and dislikes are
-    kept by all but ``adjacency``: as columns ``weight`` and ``rating`` (1, and -1 of a dislike), or
-    as values of a matrix (a dislike is -1). Whoever reads these asks for them with ``weight_col``
-    and ``dislike_below=0``.
+    What each grammar keeps: ``adjacency`` users without items, and of times the order; ``csv``,
+    ``tsv`` and ``inter`` times, but no users without items; ``npz`` and ``mtx`` users and items
+    without pairs, but only ids that count up from 0 or 1; ``safetensors`` everything. Weights and
+    dislikes are kept by all but ``adjacency``: as columns ``weight`` and ``rating`` (1, and -1 of a
+    dislike), or as values of a matrix (a dislike is -1). Whoever reads these asks for them with
+    ``weight_col`` and ``dislike_below=0``.
 
     Args:
         interactions: what to write.
@@ -110,7 +115,7 @@ def _compressed(path: str, stream: IO[bytes]) -> Iterator[IO[bytes]]:
 def _check_ids(interactions: Interactions, kind: str) -> None:
     """Refuses ids that would come back changed when they are read."""
     for ids, noun in ((interactions.user_ids, "user"), (interactions.item_ids, "item")):
-        if ids.dtype.kind == "i":
+        if not are_texts(ids):
             if kind == "adjacency" and ids.size and ids[0] < 0:
                 raise DataError(
                     f"The {noun} id {ids[0]} cannot be written as adjacency, which has no negative ids; write csv."
@@ -127,25 +132,27 @@ def _check_ids(interactions: Interactions, kind: str) -> None:
 
 
 def _as_text(ids: Array) -> list[str]:
-    return ids.tolist() if ids.dtype.kind == "U" else [str(one) for one in ids.tolist()]
+    return ids.tolist() if are_texts(ids) else [str(one) for one in ids.tolist()]
 
 
 def _write_adjacency(interactions: Interactions, text: io.TextIOBase, _: str) -> None:
     users, items = _as_text(interactions.user_ids), _as_text(interactions.item_ids)
-    bounds = interactions.indptr.tolist()
+    bounds, times = interactions.indptr.tolist(), interactions.times
     for user, start, stop in zip(users, bounds[:-1], bounds[1:], strict=True):
-        numbers = interactions.items[start:stop].tolist()
+        own = interactions.items[start:stop]
+        numbers = (own if times is None else own[np.argsort(times[start:stop], kind="stable")]).tolist()
         text.write(" ".join([user, *[items[number] for number in numbers]]) + "\n")
 
 
 def _write_delimited(interactions: Interactions, text: io.TextIOBase, kind: str) -> None:
     users, items = _as_text(interactions.user_ids), _as_text(interactions.item_ids)
+    times = interactions.times if interactions.dated else None
     if kind == "inter":  # RecBole knows no quotes: they are plain characters there
         writer = csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
     else:
         writer = csv.writer(text, delimiter="," if kind == "csv" else "\t", lineterminator="\n")
     disliked = interactions.disliked
-    values = [None if disliked is None else 1, interactions.weights, interactions.times]
+    values = [None if disliked is None else 1, interactions.weights, times]
     there = [True, True, *(value is not None for value in values)]
     writer.writerow([name for name, is_there in zip(_HEADERS[kind], there, strict=True) if is_there])
     for log, told in ((interactions, values), (disliked, [-1, 1, 0])):

@@ -18,26 +18,12 @@ RUN = 64
 
 
 @parallel
-def sum_rows(table: Any, weights: Any, indptr: Any, items: Any, users: Any, out: Any) -> None:
+def sum_rows(table: Any, weights: Any, starts: Any, items: Any, shares: Any, out: Any) -> None:
     bounds, columns, values = table
-    for t in numba.prange(len(users)):
+    for t in numba.prange(len(out)):
         own = out[t]
         own[:] = 0
-        for m in range(indptr[users[t]], indptr[users[t] + 1]):
-            weight = weights[items[m]]
-            for k in range(bounds[items[m]], bounds[items[m] + 1]):
-                own[columns[k]] += weight * values[k]
-
-
-@parallel
-def sum_weighted_rows(
-    table: Any, weights: Any, indptr: Any, items: Any, shares: Any, users: Any, out: Any
-) -> None:
-    bounds, columns, values = table
-    for t in numba.prange(len(users)):
-        own = out[t]
-        own[:] = 0
-        for m in range(indptr[users[t]], indptr[users[t] + 1]):
+        for m in range(starts[t], starts[t + 1]):
             weight = shares[m] * weights[items[m]]
             for k in range(bounds[items[m]], bounds[items[m] + 1]):
                 own[columns[k]] += weight * values[k]
@@ -55,51 +41,6 @@ def own_products(table: Any, rows: Any, out: Any) -> None:
 
 @parallel
 def spread_rows(
-    table: Any,
-    weights: Any,
-    members: Any,
-    starts: Any,
-    rows: Any,
-    local: Any,
-    active: Any,
-    explored: Any,
-    weight_gradient: Any,
-) -> None:
-    indptr, columns, values = table
-    slots, sums = explored
-    groups = len(rows)
-    dim = local.shape[1]
-    for run in numba.prange((groups + RUN - 1) // RUN):
-        scratch = np.zeros(dim, dtype=values.dtype)
-        for g in range(run * RUN, min(groups, (run + 1) * RUN)):
-            row = rows[g]
-            first, last = indptr[row], indptr[row + 1]
-            weight = weights[row]
-            if slots[row] >= 0:
-                scratch[:] = 0
-                for m in range(starts[g], starts[g + 1]):
-                    source = local[members[m]]
-                    for c in range(dim):
-                        scratch[c] += source[c]
-                own = sums[slots[row]]
-                for c in range(dim):
-                    own[c] += weight * scratch[c]
-            else:  # of the others, stored columns alone are asked for
-                for k in range(first, last):
-                    scratch[columns[k]] = 0
-                for m in range(starts[g], starts[g + 1]):
-                    source = local[members[m]]
-                    for k in range(first, last):
-                        scratch[columns[k]] += source[columns[k]]
-            product = values.dtype.type(0)
-            for k in range(first, last):
-                active[k] += weight * scratch[columns[k]]
-                product += values[k] * scratch[columns[k]]
-            weight_gradient[row] += product
-
-
-@parallel
-def spread_weighted_rows(
     table: Any,
     weights: Any,
     members: Any,
@@ -261,3 +202,41 @@ def pull_block(by_column: Any, rows: Any, slopes: Any, table: Any, active: Any, 
         if slot >= 0:
             for c in range(dim):
                 sums[slot, c] += dot(own, by_column[c])
+
+
+@parallel
+def add_marked_pairs(
+    touched_starts: Any, touched: Any, shares: Any, starts: Any, partners: Any, table: Any, out: Any
+) -> None:
+    indptr, columns, values = table
+    users = len(starts) - 1
+    for run in numba.prange((users + RUN - 1) // RUN):
+        marks = np.zeros(len(indptr) - 1, dtype=values.dtype)
+        for t in range(run * RUN, min(users, (run + 1) * RUN)):
+            for m in range(touched_starts[t], touched_starts[t + 1]):
+                marks[touched[m]] = shares[m]
+            for m in range(starts[t], starts[t + 1]):
+                score = values.dtype.type(0)
+                for k in range(indptr[partners[m]], indptr[partners[m] + 1]):
+                    score += marks[columns[k]] * values[k]
+                out[m] += score
+            for m in range(touched_starts[t], touched_starts[t + 1]):
+                marks[touched[m]] = 0
+
+
+@parallel
+def add_marked_block(touched_starts: Any, touched: Any, shares: Any, rows: Any, table: Any, out: Any) -> None:
+    indptr, columns, values = table
+    users = len(out)
+    for run in numba.prange((users + RUN - 1) // RUN):
+        marks = np.zeros(len(indptr) - 1, dtype=values.dtype)
+        for t in range(run * RUN, min(users, (run + 1) * RUN)):
+            for m in range(touched_starts[t], touched_starts[t + 1]):
+                marks[touched[m]] = shares[m]
+            for s in range(len(rows)):
+                score = values.dtype.type(0)
+                for k in range(indptr[rows[s]], indptr[rows[s] + 1]):
+                    score += marks[columns[k]] * values[k]
+                out[t, s] += score
+            for m in range(touched_starts[t], touched_starts[t + 1]):
+                marks[touched[m]] = 0

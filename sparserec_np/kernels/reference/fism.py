@@ -1,8 +1,9 @@
 """Users as weighted sums of item rows, and the way back, in plain NumPy.
 
-This is the specification of ``kernels.compiled.fism``. A user u is ``x_u = sum_j c_j w_j`` over the
-items j that they touched, with w_j a row of a table of items alone, and c_j its weight. A user's
-score with one of these items leaves that item's own part out: it is ``x_u . w_i - c_i w_i . w_i``.
+This is the specification of ``kernels.compiled.fism``. A user u is ``x_u = sum_j r_uj c_j w_j``
+over the items j that they touched, with w_j a row of a table of items alone, c_j its weight, and
+r_uj the share with which u's touching of j counts. A user's score with one of these items leaves
+that item's own part out: it is ``x_u . w_i - r_ui c_i w_i . w_i``.
 
 Arguments that recur:
 
@@ -25,46 +26,23 @@ from sparserec_np.data.table import Array, SparseTable
 
 
 def sum_rows(
-    table: SparseTable, weights: Array, indptr: Array, items: Array, users: Array, out: Array
+    table: SparseTable, weights: Array, starts: Array, items: Array, shares: Array, out: Array
 ) -> None:
-    """Sums each user's weighted item rows: ``out[t] = sum_j weights[j] * table[j]``.
+    """Sums each user's weighted item rows: ``out[t] = sum_m shares[m] * weights[j] * table[j]``.
 
-    j goes over the items of ``users[t]`` in the order in which they lie there.
+    j is ``items[m]``, and m goes over ``starts[t] <= m < starts[t + 1]``, in this order.
 
     Args:
         table: see above.
         weights: see above.
-        indptr: (n + 1,) int32 or int64; ``items[indptr[u]:indptr[u + 1]]`` are those of user u.
-        items: int32 rows of the table; a user may have none.
-        users: (m,) int32, any user, any number of times.
-        out: (m, dim) of the values' dtype, overwritten; a user without items gets zeros.
+        starts: (users + 1,) int64.
+        items: (n,) int32 rows of the table; a user may have none.
+        shares: (n,) float32.
+        out: (users, dim) of the values' dtype, overwritten; a user without items gets zeros.
     """
     dense = table.to_dense(out.shape[1])
-    for t, user in enumerate(users):
-        own = items[indptr[user] : indptr[user + 1]]
-        out[t] = weights[own] @ dense[own]
-
-
-def sum_weighted_rows(
-    table: SparseTable,
-    weights: Array,
-    indptr: Array,
-    items: Array,
-    shares: Array,
-    users: Array,
-    out: Array,
-) -> None:
-    """Sums each user's item rows as ``sum_rows``, where what they touched has shares.
-
-    ``out[t] = sum_m shares[m] * weights[items[m]] * table[items[m]]``.
-
-    Args:
-        table, weights, indptr, items, users, out: see :func:`sum_rows`.
-        shares: one for each of ``items``, of the values' dtype.
-    """
-    dense = table.to_dense(out.shape[1])
-    for t, user in enumerate(users):
-        part = slice(indptr[user], indptr[user + 1])
+    for t in range(len(out)):
+        part = slice(starts[t], starts[t + 1])
         own = items[part]
         out[t] = (shares[part] * weights[own]) @ dense[own]
 
@@ -86,6 +64,7 @@ def spread_rows(
     table: SparseTable,
     weights: Array,
     members: Array,
+    shares: Array,
     starts: Array,
     rows: Array,
     local: Array,
@@ -95,13 +74,14 @@ def spread_rows(
 ) -> None:
     """Adds the gradients of what ``sum_rows`` summed, item by item.
 
-    With ``s = sum_m local[members[m]]`` over ``starts[g] <= m < starts[g + 1]``, the row
-    ``rows[g]`` gets ``weights[rows[g]] * s``, and its weight ``table[rows[g]] . s``.
+    With ``s = sum_m shares[m] * local[members[m]]`` over ``starts[g] <= m < starts[g + 1]``, the
+    row ``rows[g]`` gets ``weights[rows[g]] * s``, and its weight ``table[rows[g]] . s``.
 
     Args:
         table: see above.
         weights: see above.
         members: (pairs,) int32, places in ``local``, by item: of the users that touched it.
+        shares: (pairs,) float32, how much that counts for each of them.
         starts: (groups + 1,) int32; a group may be empty.
         rows: (groups,) int32 items, none twice.
         local: (m, dim) gradient of each user's sum.
@@ -109,36 +89,8 @@ def spread_rows(
     """
     dense = table.to_dense(local.shape[1])
     for g, row in enumerate(rows):
-        total = local[members[starts[g] : starts[g + 1]]].sum(axis=0)
-        _add(table, row, weights[row] * total, active, explored)
-        weight_gradient[row] += dense[row] @ total
-
-
-def spread_weighted_rows(
-    table: SparseTable,
-    weights: Array,
-    members: Array,
-    shares: Array,
-    starts: Array,
-    rows: Array,
-    local: Array,
-    active: Array,
-    explored: tuple[Array, Array],
-    weight_gradient: Array,
-) -> None:
-    """Adds the gradients of what ``sum_weighted_rows`` summed, item by item.
-
-    As ``spread_rows`` with ``s = sum_m shares[m] * local[members[m]]``.
-
-    Args:
-        table, weights, members, starts, rows, local: see :func:`spread_rows`.
-        shares: (pairs,) of the values' dtype, one for each member.
-        active, explored, weight_gradient: see above.
-    """
-    dense = table.to_dense(local.shape[1])
-    for g, row in enumerate(rows):
-        some = slice(starts[g], starts[g + 1])
-        total = shares[some] @ local[members[some]]
+        part = slice(starts[g], starts[g + 1])
+        total = shares[part] @ local[members[part]]
         _add(table, row, weights[row] * total, active, explored)
         weight_gradient[row] += dense[row] @ total
 
@@ -292,3 +244,46 @@ def _add(table: SparseTable, row: int, dense: Array, active: Array, explored: tu
     slots, sums = explored
     if slots[row] >= 0:
         sums[slots[row]] += dense
+
+
+def add_marked_pairs(
+    touched_starts: Array,
+    touched: Array,
+    shares: Array,
+    starts: Array,
+    partners: Array,
+    table: SparseTable,
+    out: Array,
+) -> None:
+    """Adds what the touched items say of a partner: ``out[m] += sum_j share_j table[partners[m], j]``.
+
+    j goes over ``touched[k]`` and ``shares[k]`` for ``touched_starts[t] <= k < touched_starts[t +
+    1]``, t being the user with ``starts[t] <= m < starts[t + 1]``.
+
+    Args:
+        touched_starts: (users + 1,) int64.
+        touched: int32, none twice for a user.
+        shares: float32, one for each of them.
+        starts: (users + 1,) int32 or int64.
+        partners: (pairs,) int32 rows of the table.
+        table: n_items rows and as many columns.
+        out: (pairs,) of the values' dtype, added to.
+    """
+    dense = table.to_dense(table.rows)
+    for t in range(len(starts) - 1):
+        own = slice(touched_starts[t], touched_starts[t + 1])
+        part = slice(starts[t], starts[t + 1])
+        out[part] += dense[partners[part]][:, touched[own]] @ shares[own]
+
+
+def add_marked_block(
+    touched_starts: Array, touched: Array, shares: Array, rows: Array, table: SparseTable, out: Array
+) -> None:
+    """Adds what the touched items say of a block: ``out[t, s] += sum_j share_j table[rows[s], j]``.
+
+    As :func:`add_marked_pairs`, with all ``rows`` (m,) int32 for each user. ``out`` is (users, m).
+    """
+    dense = table.to_dense(table.rows)[rows]
+    for t in range(len(out)):
+        own = slice(touched_starts[t], touched_starts[t + 1])
+        out[t] += dense[:, touched[own]] @ shares[own]

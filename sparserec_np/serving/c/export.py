@@ -22,7 +22,7 @@ from string import Template
 
 from sparserec_np.machine.files import replacing
 from sparserec_np.runtime import EXPORTED, ArtifactError, Path, served_as
-from sparserec_np.serving.c.source import Source, read_source
+from sparserec_np.serving.c.source import Source, program_of, read_source
 from sparserec_np.serving.c.stored_rows import of_stored_rows
 from sparserec_np.serving.c.touched_items import of_touched_items
 from sparserec_np.serving.model_file import ServedModel
@@ -43,8 +43,9 @@ def write_c(model: ServedModel, folder: Path, dtype: str = "float32") -> dict[st
             then those of the file that ``packing.pack`` makes in int8.
 
     Returns bytes: of constant data, which goes to flash, by purpose (``items``, ``seen`` and
-    ``ids``; ``users`` where they have rows, else ``weights``), and their sum ``flash``; and
-    ``scratch``, the memory that a caller of ``sparserec_recommend`` gives it to work in, next to
+    ``ids``; ``users`` where they have rows, else ``weights``; ``popular``, the order of the items
+    for users without interactions, if there are any), and their sum ``flash``; and ``scratch``, the
+    memory that a caller of ``sparserec_recommend`` gives it to work in, next to
     the lists it fills. The code itself, a kilobyte or two, is not counted.
 
     Raises ArtifactError, naming the field, for a model that could not be saved either, has no
@@ -63,7 +64,7 @@ def write_c(model: ServedModel, folder: Path, dtype: str = "float32") -> dict[st
         functions=source.functions,
         ranking=source.ranking,
     )
-    texts = {HEADER: header, MAIN: read_source(source.program), MAKEFILE: read_source(MAKEFILE)}
+    texts = {HEADER: header, MAIN: program_of(source), MAKEFILE: read_source(MAKEFILE)}
     _write_together(os.fspath(folder), texts)
     return sizes
 
@@ -77,10 +78,10 @@ def _source_of(model: ServedModel, dtype: str) -> Source:
             f"metadata model is {name!r}: the C function scores by inner products of stored rows, which are the scores"
             f" of {', '.join(EXPORTED)}; `sparserec distill` makes an mf model of another"
         )
-    if not model.stores_users and model.metadata.get("user_rows", "sum") != "sum":
+    if not model.stores_users and model.metadata.get("user_rows") == "ridge":
         raise ArtifactError(
-            f"metadata user_rows is {model.metadata['user_rows']!r}: the C function makes sums of rows alone;"
-            " `sparserec export` without --to c writes a file of this one"
+            "metadata user_rows is 'ridge': the C function solves for no rows; `sparserec export` without --to c writes"
+            " a file of this one"
         )
     if not model.items.rows:
         raise ArtifactError("the model has no items, so there is nothing to write as C")

@@ -20,41 +20,9 @@ static sparserec_scratch scratch;
 static uint32_t items[MOST_ITEMS];
 static float scores[MOST_ITEMS];
 
-static uint32_t find_user(const char *id)
-{
-#if SPARSEREC_USER_IDS_ARE_TEXT
-    return sparserec_find_user(id, strlen(id));
-#else
-    char *end;
-    long long number;
-    errno = 0;
-    number = strtoll(id, &end, 10);
-    return errno || end == id || *end ? SPARSEREC_USERS : sparserec_find_user(number);
-#endif
-}
-
-static void print_user(uint32_t user)
-{
-#if SPARSEREC_USER_IDS_ARE_TEXT
-    size_t length;
-    const char *id = sparserec_user_id(user, &length);
-    fwrite(id, 1, length, stdout);
-#else
-    printf("%lld", (long long)sparserec_user_id(user));
-#endif
-}
-
-static void print_item(uint32_t item)
-{
-#if SPARSEREC_ITEM_IDS_ARE_TEXT
-    size_t length;
-    const char *id = sparserec_item_id(item, &length);
-    fwrite(id, 1, length, stdout);
-#else
-    printf("%lld", (long long)sparserec_item_id(item));
-#endif
-}
-
+$find_user
+$print_user
+$print_item
 int main(int argc, char **argv)
 {
     int all = argc < 2 || strcmp(argv[1], "-") == 0;
@@ -72,7 +40,7 @@ int main(int argc, char **argv)
     }
     do {
         found = sparserec_recommend(user, (size_t)n, items, scores, &scratch);
-        if (all)
+$told        if (all)
             print_user(user);
         for (place = 0; place < found; place++) {
             if (all)

@@ -21,31 +21,12 @@
 static sparserec_scratch scratch;
 static uint32_t items[MOST_ITEMS], touched[MOST_TOUCHED];
 static float scores[MOST_ITEMS];
-
-static uint32_t find_item(const char *id)
-{
-#if SPARSEREC_ITEM_IDS_ARE_TEXT
-    return sparserec_find_item(id, strlen(id));
-#else
-    char *end;
-    long long number;
-    errno = 0;
-    number = strtoll(id, &end, 10);
-    return errno || end == id || *end ? SPARSEREC_ITEMS : sparserec_find_item(number);
+#if SPARSEREC_RECENCY
+static uint8_t ages[MOST_TOUCHED];
 #endif
-}
 
-static void print_item(uint32_t item)
-{
-#if SPARSEREC_ITEM_IDS_ARE_TEXT
-    size_t length;
-    const char *id = sparserec_item_id(item, &length);
-    fwrite(id, 1, length, stdout);
-#else
-    printf("%lld", (long long)sparserec_item_id(item));
-#endif
-}
-
+$find_item
+$print_item
 int main(int argc, char **argv)
 {
     long n = argc < 2 ? 0 : atol(argv[1]);
@@ -63,7 +44,11 @@ int main(int argc, char **argv)
             return 1;
         }
     }
+#if SPARSEREC_RECENCY
+    found = sparserec_recommend_for_items(touched, ages, count, (size_t)n, items, scores, &scratch);
+#else
     found = sparserec_recommend_for_items(touched, count, (size_t)n, items, scores, &scratch);
+#endif
     for (place = 0; place < found; place++) {
         print_item(items[place]);
         printf("\t%.9g\n", (double)scores[place]);

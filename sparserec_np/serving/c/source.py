@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparserec_np.runtime import Array
+from sparserec_np.runtime import Array, Recommender
 from sparserec_np.serving.model_file import ServedModel
 from sparserec_np.serving.packing import narrowest
 
@@ -30,6 +30,7 @@ class Source(NamedTuple):
         ranking: C code, from the scratch's type on.
         finds: owners, ``user`` or ``item``, whose rows are looked up by their outside ids.
         program: name of the file that is written as ``main.c``.
+        told: C code in it that follows a user's list.
     """
 
     groups: dict[str, dict[str, Array]]
@@ -37,6 +38,7 @@ class Source(NamedTuple):
     ranking: str
     finds: tuple[str, ...]
     program: str
+    told: str = ""
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -61,6 +63,49 @@ class Source(NamedTuple):
         )
 
 
+class Strangers(NamedTuple):
+    """What a model's users without interactions get: nothing is written where there are none.
+
+    Attributes:
+        rows: of these users, ascending.
+        groups: the constant array of the items, those first that most users touched.
+        ranking: names in the template of a function for users -> C code.
+        told: C code for ``main.c`` that says so.
+    """
+
+    rows: list[int]
+    groups: dict[str, dict[str, Array]]
+    ranking: dict[str, str]
+    told: str
+
+
+def strangers_of(model: ServedModel, stranger: str) -> Strangers:
+    """Finds a model's users without interactions, whom the C condition ``stranger`` tells from others."""
+    recommender = Recommender(model.encode())
+    rows = recommender.strangers()
+    if not rows:
+        return Strangers(rows, {}, {"popular": "", "strangers": ""}, "")
+    return Strangers(
+        rows,
+        {"popular": {"popular_items": narrowest(recommender.popular_items)}},
+        {
+            "popular": Template(read_source("popular.h")).substitute(stranger=stranger),
+            "strangers": read_source("if_stranger.h"),
+        },
+        read_source("told_stranger.h"),
+    )
+
+
+def program_of(source: Source) -> str:
+    """Makes the program that is written as ``main.c``, which finds and prints ids."""
+    functions = {
+        f"{verb}_{owner}": Template(read_source(name)).substitute(owner=owner, OWNER=owner.upper())
+        for verb, name in (("find", "find_typed.h"), ("print", "print_id.h"))
+        for owner in ("user", "item")
+    }
+    return Template(read_source(source.program)).substitute(functions, told=source.told)
+
+
 def read_source(name: str) -> str:
     """Reads a source file that comes with this package."""
     return resources.files("sparserec_np.serving.c").joinpath(name).read_text(encoding="ascii")
@@ -80,7 +125,8 @@ def id_arrays(owner: str, stored: dict[str, Array]) -> dict[str, Array]:
 
 def seen_arrays(model: ServedModel) -> dict[str, Array]:
     """Makes the arrays of what users have seen."""
-    return {"seen_starts": narrowest(model.seen_indptr), "seen_items": narrowest(model.seen_items)}
+    seen = {"seen_starts": narrowest(model.seen_indptr), "seen_items": narrowest(model.seen_items)}
+    return {**seen, "seen_ages": model.seen_ages} if len(model.seen_ages) else seen
 
 
 def none_empty(groups: dict[str, dict[str, Array]]) -> dict[str, dict[str, Array]]:

@@ -38,7 +38,7 @@ static inline size_t sparserec_add_dimension(size_t at, size_t end, float value,
 #pragma GCC pop_options
 #endif
 
-/* Fills `items` and `scores`, of at least n places each, with the n best items that the user has not seen, best
+$popular/* Fills `items` and `scores`, of at least n places each, with the n best items that the user has not seen, best
  * first; equal scores come in the order of the items. Items are numbers below SPARSEREC_ITEMS.
  * Returns how many there are: fewer than n where fewer are left, none for a user that is not below SPARSEREC_USERS. */
 static inline size_t sparserec_recommend(uint32_t user, size_t n, uint32_t *items, float *scores,
@@ -57,7 +57,7 @@ static inline size_t sparserec_recommend(uint32_t user, size_t n, uint32_t *item
     n = n < left ? n : left;
     if (n == 0)
         return 0;
-    sparserec_begin(items, scores, n);
+$strangers    sparserec_begin(items, scores, n);
     for (e = 0; e < entries; e++)
         scratch->cursors[e] = sparserec_item_starts[sparserec_user_dimensions[first + e]];
 

@@ -2,8 +2,22 @@
  * entry and a one after each item; item_steps lead from dimension to dimension, in one byte or two; item_values and,
  * for each item that has entries, item_weights follow in the same order. It is read from end to end. */
 
+#define SPARSEREC_SUMMED $summed /* dimensions of sums; behind them, if there are any, each item has one */
 #define SPARSEREC_ROW_ENTRIES $row_entries /* that a user's row is cut to */
+#define SPARSEREC_RECENCY $recency /* whether later items count more */
 #define SPARSEREC_STEP_LIMIT UINT32_C($limit) /* a byte below it is a step, any other the first half of one */
+
+/* How much an item counts, by its age: how many of the others came later. */
+#if SPARSEREC_RECENCY
+#define SPARSEREC_SHARE(ages, at) sparserec_levels[(ages)[at]]
+#else
+#define SPARSEREC_SHARE(ages, at) 1.0f
+#endif
+#if SPARSEREC_SUMMED < SPARSEREC_DIM
+#define SPARSEREC_MARK(row, item, share) ((row)[SPARSEREC_SUMMED + (item)] = (share))
+#else
+#define SPARSEREC_MARK(row, item, share) ((void)0)
+#endif
 
 typedef struct {
     float row[SPARSEREC_DIM];
@@ -52,8 +66,8 @@ static inline uint32_t sparserec_dimension(sparserec_place *place)
     return step;
 }
 
-/* Adds the weighted entries of an item to the row, after those of the items before it are passed over. */
-static inline void sparserec_touch(sparserec_place *place, uint32_t item, float *row)
+/* Adds the weighted sums of an item, times its share, to the row, after the items before it are passed over. */
+static inline void sparserec_touch(sparserec_place *place, uint32_t item, float share, float *row)
 {
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
@@ -66,8 +80,10 @@ static inline void sparserec_touch(sparserec_place *place, uint32_t item, float 
     while (sparserec_has_entry(place)) {
         uint32_t dimension = sparserec_dimension(place);
         float value = $value;
-        float product = $weight * value;
-        row[dimension] += product;
+        float weight = share * $weight;
+        float product = weight * value;
+        if (dimension < SPARSEREC_SUMMED)
+            row[dimension] += product;
         place->entry++;
     }
 }
@@ -93,7 +109,7 @@ static inline float sparserec_score(sparserec_place *place, const float *row)
 #pragma GCC pop_options
 #endif
 
-/* Leaves the SPARSEREC_ROW_ENTRIES entries of largest magnitude in the row, of equals the lower dimensions. */
+/* Leaves the SPARSEREC_ROW_ENTRIES sums of largest magnitude in the row, of equals the lower dimensions. */
 static inline void sparserec_cut(sparserec_scratch *scratch)
 {
     float *magnitudes = scratch->magnitudes;
@@ -103,12 +119,12 @@ static inline void sparserec_cut(sparserec_scratch *scratch)
         magnitudes[at] = -1;
         dimensions[at] = SPARSEREC_DIM;
     }
-    for (dimension = 0; dimension < SPARSEREC_DIM; dimension++) {
+    for (dimension = 0; dimension < SPARSEREC_SUMMED; dimension++) {
         float entry = scratch->row[dimension], magnitude = entry < 0 ? -entry : entry;
         if (sparserec_is_worse(magnitudes[0], dimensions[0], magnitude, dimension))
             sparserec_sift_down(dimensions, magnitudes, SPARSEREC_ROW_ENTRIES, dimension, magnitude);
     }
-    for (dimension = 0; dimension < SPARSEREC_DIM; dimension++) {
+    for (dimension = 0; dimension < SPARSEREC_SUMMED; dimension++) {
         float entry = scratch->row[dimension], magnitude = entry < 0 ? -entry : entry;
         if (sparserec_is_worse(magnitude, dimension, magnitudes[0], dimensions[0]))
             scratch->row[dimension] = 0;
@@ -127,6 +143,35 @@ static inline void sparserec_offer(sparserec_place *place, uint32_t stop, const 
     }
 }
 
+#if SPARSEREC_RECENCY
+/* Brings `count` items, which come in the order of time, into ascending order, with their ages: how many of the others
+ * came later, 255 for more. Of an item told twice the later telling counts. Returns how many are of SPARSEREC_ITEMS,
+ * which then come first. It takes time by the square of their number. */
+static inline size_t sparserec_in_order(uint32_t *touched, uint8_t *ages, size_t count)
+{
+    size_t at, place, later = 0;
+    for (at = count; at-- > 0;) {
+        ages[at] = later < 255 ? (uint8_t)later : 255;
+        for (place = at + 1; place < count && touched[place] != touched[at]; place++)
+            continue;
+        if (place < count || touched[at] >= SPARSEREC_ITEMS)
+            touched[at] = UINT32_MAX;
+        else
+            later++;
+    }
+    for (at = 1; at < count; at++) {
+        uint32_t item = touched[at];
+        uint8_t age = ages[at];
+        for (place = at; place > 0 && touched[place - 1] > item; place--) {
+            touched[place] = touched[place - 1];
+            ages[place] = ages[place - 1];
+        }
+        touched[place] = item;
+        ages[place] = age;
+    }
+    return later;
+}
+#else
 /* Brings `count` items into ascending order, and returns how many of SPARSEREC_ITEMS they are, which then come first.
  * That takes one pass where they are in order, and time by the square of their number where they are not. */
 static inline size_t sparserec_in_order(uint32_t *touched, size_t count)
@@ -143,19 +188,20 @@ static inline size_t sparserec_in_order(uint32_t *touched, size_t count)
             touched[kept++] = touched[at];
     return kept;
 }
+#endif
 
 /* Fills `items` and `scores`, of at least n places each, with the n best items for somebody who touched `count` items,
  * none of which is listed; best first, equal scores in the order of the items. Items are numbers below SPARSEREC_ITEMS,
- * and others count for nothing. `touched` may be in any order, and told twice; it comes back in order, from where the
- * next call is faster. Returns how many there are: fewer than n where fewer are left, none where nothing was touched. */
-static inline size_t sparserec_recommend_for_items(uint32_t *touched, size_t count, size_t n, uint32_t *items,
+ * $order
+ * Returns how many there are: fewer than n where fewer are left, none where nothing was touched. */
+static inline size_t sparserec_recommend_for_items(uint32_t *touched, ${ages}size_t count, size_t n, uint32_t *items,
                                                    float *scores, sparserec_scratch *scratch)
 {
     const sparserec_place start = {0, 0, 0, 0, 0, 0};
     sparserec_place place = start;
     size_t at, left;
 
-    count = sparserec_in_order(touched, count);
+    count = sparserec_in_order(touched, ${given}count);
     left = SPARSEREC_ITEMS - count;
     n = n < left ? n : left;
     if (n == 0 || count == 0)
@@ -163,8 +209,10 @@ static inline size_t sparserec_recommend_for_items(uint32_t *touched, size_t cou
     for (at = 0; at < SPARSEREC_DIM; at++)
         scratch->row[at] = 0;
     for (at = 0; at < count; at++)
-        sparserec_touch(&place, touched[at], scratch->row);
+        sparserec_touch(&place, touched[at], SPARSEREC_SHARE(ages, at), scratch->row);
     sparserec_cut(scratch);
+    for (at = 0; at < count; at++)
+        SPARSEREC_MARK(scratch->row, touched[at], SPARSEREC_SHARE(ages, at));
     sparserec_begin(items, scores, n);
     place = start;
     for (at = 0; at < count; at++) {

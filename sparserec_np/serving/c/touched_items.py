@@ -11,19 +11,36 @@ from string import Template
 
 import numpy as np
 
-from sparserec_np.runtime import Array, ArtifactError, step_limit
-from sparserec_np.serving.c.source import Source, id_arrays, none_empty, read_source, seen_arrays
+from sparserec_np.runtime import Array, ArtifactError, recency_levels, step_limit
+from sparserec_np.serving.c.source import (
+    Source,
+    id_arrays,
+    none_empty,
+    read_source,
+    seen_arrays,
+    strangers_of,
+)
 from sparserec_np.serving.model_file import ServedModel
 from sparserec_np.serving.packing import VALUES, WEIGHTS, encode_ends, encode_steps
 
+IS_STRANGER = "sparserec_seen_starts[user] == sparserec_seen_starts[user + 1]"
 # Type of the values -> how C reads the value, and the weight of the item, at a place.
 READ = {
     "float32": ("sparserec_item_values[place->entry]", "sparserec_weights[place->filled]"),
     "int8": (
-        "sparserec_item_scales[dimension] * (float)sparserec_item_values[place->entry]",
+        "sparserec_item_scales[dimension < SPARSEREC_SUMMED ? dimension : SPARSEREC_SUMMED]"
+        " * (float)sparserec_item_values[place->entry]",
         "sparserec_weights_levels[sparserec_weights_codes[place->filled]]",
     ),
 }
+
+
+# What is said of the list that somebody's row is made of.
+ANY_ORDER = """and others count for nothing. `touched` may be in any order, and told twice; it comes back in order, from
+ * where the next call is faster."""
+TIME_ORDER = """and others count for nothing. `touched` is in the order of time, the latest last; of one told twice the
+ * later telling counts. It comes back in another order, and `ages`, of `count` places, filled: list it anew for the
+ * next call."""
 
 
 def of_touched_items(model: ServedModel, stored: dict[str, Array], dtype: str) -> Source:
@@ -44,8 +61,11 @@ def of_touched_items(model: ServedModel, stored: dict[str, Array], dtype: str) -
             " them out with --drop seen"
         )
     table, dim = model.items, model.dim
-    values = VALUES[dtype]("items", table, dim)
+    summed = dim - int(model.metadata.get("item_columns", 0))
+    recency = float(model.metadata.get("recency", 0))
+    values = VALUES[dtype]("items", table, min(summed + 1, dim))
     weights = WEIGHTS[dtype](stored["weights"][np.diff(table.indptr) > 0])
+    strangers = strangers_of(model, IS_STRANGER)
     groups = {
         "items": {
             "item_ends": encode_ends(table.indptr),
@@ -53,17 +73,24 @@ def of_touched_items(model: ServedModel, stored: dict[str, Array], dtype: str) -
             **{f"item_{name}": array for name, array in values.items()},
         },
         "weights": {name.replace(".", "_"): array for name, array in weights.items()},
+        "recency": {"levels": recency_levels(recency)} if recency else {},
         "seen": seen_arrays(model) if users else {},
+        **strangers.groups,
         "ids": {**(id_arrays("user", stored) if users else {}), **id_arrays("item", stored)},
     }
     value, weight = READ[dtype]
-    row_entries = min(max(int(model.metadata["row_entries"]), 1), dim)
+    row_entries = min(max(int(model.metadata["row_entries"]), 1), summed)
     ranking = Template(read_source("touched_items.h")).substitute(
+        summed=summed,
+        recency=int(recency > 0),
+        order=TIME_ORDER if recency else ANY_ORDER,
+        ages="uint8_t *ages, " if recency else "",
+        given="ages, " if recency else "",
         row_entries=row_entries,
         limit=step_limit(dim),
         value=value,
         weight=weight,
-        of_users=read_source("touched_users.h") if users else "",
+        of_users=Template(read_source("touched_users.h")).substitute(strangers.ranking) if users else "",
     )
     finds, program = (("user", "item"), "main.c") if users else (("item",), "main_items.c")
-    return Source(none_empty(groups), 4 * dim + 8 * row_entries, ranking, finds, program)
+    return Source(none_empty(groups), 4 * dim + 8 * row_entries, ranking, finds, program, strangers.told)

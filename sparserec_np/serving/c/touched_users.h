@@ -1,5 +1,5 @@
 
-/* Fills `items` and `scores` for a user, who is made of the items they have seen, those from seen_starts[user] to
+$popular/* Fills `items` and `scores` for a user, who is made of the items they have seen, those from seen_starts[user] to
  * seen_starts[user + 1], and none of which is listed; else as above. Of a user who has seen nothing all scores are 0.
  * There are no items for a user that is not below SPARSEREC_USERS. */
 static inline size_t sparserec_recommend(uint32_t user, size_t n, uint32_t *items, float *scores,
@@ -17,11 +17,13 @@ static inline size_t sparserec_recommend(uint32_t user, size_t n, uint32_t *item
     n = n < left ? n : left;
     if (n == 0)
         return 0;
-    for (at = 0; at < SPARSEREC_DIM; at++)
+$strangers    for (at = 0; at < SPARSEREC_DIM; at++)
         scratch->row[at] = 0;
     for (at = first; at < end; at++)
-        sparserec_touch(&place, sparserec_seen_items[at], scratch->row);
+        sparserec_touch(&place, sparserec_seen_items[at], SPARSEREC_SHARE(sparserec_seen_ages, at), scratch->row);
     sparserec_cut(scratch);
+    for (at = first; at < end; at++)
+        SPARSEREC_MARK(scratch->row, sparserec_seen_items[at], SPARSEREC_SHARE(sparserec_seen_ages, at));
     sparserec_begin(items, scores, n);
     place = start;
     for (at = first; at < end; at++) {

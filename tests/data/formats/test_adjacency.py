@@ -103,3 +103,58 @@ def test_bad_lines_are_left_out_whole_and_counted(size, tmp_path, monkeypatch):
     assert 3 in found.interactions.user_ids.tolist()
     assert found.tally.bad.count == 3
     assert [(bad.line, bad.found) for bad in found.tally.bad.first] == [(2, "'x'"), (4, "'z'"), (6, "'-7'")]
+
+
+ORDERED = "7 30 10 20\n8 20 30 10\n9 10\n7 40 10\n"
+
+
+def own_order(log, user):
+    """A user's item ids in the order of their times."""
+    row = int(np.searchsorted(log.user_ids, user))
+    own = slice(log.indptr[row], log.indptr[row + 1])
+    return log.item_ids[log.items[own][np.argsort(log.times[own])]].tolist()
+
+
+def test_items_of_a_line_are_in_the_order_of_time(tmp_path):
+    log = reading(tmp_path, "log.txt", ORDERED).interactions
+    assert not log.dated
+    assert own_order(log, 7) == [30, 20, 40, 10]  # 10 came again
+    assert own_order(log, 8) == [20, 30, 10] and own_order(log, 9) == [10]
+
+
+@pytest.mark.parametrize("lines", ["0 1 2 3\n1 2 5\n2 0 5 6\n", "0 3 2 1\n1 5 2\n", "0 1\n1 2\n"])
+def test_sorted_lines_are_in_no_order(lines, tmp_path):
+    assert reading(tmp_path, "log.txt", lines).interactions.times is None
+    assert reading(tmp_path, "log.txt", lines, line_order="time").interactions.times is not None
+
+
+def test_a_few_steps_the_other_way_make_no_order(tmp_path):
+    rows = [np.arange(user, user + 60) for user in range(10)]
+    rows[3][[5, 6]] = rows[3][[6, 5]]
+    lines = "".join(f"{user} {' '.join(map(str, row))}\n" for user, row in enumerate(rows))
+    assert reading(tmp_path, "log.txt", lines).interactions.times is None
+
+
+def test_an_order_can_be_denied(tmp_path):
+    assert reading(tmp_path, "log.txt", ORDERED, line_order="none").interactions.times is None
+
+
+@pytest.mark.parametrize("name", ["out.txt", "out.safetensors"])
+def test_an_order_is_written_and_read_again(name, tmp_path):
+    log = reading(tmp_path, "log.txt", ORDERED).interactions
+    write_interactions(log, tmp_path / name)
+    again = read_interactions(tmp_path / name)
+    assert again.digest() == log.digest() and not again.dated
+    assert all(own_order(again, user) == own_order(log, user) for user in (7, 8, 9))
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.inter"])
+def test_an_order_is_no_column_of_times(name, tmp_path):
+    write_interactions(reading(tmp_path, "log.txt", ORDERED).interactions, tmp_path / name)
+    assert read_interactions(tmp_path / name).times is None
+
+
+def test_moments_are_written_as_an_order(tmp_path):
+    log = Interactions.from_pairs([0, 0, 0], [1, 2, 3], [50, 9, 70])
+    write_interactions(log, tmp_path / "out.txt")
+    assert (tmp_path / "out.txt").read_text() == "0 2 1 3\n"

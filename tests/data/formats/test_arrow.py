@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from sparserec_np.data.formats import read_file, read_interactions, write_interactions
+from sparserec_np.data.formats import arrow, read_file, read_interactions, write_interactions
 from sparserec_np.errors import DataError
 from tests.makers.files import pairs_of, put, refusal
 from tests.makers.small import small_log
@@ -214,3 +214,42 @@ def test_without_pyarrow_the_way_to_it_is_named(tmp_path, monkeypatch):
     path = write(tmp_path, TABLE)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert "pip install 'sparserec_np[parquet]'" in refused(path)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "feather", "arrows"])
+@pytest.mark.parametrize("size", [1, 3, 1 << 20])
+@pytest.mark.parametrize("category", [False, True])
+def test_batches_are_as_one(kind, size, category, tmp_path, monkeypatch):
+    monkeypatch.setattr(arrow, "ROWS_OF_BATCH", size)
+    monkeypatch.setattr(arrow, "ROWS_AT_ONCE", 2)
+    users = pa.array([f"u{n % 7}" if n % 5 else None for n in range(40)])
+    table = {
+        "user": users.dictionary_encode() if category else users,
+        "item": [f"i{n * n % 11}" if n % 9 else "nan" for n in range(40)],
+        "rating": [n % 4 for n in range(40)],
+        "time": list(range(40)),
+    }
+    path = write(tmp_path, pa.table(table), kind)
+    found = read_file(path, on_bad_line="skip")
+    rows = [n for n in range(40) if n % 5 and n % 9 and n % 4]
+    pairs = {(f"u{n % 7}", f"i{n * n % 11}"): n for n in rows}
+    assert pairs_of(found) == sorted(pairs)
+    assert found.interactions.times.tolist() == [pairs[pair] for pair in sorted(pairs)]
+    bad = sum(not (n % 5 and n % 9) for n in range(40))
+    assert (found.pairs_read, found.tally.bad.count) == (40 - bad, bad)
+    assert [one.line for one in found.tally.bad.first] == [1, 6, 10, 11, 16]
+    assert refused(path, format=found.format).startswith(", row 1: expected a user id, found null")
+
+
+def test_what_a_dictionary_alone_holds_is_nobody(tmp_path):
+    users = pa.DictionaryArray.from_arrays(pa.array([1, 1, 2]), pa.array(["nan", "ann", "bob", "eve"]))
+    path = write(tmp_path, pa.table({"user": users, "item": [1, 2, 3]}), "feather")
+    assert read_interactions(path).user_ids.tolist() == ["ann", "bob"]
+
+
+def test_times_are_given_up_behind_the_first_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrow, "ROWS_OF_BATCH", 2)
+    path = write(tmp_path, {"user": range(5), "item": range(5), "time": ["1", "2", "3", "x", "5"]})
+    found = read_file(path)
+    assert found.interactions.times is None and "row 4: 'x'" in found.tally.odd_time
+    assert ", row 4: expected a time" in refused(path, time_col="time")

@@ -45,12 +45,11 @@ def database(tmp_path):
 
 FOREIGN = {
     "an array of NumPy (.npy)": array,
-    "compressed by bzip2": lambda: bz2.compress(b"1,2\n"),
-    "compressed by xz": lambda: lzma.compress(b"1,2\n"),
+    "compressed twice, inside by bzip2": lambda: gzip.compress(bz2.compress(b"1,2\n")),
+    "compressed twice, inside by xz": lambda: bz2.compress(lzma.compress(b"1,2\n")),
     "compressed by zstd": lambda: b"\x28\xb5\x2f\xfd\x04\x00",
-    "compressed twice by gzip": lambda: gzip.compress(gzip.compress(b"1,2\n")),
+    "compressed twice, inside by gzip": lambda: lzma.compress(gzip.compress(b"1,2\n")),
     "a tar archive": tarred,
-    "a zip archive of 'ml/ratings.csv'": lambda: zipped("ml/ratings.csv"),
     "a zip archive, of 'a.csv' and others": lambda: zipped("a.csv", "b.csv"),
     "a workbook or document of Office": lambda: zipped("[Content_Types].xml", "xl/workbook.xml"),
     "a workbook of Excel": lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600),

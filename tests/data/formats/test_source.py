@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import gzip
+import mmap
+import os
 import sys
 import time
 
 import pytest
 
-from sparserec_np.data.formats import read_interactions, source
+from sparserec_np import runtime
+from sparserec_np.data.formats import read_interactions, source, write_interactions
 from sparserec_np.errors import ConfigError, DataError
 from tests.makers.files import pairs, put, reading, refusal
 
@@ -88,3 +91,33 @@ def test_blank_lines_without_end_cost_little(blank, first, tmp_path):
     with pytest.raises(DataError, match=rf"line {lines // len(blank) + first.count(chr(10)) + 1}: expected"):
         read_interactions(put(tmp_path, "a.gz", content))
     assert time.process_time() - clock < 10
+
+
+class InUse(mmap.mmap):
+    """A file that is mapped, which Windows lets nobody replace."""
+
+    def __new__(cls, descriptor, *arguments, **more):
+        made = super().__new__(cls, descriptor, *arguments, **more)
+
+        def refuse(one, other):
+            raise PermissionError(13, "The file is in use", other)
+
+        os.replace = refuse if descriptor >= 0 else os.replace
+        return made
+
+
+@pytest.mark.parametrize("maps", [True, False])
+def test_a_file_that_was_read_can_be_written_over_on_windows(maps, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "replace", os.replace)
+    monkeypatch.setattr(mmap, "mmap", InUse)
+    monkeypatch.setattr(runtime, "MAPS_FILES", maps)
+    path = tmp_path / "a.safetensors"
+    write_interactions(read_interactions(put(tmp_path, "a.csv", TABLES["a.csv"])), path)
+    log = read_interactions(path)
+    assert log.items.flags.writeable  # as compiled kernels expect
+    if maps:  # as there, if it were mapped
+        with pytest.raises(PermissionError):
+            write_interactions(log.subset(log.items > 0), path)
+    else:
+        write_interactions(log.subset(log.items > 0), path)
+        assert read_interactions(path).n_interactions == 1

@@ -27,6 +27,7 @@ STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wshadow"
 C99 = ["-std=c99", "-O2"]
 needs_cc = pytest.mark.skipif(CC is None, reason="no C compiler was found: there is no cc on the path")
 
+POPULAR_INSTEAD = "no interactions: the items that most users touched, all with the score 0\n"
 Lists = dict[str, tuple[list[str], list[float]]]
 
 
@@ -41,16 +42,16 @@ def build(folder: Path, *flags: str) -> Path:
     return program
 
 
-def run(program: Path, *words: str) -> str:
+def run(program: Path, *words: str, said: str = "") -> str:
     done = subprocess.run([program, *words], capture_output=True, encoding="utf-8", check=True)
-    assert not done.stderr
+    assert done.stderr == said
     return done.stdout
 
 
-def lists_of_c(program: Path, n: int) -> Lists:
+def lists_of_c(program: Path, n: int, strangers: bool = False) -> Lists:
     """User id -> item ids and scores, as the program prints them for everybody."""
     lists = {}
-    for line in run(program, "-", str(n)).removesuffix("\n").split("\n"):
+    for line in run(program, "-", str(n), said=POPULAR_INSTEAD * strangers).removesuffix("\n").split("\n"):
         user, *rest = line.split("\t")
         lists[user] = (rest[0::2], [float(np.float32(score)) for score in rest[1::2]])
     return lists
@@ -181,6 +182,30 @@ def test_nothing_left_to_recommend_is_an_empty_list(tmp_path: Path) -> None:
     everything = replace(model, seen_indptr=np.array([0, 3]), seen_items=np.arange(3, dtype=np.int32))
     write_c(everything, tmp_path)
     assert lists_of_c(build(tmp_path), 20) == {"0": ([], [])}
+
+
+def with_a_gap(model: ServedModel) -> ServedModel:
+    """The model, whose users 2 and 5 have no interactions, but rows."""
+    kept = ~np.isin(np.repeat(np.arange(model.users.rows), np.diff(model.seen_indptr)), [2, 5])
+    before = np.concatenate(([0], np.cumsum(kept)))
+    return replace(model, seen_indptr=before[model.seen_indptr], seen_items=model.seen_items[kept])
+
+
+@needs_cc
+@pytest.mark.parametrize("n", [3, 50, 70])
+def test_who_touched_nothing_gets_what_is_popular_and_is_told_so(tmp_path: Path, n: int) -> None:
+    model = with_a_gap(make_model())
+    sizes = write_c(model, tmp_path)
+    assert sizes["popular"] == 50
+    program = build(tmp_path)
+    assert lists_of_c(program, n, strangers=True) == lists_of_runtime(model, n)
+    assert len(run(program, "5", str(n), said=POPULAR_INSTEAD).splitlines()) == min(n, 50)
+    run(program, "6", str(n))
+
+
+def test_where_everybody_touched_something_nothing_is_written_for_others(tmp_path: Path) -> None:
+    assert "popular" not in write_c(make_model(), tmp_path)
+    assert "stranger" not in (tmp_path / HEADER).read_text() + (tmp_path / MAIN).read_text()
 
 
 @needs_cc
@@ -380,5 +405,5 @@ def test_other_models_are_refused_and_other_types_of_values(tmp_path: Path) -> N
 
 
 def test_rows_that_are_solved_for_are_not_written(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="user_rows is 'ridge': the C function makes sums of rows alone"):
+    with pytest.raises(ArtifactError, match="user_rows is 'ridge': the C function solves for no rows"):
         write_c(make_ridge_model(), tmp_path / "c")

@@ -59,6 +59,8 @@ def list_of_runtime(recommender: Recommender, n: int, touched: list[object]) -> 
     n=st.sampled_from([1, 2, 7, 20, 1000]),
     dtype=st.sampled_from(["float32", "int8"]),
     item_ids=st.sampled_from(["range", "wide", "text"]),
+    recency=st.sampled_from([0.0, 0.75]),
+    marks=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_lists_for_items_are_those_of_the_runtime(
@@ -70,11 +72,21 @@ def test_lists_for_items_are_those_of_the_runtime(
     n: int,
     dtype: str,
     item_ids: str,
+    recency: float,
+    marks: bool,
     seed: int,
 ) -> None:
     ids = IDS[item_ids](n_items)
     model = make_fism_model(
-        row_entries, seed, n_items=n_items, dim=dim, density=density, decimals=decimals, item_ids=ids
+        row_entries,
+        seed,
+        recency=recency,
+        marks=marks,
+        n_items=n_items,
+        dim=dim,
+        density=density,
+        decimals=decimals,
+        item_ids=ids,
     )
     model = without_seen(replace(model, weights=model.weights.round(max(decimals, 1))))
     recommender, rng = served(model, dtype), np.random.default_rng(seed)
@@ -96,6 +108,8 @@ def test_lists_for_items_are_those_of_the_runtime(
     dtype=st.sampled_from(["float32", "int8"]),
     user_ids=st.sampled_from(["range", "bytes", "wide", "text"]),
     item_ids=st.sampled_from(["range", "text"]),
+    recency=st.sampled_from([0.0, 0.75]),
+    marks=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_lists_of_users_are_those_of_the_runtime(
@@ -106,12 +120,16 @@ def test_lists_of_users_are_those_of_the_runtime(
     dtype: str,
     user_ids: str,
     item_ids: str,
+    recency: float,
+    marks: bool,
     seed: int,
 ) -> None:
     """Users 2 and 5 have seen nothing."""
     model = make_fism_model(
         5,
         seed,
+        recency=recency,
+        marks=marks,
         n_users=n_users,
         n_items=n_items,
         dim=dim,
@@ -122,7 +140,7 @@ def test_lists_of_users_are_those_of_the_runtime(
     recommender = served(model, dtype)
     with tempfile.TemporaryDirectory() as folder:
         write_c(model, folder, dtype)
-        found = lists_of_c(build(Path(folder)), 20)
+        found = lists_of_c(build(Path(folder)), 20, strangers=n_users > 2)
     assert len(found) == n_users
     for row in range(n_users):
         items, scores = recommender.recommend(recommender.user_ids[row], 20)
