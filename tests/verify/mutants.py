@@ -225,7 +225,7 @@ MUTANTS = (
     Mutant(
         "made users: own item not left out",
         "models/fism.py",
-        "positives -= self.served_weights[made.positives] * own",
+        "positives -= made.own_shares * self.served_weights[made.positives] * own",
         "pass",
     ),
     Mutant(
@@ -267,8 +267,8 @@ MUTANTS = (
     Mutant(
         "made users: last item left out",
         FISM,
-        "range(indptr[users[t]], indptr[users[t] + 1])",
-        "range(indptr[users[t]], indptr[users[t] + 1] - 1)",
+        "weight = shares[m] * weights[items[m]]",
+        "weight = shares[m] * weights[items[m]] * (m + 1 < starts[t + 1])",
     ),
     Mutant(
         "made users: stale sums of items",
