@@ -332,7 +332,8 @@ def gradcheck(
     Raises:
         MissingTorchError: PyTorch is asked for and not installed.
 
-    >>> errors = list(gradcheck(every_case(loss="bpr"), "finite-differences", steps=2, optimizers=["sgd"]))
+    >>> cases = every_case(model="mf", loss="bpr")
+    >>> errors = list(gradcheck(cases, "finite-differences", steps=2, optimizers=["sgd"]))
     >>> all(error.passed for error in errors)
     True
     """

@@ -120,7 +120,7 @@ def test_a_long_lie_is_answered_with_a_short_sentence(tmp_path: Path, field: str
 
 
 def test_one_long_id_among_many_does_not_ask_for_gigabytes(tmp_path: Path) -> None:
-    """A file of half a megabyte; as an array, every id would be as wide as the longest."""
+    """A file of half a megabyte; as wide as the longest, all ids together would take four gigabytes."""
     names = [f"user {number}" for number in range(5_000)] + ["y" * 200_000]
     artifact = make_model(n_users=len(names), n_items=3, dim=2).encode()
     ids = {
@@ -128,8 +128,8 @@ def test_one_long_id_among_many_does_not_ask_for_gigabytes(tmp_path: Path) -> No
         "user_ids.offsets": np.cumsum([0, *map(len, names)], dtype=np.int32),
     }
     write_artifact(tmp_path / "long", artifact.arrays | ids, artifact.metadata | {"user_id_kind": "text"})
-    with pytest.raises(ArtifactError, match="would take 4,000,800,000 bytes"):
-        load_model(tmp_path / "long")
+    loaded = load_model(tmp_path / "long").user_ids
+    assert loaded.nbytes < 1_000_000 and loaded.tolist() == names
     assert len(Recommender.open(tmp_path / "long").recommend(names[-1], 1).items) == 1
 
 

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
+from sparserec_np.kernels import cache_files
+from sparserec_np.kernels.cache import CacheFolderWarning
 from sparserec_np.kernels.cache_files import KernelFiles, damaged_files
 
 CHECKOUT = Path(__file__).parents[2]
@@ -134,20 +136,37 @@ def damages(content: bytes) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("ending", ["nbi", "nbc"])
-def test_damaged_files_are_compiled_anew_with_one_warning(sealed: Path, tmp_path: Path, ending: str) -> None:
+def test_damaged_files_are_compiled_anew_with_one_warning(sealed: Path, tmp_path: Path) -> None:
     own = {"NUMBA_CACHE_DIR": str(tmp_path / "own")}
     folder, _ = found(python(sealed, "-c", USE, **own))
-    (path,) = folder.glob(f"*group_by_row*.{ending}")
-    sound = path.read_bytes()
-    for damage, content in damages(sound).items():
-        path.write_bytes(content)
+    for ending, damage in (("nbi", "short"), ("nbc", "flipped")):
+        (path,) = folder.glob(f"*group_by_row*.{ending}")
+        path.write_bytes(damages(path.read_bytes())[damage])
         assert list(damaged_files(str(folder))) == [str(path)]
         done = python(sealed, "-c", USE, **own)
-        assert found(done)[0] == folder, damage
+        assert found(done)[0] == folder
         assert done.stderr.count("Warning") == 1 and f"{path} is damaged" in done.stderr
         assert list(damaged_files(str(folder))) == []
-        assert python(sealed, "-c", USE, **own).stderr == ""
+    assert python(sealed, "-c", USE, **own).stderr == ""
+
+
+@pytest.mark.parametrize("damage", damages(b"12345678"))
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+def test_a_damaged_file_of_any_kind_is_as_good_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, damage: str
+) -> None:
+    """Whatever is wrong with it: nothing is unpickled, one warning names it, and it is written anew."""
+    monkeypatch.setattr(cache_files, "_told", cache_files._Told())
+    files, key = KernelFiles(str(tmp_path), "kernel-1.py311", "stamp"), ("int32", "cpu", "code")
+    files.save(key, "for int32")
+    (path,) = tmp_path.glob(f"*.{ending}")
+    path.write_bytes(damages(path.read_bytes())[damage])
+    assert list(damaged_files(str(tmp_path))) == [str(path)]
+    with pytest.warns(CacheFolderWarning, match="is damaged") as told:
+        assert files.load(key) is None and files.load(key) is None
+    assert len(told) == 1 and str(path) in str(told[0].message)
+    files.save(key, "for int32")
+    assert files.load(key) == "for int32" and list(damaged_files(str(tmp_path))) == []
 
 
 def test_doctor_finds_and_removes_damaged_files(sealed: Path, tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_two_bytes_number_pairs_as_well_as_four(
         cells = division.cells(rng)
         assert cells.users.dtype == cells.positives.dtype == kind
         steps = random_steps(rng, table, division.parts, "adagrad")
-        explored = Explored(*random_explored(rng, table.rows, DIM, 0.4, np.float32))
+        explored = random_explored(rng, table.rows, DIM, 0.4, np.float32)
         now, losses = table._replace(values=table.values.copy()), np.empty((division.parts, division.parts))
         if shared:
             compiled.sweep_blocks(now, cells, shared, steps, explored, losses)
@@ -170,7 +170,7 @@ def test_twins_agree(dtype: Any, dim: int, density: float, rule: str, part: floa
         part = 0.0
     division = CellDivision(log)
     steps = random_steps(rng, table, division.parts, rule)
-    explored = Explored(*random_explored(rng, rows, dim, part, dtype))
+    explored = random_explored(rng, rows, dim, part, dtype)
     cells = division.cells(rng)
     ends = []
     for kernel in (compiled, reference):
@@ -197,7 +197,7 @@ def test_twins_agree_on_blocks(
     rows, dim = table.rows, DIM
     division = CellDivision(log)
     steps = random_steps(rng, table, division.parts, rule)
-    explored = Explored(*random_explored(rng, rows, dim, 0.4, dtype))
+    explored = random_explored(rng, rows, dim, 0.4, dtype)
     cells = division.cells(rng)
     ends = []
     for kernel in (compiled, reference):
@@ -393,7 +393,7 @@ def test_threads_change_nothing(dim: int, density: float, shared: Shared | None)
     division = CellDivision(log)
     assert division.parts == 8
     steps = random_steps(rng, table, division.parts, "adagrad, origin")
-    explored = Explored(*random_explored(rng, rows, dim, 0.3, np.float32))
+    explored = random_explored(rng, rows, dim, 0.3, np.float32)
     cells = division.cells(rng)
 
     def run() -> list[Array]:

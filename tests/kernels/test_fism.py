@@ -11,14 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np.data.table import SparseTable
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.kernels.compiled import fism as compiled
 from sparserec_np.kernels.reference import fism as reference
 from tests.makers import oracles
 from tests.makers.kernel_cases import (
-    PRECISIONS,
     Array,
     assert_close,
     assert_threads_change_nothing,
+    columns_and_dtype,
     needs_two_threads,
     random_explored,
     random_rows,
@@ -44,21 +45,21 @@ class Case(NamedTuple):
     local: Array
     slopes: Array
     active: Array
-    explored: tuple[Array, Array]
+    explored: Explored
     weight_gradient: Array
 
 
 def random_case(
     seed: int,
     n_items: int = 12,
-    dim: int = 7,
+    size: tuple[int, Any] = (7, np.float64),
     density: float = 0.5,
     users: int = 9,
     touched: float = 0.3,
     groups: int = 9,
     part: float = 0.5,
-    dtype: Any = np.float64,
 ) -> Case:
+    dim, dtype = size
     rng = np.random.default_rng(seed)
     table = random_table(rng, n_items, dim, density, dtype)
     indptr, items = random_seen(rng, 11, n_items, touched)
@@ -89,13 +90,12 @@ ODD_CASES = st.builds(
     random_case,
     seed=st.integers(0, 2**32 - 1),
     n_items=st.integers(1, 80),
-    dim=st.sampled_from([1, 2, 7, 257]),
+    size=columns_and_dtype(1, 2, 7, 257),
     density=st.sampled_from([0.0, 0.1, 0.6, 1.0]),
     users=st.integers(0, 20),
     touched=st.sampled_from([0.0, 0.1, 1.0]),
     groups=st.integers(0, 70),
     part=st.sampled_from([0.0, 0.4, 1.0]),
-    dtype=st.sampled_from(PRECISIONS),
 )
 
 
@@ -119,7 +119,7 @@ def added(kernel: Any, name: str, case: Case) -> tuple[Array, Array, Array]:
     members = (case.members, case.shares) if spreads else (case.members,)
     getattr(kernel, name)(
         *(case.table, case.weights, *members, case.starts, case.rows, case.local if spreads else case.slopes),
-        *(active, (slots, explored), weight_gradient),
+        *(active, Explored(slots, explored), weight_gradient),
     )
     return active, explored, weight_gradient
 
@@ -258,7 +258,7 @@ def test_marks_of_touched_items(block: bool, case: Case) -> None:
 
 @needs_two_threads
 def test_the_number_of_threads_changes_no_mark() -> None:
-    case = random_case(1, 500, 40, 0.3, users=11, touched=0.2, dtype=np.float32)
+    case = random_case(1, 500, (40, np.float32), 0.3, users=11, touched=0.2)
     partners = np.arange(200, dtype=np.int32)
     assert_threads_change_nothing(
         lambda: [marked(compiled, case, partners, block) for block in (True, False)]
@@ -267,7 +267,7 @@ def test_the_number_of_threads_changes_no_mark() -> None:
 
 @needs_two_threads
 def test_the_number_of_threads_changes_nothing() -> None:
-    case = random_case(1, 500, 40, 0.3, users=300, touched=0.2, groups=400, dtype=np.float32)
+    case = random_case(1, 500, (40, np.float32), 0.3, users=300, touched=0.2, groups=400)
 
     def run() -> list[Array]:
         gradients = [added(compiled, name, case) for name in ("spread_rows", "leave_out")]
@@ -288,21 +288,21 @@ class Batch(NamedTuple):
     block_slopes: Array
     of_users: Array
     active: Array
-    explored: tuple[Array, Array]
+    explored: Explored
 
 
 def random_batch(
     seed: int,
     n_items: int = 12,
-    dim: int = 7,
+    size: tuple[int, Any] = (7, np.float64),
     density: float = 0.5,
     users: int = 9,
     most: int = 4,
     block: int = 8,
     part: float = 0.5,
-    dtype: Any = np.float64,
 ) -> Batch:
     """Some users have no pairs, some rows no entries, and of the block some slopes are 0, as of touched items."""
+    dim, dtype = size
     rng = np.random.default_rng(seed)
     table = random_table(rng, n_items, dim, density, dtype)
     starts = random_starts(rng, users, most)
@@ -329,13 +329,12 @@ ODD_BATCHES = st.builds(
     random_batch,
     seed=st.integers(0, 2**32 - 1),
     n_items=st.integers(1, 80),
-    dim=st.sampled_from([1, 2, 7, 257]),
+    size=columns_and_dtype(1, 2, 7, 257),
     density=st.sampled_from([0.0, 0.1, 0.6, 1.0]),
     users=st.integers(0, 20),
     most=st.sampled_from([0, 1, 6]),
     block=st.integers(0, 70),
     part=st.sampled_from([0.0, 0.4, 1.0]),
-    dtype=st.sampled_from(PRECISIONS),
 )
 
 
@@ -376,7 +375,7 @@ def added_to_users(kernel: Any, name: str, batch: Batch) -> list[Array]:
 def pulled(kernel: Any, name: str, batch: Batch) -> list[Array]:
     """Gradients of stored entries and of explored rows, after what the kernel added to those of the batch."""
     active, slots, explored = batch.active.copy(), batch.explored[0], batch.explored[1].copy()
-    places = (batch.table, active, (slots, explored))
+    places = (batch.table, active, Explored(slots, explored))
     if name == "pull_pairs":
         kernel.pull_pairs(batch.full, *by_item(batch), batch.slopes, owners_of(batch), *places)
     else:
@@ -459,5 +458,5 @@ def test_who_has_no_pairs_and_items_without_entries_change_nothing(kernel: Any) 
 @needs_two_threads
 @pytest.mark.parametrize("name", WAYS)
 def test_threads_change_nothing_for_pairs_and_blocks(name: str) -> None:
-    batch = random_batch(1, 500, 40, 0.3, users=300, block=400, dtype=np.float32)
+    batch = random_batch(1, 500, (40, np.float32), 0.3, users=300, block=400)
     assert_threads_change_nothing(lambda: WAYS[name](compiled, name, batch))

@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np.data.table import SparseTable
+from sparserec_np.kernels.arguments import Explored
 from sparserec_np.kernels.compiled import gradients as compiled
 from sparserec_np.kernels.reference import gradients as reference
 from tests.makers import oracles
 from tests.makers.kernel_cases import (
-    PRECISIONS,
     Array,
     assert_close,
     assert_threads_change_nothing,
+    columns_and_dtype,
     needs_two_threads,
     random_explored,
     random_rows,
@@ -32,7 +33,7 @@ class Case(NamedTuple):
     table: SparseTable
     dim: int
     gradient: Array
-    explored: tuple[Array, Array]
+    explored: Explored
     rows: Array
     starts: Array
     partners: Array
@@ -46,17 +47,17 @@ class Case(NamedTuple):
 def random_case(
     seed: int,
     n_rows: int = 12,
-    dim: int = 7,
+    size: tuple[int, Any] = (7, np.float64),
     density: float = 0.5,
     groups: int = 9,
-    size: int = 5,
+    others: int = 5,
     part: float = 0.5,
     parts: int = 3,
-    dtype: Any = np.float64,
 ) -> Case:
+    dim, dtype = size
     rng = np.random.default_rng(seed)
     table = random_table(rng, n_rows, dim, density, dtype)
-    rows, others = random_rows(rng, n_rows, groups), random_rows(rng, n_rows, size)
+    rows, block = random_rows(rng, n_rows, groups), random_rows(rng, n_rows, others)
     starts = random_starts(rng, len(rows), 3)
 
     def normal(*shape: int) -> Array:
@@ -71,9 +72,9 @@ def random_case(
         starts=starts,
         partners=rng.integers(n_rows, size=starts[-1]).astype(np.int32),
         pair_slopes=normal(starts[-1]),
-        block=normal(dim, len(others)),
-        block_slopes=normal(len(rows), len(others)),
-        others=others,
+        block=normal(dim, len(block)),
+        block_slopes=normal(len(rows), len(block)),
+        others=block,
         parts=parts,
     )
 
@@ -82,13 +83,12 @@ ODD_CASES = st.builds(
     random_case,
     seed=st.integers(0, 2**32 - 1),
     n_rows=st.integers(1, 80),
-    dim=st.sampled_from([1, 2, 7, 257]),
+    size=columns_and_dtype(1, 2, 7, 257),
     density=st.sampled_from([0.0, 0.1, 0.6, 1.0]),
     groups=st.integers(0, 70),
-    size=st.sampled_from([1, 2, 17]),
+    others=st.sampled_from([1, 2, 17]),
     part=st.sampled_from([0.0, 0.4, 1.0]),
     parts=st.sampled_from([1, 3, 8]),
-    dtype=st.sampled_from(PRECISIONS),
 )
 
 
@@ -96,7 +96,7 @@ def gradients(kernel: Any, name: str, case: Case) -> tuple[Array, Array]:
     """(nnz,) and (m, dim) after what the kernel added to those of the case."""
     gradient, (slots, sums) = case.gradient.copy(), case.explored
     sums = sums.copy()
-    table, explored = case.table, (slots, sums)
+    table, explored = case.table, Explored(slots, sums)
     if name == "pair_gradients":
         kernel.pair_gradients(
             table, case.rows, case.starts, case.partners, case.pair_slopes, gradient, explored
@@ -198,7 +198,7 @@ def test_row_norms(case: Case) -> None:
 
 @needs_two_threads
 def test_the_number_of_threads_changes_nothing() -> None:
-    case = random_case(7, n_rows=400, dim=40, density=0.3, groups=300, size=50, parts=8, dtype=np.float32)
+    case = random_case(7, n_rows=400, size=(40, np.float32), density=0.3, groups=300, others=50, parts=8)
     for name in ("pair_gradients", "row_gradients", "spread_block", "decay_gradients"):
         assert_threads_change_nothing(lambda name=name: gradients(compiled, name, case))  # type: ignore[misc]
     assert_threads_change_nothing(lambda: [block_sums(compiled, case)])

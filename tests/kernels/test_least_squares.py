@@ -53,10 +53,10 @@ def problem(
     table = random_table(rng, others, DIM, 0.5, dtype)
     dense = table.to_dense(DIM).astype(np.float64)
     width = seed % 3 if width is None else width
-    own = random_table(rng, rows, DIM, 0.4, np.float64)
+    own = random_table(rng, rows, DIM, 0.4, dtype)
     equations = Equations(
         table,
-        np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int64),
+        np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int32),
         np.nonzero(mask)[1].astype(np.int32),
         rng.uniform(0.5, 1.5, int(mask.sum())).astype(np.float32),
         0.1 * dense.T @ dense,
@@ -102,13 +102,13 @@ def test_worth_is_what_one_more_entry_gains(seed: int) -> None:
         assert worths[row, column] == pytest.approx(lost, rel=1e-4, abs=1e-9)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-8)])
 @settings(deadline=None)  # the first call compiles
 @given(seed=st.integers(0, 10_000))
-def test_compiled_rows_are_those_of_the_twin(dtype: type, seed: int) -> None:
+def test_compiled_rows_are_those_of_the_twin(dtype: type, tolerance: float, seed: int) -> None:
     given_ = problem(seed, dtype=dtype)
     found, expected = given_.solved(compiled), given_.solved(reference)
-    np.testing.assert_allclose(found.values, expected.values, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(found.values, expected.values, rtol=tolerance, atol=tolerance / 100)
     for first, rows in ((0, 25), (7, 9), (24, 1)):
         for ours, plain in zip(
             given_.weighed(compiled, first, rows), given_.weighed(reference, first, rows), strict=True

@@ -52,9 +52,9 @@ def run(kernel: Any, seed: int, dtype: Any, first: int = 16, part: float = 0.5) 
     for name, arguments, changed in (
         ("read_rows", (table, rows, local.copy()), [2]),
         ("read_columns", (table, first, factors, np.full_like(block, 77)), [3]),
-        ("propagate", (tuple(GRAPH), CHUNKS, block, factors, np.full_like(block, 77)), [4]),
+        ("propagate", (GRAPH, CHUNKS, block, factors, np.full_like(block, 77)), [4]),
         ("add_rows", (rows, block, factors, first, local.copy()), [4]),
-        ("add_propagated", (tuple(GRAPH), rows, block, factors, first, local.copy()), [5]),
+        ("add_propagated", (GRAPH, rows, block, factors, first, local.copy()), [5]),
         (
             "pull_rows",
             (table, rows, local, np.ones(table.nnz, dtype), random_explored(rng, ROWS, DIM, 0.3, dtype)),
@@ -63,7 +63,7 @@ def run(kernel: Any, seed: int, dtype: Any, first: int = 16, part: float = 0.5) 
         (
             "pull_columns",
             (
-                *(tuple(GRAPH), CHUNKS, table, first, block, factors, np.ones(table.nnz, dtype)),
+                *(GRAPH, CHUNKS, table, first, block, factors, np.ones(table.nnz, dtype)),
                 random_explored(rng, ROWS, DIM, 0.3, dtype),
             ),
             [6, 7],
@@ -73,8 +73,8 @@ def run(kernel: Any, seed: int, dtype: Any, first: int = 16, part: float = 0.5) 
         for place in changed:
             result: Any = arguments[place]
             found[f"{name} {place}"] = result[1] if isinstance(result, tuple) else result
-    bounds, sources = np.full(ROWS + 1, 77, np.int64), np.full(2 * LOG.n_interactions, 77, np.int32)
-    count = kernel.edges_from(tuple(GRAPH), rows, bounds, sources)
+    bounds, sources = np.full(ROWS + 1, 77, np.int32), np.full(2 * LOG.n_interactions, 77, np.int32)
+    count = kernel.edges_from(GRAPH, rows, bounds, sources)
     return found | {"bounds": bounds, "sources": sources[:count]}
 
 
@@ -101,18 +101,18 @@ def test_steps_are_products_with_the_adjacency(kernel: Any) -> None:
     block, factors = rng.standard_normal((ROWS, 16)), rng.random(ROWS)
     out, local = np.empty_like(block), np.zeros((5, 16))
     wanted = factors[:, None] * oracles.product(adjacency(), block)
-    kernel.propagate(tuple(GRAPH), CHUNKS, block, factors, out)
+    kernel.propagate(GRAPH, CHUNKS, block, factors, out)
     np.testing.assert_allclose(out, wanted, rtol=1e-12)
     rows = np.array([3, 60, 0, 41, 7], np.int32)
-    kernel.add_propagated(tuple(GRAPH), rows, block, factors, 0, local)
+    kernel.add_propagated(GRAPH, rows, block, factors, 0, local)
     np.testing.assert_allclose(local, wanted[rows], rtol=1e-12)
 
 
 @pytest.mark.parametrize("kernel", [compiled, reference], ids=["compiled", "reference"])
 def test_edges_are_those_of_the_rows(kernel: Any) -> None:
     rows = np.array([3, 60, 0, 41, 7], np.int32)
-    bounds, sources = np.empty(ROWS + 1, np.int64), np.empty(2 * LOG.n_interactions, np.int32)
-    count = kernel.edges_from(tuple(GRAPH), rows, bounds, sources)
+    bounds, sources = np.empty(ROWS + 1, np.int32), np.empty(2 * LOG.n_interactions, np.int32)
+    count = kernel.edges_from(GRAPH, rows, bounds, sources)
     dense = adjacency()[rows]
     assert count == dense.sum() == bounds[-1] and bounds[0] == 0
     for row in range(ROWS):

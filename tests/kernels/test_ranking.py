@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sparserec_np.data.table import SparseTable
@@ -208,7 +208,7 @@ def test_few_entries_in_many_dimensions(
     dim = 2000
     users = random_table(rng, 4, dim, 0.3, np.float32, whole)
     items = random_table(rng, n_items, dim, 0.001, np.float32, whole)
-    assert is_scored_one_by_one(items, dim)
+    assume(is_scored_one_by_one(items, dim))  # one item may have too many by chance
     seen = random_seen(rng, 4, n_items, part_seen)
     rows = [3, 0, 2, 2]
     assert_same(

@@ -14,10 +14,10 @@ from sparserec_np.kernels.compiled import scoring as compiled
 from sparserec_np.kernels.reference import scoring as reference
 from tests.makers import oracles
 from tests.makers.kernel_cases import (
-    PRECISIONS,
     Array,
     assert_close,
     assert_threads_change_nothing,
+    columns_and_dtype,
     needs_two_threads,
     random_rows,
     random_starts,
@@ -47,19 +47,16 @@ def block_scores(kernel: Any, table: SparseTable, rows: Array, block: Array) -> 
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_rows=st.integers(1, 12),
-    dim=st.sampled_from([1, 2, 7, 256, 257, 300]),
+    size=columns_and_dtype(1, 2, 7, 256, 257, 300),
     density=st.sampled_from([0.0, 0.1, 0.6, 1.0]),
     groups=st.integers(0, 150),
-    wide=st.booleans(),
-    dtype=st.sampled_from(PRECISIONS),
 )
-def test_pair_scores(
-    seed: int, n_rows: int, dim: int, density: float, groups: int, wide: bool, dtype: Any
-) -> None:
+def test_pair_scores(seed: int, n_rows: int, size: tuple[int, Any], density: float, groups: int) -> None:
+    dim, dtype = size
     rng = np.random.default_rng(seed)
     table = random_table(rng, n_rows, dim, density, dtype)
     rows = rng.integers(n_rows, size=groups).astype(np.int32)
-    starts = random_starts(rng, groups, 3).astype(np.int64 if wide else np.int32)
+    starts = random_starts(rng, groups, 3)
     partners = rng.integers(n_rows, size=starts[-1]).astype(np.int32)
     expected = pair_scores(reference, table, rows, starts, partners)
     assert_close(pair_scores(compiled, table, rows, starts, partners), expected, scale=dim**0.5)
@@ -72,19 +69,31 @@ def test_pair_scores(
     assert_close(expected[:20], np.array(exact), scale=dim**0.5)
 
 
+def test_wide_bounds_are_bounds_too() -> None:
+    """As of more pairs than four bytes number."""
+    rng = np.random.default_rng(2)
+    table = random_table(rng, 30, 9, 0.4, np.float32)
+    rows, starts = random_rows(rng, 30, 20), random_starts(rng, 20, 3)
+    partners = rng.integers(30, size=starts[-1]).astype(np.int32)
+    found, expected = (
+        pair_scores(compiled, table, rows, bounds, partners) for bounds in (starts.astype(np.int64), starts)
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_rows=st.integers(1, 12),
-    dim=st.sampled_from([1, 2, 7, 300]),
+    columns=columns_and_dtype(1, 2, 7, 300),
     density=st.sampled_from([0.0, 0.1, 0.6, 1.0]),
     groups=st.integers(0, 9),
     size=st.integers(1, 9),
-    dtype=st.sampled_from(PRECISIONS),
 )
 def test_block_scores(
-    seed: int, n_rows: int, dim: int, density: float, groups: int, size: int, dtype: Any
+    seed: int, n_rows: int, columns: tuple[int, Any], density: float, groups: int, size: int
 ) -> None:
+    dim, dtype = columns
     rng = np.random.default_rng(seed)
     table = random_table(rng, n_rows, dim, density, dtype)
     rows, others = random_rows(rng, n_rows, groups), random_rows(rng, n_rows, size)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np.data.table import SparseTable
+from sparserec_np.kernels.arguments import Explored, Head
 from sparserec_np.kernels.compiled import towers as compiled
 from sparserec_np.kernels.reference import towers as reference
 from tests.makers.kernel_cases import (
@@ -21,6 +22,7 @@ from tests.makers.kernel_cases import (
     Array,
     assert_close,
     assert_threads_change_nothing,
+    columns_and_dtype,
     needs_two_threads,
     random_explored,
     random_rows,
@@ -44,11 +46,11 @@ class Case(NamedTuple):
     right: Array
     users: Array
     items: Array
-    head: tuple[Array, Array, Array]
+    head: Head
     slopes: Array
     steps: Array
     gradient: Array
-    explored: tuple[Array, Array]
+    explored: Explored
     starts: Array
     order: Array
 
@@ -56,13 +58,13 @@ class Case(NamedTuple):
 def random_case(
     seed: int,
     n_rows: int = 12,
-    dim: int = 7,
+    size: tuple[int, Any] = (7, np.float64),
     density: float = 0.5,
     pairs: int = 150,
     width: int = 6,
     part: float = 0.5,
-    dtype: Any = np.float64,
 ) -> Case:
+    dim, dtype = size
     rng = np.random.default_rng(seed)
 
     def normal(*shape: int) -> Array:
@@ -82,7 +84,7 @@ def random_case(
         right=normal(9, width),
         users=rng.integers(5, size=pairs).astype(np.int32),
         items=rng.integers(9, size=pairs).astype(np.int32),
-        head=(normal(width, narrow), normal(narrow), normal(narrow)),
+        head=Head(normal(width, narrow), normal(narrow), normal(narrow)),
         slopes=normal(pairs),
         steps=normal(len(rows), width),
         gradient=normal(table.nnz),
@@ -96,18 +98,17 @@ ODD_CASES = st.builds(
     random_case,
     seed=st.integers(0, 2**32 - 1),
     n_rows=st.integers(1, 40),
-    dim=st.sampled_from([FIRST, FIRST + 1, 7, 257]),
+    size=columns_and_dtype(FIRST, FIRST + 1, 7, 257),
     density=st.sampled_from([0.0, 0.3, 1.0]),
     pairs=st.sampled_from([0, 1, 63, 64, 65, 200]),
     width=st.sampled_from([2, 3, 16]),
     part=st.sampled_from([0.0, 0.4, 1.0]),
-    dtype=st.sampled_from(PRECISIONS),
 )
 
 
 def scale(kernels: Any, case: Case) -> list[Array]:
     scaled = np.ones_like(case.table.values)
-    kernels.scale_columns(case.table, case.rows[::2], len(case.rows) // 2, case.factors, scaled)
+    kernels.scale_columns(case.table, case.rows[::2].copy(), len(case.rows) // 2, case.factors, scaled)
     in_place = case.table._replace(values=case.table.values.copy())
     kernels.scale_columns(in_place, case.rows, 3, case.factors, in_place.values)
     return [scaled, in_place.values]
@@ -122,7 +123,7 @@ def project(kernels: Any, case: Case) -> list[Array]:
 def pull(kernels: Any, case: Case) -> list[Array]:
     gradient, sums = case.gradient.copy(), case.explored[1].copy()
     partial = np.full((BATCH_PARTS, *case.weights.shape), np.nan, gradient.dtype)
-    explored = case.explored[0], sums
+    explored = Explored(case.explored.slots, sums)
     kernels.pull_projection(
         case.table, case.rows, FIRST, case.weights, case.steps, gradient, explored, partial
     )
@@ -167,7 +168,7 @@ def test_compiled_and_plain_agree(run: Callable[[Any, Case], list[Array]], case:
 @needs_two_threads
 @EVERY_FUNCTION
 def test_threads_change_no_bit(run: Callable[[Any, Case], list[Array]]) -> None:
-    case = random_case(0, n_rows=300, pairs=5000, dtype=np.float32)
+    case = random_case(0, n_rows=300, pairs=5000, size=(7, np.float32))
     assert_threads_change_nothing(lambda: run(compiled, case))
 
 
@@ -193,7 +194,7 @@ def ranked(kernels: Any, seed: int, dtype: Any, n_items: int, k: int, dim: int) 
     users = SparseTable.from_dense(whole(40, dim), rng.random((40, dim)) < 0.4)
     items = SparseTable.from_dense(whole(n_items, dim), rng.random((n_items, dim)) < 0.4).by_column(dim)
     left, right = whole(40, 4), whole(4, n_items)
-    head = whole(4, 2), whole(2), whole(2)
+    head = Head(whole(4, 2), whole(2), whole(2))
     seen = random_seen(rng, 40, n_items, 0.3)
     rows = random_rows(rng, 40, 30)
     best, scores = np.full((30, k), 77, np.int32), np.full((30, k), 77, dtype)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np.data.table import SparseTable
+from sparserec_np.kernels.arguments import Moments
 from sparserec_np.kernels.compiled import updates as compiled
 from sparserec_np.kernels.reference import updates as reference
 from tests.makers import oracles
@@ -31,7 +32,7 @@ def states(name: str, table: SparseTable) -> tuple[Array, ...]:
     """What an optimizer keeps, at the start."""
     zeros = np.zeros_like(table.values)
     steps = np.zeros(table.rows, dtype=np.int32)
-    return {"sgd": (), "adagrad": (zeros,), "adam": (zeros, zeros.copy(), steps)}[name]
+    return {"sgd": (), "adagrad": (zeros,), "adam": Moments(zeros, zeros.copy(), steps)}[name]
 
 
 def step(

@@ -138,9 +138,8 @@ def test_l2_terms_are_of_the_items_that_pairs_read() -> None:
         batch = next(PairSampler(LOG, 25, form).epoch(np.random.default_rng(3)))
         origin = np.random.default_rng(4).standard_normal(model.table.nnz)
         scores = model.forward(batch)
-        found = Gradients(
-            np.zeros(model.table.nnz), Explored.of(batch.positives[:0], LOG.n_items, DIM), np.zeros(9)
-        )
+        nothing = Explored.of(batch.positives[:0], LOG.n_items, DIM, np.float64)
+        found = Gradients(np.zeros(model.table.nnz), nothing, np.zeros(9))
         for part in (scores.positives, scores.negatives):
             part[:] = 0
         model.backward(batch, scores, Decay(0, 0.3, 0.2, origin), found)
