@@ -344,7 +344,6 @@ class SparseRec:
     def _item_ids(self) -> Ids:
         return Ids.from_array(self.interactions_.item_ids)
 
-    @cached_property
     def _most_touched(self, left_out: Array, width: int) -> tuple[Array, Array]:
         """Lists the items that most users touched, without some: places and scores, (width,) each."""
         popular = self._recommender.popular_items

@@ -45,15 +45,15 @@ def k_core(log: Interactions, min_user: int, min_item: int) -> Interactions:
             " more; lower --min-user or --min-item."
         )
     times, weights = (None if array is None else array[keep] for array in (log.times, log.weights))
-    return Interactions.from_codes(
+    core = Interactions.from_codes(
         _renumbered(users[keep], many),
         _renumbered(items[keep], much),
         log.user_ids[many],
         log.item_ids[much],
         times,
         weights,
-        dated=log.dated,
-    ).disliking(log.disliked)
+    )
+    return core.dated_as(log.dated).disliking(log.disliked)
 
 
 def _renumbered(codes: Array, kept: Array) -> Array:

@@ -179,7 +179,8 @@ class Interactions:
         ):
             if not isinstance(given, (list, tuple)):  # texts that somebody has listed are what they say
                 refuse_missing_texts(ids, codes, noun)
-        return cls.from_codes(user_codes, item_codes, all_users, all_items, times, weights)
+        moments = None if times is None else as_times(times, user_codes.size)
+        return cls.from_codes(user_codes, item_codes, all_users, all_items, moments, weights)
 
     @classmethod
     def from_codes(
@@ -190,8 +191,6 @@ class Interactions:
         item_ids: Array,
         times: npt.ArrayLike | None = None,
         weights: npt.ArrayLike | None = None,
-        *,
-        dated: bool = True,
     ) -> Interactions:
         """Makes interactions of positions in two arrays of unique outside ids.
 
@@ -202,9 +201,8 @@ class Interactions:
             items: ``(n,)`` integers, positions in ``item_ids``.
             user_ids: ``(n_users,)`` int64 or unicode.
             item_ids: ``(n_items,)`` int64 or unicode.
-            times: ``(n,)`` finite numbers, or None.
+            times: ``(n,)`` finite numbers, of which int32 stay as narrow as they are; or None.
             weights: ``(n,)`` finite numbers above 0, or None.
-            dated: whether they can be compared between users.
 
         Raises:
             DataError: lengths differ, a position is out of range, an id is repeated, a time is not
@@ -216,37 +214,22 @@ class Interactions:
             raise DataError(
                 f"Users and items must be equally many, found {user_codes.size} and {item_codes.size}."
             )
-        moments = None if times is None else _own_times(times, user_codes.size, dated)
+        moments = None if times is None else _own_times(times, user_codes.size)
         worths = None if weights is None else as_weights(weights, user_codes.size)
-        n_items = max(item_ids.size, 1)
-        indptr = np.zeros(user_ids.size + 1, dtype=np.int64)
-        merged = np.empty(user_codes.size, dtype=np.int32)
-        filled = 0
-        for first, last, user, next_user in _user_runs(user_codes, user_ids.size):
-            keys = user_codes[first:last].astype(np.int64)
-            keys *= n_items
-            keys += item_codes[first:last]
-            keys, own, worth = _merged(
-                keys, *(None if array is None else array[first:last] for array in (moments, worths))
-            )
-            # keys are sorted, so a user's first pair is found by bisection
-            starts = np.searchsorted(keys, np.arange(user, next_user + 1, dtype=np.int64) * n_items)
-            indptr[user : next_user + 1] = filled + starts
-            keys %= n_items
-            merged[filled : filled + keys.size] = keys
-            if moments is not None and own is not None:
-                moments[filled : filled + keys.size] = own
-            if worths is not None and worth is not None:
-                worths[filled : filled + keys.size] = worth
-            filled += keys.size
+        indptr, merged = _in_rows(
+            (user_codes, item_codes), (user_ids.size, max(item_ids.size, 1)), moments, worths
+        )
+        filled = int(indptr[-1])
         duplicates = merged.size - filled
         if duplicates:
             merged = merged[:filled].copy()
             moments = None if moments is None else moments[:filled].copy()
             worths = None if worths is None else worths[:filled].copy()
-        return cls(
-            indptr, merged, user_ids, item_ids, moments, duplicates, dated or moments is None, worths
-        )
+        return cls(indptr, merged, user_ids, item_ids, moments, duplicates, weights=worths)
+
+    def dated_as(self, dated: bool) -> Interactions:
+        """Says whether times can be compared between users, if there are any; see the class."""
+        return self if dated or self.times is None else replace(self, dated=False)
 
     # ---- sizes
 
@@ -483,8 +466,7 @@ class Interactions:
             self.item_ids,
             self._times_with(other),
             _weights_of_both(self, other),
-            dated=self.dated and other.dated,
-        )
+        ).dated_as(self.dated and other.dated)
         return both.disliking(self.disliked).disliking(other.disliked)
 
     def _times_with(self, other: Interactions) -> Array | None:
@@ -541,8 +523,8 @@ class Interactions:
             reference.item_ids,
             times,
             weights,
-            dated=self.dated,
-        ).disliking(self.disliked)
+        )
+        placed = placed.dated_as(self.dated).disliking(self.disliked)
         counts = Counts(
             unknown_users=int(np.count_nonzero(users < 0)),
             unknown_items=int(np.count_nonzero(items < 0)),
@@ -617,10 +599,10 @@ def expect_interactions(given: object) -> Interactions:
     return given
 
 
-def _own_times(times: npt.ArrayLike, n: int, dated: bool) -> Array:
-    """Copies times ``(n,)``; places that are integers stay as narrow as they are."""
+def _own_times(times: npt.ArrayLike, n: int) -> Array:
+    """Copies times ``(n,)``; int32 ones stay as narrow as they are."""
     places = np.asarray(times)
-    narrow = not dated and places.dtype == np.int32 and places.shape == (n,)
+    narrow = places.dtype == np.int32 and places.shape == (n,)
     return places.copy() if narrow else as_times(times, n)
 
 
@@ -696,6 +678,38 @@ def _weights_of_both(one: Interactions, other: Interactions) -> Array | None:
         mean = known.mean(dtype=np.float64) if known is not None and known.size else 1.0
         parts.append(np.full(log.items.size, mean, dtype=np.float32))
     return np.concatenate(parts)
+
+
+def _in_rows(
+    codes: tuple[Array, Array], sizes: tuple[int, int], times: Array | None, weights: Array | None
+) -> tuple[Array, Array]:
+    """Sorts pairs (n,) by user and item, and merges repeated ones; those left come first.
+
+    ``times`` and ``weights`` are overwritten in the same order. Returns bounds (n_users + 1,) and
+    items (n,), of which those up to the last bound count.
+    """
+    (users, items), (n_users, n_items) = codes, sizes
+    indptr = np.zeros(n_users + 1, dtype=np.int64)
+    merged = np.empty(users.size, dtype=np.int32)
+    filled = 0
+    for first, last, user, next_user in _user_runs(users, n_users):
+        keys = users[first:last].astype(np.int64)
+        keys *= n_items
+        keys += items[first:last]
+        keys, own, worth = _merged(
+            keys, *(None if array is None else array[first:last] for array in (times, weights))
+        )
+        # keys are sorted, so a user's first pair is found by bisection
+        starts = np.searchsorted(keys, np.arange(user, next_user + 1, dtype=np.int64) * n_items)
+        indptr[user : next_user + 1] = filled + starts
+        keys %= n_items
+        merged[filled : filled + keys.size] = keys
+        if times is not None and own is not None:
+            times[filled : filled + keys.size] = own
+        if weights is not None and worth is not None:
+            weights[filled : filled + keys.size] = worth
+        filled += keys.size
+    return indptr, merged
 
 
 def _user_runs(users: Array, n_users: int) -> Iterator[tuple[int, int, int, int]]:

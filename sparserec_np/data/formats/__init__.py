@@ -121,44 +121,39 @@ def read_interactions(
 ) -> Interactions:
     """Reads a file of interactions, in any grammar of :data:`FORMATS`, compressed or not.
 
-    Ids stay what they are in the file. A column of ids is read as integers if all of it is integers
-    without leading zeros, else as strings; an id that is empty, NaN, NULL or the like is refused.
-    Repeated pairs are merged and counted; users without items are kept (``adjacency``, ``npz``,
-    ``mtx``, ``safetensors``). A rating of 0 or less, or of false, is no interaction, nor is a value
-    of 0 or less in a matrix; a rating that is missing or unreadable leaves out nothing. Times are
-    read where all can be, ISO dates as seconds since 1970. What was asked for by name is never
-    unreadable in silence.
+    A column of ids is read as integers if all of it is integers without leading zeros, else as
+    strings; an id that is empty, NaN, NULL or the like is refused. Repeated pairs are merged and
+    counted; users without items are kept (``adjacency``, ``npz``, ``mtx``, ``safetensors``). A
+    rating of 0 or less, or false, is no interaction; a missing or unreadable one leaves out
+    nothing. Times are read where all can be, ISO dates as seconds since 1970. What was asked for by
+    name is never unreadable in silence.
 
     Args:
         path: the file, or ``"-"`` for standard input.
         format: its grammar; by default told from content and name.
-        user_col: for ``csv``, ``tsv`` and the like: the name in the header, or the number from 0,
-            of the user column.
-        item_col, rating_col, time_col: likewise of these columns; ``"none"`` for no such column of
-            ratings or times.
+        user_col, item_col, rating_col, time_col: for ``csv``, ``tsv`` and the like: the name in the
+            header, or the number from 0; ``"none"`` for no such column of ratings or times.
         min_rating: leave out pairs rated below this, instead of those rated 0 or less.
         header: whether the first line names the columns; by default told from the first lines.
-        quote: ``"double"``, if fields may stand in double quotes as in CSV, or ``"none"``, if
-            quotes are plain characters. By default the first, except that where tabs separate
-            fields a quoted one ends on its own line.
+        quote: ``"double"``, if fields may stand in double quotes, or ``"none"``. By default the
+            first, except that where tabs separate fields a quoted one ends on its own line.
         on_bad_line: ``"error"`` refuses a line that is no interaction, ``"skip"`` leaves it out.
         encoding: of text; by default UTF-8, or what a byte order mark says.
         decimal: the mark in decimal fractions, ``"."`` or ``","``.
-        line_order: of adjacency files, ``"time"`` where the items of a line stand in the order of
-            time, or ``"none"``; by default the first, unless nearly all lines are sorted.
-        min_user: leave out users with fewer interactions, after items by ``min_item``, again and
-            again until none is left out.
-        min_item: leave out items with fewer interactions, likewise.
+        line_order: of adjacency files, ``"time"`` where lines are in the order of time, or
+            ``"none"``; by default the first, unless nearly all lines are sorted.
+        min_user, min_item: leave out items with fewer interactions than the second says, and users
+            with fewer than the first, again and again until none is left out.
         weight_col: a column of weights; of a matrix ``"values"``. Those of repeated pairs add up.
-        dislike_below: rows rated below this are dislikes: no interactions, but kept beside them for
-            the users and items that have some. A pair that is rated both ways is disliked.
+        dislike_below: rows rated below this are dislikes: no interactions, but kept beside them.
+            A pair that is rated both ways is disliked.
 
     Returns:
         The interactions, at least one.
 
     Raises:
-        DataError: the file is empty, a line is no interaction (the message holds its number), a
-            column is missing, or two readings fit (the message names the options that tell).
+        DataError: the file is empty, a line is no interaction, a column is missing, or two readings
+            fit; the message names the line, or the options that tell.
         ConfigError: a value that is none of these, or columns are named for a format without.
         OSError: the file cannot be opened.
     """
