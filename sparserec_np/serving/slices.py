@@ -55,7 +55,7 @@ def keep_items(model: ServedModel, rows: Array) -> ServedModel:
         seen_indptr=before[model.seen_indptr],
         seen_items=placed[kept],
         metadata={**model.metadata, **told, **_in_part(model, model.items, rows)},
-        **_said_of(model, np.flatnonzero(kept)),
+        **_said_of(model, np.flatnonzero(kept)) | _ages_left(model, np.flatnonzero(kept)),
     )
 
 
@@ -76,30 +76,29 @@ def without_seen(model: ServedModel) -> ServedModel:
 
 
 def _said_of(model: ServedModel, places: Array) -> dict[str, Any]:
-    """Keeps what is said of the seen items at some places (m,), ascending.
-
-    That is which are disliked, the weights, and how many of those that are left came later.
-    """
+    """Keeps what is said of the seen items at some places (m,): dislikes, weights and ages."""
     disliked = np.flatnonzero(np.isin(places, model.disliked)).astype(model.disliked.dtype)
     return {
         "disliked": disliked,
         "seen_weights": model.seen_weights[places] if len(model.seen_weights) else model.seen_weights,
-        "seen_ages": _ages_left(model, places) if len(model.seen_ages) else model.seen_ages,
+        "seen_ages": model.seen_ages[places] if len(model.seen_ages) else model.seen_ages,
     }
 
 
-def _ages_left(model: ServedModel, places: Array) -> Array:
-    """Counts anew, of the seen items at some places (m,), how many of a user's came later: (m,) uint8.
+def _ages_left(model: ServedModel, places: Array) -> dict[str, Array]:
+    """Counts anew, of the seen items at some places (m,), how many of a user's came later, if it matters.
 
     Dislikes are 0, as in the whole model.
     """
+    if not len(model.seen_ages):
+        return {}
     kept, touched = (np.zeros(len(model.seen_items), dtype=bool) for _ in range(2))
     kept[places] = True
     touched[:] = True
     touched[model.disliked] = False
     ages = np.zeros(len(model.seen_items), np.uint8)
     ages[touched & kept] = ages_of(model.seen.subset(kept[touched]))
-    return ages[kept]
+    return {"seen_ages": ages[kept]}
 
 
 def _marked_columns_left(
