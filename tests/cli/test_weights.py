@@ -96,10 +96,18 @@ def test_train_evaluate_and_update_heed_both(model: str, folder: Path, run: Any)
     )
     assert by_run["ndcg@20"] == by_file["ndcg@20"] > 0
     done = run(
-        "update", path, folder / "test.csv", "-o", folder / "later", *asked, "--threads", "1", "--json"
+        "update",
+        path,
+        folder / "test.csv",
+        "-o",
+        folder / f"later-{model}",
+        *asked,
+        "--threads",
+        "1",
+        "--json",
     )
     assert done.returncode == 0, done.stderr
-    later = load_model(folder / "later").seen
+    later = load_model(folder / f"later-{model}").seen
     assert later.weights is not None and set(later.disliked) == set(load_model(path).seen.disliked)
 
 
