@@ -64,5 +64,6 @@ def _named(look: Record) -> str:
     if BASE_MODELS[look["model"]].counted:
         return str(look["model"])
     rows = f", {look['user_rows']}" if look.get("user_rows") == "ridge" else ""
-    recency = f", recency {look['recency']:g}" if look.get("recency") else ""
-    return f"{look['model']} {look['dim']:,} ({look['start']}{rows}{recency})"
+    names = {"recency": "recency", "neighbour_weight": "weight", "neighbour_popularity": "popularity"}
+    said = "".join(f", {name} {look[key]:g}" for key, name in names.items() if look.get(key))
+    return f"{look['model']} {look['dim']:,} ({look['start']}{rows}{said})"

@@ -17,11 +17,11 @@ from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS
 from sparserec_np.sparsity.budget import parse_bytes
 from sparserec_np.starts import STARTS, starts_of
 from sparserec_np.starts.teacher import Teacher
-from sparserec_np.training.choosing import FREE, Choice, choose
+from sparserec_np.training.choosing import FREE, LADDERS, Choice, choose
 from sparserec_np.training.distillation import FromTeacher
 from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.run_directory import RunDirectory, read_config
-from sparserec_np.training.settings import SETTINGS, Config
+from sparserec_np.training.settings import PAIR_SETTINGS, SETTINGS, Config
 from sparserec_np.training.sources import FROM_DATA
 from sparserec_np.training.train import train
 
@@ -129,7 +129,7 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     if teacher:
         log = _known_to(teacher[1], log, source.train)
     held_out, counts = read_held_out(source.validation, source.train, log, source.reader)
-    free = free_to_choose(request, log) if teacher is None else frozenset()
+    free = free_to_choose(request, config, log) if teacher is None else frozenset()
     choice, clock = Choice(config), time.perf_counter()
     if free:
         with recorded(directory, look_progress()) as on_look:
@@ -155,12 +155,12 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     return report
 
 
-def free_to_choose(request: Request, log: Interactions) -> frozenset[str]:
+def free_to_choose(request: Request, config: Config, log: Interactions) -> frozenset[str]:
     """Names the settings that may be chosen by validation: those that nobody named.
 
     There are none where a configuration names all, or a model whose users are stored is given: then
     starts are compared by training from them. Where the width is given, too, what is left is how
-    much the order of time counts, and how to train.
+    much the order of time and neighbours count, and how to train.
     """
     given = request.given
     chosen = BASE_MODELS[given["model"]] if "model" in given else None
@@ -170,7 +170,9 @@ def free_to_choose(request: Request, log: Interactions) -> frozenset[str]:
     if "dim" in given:
         if chosen is None:
             return frozenset()
-        free -= {*FREE} - ({"recency"} if log.times is not None else set())
+        free -= {*FREE} - {*LADDERS}
+        free -= set() if log.times is not None else {"recency"}
+        free -= set() if config.marks_items else {*PAIR_SETTINGS}
     return free
 
 

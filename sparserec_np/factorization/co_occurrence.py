@@ -20,8 +20,8 @@ class Pairs(NamedTuple):
 
     Attributes:
         items: (n,) int32 the item that gets a score.
-        touched: (n,) int32 the item that gives it, to all who touched it.
-        values: (n,) float32 the score.
+        touched: (n,) int32 the item that says so, of all who touched it.
+        values: (n,) float32 what it says.
     """
 
     items: Array
@@ -50,9 +50,7 @@ class Nearness:
         return (1 / (1 + np.arange(most + 1) / self.steps)).astype(np.float32)
 
 
-def strongest_pairs(
-    log: Interactions, most: int, popularity: float, nearness: Nearness | None = None
-) -> Pairs:
+def strongest_pairs(log: Interactions, most: int, nearness: Nearness | None = None) -> Pairs:
     """Finds the pairs of items that matter most for scores by the graph of users and items.
 
     With ``R~ = D_u^-1/2 R D_i^-1/2`` the interactions normalised by degrees, ``c = R~' R~`` is what
@@ -64,16 +62,16 @@ def strongest_pairs(
     says more of what they touched one soon after the other: a is then the nearness of both, and
     ``n_ui`` the sum of that of i and everything else that u touched, whatever came first.
 
-    A pair (i, j) gives ``c_ij d_i^popularity`` to item i from everybody who touched item j. Kept
-    are those with the largest ``c_ij sqrt(d_i d_j)``; of equals those of the lower item, then of
-    the lower touched one. No item is paired with itself. The power of the degree and what is kept
-    are our choice, on data held out from Gowalla and Yelp2018.
+    A pair (i, j) says ``c_ij`` of item i to everybody who touched item j. Kept are those with the
+    largest ``c_ij sqrt(d_i d_j)``; of equals those of the lower item, then of the lower touched
+    one. No item is paired with itself. What is kept is our choice, on data held out from Gowalla
+    and Yelp2018.
 
     Memory: 20 bytes for each interaction; a block of items' pairs with all others; and three times
     ``most`` pairs.
 
     >>> log = Interactions.from_pairs([0, 0, 1, 1, 2], [0, 1, 0, 1, 1])
-    >>> pairs = strongest_pairs(log, 2, popularity=0.25)
+    >>> pairs = strongest_pairs(log, 2)
     >>> pairs.items.tolist(), pairs.touched.tolist()
     ([0, 1], [1, 0])
     """
@@ -99,8 +97,7 @@ def strongest_pairs(
         )
         kept.add(start, some)
     items, touched, weights = kept.largest()
-    values = weights * roots[items] ** (2 * popularity - 1) / roots[touched]  # sqrt(d_i d_j) is out
-    return Pairs(items, touched, values.astype(np.float32))
+    return Pairs(items, touched, weights / roots[items] / roots[touched])  # sqrt(d_i d_j) is out
 
 
 class _Kept:

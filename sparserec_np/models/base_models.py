@@ -21,6 +21,7 @@ from sparserec_np.models.model import Model
 from sparserec_np.models.neumf import NeuMF
 from sparserec_np.models.user_rows import USER_ROWS
 from sparserec_np.models.views import View
+from sparserec_np.starts.neighbours import NEIGHBOUR_POPULARITY, NEIGHBOUR_WEIGHT
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,14 @@ BASE_MODELS = {
             "fism",
             "users who are made of what they touched, only items stored (Kabbur et al. 2013)",
             fism,
-            settings={"user_rows": None, "recency": 0.0, "untouched_weight": 0.2, "ridge": 1.0},
+            settings={
+                "user_rows": None,
+                "recency": 0.0,
+                "untouched_weight": 0.2,
+                "ridge": 1.0,
+                "neighbour_weight": NEIGHBOUR_WEIGHT,
+                "neighbour_popularity": NEIGHBOUR_POPULARITY,
+            },
             saved=("user_rows", "recency", "untouched_weight", "ridge"),
             unsaid={"user_rows": "sum", "recency": 0.0, "untouched_weight": None, "ridge": None},
             scores_are_products=False,

@@ -37,7 +37,7 @@ ITEM_STARTS: dict[str, ItemStart] = {
     "als": LeastSquaresItems(),
     "condensed": CondensedItems(),
     "neighbours": NeighbourItems(),
-    "plain-neighbours": NeighbourItems(popularity=0.0),
+    "fitted-neighbours": NeighbourItems(first=FittedItems()),
     "uniform": UniformItems(),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -22,6 +22,20 @@ from sparserec_np.starts.start import Start
 from sparserec_np.starts.uniform import Uniform
 
 
+class ItemWishes(NamedTuple):
+    """What settings ask of items' rows.
+
+    Attributes:
+        penalties: of users' rows that are solved for; None where they are not.
+        neighbour_weight: how much neighbours say beside the rows; None for the start's own.
+        neighbour_popularity: how much more of an item that many users have; None likewise.
+    """
+
+    penalties: RowPenalties | None = None
+    neighbour_weight: float | None = None
+    neighbour_popularity: float | None = None
+
+
 class ItemStart(Start, Protocol):
     """A start of a model that stores items alone."""
 
@@ -30,8 +44,8 @@ class ItemStart(Start, Protocol):
         """The way to make users' rows that the items' rows are made for, as a setting names it."""
         ...
 
-    def fitted_to(self, penalties: RowPenalties) -> ItemStart:
-        """Returns the start for users' rows that are solved for with these weights."""
+    def fitted_to(self, wishes: ItemWishes) -> ItemStart:
+        """Returns the start that makes what settings ask for."""
         ...
 
 
@@ -56,7 +70,7 @@ class SpectralItems:
 
     user_rows: ClassVar[str] = "sum"
 
-    def fitted_to(self, penalties: RowPenalties) -> SpectralItems:
+    def fitted_to(self, wishes: ItemWishes) -> SpectralItems:
         """Returns itself: what it makes is the same for all users' rows."""
         return self
 
@@ -87,7 +101,7 @@ class FittedItems:
 
     user_rows: ClassVar[str] = "sum"
 
-    def fitted_to(self, penalties: RowPenalties) -> FittedItems:
+    def fitted_to(self, wishes: ItemWishes) -> FittedItems:
         """Returns itself: what it makes is for sums."""
         return self
 
@@ -114,7 +128,7 @@ class UniformItems:
 
     user_rows: ClassVar[str] = "sum"
 
-    def fitted_to(self, penalties: RowPenalties) -> UniformItems:
+    def fitted_to(self, wishes: ItemWishes) -> UniformItems:
         """Returns itself: what it makes is the same for all users' rows."""
         return self
 
@@ -147,9 +161,9 @@ class LeastSquaresItems:
 
     user_rows: ClassVar[str] = "ridge"
 
-    def fitted_to(self, penalties: RowPenalties) -> LeastSquaresItems:
+    def fitted_to(self, wishes: ItemWishes) -> LeastSquaresItems:
         """Returns the start for users' rows of other weights."""
-        return replace(self, penalties=penalties)
+        return replace(self, penalties=wishes.penalties or self.penalties)
 
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
@@ -191,9 +205,9 @@ class CondensedItems:
 
     user_rows: ClassVar[str] = "ridge"
 
-    def fitted_to(self, penalties: RowPenalties) -> CondensedItems:
+    def fitted_to(self, wishes: ItemWishes) -> CondensedItems:
         """Returns the start for users' rows of other weights."""
-        return replace(self, penalties=penalties)
+        return replace(self, penalties=wishes.penalties or self.penalties)
 
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1

@@ -7,19 +7,21 @@ better than all of it for either, by 7 percent of the NDCG@20 on Gowalla. Our ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.table import SparseTable, column_dtype, index_dtype
+from sparserec_np.data.table import Array, SparseTable, column_dtype, index_dtype
 from sparserec_np.errors import ConfigError
 from sparserec_np.factorization.co_occurrence import Nearness, Pairs, strongest_pairs
-from sparserec_np.factorization.item_rows import RowPenalties
 from sparserec_np.machine.memory import give_back_freed
 from sparserec_np.runtime import MOST_COLUMNS
-from sparserec_np.starts.items import SpectralItems
+from sparserec_np.starts.items import FittedItems, ItemWishes, SpectralItems
+
+NEIGHBOUR_WEIGHT = 4.0
+NEIGHBOUR_POPULARITY = 0.125
 
 
 @dataclass(frozen=True)
@@ -32,26 +34,36 @@ class NeighbourItems:
     the touched rows in the first columns, and 1 in those of the touched items
     (:class:`~sparserec_np.models.user_rows.SumAndItems`).
 
+    What pairs say is multiplied by ``weight (d_i / d)^popularity``, d_i being the number of users
+    of the item that gets it, and d the mean of that. Weights of 2 to 8 are best on held-out parts
+    of Gowalla and Yelp2018, with many entries and with few; GF-CF (Shen et al. 2021) has 1 / 0.3.
+
     Attributes:
-        first: makes the spectral rows.
-        popularity: how much more a neighbour says of an item that many users have, as a power of
-            their number.
+        first: makes the rows of the first columns.
+        weight: how much neighbours say beside the rows.
+        popularity: how much more they say of an item that many users have.
         nearness: how much more is said of what a user touched one soon after the other, where the
             log has times; None for no more.
         share: of the budget, for neighbours. Where there are fewer pairs, the rest goes to rows.
     """
 
-    first: SpectralItems = SpectralItems()
-    popularity: float = 0.25
+    first: SpectralItems | FittedItems = SpectralItems()
+    weight: float = NEIGHBOUR_WEIGHT
+    popularity: float = NEIGHBOUR_POPULARITY
     nearness: Nearness | None = Nearness()
     share: float = 0.5
     from_data: bool = True
 
     user_rows: ClassVar[str] = "neighbours"
 
-    def fitted_to(self, penalties: RowPenalties) -> NeighbourItems:
-        """Returns itself: no users' rows are solved for from what it makes."""
-        return self
+    def fitted_to(self, wishes: ItemWishes) -> NeighbourItems:
+        """Returns the start whose neighbours say as much as is asked for."""
+        weight, popularity = wishes.neighbour_weight, wishes.neighbour_popularity
+        return replace(
+            self,
+            weight=self.weight if weight is None else weight,
+            popularity=self.popularity if popularity is None else popularity,
+        )
 
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
@@ -68,10 +80,26 @@ class NeighbourItems:
             )
         # Where the rows are full, neighbours get what is left.
         most = max(round(self.share * nnz), nnz - dim * log.n_items)
-        pairs = strongest_pairs(log, most, self.popularity, self.nearness)
+        pairs = strongest_pairs(log, most, self.nearness)
+        pairs.values[:] *= told_of_items(log, self.weight, self.popularity)[pairs.items]
         give_back_freed()
         rows = self.first(log, dim, nnz - len(pairs.items), rng, threads)
         return _beside(rows, pairs, dim)
+
+
+def told_of_items(log: Interactions, weight: float, popularity: float) -> Array:
+    """Says what pairs are multiplied by, for each item that gets a score: (n_items,) float32."""
+    degrees = np.maximum(log.item_degrees, 1).astype(np.float32)
+    return np.float32(weight) * (degrees / degrees.mean(dtype=np.float64)).astype(np.float32) ** np.float32(
+        popularity
+    )
+
+
+def told_anew(table: SparseTable, dim: int, told: Array) -> SparseTable:
+    """Multiplies what a table's pairs say by a number for each item that gets a score, (n_items,)."""
+    values, pairs = table.values.copy(), table.columns >= dim
+    values[pairs] *= told[table.row_numbers()[pairs]]
+    return table._replace(values=values)
 
 
 def _beside(rows: SparseTable, pairs: Pairs, dim: int) -> SparseTable:

@@ -8,7 +8,7 @@ looked at beside them, so that nobody trains what a count would beat.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,20 +24,22 @@ from sparserec_np.models.user_rows import USER_ROWS
 from sparserec_np.runtime import MOST_COLUMNS
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.starts.condensed import Condensed
+from sparserec_np.starts.neighbours import told_anew, told_of_items
 from sparserec_np.training.counting import count
 from sparserec_np.training.fitted import LOOKED, SELECT_BY, Record, Report
 from sparserec_np.training.loop import Phase, fit
 from sparserec_np.training.plan import Plan
 from sparserec_np.training.search import TRIED_BYTES, TRIED_PRODUCTS, starts_to_try
 from sparserec_np.training.settings import SETTINGS, Config, expect_config
-from sparserec_np.training.starting import make_start
+from sparserec_np.training.starting import Beginning, make_start
 
-FREE = ("model", "dim", "start", "user_rows", "recency")  # what can be chosen
+# What can be chosen.
+FREE = ("model", "dim", "start", "user_rows", "recency", "neighbour_weight", "neighbour_popularity")
 # What is looked at, the usual first: a model, how its users' rows are made, the width to begin with
 # (None for what the number of items suggests), and starts to look at in the best width alone. A
 # kind that suggests as the one before it is looked at in the best width of that one.
 KINDS: tuple[tuple[str, str | None, int | None, tuple[str, ...]], ...] = (
-    ("fism", "neighbours", None, ("plain-neighbours",)),
+    ("fism", "neighbours", None, ("fitted-neighbours",)),
     ("fism", "sum", None, ("fitted",)),
     ("fism", "ridge", 64, ()),
     ("mf", None, 64, ()),
@@ -49,10 +51,14 @@ OF_TRAINING = {"method"} | {
 # The least part of each user's interactions to choose by. A tenth is too few to tell widths apart:
 # with few items to be found, wide rows look better than they are.
 LOOKED_PART = 0.25
-# How much more later interactions count, where there is an order of time: what is looked at, and
-# the one to begin with.
-RECENCIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 FIRST_RECENCY = 0.5
+# What is looked at in the best start, one after the other: values that rise, among them the one to
+# begin with.
+LADDERS: Mapping[str, tuple[float, ...]] = {
+    "recency": (0.0, 0.25, 0.5, 0.75, 1.0),  # where there is an order of time
+    "neighbour_weight": (1.0, 2.0, 4.0, 8.0, 16.0),
+    "neighbour_popularity": (0.0, 0.125, 0.25, 0.375),
+}
 BASELINES = ("popularity", "itemknn")
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 ITEMS_A_COLUMN = 40  # the best widths lay about there on four data sets of 1,700 to 41,000 items
@@ -106,13 +112,13 @@ def choose(
 
     A quarter of each user's interactions is held out, or ``config.validation`` where that is more,
     from what training then sees as well, as ``config.hold_out`` says. Where there is an order of
-    time, half of it are the last ones. Then later interactions count more in users' rows, and how
-    much more is looked at in the best start. Widths are climbed from the first for as long as they
-    help. Starts by least squares are looked at where they take seconds. All starts store equally
-    many entries: a density is a part of a full table of users and items, of ``config.dim`` columns
-    or, where the width is free, of 64. With nothing to hold out, the first kind is chosen, in the
-    width that the number of items suggests; where training is asked for, by its settings, the first
-    that is trained.
+    time, half of it are the last ones. Then later interactions count more in users' rows. How much
+    more, and how much neighbours say, is looked at in the best start. Widths are climbed from the
+    first for as long as they help. Starts by least squares are looked at where they take seconds.
+    All starts store equally many entries: a density is a part of a full table of users and items,
+    of ``config.dim`` columns or, where the width is free, of 64. With nothing to hold out, the
+    first kind is chosen, in the width that the number of items suggests; where training is asked
+    for, by its settings, the first that is trained.
 
     Args:
         log: the training interactions, in any form that
@@ -146,7 +152,7 @@ def choose(
         return Choice(_by_rule(kinds, config, free))
     with kernel_threads(threads) as given:
         looks = _Looks(kept, held_out, given, on_look or (lambda record: None))
-        best = looks.look_at_all(kinds, others="recency" in free)
+        best = looks.look_at_all(kinds, [name for name in LADDERS if name in free])
         if "model" in free and log.n_interactions <= PAIRS_AT_ONCE:
             looks.count_baselines(config)
     return Choice(_filled(best, free), tuple(looks.records))
@@ -290,9 +296,10 @@ class _Looks:
         self._kept, self._held_out, self._threads, self._report = kept, held_out, threads, report
         self._reached = -1.0
         self._width = 0  # the best of the last kind
+        self._made: tuple[Plan, Beginning] | None = None  # the best start, and what it was made by
 
-    def look_at_all(self, kinds: list[_Kind], others: bool) -> Config:
-        """Looks at all kinds, and in the best start at ``others`` recencies; returns the best settings.
+    def look_at_all(self, kinds: list[_Kind], ladders: list[str]) -> Config:
+        """Looks at all kinds, and climbs ``ladders`` in the best start; returns the best settings.
 
         Raises SparseRecError where no start can be made.
         """
@@ -301,8 +308,8 @@ class _Looks:
         if self.best is None:
             assert self.failure is not None
             raise self.failure
-        if others and self.best.recency:
-            self.look_at_recency(self.best)
+        for name in ladders:
+            self.climb(name, self.best)
         return self.best
 
     def look_at(self, kind: _Kind) -> None:
@@ -316,13 +323,17 @@ class _Looks:
         for name in kind.last if quick else ():
             self._look(replace(kind.at(width), start=name))
 
-    def look_at_recency(self, best: Config) -> None:
-        """Looks at other powers of recency in the best start."""
-        begin = RECENCIES.index(FIRST_RECENCY)
-        for way in (RECENCIES[begin + 1 :], RECENCIES[:begin][::-1]):
-            for power in way:
+    def climb(self, name: str, best: Config) -> None:
+        """Looks at other values of a setting in the best start, for as long as they lead upwards."""
+        first = getattr(best.resolved(), name)
+        if not first or first not in LADDERS[name]:  # it means nothing here
+            return
+        ladder, begin = LADDERS[name], LADDERS[name].index(first)
+        for way in (ladder[begin + 1 :], ladder[:begin][::-1]):
+            for value in way:
                 reached = self._reached
-                self._look(replace(best, recency=power))
+                changed: dict[str, Any] = {name: value}
+                self._look(replace(best, **changed), near=True)
                 if self._reached <= reached:
                     break
             if self.best is not best:  # where more is better, less is not
@@ -356,10 +367,11 @@ class _Looks:
                 continue
             self._add(fitted.history[0], counted, fitted.model.dim)
 
-    def _look(self, config: Config, widened: bool = False) -> float:
+    def _look(self, config: Config, widened: bool = False, near: bool = False) -> float:
         """Measures the starts of these settings; returns the best NDCG@20, -1 where there is none.
 
-        Of a width that is not the first only the spectral start is, if there are several.
+        Of a width that is not the first only the spectral start is, if there are several. What is
+        ``near`` the best start is made from that one.
         """
         best = -1.0
         try:
@@ -368,7 +380,7 @@ class _Looks:
             soon = quick(self._kept, DENSE_COLUMNS, LOOKED_PRODUCTS)
             for name in names[:1] if widened or not soon else names:
                 trial = plan.with_trial(name, plan.highest_rate)
-                start = make_start(self._kept, trial, self._threads)
+                start = self._near_best(trial) if near else make_start(self._kept, trial, self._threads)
                 fitted = fit(self._kept, trial, start, Phase(LOOKED, 0, self._held_out), lambda record: None)
                 if fitted.interrupted:
                     raise KeyboardInterrupt
@@ -376,17 +388,29 @@ class _Looks:
                 self._add(fitted.history[0], some, config.dim)
                 best = max(best, fitted.reached)
                 if fitted.reached > self._reached:
-                    self._reached, self.best = fitted.reached, some
+                    self._reached, self.best, self._made = fitted.reached, some, (plan, start)
         except SparseRecError as failure:  # as where a budget of bytes does not fit
             self.failure = failure
         return best
+
+    def _near_best(self, plan: Plan) -> Beginning:
+        """Makes a start of the best one, which differs in recency and what neighbours say alone."""
+        assert self._made is not None
+        best, start = self._made
+        wishes = plan.settings.item_wishes, best.settings.item_wishes
+        if wishes[0] == wishes[1]:
+            return start
+        new, old = (
+            told_of_items(self._kept, wish.neighbour_weight or 0.0, wish.neighbour_popularity or 0.0)
+            for wish in wishes
+        )
+        return start._replace(table=told_anew(start.table, plan.budget.dim, new / old))
 
     def _add(self, record: Record, config: Config, dim: int) -> None:
         """Keeps and reports the record of a look."""
         record = record | {"phase": LOOKED, "model": config.model, "dim": dim}
         if (user_rows := config.resolved().user_rows) is not None:
             record["user_rows"] = user_rows
-        if config.recency:
-            record["recency"] = config.recency
+        record |= {name: value for name in LADDERS if (value := getattr(config, name)) is not None}
         self.records.append(record)
         self._report(record)

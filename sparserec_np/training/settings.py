@@ -31,6 +31,7 @@ from sparserec_np.sparsity.exploration import IMPORTANCES
 from sparserec_np.sparsity.growth import LastBatchGrowth
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.starts import ITEM_STARTS, STARTS, starts_of
+from sparserec_np.starts.items import ItemWishes
 from sparserec_np.training.setting import (
     AS_IN_RUN,
     COUNT,
@@ -49,6 +50,7 @@ RATES = {"batches": (0.01, 0.003, 0.03, 0.001), "cells": (0.1, 0.03, 0.3, 0.01)}
 BATCH_SIZES = {"batches": 2048, "cells": 512}
 FIRST_OPTIMIZERS = {"batches": "adam", "cells": "adagrad"}
 ROW_SETTINGS = ("untouched_weight", "ridge")  # of users' rows that are solved for
+PAIR_SETTINGS = ("neighbour_weight", "neighbour_popularity")  # of pairs that users' rows mark
 L2 = ("l2_user", "l2_positive", "l2_negative")
 # The models that store no users, in words.
 ITEMS_ALONE = " and ".join(model.name for model in BASE_MODELS.values() if not model.stores_users)
@@ -276,6 +278,25 @@ class Config:
         "Likewise. It is in parts of the mean squared length of the items' rows.",
         low=LEAST_RIDGE,
         high=MOST_RIDGE,
+    )
+    neighbour_weight: float | None = setting(
+        None,
+        "How much neighbours say beside rows, with {owners}; {default} by default.",
+        "start",
+        "What the starts that store neighbours multiply them by. The command line looks at powers of 2 from"
+        " 1 to 16, and takes the best.",
+        low=0,
+        high=1e6,
+        train=InCommand(words="by validation"),
+    )
+    neighbour_popularity: float | None = setting(
+        None,
+        "How much more neighbours say of popular items, with {owners}; {default} by default.",
+        "start",
+        "A power of the number of an item's users. The command line looks at 0 to 0.375, and takes the best.",
+        low=-1,
+        high=1,
+        train=InCommand(words="by validation"),
     )
     embedding_dropout: float = setting(
         0.0,
@@ -511,8 +532,7 @@ class Config:
     @property
     def mask_changes(self) -> bool:
         """Whether training may change which entries are stored: not beside neighbours of items."""
-        user_rows = self._rows_and_start()[0]
-        return self.trained and not (user_rows and USER_ROWS[user_rows].marks_items)
+        return self.trained and not self.marks_items
 
     @property
     def solved(self) -> bool:
@@ -525,6 +545,17 @@ class Config:
         """The weights, once filled in, of the equations of users' rows; None where none are solved."""
         untouched, ridge = self.untouched_weight, self.ridge
         return None if untouched is None or ridge is None else RowPenalties(untouched, ridge)
+
+    @property
+    def marks_items(self) -> bool:
+        """Whether users' rows mark the touched items, beside whose neighbours rows are stored."""
+        user_rows = self._rows_and_start()[0]
+        return user_rows is not None and USER_ROWS[user_rows].marks_items
+
+    @property
+    def item_wishes(self) -> ItemWishes:
+        """What settings, once filled in, ask of items' rows."""
+        return ItemWishes(self.row_penalties, self.neighbour_weight, self.neighbour_popularity)
 
     def _rows_and_start(self) -> tuple[str | None, str]:
         """Returns how users' rows are made, None where they are stored, and the usual start.
@@ -556,6 +587,8 @@ class Config:
         }
         if not self.solved:
             defaults |= dict.fromkeys(ROW_SETTINGS)
+        if not self.marks_items:
+            defaults |= dict.fromkeys(PAIR_SETTINGS)
         missing = {
             name: value
             for name, value in defaults.items()
@@ -713,16 +746,17 @@ def _check_user_rows(config: Config) -> None:
                 f"The start {config.start} is made for user_rows {made_for}, found {config.user_rows}; leave one of"
                 " them out"
             )
-    method, rows = METHODS[config.method], config._rows_and_start()[0]
-    if (
-        rows is not None
-        and USER_ROWS[rows].marks_items
-        and (method.full or method.narrow or method.full_until)
-    ):
+    method = METHODS[config.method]
+    if config.marks_items and (method.full or method.narrow or method.full_until):
         raise ConfigError(
             f"The method {config.method} trains full tables, and neighbours of items are never full; set method to"
             " static, or user_rows to sum"
         )
+    for name in () if config.marks_items else PAIR_SETTINGS:
+        if getattr(config, name) is not None:
+            raise ConfigError(
+                f"{name} has no meaning where no neighbours are stored; leave it out, or set start to neighbours"
+            )
     if config.solved:
         if config.recency:
             raise ConfigError(

@@ -42,9 +42,8 @@ def make_start(log: Interactions, plan: Plan, threads: int) -> Beginning:
     clock = time.perf_counter()
     assert plan.settings.start is not None
     name, start = plan.source.start(plan.settings.start, plan.base.stores_users)
-    penalties = plan.settings.row_penalties
-    if plan.source.fresh and penalties is not None:  # users' rows are solved for from what this makes
-        start = ITEM_STARTS[name].fitted_to(penalties)
+    if plan.source.fresh and not plan.base.stores_users:
+        start = ITEM_STARTS[name].fitted_to(plan.settings.item_wishes)
     give_back_freed()  # what reading, or an earlier training, has left
     rng = np.random.default_rng([plan.settings.seed, 2])
     table = start(log, plan.budget.dim, plan.first_entries, rng, threads)

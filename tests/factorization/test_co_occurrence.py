@@ -15,7 +15,7 @@ from sparserec_np.factorization.co_occurrence import Nearness, strongest_pairs
 from tests.makers.small import small_log
 
 
-def dense_pairs(log: Interactions, popularity: float = 0.25) -> tuple[np.ndarray, np.ndarray]:
+def dense_pairs(log: Interactions) -> tuple[np.ndarray, np.ndarray]:
     """The weights of all pairs, and their values, by the definition in float64; rows are who answers."""
     matrix = np.zeros((log.n_users, log.n_items))
     matrix[log.pair_users(), log.items] = 1
@@ -23,19 +23,18 @@ def dense_pairs(log: Interactions, popularity: float = 0.25) -> tuple[np.ndarray
     normal = matrix / np.sqrt(users)[:, None] / np.sqrt(items)
     graph = normal.T @ normal
     np.fill_diagonal(graph, 0)
-    return graph * np.sqrt(items)[:, None] * np.sqrt(items), graph * items[:, None] ** popularity
+    return graph * np.sqrt(items)[:, None] * np.sqrt(items), graph
 
 
 @pytest.mark.parametrize("block", [1, 4, 256])
 @pytest.mark.parametrize("most", [0, 1, 7, 40, 10_000])
-@pytest.mark.parametrize("popularity", [0.0, 0.25])
 def test_the_largest_are_kept_with_the_values_of_the_formula(
-    block: int, most: int, popularity: float, monkeypatch: pytest.MonkeyPatch
+    block: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(co_occurrence, "ITEMS_AT_ONCE", block)
     log = small_log(30, 20, 150)
-    weights, values = dense_pairs(log, popularity)
-    pairs = strongest_pairs(log, most, popularity)
+    weights, values = dense_pairs(log)
+    pairs = strongest_pairs(log, most)
     assert len(pairs.items) == min(most, np.count_nonzero(weights))
     np.testing.assert_allclose(pairs.values, values[pairs.items, pairs.touched], rtol=1e-5)
     kept = np.zeros(weights.shape, bool)
@@ -49,14 +48,14 @@ def test_the_largest_are_kept_with_the_values_of_the_formula(
 def test_pairs_are_sorted_and_of_two_items(seed: int, most: int) -> None:
     rng = np.random.default_rng(seed)
     log = Interactions.from_pairs(rng.integers(0, 9, 40), rng.integers(0, 8, 40))
-    items, touched, values = strongest_pairs(log, most, 0.25)
+    items, touched, values = strongest_pairs(log, most)
     places = items.astype(np.int64) * log.n_items + touched
     assert (np.diff(places) > 0).all() and (items != touched).all() and (values > 0).all()
 
 
 def test_of_equal_pairs_those_of_lower_items_are_kept() -> None:
     log = Interactions.from_pairs(np.repeat(np.arange(3), 2), np.arange(6))
-    pairs = strongest_pairs(log, 3, 0.25)
+    pairs = strongest_pairs(log, 3)
     assert pairs.items.tolist() == [0, 1, 2] and pairs.touched.tolist() == [1, 0, 3]
 
 
@@ -74,9 +73,9 @@ def test_pairs_count_by_how_near_they_lie_in_time() -> None:
             for q, other in enumerate(line):
                 part = (1 if q < p else 0.3) / (1 + abs(p - q) / 2) if p != q else 0
                 weights[one, other] += part / np.sqrt(sums[user, one] * sums[user, other])
-    pairs = strongest_pairs(log, 60, 0.25, near)
+    pairs = strongest_pairs(log, 60, near)
     degrees = log.item_degrees
-    values = weights * degrees[:, None] ** (0.25 - 0.5) / np.sqrt(degrees)
+    values = weights / np.sqrt(degrees[:, None] * degrees)
     np.testing.assert_allclose(pairs.values, values[pairs.items, pairs.touched], rtol=1e-5)
     kept = np.zeros(weights.shape, bool)
     kept[pairs.items, pairs.touched] = True
@@ -85,6 +84,6 @@ def test_pairs_count_by_how_near_they_lie_in_time() -> None:
 
 def test_without_an_order_nearness_means_nothing() -> None:
     log = small_log(30, 20, 150)
-    one, two = (strongest_pairs(log, 60, 0.25, near) for near in (None, Nearness()))
+    one, two = (strongest_pairs(log, 60, near) for near in (None, Nearness()))
     for ours, theirs in zip(one, two, strict=True):
         np.testing.assert_array_equal(ours, theirs)

@@ -7,7 +7,13 @@ import pytest
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.factorization.item_rows import RowPenalties
-from sparserec_np.starts.items import CondensedItems, LeastSquaresItems, SpectralItems, UniformItems
+from sparserec_np.starts.items import (
+    CondensedItems,
+    ItemWishes,
+    LeastSquaresItems,
+    SpectralItems,
+    UniformItems,
+)
 from sparserec_np.starts.spectral import Spectral
 from sparserec_np.starts.start import Start
 from sparserec_np.starts.uniform import Uniform
@@ -86,7 +92,7 @@ def test_a_start_at_random_shares_evenly() -> None:
 
 @SOLVING
 def test_items_are_fitted_to_the_weights_of_users_rows(start: LeastSquaresItems | CondensedItems) -> None:
-    other = start.fitted_to(RowPenalties(2.0, 5.0))
+    other = start.fitted_to(ItemWishes(RowPenalties(2.0, 5.0)))
     assert (other.passes, other.penalties) == (start.passes, RowPenalties(2.0, 5.0))
     one, two = (some(LOG, DIM, 100, rng()) for some in (start, other))
     assert not same_bits(one, two)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,15 +12,15 @@ from sparserec_np.data.table import SparseTable
 from sparserec_np.errors import ConfigError
 from sparserec_np.factorization.co_occurrence import strongest_pairs
 from sparserec_np.starts import neighbours
-from sparserec_np.starts.items import SpectralItems
-from sparserec_np.starts.neighbours import NeighbourItems
+from sparserec_np.starts.items import FittedItems, ItemWishes, SpectralItems
+from sparserec_np.starts.neighbours import NeighbourItems, told_anew, told_of_items
 from tests.makers.small import same_bits, small_log
 
 LOG = small_log()
 DIM = 8
 
 
-def start(nnz: int, seed: int = 0, threads: int = 1, **settings: float) -> SparseTable:
+def start(nnz: int, seed: int = 0, threads: int = 1, **settings: Any) -> SparseTable:
     return NeighbourItems(**settings)(LOG, DIM, nnz, np.random.default_rng(seed), threads)
 
 
@@ -28,17 +30,44 @@ def test_the_whole_budget_is_stored_half_of_it_in_pairs(nnz: int) -> None:
     table.validate(DIM + LOG.n_items)
     assert (table.rows, table.nnz, table.values.dtype) == (LOG.n_items, nnz, np.float32)
     pairs = np.count_nonzero(table.columns >= DIM)
-    assert pairs == min(round(nnz / 2), len(strongest_pairs(LOG, nnz, 0.25).items))
+    assert pairs == min(round(nnz / 2), len(strongest_pairs(LOG, nnz).items))
 
 
 def test_both_parts_are_what_they_are_alone() -> None:
     dense = start(100).to_dense(DIM + LOG.n_items)
     rows = SpectralItems()(LOG, DIM, 50, np.random.default_rng(0))
     np.testing.assert_array_equal(dense[:, :DIM], rows.to_dense(DIM))
-    pairs = strongest_pairs(LOG, 50, 0.25)
-    expected = np.zeros((LOG.n_items, LOG.n_items), np.float32)
+    pairs = strongest_pairs(LOG, 50)
+    expected = np.zeros((LOG.n_items, LOG.n_items))
     expected[pairs.items, pairs.touched] = pairs.values
-    np.testing.assert_array_equal(dense[:, DIM:], expected)
+    degrees = np.maximum(LOG.item_degrees, 1)
+    expected *= 4 * (degrees / degrees.mean())[:, None] ** 0.125
+    np.testing.assert_allclose(dense[:, DIM:], expected, rtol=1e-5)
+
+
+def test_the_first_part_may_be_fitted() -> None:
+    first = FittedItems()
+    dense = start(100, first=first).to_dense(DIM + LOG.n_items)
+    rows = first(LOG, DIM, 50, np.random.default_rng(0))
+    np.testing.assert_array_equal(dense[:, :DIM], rows.to_dense(DIM))
+
+
+@pytest.mark.parametrize("weight, popularity", [(1.0, 0.0), (2.0, 0.5), (0.0, 0.0)])
+def test_settings_say_how_much_neighbours_say(weight: float, popularity: float) -> None:
+    plain = start(100, weight=1.0, popularity=0.0)
+    made = NeighbourItems().fitted_to(ItemWishes(None, weight, popularity))
+    table = made(LOG, DIM, 100, np.random.default_rng(0))
+    pairs = table.columns >= DIM
+    np.testing.assert_array_equal(table.values[~pairs], plain.values[~pairs])
+    told = told_of_items(LOG, weight, popularity)
+    np.testing.assert_array_equal(table.values, told_anew(plain, DIM, told).values)
+    degrees = np.maximum(LOG.item_degrees, 1)
+    np.testing.assert_allclose(told, weight * (degrees / degrees.mean()) ** popularity, rtol=1e-5)
+
+
+def test_without_wishes_a_start_is_as_it_was() -> None:
+    own = NeighbourItems(weight=3.0, popularity=0.5)
+    assert own.fitted_to(ItemWishes()) == own
 
 
 def test_the_share_says_how_much_goes_to_pairs() -> None:

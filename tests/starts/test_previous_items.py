@@ -15,6 +15,7 @@ from sparserec_np.errors import ConfigError
 from sparserec_np.factorization.item_rows import RowPenalties
 from sparserec_np.machine.threads import one_blas_thread
 from sparserec_np.starts import ITEM_STARTS
+from sparserec_np.starts.items import ItemWishes
 from sparserec_np.starts.previous import spread_rows
 from sparserec_np.starts.previous_items import PreviousItems, PreviousSolved
 from tests.makers.small import Array, peak_of, random_table, same_bits, small_log
@@ -141,7 +142,7 @@ WEIGHTS = RowPenalties(0.3, 0.5)
 
 
 def solved_former(nnz: int = NNZ) -> PreviousSolved:
-    table = ITEM_STARTS["als"].fitted_to(WEIGHTS)(PART, DIM, nnz, np.random.default_rng(0))
+    table = ITEM_STARTS["als"].fitted_to(ItemWishes(WEIGHTS))(PART, DIM, nnz, np.random.default_rng(0))
     return PreviousSolved(table, DIM, PART, WEIGHTS)
 
 

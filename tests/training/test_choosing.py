@@ -122,7 +122,7 @@ def test_least_squares_that_take_long_are_looked_at_only_where_nothing_else_goes
     choice = choose(LOG, CONFIG)
     assert {look.get("start") for look in choice.looks} == {
         "neighbours",
-        "plain-neighbours",
+        "fitted-neighbours",
         "spectral",
         "fitted",
         None,
@@ -235,7 +235,7 @@ def test_a_baseline_that_wins_is_known():
     assert choice.best_baseline == better
 
 
-@pytest.mark.parametrize("start", ["neighbours", "plain-neighbours"])
+@pytest.mark.parametrize("start", ["neighbours", "fitted-neighbours"])
 @pytest.mark.parametrize("validation", [0.0, 0.2])
 def test_neighbours_that_are_pinned_are_looked_at_with_their_own_rows_alone(start, validation):
     config = replace(CONFIG, model="fism", start=start, validation=validation)
