@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,7 @@ def written(found: dict[str, Any]) -> str:
     head = ["given", "dealt", "honest split", "`cross_val_score` on its first folds, off by"]
     head += ["splitter", "`cross_val_score` with it", "difference"]
     said = found["rows of a matrix"]
-    refused = f"> {said}" if said else "They are NOT REFUSED."
+    refused = textwrap.fill(said or "NOT REFUSED.", 100, initial_indent="> ", subsequent_indent="> ")
     return f"{table(head, rows)}\n\nRows of a matrix, users x items, under `cross_val_score`:\n\n{refused}"
 
 
