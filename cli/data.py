@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from sparserec_np.data.formats import Reading, format_to_write, would_be_doubtful, write_interactions
+from sparserec_np.data.formats.tally import Tally
 from sparserec_np.data.ids import are_texts
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.synthetic import generate as generate_interactions
@@ -66,6 +67,10 @@ def describe(file: str, reader: dict[str, Any], as_json: bool) -> None:
         "rating_from": tally.lowest,
         "rating_to": tally.highest,
         "rated_0_or_less": tally.rated_0_or_less,
+        "weight_column": tally.weight,
+        "weight_from": None if log.weights is None else float(log.weights.min()),
+        "weight_to": None if log.weights is None else float(log.weights.max()),
+        "dislikes": 0 if log.disliked is None else log.disliked.n_interactions,
         "without_rating": tally.unknown_ratings + tally.odd_ratings,
         "unreadable_rating": tally.odd_rating or None,
         "bad_lines": tally.bad.count,
@@ -116,6 +121,10 @@ def convert(
 
     The ending of OUT says which (.txt is adjacency; .gz compresses), or --to does. A .safetensors
     file is mapped into memory instead of read: for interactions that are many.
+
+    Weights that --weight-col names, and dislikes, are kept but in adjacency: as columns weight and
+    rating (-1 is a dislike), or as values of a matrix, to be read with --weight-col weight (or
+    values) and --dislike-below 0. A .safetensors file holds both without being asked.
     """
     kind = format_to_write(out, to)  # before a long read is in vain
     reading = read_reading(file, reader)
@@ -208,12 +217,13 @@ def split(file: str, folder: str, reader: dict[str, Any], as_json: bool, **optio
 
 
 def _fitting(log: Interactions, parts: dict[str, Interactions]) -> str:
-    """Returns the grammar that holds these ids and times, and can be told when the parts are read."""
+    """Returns the grammar that holds what there is, and can be told when the parts are read."""
     words = are_texts(log.user_ids) or are_texts(log.item_ids)
     negative = not words and min(log.user_ids[0], log.item_ids[0]) < 0
     doubtful = any(map(would_be_doubtful, parts.values()))
     timed = log.times is not None and log.dated
-    return "csv" if words or negative or timed or doubtful else "adjacency"
+    more = timed or any(array is not None for array in (log.weights, log.disliked))
+    return "csv" if words or negative or more or doubtful else "adjacency"
 
 
 @command.command(short_help="Make a realistic data set of any size.")
@@ -257,10 +267,17 @@ def _written(
         "users_lost": idle if kind in PAIRS_ONLY else 0,
         "times_lost": log.times is not None and log.dated and kind in TIMELESS,
         "order_lost": log.times is not None and not log.dated and kind in ORDERLESS,
+        "weights_lost": log.weights is not None and kind == "adjacency",
+        "dislikes_lost": log.disliked.n_interactions if log.disliked and kind == "adjacency" else 0,
         "unreadable_time": (reading.tally.odd_time if reading else "") or None,
-        "ratings_lost": reading is not None and reading.tally.tells_ratings,
+        "ratings_lost": reading is not None and _loses_ratings(reading.tally),
         "columns_lost": [] if reading is None else list(reading.unread),
     }
+
+
+def _loses_ratings(tally: Tally) -> bool:
+    """Tells whether ratings say more than that there is an interaction, and are not kept as weights."""
+    return tally.tells_ratings and tally.rating != tally.weight
 
 
 def _report(rows: list[dict[str, Any]], as_json: bool) -> None:
@@ -288,6 +305,10 @@ def _losses(row: dict[str, Any], whole: bool) -> list[str]:
             names = row["columns_lost"]
             shown = ", ".join(names[:SHOWN_COLUMNS]) + ", ..." * (len(names) > SHOWN_COLUMNS)
             losses.append(f"other columns are not kept: {shown}.")
+    if row["weights_lost"]:
+        losses.append(f"{row['format']} cannot hold the weights; csv can.")
+    if row["dislikes_lost"]:
+        losses.append(f"{row['format']} cannot hold {row['dislikes_lost']:,} dislikes; csv can.")
     if row["times_lost"]:
         kept = " but for their order" if row["format"] == "adjacency" else ""
         losses.append(f"{row['format']} cannot hold the times{kept}; csv can.")

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from sparserec_np.data.formats import without_core
 from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.machine.threads import set_kernel_threads
@@ -15,7 +16,7 @@ from sparserec_np.serving.model_file import load_model
 from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.saving import restore
 
-from .options import json_option, overwrite_option, reader_options
+from .options import json_option, overwrite_option, weighed_reader_options
 from .output import emit_json, table
 from .reading import read_log
 from .run_argument import reading_run
@@ -39,7 +40,7 @@ from .train import Request, train_run
 @setting_options("distill")
 @overwrite_option
 @threads_option
-@reader_options
+@weighed_reader_options
 @json_option
 def command(teacher_run: str, imitation: float, test_file: str | None, **options: Any) -> None:
     """Train a sparse matrix factorisation that ranks like the model in TEACHER, and write it to the directory RUN.
@@ -96,7 +97,7 @@ def _compared(master: Model, request: Request, test_file: str) -> dict[str, Any]
 
     Of the two NDCG it tells the part that was kept.
     """
-    test, _ = read_log(test_file, request.reader).aligned_to(master.log)
+    test, _ = read_log(test_file, without_core(request.reader)).aligned_to(master.log)
     student = restore(load_model(request.run))
     theirs, ours = (evaluate(model.ranker(), test, model.log) for model in (master, student))
     kept = ours["ndcg@20"] / theirs["ndcg@20"] if theirs["ndcg@20"] else float("nan")

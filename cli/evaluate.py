@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from sparserec_np.data.formats import without_core
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import DataError
 from sparserec_np.evaluation.measuring import measure
@@ -14,7 +15,7 @@ from sparserec_np.serving.model_file import ServedModel, load_model
 from sparserec_np.training.saving import ids_known_to, ranker_for
 
 from .aligning import align
-from .options import json_option, reader_options
+from .options import json_option, weighed_reader_options
 from .output import counted, emit_json, table
 from .reading import read_log
 from .run_argument import reading_run, run_argument
@@ -42,7 +43,7 @@ ADVICE = "; use a test file with the ids of the training file."
     help="Interactions that users are known to have, instead of those in RUN, which may hold none.",
 )
 @threads_option
-@reader_options
+@weighed_reader_options
 @json_option
 def command(run: str, test_file: str, ks: tuple[int, ...], as_json: bool, **options: Any) -> None:
     """Evaluate the model in RUN on the interactions in TEST.
@@ -63,7 +64,9 @@ def command(run: str, test_file: str, ks: tuple[int, ...], as_json: bool, **opti
     seen = _seen(model, run, known_file, reader)
     with reading_run(run):
         ranker = ranker_for(model, seen)
-    given = read_log(test_file, reader)
+    if known_file is None and "weight_col" in reader:
+        raise click.UsageError("--weight-col is for the file of --known, and there is none.")
+    given = read_log(test_file, without_core(reader))
     test, unknown = align(given, seen, test_file, "the model", ADVICE)
     set_kernel_threads(options["threads"])
     ks = tuple(dict.fromkeys(ks))

@@ -83,9 +83,15 @@ def command(steps: int | None, against: str, export: str | None, as_json: bool, 
         raise SystemExit(FAILED)
 
 
+def _named(error: Any) -> tuple[str, ...]:
+    """Names the case that an error is of."""
+    names = (error.model, error.similarity, error.loss, error.negatives)
+    return (*names, "weighted") if error.weighted else names
+
+
 def _print(errors: list[Any], against: str) -> None:
     """Prints a table for each case, the precisions side by side."""
-    for case, members in groupby(errors, lambda e: (e.model, e.similarity, e.loss, e.negatives)):
+    for case, members in groupby(errors, _named):
         found = list(members)
         dtypes = list(dict.fromkeys(error.dtype for error in found))
         lines = []

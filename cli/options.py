@@ -50,6 +50,12 @@ _READER_OPTIONS = (
         help="Leave out interactions rated below X, instead of those rated 0 or less.",
     ),
     click.option(
+        "--dislike-below",
+        type=float,
+        metavar="X",
+        help="Take rows rated below X for dislikes: they are no interactions, and are never recommended.",
+    ),
+    click.option(
         "--header/--no-header",
         default=None,
         help="Whether the first line names the columns; by default told from the first lines.",
@@ -72,6 +78,12 @@ _READER_OPTIONS = (
         help="Whether the items of an adjacency line stand in the order of time; by default they do, unless"
         " nearly all lines are sorted.",
     ),
+)
+# What is said of interactions that users' rows are made of, or that are trained on.
+_WEIGHT_OPTION = click.option(
+    "--weight-col",
+    metavar="NAME|N|values|none",
+    help="Column of weights, as counts are, or values of a matrix; by default all interactions count alike.",
 )
 # What is said of all interactions to train on, and of no test file.
 _CORE_OPTIONS = (
@@ -97,9 +109,14 @@ def reader_options(command: Command) -> Command:
     return _with_options(command, _READER_OPTIONS)
 
 
+def weighed_reader_options(command: Command) -> Command:
+    """Adds the same, and the column of weights."""
+    return _with_options(command, (*_READER_OPTIONS, _WEIGHT_OPTION))
+
+
 def core_reader_options(command: Command) -> Command:
-    """Adds the same, and how many interactions users and items are to have."""
-    return _with_options(command, (*_READER_OPTIONS, *_CORE_OPTIONS))
+    """Adds these, too, and how many interactions users and items are to have."""
+    return _with_options(command, (*_READER_OPTIONS, _WEIGHT_OPTION, *_CORE_OPTIONS))
 
 
 def _with_options(command: Command, options: tuple[Callable[[Any], Any], ...]) -> Command:

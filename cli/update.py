@@ -20,7 +20,7 @@ from sparserec_np.training.settings import Config
 from sparserec_np.training.updating import update, update_settings, way_of
 
 from .held_out import part_or_file, read_held_out
-from .options import json_option, overwrite_option, reader_options
+from .options import json_option, overwrite_option, weighed_reader_options
 from .output import counted, emit_json
 from .reading import read_log
 from .run_argument import reading_run, run_argument
@@ -44,7 +44,7 @@ from .writing import Source, Telling, Work, refuse_to_replace, write_run
 @setting_options("update")
 @overwrite_option
 @threads_option
-@reader_options
+@weighed_reader_options
 @json_option
 def command(run: str, updated: str, as_json: bool, **options: Any) -> None:
     """Go on training the model in RUN with the interactions in NEW, and write it to the directory RUN2.

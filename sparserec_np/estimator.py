@@ -121,8 +121,9 @@ class SparseRec:
         Args:
             X: the interactions.
             y: nothing.
-            options: names of columns and the like; see
-                :func:`~sparserec_np.data.conversion.as_interactions`.
+            options: names of columns and the like, and ``sample_weight``, (n,) weights of rows that
+                are pairs of ids; see :func:`~sparserec_np.data.conversion.as_interactions`. Without
+                weights all interactions count alike.
 
         Raises:
             DataError: ``X`` is no interactions, or there is nothing to train on.
@@ -149,7 +150,8 @@ class SparseRec:
             DataError: ``X`` is no interactions, or a matrix of other users.
             ConfigError: a model that cannot learn on.
         """
-        options = {name: changes.pop(name) for name in READER_OPTIONS if name in changes}
+        names = (*READER_OPTIONS, "sample_weight")
+        options = {name: changes.pop(name) for name in names if name in changes}
         if not hasattr(self, "fitted_"):
             return self.fit(X, **options)
         known = self.interactions_
@@ -178,7 +180,7 @@ class SparseRec:
             the score -inf.
 
         A user without interactions, as an empty row of a matrix is, gets the items that most users
-        touched, all with the score 0.
+        touched, all with the score 0. What a user is known to dislike is in no list.
 
         Raises:
             UnknownUserError: an id that is not known.
@@ -189,9 +191,8 @@ class SparseRec:
         width = min(_expect_count(n), log.n_items)
         seen = log if filter_seen else self._nothing
         places, scores = self._ranker.rank(rows.astype(np.int32), width, seen)
-        nobodies = log.user_degrees[rows] == 0
-        if nobodies.any():
-            places[nobodies], scores[nobodies] = self._recommender.popular_items[:width], 0
+        for nobody in np.flatnonzero(log.user_degrees[rows] == 0).tolist():
+            places[nobody], scores[nobody] = self._most_touched(log.disliked_by(rows[nobody]), width)
         return _answer(_padded(places, scores, log.item_ids, n), users)
 
     def similar_items(self, items: Any, n: int = 10) -> tuple[Array, Array]:
@@ -342,6 +343,14 @@ class SparseRec:
     @cached_property
     def _item_ids(self) -> Ids:
         return Ids.from_array(self.interactions_.item_ids)
+
+    def _most_touched(self, left_out: Array, width: int) -> tuple[Array, Array]:
+        """Lists the items that most users touched, without some: places and scores, (width,) each."""
+        popular = self._recommender.popular_items
+        some = popular[~np.isin(popular, left_out)] if len(left_out) else popular
+        missing = max(0, width - len(some))
+        places = np.append(some[: width - missing], np.full(missing, -1, dtype=np.int32))
+        return places, np.where(places >= 0, np.float32(0), -np.inf)
 
     @cached_property
     def _nothing(self) -> Interactions:

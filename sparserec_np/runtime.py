@@ -474,6 +474,9 @@ class StoredModel(NamedTuple):
             where nothing depends on it.
         held_out: where in ``seen_items`` the pairs are that a lightgcn was not trained on,
             ascending: they are no edges of its graph.
+        disliked: where in ``seen_items`` the pairs are that users dislike, ascending: no user's row
+            is made of them, and they are never recommended.
+        seen_weights: (n,) float32 weights of the seen items, or none, where all count alike.
         weights: (n,) float32 dense weights of neumf; one for each item of a fism whose users' rows
             are sums; empty for the others.
         metadata: the file's text.
@@ -491,6 +494,8 @@ class StoredModel(NamedTuple):
     seen_items: Array
     seen_ages: Array
     held_out: Array
+    disliked: Array
+    seen_weights: Array
     weights: Array
     metadata: dict[str, str]
     metrics: dict[str, Any]
@@ -500,11 +505,44 @@ class StoredModel(NamedTuple):
         """Whether the file says what everybody had in training, and not some of it alone."""
         return self.has_seen and self.metadata.get("seen") != SEEN_IN_PART
 
+    def disliked_by(self, user: int) -> Array:
+        """Returns the item rows that the user in row ``user`` dislikes, (m,)."""
+        if not len(self.disliked):
+            return self.seen_items[:0]
+        first, last = np.searchsorted(self.disliked, self.seen_indptr[user : user + 2]).tolist()
+        return self.seen_items[self.disliked[first:last]]
+
+    def touched_by(self, user: int) -> tuple[Array, Array, Array]:
+        """Says what the user in row ``user`` touched, dislikes left out.
+
+        Returns:
+            item rows (m,), ascending; how many of them came later than each, 255 for more, or 0
+            where the file does not say; and float32 weights divided by their mean, or 1.
+        """
+        first, last = self.seen_indptr[user : user + 2].tolist()
+        places = np.arange(first, last)
+        if len(self.disliked):
+            begin, end = np.searchsorted(self.disliked, [first, last]).tolist()
+            places = np.delete(places, self.disliked[begin:end] - first)
+        items = self.seen_items[places].astype(np.intp)
+        ages = self.seen_ages[places] if len(self.seen_ages) else np.zeros(len(places), np.uint8)
+        if not (len(self.seen_weights) and len(places)):
+            return items, ages, np.ones(len(places), np.float32)
+        weights = self.seen_weights[places]
+        # A sum in the order that the library sums in, which trains with the same shares.
+        mean = np.add.reduceat(weights.astype(np.float64), [0])[0] / len(weights)
+        return items, ages, weights / np.float32(mean)
+
+    def user_degrees(self) -> Array:
+        """Counts the items that each user touched, as far as the file says: (n_users,)."""
+        return np.diff(self.seen_indptr - np.searchsorted(self.disliked, self.seen_indptr))
+
     def item_degrees(self) -> Array:
-        """Counts the users of each item, as far as the file says: (n_items,)."""
+        """Counts the users who touched each item, as far as the file says: (n_items,)."""
         counts = np.zeros(len(self.item_ids), dtype=np.intp)
         for first in range(0, len(self.seen_items), BLOCK):
             np.add.at(counts, self.seen_items[first : first + BLOCK].astype(np.intp), 1)
+        np.subtract.at(counts, self.seen_items[self.disliked].astype(np.intp), 1)
         return counts
 
 
@@ -557,7 +595,9 @@ def decode_model(artifact: Artifact) -> StoredModel:
         seen_indptr,
         seen_items,
         _decode_ages(artifact, len(seen_items)),
-        _decode_held_out(artifact, len(seen_items)),
+        _decode_places(artifact, "seen.held_out", len(seen_items)),
+        _decode_places(artifact, "seen.disliked", len(seen_items)),
+        _decode_seen_weights(artifact, len(seen_items)),
         np.empty(0, np.float32),
         metadata,
         metrics,
@@ -839,17 +879,31 @@ def decode_steps(name: str, data: Array, dim: int) -> Array:
     return decoded if done == len(decoded) else decoded[:done].copy()
 
 
-def _decode_held_out(artifact: Artifact, n_seen: int) -> Array:
-    """Reads where in the seen items those are that the model was not trained on; mostly nowhere."""
-    if "seen.held_out" not in artifact.arrays:
+def _decode_places(artifact: Artifact, name: str, n_seen: int) -> Array:
+    """Reads where some of the seen items are, those the model was not trained on, say; mostly nowhere."""
+    if name not in artifact.arrays:
         return np.zeros(0, dtype=np.int32)
-    places = _take(artifact, "seen.held_out", INDEX_TYPES)
+    places = _take(artifact, name, INDEX_TYPES)
     steps_up = bool(np.all(places[1:] > places[:-1]))
     if len(places) and not (steps_up and places[0] >= 0 and places[-1] < n_seen):
-        raise ArtifactError(
-            f"seen.held_out must rise, from 0 or more to less than {n_seen:,}, the seen items"
-        )
+        raise ArtifactError(f"{name} must rise, from 0 or more to less than {n_seen:,}, the seen items")
     return places
+
+
+def _decode_seen_weights(artifact: Artifact, n_seen: int) -> Array:
+    """Reads the weights of the seen items; mostly there are none."""
+    if "seen.weights" not in artifact.arrays:
+        return np.zeros(0, dtype=np.float32)
+    weights = _take(artifact, "seen.weights", ("F32",))
+    if len(weights) != n_seen:
+        raise ArtifactError(
+            f"seen.weights holds {len(weights):,} numbers, expected {n_seen:,}, one a seen item"
+        )
+    for first in range(0, n_seen, BLOCK):
+        part = weights[first : first + BLOCK]
+        if not (np.isfinite(part) & (part > 0)).all():
+            raise ArtifactError("seen.weights must hold finite numbers above 0")
+    return weights
 
 
 def decode_varints(data: Array, limit: int) -> Array:
@@ -1264,6 +1318,7 @@ class TouchedItems(StoredRows):
     def __init__(self, model: StoredModel) -> None:
         super().__init__(model)
         self._made = made_rows(model.metadata)(model)
+        self._levels = recency_levels(_recency(model.metadata))
 
     @classmethod
     def decode(cls, artifact: Artifact, model: StoredModel) -> StoredModel:
@@ -1279,7 +1334,7 @@ class TouchedItems(StoredRows):
     def fold_in(self, items: Array, ages: Array) -> tuple[Array, Array]:
         """Makes the row of a user of ``items`` (m,), ascending, as that of any other user."""
         _check_any(items)
-        return self._made.row(items, ages)
+        return self._made.row(items, self._levels[ages])
 
     def popularity(self) -> Array | None:
         """Says how popular items are; see :class:`Scorer`.
@@ -1294,10 +1349,8 @@ class TouchedItems(StoredRows):
         return np.divide(1, numbers, out=np.zeros(len(numbers)), where=filled)
 
     def _row_of_user(self, user: int) -> tuple[Array, Array]:
-        model = self.model
-        first, last = model.seen_indptr[user : user + 2].tolist()
-        ages = model.seen_ages[first:last] if len(model.seen_ages) else np.zeros(last - first, np.uint8)
-        return self._made.row(model.seen_items[first:last].astype(np.intp), ages)
+        items, ages, shares = self.model.touched_by(user)
+        return self._made.row(items, self._levels[ages] * shares)
 
     @property
     def resident_bytes(self) -> dict[str, int]:
@@ -1341,10 +1394,10 @@ class MadeRows(ABC):
         """Checks what rows are made with, and returns the model with it. Raises ArtifactError."""
 
     @abstractmethod
-    def row(self, items: Array, ages: Array) -> tuple[Array, Array]:
+    def row(self, items: Array, shares: Array) -> tuple[Array, Array]:
         """Makes the row of a user of ``items`` (m,), ascending: its columns and float32 values.
 
-        ``ages`` (m,) say how many of the user's interactions came later than each.
+        ``shares`` (m,) float32 say how much each of them counts.
         """
 
     @property
@@ -1364,10 +1417,6 @@ class SummedRows(MadeRows):
     in ascending order, and every product and every sum is rounded to float32.
     """
 
-    def __init__(self, model: StoredModel) -> None:
-        super().__init__(model)
-        self._levels = recency_levels(_recency(model.metadata))
-
     @classmethod
     def decode(cls, artifact: Artifact, model: StoredModel) -> StoredModel:
         """Takes the items' weights. Raises ArtifactError, also where a score could overflow."""
@@ -1385,10 +1434,9 @@ class SummedRows(MadeRows):
             )
         return model._replace(weights=weights)
 
-    def row(self, items: Array, ages: Array) -> tuple[Array, Array]:
+    def row(self, items: Array, shares: Array) -> tuple[Array, Array]:
         """Adds up the weighted rows of ``items`` (m,), and cuts the sum; see :class:`MadeRows`."""
         lengths, columns, values = self.model.items.entries_of(items)
-        shares = self._levels[np.minimum(ages, AGES - 1)]
         return self._cut(
             columns, np.repeat(shares * self.model.weights[items], lengths) * values, self.model.dim
         )
@@ -1424,12 +1472,11 @@ class SumsAndItems(SummedRows):
             )
         return super().decode(artifact, model)
 
-    def row(self, items: Array, ages: Array) -> tuple[Array, Array]:
+    def row(self, items: Array, shares: Array) -> tuple[Array, Array]:
         """Makes both parts of the row of a user of ``items``; see :class:`MadeRows`."""
         dim = self.model.dim - (len(self.model.items.indptr) - 1)
         lengths, columns, values = self.model.items.entries_of(items)
         summed = columns < dim
-        shares = self._levels[np.minimum(ages, AGES - 1)]
         numbers = np.repeat(shares * self.model.weights[items], lengths)[summed] * values[summed]
         kept, sums = self._cut(columns[summed], numbers, dim)
         return np.concatenate([kept, items + dim]), np.append(sums, shares)
@@ -1477,9 +1524,9 @@ class SolvedRows(MadeRows):
         _ridge_settings(model.metadata)
         return model
 
-    def row(self, items: Array, ages: Array) -> tuple[Array, Array]:
-        """Solves for the row of a user of ``items`` (m,), of whatever ages; see :func:`solved_row`."""
-        return solved_row(self.model.items, items, self._terms, self.model.row_entries)
+    def row(self, items: Array, shares: Array) -> tuple[Array, Array]:
+        """Solves for the row of a user of ``items`` (m,); see :func:`solved_row`."""
+        return solved_row(self.model.items, items, self._terms, self.model.row_entries, shares)
 
     @property
     def resident_bytes(self) -> dict[str, int]:
@@ -1568,14 +1615,17 @@ def ridge_terms(items: Table, dim: int, untouched: float, ridge: float) -> Ridge
     rows = len(items.indptr) - 1
     for start in range(0, rows, 1024):
         lengths, columns, values = items.entries_of(np.arange(start, min(start + 1024, rows)))
-        _add_products(lengths, places[columns], values, base)
+        exact = values.astype(np.float64)
+        _add_products(lengths, places[columns], exact, exact, base)
     least = ridge * float(np.trace(base)) / max(rows, 1)
     base *= untouched
     base[np.diag_indices(len(used))] += least
     return RidgeTerms(base, least if least > ridge * SMALLEST_SQUARE else 0.0, places)
 
 
-def solved_row(items: Table, touched: Array, terms: RidgeTerms, most: int) -> tuple[Array, Array]:
+def solved_row(
+    items: Table, touched: Array, terms: RidgeTerms, most: int, trusts: Array | None = None
+) -> tuple[Array, Array]:
     """Solves for the row of a user: its columns and float32 values.
 
     Only columns in which a touched item has an entry are solved for. Where these are more than
@@ -1589,6 +1639,7 @@ def solved_row(items: Table, touched: Array, terms: RidgeTerms, most: int) -> tu
         touched: (m,) rows of it, ascending.
         terms: of all users.
         most: entries of the result at most.
+        trusts: (m,) float32, how much each of ``touched`` is to be trusted; None where all count 1.
     """
     lengths, columns, values = items.entries_of(touched)
     kept, places = np.unique(columns, return_inverse=True)
@@ -1596,10 +1647,12 @@ def solved_row(items: Table, touched: Array, terms: RidgeTerms, most: int) -> tu
     if not terms.least:
         return kept[:0], values[:0]
     products = np.zeros((len(kept), len(kept)))
-    _add_products(lengths, places, values, products)
+    exact = values.astype(np.float64)
+    weighed = exact if trusts is None else np.repeat(trusts.astype(np.float64), lengths) * exact
+    _add_products(lengths, places, weighed, exact, products)
     shared = terms.places[kept]
     products += terms.base[np.ix_(shared, shared)]
-    target = np.bincount(places, values, len(kept))
+    target = np.bincount(places, weighed, len(kept))
     solved = _eliminated(products.copy(), target.copy(), terms.least)
     if len(kept) > most:
         worths = np.square(solved) * terms.base[shared, shared]
@@ -1609,16 +1662,17 @@ def solved_row(items: Table, touched: Array, terms: RidgeTerms, most: int) -> tu
     return kept, solved.astype(np.float32)
 
 
-def _add_products(lengths: Array, places: Array, values: Array, sums: Array) -> None:
+def _add_products(lengths: Array, places: Array, left_values: Array, values: Array, sums: Array) -> None:
     """Adds the products of all pairs of entries of a row, row after row, to ``sums``.
 
     Args:
         lengths: (m,) number of entries of each row.
         places: (entries,) where each entry's products go, rising within a row.
-        values: (entries,) float32.
+        left_values: (entries,) float64, the first factors of products.
+        values: (entries,) float64, the second.
         sums: (n, n) float64, written to on the diagonal and right of it.
     """
-    flat, exact, spots = sums.reshape(-1), values.astype(np.float64), places.astype(np.intp)
+    flat, spots = sums.reshape(-1), places.astype(np.intp)
     pairs = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(values))  # of an entry and those after it
     ends = np.cumsum(pairs)
     first = 0
@@ -1631,7 +1685,7 @@ def _add_products(lengths: Array, places: Array, values: Array, sums: Array) -> 
             + np.arange(before, ends[last - 1])
             - np.repeat((ends - pairs)[first:last], pairs[first:last])
         )
-        np.add.at(flat, spots[left] * len(sums) + spots[right], exact[left] * exact[right])
+        np.add.at(flat, spots[left] * len(sums) + spots[right], left_values[left] * values[right])
         first = last
 
 
@@ -2029,7 +2083,8 @@ class Recommender:
             n: how many items; where fewer are left the lists are shorter, never padded.
             items: rank these outside ids only; all by default.
             exclude: outside ids to leave out; those the model does not know need no leaving out.
-            filter_seen: leave out the items that the user had in training.
+            filter_seen: leave out the items that the user had in training. What the file says that
+                the user dislikes is left out in any case.
 
         Items of equal score come in the order of the item table. A user without interactions gets
         those that most users touched, as :class:`PopularItems`; where the file does not say which
@@ -2050,6 +2105,7 @@ class Recommender:
         if filter_seen:
             first, last = self.model.seen_indptr[row : row + 2].tolist()
             hidden.append(self.model.seen_items[first:last])
+        hidden.append(self.model.disliked_by(row))
         found = self._list(scores, n, hidden, self._rows_among(items))
         return found if known else PopularItems(found.items, [0.0] * len(found.items))
 

@@ -11,11 +11,12 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import ParameterGrid
+from sklearn.model_selection import ParameterGrid, cross_val_score
 from sklearn.utils import estimator_checks
 from sklearn.utils.validation import check_is_fitted
 
 from sparserec_np import Config, DataError, Interactions, SparseRec, train, update, write_interactions
+from sparserec_np.data.folds import InteractionKFold
 from sparserec_np.data.splitting import split_random
 from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation.evaluate import evaluate
@@ -273,3 +274,85 @@ def test_ids_are_looked_up_anew_after_it_has_learnt_on(model: SparseRec) -> None
     everything, _ = made.recommend(["newcomer", 0], n=KEPT.n_items + 1, filter_seen=False)
     assert all(sorted(row) == sorted(made.interactions_.item_ids) for row in everything)
     assert made.similar_items("novelty", n=1)[0].shape == (1,)
+
+
+# ---- weights and dislikes
+
+RATED = {
+    "user": LOG.user_ids[LOG.pair_users()],
+    "item": LOG.item_ids[LOG.items],
+    "rating": np.random.default_rng(3).integers(1, 6, LOG.n_interactions),
+}
+WEIGHED = Interactions.from_pairs(RATED["user"], RATED["item"], weights=RATED["rating"])
+BY_WEIGHTS: dict[str, Any] = {**QUICK, "start": "als", "threads": 1}
+
+
+def table_of(model: SparseRec) -> Any:
+    return model.fitted_.model.table
+
+
+def test_weights_are_taken_in_each_form_and_give_the_same_model() -> None:
+    wanted = table_of(SparseRec(**BY_WEIGHTS).fit(WEIGHED))
+    assert not same_bits(wanted, table_of(SparseRec(**BY_WEIGHTS).fit(LOG)))
+    pairs = np.column_stack([RATED["user"], RATED["item"]])
+    shape = (LOG.n_users, LOG.n_items)
+    values = csr_matrix((WEIGHED.weights, WEIGHED.items, WEIGHED.indptr), shape)
+    for given, options in (
+        (RATED, {"weight_col": "rating"}),
+        (pairs, {"sample_weight": RATED["rating"]}),
+        (list(map(tuple, pairs.tolist())), {"sample_weight": RATED["rating"].tolist()}),
+        ({"user": RATED["user"], "item": RATED["item"]}, {"sample_weight": RATED["rating"]}),
+        (values, {"weight_col": "values"}),
+        (values.toarray(), {"weight_col": "values"}),
+    ):
+        assert same_bits(table_of(SparseRec(**BY_WEIGHTS).fit(given, **options)), wanted)
+        del options["sample_weight" if "sample_weight" in options else "weight_col"]
+        assert not same_bits(table_of(SparseRec(**BY_WEIGHTS).fit(given)), wanted)
+
+
+def test_weights_that_do_not_go_with_the_form_are_refused() -> None:
+    pairs, ones = np.array([[7, 8], [9, 8], [9, 7]]), np.ones(3)
+    for given, options, error, said in (
+        (LOG, {"sample_weight": ones}, ConfigError, "hold their own weights"),
+        (matrix(LOG), {"sample_weight": ones}, ConfigError, "A row of a table is a user"),
+        (pairs, {"sample_weight": ones[:2]}, DataError, "a weight for each of the 3 rows"),
+        (pairs, {"sample_weight": [1, 0, 1]}, DataError, "found 0 at place 1"),
+        (pairs, {"weight_col": "values"}, ConfigError, "hold no values"),
+        (pairs, {"dislike_below": 2}, ConfigError, "hold no ratings for dislike_below"),
+        (RATED, {"weight_col": "plays"}, DataError, "no column 'plays' for weight_col"),
+        (RATED, {"weight_col": "rating", "sample_weight": ones}, ConfigError, "found both"),
+        (RATED, {"rating_col": "none", "dislike_below": 2}, ConfigError, "leave out one"),
+        ({**RATED, "w": np.zeros(900)}, {"weight_col": "w"}, DataError, "The column 'w' must hold a weight"),
+        ({"user": [1], "item": [2]}, {"dislike_below": 2}, DataError, "no rating column for dislike_below"),
+    ):
+        with pytest.raises(error, match=said):
+            SparseRec(**QUICK).fit(given, **options)
+
+
+def test_what_is_disliked_is_in_no_list_and_folds_carry_it() -> None:
+    model = SparseRec(**QUICK, threads=1).fit(RATED, dislike_below=3)
+    known = model.interactions_
+    assert known.disliked is not None and known.n_interactions == int((RATED["rating"] >= 3).sum())
+    for filter_seen in (True, False):
+        ids, _ = model.recommend(known.user_ids, n=40, filter_seen=filter_seen)
+        for user, listed in enumerate(ids.tolist()):
+            assert not set(listed) & set(known.item_ids[known.disliked_by(user)].tolist())
+    scores = cross_val_score(SparseRec(**QUICK, threads=1), known, cv=InteractionKFold(2))
+    assert np.all(scores > 0)
+
+
+def test_somebody_who_only_dislikes_gets_what_most_have_and_none_of_that() -> None:
+    table = csr_matrix(np.array([[1, 1, 0, 1.0], [1, 0, 1, 0], [-1, 0, -1, 0], [1, 1, 0, 0]]))
+    model = SparseRec(dim=2, density=0.9, epochs=0, validation=0.0, threads=1).fit(table, dislike_below=0)
+    ids, scores = model.recommend(2, n=4)
+    assert ids.tolist() == [1, 3, -1, -1] and scores.tolist() == [0, 0, -np.inf, -np.inf]
+
+
+def test_cross_validation_passes_weights_of_rows_on() -> None:
+    pairs = np.column_stack([RATED["user"], RATED["item"]])
+    model = SparseRec(**BY_WEIGHTS)
+    weighted, plain = (
+        cross_val_score(model, pairs, cv=InteractionKFold(2), params=params)
+        for params in ({"sample_weight": RATED["rating"]}, None)
+    )
+    assert np.all(weighted > 0) and not np.array_equal(weighted, plain)

@@ -16,9 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparserec_np.data.formats import read_interactions
+from sparserec_np.data.formats.options import VALUES, check_dislike_below
 from sparserec_np.data.frames import Options, Rows, as_frame, find_rows
 from sparserec_np.data.interactions import Interactions, expect_interactions
-from sparserec_np.data.matrices import check_values, coordinates, touched_cells
+from sparserec_np.data.matrices import (
+    cell_weights,
+    check_values,
+    coordinates,
+    disliked_cells,
+    touched_cells,
+)
 from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError, DataError
 
@@ -47,9 +54,12 @@ def as_interactions(given: Any, **options: Any) -> Interactions:
             columns or a structured array, with columns named as in files; ``(n, 2)`` pairs of ids
             as an array or as a list of tuples; or a SciPy matrix or a dense array of users x items,
             in which what is above zero counts and the ids are the numbers of rows and columns.
-        options: ``user_col``, ``item_col``, ``rating_col``, ``time_col`` (names or numbers of
-            columns; ``"none"`` for the last two) and ``min_rating``; of a file all that
-            :func:`~sparserec_np.data.formats.read_interactions` takes.
+        options: ``user_col``, ``item_col``, ``rating_col``, ``time_col``, ``weight_col`` (names or
+            numbers of columns; ``"none"`` for the last three), ``min_rating`` and
+            ``dislike_below``; of a file all that
+            :func:`~sparserec_np.data.formats.read_interactions` takes. Of a matrix, ``weight_col``
+            may be ``"values"``. ``sample_weight`` are ``(n,)`` weights of pairs, one for each row
+            of what is given. Without either, all interactions count alike.
 
     Raises:
         DataError: it is something else, may be read in two ways, or holds what is no interaction:
@@ -199,6 +209,8 @@ def _options(options: dict[str, Any]) -> Options:
     chosen = Options(**options)
     if chosen.min_rating is not None and not math.isfinite(chosen.min_rating):
         raise ConfigError(f"The lowest rating must be a finite number, found {chosen.min_rating}.")
+    if chosen.dislike_below is not None:
+        check_dislike_below(chosen.dislike_below, chosen.min_rating, chosen.rating_col)
     return chosen
 
 
@@ -209,21 +221,35 @@ def _convert(given: Any, said: dict[str, Any]) -> _Converted:
     options = _options(said)
     frame = None if isinstance(given, Interactions) else as_frame(given)
     if frame is not None:
-        return _Converted(_of_rows(find_rows(frame, options)))
+        return _Converted(_of_rows(find_rows(frame, options), options.sample_weight))
     if options.name_columns:
         raise ConfigError(f"Columns are named of files and frames; {type(given).__name__} has none to name.")
     if hasattr(given, "tocoo"):
-        return _Converted(_of_matrix(given, options.min_rating), is_table=True)
+        return _Converted(_of_matrix(given, options), is_table=True)
     found = given if isinstance(given, Interactions) else _pairs_or_cells(given)
     if isinstance(found, np.ndarray):
-        return _Converted(_of_dense(found, options.min_rating), is_table=True)
-    if options.min_rating is not None:
-        raise ConfigError("Pairs of ids hold no ratings for min_rating: give it where ratings are read.")
-    return _Converted(found if isinstance(found, Interactions) else _of_rows(found))
+        return _Converted(_of_dense(found, options), is_table=True)
+    for name in ("min_rating", "dislike_below"):
+        if getattr(options, name) is not None:
+            raise ConfigError(f"Pairs of ids hold no ratings for {name}: give it where ratings are read.")
+    if options.weight_col == VALUES:
+        raise ConfigError(
+            "Pairs of ids hold no values for weight_col: give sample_weight, a weight for each, or a matrix."
+        )
+    if not isinstance(found, Interactions):
+        return _Converted(_of_rows(found, options.sample_weight))
+    if options.sample_weight is not None:
+        raise ConfigError(
+            "Interactions hold their own weights: make them with Interactions.from_pairs(users, items, weights=...)."
+        )
+    return _Converted(found)
 
 
 def _read(path: str | os.PathLike[str], options: dict[str, Any]) -> Interactions:
     """Reads a file; one that is not there is no interactions."""
+    if options.get("sample_weight") is not None:
+        raise ConfigError("The weights of a file are in a column of it: name it with weight_col.")
+    options = {name: value for name, value in options.items() if name != "sample_weight"}
     _check_names(options, READER_OPTIONS, "files")
     try:
         return read_interactions(path, **options)
@@ -234,12 +260,28 @@ def _read(path: str | os.PathLike[str], options: dict[str, Any]) -> Interactions
         ) from error
 
 
-def _of_rows(rows: Rows) -> Interactions:
-    """Makes interactions of rows, and leaves out those that are rated as none."""
+def _of_rows(rows: Rows, sample_weight: Any = None) -> Interactions:
+    """Makes interactions of rows, and leaves out those that are rated as none.
+
+    ``sample_weight`` are weights of the rows, where no column of theirs holds any.
+    """
+    weights = rows.weights
+    if sample_weight is not None:
+        weights = np.asarray(sample_weight)
+        if weights.shape != (len(rows.users),):
+            raise DataError(
+                f"sample_weight must hold a weight for each of the {len(rows.users)} rows, found shape"
+                f" {weights.shape}."
+            )
     if rows.kept is None or rows.kept.all():
-        return Interactions.from_pairs(rows.users, rows.items, rows.times)
+        return Interactions.from_pairs(rows.users, rows.items, rows.times, weights=weights)
     users, items = (_selected(ids, rows.kept) for ids in (rows.users, rows.items))
-    return Interactions.from_pairs(users, items, None if rows.times is None else rows.times[rows.kept])
+    times, weights = (None if array is None else array[rows.kept] for array in (rows.times, weights))
+    log = Interactions.from_pairs(users, items, times, weights=weights)
+    if rows.disliked is None or not rows.disliked.any():
+        return log
+    users, items = (_selected(ids, rows.disliked) for ids in (rows.users, rows.items))
+    return log.disliking(Interactions.from_pairs(users, items))
 
 
 def _selected(ids: Any, kept: Array) -> Any:
@@ -249,7 +291,7 @@ def _selected(ids: Any, kept: Array) -> Any:
     return np.asarray(ids)[kept]
 
 
-def _of_matrix(given: Any, min_rating: float | None) -> Interactions:
+def _of_matrix(given: Any, options: Options) -> Interactions:
     """Makes interactions of a SciPy matrix or sparse array."""
     if len(given.shape) != 2:
         raise DataError(f"Expected a matrix of users x items, found the shape {given.shape}")
@@ -258,17 +300,31 @@ def _of_matrix(given: Any, min_rating: float | None) -> Interactions:
     except ValueError as error:
         raise DataError(f"The matrix of interactions is not sound: {error}") from error
     _check_size(matrix.shape)
-    cells = touched_cells(matrix, "The matrix of interactions", min_rating)
+    if options.sample_weight is not None:
+        raise ConfigError(
+            "A row of a table is a user: sample_weight is for rows that are pairs of ids; weight_col='values' takes"
+            " the table's values as weights."
+        )
+    name = "The matrix of interactions"
+    cells = touched_cells(matrix, name, options.min_rating)
     users, items = (np.arange(count, dtype=np.int64) for count in matrix.shape)
-    return Interactions.from_codes(cells.rows, cells.columns, users, items)
+    rows, columns, values = cells.rows, cells.columns, cells.values
+    disliked = None
+    if options.dislike_below is not None:
+        low, kept = disliked_cells(matrix, options.dislike_below), values >= options.dislike_below
+        rows, columns, values = rows[kept], columns[kept], values[kept]
+        disliked = Interactions.from_codes(*low, users, items)
+    weights = cell_weights(values, rows, columns, name) if options.weight_col == VALUES else None
+    log = Interactions.from_codes(rows, columns, users, items, weights=weights)
+    return log.disliking(disliked)
 
 
-def _of_dense(table: Array, min_rating: float | None) -> Interactions:
+def _of_dense(table: Array, options: Options) -> Interactions:
     """Makes interactions of a dense array of users x items."""
     from scipy.sparse import coo_matrix
 
     check_values(table.ravel(), "The table of users x items", lambda at: divmod(at, table.shape[1]))
-    return _of_matrix(coo_matrix(table), min_rating)
+    return _of_matrix(coo_matrix(table), options)
 
 
 def _check_size(shape: tuple[int, int]) -> None:

@@ -16,6 +16,8 @@ Array = npt.NDArray[Any]
 def k_core(log: Interactions, min_user: int, min_item: int) -> Interactions:
     """Leaves out users and items with too few interactions, again and again until all have enough.
 
+    Dislikes are not counted; those of whoever is left are kept.
+
     Args:
         log: the interactions.
         min_user: the fewest that a user keeps, 1 or more.
@@ -42,15 +44,16 @@ def k_core(log: Interactions, min_user: int, min_item: int) -> Interactions:
             f"No interaction is left where every user is to have {min_user:,} or more, and every item {min_item:,} or"
             " more; lower --min-user or --min-item."
         )
-    times = None if log.times is None else log.times[keep]
-    return Interactions.from_codes(
+    times, weights = (None if array is None else array[keep] for array in (log.times, log.weights))
+    core = Interactions.from_codes(
         _renumbered(users[keep], many),
         _renumbered(items[keep], much),
         log.user_ids[many],
         log.item_ids[much],
         times,
-        dated=log.dated,
+        weights,
     )
+    return core.dated_as(log.dated).disliking(log.disliked)
 
 
 def _renumbered(codes: Array, kept: Array) -> Array:

@@ -19,11 +19,11 @@ from sparserec_np.data.formats.header import (
     USER_NAMES,
 )
 from sparserec_np.data.formats.header import plain as plain_name
+from sparserec_np.data.formats.opinions import WEIGHT, sound_weights
+from sparserec_np.data.formats.options import NO_COLUMN, VALUES
 from sparserec_np.data.moments import as_times
 from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError, DataError
-
-NO_COLUMN = "none"  # what a caller says for a column that is there and not meant
 
 
 class Frame(NamedTuple):
@@ -45,12 +45,21 @@ class Options(NamedTuple):
     item_col: str | int | None = None
     rating_col: str | int | None = None
     time_col: str | int | None = None
+    weight_col: str | int | None = None
     min_rating: float | None = None
+    dislike_below: float | None = None
+    sample_weight: Any = None
 
     @property
     def name_columns(self) -> bool:
         """Whether any column is named."""
-        return any(wish is not None for wish in self[:-1])
+        named = self[:4] if self.weight_col in (VALUES, NO_COLUMN) else self[:5]
+        return any(wish is not None for wish in named)
+
+    @property
+    def asks_for_ratings(self) -> bool:
+        """Whether something is said that needs a rating for each interaction."""
+        return self.min_rating is not None or self.dislike_below is not None
 
 
 class Rows(NamedTuple):
@@ -61,12 +70,16 @@ class Rows(NamedTuple):
         items: likewise.
         times: ``(n,)`` moments, or None.
         kept: ``(n,)`` bool, which rows are interactions; None for all.
+        weights: ``(n,)`` of the rows that are; None where all count alike.
+        disliked: ``(n,)`` bool, which rows are dislikes, and not among ``kept``; None for none.
     """
 
     users: Any
     items: Any
     times: Array | None = None
     kept: Array | None = None
+    weights: Array | None = None
+    disliked: Array | None = None
 
 
 def as_frame(given: Any) -> Frame | None:
@@ -153,33 +166,63 @@ def find_rows(frame: Frame, options: Options) -> Rows:
         )
     if user == item:
         raise ConfigError(f"Users and items must be two columns, but both are {frame.names[user]!r}.")
-    rating = _find(frame, options.rating_col, RATING_NAMES, "rating")
-    time = _find(frame, options.time_col, TIME_NAMES, "time")
+    weight = _find_weight(frame, options)
+    rating = _find(frame, options.rating_col, RATING_NAMES, "rating", weight)
+    time = _find(frame, options.time_col, TIME_NAMES, "time", weight)
+    rating = weight if rating is None and options.asks_for_ratings else rating
     users, items = frame.column(user), frame.column(item)
     times = None if time is None else _times(frame, time, len(users), options.time_col is not None)
-    if rating is None:
-        if options.min_rating is not None:
-            raise DataError("The frame has no rating column for min_rating; name it with rating_col.")
-        return Rows(users, items, times)
-    wanted = options.rating_col is not None or options.min_rating is not None
-    return Rows(users, items, times, _kept(frame, rating, options.min_rating, wanted))
+    kept = disliked = None
+    if rating is not None:
+        kept, disliked = _kept(frame, rating, options)
+    elif options.asks_for_ratings:
+        asked = "min_rating" if options.dislike_below is None else "dislike_below"
+        raise DataError(f"The frame has no rating column for {asked}; name it with rating_col.")
+    weights = None if weight is None else _weights(frame, weight, kept)
+    return Rows(users, items, times, kept, weights, disliked)
 
 
-def _find(frame: Frame, wish: str | int | None, known: Sequence[str], noun: str) -> int | None:
+def _find_weight(frame: Frame, options: Options) -> int | None:
+    """Finds the place of the column of weights, where one is asked for."""
+    if options.weight_col is None:
+        return None
+    if options.sample_weight is not None:
+        raise ConfigError("Weights come from weight_col or from sample_weight, found both; leave out one.")
+    return _find(frame, options.weight_col, (), "weight")
+
+
+def _weights(frame: Frame, place: int, kept: Array | None) -> Array:
+    """Returns the weights of all rows, float64; those of rows that are no interactions mean nothing."""
+    name = frame.names[place]
+    try:
+        values = np.array(_numbers(frame.column(place)), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"The column {name!r} must hold weights that are numbers: {error}") from error
+    good = sound_weights(values) if kept is None else sound_weights(values) | ~kept
+    if not good.all():
+        at = int(np.flatnonzero(~good)[0])
+        raise DataError(f"The column {name!r} must hold {WEIGHT}, found {values[at]} at place {at}.")
+    return values
+
+
+def _find(
+    frame: Frame, wish: str | int | None, known: Sequence[str], noun: str, taken: int | None = None
+) -> int | None:
     """Finds the place of a column: as the caller says it, by its name, or by its usual place.
 
-    Places are usual where the columns have numbers for names, as in a table without a header.
+    Places are usual where the columns have numbers for names, as in a table without a header. The
+    place that is ``taken`` is found only where the caller says so.
     """
     names = list(frame.names)
     if wish is None:
         if names and all(isinstance(name, (int, np.integer)) for name in names):
             usual = ("user", "item", "rating", "time").index(noun)
-            return usual if usual < len(names) else None
-        plain = [plain_name(str(name)) for name in names]
+            return usual if usual < len(names) and usual != taken else None
+        plain = [plain_name(str(name)) if at != taken else "" for at, name in enumerate(names)]
         return next((plain.index(name) for name in known if name in plain), None)
     if wish in names:
         return names.index(wish)
-    if wish == NO_COLUMN and noun in ("rating", "time"):
+    if wish == NO_COLUMN and noun in ("rating", "time", "weight"):
         return None
     alike = [at for at, name in enumerate(names) if plain_name(str(name)) == plain_name(str(wish))]
     if alike:
@@ -203,21 +246,27 @@ def _times(frame: Frame, place: int, n: int, wanted: bool) -> Array | None:
         return None
 
 
-def _kept(frame: Frame, place: int, min_rating: float | None, wanted: bool) -> Array | None:
-    """Tells which rows are rated as interactions; None where the ratings say nothing."""
-    name = frame.names[place]
+def _kept(frame: Frame, place: int, options: Options) -> tuple[Array | None, Array | None]:
+    """Tells which rows are rated as interactions, and which as dislikes.
+
+    None where the ratings say nothing of them.
+    """
+    name, min_rating = frame.names[place], options.min_rating
+    wanted = options.rating_col is not None or options.asks_for_ratings
     try:
         ratings = np.array(_numbers(frame.column(place)), dtype=np.float64)
     except (TypeError, ValueError) as error:
         if wanted:
             raise DataError(f"The column {name!r} must hold ratings that are numbers: {error}") from error
-        return None
+        return None, None
     if np.isinf(ratings).any():
         at = int(np.flatnonzero(np.isinf(ratings))[0])
         raise DataError(f"The column {name!r} must hold finite numbers, found {ratings[at]} at place {at}.")
-    if min_rating is None:
-        return ~(ratings <= 0)  # what is missing is not below
-    return ratings >= min_rating
+    kept = ~(ratings <= 0) if min_rating is None else ratings >= min_rating  # what is missing is not below
+    if options.dislike_below is None:
+        return kept, None
+    disliked = ratings < options.dislike_below
+    return kept & ~disliked, disliked
 
 
 def _numbers(values: Any) -> Any:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from sparserec_np.data.ids import are_texts, bytes_of, refuse_missing_texts
 from sparserec_np.data.ids import encode_ids as encode_ids
 from sparserec_np.data.moments import as_times
 from sparserec_np.data.table import row_blocks
+from sparserec_np.data.weights import as_weights, own_shares
 from sparserec_np.errors import DataError
 
 Array = npt.NDArray[Any]
@@ -58,7 +60,12 @@ class Interactions:
             they are not ``dated``, int32 or int64 places in time order; or None.
         dated: whether times can be compared between users. Else they say in which order each user
             touched items, and no more.
-        duplicates: repeated pairs that were merged away; of a merged pair the latest time is kept.
+        duplicates: repeated pairs that were merged away; of a merged pair the latest time is kept,
+            and the sum of all weights.
+        weights: ``(n,)`` float32 confidences of the pairs, finite and above 0, in the unit of the
+            source, or None, where all count alike.
+        disliked: pairs over the same users and items that are known to be no interactions: none of
+            them is in ``items``, and none is recommended. None where nothing is known of any.
 
     >>> log = Interactions.from_pairs(["ann", "bob", "ann", "ann"], [7, 7, 3, 7])
     >>> log
@@ -74,6 +81,8 @@ class Interactions:
     times: Array | None = None
     duplicates: int = field(default=0)
     dated: bool = True
+    weights: Array | None = None
+    disliked: Interactions | None = None
 
     def __post_init__(self) -> None:
         """Refuses arrays that break a promise of the class docstring."""
@@ -89,6 +98,7 @@ class Interactions:
             self._check_items(first, last)
         if self.times is not None and self.times.shape != self.items.shape:
             raise DataError(f"times must have shape {self.items.shape}, found {self.times.shape}.")
+        self._check_opinions()
         for name, ids in (("user_ids", self.user_ids), ("item_ids", self.item_ids)):
             if ids.ndim != 1 or not (ids.dtype == np.int64 or are_texts(ids)):
                 raise DataError(
@@ -100,6 +110,21 @@ class Interactions:
                 )
             if np.any(ids[1:] <= ids[:-1]):
                 raise DataError(f"{name} must be sorted and unique; build Interactions with from_pairs.")
+
+    def _check_opinions(self) -> None:
+        """Refuses weights that are none, and dislikes of other users and items."""
+        if self.weights is not None:
+            if self.weights.dtype != np.float32 or self.weights.shape != self.items.shape:
+                raise DataError(
+                    f"weights must be float32 of shape {self.items.shape}, found {self.weights.dtype} of shape"
+                    f" {self.weights.shape}."
+                )
+            for start in range(0, self.weights.size, PAIRS_AT_ONCE):
+                as_weights(self.weights[start : start + PAIRS_AT_ONCE])
+        if self.disliked is not None:
+            if self.disliked.disliked is not None:
+                raise DataError("What is disliked can have no dislikes of its own.")
+            self._check_over_same(self.disliked, "disliked")
 
     def _check_items(self, first: int, last: int) -> None:
         bounds = self.indptr[first : last + 1]
@@ -128,6 +153,7 @@ class Interactions:
         *,
         user_ids: npt.ArrayLike | None = None,
         item_ids: npt.ArrayLike | None = None,
+        weights: npt.ArrayLike | None = None,
     ) -> Interactions:
         """Makes interactions of pairs of outside ids, in any order, repeats allowed.
 
@@ -138,10 +164,12 @@ class Interactions:
                 seconds since 1970; or None.
             user_ids: ids to keep besides those in ``users``: users without items.
             item_ids: ids to keep besides those in ``items``: items nobody touched.
+            weights: ``(n,)`` finite numbers above 0, the confidence of each; those of a repeated
+                pair are added up. None where all count alike.
 
         Raises:
             DataError: lengths differ, an id is missing (the message names the first place) or
-                neither an integer nor a string, or a time is not finite.
+                neither an integer nor a string, a time is not finite, or a weight not above 0.
         """
         user_codes, all_users = encode_ids(users, user_ids, "user")
         item_codes, all_items = encode_ids(items, item_ids, "item")
@@ -151,7 +179,8 @@ class Interactions:
         ):
             if not isinstance(given, (list, tuple)):  # texts that somebody has listed are what they say
                 refuse_missing_texts(ids, codes, noun)
-        return cls.from_codes(user_codes, item_codes, all_users, all_items, times)
+        moments = None if times is None else as_times(times, user_codes.size)
+        return cls.from_codes(user_codes, item_codes, all_users, all_items, moments, weights)
 
     @classmethod
     def from_codes(
@@ -161,8 +190,7 @@ class Interactions:
         user_ids: Array,
         item_ids: Array,
         times: npt.ArrayLike | None = None,
-        *,
-        dated: bool = True,
+        weights: npt.ArrayLike | None = None,
     ) -> Interactions:
         """Makes interactions of positions in two arrays of unique outside ids.
 
@@ -173,12 +201,12 @@ class Interactions:
             items: ``(n,)`` integers, positions in ``item_ids``.
             user_ids: ``(n_users,)`` int64 or unicode.
             item_ids: ``(n_items,)`` int64 or unicode.
-            times: ``(n,)`` finite numbers, or None.
-            dated: whether they can be compared between users.
+            times: ``(n,)`` finite numbers, of which int32 stay as narrow as they are; or None.
+            weights: ``(n,)`` finite numbers above 0, or None.
 
         Raises:
-            DataError: lengths differ, a position is out of range, an id is repeated, or a time is
-                not finite.
+            DataError: lengths differ, a position is out of range, an id is repeated, a time is not
+                finite, or a weight not above 0.
         """
         user_codes, user_ids = _sort_ids(np.asarray(users), user_ids, "user")
         item_codes, item_ids = _sort_ids(np.asarray(items), item_ids, "item")
@@ -186,29 +214,22 @@ class Interactions:
             raise DataError(
                 f"Users and items must be equally many, found {user_codes.size} and {item_codes.size}."
             )
-        moments = None if times is None else _own_times(times, user_codes.size, dated)
-        n_items = max(item_ids.size, 1)
-        indptr = np.zeros(user_ids.size + 1, dtype=np.int64)
-        merged = np.empty(user_codes.size, dtype=np.int32)
-        filled = 0
-        for first, last, user, next_user in _user_runs(user_codes, user_ids.size):
-            keys = user_codes[first:last].astype(np.int64)
-            keys *= n_items
-            keys += item_codes[first:last]
-            keys, own = _merged(keys, None if moments is None else moments[first:last])
-            # keys are sorted, so a user's first pair is found by bisection
-            starts = np.searchsorted(keys, np.arange(user, next_user + 1, dtype=np.int64) * n_items)
-            indptr[user : next_user + 1] = filled + starts
-            keys %= n_items
-            merged[filled : filled + keys.size] = keys
-            if moments is not None and own is not None:
-                moments[filled : filled + keys.size] = own
-            filled += keys.size
+        moments = None if times is None else _own_times(times, user_codes.size)
+        worths = None if weights is None else as_weights(weights, user_codes.size)
+        indptr, merged = _in_rows(
+            (user_codes, item_codes), (user_ids.size, max(item_ids.size, 1)), moments, worths
+        )
+        filled = int(indptr[-1])
         duplicates = merged.size - filled
         if duplicates:
             merged = merged[:filled].copy()
             moments = None if moments is None else moments[:filled].copy()
-        return cls(indptr, merged, user_ids, item_ids, moments, duplicates, dated or moments is None)
+            worths = None if worths is None else worths[:filled].copy()
+        return cls(indptr, merged, user_ids, item_ids, moments, duplicates, weights=worths)
+
+    def dated_as(self, dated: bool) -> Interactions:
+        """Says whether times can be compared between users, if there are any; see the class."""
+        return self if dated or self.times is None else replace(self, dated=False)
 
     # ---- sizes
 
@@ -235,7 +256,9 @@ class Interactions:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays, ids included."""
-        pairs = self.indptr.nbytes + self.items.nbytes + (0 if self.times is None else self.times.nbytes)
+        arrays = (self.indptr, self.items, self.times, self.weights)
+        dislikes = (self.disliked.indptr, self.disliked.items) if self.disliked is not None else ()
+        pairs = sum(array.nbytes for array in (*arrays, *dislikes) if array is not None)
         return pairs + bytes_of(self.user_ids) + bytes_of(self.item_ids)
 
     @property
@@ -251,6 +274,77 @@ class Interactions:
         for start in range(0, self.items.size, step):
             degrees += np.bincount(self.items[start : start + step], minlength=self.n_items)
         return degrees
+
+    # ---- weights and dislikes
+
+    @cached_property
+    def weight_scale(self) -> np.float32 | None:
+        """What brings the weights to a mean of 1; None where there are none, or all are the same.
+
+        So nothing that is learned depends on the unit of the weights.
+        """
+        if self.weights is None or not self.weights.size or self.weights.min() == self.weights.max():
+            return None
+        return np.float32(1 / self.weights.mean(dtype=np.float64))
+
+    def relative_weights(self) -> Array | None:
+        """Returns the weights divided by the mean of all, ``(n,)`` float32; see :attr:`weight_scale`."""
+        if self.weight_scale is None or self.weights is None:
+            return None
+        relative: Array = self.weights * self.weight_scale
+        return relative
+
+    @cached_property
+    def own_weights(self) -> Array | None:
+        """The weights divided by the mean of each user's own, ``(n,)`` float32.
+
+        None where there are none, or all are the same.
+        """
+        if self.weight_scale is None or self.weights is None:
+            return None
+        own = np.empty_like(self.weights)
+        for first, last in self.user_blocks():
+            bounds = self.indptr[first : last + 1]
+            some = self.weights[bounds[0] : bounds[-1]]
+            own[bounds[0] : bounds[-1]] = own_shares(some, bounds - bounds[0])
+        return own
+
+    def disliking(self, disliked: Interactions | None) -> Interactions:
+        """Returns these pairs without those that are disliked, which are kept beside them.
+
+        Dislikes of users or items that are not here are left out. Those that were here before are
+        kept, too.
+
+        Args:
+            disliked: pairs over any users and items; their times and weights mean nothing. None for
+                no more than there are.
+        """
+        if disliked is None:
+            return self
+        places = disliked.user_ids is self.user_ids and disliked.item_ids is self.item_ids
+        placed = disliked if places else disliked.aligned_to(self)[0]
+        plain = replace(placed, times=None, dated=True, weights=None, disliked=None, duplicates=0)
+        if self.disliked is not None:
+            plain = plain.union(self.disliked)
+        if not plain.n_interactions:
+            return self
+        plain = replace(plain, user_ids=self.user_ids, item_ids=self.item_ids, duplicates=0)
+        kept = replace(self, disliked=None).without(plain) if self.shared_with(plain) else self
+        return replace(kept, disliked=plain, duplicates=self.duplicates)
+
+    def disliked_by(self, user: int) -> Array:
+        """Returns the numbers of the items that a user dislikes, ``(m,)`` int32."""
+        if self.disliked is None:
+            return self.items[:0]
+        found: Array = self.disliked.items[self.disliked.indptr[user] : self.disliked.indptr[user + 1]]
+        return found
+
+    @cached_property
+    def hidden(self) -> Interactions:
+        """What is never recommended: these pairs, and those that are disliked."""
+        if self.disliked is None:
+            return self
+        return replace(self, times=None, dated=True, weights=None, disliked=None).union(self.disliked)
 
     # ---- other views of the same pairs
 
@@ -342,15 +436,18 @@ class Interactions:
             bounds = self.indptr[first : last + 1]
             kept = np.concatenate([indptr[first : first + 1], keep[bounds[0] : bounds[-1]]])
             indptr[first : last + 1] = np.cumsum(kept)[bounds - bounds[0]]
-        times = None if self.times is None else self.times[keep]
-        return replace(self, indptr=indptr, items=self.items[keep], times=times, duplicates=0)
+        times, weights = (None if array is None else array[keep] for array in (self.times, self.weights))
+        return replace(
+            self, indptr=indptr, items=self.items[keep], times=times, weights=weights, duplicates=0
+        )
 
     def union(self, other: Interactions) -> Interactions:
         """Merges the pairs of both, over the users and items they share.
 
         Times are kept if both have them. Where they are not dated, all pairs of ``other`` count as
         later than one's own, and it needs no times. Pairs that are in both are merged and counted
-        in ``duplicates``.
+        in ``duplicates``; their weights are added up, where a pair without a weight counts as one
+        of the mean weight of those that have some. What either dislikes is disliked.
 
         Raises:
             DataError: the two are not over the same ids; bring them together with
@@ -362,14 +459,15 @@ class Interactions:
             raise DataError("union needs interactions over the same users and items; use aligned_to first.")
         users = np.concatenate([self.pair_users(), other.pair_users()])
         items = np.concatenate([self.items, other.items])
-        return Interactions.from_codes(
+        both = Interactions.from_codes(
             users,
             items,
             self.user_ids,
             self.item_ids,
             self._times_with(other),
-            dated=self.dated and other.dated,
-        )
+            _weights_of_both(self, other),
+        ).dated_as(self.dated and other.dated)
+        return both.disliking(self.disliked).disliking(other.disliked)
 
     def _times_with(self, other: Interactions) -> Array | None:
         """Puts the times of both one behind the other, if they can be."""
@@ -417,15 +515,16 @@ class Interactions:
         items = _positions(self.item_ids, reference.item_ids)
         pair_users, pair_items = users[self.pair_users()], items[self.items]
         keep = (pair_users >= 0) & (pair_items >= 0)
-        times = None if self.times is None else self.times[keep]
+        times, weights = (None if array is None else array[keep] for array in (self.times, self.weights))
         placed = Interactions.from_codes(
             pair_users[keep],
             pair_items[keep],
             reference.user_ids,
             reference.item_ids,
             times,
-            dated=self.dated,
+            weights,
         )
+        placed = placed.dated_as(self.dated).disliking(self.disliked)
         counts = Counts(
             unknown_users=int(np.count_nonzero(users < 0)),
             unknown_items=int(np.count_nonzero(items < 0)),
@@ -462,12 +561,14 @@ class Interactions:
     def renumbered(self, first: int = 0) -> Interactions:
         """Replaces the ids by numbers that count up from ``first``, in the order of the ids."""
         users, items = (np.arange(first, first + n, dtype=np.int64) for n in (self.n_users, self.n_items))
-        return replace(self, user_ids=users, item_ids=items)
+        disliked = None if self.disliked is None else self.disliked.renumbered(first)
+        return replace(self, user_ids=users, item_ids=items, disliked=disliked)
 
     def digest(self) -> str:
         """Returns a hex sha256 over the pairs and all ids.
 
-        Equal pairs and ids give equal digests on any machine.
+        Equal pairs and ids give equal digests on any machine. Weights and dislikes are part of it,
+        where there are any.
         """
         sha = hashlib.sha256()
         for array in (self.indptr, self.items):
@@ -477,6 +578,10 @@ class Interactions:
             text = are_texts(ids)
             sha.update(b"text" if text else b"int8")
             sha.update(json.dumps(ids.tolist()).encode() if text else ids.astype("<i8", copy=False).tobytes())
+        if self.weights is not None:
+            sha.update(b"weights" + self.weights.astype("<f4", copy=False).tobytes())
+        if self.disliked is not None:
+            sha.update(b"disliked" + self.disliked.digest().encode())
         return sha.hexdigest()
 
 
@@ -494,10 +599,10 @@ def expect_interactions(given: object) -> Interactions:
     return given
 
 
-def _own_times(times: npt.ArrayLike, n: int, dated: bool) -> Array:
-    """Copies times ``(n,)``; places that are integers stay as narrow as they are."""
+def _own_times(times: npt.ArrayLike, n: int) -> Array:
+    """Copies times ``(n,)``; int32 ones stay as narrow as they are."""
     places = np.asarray(times)
-    narrow = not dated and places.dtype == np.int32 and places.shape == (n,)
+    narrow = places.dtype == np.int32 and places.shape == (n,)
     return places.copy() if narrow else as_times(times, n)
 
 
@@ -528,25 +633,83 @@ def _sort_ids(codes: Array, ids: Array, noun: str) -> tuple[Array, Array]:
     return codes, ids
 
 
-def _merged(keys: Array, times: Array | None) -> tuple[Array, Array | None]:
-    """Sorts keys (n,) and merges equal ones; each keeps its latest time. Without times it may sort in place.
+def _merged(
+    keys: Array, times: Array | None, weights: Array | None
+) -> tuple[Array, Array | None, Array | None]:
+    """Sorts keys (n,) and merges equal ones; each keeps its latest time, and all its weight.
 
-    >>> keys, times = _merged(np.array([5, 3, 5]), np.array([10, 30, 20]))
-    >>> keys.tolist(), times.tolist()
-    ([3, 5], [30, 20])
+    Without times and weights it may sort in place.
+
+    >>> keys, times, weights = _merged(np.array([5, 3, 5]), np.array([10, 30, 20]), np.ones(3, np.float32))
+    >>> keys.tolist(), times.tolist(), weights.tolist()
+    ([3, 5], [30, 20], [1.0, 2.0])
     """
-    if times is not None:
+    if times is not None or weights is not None:
         order = np.argsort(keys, kind="stable")
-        keys, times = keys[order], times[order]
+        keys = keys[order]
+        times, weights = (None if array is None else array[order] for array in (times, weights))
     elif np.any(keys[1:] < keys[:-1]):
         keys.sort()
     fresh = np.ones(keys.size, dtype=bool)
     np.not_equal(keys[1:], keys[:-1], out=fresh[1:])
     if not fresh.all():
-        if times is not None:  # every group has a member, so reduceat is safe here
-            times = np.maximum.reduceat(times, np.flatnonzero(fresh))
+        groups = np.flatnonzero(fresh)  # every group has a member, so reduceat is safe here
+        if times is not None:
+            times = np.maximum.reduceat(times, groups)
+        if weights is not None:
+            weights = as_weights(np.add.reduceat(weights, groups, dtype=np.float64))
         keys = keys[fresh]
-    return keys, times
+    return keys, times, weights
+
+
+def _weights_of_both(one: Interactions, other: Interactions) -> Array | None:
+    """Puts the weights of two logs one behind the other, (n,) float32; None where neither has any.
+
+    Where one log has none, its pairs weigh as those of the other do on average.
+    """
+    if one.weights is None and other.weights is None:
+        return None
+    parts = []
+    for log, beside in ((one, other), (other, one)):
+        if log.weights is not None:
+            parts.append(log.weights)
+            continue
+        known = beside.weights
+        mean = known.mean(dtype=np.float64) if known is not None and known.size else 1.0
+        parts.append(np.full(log.items.size, mean, dtype=np.float32))
+    return np.concatenate(parts)
+
+
+def _in_rows(
+    codes: tuple[Array, Array], sizes: tuple[int, int], times: Array | None, weights: Array | None
+) -> tuple[Array, Array]:
+    """Sorts pairs (n,) by user and item, and merges repeated ones; those left come first.
+
+    ``times`` and ``weights`` are overwritten in the same order. Returns bounds (n_users + 1,) and
+    items (n,), of which those up to the last bound count.
+    """
+    (users, items), (n_users, n_items) = codes, sizes
+    indptr = np.zeros(n_users + 1, dtype=np.int64)
+    merged = np.empty(users.size, dtype=np.int32)
+    filled = 0
+    for first, last, user, next_user in _user_runs(users, n_users):
+        keys = users[first:last].astype(np.int64)
+        keys *= n_items
+        keys += items[first:last]
+        keys, own, worth = _merged(
+            keys, *(None if array is None else array[first:last] for array in (times, weights))
+        )
+        # keys are sorted, so a user's first pair is found by bisection
+        starts = np.searchsorted(keys, np.arange(user, next_user + 1, dtype=np.int64) * n_items)
+        indptr[user : next_user + 1] = filled + starts
+        keys %= n_items
+        merged[filled : filled + keys.size] = keys
+        if times is not None and own is not None:
+            times[filled : filled + keys.size] = own
+        if weights is not None and worth is not None:
+            weights[filled : filled + keys.size] = worth
+        filled += keys.size
+    return indptr, merged
 
 
 def _user_runs(users: Array, n_users: int) -> Iterator[tuple[int, int, int, int]]:

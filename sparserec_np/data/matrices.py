@@ -24,6 +24,29 @@ def matrix_of_ones(log: Interactions) -> Any:
     )
 
 
+def matrix_of_trust(log: Interactions, own: bool = False) -> Any:
+    """Makes SciPy's CSR matrix (n_users, n_items) of how much each interaction is to be trusted, float32.
+
+    That are the weights divided by their mean, or ones where there are none.
+
+    Args:
+        log: the interactions.
+        own: divide each user's weights by the mean of their own instead.
+    """
+    from scipy.sparse import csr_matrix
+
+    trusts = log.own_weights if own else log.relative_weights()
+    if trusts is None:
+        return matrix_of_ones(log)
+    return csr_matrix((trusts, log.items, log.indptr), shape=(log.n_users, log.n_items))
+
+
+def trusts_of(matrix: Any) -> Array | None:
+    """Returns the values (n,) of a CSR matrix of trust, or None where all are 1."""
+    values: Array = matrix.data
+    return None if (values == 1).all() else values
+
+
 def coordinates(matrix: Any) -> Any:
     """Converts a SciPy sparse matrix, in any of its forms, to coordinate form; duplicates stay.
 
@@ -91,6 +114,34 @@ def touched_cells(matrix: Any, name: str, min_rating: float | None = None) -> Ce
     there = values > 0 if min_rating is None else values != 0
     keep = there if min_rating is None else there & (values >= min_rating)
     return Cells(matrix.row[keep], matrix.col[keep], values[keep], int(np.count_nonzero(there)))
+
+
+def disliked_cells(matrix: Any, below: float) -> tuple[Array, Array]:
+    """Finds the cells of a matrix that are rated below a bound: rows and columns, ``(n,)`` each.
+
+    What is zero is not rated. ``matrix`` is in SciPy's coordinate form, and was checked.
+    """
+    matrix = checked_cells(matrix, "The matrix of interactions")
+    keep = (matrix.data != 0) & (matrix.data < below)
+    return matrix.row[keep], matrix.col[keep]
+
+
+def cell_weights(values: Array, rows: Array, columns: Array, name: str) -> Array:
+    """Returns the values of cells (n,) as weights, float32.
+
+    Raises:
+        DataError: one is not above 0, or too large or small for float32; the message names it.
+    """
+    with np.errstate(over="ignore"):
+        weights = values.astype(np.float32)
+    bad = ~(np.isfinite(weights) & (weights > 0))
+    if bad.any():
+        at = int(np.flatnonzero(bad)[0])
+        raise DataError(
+            f"{name} must hold weights that are finite numbers above 0, found {values[at]} in row {rows[at]},"
+            f" column {columns[at]}."
+        )
+    return weights
 
 
 def checked_cells(matrix: Any, name: str) -> Any:

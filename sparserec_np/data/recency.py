@@ -70,11 +70,14 @@ class Touched:
 
         Returns:
             starts ``(m + 1,)`` int64, items ``(n,)`` int32, and shares ``(n,)`` float32: how much
-            each counts.
+            each counts, by its age, times its weight among the user's own (``own_weights``).
         """
         bounds = self.log.indptr
         lengths = bounds[users + 1] - bounds[users]
         starts = np.zeros(len(users) + 1, dtype=np.int64)
         np.cumsum(lengths, out=starts[1:])
         places = np.arange(starts[-1]) + np.repeat(bounds[users] - starts[:-1], lengths)
-        return starts, self.log.items[places], self._levels[self.ages[places]]
+        shares = self._levels[self.ages[places]]
+        if self.log.own_weights is not None:
+            shares *= self.log.own_weights[places]
+        return starts, self.log.items[places], shares

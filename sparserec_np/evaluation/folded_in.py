@@ -30,7 +30,8 @@ class FoldedIn:
         scores = np.full((len(users), n), -np.inf, dtype=np.float32)
         for place, user in enumerate(np.asarray(users).tolist()):
             liked = seen.items[seen.indptr[user] : seen.indptr[user + 1]]
-            found = self._recommender.recommend_for_items(self._item_ids[liked].tolist(), n)
+            disliked = self._item_ids[seen.disliked_by(user)].tolist()
+            found = self._recommender.recommend_for_items(self._item_ids[liked].tolist(), n, exclude=disliked)
             items[place, : len(found.items)] = np.searchsorted(self._item_ids, found.items)
             scores[place, : len(found.items)] = found.scores
         return items, scores

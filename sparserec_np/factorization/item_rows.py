@@ -1,8 +1,9 @@
 """Item rows that are fitted for the users who will be solved for from them.
 
 With W the items' rows, m their mean squared length and Y those that a user touched, the user's row
-solves ``(a W'W + Y'Y + l m I) x = Y'1``. Whatever is solved for here takes the users' rows from the
-items' rows within their budget, as serving will, and not from a table of users.
+solves ``(a W'W + Y'TY + l m I) x = Y'T1``, where T holds how much each is to be trusted: the values
+of the matrix of what was touched, mostly ones. Whatever is solved for here takes the users' rows
+from the items' rows within their budget, as serving will, and not from a table of users.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sparserec_np.data.matrices import trusts_of
 from sparserec_np.data.table import Array, SparseTable, index_dtype, row_blocks
 from sparserec_np.factorization.least_squares import Penalties, better_rows
 from sparserec_np.factorization.singular_vectors import products_of_columns
-from sparserec_np.kernels.arguments import Equations
+from sparserec_np.kernels.arguments import NO_TRUSTS, Equations
 
 PAIR_NUMBERS = 1 << 25  # entries of the rows of pairs that are held at a time: 128 MB
 USERS_AT_ONCE = 256
@@ -57,28 +59,40 @@ class _Shared(NamedTuple):
         base = penalties.untouched * gram + penalties.ridge * mean * np.eye(len(gram))
         return cls(items.astype(np.float64), base, np.linalg.inv(base))
 
-    def row(self, touched: Array) -> Array:
+    def row(self, touched: Array, trusts: Array | None) -> Array:
         """Solves for the row of a user of the items ``touched`` (m,): (dim,) float64.
 
         Where fewer items were touched than a row has entries, there are as many equations as items,
-        by Woodbury's identity.
+        by Woodbury's identity. ``trusts`` are (m,), or None where all count 1.
         """
-        own = self.items[touched]
+        own, roots = self._rooted(touched, trusts)
         if len(touched) < len(self.base):
             near = own @ self.inverse
-            return np.asarray(np.linalg.solve(near @ own.T + np.eye(len(own)), np.ones(len(own))) @ near)
-        return np.asarray(np.linalg.solve(self.base + own.T @ own, own.sum(axis=0)))
+            return np.asarray(np.linalg.solve(near @ own.T + np.eye(len(own)), roots) @ near)
+        target = own.sum(axis=0) if trusts is None else roots @ own
+        return np.asarray(np.linalg.solve(self.base + own.T @ own, target))
 
-    def rows_without(self, touched: Array, left_out: Array) -> Array:
+    def _rooted(self, touched: Array, trusts: Array | None) -> tuple[Array, Array]:
+        """Returns the rows of items times the roots (m,) of how much each is to be trusted, and these."""
+        own = self.items[touched]
+        if trusts is None:
+            return own, np.ones(len(own))
+        roots = np.sqrt(trusts.astype(np.float64))
+        return own * roots[:, None], roots
+
+    def rows_without(self, touched: Array, left_out: Array, trusts: Array | None, each: Array) -> Array:
         """Solves for rows of a user of ``touched``, each without one item of ``left_out``: (k, dim).
 
         With A the matrix of the user's equations, x their solution and ``h = A^-1 w``, the row
-        without the item of the row w is ``x - h (1 - x . w) / (1 - h . w)`` (Sherman and Morrison).
+        without the item of the row w, which is trusted t, is ``x - t h (1 - x . w) / (1 - t h .
+        w)`` (Sherman and Morrison). ``trusts`` are (m,) those of all that was touched, or None
+        where all count 1, and ``each`` (k,) those of what is left out.
         """
-        own, others = self.items[touched], self.items[left_out]
-        solved = np.linalg.solve(self.base + own.T @ own, np.concatenate([own.sum(axis=0)[None], others]).T).T
+        (own, roots), others = self._rooted(touched, trusts), self.items[left_out]
+        target = own.sum(axis=0) if trusts is None else roots @ own
+        solved = np.linalg.solve(self.base + own.T @ own, np.concatenate([target[None], others]).T).T
         row, near = solved[0], solved[1:]
-        rests = (1 - others @ row) / (1 - np.einsum("ij,ij->i", near, others))
+        rests = each * (1 - others @ row) / (1 - each * np.einsum("ij,ij->i", near, others))
         return np.asarray(row - near * rests[:, None])
 
 
@@ -89,7 +103,8 @@ def users_of_items(touched: Any, items: Array, penalties: RowPenalties, threads:
     are then the same for any ``threads``.
 
     Args:
-        touched: SciPy CSR (n_users, n_items): what each user touched; its values are not read.
+        touched: SciPy CSR (n_users, n_items) float32: what each user touched, and how much each is
+            to be trusted.
         items: (n_items, dim) float32.
         penalties: of users' rows.
         threads: blocks of users at a time.
@@ -98,12 +113,13 @@ def users_of_items(touched: Any, items: Array, penalties: RowPenalties, threads:
     """
     shared = _Shared.of(items, penalties)
     users = np.zeros((touched.shape[0], items.shape[1]), np.float32)
+    trusts = trusts_of(touched)
 
     def solve(start: int) -> None:
         for user in range(start, min(start + USERS_AT_ONCE, len(users))):
-            own = touched.indices[touched.indptr[user] : touched.indptr[user + 1]]
-            if len(own):
-                users[user] = shared.row(own)
+            part = slice(touched.indptr[user], touched.indptr[user + 1])
+            if part.stop > part.start:
+                users[user] = shared.row(touched.indices[part], None if trusts is None else trusts[part])
 
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(solve, range(0, len(users), USERS_AT_ONCE)):
@@ -133,7 +149,8 @@ def improve_items(
 
     Args:
         start: (n_items, dim) to begin with; left as it is.
-        touched: SciPy CSR (n_users, n_items): what each user touched; its values are not read.
+        touched: SciPy CSR (n_users, n_items) float32: what each user touched, and how much each is
+            to be trusted.
         dim: columns.
         passes: 0 keeps the table.
         penalties: of users' rows.
@@ -178,13 +195,16 @@ def _rows_without(touched: Any, by_item: Any, first: int, shared: _Shared, threa
     items = np.repeat(np.arange(first, first + by_item.shape[0]), np.diff(by_item.indptr))[order]
     bounds = np.append(np.flatnonzero(np.diff(users, prepend=-1)), len(users))
     rows = np.empty((len(users), len(shared.base)), np.float32)
+    trusts, each = trusts_of(touched), by_item.data[order].astype(np.float64)
 
     def solve(start: int) -> None:
         for k in range(start, min(start + USERS_AT_ONCE, len(bounds) - 1)):
             some = slice(bounds[k], bounds[k + 1])
             user = users[bounds[k]]
-            own = touched.indices[touched.indptr[user] : touched.indptr[user + 1]]
-            rows[order[some]] = shared.rows_without(own, items[some])
+            part = slice(touched.indptr[user], touched.indptr[user + 1])
+            rows[order[some]] = shared.rows_without(
+                touched.indices[part], items[some], None if trusts is None else trusts[part], each[some]
+            )
 
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(solve, range(0, len(bounds) - 1, USERS_AT_ONCE)):
@@ -199,9 +219,10 @@ def _better_items(own: SparseTable, by_item: Any, rows: Array, gram: Array, n_us
     ridges = ridge * mean * np.sqrt(np.maximum(np.diff(by_item.indptr), 1.0))
     pairs = by_item.indptr, np.arange(len(rows), dtype=np.int32), np.ones(len(rows), np.float32)
     nothing = np.empty((own.rows, 0), np.float32), np.empty((0, len(gram)))
-    return better_rows(
-        own, Equations(SparseTable.full(rows), *pairs, untouched * gram, ridges, *nothing), floor=1
-    )
+    found = trusts_of(by_item)
+    trusts = NO_TRUSTS if found is None else found
+    equations = Equations(SparseTable.full(rows), *pairs, untouched * gram, ridges, *nothing, trusts)
+    return better_rows(own, equations, floor=1)
 
 
 def _joined(parts: list[SparseTable]) -> SparseTable:

@@ -3,13 +3,14 @@
 With X the rows of what somebody touched, V those of all and m the mean of the diagonal of V'V, a
 row x solves
 
-    (X'X + c (V'V + r m I)) x = X'1
+    (X'TX + c (V'V + r m I)) x = X'T1
 
 It scores near 1 on what was touched, near 0 elsewhere, and stays short: least squares with a weight
 for what was not touched (Hu, Koren and Volinsky 2008, equation 4). ``runtime.Recommender.fold_in``
-does the same for one user; c and r are its. Which entries are kept is our choice. Solving for one
-side and then for the other, again and again, is their alternating least squares; here it stays
-within a budget of entries.
+does the same for one user; c and r are its. T is diagonal, and holds how much each touched one is
+to be trusted: the values of the matrix of what was touched, mostly ones. Which entries are kept is
+our choice. Solving for one side and then for the other, again and again, is their alternating least
+squares; here it stays within a budget of entries.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparserec_np import kernels
+from sparserec_np.data.matrices import trusts_of
 from sparserec_np.data.table import Array, SparseTable, row_blocks, stacked
 from sparserec_np.factorization.largest_entries import LargestEntries, keys_with_floor, table_of
 from sparserec_np.factorization.singular_vectors import products_of_columns
-from sparserec_np.kernels.arguments import Equations
+from sparserec_np.kernels.arguments import NO_TRUSTS, Equations
 from sparserec_np.runtime import RIDGE, UNTOUCHED
 
 ROWS_SOLVED_TOGETHER = 128  # rows solved for together
@@ -59,7 +61,8 @@ def solved_rows(
     the bits are then the same for any ``threads``.
 
     Args:
-        touched: SciPy CSR (rows, others): what each row touched; its values are not read.
+        touched: SciPy CSR (rows, others) float32: what each row touched, and how much each is to be
+            trusted.
         others: (others, dim) rows of the other side.
         nnz: entries of the result; fewer where there are not as many that are not zero.
         floor: entries that each row keeps, as far as ``nnz`` allows it.
@@ -74,7 +77,7 @@ def solved_rows(
     Memory: for each thread ``BLOCK_NUMBERS`` numbers of the matrices of a block, and as many of the
     rows that it touched, or those of one row.
     """
-    side = _Side(touched.indptr, touched.indices, others, dim, _weighed_gram(others, dim))
+    side = _Side(touched.indptr, touched.indices, trusts_of(touched), others, dim, _weighed_gram(others, dim))
     rows = len(side.indptr) - 1
     floor = min(floor, nnz // rows, dim)
     size = max(1, min(ROWS_SOLVED_TOGETHER, BLOCK_NUMBERS // dim**2))
@@ -114,8 +117,8 @@ def alternate(
 
     Args:
         start: (users + items, dim) the stacked table to begin with, users first; left as it is.
-        touched: SciPy CSR (users, items) float32: what each user touched, with the scores to come
-            near, ones.
+        touched: SciPy CSR (users, items) float32: what each user touched, and how much each is to
+            be trusted.
         dim: columns.
         passes: how often both sides are solved for; 0 keeps the table.
         penalties: ``untouched`` and ``ridge``.
@@ -149,9 +152,13 @@ def _better(
     untouched, ridge = penalties
     gram = _gram(others, dim)
     ridges = ridge * _mean_square(gram, others.rows) * np.sqrt(np.maximum(np.diff(touched.indptr), 1.0))
-    pairs = touched.indptr, touched.indices, touched.data
+    pairs = touched.indptr, touched.indices, np.ones(len(touched.indices), np.float32)
     nothing = np.empty((own.rows, 0), np.float32), np.empty((0, dim))
-    return better_rows(own, Equations(others, *pairs, untouched * gram, ridges, *nothing), floor)
+    trusts = trusts_of(touched)
+    equations = Equations(
+        others, *pairs, untouched * gram, ridges, *nothing, NO_TRUSTS if trusts is None else trusts
+    )
+    return better_rows(own, equations, floor)
 
 
 def better_rows(own: SparseTable, equations: Equations, floor: int) -> SparseTable:
@@ -193,7 +200,8 @@ def alternate_full(
     are then the same for any ``threads``.
 
     Args:
-        touched: SciPy CSR (users, items): what each user touched; its values are not read.
+        touched: SciPy CSR (users, items) float32: what each user touched, and how much each is to
+            be trusted.
         items: (n_items, dim) float32, what the first users are solved from; written to.
         passes: how often both sides are solved for, 1 or more.
         penalties: see :func:`alternate`.
@@ -224,7 +232,8 @@ def _full_rows(touched: Any, others: Array, penalties: Penalties, pool: ThreadPo
 
     Along the eigenvectors of V'V the matrix of a row is X'X and a diagonal D. A row that touched
     fewer others than it has entries solves as many equations as it touched: x = D^-1 X' (X D^-1 X'
-    + I)^-1 1, by Woodbury's identity.
+    + I)^-1 1, by Woodbury's identity. Where some are trusted more than others, X and 1 are
+    multiplied by the roots of T.
     """
     untouched, ridge = penalties
     dim = others.shape[1]
@@ -235,6 +244,8 @@ def _full_rows(touched: Any, others: Array, penalties: Penalties, pool: ThreadPo
         others[start : start + 1024] = others[start : start + 1024] @ axes.astype(np.float32)
     sizes = np.diff(touched.indptr)
     solved = np.zeros((len(sizes), dim), np.float32)
+    trusts = trusts_of(touched)
+    roots = None if trusts is None else np.sqrt(trusts.astype(np.float64))
 
     def solve(block: tuple[int, Array]) -> None:
         size, rows = block
@@ -242,17 +253,26 @@ def _full_rows(touched: Any, others: Array, penalties: Penalties, pool: ThreadPo
         places = touched.indptr[rows, None] + np.arange(size)
         if size < dim:
             own = others[touched.indices[places]].astype(np.float64)
+            aims = np.ones((len(rows), size, 1))
+            if roots is not None:
+                aims = roots[places][:, :, None]
+                own *= aims
             scaled = own / diagonal
             matrices = scaled @ own.transpose(0, 2, 1) + np.eye(size)
-            shares = np.linalg.solve(matrices, np.ones((len(rows), size, 1)))
+            shares = np.linalg.solve(matrices, aims)
             x = (scaled * shares).sum(axis=1)
         else:
             matrices, targets = np.zeros((len(rows), dim, dim)), np.zeros((len(rows), dim))
             step = max(1, PIECE_NUMBERS // (len(rows) * dim))
             for start in range(0, size, step):  # one piece, but for what very many have touched
-                own = others[touched.indices[places[:, start : start + step]]].astype(np.float64)
+                some = places[:, start : start + step]
+                own = others[touched.indices[some]].astype(np.float64)
+                if roots is None:
+                    targets += own.sum(axis=1)
+                else:
+                    own *= roots[some][:, :, None]
+                    targets += np.einsum("nk,nkc->nc", roots[some], own)
                 matrices += own.transpose(0, 2, 1) @ own
-                targets += own.sum(axis=1)
             matrices += np.diag(diagonal)
             x = np.linalg.solve(matrices, targets[:, :, None])[:, :, 0]
         solved[rows] = x
@@ -296,41 +316,62 @@ class _Side:
 
     Attributes:
         indptr, indices: what each row touched.
+        trusts: how much each of these is to be trusted; None where all count 1.
         others: rows of the other side.
         gram: see :func:`_weighed_gram`.
     """
 
     indptr: Array
     indices: Array
+    trusts: Array | None
     others: SparseTable
     dim: int
     gram: Array
 
     def solve(self, block: Array) -> Array:
         """Solves for every entry of the consecutive rows ``block`` (m,): (m, dim) float32."""
-        dense, bounds = self._touched(block)
+        dense, bounds, roots = self._touched(block)
         matrices = np.empty((len(block), self.dim, self.dim))
         targets = np.empty((len(block), self.dim, 1))
         for k in range(len(block)):
             own = dense[bounds[k] : bounds[k + 1]]
             np.matmul(own.T, own, out=matrices[k])
-            targets[k, :, 0] = own.sum(axis=0)
+            targets[k, :, 0] = _aimed(own, roots, bounds[k])
         matrices += self.gram
         solved: Array = np.linalg.solve(matrices, targets)[:, :, 0].astype(np.float32)
         return solved
 
     def solve_within(self, block: Array, table: SparseTable) -> Array:
         """Solves for the entries that ``table`` stores in the rows ``block``, and for no others."""
-        dense, bounds = self._touched(block)
+        dense, bounds, roots = self._touched(block)
         found = []
         for k, row in enumerate(block.tolist()):
             kept = table.columns[table.indptr[row] : table.indptr[row + 1]]
             own = dense[bounds[k] : bounds[k + 1]][:, kept]
-            found.append(np.linalg.solve(own.T @ own + self.gram[np.ix_(kept, kept)], own.sum(axis=0)))
+            aimed = _aimed(own, roots, bounds[k])
+            found.append(np.linalg.solve(own.T @ own + self.gram[np.ix_(kept, kept)], aimed))
         return np.concatenate(found)
 
-    def _touched(self, block: Array) -> tuple[Array, list[int]]:
-        """Reads all entries of the rows that ``block`` touched, float64, and the bounds between."""
+    def _touched(self, block: Array) -> tuple[Array, list[int], Array | None]:
+        """Reads all entries of the rows that ``block`` touched, float64, and the bounds between.
+
+        Where some are trusted more than others, rows are multiplied by the roots (n,) of that,
+        which are returned, too.
+        """
         bounds = self.indptr[block[0] : block[-1] + 2]
-        others = self.indices[bounds[0] : bounds[-1]]
-        return self.others.dense_rows(others, self.dim).astype(np.float64), (bounds - bounds[0]).tolist()
+        some = slice(bounds[0], bounds[-1])
+        dense, starts = (
+            self.others.dense_rows(self.indices[some], self.dim).astype(np.float64),
+            (bounds - bounds[0]).tolist(),
+        )
+        if self.trusts is None:
+            return dense, starts, None
+        roots = np.sqrt(self.trusts[some].astype(np.float64))
+        return dense * roots[:, None], starts, roots
+
+
+def _aimed(own: Array, roots: Array | None, first: int) -> Array:
+    """Computes ``X'1`` of some rows X (m, dim), or ``X' roots`` of those that begin at ``first``."""
+    if roots is None:
+        return np.asarray(own.sum(axis=0))
+    return np.asarray(roots[first : first + len(own)] @ own)

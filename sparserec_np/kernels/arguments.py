@@ -16,6 +16,8 @@ from sparserec_np.data.table import Array, SparseTable, index_dtype
 
 STRIP_COLUMNS = 16  # columns that are summed in a register: 64 bytes of float32, a cache line
 
+NO_TRUSTS = np.empty(0, dtype=np.float32)  # all count 1
+
 
 class Explored(NamedTuple):
     """The gradient of every entry, summed over batches, for a few rows.
@@ -59,6 +61,7 @@ class Cells(NamedTuple):
         starts: (parts + 1,) int64; ``members[starts[q]:starts[q + 1]]`` are those of part q, in
             random order.
         ranges: (parts + 1,) int64; users ``ranges[p]`` to ``ranges[p + 1] - 1`` are the range p.
+        weights: (n,) float32 what each pair's loss is multiplied by; empty where all weigh alike.
     """
 
     bounds: Array
@@ -67,6 +70,7 @@ class Cells(NamedTuple):
     members: Array
     starts: Array
     ranges: Array
+    weights: Array = NO_TRUSTS
 
 
 class Steps(NamedTuple):
@@ -127,6 +131,7 @@ class Equations(NamedTuple):
         ridges: r, (n,) float64, above 0.
         full: p of each row, (n, width) float32; width may be 0.
         cross: C, (width, dim) float64.
+        trusts: how much each of ``touched`` counts, float32; empty where all count 1.
     """
 
     others: SparseTable
@@ -137,6 +142,7 @@ class Equations(NamedTuple):
     ridges: Array
     full: Array
     cross: Array
+    trusts: Array = NO_TRUSTS
 
 
 class Graph(NamedTuple):

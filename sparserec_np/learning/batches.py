@@ -48,6 +48,8 @@ class Batch(NamedTuple):
         positives: (b,) int32 item row of each pair.
         negatives: (b,) int32, one for each pair; or (s,) int32, distinct, for all of them.
         shared: whether all pairs share the negatives.
+        weights: (b,) float32 what each pair's loss is multiplied by, 1 on average over all training
+            pairs; None where all weigh alike.
     """
 
     users: Groups
@@ -55,6 +57,7 @@ class Batch(NamedTuple):
     positives: Array
     negatives: Array
     shared: bool
+    weights: Array | None = None
 
     @property
     def size(self) -> int:
@@ -110,6 +113,45 @@ class SharedBlock:
 
 
 @dataclass(frozen=True)
+class DislikesFirst:
+    """Negatives of which a part is drawn from what users dislike, as far as they dislike anything.
+
+    Attributes:
+        others: draws all negatives, some of which are then replaced.
+        part: of the pairs whose user dislikes something, where each has a negative of its own; or
+            of a shared block, whose items are drawn from all that the batch's users dislike.
+    """
+
+    others: Negatives
+    part: float
+
+    @property
+    def shared(self) -> bool:
+        """Whether one block serves the whole batch."""
+        return self.others.shared
+
+    def draw(self, users: Array, log: Interactions, rng: np.random.Generator) -> Array:
+        """Draws items as the others do, and puts dislikes in place of some."""
+        items = self.others.draw(users, log, rng)
+        if log.disliked is None:
+            return items
+        indptr, disliked = log.disliked.indptr, log.disliked.items
+        if not self.shared:
+            counts = indptr[users + 1] - indptr[users]
+            places = indptr[users] + (rng.random(len(users)) * counts).astype(np.int64)
+            chosen = (counts > 0) & (rng.random(len(users)) < self.part)
+            items[chosen] = disliked[places[chosen]]
+            return items
+        some = np.unique(users)
+        lengths = indptr[some + 1] - indptr[some]
+        places = np.repeat(indptr[some] - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
+        known = np.unique(disliked[places])
+        first = rng.permutation(known)[: round(self.part * len(items))]
+        rest = items[~np.isin(items, first)][: len(items) - len(first)]
+        return np.concatenate([first, rest]).astype(np.int32)
+
+
+@dataclass(frozen=True)
 class PairSampler:
     """A sampler that goes through all training pairs once an epoch, in random batches.
 
@@ -133,8 +175,8 @@ class PairSampler:
 
         Memory: 12 bytes for each pair of a window while it lasts.
         """
-        log = self.log
-        for user_of_pair, items in self._windows(rng):
+        log, scale = self.log, self.log.weight_scale
+        for user_of_pair, items, weights in self._windows(rng):
             order = rng.permutation(np.arange(len(items), dtype=np.int32))
             for start in range(0, len(order), self.batch_size):
                 pairs = np.sort(order[start : start + self.batch_size])
@@ -147,10 +189,11 @@ class PairSampler:
                     items[pairs] + np.int32(log.n_users),
                     negatives + np.int32(log.n_users),
                     self.negatives.shared,
+                    None if weights is None or scale is None else weights[pairs] * scale,
                 )
 
-    def _windows(self, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
-        """Yields users and items of all pairs, (w,) int32 each and ascending.
+    def _windows(self, rng: np.random.Generator) -> Iterator[tuple[Array, Array, Array | None]]:
+        """Yields users and items of all pairs, (w,) int32 each and ascending, and their weights.
 
         Of many, window by window.
 
@@ -160,7 +203,7 @@ class PairSampler:
         """
         log, n = self.log, self.log.n_interactions
         if n <= PAIRS_AT_ONCE:
-            yield log.pair_users(), log.items
+            yield log.pair_users(), log.items, log.weights
             return
         chunk = self.batch_size * -(
             -CHUNK // self.batch_size
@@ -172,4 +215,8 @@ class PairSampler:
             lasts = np.minimum(firsts + chunk, n)
             pairs = np.concatenate([np.arange(*ends) for ends in zip(firsts, lasts, strict=True)])
             users = np.searchsorted(log.indptr, pairs, side="right") - 1
-            yield users.astype(np.int32), log.items[pairs]
+            yield (
+                users.astype(np.int32),
+                log.items[pairs],
+                None if log.weights is None else log.weights[pairs],
+            )

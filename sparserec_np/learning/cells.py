@@ -10,7 +10,7 @@ import numpy as np
 
 from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.kernels.arguments import Cells
+from sparserec_np.kernels.arguments import NO_TRUSTS, Cells
 
 MOST_PARTS = 8  # of users, and of items: no more threads find work; fixed, as the bits depend on it
 PART_ITEMS = 64  # at least, on average: a negative comes from a part
@@ -50,11 +50,12 @@ class CellDivision:
             np.arange(log.n_items, dtype=np.int32),
             np.zeros(self.parts + 1, dtype=np.int64),
             ranges,
+            np.empty(0 if log.weight_scale is None else log.n_interactions, dtype=np.float32),
         )
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the cells: 4 or 8 for each pair and 5 for each item."""
+        """Bytes of the cells: 4 or 8 for each pair, 4 more where pairs have weights, and 5 for each item."""
         return sum(array.nbytes for array in self._cells) + self._part_of.nbytes
 
     def cells(self, rng: np.random.Generator) -> Cells:
@@ -66,5 +67,7 @@ class CellDivision:
         rng.shuffle(cells.members)
         cells.members[:] = cells.members[np.argsort(self._part_of[cells.members], kind="stable")]
         np.cumsum(np.bincount(self._part_of, minlength=self.parts), out=cells.starts[1:])
-        kernels.cells.fill_cells(self.log.indptr, self.log.items, cells.ranges, self._part_of, cells)
+        log, relative = self.log, self.log.relative_weights()
+        weights = NO_TRUSTS if relative is None else relative
+        kernels.cells.fill_cells(log.indptr, log.items, weights, cells.ranges, self._part_of, cells)
         return cells

@@ -54,6 +54,7 @@ class Loss:
         cosine: whether it makes sense for cosines alone.
         temperature: that cosines are divided by, by default.
         settings: what both kernels are given after the arrays, by name, and its default.
+        joint: whether the pairs that a user has in a batch share one loss.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Loss:
     cosine: bool = False
     temperature: float = 0.1
     settings: tuple[tuple[str, float], ...] = ()
+    joint: bool = False
 
     def with_settings(self, **values: float | None) -> Loss:
         """Makes the same loss with those of its settings that are given and not None.
@@ -84,12 +86,46 @@ class Loss:
     def slopes(self, batch: Batch, scores: Scores) -> Array:
         """Computes the losses of the pairs, (b,), and overwrites ``scores`` with slopes.
 
-        Where negatives are shared, their slopes are summed over a user's pairs.
+        Where negatives are shared, their slopes are summed over a user's pairs. Where pairs have
+        weights, the loss of each is multiplied by its own.
 
         Raises:
             ConfigError: the loss wants a block of negatives, and each pair of the batch has one of
                 its own.
         """
+        if batch.weights is None:
+            return self._slopes(batch, batch.users.starts, scores)
+        weights = batch.weights.astype(scores.positives.dtype)
+        if not batch.shared:
+            losses = self._slopes(batch, batch.users.starts, scores)
+            scores.negatives[:] *= weights
+        elif self.joint:
+            losses = self._slopes(batch, batch.users.starts, scores)
+            mean = np.add.reduceat(weights, batch.users.starts[:-1]) / batch.users.sizes
+            scores.negatives[:] *= mean.astype(weights.dtype)[:, None]
+            scores.positives[:] *= np.repeat(mean.astype(weights.dtype), batch.users.sizes)
+            return losses * weights
+        else:
+            losses = self._slopes_apart(batch, scores, weights)
+        scores.positives[:] *= weights
+        return losses * weights
+
+    def _slopes_apart(self, batch: Batch, scores: Scores, weights: Array) -> Array:
+        """Computes losses and slopes of pairs whose shared negatives have slopes of other weights.
+
+        Each pair is a group of its own for that. Memory: (b, s).
+        """
+        sizes = batch.users.sizes
+        alone = Scores(
+            scores.positives, np.repeat(scores.negatives, sizes, axis=0), np.repeat(scores.valid, sizes)
+        )
+        losses = self._slopes(batch, np.arange(batch.size + 1, dtype=np.int32), alone)
+        alone.negatives[:] *= weights[:, None]
+        scores.negatives[:] = np.add.reduceat(alone.negatives, batch.users.starts[:-1], axis=0)
+        return losses
+
+    def _slopes(self, batch: Batch, starts: Array, scores: Scores) -> Array:
+        """Does what :meth:`slopes` does for pairs that weigh alike, in groups from ``starts`` on."""
         kernel = self.block if batch.shared else self.pairs
         if kernel is None:
             raise ConfigError(f"The loss {self.name} needs a block of negatives, found one for each pair")
@@ -97,7 +133,7 @@ class Loss:
         arrays = (scores.positives, scores.negatives)
         settings = (value for _, value in self.settings)
         if batch.shared:
-            getattr(kernels.slopes, kernel)(batch.users.starts, *arrays, scores.valid, losses, *settings)
+            getattr(kernels.slopes, kernel)(starts, *arrays, scores.valid, losses, *settings)
         else:
             getattr(kernels.slopes, kernel)(*arrays, losses, *settings)
         return losses
@@ -124,6 +160,7 @@ LOSSES = {
             decay=0.0,
             cosine=True,
             settings=(("sharpness", 1.0),),
+            joint=True,
         ),
         Loss(
             "ccl",

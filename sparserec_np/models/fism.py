@@ -6,11 +6,12 @@ touched in training,
     x_u = sum over j in N(u) of r_uj c_j w_j,        score(u, i) = x_u . w_i
 
 so the whole budget goes to items, and a new user needs no training. ``r_uj`` is 1, or falls with
-the number of things that u touched later (:mod:`~sparserec_np.data.recency`). A user's own item is
-left out when it is scored in training, ``x_u . w_i - r_ui c_i w_i . w_i``: else the model would
-learn to give back its input. Both places in which a row stands get a gradient. That the two are one
-row (as in ELSA, Vancura et al. 2022) is our choice, and so is the cut of a user's row when lists
-are made.
+the number of things that u touched later (:mod:`~sparserec_np.data.recency`). Where interactions
+have weights, those of what u touched, divided by their mean over the user's own, multiply it. A
+user's own item is left out when it is scored in training, ``x_u . w_i - r_ui c_i w_i . w_i``: else
+the model would learn to give back its input. Both places in which a row stands get a gradient. That
+the two are one row (as in ELSA, Vancura et al. 2022) is our choice, and so is the cut of a user's
+row when lists are made.
 
 A user's row can be made in other ways, too (``user_rows``): such a model is made by its start
 alone.
@@ -348,7 +349,7 @@ class MadeRowsRanker:
                 made.rows_of(some, self.history),
                 by_dimension,
                 self.items.rows,
-                *_seen_of(some, seen),
+                *_seen_of(some, seen.hidden),
                 np.arange(len(some), dtype=np.int32),
                 items[part],
                 scores[part],

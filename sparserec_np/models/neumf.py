@@ -217,7 +217,7 @@ class TowerRanker:
         scores = np.empty((len(users), n), dtype=self.left.dtype)
         kernels.towers.top_items(
             *(self.users, self.items_by_dimension, self.left, self.right, self.head),
-            *(seen.indptr, seen.items, np.asarray(users, dtype=np.int32), items, scores),
+            *(seen.hidden.indptr, seen.hidden.items, np.asarray(users, dtype=np.int32), items, scores),
         )
         return items, scores
 

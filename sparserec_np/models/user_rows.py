@@ -11,6 +11,7 @@ import numpy as np
 from sparserec_np import kernels
 from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable, column_dtype, index_dtype
+from sparserec_np.kernels.arguments import NO_TRUSTS
 from sparserec_np.runtime import RidgeTerms, Table, ridge_terms, row_entries
 
 
@@ -144,8 +145,9 @@ class _Solutions:
         columns = np.empty((len(users), self.most), np.int32)
         values = np.empty(columns.shape, np.float32)
         counts = np.empty(len(users), np.int32)
+        trusts = NO_TRUSTS if log.own_weights is None else log.own_weights
         kernels.ridge.solve_users(
-            self.items, *self.terms, log.indptr, log.items, users, columns, values, counts
+            self.items, *self.terms, log.indptr, log.items, trusts, users, columns, values, counts
         )
         there = np.arange(self.most) < counts[:, None]
         indptr = np.zeros(len(users) + 1, index_dtype(int(counts.sum())))

@@ -87,10 +87,13 @@ class DeviceRanker:
             own = slice(seen.indptr[user], seen.indptr[user + 1])
             order = slice(None) if seen.times is None else np.argsort(seen.times[own], kind="stable")
             known = seen.item_ids[seen.items[own][order]].tolist()
+            disliked = seen.item_ids[seen.disliked_by(user)].tolist()
             if not self.folds_in:
-                found = self.recommender.recommend(seen.user_ids[user], n, exclude=known, filter_seen=False)
+                found = self.recommender.recommend(
+                    seen.user_ids[user], n, exclude=known + disliked, filter_seen=False
+                )
             elif known:
-                found = self.recommender.recommend_for_items(known, n)
+                found = self.recommender.recommend_for_items(known, n, exclude=disliked)
             else:  # nothing to make a row from, and so no list
                 continue
             rows = map(self.recommender.item_ids.find, found.items)

@@ -10,6 +10,8 @@ name                                  type                   what
 ``seen.indptr``, ``seen.items``       I32 or I64, U8 to U32  each user's items in training, ascending
 ``seen.ages``                         U8                     how many of a user's came later than each, 255 for more,
                                                              where a user's row depends on it
+``seen.disliked``                     I32 or I64             which of these the user dislikes, if any
+``seen.weights``                      F32                    (n,) weights of the seen items, if they differ
 ``seen.held_out``                     I32 or I64             which of these a lightgcn was not trained on, if any
 ``weights``                           F32                    dense weights of neumf; one for each item of fism
 ====================================  =====================  ==========================================================
@@ -27,7 +29,7 @@ it lies in the mapped file. ``export`` writes the smaller forms of the same arra
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -69,13 +71,15 @@ class ServedModel:
         dim: number of columns of both tables.
         user_ids, item_ids: (n_users,), (n_items,) int64 or unicode outside ids, none twice.
         seen_indptr: (n_users + 1,) integer bounds into ``seen_items``.
-        seen_items: (n,) integer item rows that a user had in training, ascending for each user;
-            never recommended.
+        seen_items: (n,) integer item rows that a user had in training, ascending for each user, and
+            those that the user dislikes; never recommended.
         held_out: (m,) ascending places in ``seen_items`` of what a lightgcn was not trained on, and
             does not propagate over: what was held out to validate by, where it was not trained
             again on all.
         seen_ages: (n,) uint8 how many of a user's interactions came later than each of
             ``seen_items``, 255 for more; empty where nothing depends on it.
+        disliked: (m,) ascending places in ``seen_items`` of what users dislike.
+        seen_weights: (n,) float32 weights of ``seen_items``, above 0; empty where all count alike.
         weights: (n,) float32 dense weights; one for each item where users are sums of rows; empty
             for a model that has none.
         metadata: text; ``model``, ``method`` and ``budget`` (number of entries allowed) must be
@@ -94,6 +98,8 @@ class ServedModel:
     weights: Array = field(default_factory=lambda: np.empty(0, np.float32))
     held_out: Array = field(default_factory=lambda: np.empty(0, np.int32))
     seen_ages: Array = field(default_factory=lambda: np.empty(0, np.uint8))
+    disliked: Array = field(default_factory=lambda: np.empty(0, np.int32))
+    seen_weights: Array = field(default_factory=lambda: np.empty(0, np.float32))
 
     @property
     def stores_users(self) -> bool:
@@ -117,15 +123,22 @@ class ServedModel:
 
     @property
     def seen(self) -> Interactions:
-        """What users had in training, in its order of time if that is known.
+        """What users had in training, in its order of time if that is known, with dislikes.
 
         No interactions where it was left out.
         """
-        ages = self.seen_ages
+        ages, weights = self.seen_ages, self.seen_weights if len(self.seen_weights) else None
         times = AGES - 1 - ages.astype(np.int32) if len(ages) else None
-        return Interactions(
-            self.seen_indptr, self.seen_items, self.user_ids, self.item_ids, times, dated=times is None
+        ids = self.user_ids, self.item_ids
+        log = Interactions(
+            self.seen_indptr, self.seen_items, *ids, times, dated=times is None, weights=weights
         )
+        if not len(self.disliked):
+            return log
+        touched = np.ones(log.n_interactions, dtype=bool)
+        touched[self.disliked] = False
+        disliked = replace(log.subset(~touched), times=None, dated=True, weights=None)
+        return replace(log.subset(touched), disliked=disliked)
 
     def encode(self) -> Artifact:
         """Makes the arrays, in their narrowest types, and the metadata of the model file.
@@ -150,6 +163,10 @@ class ServedModel:
                 arrays["seen.ages"] = self.seen_ages
             if len(self.held_out):
                 arrays["seen.held_out"] = np.asarray(self.held_out, index_dtype(len(self.seen_items)))
+            if len(self.disliked):
+                arrays["seen.disliked"] = np.asarray(self.disliked, index_dtype(len(self.seen_items)))
+            if len(self.seen_weights):
+                arrays["seen.weights"] = np.asarray(self.seen_weights, np.float32)
         entries = sum(table.rows for table in self.tables.values()) * self.dim
         stored = sum(table.nnz for table in self.tables.values())
         metadata = {
@@ -221,6 +238,8 @@ def served_from(artifact: Artifact) -> ServedModel:
         weights=model.weights,
         held_out=model.held_out,
         seen_ages=model.seen_ages,
+        disliked=model.disliked,
+        seen_weights=model.seen_weights,
     )
 
 

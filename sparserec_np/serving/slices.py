@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -16,20 +17,20 @@ def keep_users(model: ServedModel, rows: Array) -> ServedModel:
     """Leaves out all users but those in ``rows`` (m,), ascending; none leaves folding in."""
     # What a user's row may hold is known from the users that training had.
     average = -(-model.users.nnz // max(model.users.rows, 1))
-    ages = model.seen_ages if len(model.seen_ages) else model.seen_items  # which go along, or nothing does
-    seen = _take_rows(SparseTable(model.seen_indptr, model.seen_items, ages), rows)
+    taken = np.arange(len(model.seen_items))
+    seen = _take_rows(SparseTable(model.seen_indptr, model.seen_items, taken), rows)
     return replace(
         model,
         users=_take_rows(model.users, rows),
         user_ids=model.user_ids[rows],
         seen_indptr=seen.indptr.astype(np.int64),
         seen_items=seen.columns,
-        seen_ages=seen.values if len(model.seen_ages) else model.seen_ages,
         metadata={
             "row_entries": str(max(average, 1)),
             **model.metadata,
             **_in_part(model, model.users, rows),
         },
+        **_said_of(model, seen.values),
     )
 
 
@@ -53,8 +54,8 @@ def keep_items(model: ServedModel, rows: Array) -> ServedModel:
         weights=model.weights[rows] if model.has_numbers else model.weights,
         seen_indptr=before[model.seen_indptr],
         seen_items=placed[kept],
-        seen_ages=ages_of(model.seen.subset(kept)) if len(model.seen_ages) else model.seen_ages,
         metadata={**model.metadata, **told, **_in_part(model, model.items, rows)},
+        **_said_of(model, np.flatnonzero(kept)) | _ages_left(model, np.flatnonzero(kept)),
     )
 
 
@@ -69,9 +70,35 @@ def without_seen(model: ServedModel) -> ServedModel:
         model,
         seen_indptr=np.zeros(model.users.rows + 1, dtype=np.int64),
         seen_items=np.zeros(0, dtype=np.int32),
-        seen_ages=np.zeros(0, dtype=np.uint8),
         metadata={**model.metadata, "seen": SEEN_LEFT_OUT},
+        **_said_of(model, np.zeros(0, dtype=np.intp)),
     )
+
+
+def _said_of(model: ServedModel, places: Array) -> dict[str, Any]:
+    """Keeps what is said of the seen items at some places (m,): dislikes, weights and ages."""
+    disliked = np.flatnonzero(np.isin(places, model.disliked)).astype(model.disliked.dtype)
+    return {
+        "disliked": disliked,
+        "seen_weights": model.seen_weights[places] if len(model.seen_weights) else model.seen_weights,
+        "seen_ages": model.seen_ages[places] if len(model.seen_ages) else model.seen_ages,
+    }
+
+
+def _ages_left(model: ServedModel, places: Array) -> dict[str, Array]:
+    """Counts anew, of the seen items at some places (m,), how many of a user's came later, if it matters.
+
+    Dislikes are 0, as in the whole model.
+    """
+    if not len(model.seen_ages):
+        return {}
+    kept, touched = (np.zeros(len(model.seen_items), dtype=bool) for _ in range(2))
+    kept[places] = True
+    touched[:] = True
+    touched[model.disliked] = False
+    ages = np.zeros(len(model.seen_items), np.uint8)
+    ages[touched & kept] = ages_of(model.seen.subset(kept[touched]))
+    return {"seen_ages": ages[kept]}
 
 
 def _marked_columns_left(

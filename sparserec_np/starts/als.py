@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.matrices import matrix_of_ones
+from sparserec_np.data.matrices import matrix_of_trust
 from sparserec_np.data.table import SparseTable
 from sparserec_np.factorization.least_squares import alternate
 from sparserec_np.machine.threads import one_blas_thread
@@ -20,7 +20,9 @@ class LeastSquares:
 
     Mask and values both move. Where rows store about a tenth of 64 entries, held-out data rate its
     lists well above the spectral start's, for two or three seconds more on a million interactions.
-    Where they store much less, training goes on from the spectral start to better lists.
+    Where they store much less, training goes on from the spectral start to better lists. Weights of
+    interactions, divided by their mean, say how much each is to be trusted; the spectral start
+    knows none.
 
     Attributes:
         first: what it begins with.
@@ -40,4 +42,4 @@ class LeastSquares:
         """
         table = self.first(log, dim, nnz, rng, threads)
         with one_blas_thread():
-            return alternate(table, matrix_of_ones(log), dim, passes=self.passes, floor=self.first.floor)
+            return alternate(table, matrix_of_trust(log), dim, passes=self.passes, floor=self.first.floor)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.matrices import matrix_of_ones
+from sparserec_np.data.matrices import matrix_of_trust
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.factorization.condensing import Target, condense
 from sparserec_np.factorization.least_squares import alternate_full
@@ -29,7 +29,8 @@ class Condensed:
     has touched, too; in more columns than the table has, better yet. The ``dim`` columns whose
     products come closest to theirs (Eckart and Young 1936) are rotated to their sparsest axes and
     pruned, and the table is then solved for towards all scores of the full rows, those of the best
-    items above all (:func:`~sparserec_np.factorization.condensing.condense`). All of it is our
+    items above all (:func:`~sparserec_np.factorization.condensing.condense`). Weights of
+    interactions, divided by their mean, say how much the full rows trust each. All of it is our
     choice.
 
     Attributes:
@@ -57,7 +58,7 @@ class Condensed:
 
         The kernels work on the threads that Numba is set to.
         """
-        touched = matrix_of_ones(log)
+        touched = matrix_of_trust(log)
         with one_blas_thread():
             users, items = self.full_rows(log, touched, dim, rng, threads)
             table = self._pruned(users, items, dim, nnz, rng)
@@ -85,7 +86,7 @@ class Condensed:
 
         There are as many entries as before; they begin where they are.
         """
-        touched = matrix_of_ones(log)
+        touched = matrix_of_trust(log)
         with one_blas_thread():
             users, items = self.full_rows(log, touched, dim, rng, threads)
             return self._condensed(table, users, items, touched, dim, threads)

@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.matrices import matrix_of_ones
+from sparserec_np.data.matrices import matrix_of_trust
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.factorization.condensing import Target, condense_items
 from sparserec_np.factorization.item_rows import RowPenalties, improve_items, users_of_items
@@ -155,7 +155,7 @@ class LeastSquaresItems:
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
         """Makes a table of ``log.n_items`` rows; see :class:`~sparserec_np.starts.start.Start`."""
-        touched = matrix_of_ones(log)
+        touched = matrix_of_trust(log, own=True)
         with one_blas_thread():
             users, items = self.full.full_rows(log, touched, dim, rng, threads)
             table = _pruned(self.full, users, items, dim, nnz, rng)
@@ -199,7 +199,7 @@ class CondensedItems:
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
         """Makes a table of ``log.n_items`` rows; see :class:`~sparserec_np.starts.start.Start`."""
-        touched = matrix_of_ones(log)
+        touched = matrix_of_trust(log, own=True)
 
         def users_of(rows: Array) -> Array:
             return users_of_items(touched, rows, self.penalties, threads)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.matrices import matrix_of_ones
+from sparserec_np.data.matrices import matrix_of_trust
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.errors import DataError
 from sparserec_np.factorization.pruning import Factors, prune_factors, widened
@@ -20,7 +20,7 @@ class NMF:
 
     The largest entries are kept. The values are the square roots of the factors, which agree in
     sign, so that a user and the items they share columns with score above zero from the first batch
-    on.
+    on. Where interactions have weights, R holds these, divided by their mean.
 
     Attributes:
         iterations: of scikit-learn's coordinate descent, from non-negative parts of singular
@@ -38,7 +38,7 @@ class NMF:
         """Makes the table of the start; see :class:`~sparserec_np.starts.start.Start`."""
         from sklearn.decomposition import NMF as Factorisation
 
-        matrix = matrix_of_ones(log)
+        matrix = matrix_of_trust(log)
         solver = Factorisation(
             n_components=min(dim, *matrix.shape),
             init="nndsvd",

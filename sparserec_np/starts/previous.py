@@ -17,7 +17,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions, encode_ids
-from sparserec_np.data.matrices import matrix_of_ones
+from sparserec_np.data.matrices import matrix_of_trust
 from sparserec_np.data.splitting import split_random
 from sparserec_np.data.table import Array, SparseTable, stacked
 from sparserec_np.errors import ConfigError, DataError
@@ -156,7 +156,7 @@ class PreviousStart:
         share = min(share, dim * log.n_users, nnz - floor * log.n_items)
         share = min(max(share, 1), nnz - 1)  # neither side goes without
         items = spread_rows(items, encode_ids(previous.log.item_ids, log.item_ids)[0], log.n_items)
-        by_user = matrix_of_ones(log)
+        by_user = matrix_of_trust(log)
         by_item = by_user.T.tocsr()
         with one_blas_thread():
             users = solved_rows(by_user, items, dim, share, floor, threads)

@@ -15,7 +15,7 @@ import numpy as np
 
 from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions, encode_ids
-from sparserec_np.data.matrices import matrix_of_ones
+from sparserec_np.data.matrices import matrix_of_trust
 from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable, stacked
 from sparserec_np.errors import ConfigError
@@ -134,7 +134,7 @@ class PreviousItems(StoredItems):
         Memory: (new items, dim) float32, and a block of users' rows.
         """
         numbers = self.weights(log)
-        touched, gathered = matrix_of_ones(log)[:, new], Touched(log)
+        touched, gathered = matrix_of_trust(log, own=True)[:, new], Touched(log)
         gram: Array = np.zeros((self.dim, self.dim))
         sums: Array = np.zeros((len(new), self.dim), dtype=np.float32)
         for start, stop in row_ranges(log.n_users):
@@ -176,7 +176,7 @@ class PreviousSolved(StoredItems):
         users' and 4 of the new items'; the interactions as a matrix and, of new items, transposed;
         four (dim, dim) float64.
         """
-        touched = matrix_of_ones(log)
+        touched = matrix_of_trust(log, own=True)
         users = users_of_items(touched, table.to_dense(self.dim), self.penalties, threads)
         return users_of_items(touched[:, new].T.tocsr(), users, self.penalties, threads)
 

@@ -10,7 +10,13 @@ import numpy as np
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.errors import ConfigError
-from sparserec_np.learning.batches import Negatives, OnePerPair, PairSampler, SharedBlock
+from sparserec_np.learning.batches import (
+    DislikesFirst,
+    Negatives,
+    OnePerPair,
+    PairSampler,
+    SharedBlock,
+)
 from sparserec_np.learning.losses import Objective
 from sparserec_np.learning.optimizers import OPTIMIZERS, Optimizer
 from sparserec_np.models.base_models import BASE_MODELS, BaseModel
@@ -86,7 +92,7 @@ class Plan:
             growth=NoGrowth() if budget.marks else method.growth_with(exploration),
             drops=DropSchedule(settings.drop_fraction, settings.drop_until, settings.drop_interval),
             topology=TopologyUpdate(settings.floor, settings.regrow_start),
-            negatives=OnePerPair() if settings.negatives == 1 else SharedBlock(settings.negatives),
+            negatives=_negatives(settings.negatives, settings.dislikes_first),
             optimizer=OPTIMIZERS[settings.optimizer],
             full_epochs=round(method.full_until * settings.epochs),
         )
@@ -133,6 +139,12 @@ class Plan:
         They do so only where the values of the start come from the data.
         """
         return from_data and self.settings.decay_to == "start" and any(self.decay(np.empty(0))[:3])
+
+
+def _negatives(number: int, dislikes_first: float) -> Negatives:
+    """Makes the way to draw so many negatives."""
+    negatives: Negatives = OnePerPair() if number == 1 else SharedBlock(number)
+    return DislikesFirst(negatives, dislikes_first) if dislikes_first else negatives
 
 
 def budget_of(log: Interactions, config: Config) -> Budget:

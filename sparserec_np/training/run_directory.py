@@ -89,7 +89,7 @@ class RunDirectory:
         self._open()  # a training that was interrupted early has no records, and none of an earlier run
         self.close()
         data = data or {"train": None, "validation": None, "reader": {}}
-        text = json.dumps(fitted.config.resolved().to_dict() | {"data": data}, indent=2) + "\n"
+        text = json.dumps(fitted.config.resolved().said() | {"data": data}, indent=2) + "\n"
         try:  # before the settings: where it cannot be saved, an earlier run's model stays with its own
             size = save_model(self.file(MODEL), served_model(fitted, log))
         except ArtifactError as error:

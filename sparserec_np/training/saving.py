@@ -33,7 +33,7 @@ def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
     """Makes the model that is served: its tables, the ids, and the items that each user had."""
     table, dim, config = fitted.model.served(), fitted.model.dim, fitted.config.resolved()
     base = BASE_MODELS[config.model]
-    n_stored = log.n_users if base.stores_users else 0
+    n_stored, seen = (log.n_users if base.stores_users else 0), log.hidden
     metadata = {
         "model": config.model,
         "budget": str(fitted.budget.nnz),
@@ -50,12 +50,14 @@ def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
         dim=dim,
         user_ids=log.user_ids,
         item_ids=log.item_ids,
-        seen_indptr=log.indptr,
-        seen_items=log.items,
-        seen_ages=ages_of(log) if _depends_on_order(config, log) else np.empty(0, np.uint8),
+        seen_indptr=seen.indptr,
+        seen_items=seen.items,
+        seen_ages=_seen_ages(log, seen) if _depends_on_order(config, log) else np.empty(0, np.uint8),
         weights=fitted.model.served_weights,
         metadata=metadata,
-        held_out=_held_out(fitted.log, log) if base.graph else np.empty(0, np.int32),
+        held_out=_places_without(seen, fitted.log) if base.graph else np.empty(0, np.int32),
+        disliked=np.empty(0, np.int32) if log.disliked is None else _places_without(seen, log),
+        seen_weights=_seen_weights(log, seen),
     )
 
 
@@ -88,10 +90,36 @@ def _said(config: Config) -> dict[str, str]:
     }
 
 
-def _held_out(trained: Interactions, log: Interactions) -> Array:
-    """Finds the pairs of ``log`` that are not in ``trained``; returns their places, ascending."""
-    ours, theirs = (some.pair_users() * np.int64(some.n_items) + some.items for some in (log, trained))
+def _places_without(log: Interactions, other: Interactions) -> Array:
+    """Finds the pairs of ``log`` that are not in ``other``; returns their places, ascending."""
+    ours, theirs = (some.pair_users() * np.int64(some.n_items) + some.items for some in (log, other))
     return np.flatnonzero(~np.isin(ours, theirs, assume_unique=True))
+
+
+def _seen_weights(log: Interactions, seen: Interactions) -> Array:
+    """Returns the weights of what users had in training, as they lie in ``seen``, where dislikes are, too.
+
+    Dislikes weigh 1, which means nothing. Where all weights are the same there are none.
+    """
+    if log.weights is None or log.weight_scale is None:
+        return np.empty(0, np.float32)
+    return _spread_over(seen, log, log.weights, 1)
+
+
+def _seen_ages(log: Interactions, seen: Interactions) -> Array:
+    """Returns the ages of what users had in training, as they lie in ``seen``; those of dislikes are 0."""
+    return _spread_over(seen, log, ages_of(log), 0)
+
+
+def _spread_over(seen: Interactions, log: Interactions, numbers: Array, other: int) -> Array:
+    """Puts the numbers of the pairs of ``log`` where these lie in ``seen``; the rest becomes ``other``."""
+    if log.disliked is None:
+        return numbers
+    spread = np.full(seen.n_interactions, other, numbers.dtype)
+    touched = np.ones(seen.n_interactions, dtype=bool)
+    touched[_places_without(seen, log)] = False
+    spread[touched] = numbers
+    return spread
 
 
 def restore(model: ServedModel, known: Interactions | None = None) -> Model:
@@ -115,12 +143,12 @@ def restore(model: ServedModel, known: Interactions | None = None) -> Model:
 
 def trained_on(model: ServedModel) -> Interactions:
     """Returns the interactions in a model file that were not held out."""
-    seen = model.seen
     if not len(model.held_out):
-        return seen
+        return model.seen
+    seen = Interactions(model.seen_indptr, model.seen_items, model.user_ids, model.item_ids)
     kept = np.ones(seen.n_interactions, dtype=bool)
     kept[model.held_out] = False
-    return seen.subset(kept)
+    return seen.subset(kept).disliking(model.seen.disliked)
 
 
 def ids_known_to(model: ServedModel, known: Interactions) -> Interactions:

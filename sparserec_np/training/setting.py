@@ -83,6 +83,7 @@ class Setting:
         words: the default in words, where the field's is None.
         per_model, per_loss: the default of a model, or of a loss, where the field's is None and all
             have one.
+        unsaid: whether a run's configuration leaves it out where it is at its default.
         written: how the command line names what it takes, where that is text to be read first and
             not the value.
         train: the setting in that command.
@@ -102,6 +103,7 @@ class Setting:
     per_model: Callable[[BaseModel], Any] | None = None
     per_loss: Callable[[Loss], Any] | None = None
     written: str = ""
+    unsaid: bool = False
     train: InCommand = SAME
     distill: InCommand | None = SAME
     update: InCommand | None = None

@@ -294,6 +294,18 @@ class Config:
         distill=InCommand(help="Negatives shared by a batch.", low=2),
         update=AS_IN_RUN,
     )
+    dislikes_first: float = setting(
+        0.0,
+        "Part of the negatives drawn from what users dislike.",
+        "loss",
+        "Of negatives that pairs have alone, it is that of pairs whose user dislikes something; of shared"
+        " ones, the part of each block that is drawn from what the users of the batch dislike. With 0,"
+        " dislikes are drawn as often as other items that a user did not touch. Not in cells.",
+        low=0,
+        high=1,
+        unsaid=True,
+        update=AS_IN_RUN,
+    )
     epochs: int = setting(
         20,
         "Most epochs; validation may choose fewer.",
@@ -557,6 +569,14 @@ class Config:
         """Returns all settings by name."""
         return dataclasses.asdict(self)
 
+    def said(self) -> dict[str, Any]:
+        """Returns the settings by name, but for those that are at a default which goes without saying."""
+        return {
+            name: value
+            for name, value in self.to_dict().items()
+            if not (SETTINGS[name].unsaid and value == SETTINGS[name].default)
+        }
+
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Config:
         """Makes a configuration of the settings given, and the defaults of those that are not.
@@ -731,6 +751,7 @@ def _check_cells(config: Config) -> None:
         "similarity": config.similarity in (None, "dot"),
         "temperature": config.temperature in (None, 1),
         "embedding_dropout": config.embedding_dropout == 0,
+        "dislikes_first": config.dislikes_first == 0,
         "method": not isinstance(growth, LastBatchGrowth),
         "importance": config.importance != "gradient" or not growth.grows,
     }

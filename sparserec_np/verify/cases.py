@@ -12,7 +12,7 @@ import numpy as np
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.errors import DataError
+from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.learning.batches import Batch, Groups
 from sparserec_np.learning.losses import Scores
 from sparserec_np.machine.files import replacing
@@ -138,13 +138,16 @@ def reference_case(**settings: Any) -> ReferenceCase:
             ``loss="softmax"``, ``dim=16``, ``seed=3``.
 
     Raises:
-        ConfigError: a setting is out of range, or names nothing there is.
+        ConfigError: a setting is out of range, or names nothing there is; or ``weighted``, which a
+            case has no place for.
 
     >>> case = reference_case(loss="bpr", dim=4)
     >>> case.users.shape, case.expected["gradient.items"].shape, float(case.expected["loss"]) > 0
     ((12, 4), (15, 4), True)
     """
     problem = Problem.draw(Settings(**settings), to_zero=True)
+    if problem.settings.weighted:
+        raise ConfigError("A reference case holds no weights of interactions; leave out weighted")
     batch, n_users, stored = problem.batch, problem.log.n_users, problem.stored_users
     dense, mask = problem.dense(problem.table.values), problem.active()
     explored = problem.explored.astype(np.int64)

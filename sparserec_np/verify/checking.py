@@ -103,7 +103,7 @@ class Errors:
     """The largest differences between a quantity and what was expected.
 
     Attributes:
-        model, loss, negatives, similarity: what was checked; see
+        model, loss, negatives, similarity, weighted: what was checked; see
             :class:`~sparserec_np.verify.problems.Settings`.
         quantity: what was compared.
         dtype: of the engine's arithmetic; expected values are always made in float64.
@@ -123,6 +123,7 @@ class Errors:
     absolute: float
     relative: float
     tolerance: float
+    weighted: bool = False
 
     @property
     def passed(self) -> bool:
@@ -275,12 +276,14 @@ def every_case(
     loss: str | None = None,
     negatives: str | None = None,
     similarity: str | None = None,
+    weighted: bool | None = None,
     **sizes: Any,
 ) -> list[Settings]:
     """Lists settings of every model with every loss, similarity and form of negatives it has.
 
-    Where one is named, only that one is taken. What says nothing of rows of one column, cosines
-    above all, is left out there.
+    Where one is named, only that one is taken. Those with weights of interactions follow those
+    without, of the similarity that a loss is for and of models that say so. What says nothing of
+    rows of one column, cosines above all, is left out there.
 
     Raises:
         ConfigError: see :class:`~sparserec_np.verify.problems.Settings`.
@@ -288,7 +291,7 @@ def every_case(
     named = {"model": model, "loss": loss, "negatives": negatives}
     given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     Settings(**given, similarity=similarity, **sizes)  # refuses what there is not
-    return [
+    cases = [
         Settings(model=each_model, loss=each_loss, negatives=form, similarity=like, **sizes)
         for each_model in ([model] if model else _models_of(sizes.get("dim", Settings.dim)))
         for each_loss in ([loss] if loss else plain.LOSSES)
@@ -297,6 +300,9 @@ def every_case(
         for like in similarities(each_loss, each_model, sizes.get("dim", Settings.dim))
         if similarity in (None, like)
     ]
+    usual = [case for case in cases if case.scored_by == replace(case, similarity=None).scored_by]
+    with_weights = [replace(case, weighted=True) for case in usual if plain.MODELS[case.model].weighted]
+    return [case for case in (*cases, *with_weights) if weighted in (None, case.weighted)]
 
 
 def _models_of(dim: int) -> list[str]:
@@ -347,6 +353,7 @@ def gradcheck(
                     dtype,
                     *largest_errors(found, expected),
                     tolerance,
+                    settings.weighted,
                 )
 
 

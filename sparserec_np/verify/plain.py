@@ -36,12 +36,14 @@ class Pairs(NamedTuple):
         positives: (b,) int64 row of each pair's item.
         negatives: (b, 1) int64 row of each pair's negative; or (1, s), those of all pairs.
         counted: (b, 1) or (b, s) bool, which of them are set against each pair.
+        weights: (b,) what each pair's loss is multiplied by; or a number, for all of them.
     """
 
     users: Array
     positives: Array
     negatives: Array
     counted: Array
+    weights: Array | float = 1.0
 
 
 class Pull(NamedTuple):
@@ -99,6 +101,8 @@ class PlainModel:
         score: scores of ``users`` with ``items``, two arrays of rows that are broadcast against
             each other, from dense parameters: ``"table"`` is the stacked table (rows, dim), and
             ``"weights"`` (n,) what the model has besides.
+        weighted: whether it is checked with weights of interactions, too: for one model, what these
+            do to the losses, and for each whose scores they change.
         whole: whether a batch gives all rows a gradient, and not those alone that its pairs name.
         positives: the same of users with items of theirs, in training; None where that is no other.
         stores_users: whether the table's first rows are users; else item 0 is row 0, and a batch
@@ -108,6 +112,7 @@ class PlainModel:
     """
 
     score: Callable[[Parameters, Array, Array, Scoring, Library], Tensor]
+    weighted: bool = False
     whole: bool = False
     positives: Callable[[Parameters, Array, Array, Scoring, Library], Tensor] | None = None
     stores_users: bool = True
@@ -161,6 +166,24 @@ def neumf(parameters: Parameters, users: Array, items: Array, scoring: Scoring, 
     return (factors * one[..., :products] * other[..., :products]).sum(-1) + second @ out
 
 
+def relative_weights(log: Interactions) -> Array:
+    """``w / mean of all``, in float32, as a table (n_users, n_items); 1 where nothing is said."""
+    table = np.ones((log.n_users, log.n_items))
+    if log.weights is not None:
+        mean = np.mean(log.weights.astype(np.float64))
+        table[log.pair_users(), log.items] = log.weights * np.float32(1 / mean)
+    return table
+
+
+def own_weights(log: Interactions) -> Array:
+    """``w / mean of the user's``, in float32, as a table (n_users, n_items); 0 where nothing was touched."""
+    table = np.zeros((log.n_users, log.n_items), np.float32)
+    table[log.pair_users(), log.items] = 1 if log.weights is None else log.weights
+    counts = np.maximum((table > 0).sum(1, keepdims=True), 1)
+    means = (table.astype(np.float64).sum(1, keepdims=True) / counts).astype(np.float32)
+    return (table / np.where(means > 0, means, 1)).astype(np.float64)
+
+
 def item_numbers(parameters: Parameters, scoring: Scoring, xp: Library) -> Tensor:
     """``c_j = weights_j / degree_j``, (n_items,); an item that nobody touched counts as touched by one."""
     degrees = np.bincount(scoring.log.items, minlength=scoring.log.n_items)
@@ -168,10 +191,11 @@ def item_numbers(parameters: Parameters, scoring: Scoring, xp: Library) -> Tenso
 
 
 def fism(parameters: Parameters, users: Array, items: Array, scoring: Scoring, xp: Library) -> Tensor:
-    """``x_u . w_i`` with ``x_u = sum c_j w_j`` over the items j that u touched (Kabbur et al. 2013, tied)."""
-    log, table = scoring.log, parameters["table"]
-    touched = np.zeros((log.n_users, log.n_items))
-    touched[log.pair_users(), log.items] = 1
+    """``x_u . w_i`` with ``x_u = sum r_uj c_j w_j`` over the items j that u touched.
+
+    Kabbur et al. 2013, tied; r is a pair's weight beside those of the user's others, mostly 1.
+    """
+    table, touched = parameters["table"], own_weights(scoring.log)
     made = (xp.asarray(touched) * item_numbers(parameters, scoring, xp)) @ table
     return (made[users] * table[items]).sum(-1)
 
@@ -179,16 +203,17 @@ def fism(parameters: Parameters, users: Array, items: Array, scoring: Scoring, x
 def fism_without_own(
     parameters: Parameters, users: Array, items: Array, scoring: Scoring, xp: Library
 ) -> Tensor:
-    """``(x_u - c_i w_i) . w_i``, of users with items that they touched."""
+    """``(x_u - r_ui c_i w_i) . w_i``, of users with items that they touched."""
     own = item_numbers(parameters, scoring, xp)[items] * (parameters["table"][items] ** 2).sum(-1)
-    return fism(parameters, users, items, scoring, xp) - own
+    shares = xp.asarray(own_weights(scoring.log)[users, items])
+    return fism(parameters, users, items, scoring, xp) - shares * own
 
 
 MODELS = {
-    "mf": PlainModel(matrix_factorization),
+    "mf": PlainModel(matrix_factorization, weighted=True),
     "lightgcn": PlainModel(lightgcn, whole=True),
     "neumf": PlainModel(neumf, least_dim=2),
-    "fism": PlainModel(fism, positives=fism_without_own, stores_users=False),
+    "fism": PlainModel(fism, weighted=True, positives=fism_without_own, stores_users=False),
 }
 
 # ---- losses
@@ -298,7 +323,7 @@ class Objective(NamedTuple):
 def costs(
     objective: Objective, parameters: Parameters, pairs: Pairs, pull: Pull, xp: Library
 ) -> tuple[Tensor, Tensor]:
-    """Computes what a batch costs: the sum of its pairs' losses, and the L2 terms.
+    """Computes what a batch costs: the sum of its pairs' weighted losses, and the L2 terms.
 
     A pair pays for the user, the positive and the negatives it reads; of s shared negatives, a
     share of ``1 / s`` each.
@@ -312,7 +337,7 @@ def costs(
         xp.asarray(pairs.counted),
         xp.asarray(users == pairs.users),
     )
-    losses = LOSSES[objective.loss](given, xp, **objective.settings)
+    losses = LOSSES[objective.loss](given, xp, **objective.settings) * xp.asarray(pairs.weights)
     squares = ((parameters["table"] - xp.asarray(pull.origin)) ** 2).sum(1)
     share = len(pairs.users) / pairs.negatives.size
     of_users = pull.user * squares[pairs.users].sum() if model.stores_users else 0

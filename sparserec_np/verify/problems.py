@@ -46,6 +46,7 @@ class Settings:
         explore: part of the rows that is explored.
         drop_fraction, floor, regrow_start: of the topology update.
         seed: seed of everything drawn at random.
+        weighted: whether interactions have weights.
     """
 
     model: str = "mf"
@@ -66,6 +67,7 @@ class Settings:
     floor: int = 2
     regrow_start: float = 0.5
     seed: int = 0
+    weighted: bool = False
 
     def __post_init__(self) -> None:
         """Raises ConfigError for an unknown name or a number out of range.
@@ -176,7 +178,10 @@ class Problem:
         touched.ravel()[rng.choice(touched.size, wanted, replace=False)] = True
         touched[0] = True
         users, items = np.nonzero(touched)
-        log = Interactions.from_pairs(users, items, user_ids=np.arange(n_users), item_ids=np.arange(n_items))
+        ids = {"user_ids": np.arange(n_users), "item_ids": np.arange(n_items)}
+        # Of a generator of their own, so that a problem is the same with weights and without.
+        weights = np.random.default_rng([settings.seed, 2]).integers(1, 20, users.size) / 4
+        log = Interactions.from_pairs(users, items, **ids, weights=weights if settings.weighted else None)
         rows = n_items + n_users * plain.MODELS[settings.model].stores_users
         keep = rng.random((rows, dim)) < settings.density
         if settings.density < 1:
@@ -233,12 +238,14 @@ class Problem:
         before = self.log.n_users - self.stored_users  # a batch numbers items as if all users were stored
         users, positives = batch.user_of.astype(np.int64), batch.positives.astype(np.int64) - before
         negatives = batch.negatives.astype(np.int64) - before
+        weights = plain.relative_weights(self.log)[users, positives - self.stored_users]
         if not batch.shared:
-            return plain.Pairs(users, positives, negatives[:, None], np.ones((batch.size, 1), dtype=bool))
+            counted = np.ones((batch.size, 1), dtype=bool)
+            return plain.Pairs(users, positives, negatives[:, None], counted, weights)
         seen = np.zeros((self.log.n_users, self.log.n_items), dtype=bool)
         seen[self.log.pair_users(), self.log.items] = True
         counted = ~seen[users[:, None], negatives[None] - self.stored_users]
-        return plain.Pairs(users, positives, negatives[None], counted)
+        return plain.Pairs(users, positives, negatives[None], counted, weights)
 
     def rows(self, batch: Batch) -> Array:
         """Returns the rows that the batch moves, (t,) int64, ascending."""

@@ -35,7 +35,8 @@ def test_table_for_eyes() -> None:
     assert "mf, dot, bpr, block" in result.stdout
     for quantity in ("loss", "gradients, explored entries", "parameters, 2 sgd steps"):
         assert f"\n{quantity} " in result.stdout
-    assert "All 28 are within." in result.stdout
+    assert "mf, dot, bpr, block, weighted" in result.stdout
+    assert "All 56 are within." in result.stdout
 
 
 def test_an_error_above_its_tolerance_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:

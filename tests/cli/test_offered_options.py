@@ -59,6 +59,7 @@ VALUES = {
     "--rating-col": "2",
     "--time-col": "3",
     "--encoding": "latin-1",
+    "--weight-col": "2",
 }
 FORMAT = "csv"  # of the files here; the readers have tests of their own
 # Command -> it, and its files besides the one it writes.

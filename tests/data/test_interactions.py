@@ -280,8 +280,8 @@ def test_what_is_no_interactions_is_named(given):
 
 def test_an_order_without_moments_goes_with_the_pairs():
     log = Interactions.from_codes(
-        [0, 0, 1, 1], [0, 1, 0, 2], np.arange(2), np.arange(3), np.array([5, 3, 4, 8], np.int32), dated=False
-    )
+        [0, 0, 1, 1], [0, 1, 0, 2], np.arange(2), np.arange(3), np.array([5, 3, 4, 8], np.int32)
+    ).dated_as(False)
     assert log.times.dtype == np.int32 and not log.dated
     part = log.subset(np.array([True, False, True, True]))
     assert part.times.tolist() == [5, 4, 8] and not part.dated
@@ -291,7 +291,7 @@ def test_an_order_without_moments_goes_with_the_pairs():
 
 @pytest.mark.parametrize("times", [None, [-4, -9]])
 def test_what_joins_an_order_is_later(times):
-    log = Interactions.from_codes([0, 0], [0, 1], np.arange(1), np.arange(4), [7, 3], dated=False)
+    log = Interactions.from_codes([0, 0], [0, 1], np.arange(1), np.arange(4), [7, 3]).dated_as(False)
     other = Interactions.from_codes([0, 0], [2, 3], np.arange(1), np.arange(4), times)
     both = log.union(other)
     assert not both.dated and both.times[:2].tolist() == [7, 3] and both.times[2:].min() > 7

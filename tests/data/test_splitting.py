@@ -188,8 +188,8 @@ def test_what_is_held_out_depends_on_whether_there_is_an_order():
 
 def test_an_order_without_moments_is_not_cut_at_one():
     log = Interactions.from_codes(
-        [0, 0, 1, 1], [0, 1, 0, 1], np.arange(2), np.arange(2), [0, 1, 2, 3], dated=False
-    )
+        [0, 0, 1, 1], [0, 1, 0, 1], np.arange(2), np.arange(2), [0, 1, 2, 3]
+    ).dated_as(False)
     assert split_last(log, 1)[1].items.tolist() == [1, 1]
     with pytest.raises(DataError, match="hold out each user's last instead"):
         split_time(log, 0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from sparserec_np.data.matrices import matrix_of_ones
 from sparserec_np.data.table import SparseTable
@@ -15,57 +16,61 @@ from tests.makers.small import Array, needs_compiler, peak_of, random_table, sam
 
 LOG = small_log(30, 25, 260)
 TOUCHED = matrix_of_ones(LOG)
+TRUSTED = TOUCHED.copy()
+TRUSTED.data = np.random.default_rng(7).uniform(0.2, 3, LOG.n_interactions).astype(np.float32)
+BOTH = pytest.mark.parametrize("log", [TOUCHED, TRUSTED], ids=["alike", "trusted"])
 PENALTIES = RowPenalties(0.3, 0.7)
 DIM = 6
 
 
-def plain_row(items: Array, touched: Array) -> Array:
-    """The row of one user, by its definition."""
+def plain_row(items: Array, log: csr_matrix, user: int, without: int = -1) -> Array:
+    """The row of one user, by its definition; perhaps of all but one item."""
+    some = log[user].indices != without
+    touched, trust = log[user].indices[some], log[user].data[some].astype(np.float64)
     wide, own = items.astype(np.float64), items[touched].astype(np.float64)
-    matrix = PENALTIES.untouched * wide.T @ wide + own.T @ own
+    matrix = PENALTIES.untouched * wide.T @ wide + own.T @ (trust[:, None] * own)
     matrix += PENALTIES.ridge * np.square(wide).sum() / len(wide) * np.eye(wide.shape[1])
-    return np.asarray(np.linalg.solve(matrix, own.sum(axis=0)))
+    return np.asarray(np.linalg.solve(matrix, trust @ own))
 
 
-def touched_by(user: int) -> Array:
-    return LOG.items[LOG.indptr[user] : LOG.indptr[user + 1]]
-
-
+@BOTH
 @pytest.mark.parametrize("dim", [3, 40])  # more items than columns, and fewer
-def test_users_solve_their_equations(dim: int) -> None:
+def test_users_solve_their_equations(dim: int, log: csr_matrix) -> None:
     items = np.random.default_rng(0).standard_normal((LOG.n_items, dim)).astype(np.float32)
     with one_blas_thread():
-        users = users_of_items(TOUCHED, items, PENALTIES)
-        assert users.tobytes() == users_of_items(TOUCHED, items, PENALTIES, threads=3).tobytes()
+        users = users_of_items(log, items, PENALTIES)
+        assert users.tobytes() == users_of_items(log, items, PENALTIES, threads=3).tobytes()
     for user in range(LOG.n_users):
-        np.testing.assert_allclose(users[user], plain_row(items, touched_by(user)), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(users[user], plain_row(items, log, user), rtol=1e-4, atol=1e-5)
 
 
-def plain_improved(start: SparseTable) -> Array:
+def plain_improved(start: SparseTable, log: csr_matrix) -> Array:
     """One pass over full rows, by its definition: each pair's user without the pair's item."""
     items = start.to_dense(DIM)
-    users = np.array([plain_row(items, touched_by(user)) for user in range(LOG.n_users)])
+    users = np.array([plain_row(items, log, user) for user in range(LOG.n_users)])
     gram, better = users.T @ users, np.zeros((LOG.n_items, DIM))
     mean = np.trace(gram) / LOG.n_users
     for item in range(LOG.n_items):
-        having = [user for user in range(LOG.n_users) if item in touched_by(user)]
-        rows = np.array([plain_row(items, np.setdiff1d(touched_by(user), [item])) for user in having])
+        having = [user for user in range(LOG.n_users) if item in log[user].indices]
+        trust = np.array([log[user, item] for user in having], dtype=np.float64)
+        rows = np.array([plain_row(items, log, user, without=item) for user in having])
         rows = rows.reshape(len(having), DIM)
         ridge = ITEM_PENALTIES.ridge * mean * np.sqrt(max(len(having), 1))
-        matrix = rows.T @ rows + ITEM_PENALTIES.untouched * gram + ridge * np.eye(DIM)
-        better[item] = np.linalg.solve(matrix, rows.sum(axis=0))
+        matrix = rows.T @ (trust[:, None] * rows) + ITEM_PENALTIES.untouched * gram + ridge * np.eye(DIM)
+        better[item] = np.linalg.solve(matrix, trust @ rows)
     return better
 
 
+@BOTH
 @pytest.mark.parametrize("pairs", [1 << 25, 60])
 def test_an_items_row_is_solved_for_from_users_who_do_not_know_the_item(
-    monkeypatch: pytest.MonkeyPatch, pairs: int
+    monkeypatch: pytest.MonkeyPatch, pairs: int, log: csr_matrix
 ) -> None:
     monkeypatch.setattr(item_rows, "PAIR_NUMBERS", pairs)
     start = SparseTable.full(np.random.default_rng(1).standard_normal((LOG.n_items, DIM)).astype(np.float32))
     with one_blas_thread():
-        table = improve_items(start, TOUCHED, DIM, passes=1, penalties=PENALTIES)
-    np.testing.assert_allclose(table.to_dense(DIM), plain_improved(start), rtol=1e-3, atol=1e-4)
+        table = improve_items(start, log, DIM, passes=1, penalties=PENALTIES)
+    np.testing.assert_allclose(table.to_dense(DIM), plain_improved(start, log), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("pairs", [1 << 25, 300])

@@ -29,6 +29,12 @@ def touched(rng: np.random.Generator, rows: int, others: int, part: float = 0.2)
     return csr_matrix((rng.random((rows, others)) < part).astype(np.float32))
 
 
+def trusted(matrix: csr_matrix) -> csr_matrix:
+    """The same pairs, of which some are trusted more than others."""
+    some = np.random.default_rng(5).uniform(0.2, 3, matrix.nnz).astype(np.float32)
+    return csr_matrix((some, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
 def solve(matrix: csr_matrix, others: SparseTable, nnz: int, floor: int = 1, threads: int = 1) -> SparseTable:
     with one_blas_thread():
         return solved_rows(matrix, others, DIM, nnz, floor, threads)
@@ -37,10 +43,10 @@ def solve(matrix: csr_matrix, others: SparseTable, nnz: int, floor: int = 1, thr
 def equations(matrix: csr_matrix, others: SparseTable, row: int) -> tuple[Array, Array]:
     """The plain definition: the matrix and the right side of one row's equations."""
     dense = others.to_dense(DIM).astype(np.float64)
-    own = dense[matrix[row].indices]
+    own, trust = dense[matrix[row].indices], matrix[row].data.astype(np.float64)
     gram = dense.T @ dense
     everybody = UNTOUCHED * (gram + RIDGE * np.trace(gram) / DIM * np.eye(DIM))
-    return own.T @ own + everybody, own.sum(axis=0)
+    return own.T @ (trust[:, None] * own) + everybody, trust @ own
 
 
 @given(st.integers(0, 10_000), st.integers(20, 40), st.integers(0, 2))
@@ -48,6 +54,7 @@ def test_rows_solve_their_equations_within_the_budget(seed: int, rows: int, floo
     rng = np.random.default_rng(seed)
     others = random_table(rng, 15, DIM, 45)
     matrix = touched(rng, rows, 15)
+    matrix = trusted(matrix) if seed % 2 else matrix
     nnz = int(rng.integers(rows, rows * DIM))
     table = solve(matrix, others, nnz, floor)
     table.validate(DIM)
@@ -98,7 +105,7 @@ def test_rows_that_touched_nothing_known_stay_at_zero() -> None:
 @pytest.mark.parametrize("threads", [2, 3])
 def test_the_same_bits_for_any_threads(threads: int) -> None:
     rng = np.random.default_rng(1)
-    others, matrix = random_table(rng, 60, DIM, 200), touched(rng, 700, 60)
+    others, matrix = random_table(rng, 60, DIM, 200), trusted(touched(rng, 700, 60))
     assert same_bits(solve(matrix, others, 2000), solve(matrix, others, 2000, threads=threads))
 
 
@@ -130,10 +137,12 @@ def test_the_start_is_left_as_it_is_and_no_pass_keeps_it() -> None:
     assert same_bits(start, before) and same_bits(alternated(start, matrix, passes=0), before)
 
 
-def test_on_full_tables_a_pass_is_that_of_dense_alternating_least_squares() -> None:
+@pytest.mark.parametrize("trusts", [False, True])
+def test_on_full_tables_a_pass_is_that_of_dense_alternating_least_squares(trusts: bool) -> None:
     rng = np.random.default_rng(0)
     users, items = (rng.standard_normal((rows, DIM)) for rows in (20, 15))
     matrix = touched(rng, 20, 15, 0.4)
+    matrix = trusted(matrix) if trusts else matrix
     start = stacked(SparseTable.full(users.astype(np.float32)), SparseTable.full(items.astype(np.float32)))
     table = alternated(start, matrix, passes=3, ridge=0.7).to_dense(DIM)
 
@@ -151,10 +160,10 @@ def dense_alternating(
         dim = others.shape[1]
         mean = np.square(others).sum() / len(others)
         for row in range(of.shape[0]):
-            own = others[of[row].indices]
+            own, trust = others[of[row].indices], of[row].data.astype(np.float64)
             short = ridge * mean * np.sqrt(max(len(own), 1)) * np.eye(dim)
-            left = own.T @ own + untouched * others.T @ others + short
-            rows.append(np.linalg.solve(left, own.sum(axis=0)))
+            left = own.T @ (trust[:, None] * own) + untouched * others.T @ others + short
+            rows.append(np.linalg.solve(left, trust @ own))
         return np.array(rows)
 
     for _ in range(passes):
@@ -173,6 +182,7 @@ def test_full_rows_are_those_of_dense_alternating_least_squares(
     dense = rng.random((20, 15)) < rng.random((20, 1))
     dense[3], dense[:, 5] = False, False
     matrix = csr_matrix(dense.astype(np.float32))
+    matrix = trusted(matrix) if seed % 2 else matrix
     with one_blas_thread():
         found = alternate_full(matrix, items.copy(), passes=2, penalties=Penalties(untouched, 0.7))
     expected = dense_alternating(matrix, items.astype(np.float64), 2, 0.7, untouched)

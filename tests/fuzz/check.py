@@ -202,13 +202,21 @@ def _made_of_touched(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarr
     return ways[model.metadata.get("user_rows", "sum")](model, row)
 
 
+def _touched_by(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """What a user has and does not dislike, and what each of it counts, 1 on average."""
+    places = np.arange(model.seen_indptr[row], model.seen_indptr[row + 1])
+    places = places[~np.isin(places, model.disliked)]
+    weights = model.seen_weights.astype(float)[places] if len(model.seen_weights) else np.ones(len(places))
+    return model.seen_items[places], weights / (weights.mean() if len(places) else 1)
+
+
 def _solved_from_touched(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarray]:
     """Scores of a fism model whose rows are solved for, by dense algebra, and a bound of what they are the sum of.
 
     Where two entries matter nearly alike, another than here may have been kept: then nothing is
     known of the scores.
     """
-    touched = model.seen_items[model.seen_indptr[row] : model.seen_indptr[row + 1]]
+    touched, shares = _touched_by(model, row)
     items = model.items.to_dense(model.dim).astype(float)
     untouched, ridge = float(model.metadata["untouched_weight"]), float(model.metadata["ridge"])
     mean = np.square(items).sum() / max(len(items), 1)
@@ -219,7 +227,8 @@ def _solved_from_touched(model: ServedModel, row: int) -> tuple[np.ndarray, np.n
     if not mean > SMALLEST_SQUARE:
         return np.zeros(len(items)), np.zeros(len(items))
     shared = untouched * items.T @ items + ridge * mean * np.eye(model.dim)
-    matrix, target = shared + items[touched].T @ items[touched], items[touched].sum(axis=0)
+    own = items[touched]
+    matrix, target = shared + own.T @ (shares[:, None] * own), shares @ own
     user[kept] = np.linalg.solve(matrix[np.ix_(kept, kept)], target[kept])
     most = min(max(int(model.metadata["row_entries"]), 1), model.dim)
     if len(kept) > most:
@@ -238,9 +247,10 @@ def _sums_of_touched(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarr
     Float32 may cut off another entry than float64, where the two are nearly equal: what these add
     counts as many times larger.
     """
-    touched = model.seen_items[model.seen_indptr[row] : model.seen_indptr[row + 1]]
+    touched, shares = _touched_by(model, row)
     items, weights = model.items.to_dense(model.dim).astype(float), model.weights.astype(float)
-    user, size = weights[touched] @ items[touched], abs(weights[touched]) @ abs(items[touched])
+    numbers = shares * weights[touched]
+    user, size = numbers @ items[touched], abs(numbers) @ abs(items[touched])
     entries = min(max(int(model.metadata["row_entries"]), 1), model.dim)
     last = np.sort(abs(user))[-entries]
     kept = user * (abs(user) >= last)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from sparserec_np.data.safetensors_writer import write_artifact
 from sparserec_np.runtime import DTYPES, Artifact
+from sparserec_np.serving.model_file import ServedModel
 from sparserec_np.serving.packing import pack
 from sparserec_np.serving.slices import keep_users, without_seen
 from tests.makers.served_models import (
@@ -64,11 +65,20 @@ def sound_files() -> list[bytes]:
         pack(models[-1], "int8"),
         pack(solving[0], "int8"),
     ]
+    opinions = [with_opinions(model, seed) for seed, model in enumerate((models[0], models[11], solving[0]))]
     return [
         *(_written(model.encode()) for model in models),
         *map(_written, packed),
-        *(_written(model.encode()) for model in solving),
+        *(_written(model.encode()) for model in (*solving, *opinions)),
+        _written(pack(opinions[1], "int8")),
     ]
+
+
+def with_opinions(model: ServedModel, seed: int) -> ServedModel:
+    """The same model, whose users dislike some of what they have, and have weights of the rest."""
+    rng, n = np.random.default_rng(seed), len(model.seen_items)
+    disliked = np.flatnonzero(rng.random(n) < 0.3).astype(np.int32)
+    return replace(model, disliked=disliked, seen_weights=rng.uniform(0.1, 9, n).astype(np.float32))
 
 
 def _written(artifact: Artifact) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,12 @@ def log_of(users: Any, items: Any, n_users: int, n_items: int) -> Interactions:
     return Interactions.from_codes(
         np.asarray(users), np.asarray(items), np.arange(n_users), np.arange(n_items)
     )
+
+
+def weighted(log: Interactions) -> Interactions:
+    """The same pairs, with a weight each."""
+    weights = np.random.default_rng(1).uniform(0.2, 3, log.n_interactions)
+    return replace(log, weights=weights.astype(np.float32))
 
 
 def random_log(rng: np.random.Generator, n_users: int, n_items: int, part: float) -> Interactions:
@@ -80,21 +87,30 @@ def copied(table: SparseTable, steps: Steps, explored: Explored) -> tuple[Sparse
     )
 
 
+WEIGHTED = pytest.mark.parametrize("has_weights", [False, True], ids=["alike", "weighted"])
+
+
+@WEIGHTED
 @pytest.mark.parametrize("size", [(7, 3), (40, 200), (60, 1000)])
-def test_cells(size: tuple[int, int]) -> None:
+def test_cells(size: tuple[int, int], has_weights: bool) -> None:
     log = random_log(np.random.default_rng(3), *size, 0.2)
+    log = weighted(log) if has_weights else log
     division = CellDivision(log)
     cells = division.cells(np.random.default_rng(4))
     twin = Cells(*(array.copy() for array in cells))
-    for array in twin[:3]:
+    for array in (*twin[:3], twin.weights):
         array[:] = 77
-    reference.fill_cells(log.indptr, log.items, cells.ranges, division._part_of, twin)
+    relative = log.relative_weights() if has_weights else cells.weights
+    reference.fill_cells(log.indptr, log.items, relative, cells.ranges, division._part_of, twin)
     for found, expected in zip(cells, twin, strict=True):
         np.testing.assert_array_equal(found, expected)
     assert division.parts == {3: 1, 200: 3, 1000: 8}[size[1]]
     found_users = cells.users + np.repeat(cells.ranges[:-1], np.diff(cells.bounds[:: division.parts]))
     pairs = set(zip(found_users.tolist(), cells.positives.tolist(), strict=True))
     assert pairs == set(zip(log.pair_users().tolist(), log.items.tolist(), strict=True))
+    if has_weights:
+        told = zip(found_users.tolist(), cells.positives.tolist(), cells.weights, strict=True)
+        assert set(told) == set(zip(log.pair_users().tolist(), log.items.tolist(), relative, strict=True))
     assert sorted(cells.members.tolist()) == list(range(log.n_items))
     for turn in range(division.parts):  # no user and no item is in two cells of a turn
         users: list[int] = []
@@ -145,8 +161,10 @@ def test_items_are_divided_anew() -> None:
 @pytest.mark.parametrize("density", [0.3, 1.0])
 @pytest.mark.parametrize("rule", ["sgd", "sgd, origin", "adagrad", "adagrad, origin"])
 @pytest.mark.parametrize("part", [0.0, 0.4])
-def test_twins_agree(dtype: Any, dim: int, density: float, rule: str, part: float) -> None:
+@WEIGHTED
+def test_twins_agree(dtype: Any, dim: int, density: float, rule: str, part: float, has_weights: bool) -> None:
     rng, log, table = a_problem(density, dtype, dim)
+    log = weighted(log) if has_weights else log
     rows = table.rows
     if density == 1:
         part = 0.0
@@ -170,8 +188,12 @@ def test_twins_agree(dtype: Any, dim: int, density: float, rule: str, part: floa
 @pytest.mark.parametrize("density", [0.3, 1.0])
 @pytest.mark.parametrize("rule", ["sgd, origin", "adagrad", "adagrad, origin"])
 @pytest.mark.parametrize("shared", [Shared(0, 7, 20), Shared(1, 16, 9), Shared(1, 1000, 1000)])
-def test_twins_agree_on_blocks(dtype: Any, density: float, rule: str, shared: Shared) -> None:
+@WEIGHTED
+def test_twins_agree_on_blocks(
+    dtype: Any, density: float, rule: str, shared: Shared, has_weights: bool
+) -> None:
     rng, log, table = a_problem(density, dtype)
+    log = weighted(log) if has_weights else log
     rows, dim = table.rows, DIM
     division = CellDivision(log)
     steps = random_steps(rng, table, division.parts, rule)
@@ -283,6 +305,28 @@ def test_one_pair_after_another_by_hand(kernel: Any, together: int) -> None:
     np.testing.assert_allclose(table.to_dense(2), np.vstack([u, i, j]), rtol=1e-12)
     np.testing.assert_allclose(losses, expected, rtol=1e-12)
     np.testing.assert_allclose(explored.sums, wanted, rtol=1e-12)
+
+
+@KERNELS
+@pytest.mark.parametrize("shared", [None, Shared(0, 8, 8), Shared(1, 8, 8)], ids=str)
+def test_a_pair_of_twice_the_weight_moves_its_rows_twice_as_far(kernel: Any, shared: Shared | None) -> None:
+    """By plain descent without L2 terms, users of one item each: of what hangs on the pair alone."""
+    log = replace(log_of([0, 1], [0, 1], 2, 3), weights=np.array([2, 4], np.float32))
+    dense = np.random.default_rng(0).standard_normal((5, 4))
+    moved = []
+    for some in (log, replace(log, weights=None)):
+        table = SparseTable.full(dense.copy())
+        steps = Steps(np.array([0.01]), np.zeros(3), np.empty(0), np.empty(0), 8)
+        explored, losses = Explored(np.full(5, -1, np.int32), np.zeros((0, 4))), np.empty((1, 1))
+        cells = CellDivision(some).cells(np.random.default_rng(0))
+        if shared:
+            kernel.sweep_blocks(table, cells, shared, steps, explored, losses)
+        else:
+            kernel.sweep_pairs(table, cells, np.uint64(1), steps, explored, losses)
+        moved.append(table.to_dense(4) - dense)
+    with_weights, alike = moved
+    np.testing.assert_allclose(with_weights[0], alike[0] * 2 / 3, rtol=1e-5)  # the first pair, by 2 / mean
+    assert np.linalg.norm(with_weights[1]) == pytest.approx(np.linalg.norm(alike[1]) * 4 / 3, rel=0.05)
 
 
 @KERNELS

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np.data.table import SparseTable
-from sparserec_np.kernels.arguments import Equations
+from sparserec_np.kernels.arguments import NO_TRUSTS, Equations
 from sparserec_np.kernels.compiled import least_squares as compiled
 from sparserec_np.kernels.reference import least_squares as reference
 from tests.makers.kernel_cases import Array, assert_threads_change_nothing, needs_two_threads, random_table
@@ -36,16 +36,17 @@ class Problem(NamedTuple):
 
     def objective(self, row: int, x: Array) -> float:
         """The sum of squares that a row (DIM,) makes as small as it can."""
-        others, indptr, touched, aims, gram, ridges, full, cross = self.equations
+        others, indptr, touched, aims, gram, ridges, full, cross, trusts = self.equations
         mine = slice(indptr[row], indptr[row + 1])
-        squares = np.square(aims[mine] - others.to_dense(DIM)[touched[mine]] @ x).sum()
+        trust = trusts[mine] if len(trusts) else 1
+        squares = (trust * np.square(aims[mine] - others.to_dense(DIM)[touched[mine]] @ x)).sum()
         return float(squares + x @ gram @ x + ridges[row] * x @ x - 2 * (full[row] @ cross) @ x)
 
 
 def problem(
     seed: int, rows: int = 25, others: int = 18, dtype: type = np.float32, width: int | None = None
 ) -> Problem:
-    """A full row of 0 to 2 columns, where ``width`` does not say how many."""
+    """A full row of 0 to 2 columns, where ``width`` does not say how many; every other is weighted."""
     rng = np.random.default_rng(seed)
     mask = rng.random((rows, others)) < 0.3
     mask[0] = False  # who touched nothing
@@ -62,6 +63,7 @@ def problem(
         rng.uniform(0.1, 2, rows),
         rng.standard_normal((rows, width)).astype(np.float32),
         rng.standard_normal((width, DIM)),
+        rng.uniform(0.2, 3, int(mask.sum())).astype(np.float32) if seed % 2 else NO_TRUSTS,
     )
     return Problem(own, equations)
 
@@ -112,6 +114,17 @@ def test_compiled_rows_are_those_of_the_twin(dtype: type, tolerance: float, seed
             given_.weighed(compiled, first, rows), given_.weighed(reference, first, rows), strict=True
         ):
             np.testing.assert_allclose(ours, plain, rtol=1e-5, atol=1e-9)
+
+
+def test_trust_in_ones_changes_no_bit() -> None:
+    plain = problem(4)
+    ones = plain.equations._replace(trusts=np.ones(len(plain.equations.touched), np.float32))
+    weighted = plain._replace(equations=ones)
+    assert weighted.solved(compiled).values.tobytes() == plain.solved(compiled).values.tobytes()
+    for found, expected in zip(
+        weighted.weighed(compiled, 0, 25), plain.weighed(compiled, 0, 25), strict=True
+    ):
+        assert found.tobytes() == expected.tobytes()
 
 
 @needs_two_threads

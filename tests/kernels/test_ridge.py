@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np.data.table import SparseTable
+from sparserec_np.kernels.arguments import NO_TRUSTS
 from sparserec_np.kernels.compiled import ridge as compiled
 from sparserec_np.kernels.reference import ridge as reference
 from sparserec_np.machine.threads import kernel_threads
@@ -31,12 +32,17 @@ def draw(seed: int, dim: int, density: float) -> tuple[SparseTable, Array, Array
 
 
 def solve(
-    package: object, table: SparseTable, terms: RidgeTerms, log: tuple[Array, Array], most: int
+    package: object,
+    table: SparseTable,
+    terms: RidgeTerms,
+    log: tuple[Array, Array],
+    most: int,
+    trusts: Array = NO_TRUSTS,
 ) -> Rows:
     users = np.array([11, 3, 0, 5, 5, 7], np.int32)
     columns, values = np.zeros((6, most), np.int32), np.zeros((6, most), np.float32)
     counts = np.full(6, -1, np.int32)
-    package.solve_users(table, *terms, *log, users, columns, values, counts)  # type: ignore[attr-defined]
+    package.solve_users(table, *terms, *log, trusts, users, columns, values, counts)  # type: ignore[attr-defined]
     return columns, values, counts
 
 
@@ -52,26 +58,49 @@ def test_both_twins_give_the_same_bits(
 ) -> None:
     table, *log = draw(seed, *shape)
     terms = terms_of(table, shape[0], *weights)
-    for fast, plain in zip(
-        *(solve(p, table, terms, tuple(log), most) for p in (compiled, reference)), strict=True
+    for trusts in (NO_TRUSTS, some_trusts(log[1])):
+        for fast, plain in zip(
+            *(solve(p, table, terms, tuple(log), most, trusts) for p in (compiled, reference)), strict=True
+        ):
+            np.testing.assert_array_equal(fast, plain)
+
+
+def some_trusts(items: Array) -> Array:
+    return np.random.default_rng(3).uniform(0.2, 3, items.size).astype(np.float32)
+
+
+def test_trust_in_ones_changes_no_bit() -> None:
+    table, *log = draw(9, 40, 0.2)
+    terms = terms_of(table, 40, 0.2, 1.0)
+    ones = np.ones(log[1].size, np.float32)
+    for found, expected in zip(
+        solve(compiled, table, terms, tuple(log), 10, ones),
+        solve(compiled, table, terms, tuple(log), 10),
+        strict=True,
     ):
-        np.testing.assert_array_equal(fast, plain)
+        np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("trusted", [False, True])
 @pytest.mark.parametrize("untouched", [0.0, 0.3])
-def test_a_row_solves_the_equations_in_the_columns_of_what_was_touched(untouched: float) -> None:
+def test_a_row_solves_the_equations_in_the_columns_of_what_was_touched(
+    untouched: float, trusted: bool
+) -> None:
     dim = 30
     table, indptr, items = draw(5, dim, 0.2)
+    trusts = some_trusts(items) if trusted else np.ones(items.size, np.float32)
     dense = table.to_dense(dim).astype(np.float64)
     mean = np.square(dense).sum() / len(dense)
     columns, values, counts = solve(
-        compiled, table, terms_of(table, dim, untouched, 0.7), (indptr, items), dim
+        *(compiled, table, terms_of(table, dim, untouched, 0.7), (indptr, items), dim),
+        trusts if trusted else NO_TRUSTS,
     )
     for t, user in enumerate([11, 3, 0, 5, 5, 7]):
-        own = dense[items[indptr[user] : indptr[user + 1]]]
+        part = slice(indptr[user], indptr[user + 1])
+        own, trust = dense[items[part]], trusts[part, None].astype(np.float64)
         kept = np.flatnonzero(own.any(axis=0))
-        matrix = untouched * dense.T @ dense + own.T @ own + 0.7 * mean * np.eye(dim)
-        expected = np.linalg.solve(matrix[np.ix_(kept, kept)], own.sum(axis=0)[kept])
+        matrix = untouched * dense.T @ dense + own.T @ (trust * own) + 0.7 * mean * np.eye(dim)
+        expected = np.linalg.solve(matrix[np.ix_(kept, kept)], (trust * own).sum(axis=0)[kept])
         assert columns[t, : counts[t]].tolist() == kept.tolist()
         np.testing.assert_allclose(values[t, : counts[t]], expected, rtol=1e-5, atol=1e-7)
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.learning.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
+from sparserec_np.learning.batches import (
+    Batch,
+    DislikesFirst,
+    Negatives,
+    OnePerPair,
+    PairSampler,
+    SharedBlock,
+)
 from tests.makers.small import small_log
 
 LOG = small_log()
@@ -113,3 +122,71 @@ def test_a_shared_block_holds_distinct_items_of_equal_chances() -> None:
     assert ((seen - 500) ** 2 / 500).sum() < 80  # chi-square of 39 degrees of freedom
     everything = SharedBlock(10**6).draw(np.zeros(3, np.int32), LOG, random)
     assert sorted(everything.tolist()) == list(range(LOG.n_items))
+
+
+def weighted_log() -> Interactions:
+    weights = np.random.default_rng(1).uniform(0.2, 5, LOG.n_interactions).astype(np.float32)
+    return replace(LOG, weights=weights)
+
+
+@pytest.mark.parametrize("window", [200, 1 << 23])
+def test_each_pair_brings_its_weight_beside_the_mean(window: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sparserec_np.learning.batches.PAIRS_AT_ONCE", window)
+    monkeypatch.setattr("sparserec_np.learning.batches.CHUNK", 20)
+    log = weighted_log()
+    keys = log.pair_users().astype(np.int64) * 1000 + log.items
+    relative = dict(zip(keys.tolist(), log.relative_weights(), strict=True))
+    seen = []
+    for batch, plain in zip(batches(16, SharedBlock(4), log=log), batches(16, SharedBlock(4)), strict=True):
+        found = batch.user_of.astype(np.int64) * 1000 + batch.positives - LOG.n_users
+        assert batch.weights.dtype == np.float32
+        assert batch.weights.tolist() == [relative[key] for key in found.tolist()]
+        assert plain.weights is None and np.array_equal(plain.positives, batch.positives)
+        seen.append(batch.weights)
+    assert np.concatenate(seen).mean() == pytest.approx(1, rel=1e-5)
+
+
+def test_dislikes_are_never_positives_and_may_be_negatives() -> None:
+    log = LOG.disliking(LOG.subset(np.arange(LOG.n_interactions) % 4 == 0))
+    hated = set(log.disliked.pair_users().astype(np.int64) * 1000 + log.disliked.items)
+    drawn = set()
+    for batch in batches(64, OnePerPair(), log=log):
+        users, items = batch.user_of.astype(np.int64) * 1000, batch.positives - log.n_users
+        assert not hated & set(users + items)
+        drawn |= hated & set(users + batch.negatives - log.n_users)
+    assert drawn
+
+
+@pytest.mark.parametrize("part", [0.25, 1.0])
+def test_a_part_of_the_negatives_is_drawn_from_dislikes(part: float) -> None:
+    log = LOG.disliking(LOG.subset((np.arange(LOG.n_interactions) % 4 == 0) & (LOG.pair_users() % 2 == 0)))
+    likes, dislikes = log.user_degrees, log.disliked.user_degrees
+    hating = np.repeat(dislikes > 0, likes)
+    users = np.tile(log.pair_users(), 20)
+    items = DislikesFirst(OnePerPair(), part).draw(users, log, rng())
+    keys = log.disliked.pair_users().astype(np.int64) * 1000 + log.disliked.items
+    disliked = np.isin(users.astype(np.int64) * 1000 + items, keys)
+    assert not disliked[~np.tile(hating, 20)].any()
+    expected = (
+        part
+        + (1 - part)
+        * np.isin(  # others are disliked by chance
+            users.astype(np.int64) * 1000 + OnePerPair().draw(users, log, rng(1)), keys
+        )[np.tile(hating, 20)].mean()
+    )
+    assert disliked[np.tile(hating, 20)].mean() == pytest.approx(expected, abs=0.03)
+
+
+@pytest.mark.parametrize(("part", "least"), [(0.25, 4), (1.0, 16)])
+def test_a_part_of_a_shared_block_is_disliked_by_users_of_the_batch(part: float, least: int) -> None:
+    log = LOG.disliking(LOG.subset(np.arange(LOG.n_interactions) % 4 == 0))
+    users = np.array([3, 3, 5], np.int32)
+    known = np.union1d(log.disliked_by(3), log.disliked_by(5))
+    for seed in range(20):
+        items = DislikesFirst(SharedBlock(16), part).draw(users, log, rng(seed))
+        assert items.dtype == np.int32 and len(np.unique(items)) == 16
+        assert np.isin(items, known).sum() >= min(least, known.size)
+    assert np.array_equal(
+        DislikesFirst(SharedBlock(16), part).draw(users, LOG, rng(3)),
+        SharedBlock(16).draw(users, LOG, rng(3)),
+    )

@@ -100,3 +100,43 @@ def test_extreme_scores_stay_finite(name: str, shared: bool, size: float) -> Non
 def test_softmax_needs_a_block() -> None:
     with pytest.raises(ConfigError, match="softmax needs a block of negatives"):
         LOSSES["softmax"].slopes(a_batch(False), random_scores(False))
+
+
+FORMS = [(loss.name, shared) for loss in LOSSES.values() for shared in (True, False) if shared or loss.pairs]
+
+
+@pytest.mark.parametrize(("name", "shared"), FORMS)
+def test_weights_multiply_the_loss_of_each_pair(name: str, shared: bool) -> None:
+    """Slopes are those of the weighted sum, by differences; the losses are the plain ones, multiplied."""
+    weights = np.array([0.5, 2, 1, 3, 0.25, 1.25], np.float32)
+    plain, batch = LOSSES[name], a_batch(shared)
+    given = random_scores(shared, seed=2)
+
+    def copied() -> Scores:
+        return Scores(given.positives.copy(), given.negatives.copy(), given.valid)
+
+    def cost(positives: Array, negatives: Array) -> float:
+        scores = Scores(positives.copy(), negatives.copy(), given.valid)
+        return float((plain.slopes(batch, scores) * weights).sum())
+
+    scores = copied()
+    losses = plain.slopes(batch._replace(weights=weights), scores)
+    np.testing.assert_allclose(losses, plain.slopes(batch, copied()) * weights, rtol=1e-12)
+    for side, found in (("positives", scores.positives), ("negatives", scores.negatives)):
+        for place in np.ndindex(found.shape):
+            ends = []
+            for step in (1e-6, -1e-6):
+                moved = {"positives": given.positives.copy(), "negatives": given.negatives.copy()}
+                moved[side][place] += step
+                ends.append(cost(**moved))
+            assert found[place] == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize(("name", "shared"), FORMS)
+def test_weights_of_one_are_no_weights(name: str, shared: bool) -> None:
+    alone, weighted = random_scores(shared, seed=3), random_scores(shared, seed=3)
+    plain = LOSSES[name].slopes(a_batch(shared), alone)
+    found = LOSSES[name].slopes(a_batch(shared)._replace(weights=np.ones(6, np.float32)), weighted)
+    np.testing.assert_allclose(found, plain, rtol=1e-12)
+    np.testing.assert_allclose(weighted.positives, alone.positives, rtol=1e-12)
+    np.testing.assert_allclose(weighted.negatives, alone.negatives, rtol=1e-12)

@@ -286,6 +286,55 @@ MUTANTS = (
         "                    scratch[columns[k]] = 0\n",
         "                    pass\n",
     ),
+    # ---- weights of interactions
+    Mutant(
+        "weights: slopes of positives without them",
+        "learning/losses.py",
+        "        scores.positives[:] *= weights\n",
+        "",
+    ),
+    Mutant(
+        "weights: slopes of pairs' negatives without them",
+        "learning/losses.py",
+        "scores.negatives[:] *= weights\n",
+        "pass\n",
+    ),
+    Mutant(
+        "weights: slopes of shared negatives without them",
+        "learning/losses.py",
+        "alone.negatives[:] *= weights[:, None]",
+        "pass",
+    ),
+    Mutant(
+        "weights: not beside their mean",
+        "learning/batches.py",
+        "weights[pairs] * scale",
+        "weights[pairs]",
+    ),
+    Mutant(
+        "weights: not in users' sums",
+        FISM,
+        "weight = shares[m] * weights[items[m]]",
+        "weight = weights[items[m]]",
+    ),
+    Mutant(
+        "weights: not in the gradient of users' sums",
+        FISM,
+        "scratch[columns[k]] += share * source[columns[k]]",
+        "scratch[columns[k]] += source[columns[k]]",
+    ),
+    Mutant(
+        "weights: not in the explored gradient of users' sums",
+        FISM,
+        "scratch[c] += share * source[c]",
+        "scratch[c] += source[c]",
+    ),
+    Mutant(
+        "weights: own items left out as if they weighed alike",
+        "models/fism.py",
+        "made.own_shares * slopes.positives",
+        "1.0 * slopes.positives",
+    ),
     Mutant(
         "made users: explored negatives not reached",
         FISM,

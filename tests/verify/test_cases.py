@@ -129,3 +129,8 @@ def test_other_files_are_refused_in_a_sentence(tmp_path: Path, content: str) -> 
 def test_what_there_is_not_is_refused() -> None:
     with pytest.raises(ConfigError, match="loss must be one of"):
         reference_case(loss="hinge")
+
+
+def test_a_case_has_no_place_for_weights() -> None:
+    with pytest.raises(ConfigError, match="holds no weights of interactions"):
+        reference_case(weighted=True)

@@ -25,7 +25,7 @@ One rule holds for what is rated, in all of them: a rating of 0 or less is no in
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sparserec_np.data.core import k_core
@@ -116,44 +116,44 @@ def read_interactions(
     line_order: str | None = None,
     min_user: int | None = None,
     min_item: int | None = None,
+    weight_col: str | int | None = None,
+    dislike_below: float | None = None,
 ) -> Interactions:
     """Reads a file of interactions, in any grammar of :data:`FORMATS`, compressed or not.
 
-    Ids stay what they are in the file. A column of ids is read as integers if all of it is integers
-    without leading zeros, else as strings; an id that is empty, NaN, NULL or the like is refused.
-    Repeated pairs are merged and counted; users without items are kept (``adjacency``, ``npz``,
-    ``mtx``, ``safetensors``). A rating of 0 or less, or of false, is no interaction, nor is a value
-    of 0 or less in a matrix; a rating that is missing or unreadable leaves out nothing. Times are
-    read where all can be, ISO dates as seconds since 1970. What was asked for by name is never
-    unreadable in silence.
+    A column of ids is read as integers if all of it is integers without leading zeros, else as
+    strings; an id that is empty, NaN, NULL or the like is refused. Repeated pairs are merged and
+    counted; users without items are kept (``adjacency``, ``npz``, ``mtx``, ``safetensors``). A
+    rating of 0 or less, or false, is no interaction; a missing or unreadable one leaves out
+    nothing. Times are read where all can be, ISO dates as seconds since 1970. What was asked for by
+    name is never unreadable in silence.
 
     Args:
         path: the file, or ``"-"`` for standard input.
         format: its grammar; by default told from content and name.
-        user_col: for ``csv``, ``tsv`` and the like: the name in the header, or the number from 0,
-            of the user column.
-        item_col, rating_col, time_col: likewise of these columns; ``"none"`` for no such column of
-            ratings or times.
+        user_col, item_col, rating_col, time_col: for ``csv``, ``tsv`` and the like: the name in the
+            header, or the number from 0; ``"none"`` for no such column of ratings or times.
         min_rating: leave out pairs rated below this, instead of those rated 0 or less.
         header: whether the first line names the columns; by default told from the first lines.
-        quote: ``"double"``, if fields may stand in double quotes as in CSV, or ``"none"``, if
-            quotes are plain characters. By default the first, except that where tabs separate
-            fields a quoted one ends on its own line.
+        quote: ``"double"``, if fields may stand in double quotes, or ``"none"``. By default the
+            first, except that where tabs separate fields a quoted one ends on its own line.
         on_bad_line: ``"error"`` refuses a line that is no interaction, ``"skip"`` leaves it out.
         encoding: of text; by default UTF-8, or what a byte order mark says.
         decimal: the mark in decimal fractions, ``"."`` or ``","``.
-        line_order: of adjacency files, ``"time"`` where the items of a line stand in the order of
-            time, or ``"none"``; by default the first, unless nearly all lines are sorted.
-        min_user: leave out users with fewer interactions, after items by ``min_item``, again and
-            again until none is left out.
-        min_item: leave out items with fewer interactions, likewise.
+        line_order: of adjacency files, ``"time"`` where lines are in the order of time, or
+            ``"none"``; by default the first, unless nearly all lines are sorted.
+        min_user, min_item: leave out items with fewer interactions than the second says, and users
+            with fewer than the first, again and again until none is left out.
+        weight_col: a column of weights; of a matrix ``"values"``. Those of repeated pairs add up.
+        dislike_below: rows rated below this are dislikes: no interactions, but kept beside them.
+            A pair that is rated both ways is disliked.
 
     Returns:
         The interactions, at least one.
 
     Raises:
-        DataError: the file is empty, a line is no interaction (the message holds its number), a
-            column is missing, or two readings fit (the message names the options that tell).
+        DataError: the file is empty, a line is no interaction, a column is missing, or two readings
+            fit; the message names the line, or the options that tell.
         ConfigError: a value that is none of these, or columns are named for a format without.
         OSError: the file cannot be opened.
     """
@@ -182,6 +182,19 @@ def read_file(path: str | os.PathLike[str], **given: Any) -> Reading:
         return Reading(source.name, log, kind, tally, tuple(source.unread))
 
 
+def _mapped(source: Source, options: ReaderOptions, tally: Tally) -> Interactions:
+    """Opens a mapped file, and leaves out its weights where they are not wanted."""
+    mapped = read_mapped(source)
+    tally.read = mapped.n_interactions
+    if options.weight_col is not None and options.weighs_by is None:
+        return replace(mapped, weights=None)
+    if options.weighs_by is not None and mapped.weights is None:
+        raise DataError(f"{source.name} was written without weights, which --weight-col values asks for.")
+    tally.weight = None if mapped.weights is None else "weights"
+    tally.disliked = 0 if mapped.disliked is None else mapped.disliked.n_interactions
+    return mapped
+
+
 def _why_none(tally: Tally, options: ReaderOptions) -> str:
     if tally.below and options.min_rating is not None:
         return f" at or above rating {options.min_rating:g}"
@@ -204,15 +217,16 @@ def _read(source: Source, kind: str, options: ReaderOptions, tally: Tally) -> In
         )
     if kind in ("npz", "mtx"):
         return read_matrix(source, kind, options, tally)
-    if options.min_rating is not None:
-        raise DataError(
-            f"{source.name} is read as {kind}, which has no rating column for --min-rating {options.min_rating:g}; "
-            "name its --format, as --format csv, if it has one."
-        )
+    for option, bound in (("--min-rating", options.min_rating), ("--dislike-below", options.dislike_below)):
+        if bound is not None:
+            raise DataError(
+                f"{source.name} is read as {kind}, which has no rating column for {option} {bound:g}; "
+                "name its --format, as --format csv, if it has one."
+            )
     if kind == "safetensors":
-        mapped = read_mapped(source)
-        tally.read = mapped.n_interactions
-        return mapped
+        return _mapped(source, options, tally)
+    if options.weighs_by is not None:
+        raise DataError(f"{source.name} is read as {kind}, which has no weights for --weight-col values.")
     if options.format is None:
         refuse_doubtful(source)
     return read_adjacency(source, options.format is not None, tally, options.line_order)

@@ -100,7 +100,7 @@ def read_adjacency(source: Source, words: bool, tally: Tally, line_order: str | 
     pairs = np.repeat(user_codes, np.concatenate(counts)) if counts else user_codes
     timed = line_order == "time" or (line_order is None and not _are_sorted(pairs, item_codes, item_ids))
     places = np.arange(pairs.size, dtype=index_dtype(pairs.size)) if timed else None
-    return Interactions.from_codes(pairs, item_codes, user_ids, item_ids, places, dated=False)
+    return Interactions.from_codes(pairs, item_codes, user_ids, item_ids, places).dated_as(False)
 
 
 def _are_sorted(users: Array, items: Array, item_ids: Array) -> bool:

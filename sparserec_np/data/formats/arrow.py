@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from sparserec_np.data.formats.fields import MISSING, WORDS, iso_or_nan, narrowed
 from sparserec_np.data.formats.layout import Places, columns_by_name
+from sparserec_np.data.formats.opinions import ADVICE, WEIGHT, CodedRows, sound_weights
 from sparserec_np.data.formats.options import ReaderOptions
 from sparserec_np.data.formats.source import Source
 from sparserec_np.data.formats.tally import Bad, Tally
@@ -62,11 +63,8 @@ def _read(pa: Any, source: Source, kind: str, given: tuple[Any, ReaderOptions, T
     content, options, tally = given
     names, batches = _opened(pa, source, kind, content)
     places = columns_by_name(source, names, options)
-    if options.min_rating is not None and places[2] is None:
-        raise DataError(
-            f"{source.name} has no rating column for --min-rating {options.min_rating:g}; name it with"
-            " --rating-col."
-        )
+    if places[2] is None:
+        options.refuse_without_ratings(source.name)
     source.unit = "row"
     reader = _Reader(source, names, places, (options, tally))
     needed = sorted({place for place in places if place is not None})
@@ -152,13 +150,17 @@ class _Reader:
         self._options, self._tally = wishes
         self._ids = [_Ids(source, "user"), _Ids(source, "item")]
         self._moments: list[Array] = []
+        self._weights: list[Array] = []
+        self._disliked: list[Array] = []
         self._first = 0  # row of the batch
         if places[2] is not None:
             self._tally.rating = names[places[2]]
+        if places[4] is not None:
+            self._tally.weight = names[places[4]]
 
     def take(self, columns: dict[int, Any]) -> None:
         """Takes a batch: its columns by number."""
-        user, item, rating, time = self._places
+        user, item, rating, time, weight = self._places
         given, tally = (columns[user], columns[item]), self._tally
         keep = np.ones(len(given[0]), dtype=bool)
         codes = []
@@ -168,10 +170,15 @@ class _Reader:
             tally.bad.take(np.flatnonzero(keep & ~good), partial(self._no_id, ids, column))
             keep &= good
         tally.read += int(np.count_nonzero(keep))
+        disliked = np.zeros(keep.size, dtype=bool)
         if rating is not None:
-            self._rate(_plain(columns[rating]), keep)
+            self._rate(_plain(columns[rating]), keep, disliked)
+        weights = None if weight is None else self._weigh(_plain(columns[weight]), keep, disliked)
         if time is not None and not tally.odd_time:
             self._time(_plain(columns[time]), keep)
+        if weights is not None:
+            self._weights.append(weights[keep])
+        self._disliked.append(disliked[keep])
         for ids, found in zip(self._ids, codes, strict=True):
             ids.add(found if keep.all() else found[keep])
         self._first += keep.size
@@ -179,20 +186,23 @@ class _Reader:
     def result(self) -> Interactions:
         """Makes the interactions of all batches taken."""
         (users, user_ids), (items, item_ids) = (ids.result() for ids in self._ids)
-        times = np.concatenate(self._moments) if self._moments else None
-        return Interactions.from_codes(users, items, user_ids, item_ids, times)
+        times, weights, disliked = (
+            np.concatenate(parts) if parts else None
+            for parts in (self._moments, self._weights, self._disliked)
+        )
+        return CodedRows(users, items, user_ids, item_ids, times, weights, disliked).interactions()
 
     def _no_id(self, ids: _Ids, column: Any, row: int) -> Bad:
         found = column[row].as_py()
         shown = "null" if found is None else repr(found)
         return Bad(self._first + row + 1, f"{'an' if ids.noun == 'item' else 'a'} {ids.noun} id", shown)
 
-    def _rate(self, column: Any, keep: Array) -> None:
-        """Leaves out the rows that are rated as no interactions: writes into ``keep``."""
+    def _rate(self, column: Any, keep: Array, disliked: Array) -> None:
+        """Leaves out the rows that are rated as none, and marks dislikes: writes into both arrays."""
         options, tally = self._options, self._tally
         values, missing = _numbers(column, _rating_of)
         known = np.isfinite(values)
-        asked, named = options.min_rating is not None, options.rating_col is not None
+        asked, named = options.asks_for_ratings, options.rating_col is not None
         bad = keep & (np.isinf(values) | (~known & (asked | (~missing & named))))
 
         def fault(row: int) -> Bad:
@@ -206,7 +216,26 @@ class _Reader:
         tally.unknown_ratings += int(np.count_nonzero(keep & missing))
         if odd.size and not tally.odd_rating:
             tally.odd_rating = f"row {self._first + odd[0] + 1}: {column[int(odd[0])].as_py()!r}"
-        keep[keep] = tally.counted(values[keep], known[keep], options.min_rating)
+        disliked[keep] = tally.dislikes(values[keep], known[keep], options.dislike_below)
+        keep[keep] = tally.counted(values[keep], known[keep], options.min_rating, disliked[keep])
+
+    def _weigh(self, column: Any, keep: Array, disliked: Array) -> Array:
+        """Returns the weights of all rows, and leaves out bad ones: writes into ``keep``.
+
+        Those of dislikes, and of rows that are not kept, mean nothing.
+        """
+        values, _ = _numbers(column, _rating_of)
+        weights = np.where(keep & ~disliked, values, 1.0)
+        bad = np.flatnonzero(~sound_weights(weights))
+
+        def fault(row: int) -> Bad:
+            found = repr(column[row].as_py())
+            return Bad(self._first + row + 1, f"{WEIGHT} in {self._tally.weight}", found, ADVICE)
+
+        self._tally.bad.take(bad, fault)
+        self._tally.read -= int(bad.size)
+        keep[bad] = False
+        return weights
 
     def _time(self, column: Any, keep: Array) -> None:
         """Takes the times of the rows that are kept, or gives up all; writes into ``keep``."""

@@ -18,13 +18,13 @@ import numpy.typing as npt
 
 from sparserec_np.data.formats.fields import MISSING, IdColumn, Pieces, parse_ratings
 from sparserec_np.data.formats.layout import NAMES_OF_SEPARATORS, Layout
+from sparserec_np.data.formats.opinions import ADVICE, WEIGHT, CodedRows, sound_weights
 from sparserec_np.data.formats.options import ReaderOptions
 from sparserec_np.data.formats.quotes import INTERNAL, QUOTE, CsvRows, Quoting, unquoted_edges
 from sparserec_np.data.formats.source import Block, Source, shown
 from sparserec_np.data.formats.tally import Bad, Tally
 from sparserec_np.data.formats.times import TimeColumn
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.errors import DataError
 
 Array = npt.NDArray[Any]
 
@@ -68,28 +68,29 @@ class TableReader:
         tally: what is counted.
 
     Raises:
-        DataError: ``min_rating`` is asked of a file without ratings.
+        DataError: ``min_rating`` or ``dislike_below`` is asked of a file without ratings.
     """
 
     def __init__(self, source: Source, layout: Layout, options: ReaderOptions, tally: Tally) -> None:
-        if options.min_rating is not None and layout.rating is None:
-            raise DataError(
-                f"{source.name} has no rating column for --min-rating {options.min_rating:g}; name it with"
-                " --rating-col."
-            )
+        if layout.rating is None:
+            options.refuse_without_ratings(source.name)
         self._source, self._layout, self._options, self._tally = source, layout, options, tally
         self._users = IdColumn(source, "user", layout.integers_only)
         self._items = IdColumn(source, "item", layout.integers_only)
         self._times = TimeColumn(source, options, tally)
+        self._weights: list[Array] = []
+        self._disliked: list[Array] = []
         self._header_waits = layout.names is not None
         tally.rating, tally.unsaid_header = layout.name_of(layout.rating), layout.unsaid_header
+        tally.weight = layout.name_of(layout.weight)
 
     def read(self) -> Interactions:
         """Reads the whole source.
 
         Raises:
             DataError: naming the line that has more or fewer fields than the first, an id that is
-                missing, or a rating or time that was asked for and is no number.
+                missing, a rating or time that was asked for and is no number, or a weight that is
+                not above 0.
         """
         for block, places in self._separated(self._source.blocks()):
             self.take(self.places(block) if places is None else places)
@@ -99,29 +100,49 @@ class TableReader:
         """Takes the rows of a block."""
         rows = self._without_headers(rows)
         self._tally.read += rows.number
+        disliked = np.zeros(rows.number, dtype=bool)
         if self._layout.rating is not None and rows.number:
-            rows = rows.kept(self._rated(rows.column(self._layout.rating)))
+            keep = self._rated(rows.column(self._layout.rating), disliked)
+            rows, disliked = rows.kept(keep), disliked[keep]
         users, items = rows.column(self._layout.user), rows.column(self._layout.item)
         if self._options.skips and rows.number:
             bad, before = self._tally.bad, self._tally.bad.count
             sound = self._users.sound(users, bad)
             sound[sound] = self._items.sound(items.kept(sound), bad)
             self._tally.read -= bad.count - before
-            rows = rows.kept(sound)
+            rows, disliked = rows.kept(sound), disliked[sound]
+            users, items = rows.column(self._layout.user), rows.column(self._layout.item)
+        weights = np.ones(rows.number)
+        if self._layout.weight is not None and rows.number:
+            weights, good = self._weighed(rows.column(self._layout.weight), disliked)
+            rows, disliked, weights = rows.kept(good), disliked[good], weights[good]
             users, items = rows.column(self._layout.user), rows.column(self._layout.item)
         if self._layout.time is not None and rows.number:
             timed = self._times.add(rows.column(self._layout.time))
             if not timed.all():
                 users, items = users.kept(timed), items.kept(timed)
+                disliked, weights = disliked[timed], weights[timed]
         if users.starts.size:
             self._users.add(users)
             self._items.add(items)
+            if self._layout.weight is not None:
+                self._weights.append(weights.astype(np.float32))
+            if self._options.dislike_below is not None:
+                self._disliked.append(disliked)
 
     def result(self) -> Interactions:
         """Makes the interactions of all rows taken."""
         user_codes, user_ids = self._users.result()
         item_codes, item_ids = self._items.result()
-        return Interactions.from_codes(user_codes, item_codes, user_ids, item_ids, self._times.result())
+        return CodedRows(
+            user_codes,
+            item_codes,
+            user_ids,
+            item_ids,
+            self._times.result(),
+            np.concatenate(self._weights) if self._weights else None,
+            np.concatenate(self._disliked) if self._disliked else None,
+        ).interactions()
 
     def _without_headers(self, rows: Rows) -> Rows:
         """Leaves out the header, and rows that repeat it, as files do that were put together."""
@@ -142,8 +163,26 @@ class TableReader:
         self._tally.headers += int(np.count_nonzero(~keep))
         return rows.kept(keep)
 
-    def _rated(self, given: Pieces) -> Array:
-        """Tells which rows to keep by their ratings, ``(n,)`` bool."""
+    def _weighed(self, given: Pieces, disliked: Array) -> tuple[Array, Array]:
+        """Reads weights, ``(n,)``, and tells which rows to keep by them; those of dislikes mean nothing."""
+        values, known = parse_ratings(given, self._options.decimal or ".")
+        weights = np.where(disliked | ~known, 1.0, values)
+        good = disliked | (known & sound_weights(weights))
+        bad = np.flatnonzero(~good)
+        if bad.size:
+            before = self._tally.bad.count
+            self._tally.bad.take(
+                bad, lambda row: Bad(given.line(row), self._wanted_weight, given.shown(row), ADVICE)
+            )
+            self._tally.read -= self._tally.bad.count - before
+        return weights, good
+
+    @property
+    def _wanted_weight(self) -> str:
+        return f"{WEIGHT} in {self._tally.weight}"
+
+    def _rated(self, given: Pieces, disliked: Array) -> Array:
+        """Tells which rows to keep by their ratings, ``(n,)`` bool; marks in ``disliked`` those that are."""
         options, tally = self._options, self._tally
         values, known = parse_ratings(given, options.decimal or ".")
         bad = np.zeros(known.size, dtype=bool)
@@ -152,7 +191,7 @@ class TableReader:
             cut = given.cut(odd)
             missing = np.array([not piece or piece in MISSING for piece in cut])
             endless = np.isinf(values[odd])
-            asked = options.min_rating is not None
+            asked = options.asks_for_ratings
             bad[odd] = endless | (~missing | asked if asked or options.rating_col is not None else False)
             tally.bad.take(np.flatnonzero(bad), lambda row: self._odd_rating(given, row))
             unread = odd[~missing & ~bad[odd]]
@@ -162,10 +201,11 @@ class TableReader:
             tally.odd_ratings += int(unread.size)
             tally.unknown_ratings += int(np.count_nonzero(missing & ~bad[odd]))
             tally.read -= int(np.count_nonzero(bad))
+        disliked[:] = tally.dislikes(values, known & ~bad, options.dislike_below)
         if not bad.any():
-            return tally.counted(values, known, options.min_rating)
+            return tally.counted(values, known, options.min_rating, disliked)
         keep = ~bad
-        keep[keep] = tally.counted(values[keep], known[keep], options.min_rating)
+        keep[keep] = tally.counted(values[keep], known[keep], options.min_rating, disliked[keep])
         return keep
 
     def _odd_rating(self, given: Pieces, row: int) -> Bad:

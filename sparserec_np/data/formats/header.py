@@ -53,7 +53,7 @@ def has_header(source: Source, rows: list[list[str]], kind: str, options: Reader
     """
     if options.header is not None:
         return options.header, ""
-    wishes = [wish for wish in options.columns if not is_no_column(wish)]
+    wishes = [wish for wish in (*options.columns, options.weighs_by) if not is_no_column(wish)]
     typed = kind == "inter" and any(":" in name for name in rows[0])
     if typed or any(isinstance(wish, str) and not wish.isdecimal() for wish in wishes):
         return True, ""

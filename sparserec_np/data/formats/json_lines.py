@@ -28,20 +28,13 @@ def read_json_lines(source: Source, options: ReaderOptions, tally: Tally) -> Int
         DataError: naming the line that is no object, or has no user or item.
     """
     names = _keys(source)
-    user, item, rating, time = columns_by_name(source, names, options)
-    places = [place for place in (user, item, rating, time) if place is not None]
-    rated = None if rating is None else 2
-    layout = Layout(
-        INTERNAL,
-        len(places),
-        None,
-        0,
-        1,
-        rated,
-        None if time is None else len(places) - 1,
-    )
+    user, item, *others = columns_by_name(source, names, options)
+    places = [user, item, *(place for place in others if place is not None)]
+    ends = np.cumsum([2, *(place is not None for place in others)]).tolist()
+    rating, time, weight = (None if place is None else end for place, end in zip(others, ends, strict=False))
+    layout = Layout(INTERNAL, len(places), None, 0, 1, rating, time, weight)
     reader = TableReader(source, layout, options, tally)
-    tally.rating = None if rating is None else names[rating]
+    tally.rating, _, tally.weight = (None if place is None else names[place] for place in others)
     keys = [names[place] for place in places]
     for block in source.blocks():
         if (rows := rows_of_one_shape(block, keys)) is not None:

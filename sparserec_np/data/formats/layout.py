@@ -44,7 +44,7 @@ class Layout:
         separator: between fields.
         fields: how many a line has.
         names: of the columns, where the first line names them.
-        user, item, rating, time: numbers of columns; None where there is none.
+        user, item, rating, time, weight: numbers of columns; None where there is none.
         quoting: what double quotes mean.
         integers_only: advice to give where an id is no whole number; None where it may be text.
         unsaid_header: the first row, where it might be a header as well.
@@ -57,6 +57,7 @@ class Layout:
     item: int
     rating: int | None
     time: int | None
+    weight: int | None = None
     quoting: Quoting = Quoting.NONE
     integers_only: str | None = None
     unsaid_header: str = ""
@@ -164,11 +165,14 @@ def _usual(lines: list[bytes]) -> list[bytes]:
     return [line for line in lines if line.count(best[2]) == best[1]] if best[0] else lines
 
 
-Places = tuple[int, int, int | None, int | None]
+Places = tuple[int, int, int | None, int | None, int | None]  # the last that of weights
 
 
 def columns_by_name(source: Source, names: list[str], options: ReaderOptions) -> Places:
-    """Finds the user, item, rating and time columns of a file whose columns have names.
+    """Finds the user, item, rating, time and weight columns of a file whose columns have names.
+
+    A column of weights is not one of ratings or times as well, unless it is named for that, or
+    ratings are asked for and there are no others.
 
     Raises:
         DataError: one that was asked for is not there, or there is none like a user or an item.
@@ -198,11 +202,15 @@ def columns_by_name(source: Source, names: list[str], options: ReaderOptions) ->
     assert user is not None and item is not None
     _distinct(user, item)
     rating = time = None
+    weight = find(options.weighs_by, (), "--weight-col")
+    taken = (user, item) if weight is None else (user, item, weight)
     if not is_no_column(options.rating_col):
-        rating = find(options.rating_col, RATING_NAMES, "--rating-col", (user, item))
+        rating = find(options.rating_col, RATING_NAMES, "--rating-col", taken)
     if not is_no_column(options.time_col):
-        time = find(options.time_col, TIME_NAMES, "--time-col", (user, item))
-    places = user, item, rating, time
+        time = find(options.time_col, TIME_NAMES, "--time-col", taken)
+    if rating is None and options.asks_for_ratings:
+        rating = weight
+    places = user, item, rating, time, weight
     source.unread = [name for place, name in enumerate(names) if place not in places]
     return places
 
@@ -213,6 +221,7 @@ def _by_place(source: Source, rows: list[list[str]], options: ReaderOptions) -> 
     They are user, item, rating and time in this order, the last two if numbers stand there.
     """
     wishes = [None if is_no_column(wish) else wish for wish in options.columns]
+    wishes.append(options.weighs_by)
     taken = {int(wish) for wish in wishes if wish is not None and _is_place(wish)}
     fields = len(rows[0])
 
@@ -231,7 +240,9 @@ def _by_place(source: Source, rows: list[list[str]], options: ReaderOptions) -> 
             "Name both --user-col and --item-col: one of them takes the usual place of the other."
         )
     _distinct(user, item)
-    places = user, item, find(2, "--rating-col"), find(3, "--time-col")
+    weight = None if wishes[4] is None else find(4, "--weight-col")
+    rating, time = find(2, "--rating-col"), find(3, "--time-col")
+    places = user, item, weight if rating is None and options.asks_for_ratings else rating, time, weight
     source.unread = [f"column {place}" for place in range(fields) if place not in places]
     return places
 

@@ -11,6 +11,8 @@ and those of ``item_ids``                               ascending by code point
 ``times``                                   I64 or F64  (n,), where there are times
 ``order``                                   I32 or I64  (n,) in their place, where only each user's order of items is
                                                         known
+``weights``                                 F32         (n,), where there are weights
+``disliked.indptr``, ``disliked.items``     I64, I32    bounds and numbers of each user's dislikes, where there are any
 ==========================================  ==========  ==========================================================
 
 Metadata: ``format`` and ``format_version``. Pages of the file that are not looked at need no
@@ -80,6 +82,11 @@ def write_mapped(interactions: Interactions, path: str | os.PathLike[str]) -> No
         arrays[f"{name}.offsets"] = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
     if interactions.times is not None:
         arrays["times" if interactions.dated else "order"] = interactions.times
+    if interactions.weights is not None:
+        arrays["weights"] = interactions.weights
+    if interactions.disliked is not None:
+        arrays["disliked.indptr"] = interactions.disliked.indptr
+        arrays["disliked.items"] = interactions.disliked.items
     write_artifact(path, arrays, {"format": FORMAT, "format_version": FORMAT_VERSION})
 
 
@@ -97,13 +104,23 @@ def _decode(artifact: Any) -> Interactions:
     dated = "order" not in arrays or times is not None  # of both, the other is no array of such a file
     if not dated:
         times = _take(arrays, "order", "I32", "I64")
+    weights = _take(arrays, "weights", "F32") if "weights" in arrays else None
+    disliked = None
+    if "disliked.indptr" in arrays:
+        dislikes = _take(arrays, "disliked.indptr", "I64"), _take(arrays, "disliked.items", "I32")
+        disliked = Interactions(*dislikes, user_ids, item_ids)
     if arrays:
         raise ArtifactError(f"{min(arrays)!r} is no array of such a file")
     if times is not None and times.dtype.kind == "f":
         for start in range(0, len(times), PAIRS_AT_ONCE):
             if not np.isfinite(times[start : start + PAIRS_AT_ONCE]).all():
                 raise ArtifactError("times must be finite numbers")
-    return Interactions(indptr, items, user_ids, item_ids, times, dated=dated)
+    log = Interactions(
+        indptr, items, user_ids, item_ids, times, dated=dated, weights=weights, disliked=disliked
+    )
+    if disliked is not None and log.shared_with(disliked):
+        raise ArtifactError("disliked.items holds items that the user touched")
+    return log
 
 
 def _take(arrays: dict[str, Array], name: str, *kinds: str) -> Array:

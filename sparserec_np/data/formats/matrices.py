@@ -15,12 +15,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from sparserec_np.data.formats.options import ReaderOptions, is_no_column
+from sparserec_np.data.formats.options import VALUES, ReaderOptions, is_no_column
 from sparserec_np.data.formats.signatures import refuse_archive
 from sparserec_np.data.formats.source import Source
 from sparserec_np.data.formats.tally import Tally
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.matrices import checked_cells, coordinates
+from sparserec_np.data.matrices import cell_weights, checked_cells, coordinates
 from sparserec_np.errors import DataError
 
 _ADDRESS = re.compile(r"(The file )?<_io\.BytesIO[^>]*>")
@@ -37,15 +37,13 @@ def read_matrix(source: Source, kind: str, options: ReaderOptions, tally: Tally)
     """Reads a whole source, a matrix in the format ``kind``, ``npz`` or ``mtx``.
 
     Raises:
-        DataError: it is no such matrix, nearly all of it is empty, or ``min_rating`` is asked of a
-            matrix without values.
+        DataError: it is no such matrix, nearly all of it is empty, or something is asked for that
+            needs values, of a matrix without.
     """
     content = source.everything()
     min_rating = options.min_rating
-    if min_rating is not None and kind == "mtx" and b"pattern" in content[: content.find(b"\n")].lower():
-        raise DataError(
-            f"{source.name} is a pattern without values: it has no rating column for --min-rating {min_rating:g}."
-        )
+    if kind == "mtx" and b"pattern" in content[: content.find(b"\n")].lower():
+        _refuse_pattern(source.name, options)
     if kind == "npz":
         refuse_archive(source.name, content)
     else:
@@ -57,17 +55,41 @@ def read_matrix(source: Source, kind: str, options: ReaderOptions, tally: Tally)
     tally.rating = "values"
     there = values != 0
     tally.read = int(np.count_nonzero(there))
+    disliked = np.zeros(values.size, dtype=bool)
     if not is_no_column(options.rating_col):
-        there &= tally.counted(values, np.ones(values.size, dtype=bool), min_rating)
+        known = np.ones(values.size, dtype=bool)
+        disliked = there & tally.dislikes(values, there, options.dislike_below)
+        there &= tally.counted(values, known, min_rating, disliked)
         dropped = tally.read - int(np.count_nonzero(there))
         tally.below, tally.not_positive = (0, dropped) if min_rating is None else (dropped, 0)
     first = FIRST_ID[kind]
     user_ids, item_ids = (np.arange(first, size + first, dtype=np.int64) for size in matrix.shape)
-    return Interactions.from_codes(rows[there], columns[there], user_ids, item_ids)
+    there &= ~disliked
+    weights = None
+    if options.weight_col == VALUES:
+        tally.weight = "values"
+        weights = cell_weights(values[there], rows[there] + first, columns[there] + first, source.name)
+    log = Interactions.from_codes(rows[there], columns[there], user_ids, item_ids, weights=weights)
+    return log.disliking(
+        Interactions.from_codes(rows[disliked], columns[disliked], log.user_ids, log.item_ids)
+    )
+
+
+def _refuse_pattern(name: str, options: ReaderOptions) -> None:
+    """Raises DataError where something is asked for that a matrix without values lacks."""
+    for option, bound in (("--min-rating", options.min_rating), ("--dislike-below", options.dislike_below)):
+        if bound is not None:
+            raise DataError(
+                f"{name} is a pattern without values: it has no rating column for {option} {bound:g}."
+            )
+    if options.weight_col == VALUES:
+        raise DataError(f"{name} is a pattern without values: it has none for --weight-col values.")
 
 
 def write_matrix(interactions: Interactions, stream: IO[bytes], kind: str) -> None:
-    """Writes interactions as a matrix of ones, users x items.
+    """Writes interactions as a matrix of their weights, or ones, users x items.
+
+    Dislikes are -1, which is no interaction to whoever does not ask for it.
 
     Raises:
         DataError: the ids are not the row and column numbers of such a file.
@@ -82,15 +104,26 @@ def write_matrix(interactions: Interactions, stream: IO[bytes], kind: str) -> No
     from scipy import io as scipy_io
     from scipy import sparse
 
-    shape = (interactions.n_users, interactions.n_items)
-    ones = np.ones(interactions.n_interactions, dtype=np.float32)
-    matrix = sparse.csr_matrix((ones, interactions.items, interactions.indptr), shape=shape)
+    weights, disliked = interactions.weights, interactions.disliked
+    values = np.ones(interactions.n_interactions, dtype=np.float32) if weights is None else weights
+    matrix: Any = _matrix_of(interactions, values)
+    if disliked is not None:
+        matrix = matrix + _matrix_of(disliked, np.full(disliked.n_interactions, -1, np.float32))
+    plain = weights is None and disliked is None
     if kind == "npz":
         whole = io.BytesIO()  # a zip file is written back and forth, which a compressing stream does not take
         sparse.save_npz(whole, matrix)
         stream.write(whole.getbuffer())
-    else:
+    elif plain:
         scipy_io.mmwrite(stream, matrix, field="pattern", symmetry="general")
+    else:
+        scipy_io.mmwrite(stream, matrix, field="real", precision=9, symmetry="general")
+
+
+def _matrix_of(log: Interactions, values: Any) -> Any:
+    from scipy import sparse
+
+    return sparse.csr_matrix((values, log.items, log.indptr), shape=(log.n_users, log.n_items))
 
 
 def _check_size(source: Source, shape: tuple[int, int], entries: int) -> None:

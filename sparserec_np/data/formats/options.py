@@ -11,8 +11,9 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sparserec_np.errors import ConfigError
+from sparserec_np.errors import ConfigError, DataError
 
+VALUES = "values"  # in place of a column's name: the values of a matrix
 NO_COLUMN = "none"  # in place of a column's name: there is none, or it is not to be looked at
 QUOTES = ("double", "none")
 ON_BAD_LINE = ("error", "skip")
@@ -40,11 +41,14 @@ KINDS: dict[str, tuple[type, ...]] = {
     "format": (str,),
     **dict.fromkeys(("user_col", "item_col", "rating_col", "time_col"), (str, int)),
     "min_rating": (int, float),
+    "weight_col": (str, int),
+    "dislike_below": (int, float),
     "header": (bool,),
     **dict.fromkeys(("quote", "on_bad_line", "encoding", "decimal", "line_order"), (str,)),
     **dict.fromkeys(("min_user", "min_item"), (int,)),
 }
-# Of these, what is said of all interactions that are trained on, and of no other file.
+# Of these, what is said of all interactions that are trained on, and of no other file; so is the
+# column of weights.
 CORE = ("min_user", "min_item")
 
 
@@ -57,6 +61,8 @@ class ReaderOptions:
         user_col, item_col, rating_col, time_col: names in the header, or numbers from 0; of the
             last two also ``"none"``, for no such column.
         min_rating: the lowest rating that is an interaction; by default any above 0.
+        weight_col: the column of weights, as above; of a matrix ``"values"``. By default none.
+        dislike_below: rows rated below this are dislikes, and no interactions. By default none are.
         header: whether the first line names the columns.
         quote: ``"double"``, where fields may stand in double quotes as in CSV, or ``"none"``, where
             quotes are plain characters.
@@ -87,6 +93,8 @@ class ReaderOptions:
     line_order: str | None = None
     min_user: int | None = None
     min_item: int | None = None
+    weight_col: str | int | None = None
+    dislike_below: float | None = None
 
     def __post_init__(self) -> None:
         """Refuses what is no value of an option."""
@@ -98,6 +106,8 @@ class ReaderOptions:
             raise ConfigError(
                 "min_rating needs ratings, but rating_col says that there are none; leave out one."
             )
+        if self.dislike_below is not None:
+            check_dislike_below(self.dislike_below, self.min_rating, self.rating_col)
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in (None, *choices):
                 found = getattr(self, name)
@@ -115,6 +125,24 @@ class ReaderOptions:
         return self.user_col, self.item_col, self.rating_col, self.time_col
 
     @property
+    def weighs_by(self) -> str | int | None:
+        """The column of weights that is asked for, or None."""
+        return None if is_no_column(self.weight_col) else self.weight_col
+
+    @property
+    def asks_for_ratings(self) -> bool:
+        """Whether something is said that needs a rating in each row."""
+        return self.min_rating is not None or self.dislike_below is not None
+
+    def refuse_without_ratings(self, name: str) -> None:
+        """Raises DataError, of a file of this name without ratings, where some are asked for."""
+        for option, bound in (("--min-rating", self.min_rating), ("--dislike-below", self.dislike_below)):
+            if bound is not None:
+                raise DataError(
+                    f"{name} has no rating column for {option} {bound:g}; name it with --rating-col."
+                )
+
+    @property
     def skips(self) -> bool:
         """Whether bad lines are left out and counted."""
         return self.on_bad_line == "skip"
@@ -123,6 +151,8 @@ class ReaderOptions:
     def describes_columns(self) -> bool:
         """Whether something is said that only a file with columns can have."""
         wishes = [wish for wish in self.columns if not is_no_column(wish)]
+        if self.weight_col != VALUES:
+            wishes.append(self.weighs_by)
         return bool(self.header) or any(wish is not None for wish in wishes)
 
 
@@ -137,10 +167,29 @@ def is_no_column(wish: str | int | None) -> bool:
 def without_core(given: dict[str, Any]) -> dict[str, Any]:
     """Takes out the options that are said of the interactions to train on alone.
 
-    >>> without_core({"min_user": 5, "format": "csv"})
+    >>> without_core({"min_user": 5, "weight_col": "count", "format": "csv"})
     {'format': 'csv'}
     """
-    return {name: value for name, value in given.items() if name not in CORE}
+    return {name: value for name, value in given.items() if name not in (*CORE, "weight_col")}
+
+
+def check_dislike_below(bound: float, min_rating: float | None, rating_col: str | int | None = None) -> None:
+    """Refuses a bound of dislikes that is none, or above that of interactions.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if not math.isfinite(bound):
+        raise ConfigError(f"The rating that dislikes lie below must be a finite number, found {bound}.")
+    if min_rating is not None and bound > min_rating:
+        raise ConfigError(
+            f"A row rated from {min_rating:g} on is an interaction by min_rating, and one below {bound:g} a dislike"
+            " by dislike_below, which is more: lower it."
+        )
+    if is_no_column(rating_col):
+        raise ConfigError(
+            "dislike_below needs ratings, but rating_col says that there are none; leave out one."
+        )
 
 
 def _check_encoding(name: str) -> None:

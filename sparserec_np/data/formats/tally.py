@@ -75,9 +75,11 @@ class Tally:
         read: rows with an interaction, those left out for their rating included.
         below: of these, left out by ``min_rating``.
         not_positive: of these, left out for a rating of 0 or less.
+        disliked: of these, rated as dislikes.
         rated_0_or_less: rows with such a rating, left out or not.
         headers: rows that repeat the header, which are left out.
         rating: name or number of the rating column, if there is one.
+        weight: likewise of the column of weights.
         lowest, highest: of the ratings that are numbers, if there is one.
         unknown_ratings: rows whose rating is missing.
         odd_ratings: rows whose rating is there, and no number.
@@ -90,9 +92,11 @@ class Tally:
     read: int = 0
     below: int = 0
     not_positive: int = 0
+    disliked: int = 0
     rated_0_or_less: int = 0
     headers: int = 0
     rating: str | None = None
+    weight: str | None = None
     lowest: float | None = None
     highest: float | None = None
     unknown_ratings: int = 0
@@ -111,11 +115,20 @@ class Tally:
         """Makes the tally of a reading that begins."""
         return cls(BadLines(source, options.skips))
 
-    def counted(self, values: Array, known: Array, min_rating: float | None) -> Array:
+    def dislikes(self, values: Array, known: Array, below: float | None) -> Array:
+        """Counts the ratings (n,) that are dislikes; tells which are, ``(n,)`` bool."""
+        disliked = known & (values < below) if below is not None else np.zeros(known.size, dtype=bool)
+        self.disliked += int(np.count_nonzero(disliked))
+        return disliked
+
+    def counted(
+        self, values: Array, known: Array, min_rating: float | None, disliked: Array | None = None
+    ) -> Array:
         """Counts ratings (n,), of which those ``known`` (n,) are finite; returns which rows to keep.
 
         A rating of 0 or less is no interaction, in any format, unless ``min_rating`` says more. A
-        rating that is not known leaves out nothing.
+        rating that is not known leaves out nothing. Rows that are ``disliked`` (n,) are kept, to be
+        dislikes.
         """
         if known.any():
             there = values[known]
@@ -126,6 +139,8 @@ class Tally:
         self.rated_0_or_less += int(np.count_nonzero(known & ~positive))
         enough = positive if min_rating is None else values >= min_rating
         keep = ~known | enough
+        if disliked is not None:
+            keep |= disliked
         left_out = int(keep.size - np.count_nonzero(keep))
         if min_rating is None:
             self.not_positive += left_out

@@ -34,9 +34,9 @@ WRITABLE = ("adjacency", "csv", "tsv", "inter", "npz", "mtx", "safetensors")
 
 _PAIRS_AT_ONCE = 1 << 18
 _HEADERS = {
-    "csv": ("user", "item", "timestamp"),
-    "tsv": ("user", "item", "timestamp"),
-    "inter": ("user_id:token", "item_id:token", "timestamp:float"),
+    "csv": ("user", "item", "rating", "weight", "timestamp"),
+    "tsv": ("user", "item", "rating", "weight", "timestamp"),
+    "inter": ("user_id:token", "item_id:token", "rating:float", "weight:float", "timestamp:float"),
 }
 # What a reader would trim, split at, or not take: control characters, and blanks at the rim.
 _UNWRITABLE = re.compile(r"[\x00-\x1f]|^\s|\s$|^$")
@@ -69,7 +69,10 @@ def write_interactions(
 
     What each grammar keeps: ``adjacency`` users without items, and of times the order; ``csv``,
     ``tsv`` and ``inter`` times, but no users without items; ``npz`` and ``mtx`` users and items
-    without pairs, but only ids that count up from 0 or 1; ``safetensors`` everything.
+    without pairs, but only ids that count up from 0 or 1; ``safetensors`` everything. Weights and
+    dislikes are kept by all but ``adjacency``: as columns ``weight`` and ``rating`` (1, and -1 of a
+    dislike), or as values of a matrix (a dislike is -1). Whoever reads these asks for them with
+    ``weight_col`` and ``dislike_below=0``.
 
     Args:
         interactions: what to write.
@@ -144,19 +147,32 @@ def _write_adjacency(interactions: Interactions, text: io.TextIOBase, _: str) ->
 def _write_delimited(interactions: Interactions, text: io.TextIOBase, kind: str) -> None:
     users, items = _as_text(interactions.user_ids), _as_text(interactions.item_ids)
     times = interactions.times if interactions.dated else None
-    timed = times is not None
     if kind == "inter":  # RecBole knows no quotes: they are plain characters there
         writer = csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
     else:
         writer = csv.writer(text, delimiter="," if kind == "csv" else "\t", lineterminator="\n")
-    writer.writerow(_HEADERS[kind][: 3 if timed else 2])
-    owners = interactions.pair_users()
-    for start in range(0, interactions.n_interactions, _PAIRS_AT_ONCE):
-        part = slice(start, start + _PAIRS_AT_ONCE)
-        columns: list[Any] = [
-            [users[number] for number in owners[part].tolist()],
-            [items[number] for number in interactions.items[part].tolist()],
-        ]
-        if times is not None:
-            columns.append(times[part].tolist())
-        writer.writerows(zip(*columns, strict=True))
+    disliked = interactions.disliked
+    values = [None if disliked is None else 1, interactions.weights, times]
+    there = [True, True, *(value is not None for value in values)]
+    writer.writerow([name for name, is_there in zip(_HEADERS[kind], there, strict=True) if is_there])
+    for log, told in ((interactions, values), (disliked, [-1, 1, 0])):
+        if log is None:
+            continue
+        owners = log.pair_users()
+        for start in range(0, log.n_interactions, _PAIRS_AT_ONCE):
+            part = slice(start, start + _PAIRS_AT_ONCE)
+            columns: list[Any] = [
+                [users[number] for number in owners[part].tolist()],
+                [items[number] for number in log.items[part].tolist()],
+            ]
+            columns += [_column(value, len(columns[0]), part) for value in told]
+            kept = [column for column, is_there in zip(columns, there, strict=True) if is_there]
+            writer.writerows(zip(*kept, strict=True))
+
+
+def _column(values: Any, n: int, part: slice) -> list[Any]:
+    """Returns the values of some rows, as Python's numbers; float32 in the digits that are its own."""
+    if not isinstance(values, np.ndarray):
+        return [values] * n
+    some = values[part]
+    return [float(str(one)) for one in some] if some.dtype == np.float32 else some.tolist()

@@ -28,8 +28,8 @@ FULL_PRODUCT = 1e200
 
 
 @parallel
-def fill_cells(indptr: Any, items: Any, ranges: Any, part_of: Any, cells: Any) -> None:
-    bounds, users, positives, _, _, _ = cells
+def fill_cells(indptr: Any, items: Any, weights: Any, ranges: Any, part_of: Any, cells: Any) -> None:
+    bounds, users, positives, _, _, _, own_weights = cells
     parts = len(ranges) - 1
     bounds[parts * parts] = len(items)
     for p in numba.prange(parts):  # the cells of a range of users lie together
@@ -46,6 +46,8 @@ def fill_cells(indptr: Any, items: Any, ranges: Any, part_of: Any, cells: Any) -
                 q = part_of[items[k]]
                 users[places[q]] = user - ranges[p]
                 positives[places[q]] = items[k]
+                if len(weights):
+                    own_weights[places[q]] = weights[k]
                 places[q] += 1
 
 
@@ -97,7 +99,7 @@ def _moved(value: Any, gradient: Any, squares: Any, k: int, rate: Any) -> Any:
 def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
     """Goes through the pairs of one cell; returns the sum of their losses."""
     indptr, columns, values = table
-    users, positives, negatives, first_user, n_users = cell
+    users, positives, negatives, first_user, n_users, weights = cell
     decay, origin, squares, together = steps
     slots, sums = explored
     dim = sums.shape[1]
@@ -132,11 +134,15 @@ def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> flo
             apart[m - start] = min(max(score2 - score, -far), far)
         exp_into(apart, odds)  # of the whole run at once, in SIMD lanes
         for m in range(start, stop):
-            product *= 1.0 + np.float64(odds[m - start])
-            if product > FULL_PRODUCT:
-                loss += np.log(product)
-                product = 1.0
             slope = odds[m - start] / (one + odds[m - start])
+            if len(weights):
+                slope *= weights[m]
+                loss += weights[m] * np.log(1.0 + np.float64(odds[m - start]))
+            else:
+                product *= 1.0 + np.float64(odds[m - start])
+                if product > FULL_PRODUCT:
+                    loss += np.log(product)
+                    product = 1.0
             positive, negative = n_users + positives[m], n_users + negatives[m]
             begin, end = indptr[positive], indptr[positive + 1]
             begin2, end2 = indptr[negative], indptr[negative + 1]
@@ -215,7 +221,7 @@ def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> flo
     Does what :func:`_descend` does, and looks no column up.
     """
     _, _, values = table
-    users, positives, negatives, first_user, n_users = cell
+    users, positives, negatives, first_user, n_users, weights = cell
     decay, origin, squares, together = steps
     one, far = values.dtype.type(1), values.dtype.type(FAR)
     pull = np.zeros(dim, dtype=values.dtype)
@@ -242,11 +248,15 @@ def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> flo
             apart[m - start] = min(max(z, -far), far)
         exp_into(apart, odds)
         for m in range(start, stop):
-            product *= 1.0 + np.float64(odds[m - start])
-            if product > FULL_PRODUCT:
-                loss += np.log(product)
-                product = 1.0
             slope = odds[m - start] / (one + odds[m - start])
+            if len(weights):
+                slope *= weights[m]
+                loss += weights[m] * np.log(1.0 + np.float64(odds[m - start]))
+            else:
+                product *= 1.0 + np.float64(odds[m - start])
+                if product > FULL_PRODUCT:
+                    loss += np.log(product)
+                    product = 1.0
             a = np.int64(n_users + positives[m]) * dim
             b = np.int64(n_users + negatives[m]) * dim
             positive, negative = values[a : a + dim], values[b : b + dim]
@@ -273,7 +283,7 @@ def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: An
     Does what :func:`_descend` does, and no loop is as long as a row.
     """
     indptr, columns, bits, values = table
-    users, positives, negatives, first_user, n_users = cell
+    users, positives, negatives, first_user, n_users, weights = cell
     decay, origin, squares, together = steps
     slots, sums = explored
     dim = sums.shape[1]
@@ -304,11 +314,15 @@ def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: An
             apart[m - start] = min(max(score2 - score, -far), far)
         exp_into(apart, odds)
         for m in range(start, stop):
-            product *= 1.0 + np.float64(odds[m - start])
-            if product > FULL_PRODUCT:
-                loss += np.log(product)
-                product = 1.0
             slope = odds[m - start] / (one + odds[m - start])
+            if len(weights):
+                slope *= weights[m]
+                loss += weights[m] * np.log(1.0 + np.float64(odds[m - start]))
+            else:
+                product *= 1.0 + np.float64(odds[m - start])
+                if product > FULL_PRODUCT:
+                    loss += np.log(product)
+                    product = 1.0
             at = 2 * BIT_COLUMNS * (m - start)
             for row, weight, d, k in (
                 (n_users + positives[m], -slope, decay[1], at),
@@ -337,7 +351,7 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
     # A tuple from outside keeps a parallel loop on one thread: all are taken apart here, and put
     # together within.
     indptr, columns, values = table
-    bounds, users, positives, members, starts, ranges = cells
+    bounds, users, positives, members, starts, ranges, weights = cells
     rates, decay, origin, squares, together = steps
     slots, sums = explored
     parts = len(starts) - 1
@@ -356,7 +370,8 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
             negatives = np.empty(last - first, dtype=np.int32)
             inside = members[starts[q] : starts[q + 1]]
             _draw_negatives(own_users, own_positives, inside, seed, first, negatives)
-            cell = (own_users, own_positives, negatives, ranges[p], n_users)
+            own_weights = weights[first:last] if len(weights) else weights
+            cell = (own_users, own_positives, negatives, ranges[p], n_users, own_weights)
             way = (decay, origin, squares, together)
             table_now, explored_now = (indptr, columns, values), (slots, sums)
             if len(bits):
@@ -374,8 +389,10 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
 def _descend_blocks(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
     """Goes through one cell with blocks of negatives; returns the sum of its losses."""
     indptr, columns, values = table
-    users, positives, inside, places, first_user, n_users, loss, batch, negatives = cell
+    users, positives, inside, places, first_user, n_users, loss, batch, negatives, weights = cell
     decay, origin, squares, together = steps
+    if len(weights):  # what negatives are pulled by is that of a single pair
+        together = 1
     slots, sums = explored
     dim = sums.shape[1]
     kind = values.dtype.type
@@ -432,6 +449,11 @@ def _descend_blocks(table: Any, cell: Any, rate: Any, steps: Any, explored: Any)
                 slopes._bpr_group(near[: stop - start], scores, valid, losses[: stop - start], room)
             else:
                 slopes._softmax_group(near[: stop - start], scores, valid, losses[: stop - start], room)
+            if len(weights):
+                near[0] *= weights[start]
+                losses[0] *= weights[start]
+                for s in range(size):
+                    scores[s] *= weights[start]
             pull[:] = 0
             for m in range(start, stop):
                 row = n_users + positives[m]
@@ -480,7 +502,7 @@ def _descend_blocks(table: Any, cell: Any, rate: Any, steps: Any, explored: Any)
 @parallel
 def sweep_blocks(table: Any, cells: Any, shared: Any, steps: Any, explored: Any, losses: Any) -> None:
     indptr, columns, values = table
-    bounds, users, positives, members, starts, ranges = cells
+    bounds, users, positives, members, starts, ranges, weights = cells
     loss, batch, negatives = shared
     rates, decay, origin, squares, together = steps
     slots, sums = explored
@@ -493,7 +515,8 @@ def sweep_blocks(table: Any, cells: Any, shared: Any, steps: Any, explored: Any,
             places = np.full(len(members), -1, dtype=np.int32)
             inside = members[starts[q] : starts[q + 1]]
             pairs = (users[first:last], positives[first:last])
-            cell = (*pairs, inside, places, ranges[p], n_users, loss, batch, negatives)
+            own_weights = weights[first:last] if len(weights) else weights
+            cell = (*pairs, inside, places, ranges[p], n_users, loss, batch, negatives, own_weights)
             way = (decay, origin, squares, together)
             losses[turn, p] = _descend_blocks(
                 (indptr, columns, values), cell, rates[turn], way, (slots, sums)

@@ -19,15 +19,25 @@ from sparserec_np.kernels.doors import kernel, parallel
 
 @parallel
 def solve_rows(own: Any, equations: Any) -> None:
-    others, indptr, touched, aims, gram, ridges, full, cross = equations
+    others, indptr, touched, aims, gram, ridges, full, cross, trusts = equations
     starts, columns, values = own
     other_starts, other_columns, other_values = others
     for row in numba.prange(len(starts) - 1):
         first, last = starts[row], starts[row + 1]
         mine, aim = touched[indptr[row] : indptr[row + 1]], aims[indptr[row] : indptr[row + 1]]
+        trust = trusts[indptr[row] : indptr[row + 1]] if len(trusts) else trusts
         pull = _pull(full[row], cross)
         x = _solution(
-            columns[first:last], other_starts, other_columns, other_values, mine, aim, gram, ridges[row], pull
+            columns[first:last],
+            other_starts,
+            other_columns,
+            other_values,
+            mine,
+            aim,
+            trust,
+            gram,
+            ridges[row],
+            pull,
         )
         for k in range(last - first):
             values[first + k] = x[k]
@@ -35,7 +45,7 @@ def solve_rows(own: Any, equations: Any) -> None:
 
 @parallel
 def weigh_rows(own: Any, equations: Any, first: Any, values: Any, worths: Any) -> None:
-    others, indptr, touched, aims, gram, ridges, full, cross = equations
+    others, indptr, touched, aims, gram, ridges, full, cross, trusts = equations
     starts, columns, _ = own
     other_starts, other_columns, other_values = others
     dim = len(gram)
@@ -43,8 +53,11 @@ def weigh_rows(own: Any, equations: Any, first: Any, values: Any, worths: Any) -
         row = first + t
         kept = columns[starts[row] : starts[row + 1]]
         mine, aim = touched[indptr[row] : indptr[row + 1]], aims[indptr[row] : indptr[row + 1]]
+        trust = trusts[indptr[row] : indptr[row + 1]] if len(trusts) else trusts
         found = _pull(full[row], cross)
-        x = _solution(kept, other_starts, other_columns, other_values, mine, aim, gram, ridges[row], found)
+        x = _solution(
+            kept, other_starts, other_columns, other_values, mine, aim, trust, gram, ridges[row], found
+        )
         spread = np.zeros(dim)
         curvature = np.empty(dim)
         for column in range(dim):
@@ -58,10 +71,12 @@ def weigh_rows(own: Any, equations: Any, first: Any, values: Any, worths: Any) -
             rest = np.float64(aim[m])
             for k in range(begin, end):
                 rest -= other_values[k] * spread[other_columns[k]]
+            weight = np.float64(trust[m]) if len(trust) else 1.0
+            rest *= weight
             for k in range(begin, end):
                 value = np.float64(other_values[k])
                 found[other_columns[k]] += rest * value
-                curvature[other_columns[k]] += value * value
+                curvature[other_columns[k]] += weight * value * value
         for column in range(dim):
             found[column] /= curvature[column]
         for k in range(len(kept)):
@@ -89,6 +104,7 @@ def _solution(
     other_values: Any,
     mine: Any,
     aim: Any,
+    trust: Any,
     gram: Any,
     ridge: Any,
     pull: Any,
@@ -114,10 +130,12 @@ def _solution(
                 places[count] = at
                 shared[count] = other_values[k]
                 count += 1
+        weight = np.float64(trust[m]) if len(trust) else 1.0
         for i in range(count):
-            x[places[i]] += aim[m] * shared[i]
+            own = weight * shared[i]
+            x[places[i]] += aim[m] * own
             for j in range(i + 1):
-                matrix[places[i], places[j]] += shared[i] * shared[j]
+                matrix[places[i], places[j]] += own * shared[j]
     for a in range(size):
         for b in range(a + 1):
             rest = matrix[a, b]

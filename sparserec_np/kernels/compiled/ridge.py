@@ -23,6 +23,7 @@ def solve_users(
     places: Any,
     indptr: Any,
     items: Any,
+    trusts: Any,
     users: Any,
     columns: Any,
     values: Any,
@@ -32,11 +33,14 @@ def solve_users(
     most = values.shape[1]
     for t in numba.prange(len(users)):
         touched = items[indptr[users[t]] : indptr[users[t] + 1]]
+        trust = trusts[indptr[users[t]] : indptr[users[t] + 1]] if len(trusts) else trusts
         kept = _columns_of(touched, bounds, table_columns, len(places))
         if least == 0:
             kept = kept[:0]
         shared = places[kept]
-        products, target = _products_of(touched, bounds, table_columns, table_values, kept, len(places))
+        products, target = _products_of(
+            touched, trust, bounds, table_columns, table_values, kept, len(places)
+        )
         for a in range(len(kept)):
             for b in range(a, len(kept)):
                 products[a, b] += base[shared[a], shared[b]]
@@ -72,17 +76,23 @@ def _columns_of(touched: Any, bounds: Any, columns: Any, dim: Any) -> Any:
 
 
 @kernel
-def _products_of(touched: Any, bounds: Any, columns: Any, values: Any, kept: Any, dim: Any) -> Any:
-    """Sums the products of all pairs of entries, right of the diagonal and on it, and the entries."""
+def _products_of(
+    touched: Any, trust: Any, bounds: Any, columns: Any, values: Any, kept: Any, dim: Any
+) -> Any:
+    """Sums the products of all pairs of entries, right of the diagonal and on it, and the entries.
+
+    Each row counts as much as it is to be trusted.
+    """
     size = len(kept)
     place = np.zeros(dim, np.int64)
     for k in range(size):
         place[kept[k]] = k
     products, target = np.zeros((size, size)), np.zeros(size)
     if size:
-        for item in touched:
+        for m in range(len(touched)):
+            item, weight = touched[m], np.float64(trust[m]) if len(trust) else 1.0
             for k in range(bounds[item], bounds[item + 1]):
-                at, value = place[columns[k]], np.float64(values[k])
+                at, value = place[columns[k]], weight * np.float64(values[k])
                 target[at] += value
                 row = products[at]
                 for other in range(k, bounds[item + 1]):

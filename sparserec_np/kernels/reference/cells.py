@@ -22,17 +22,21 @@ WRAP = 2**64 - 1
 FAR = 80.0
 
 
-def fill_cells(indptr: Array, items: Array, ranges: Array, part_of: Array, cells: Cells) -> None:
+def fill_cells(
+    indptr: Array, items: Array, weights: Array, ranges: Array, part_of: Array, cells: Cells
+) -> None:
     """Lists the pairs of each cell: by user, and a user's pairs in the order they come in.
 
     Args:
         indptr: (users + 1,) int64, with ``items`` the interactions by user.
         items: (n,) int32.
+        weights: (n,) float32, or empty.
         ranges: (parts + 1,) int64: users ``ranges[p]`` to ``ranges[p + 1] - 1`` are the range p;
             covers all users.
         part_of: (items,) uint8, below parts.
-        cells: ``bounds``, ``users`` and ``positives`` are overwritten; pairs ``bounds[p * parts +
-            q]`` to ``bounds[p * parts + q + 1] - 1`` are those of range p and part q.
+        cells: ``bounds``, ``users``, ``positives`` and ``weights`` are overwritten; pairs
+            ``bounds[p * parts + q]`` to ``bounds[p * parts + q + 1] - 1`` are those of range p and
+            part q.
     """
     parts = len(ranges) - 1
     users = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
@@ -42,6 +46,8 @@ def fill_cells(indptr: Array, items: Array, ranges: Array, part_of: Array, cells
     cells.bounds[:] = np.searchsorted(number[order], np.arange(parts * parts + 1))
     cells.users[:] = users[order] - ranges[range_of[order]]
     cells.positives[:] = items[order]
+    if len(weights):
+        cells.weights[:] = weights[order]
 
 
 def _mixed(number: int) -> int:
@@ -102,7 +108,8 @@ def sweep_pairs(
     in the cell come in runs of at most ``steps.together``: all of a run are scored first, then
     their items move, pair after pair, against ``g_i = -a u`` and ``g_j = a u``, and last the user,
     against the sum of ``a (j - i)``, with i and j as they were before they moved (our choice: the
-    user's row is read once, and a run's exponentials are taken at once).
+    user's row is read once, and a run's exponentials are taken at once). Where pairs have weights,
+    cost and slope of each are multiplied by its own.
 
     A row moves by its stored entries x alone, with ``g`` its gradient and ``d`` its L2 weight, the
     user's times the pairs of the run: ``g <- g + d (x - origin)``; where there are ``squares`` s,
@@ -151,9 +158,10 @@ def sweep_pairs(
                         for m in run
                     ]
                     apart = [np.clip(u @ dense(j) - u @ dense(i), -FAR, FAR) for i, j in rows]
-                    for (i, j), z in zip(rows, apart, strict=True):
-                        losses[turn, p] += np.log1p(np.exp(z))
-                        a = 1 / (1 + np.exp(-z))
+                    weights = cells.weights[run] if len(cells.weights) else np.ones(len(run))
+                    for (i, j), z, weight in zip(rows, apart, weights, strict=True):
+                        losses[turn, p] += weight * np.log1p(np.exp(z))
+                        a = weight / (1 + np.exp(-z))
                         pull += a * (dense(j) - dense(i))
                         _explore(explored, i, -a * u)
                         _explore(explored, j, a * u)
@@ -176,7 +184,8 @@ def sweep_blocks(
     or ``slopes.softmax_block`` as one group. The positives move at once, one after another. The
     user moves after them, against its gradient by all of them as they were. The block moves after
     its last pair, against the sum of its gradients; in between, it is read as it was at first. A
-    pair's share of the L2 term of each item in the block is one in the block's length.
+    pair's share of the L2 term of each item in the block is one in the block's length. Where pairs
+    have weights, a run is a single pair, whose loss and slopes are multiplied by its weight.
 
     Args:
         table, cells, steps, explored, losses: see :func:`sweep_pairs`.
@@ -198,6 +207,8 @@ def sweep_blocks(
             users = cells.ranges[p] + cells.users[inside].astype(np.int64)
             positives = cells.positives[inside].astype(np.int64)
             members = cells.members[cells.starts[q] : cells.starts[q + 1]]
+            weights = cells.weights[inside] if len(cells.weights) else np.ones(len(users), np.float32)
+            together = 1 if len(cells.weights) else steps.together
             size = min(shared.negatives, len(members))
             rate = steps.rates[turn]
             losses[turn, p] = 0
@@ -209,14 +220,16 @@ def sweep_blocks(
                 for user in np.unique(users[batch]):
                     pairs = batch[users[batch] == user]
                     seen = np.isin(chosen, positives[users == user])
-                    for start in range(0, len(pairs), steps.together):
-                        run = pairs[start : start + steps.together]
+                    for start in range(0, len(pairs), together):
+                        run = pairs[start : start + together]
                         u = dense(user)
                         near = np.array([u @ dense(n_users + i) for i in positives[run]], dtype=kind)
                         scores = np.where(seen, -np.inf, block @ u)[None].astype(kind)
                         valid = np.array([size - seen.sum()], dtype=np.int32)
                         each = np.empty(len(run), dtype=kind)
                         kernel(np.array([0, len(run)], np.int32), near, scores, valid, each)
+                        for array in (near, scores[0], each):
+                            array *= weights[run[0]]
                         losses[turn, p] += each.sum()
                         pull = scores[0] @ block
                         for slope, i in zip(near, n_users + positives[run], strict=True):

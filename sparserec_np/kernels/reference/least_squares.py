@@ -3,9 +3,10 @@
 With X the rows of what somebody touched, restricted to the columns S of their own row, the row
 solves
 
-    (X'X + G_SS + r I) x = X'y + (C'p)_S
+    (X'TX + G_SS + r I) x = X'Ty + (C'p)_S
 
-where y are the scores aimed at, G holds what the rows of the other side weigh together and r keeps
+where y are the scores aimed at, T is diagonal and holds how much each is to be trusted (1 where
+nothing is said), G holds what the rows of the other side weigh together and r keeps
 the row short (Hu, Koren and Volinsky 2008, equation 4, with unknown entries left out). C'p is there
 where others, too, are to score what a full row p makes of them, and not 0: see ``condensing.py``.
 Rows are those of one side, others those of the other, and CSR bounds and indices say which others
@@ -37,9 +38,9 @@ def weigh_rows(own: SparseTable, equations: Equations, first: int, values: Array
 
     A stored entry holds its part of the solution. An entry that is not stored would hold ``g / h``,
     the best value if all others stayed as they are: g is the negative gradient at the solution,
-    half of it, and h the curvature, the entry's element on the diagonal of X'X + G + r I. Its worth
-    is ``h * value**2`` either way: what the objective gains by one more entry, and about what it
-    loses by one less (LeCun, Denker and Solla 1990, for the latter).
+    half of it, and h the curvature, the entry's element on the diagonal of X'TX + G + r I. Its
+    worth is ``h * value**2`` either way: what the objective gains by one more entry, and about what
+    it loses by one less (LeCun, Denker and Solla 1990, for the latter).
 
     Args:
         first: the first row.
@@ -48,24 +49,26 @@ def weigh_rows(own: SparseTable, equations: Equations, first: int, values: Array
     gram = equations.gram
     for t in range(len(values)):
         row = first + t
-        dense, right, kept, x = _solution(own, equations, row)
-        curvature = np.square(dense).sum(axis=0) + np.diag(gram) + equations.ridges[row]
-        found = (right - dense.T @ (dense[:, kept] @ x) - gram[:, kept] @ x) / curvature
+        dense, trusted, right, kept, x = _solution(own, equations, row)
+        curvature = (trusted * dense).sum(axis=0) + np.diag(gram) + equations.ridges[row]
+        found = (right - trusted.T @ (dense[:, kept] @ x) - gram[:, kept] @ x) / curvature
         found[kept] = x
         values[t], worths[t] = found, curvature * found**2
 
 
-def _solution(own: SparseTable, equations: Equations, row: int) -> tuple[Array, Array, Array, Array]:
+def _solution(own: SparseTable, equations: Equations, row: int) -> tuple[Array, Array, Array, Array, Array]:
     """Solves for one row.
 
-    Returns the touched rows and the right side in full, float64, the row's columns, and the
-    solution.
+    Returns the touched rows, the same times how much each is trusted, and the right side in full,
+    float64, the row's columns, and the solution.
     """
-    others, indptr, touched, aims, gram, ridges, full, cross = equations
+    others, indptr, touched, aims, gram, ridges, full, cross, trusts = equations
     mine = slice(indptr[row], indptr[row + 1])
     dense = others.dense_rows(touched[mine], len(gram)).astype(np.float64)
-    right = dense.T @ aims[mine].astype(np.float64) + full[row].astype(np.float64) @ cross
+    trust = trusts[mine].astype(np.float64) if len(trusts) else np.ones(len(dense))
+    trusted = dense * trust[:, None]
+    right = trusted.T @ aims[mine].astype(np.float64) + full[row].astype(np.float64) @ cross
     kept = own.columns[own.indptr[row] : own.indptr[row + 1]]
     inside = dense[:, kept]
-    matrix = inside.T @ inside + gram[np.ix_(kept, kept)] + ridges[row] * np.eye(len(kept))
-    return dense, right, kept, np.linalg.solve(matrix, right[kept])
+    matrix = trusted[:, kept].T @ inside + gram[np.ix_(kept, kept)] + ridges[row] * np.eye(len(kept))
+    return dense, trusted, right, kept, np.linalg.solve(matrix, right[kept])

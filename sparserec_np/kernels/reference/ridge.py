@@ -18,6 +18,7 @@ def solve_users(
     places: Array,
     indptr: Array,
     items: Array,
+    trusts: Array,
     users: Array,
     columns: Array,
     values: Array,
@@ -30,6 +31,7 @@ def solve_users(
         base, least, places: see :class:`~sparserec_np.runtime.RidgeTerms`.
         indptr: (n + 1,) int32 or int64; ``items[indptr[u]:indptr[u + 1]]`` are those of user u.
         items: int32 rows of the table, ascending for each user, who may have none.
+        trusts: float32, how much each of ``items`` is to be trusted; empty where all count 1.
         users: (m,) int32, any user, any number of times.
         columns: (m, most) int32; the first ``counts[t]`` of row t are written to, ascending.
         values: (m, most) float32, likewise.
@@ -37,6 +39,8 @@ def solve_users(
     """
     for t, user in enumerate(users):
         touched = items[indptr[user] : indptr[user + 1]]
-        kept, found = solved_row(Table(*table), touched, RidgeTerms(base, least, places), values.shape[1])
+        trust = trusts[indptr[user] : indptr[user + 1]] if len(trusts) else None
+        terms = RidgeTerms(base, least, places)
+        kept, found = solved_row(Table(*table), touched, terms, values.shape[1], trust)
         counts[t] = len(kept)
         columns[t, : len(kept)], values[t, : len(kept)] = kept, found

@@ -54,12 +54,17 @@ def of_touched_items(model: ServedModel, stored: dict[str, Array], dtype: str) -
         raise ArtifactError(
             f"values are asked for in {dtype}, which C has no type for: expected {' or '.join(READ)}"
         )
+    users = model.has_seen and model.users.rows > 0
+    if users and (len(model.disliked) or len(model.seen_weights)):
+        raise ArtifactError(
+            "users' rows are made in C of seen items that all count alike, and these have weights or dislikes: leave"
+            " them out with --drop seen"
+        )
     table, dim = model.items, model.dim
     summed = dim - int(model.metadata.get("item_columns", 0))
     recency = float(model.metadata.get("recency", 0))
     values = VALUES[dtype]("items", table, min(summed + 1, dim))
     weights = WEIGHTS[dtype](stored["weights"][np.diff(table.indptr) > 0])
-    users = model.has_seen and model.users.rows > 0
     strangers = strangers_of(model, IS_STRANGER)
     groups = {
         "items": {
