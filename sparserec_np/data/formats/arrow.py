@@ -178,7 +178,8 @@ class _Reader:
             self._time(_plain(columns[time]), keep)
         if weights is not None:
             self._weights.append(weights[keep])
-        self._disliked.append(disliked[keep])
+        if self._options.dislike_below is not None:
+            self._disliked.append(disliked[keep])
         for ids, found in zip(self._ids, codes, strict=True):
             ids.add(found if keep.all() else found[keep])
         self._first += keep.size
