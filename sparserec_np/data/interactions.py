@@ -653,11 +653,10 @@ def _merged(
     fresh = np.ones(keys.size, dtype=bool)
     np.not_equal(keys[1:], keys[:-1], out=fresh[1:])
     if not fresh.all():
-        groups = np.flatnonzero(fresh)  # every group has a member, so reduceat is safe here
-        if times is not None:
-            times = np.maximum.reduceat(times, groups)
+        if times is not None:  # every group has a member, so reduceat is safe here
+            times = np.maximum.reduceat(times, np.flatnonzero(fresh))
         if weights is not None:
-            weights = as_weights(np.add.reduceat(weights, groups, dtype=np.float64))
+            weights = as_weights(np.add.reduceat(weights, np.flatnonzero(fresh), dtype=np.float64))
         keys = keys[fresh]
     return keys, times, weights
 

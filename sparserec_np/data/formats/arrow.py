@@ -6,6 +6,7 @@ batch.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -26,7 +27,8 @@ from sparserec_np.errors import DataError
 
 Array = npt.NDArray[Any]
 
-ROWS_OF_BATCH = 1 << 20
+ROWS_OF_BATCH = 1 << 18
+BUFFER_BYTES = 1 << 20
 NAMES = {"parquet": "Parquet", "feather": "Feather or Arrow"}
 
 
@@ -39,24 +41,39 @@ def read_arrow(source: Source, kind: str, options: ReaderOptions, tally: Tally) 
     """
     pa = _pyarrow(source, kind)
     try:
-        names, batches = _opened(pa, source, kind)
-        places = columns_by_name(source, names, options)
-        if places[2] is None:
-            options.refuse_without_ratings(source.name)
-        source.unit = "row"
-        reader = _Reader(source, names, places, (options, tally))
-        needed = sorted({place for place in places if place is not None})
-        for batch in batches(needed):
-            batch.validate(full=True)
-            for start in range(0, batch.num_rows, ROWS_OF_BATCH):
-                part = batch.slice(start, ROWS_OF_BATCH)
-                reader.take({place: part.column(names[place]) for place in needed})
+        with _content(pa, source) as content:
+            reader = _read(pa, source, kind, (content, options, tally))
     except DataError:
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise DataError(f"{source.name} is no readable {NAMES[kind]} file: {reason}.") from None
     return reader.result()
+
+
+def _content(pa: Any, source: Source) -> Any:
+    """Opens the content for pyarrow: a plain file as one, of which parts alone are in memory."""
+    if source.path is None:
+        return pa.BufferReader(source.everything())
+    return pa.OSFile(os.fsencode(source.path), "rb")  # as bytes: a name need not be text
+
+
+def _read(pa: Any, source: Source, kind: str, given: tuple[Any, ReaderOptions, Tally]) -> _Reader:
+    """Takes all batches of a table; ``given`` is the content, the options and what is counted."""
+    content, options, tally = given
+    names, batches = _opened(pa, source, kind, content)
+    places = columns_by_name(source, names, options)
+    if places[2] is None:
+        options.refuse_without_ratings(source.name)
+    source.unit = "row"
+    reader = _Reader(source, names, places, (options, tally))
+    needed = sorted({place for place in places if place is not None})
+    for batch in batches(needed):
+        batch.validate(full=True)
+        for start in range(0, batch.num_rows, ROWS_OF_BATCH):
+            part = batch.slice(start, ROWS_OF_BATCH)
+            reader.take({place: part.column(names[place]) for place in needed})
+    return reader
 
 
 def _pyarrow(source: Source, kind: str) -> Any:
@@ -74,9 +91,10 @@ def _pyarrow(source: Source, kind: str) -> Any:
     return pa
 
 
-def _opened(pa: Any, source: Source, kind: str) -> tuple[list[str], Callable[[list[int]], Iterator[Any]]]:
-    """Opens a table: its columns' names, and what yields some columns, batch by batch."""
-    content = pa.BufferReader(pa.py_buffer(source.mapped()))
+def _opened(
+    pa: Any, source: Source, kind: str, content: Any
+) -> tuple[list[str], Callable[[list[int]], Iterator[Any]]]:
+    """Opens the table in ``content``: its columns' names, and what yields some of them by batches."""
     if kind == "parquet":
         schema = pa.parquet.ParquetFile(content).schema_arrow
         names, texts = list(schema.names), {one.name for one in schema if pa.types.is_string(one.type)}
@@ -84,7 +102,11 @@ def _opened(pa: Any, source: Source, kind: str) -> tuple[list[str], Callable[[li
         def rows(needed: list[int]) -> Iterator[Any]:
             columns = [names[place] for place in needed]
             content.seek(0)
-            file = pa.parquet.ParquetFile(content, read_dictionary=sorted(texts.intersection(columns)))
+            encoded = sorted(texts.intersection(columns))
+            # Without reading ahead, which would hold the whole file.
+            file = pa.parquet.ParquetFile(
+                content, read_dictionary=encoded, pre_buffer=False, buffer_size=BUFFER_BYTES
+            )
             yield from file.iter_batches(ROWS_OF_BATCH, columns=columns)
 
         return names, rows
@@ -156,7 +178,8 @@ class _Reader:
             self._time(_plain(columns[time]), keep)
         if weights is not None:
             self._weights.append(weights[keep])
-        self._disliked.append(disliked[keep])
+        if self._options.dislike_below is not None:
+            self._disliked.append(disliked[keep])
         for ids, found in zip(self._ids, codes, strict=True):
             ids.add(found if keep.all() else found[keep])
         self._first += keep.size

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import datetime
 import io
+import os
 import sys
 
 import numpy as np
 import pytest
 
 from sparserec_np.data.formats import arrow, read_file, read_interactions, write_interactions
+from sparserec_np.data.formats.source import Source
 from sparserec_np.errors import DataError
 from tests.makers.files import pairs_of, put, refusal
 from tests.makers.small import small_log
@@ -202,6 +204,22 @@ def test_damaged_tables_are_refused(kind, tmp_path):
             read_file(path)
         except DataError as error:
             assert str(error).startswith(str(path))
+
+
+@pytest.mark.parametrize("kind", ["parquet", "feather", "arrows"])
+def test_a_plain_file_is_never_in_memory_as_a_whole(kind, tmp_path, monkeypatch):
+    path = write(tmp_path, TABLE, kind)
+    for name in ("everything", "mapped"):
+        monkeypatch.delattr(Source, name)
+    assert read_interactions(path).n_interactions == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text")
+@pytest.mark.parametrize("kind", ["parquet", "feather"])
+def test_names_of_files_need_not_be_text(kind, tmp_path):
+    path = write(tmp_path, TABLE, kind)
+    odd = path.rename(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xe9"))
+    assert read_interactions(odd).n_interactions == 3
 
 
 def test_from_standard_input(tmp_path, monkeypatch):
