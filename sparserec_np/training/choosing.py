@@ -36,8 +36,9 @@ from sparserec_np.training.starting import Beginning, make_start
 # What can be chosen.
 FREE = ("model", "dim", "start", "user_rows", "recency", "neighbour_weight", "neighbour_popularity")
 # What is looked at, the usual first: a model, how its users' rows are made, the width to begin with
-# (None for what the number of items suggests), and starts to look at in the best width alone. A
-# kind that suggests as the one before it is looked at in the best width of that one.
+# (None for what the number of items suggests), and starts to look at in the best width, and in
+# wider ones while these are better. A kind that suggests as the one before it is looked at in the
+# best width of that one.
 KINDS: tuple[tuple[str, str | None, int | None, tuple[str, ...]], ...] = (
     ("fism", "neighbours", None, ("fitted-neighbours",)),
     ("fism", "sum", None, ("fitted",)),
@@ -209,7 +210,7 @@ class _Kind:
         rows: of the table.
         entries: that it stores in all widths; None where the settings name bytes.
         follows: whether the best width of the kind before it is taken for the best.
-        last: starts to look at in the best width alone.
+        last: starts to look at in the best width, and in wider ones while these are better.
     """
 
     config: Config
@@ -318,10 +319,13 @@ class _Looks:
             self._look(kind.at(self._width))
         else:
             self._width = self._climb(kind)
-        width = self._width
-        quick = self._kept.n_users * width**2 <= FITTED_PRODUCTS
-        for name in kind.last if quick else ():
-            self._look(replace(kind.at(width), start=name))
+        for name in kind.last:
+            for width in (width for width in kind.widths if width >= self._width):
+                reached = self._reached
+                if self._kept.n_users * width**2 <= FITTED_PRODUCTS:
+                    self._look(replace(kind.at(width), start=name))
+                if self._reached <= reached:
+                    break
 
     def climb(self, name: str, best: Config) -> None:
         """Looks at other values of a setting in the best start, for as long as they lead upwards."""
