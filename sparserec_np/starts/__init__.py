@@ -37,7 +37,7 @@ ITEM_STARTS: dict[str, ItemStart] = {
     "als": LeastSquaresItems(),
     "condensed": CondensedItems(),
     "neighbours": NeighbourItems(),
-    "fitted-neighbours": NeighbourItems(first=FittedItems()),
+    "plain-neighbours": NeighbourItems(first=SpectralItems()),
     "uniform": UniformItems(),
 }
 

@@ -36,15 +36,16 @@ from sparserec_np.training.starting import Beginning, make_start
 # What can be chosen.
 FREE = ("model", "dim", "start", "user_rows", "recency", "neighbour_weight", "neighbour_popularity")
 # What is looked at, the usual first: a model, how its users' rows are made, the width to begin with
-# (None for what the number of items suggests), and starts to look at in the best width, and in
-# wider ones while these are better. A kind that suggests as the one before it is looked at in the
-# best width of that one.
+# (None for what the number of items suggests), and starts to look at in the best width alone. A
+# kind that suggests as the one before it is looked at in the best width of that one.
 KINDS: tuple[tuple[str, str | None, int | None, tuple[str, ...]], ...] = (
-    ("fism", "neighbours", None, ("fitted-neighbours",)),
+    ("fism", "neighbours", None, ()),
     ("fism", "sum", None, ("fitted",)),
     ("fism", "ridge", 64, ()),
     ("mf", None, 64, ()),
 )
+# Start -> the one to take where fitting takes too long.
+NOT_FITTED = {"neighbours": "plain-neighbours"}
 # Settings that mean nothing to a start that is not trained.
 OF_TRAINING = {"method"} | {
     name for name, row in SETTINGS.items() if row.group in ("loss", "learning", "mask")
@@ -210,7 +211,8 @@ class _Kind:
         rows: of the table.
         entries: that it stores in all widths; None where the settings name bytes.
         follows: whether the best width of the kind before it is taken for the best.
-        last: starts to look at in the best width, and in wider ones while these are better.
+        last: starts to look at in the best width alone.
+        users: whose rows are fitted to.
     """
 
     config: Config
@@ -219,6 +221,7 @@ class _Kind:
     entries: int | None
     follows: bool
     last: tuple[str, ...]
+    users: int
 
     @property
     def first(self) -> int:
@@ -226,10 +229,21 @@ class _Kind:
         return self.config.dim
 
     def at(self, width: int) -> Config:
-        """Returns the settings at a width, with a full table where all entries cannot be had."""
-        if self.entries is None:
-            return replace(self.config, dim=width)
-        return replace(self.config, dim=width, entries=min(self.entries, self.rows * width))
+        """Returns the settings at a width, with a full table where all entries cannot be had.
+
+        Where fitting would take too long, rows are not fitted.
+        """
+        config = replace(self.config, dim=width)
+        if self.entries is not None:
+            config = replace(config, entries=min(self.entries, self.rows * width))
+        if config.start is None and not self.fits(width):
+            usual = config.resolved().start or ""
+            config = replace(config, start=NOT_FITTED.get(usual))
+        return config
+
+    def fits(self, width: int) -> bool:
+        """Tells whether rows of a width are fitted in some minutes."""
+        return self.users * width**2 <= FITTED_PRODUCTS
 
 
 def _kinds(log: Interactions, config: Config, free: Collection[str]) -> Iterator[_Kind]:
@@ -263,7 +277,9 @@ def _kinds(log: Interactions, config: Config, free: Collection[str]) -> Iterator
             continue
         climbed = widths if "dim" in free else (begin,)
         follows, before = before == (model, first), (model, first)
-        yield _Kind(some, climbed, base.rows(log), entries, follows, last if "start" in free else ())
+        yield _Kind(
+            some, climbed, base.rows(log), entries, follows, last if "start" in free else (), log.n_users
+        )
 
 
 def _learns_from_order(log: Interactions, config: Config) -> bool:
@@ -319,13 +335,8 @@ class _Looks:
             self._look(kind.at(self._width))
         else:
             self._width = self._climb(kind)
-        for name in kind.last:
-            for width in (width for width in kind.widths if width >= self._width):
-                reached = self._reached
-                if self._kept.n_users * width**2 <= FITTED_PRODUCTS:
-                    self._look(replace(kind.at(width), start=name))
-                if self._reached <= reached:
-                    break
+        for name in kind.last if kind.fits(self._width) else ():
+            self._look(replace(kind.at(self._width), start=name))
 
     def climb(self, name: str, best: Config) -> None:
         """Looks at other values of a setting in the best start, for as long as they lead upwards."""

@@ -200,7 +200,7 @@ def test_rows_that_are_solved_for_teach_a_matrix_factorisation(run, made, solved
         (
             ("--start", "nmf"),
             "which the model fism does not store; set start to spectral, fitted, als, condensed, neighbours,"
-            " fitted-neighbours or uniform",
+            " plain-neighbours or uniform",
         ),
         (("--ridge", "2"), "ridge has no meaning where users' rows are not solved for"),
         (("--l2-user", "0.1"), "l2_user has no meaning for the model fism; leave it out"),

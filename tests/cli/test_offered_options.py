@@ -29,7 +29,7 @@ COMPANIONS = {
     ("--method", "dense-small"): (*SHORT, "--dim", "12", "--density", "0.5"),
     ("--start", "fitted"): (*SHORT, "--model", "fism"),
     ("--start", "neighbours"): (*SHORT, "--model", "fism"),
-    ("--start", "fitted-neighbours"): (*SHORT, "--model", "fism"),
+    ("--start", "plain-neighbours"): (*SHORT, "--model", "fism"),
     "--neighbours": ("--model", "itemknn"),
     "--shrinkage": ("--model", "itemknn"),
     "--layers": (*SHORT, "--model", "lightgcn"),

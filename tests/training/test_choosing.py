@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.splitting import split_random
+from sparserec_np.data.splitting import hold_out, split_random
 from sparserec_np.data.synthetic import generate
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.models.base_models import BASE_MODELS
-from sparserec_np.training.choosing import FIRST_RECENCY, FREE, choose
+from sparserec_np.training.choosing import FIRST_RECENCY, FREE, LADDERS, LOOKED_PART, choose
 from sparserec_np.training.fitted import SELECT_BY
 from sparserec_np.training.settings import SETTINGS, Config
 from sparserec_np.training.train import train
@@ -122,7 +122,6 @@ def test_least_squares_that_take_long_are_looked_at_only_where_nothing_else_goes
     choice = choose(LOG, CONFIG)
     assert {look.get("start") for look in choice.looks} == {
         "neighbours",
-        "fitted-neighbours",
         "spectral",
         "fitted",
         None,
@@ -141,7 +140,29 @@ def test_a_kind_that_is_far_below_the_best_is_looked_at_in_one_width(near, monke
 
 def test_a_fit_that_takes_long_is_not_looked_at(monkeypatch):
     monkeypatch.setattr("sparserec_np.training.choosing.FITTED_PRODUCTS", 0)
-    assert "fitted" not in {look.get("start") for look in choose(LOG, CONFIG).looks}
+    starts = {look.get("start") for look in choose(LOG, CONFIG).looks}
+    assert "plain-neighbours" in starts and not starts & {"fitted", "neighbours"}
+
+
+def test_what_neighbours_say_is_looked_at_in_the_best_start():
+    free = {"start", "user_rows", "neighbour_weight", "neighbour_popularity"}
+    choice = choose(LOG, replace(CONFIG, model="fism", dim=16), free)
+    for name in ("neighbour_weight", "neighbour_popularity"):
+        looks = [look for look in choice.looks if name in look]
+        assert len({look[name] for look in looks}) == len(looks) >= 1 or choice.config.start != "neighbours"
+    best = choice.best
+    assert all(best.get(name) == getattr(choice.config, name) for name in LADDERS)
+    # The start that was varied is the one that is made of the chosen settings.
+    kept, held = hold_out(LOG, LOOKED_PART, np.random.default_rng([choice.config.seed, 1]), None)
+    fitted = train(kept, replace(choice.config, epochs=0), validation=held)
+    assert fitted.history[0]["ndcg@20"] == pytest.approx(best["ndcg@20"], abs=1e-6)
+
+
+def test_a_weight_that_is_given_is_not_looked_at():
+    given = replace(CONFIG, model="fism", dim=16, start="neighbours", neighbour_weight=3.0)
+    choice = choose(LOG, given, {"neighbour_popularity", "recency"})
+    assert choice.config.neighbour_weight == 3.0
+    assert {look["neighbour_weight"] for look in choice.looks} == {3.0}
 
 
 def test_a_baseline_that_cannot_be_counted_is_left_out(monkeypatch):
@@ -235,7 +256,7 @@ def test_a_baseline_that_wins_is_known():
     assert choice.best_baseline == better
 
 
-@pytest.mark.parametrize("start", ["neighbours", "fitted-neighbours"])
+@pytest.mark.parametrize("start", ["neighbours", "plain-neighbours"])
 @pytest.mark.parametrize("validation", [0.0, 0.2])
 def test_neighbours_that_are_pinned_are_looked_at_with_their_own_rows_alone(start, validation):
     config = replace(CONFIG, model="fism", start=start, validation=validation)
