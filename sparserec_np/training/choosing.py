@@ -30,7 +30,7 @@ from sparserec_np.training.fitted import LOOKED, SELECT_BY, Record, Report
 from sparserec_np.training.loop import Phase, fit
 from sparserec_np.training.plan import Plan
 from sparserec_np.training.search import TRIED_BYTES, TRIED_PRODUCTS, starts_to_try
-from sparserec_np.training.settings import SETTINGS, Config, expect_config
+from sparserec_np.training.settings import PAIR_SETTINGS, SETTINGS, Config, expect_config
 from sparserec_np.training.starting import Beginning, make_start
 
 # What can be chosen.
@@ -154,7 +154,7 @@ def choose(
         return Choice(_by_rule(kinds, config, free))
     with kernel_threads(threads) as given:
         looks = _Looks(kept, held_out, given, on_look or (lambda record: None))
-        best = looks.look_at_all(kinds, [name for name in LADDERS if name in free])
+        best = looks.look_at_all(kinds, {*LADDERS} & {*free})
         if "model" in free and log.n_interactions <= PAIRS_AT_ONCE:
             looks.count_baselines(config)
     return Choice(_filled(best, free), tuple(looks.records))
@@ -315,18 +315,24 @@ class _Looks:
         self._width = 0  # the best of the last kind
         self._made: tuple[Plan, Beginning] | None = None  # the best start, and what it was made by
 
-    def look_at_all(self, kinds: list[_Kind], ladders: list[str]) -> Config:
+    def look_at_all(self, kinds: list[_Kind], ladders: Collection[str]) -> Config:
         """Looks at all kinds, and climbs ``ladders`` in the best start; returns the best settings.
+
+        What only one kind has is climbed before the next is looked at, as it may be what makes it
+        the best.
 
         Raises SparseRecError where no start can be made.
         """
         for kind in kinds:
+            before = self.best
             self.look_at(kind)
+            if self.best is not None and self.best is not before:
+                for name in PAIR_SETTINGS:
+                    self.climb(name, self.best, ladders)
         if self.best is None:
             assert self.failure is not None
             raise self.failure
-        for name in ladders:
-            self.climb(name, self.best)
+        self.climb("recency", self.best, ladders)
         return self.best
 
     def look_at(self, kind: _Kind) -> None:
@@ -338,10 +344,13 @@ class _Looks:
         for name in kind.last if kind.fits(self._width) else ():
             self._look(replace(kind.at(self._width), start=name))
 
-    def climb(self, name: str, best: Config) -> None:
-        """Looks at other values of a setting in the best start, for as long as they lead upwards."""
+    def climb(self, name: str, best: Config, ladders: Collection[str]) -> None:
+        """Looks at other values of a setting in the best start, for as long as they lead upwards.
+
+        It is left alone where it is not among ``ladders``, or means nothing there.
+        """
         first = getattr(best.resolved(), name)
-        if not first or first not in LADDERS[name]:  # it means nothing here
+        if name not in ladders or first not in LADDERS[name] or not first:
             return
         ladder, begin = LADDERS[name], LADDERS[name].index(first)
         for way in (ladder[begin + 1 :], ladder[:begin][::-1]):
