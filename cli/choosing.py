@@ -64,6 +64,11 @@ def _named(look: Record) -> str:
     if BASE_MODELS[look["model"]].counted:
         return str(look["model"])
     rows = f", {look['user_rows']}" if look.get("user_rows") == "ridge" else ""
-    names = {"recency": "recency", "neighbour_weight": "weight", "neighbour_popularity": "popularity"}
+    names = {
+        "recency": "recency",
+        "neighbour_share": "share",
+        "neighbour_weight": "weight",
+        "neighbour_popularity": "popularity",
+    }
     said = "".join(f", {name} {look[key]:g}" for key, name in names.items() if look.get(key))
     return f"{look['model']} {look['dim']:,} ({look['start']}{rows}{said})"

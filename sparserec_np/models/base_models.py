@@ -21,7 +21,7 @@ from sparserec_np.models.model import Model
 from sparserec_np.models.neumf import NeuMF
 from sparserec_np.models.user_rows import USER_ROWS
 from sparserec_np.models.views import View
-from sparserec_np.starts.neighbours import NEIGHBOUR_POPULARITY, NEIGHBOUR_WEIGHT
+from sparserec_np.starts.neighbours import NEIGHBOUR_POPULARITY, NEIGHBOUR_SHARE, NEIGHBOUR_WEIGHT
 
 
 @dataclass(frozen=True)
@@ -166,6 +166,7 @@ BASE_MODELS = {
                 "recency": 0.0,
                 "untouched_weight": 0.2,
                 "ridge": 1.0,
+                "neighbour_share": NEIGHBOUR_SHARE,
                 "neighbour_weight": NEIGHBOUR_WEIGHT,
                 "neighbour_popularity": NEIGHBOUR_POPULARITY,
             },

@@ -27,11 +27,13 @@ class ItemWishes(NamedTuple):
 
     Attributes:
         penalties: of users' rows that are solved for; None where they are not.
-        neighbour_weight: how much neighbours say beside the rows; None for the start's own.
+        neighbour_share: part of the entries that are neighbours; None for the start's own.
+        neighbour_weight: how much neighbours say beside the rows; None likewise.
         neighbour_popularity: how much more of an item that many users have; None likewise.
     """
 
     penalties: RowPenalties | None = None
+    neighbour_share: float | None = None
     neighbour_weight: float | None = None
     neighbour_popularity: float | None = None
 

@@ -8,7 +8,7 @@ all of the budget, by 7 percent of the NDCG@20 on Gowalla. Our choice.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from sparserec_np.machine.memory import give_back_freed
 from sparserec_np.runtime import MOST_COLUMNS
 from sparserec_np.starts.items import FittedItems, ItemWishes, SpectralItems
 
+NEIGHBOUR_SHARE = 0.5
 NEIGHBOUR_WEIGHT = 4.0
 NEIGHBOUR_POPULARITY = 0.125
 
@@ -45,27 +46,26 @@ class NeighbourItems:
         popularity: how much more they say of an item that many users have.
         nearness: how much more is said of what a user touched one soon after the other, where the
             log has times; None for no more.
-        share: of the budget, for neighbours; a quarter to a half of it is equally good. Where there
-            are fewer pairs, the rest goes to rows.
+        share: of the budget, for neighbours. Where there are fewer pairs, the rest goes to rows.
     """
 
-    first: SpectralItems | FittedItems = FittedItems(fit=OwnShareFit(steps=8))
+    first: SpectralItems | FittedItems = FittedItems(fit=OwnShareFit(steps=6))
     weight: float = NEIGHBOUR_WEIGHT
     popularity: float = NEIGHBOUR_POPULARITY
     nearness: Nearness | None = Nearness()
-    share: float = 0.4
+    share: float = NEIGHBOUR_SHARE
     from_data: bool = True
 
     user_rows: ClassVar[str] = "neighbours"
 
     def fitted_to(self, wishes: ItemWishes) -> NeighbourItems:
         """Returns the start whose neighbours say as much as is asked for."""
-        weight, popularity = wishes.neighbour_weight, wishes.neighbour_popularity
-        return replace(
-            self,
-            weight=self.weight if weight is None else weight,
-            popularity=self.popularity if popularity is None else popularity,
-        )
+        asked: dict[str, Any] = {
+            "share": wishes.neighbour_share,
+            "weight": wishes.neighbour_weight,
+            "popularity": wishes.neighbour_popularity,
+        }
+        return replace(self, **{name: value for name, value in asked.items() if value is not None})
 
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1

@@ -34,7 +34,7 @@ from sparserec_np.training.settings import PAIR_SETTINGS, SETTINGS, Config, expe
 from sparserec_np.training.starting import Beginning, make_start
 
 # What can be chosen.
-FREE = ("model", "dim", "start", "user_rows", "recency", "neighbour_weight", "neighbour_popularity")
+FREE = ("model", "dim", "start", "user_rows", "recency", *PAIR_SETTINGS)
 # What is looked at, the usual first: a model, how its users' rows are made, the width to begin with
 # (None for what the number of items suggests), and starts to look at in the best width alone. A
 # kind that suggests as the one before it is looked at in the best width of that one.
@@ -58,6 +58,7 @@ FIRST_RECENCY = 0.5
 # begin with.
 LADDERS: Mapping[str, tuple[float, ...]] = {
     "recency": (0.0, 0.25, 0.5, 0.75, 1.0),  # where there is an order of time
+    "neighbour_share": (0.25, 0.375, 0.5, 0.625, 0.75),
     "neighbour_weight": (1.0, 2.0, 4.0, 8.0, 16.0),
     "neighbour_popularity": (0.0, 0.125, 0.25, 0.375),
 }
@@ -357,7 +358,7 @@ class _Looks:
             for value in way:
                 reached = self._reached
                 changed: dict[str, Any] = {name: value}
-                self._look(replace(best, **changed), near=True)
+                self._look(replace(best, **changed), near=name != "neighbour_share")
                 if self._reached <= reached:
                     break
             if self.best is not best:  # where more is better, less is not

@@ -50,7 +50,8 @@ RATES = {"batches": (0.01, 0.003, 0.03, 0.001), "cells": (0.1, 0.03, 0.3, 0.01)}
 BATCH_SIZES = {"batches": 2048, "cells": 512}
 FIRST_OPTIMIZERS = {"batches": "adam", "cells": "adagrad"}
 ROW_SETTINGS = ("untouched_weight", "ridge")  # of users' rows that are solved for
-PAIR_SETTINGS = ("neighbour_weight", "neighbour_popularity")  # of pairs that users' rows mark
+# Of pairs that users' rows mark.
+PAIR_SETTINGS = ("neighbour_share", "neighbour_weight", "neighbour_popularity")
 L2 = ("l2_user", "l2_positive", "l2_negative")
 # The models that store no users, in words.
 ITEMS_ALONE = " and ".join(model.name for model in BASE_MODELS.values() if not model.stores_users)
@@ -278,6 +279,16 @@ class Config:
         "Likewise. It is in parts of the mean squared length of the items' rows.",
         low=LEAST_RIDGE,
         high=MOST_RIDGE,
+    )
+    neighbour_share: float | None = setting(
+        None,
+        "Part of the entries that are neighbours, with {owners}; {default} by default.",
+        "start",
+        "Of the starts that store neighbours beside rows. The command line looks at a quarter to three"
+        " quarters, and takes the best.",
+        low=0,
+        high=1,
+        train=InCommand(words="by validation"),
     )
     neighbour_weight: float | None = setting(
         None,
@@ -555,7 +566,7 @@ class Config:
     @property
     def item_wishes(self) -> ItemWishes:
         """What settings, once filled in, ask of items' rows."""
-        return ItemWishes(self.row_penalties, self.neighbour_weight, self.neighbour_popularity)
+        return ItemWishes(self.row_penalties, *(getattr(self, name) for name in PAIR_SETTINGS))
 
     def _rows_and_start(self) -> tuple[str | None, str]:
         """Returns how users' rows are made, None where they are stored, and the usual start.

@@ -35,6 +35,7 @@ COMPANIONS = {
     "--layers": (*SHORT, "--model", "lightgcn"),
     "--user-rows": (*SHORT, "--model", "fism"),
     "--recency": (*SHORT, "--model", "fism"),
+    "--neighbour-share": (*SHORT, "--model", "fism", "--start", "neighbours"),
     "--neighbour-weight": (*SHORT, "--model", "fism", "--start", "neighbours"),
     "--neighbour-popularity": (*SHORT, "--model", "fism", "--start", "neighbours"),
     "--untouched-weight": (*SHORT, "--model", "fism", "--user-rows", "ridge"),

@@ -43,7 +43,7 @@ def test_distillation_offers_nothing_that_the_student_has_no_choice_in():
         *("model", "layers", "hidden", "neighbours", "shrinkage", "margin", "sharpness"),
         *("order", "similarity", "start", "start_score", "refit"),
         *("user_rows", "recency", "untouched_weight", "ridge", "hold_out"),
-        *("neighbour_weight", "neighbour_popularity"),
+        *("neighbour_share", "neighbour_weight", "neighbour_popularity"),
     }
     assert options_of(distill.command)["loss"].type.choices == ("bpr", "softmax", "bce")
 

@@ -31,14 +31,14 @@ def test_the_whole_budget_is_stored_a_part_of_it_in_pairs(nnz: int) -> None:
     table.validate(DIM + LOG.n_items)
     assert (table.rows, table.nnz, table.values.dtype) == (LOG.n_items, nnz, np.float32)
     pairs = np.count_nonzero(table.columns >= DIM)
-    assert pairs == min(round(nnz * 0.4), len(strongest_pairs(LOG, nnz).items))
+    assert pairs == min(round(nnz / 2), len(strongest_pairs(LOG, nnz).items))
 
 
 def test_both_parts_are_what_they_are_alone() -> None:
     dense = start(100).to_dense(DIM + LOG.n_items)
-    rows = FittedItems(fit=OwnShareFit(8))(LOG, DIM, 60, np.random.default_rng(0))
+    rows = FittedItems(fit=OwnShareFit(6))(LOG, DIM, 50, np.random.default_rng(0))
     np.testing.assert_array_equal(dense[:, :DIM], rows.to_dense(DIM))
-    pairs = strongest_pairs(LOG, 40)
+    pairs = strongest_pairs(LOG, 50)
     expected = np.zeros((LOG.n_items, LOG.n_items))
     expected[pairs.items, pairs.touched] = pairs.values
     degrees = np.maximum(LOG.item_degrees, 1)
@@ -49,14 +49,14 @@ def test_both_parts_are_what_they_are_alone() -> None:
 def test_the_first_part_may_be_as_it_is() -> None:
     first = SpectralItems()
     dense = start(100, first=first).to_dense(DIM + LOG.n_items)
-    rows = first(LOG, DIM, 60, np.random.default_rng(0))
+    rows = first(LOG, DIM, 50, np.random.default_rng(0))
     np.testing.assert_array_equal(dense[:, :DIM], rows.to_dense(DIM))
 
 
 @pytest.mark.parametrize("weight, popularity", [(1.0, 0.0), (2.0, 0.5), (0.0, 0.0)])
 def test_settings_say_how_much_neighbours_say(weight: float, popularity: float) -> None:
     plain = start(100, weight=1.0, popularity=0.0)
-    made = NeighbourItems().fitted_to(ItemWishes(None, weight, popularity))
+    made = NeighbourItems().fitted_to(ItemWishes(None, None, weight, popularity))
     table = made(LOG, DIM, 100, np.random.default_rng(0))
     pairs = table.columns >= DIM
     np.testing.assert_array_equal(table.values[~pairs], plain.values[~pairs])
@@ -64,6 +64,12 @@ def test_settings_say_how_much_neighbours_say(weight: float, popularity: float) 
     np.testing.assert_array_equal(table.values, told_anew(plain, DIM, told).values)
     degrees = np.maximum(LOG.item_degrees, 1)
     np.testing.assert_allclose(told, weight * (degrees / degrees.mean()) ** popularity, rtol=1e-5)
+
+
+def test_a_share_that_is_asked_for_is_stored_in_pairs() -> None:
+    made = NeighbourItems().fitted_to(ItemWishes(neighbour_share=0.25))
+    table = made(LOG, DIM, 40, np.random.default_rng(0))
+    assert np.count_nonzero(table.columns >= DIM) == 10
 
 
 def test_without_wishes_a_start_is_as_it_was() -> None:

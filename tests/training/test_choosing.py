@@ -14,7 +14,7 @@ from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.training.choosing import FIRST_RECENCY, FREE, LADDERS, LOOKED_PART, choose
 from sparserec_np.training.fitted import SELECT_BY
-from sparserec_np.training.settings import SETTINGS, Config
+from sparserec_np.training.settings import PAIR_SETTINGS, SETTINGS, Config
 from sparserec_np.training.train import train
 
 LOG = generate(n_users=150, n_items=120, n_interactions=3000, groups=5, seed=3)
@@ -145,9 +145,9 @@ def test_a_fit_that_takes_long_is_not_looked_at(monkeypatch):
 
 
 def test_what_neighbours_say_is_looked_at_in_the_best_start():
-    free = {"start", "user_rows", "neighbour_weight", "neighbour_popularity"}
+    free = {"start", "user_rows", *PAIR_SETTINGS}
     choice = choose(LOG, replace(CONFIG, model="fism", dim=16), free)
-    for name in ("neighbour_weight", "neighbour_popularity"):
+    for name in PAIR_SETTINGS:
         looks = [look for look in choice.looks if name in look]
         assert len({look[name] for look in looks}) == len(looks) >= 1 or choice.config.start != "neighbours"
     best = choice.best
