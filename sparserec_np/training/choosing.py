@@ -58,7 +58,8 @@ FIRST_RECENCY = 0.5
 # begin with.
 LADDERS: Mapping[str, tuple[float, ...]] = {
     "recency": (0.0, 0.25, 0.5, 0.75, 1.0),  # where there is an order of time
-    "neighbour_share": (0.25, 0.375, 0.5, 0.625, 0.75),
+    # Held-out items that lie between a user's others favour neighbours: so half of all at most.
+    "neighbour_share": (0.25, 0.375, 0.5),
     "neighbour_weight": (1.0, 2.0, 4.0, 8.0, 16.0),
     "neighbour_popularity": (0.0, 0.125, 0.25, 0.375),
 }

@@ -284,8 +284,8 @@ class Config:
         None,
         "Part of the entries that are neighbours, with {owners}; {default} by default.",
         "start",
-        "Of the starts that store neighbours beside rows. The command line looks at a quarter to three"
-        " quarters, and takes the best.",
+        "Of the starts that store neighbours beside rows. The command line looks at a quarter to a half,"
+        " and takes the best.",
         low=0,
         high=1,
         train=InCommand(words="by validation"),
