@@ -2258,7 +2258,10 @@ class Recommender:
         return np.array(sorted(rows), dtype=np.intp)
 
     def _rows_in_order(self, items: Iterable[object]) -> tuple[Array, Array]:
-        """Looks up the rows of items (m,), ascending, each once, and how many come after each."""
+        """Looks up the rows of items (m,), ascending, each once, and how many come after each.
+
+        That is 255 for more.
+        """
         last: dict[int, int] = {}
         for item in _listed(items):
             row = self._row(self.item_ids, item, UnknownItemError, "item")
@@ -2266,7 +2269,7 @@ class Recommender:
             last[row] = len(last)
         rows = np.array(list(last), dtype=np.intp)
         order = rows.argsort()
-        return rows[order], len(rows) - 1 - order
+        return rows[order], np.minimum(len(rows) - 1 - order, AGES - 1)
 
     def _rows_among(self, items: Iterable[object] | None) -> Array | None:
         return None if items is None else self._item_rows(items)

@@ -1219,6 +1219,21 @@ def test_a_row_is_the_sum_in_which_later_items_count_more(marks: bool) -> None:
         np.testing.assert_allclose(row[summed:], shares, rtol=1e-6)
 
 
+@pytest.mark.parametrize("marks", [False, True])
+def test_of_a_long_list_the_first_items_count_as_the_256th_from_the_last(marks: bool) -> None:
+    model = make_fism_model(8, seed=4, recency=0.75, marks=marks, n_items=300)
+    summed = model.dim - 300 if marks else model.dim
+    liked = np.random.default_rng(0).permutation(300).tolist()
+    row = dense_row(recommender_of(model), liked)
+    shares = np.zeros(300)
+    shares[liked[::-1]] = np.minimum(np.arange(1.0, 301), 256) ** -0.75
+    dense = model.items.to_dense(model.dim)[:, :summed].astype(float)
+    expected = (shares * model.weights) @ dense
+    np.testing.assert_allclose(row[:summed], largest_alone(expected, 8), rtol=1e-4, atol=1e-5)
+    if marks:
+        np.testing.assert_allclose(row[summed:], shares, rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", VALUES)
 @pytest.mark.parametrize("marks", [False, True])
 def test_who_is_folded_in_in_order_gets_the_list_of_who_is_known(dtype: str, marks: bool) -> None:
