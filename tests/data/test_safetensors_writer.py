@@ -20,6 +20,7 @@ from sparserec_np.data.table import SparseTable
 from sparserec_np.machine.files import replacing
 from sparserec_np.runtime import (
     DTYPES,
+    SERVED,
     Artifact,
     ArtifactError,
     Recommender,
@@ -446,6 +447,10 @@ def open_and_use(data: bytes) -> None:
         assert str(error)
         return
     json.dumps(recommender.inspect(), allow_nan=True)
+    if recommender.model.metadata["model"] not in SERVED:  # which can be inspected, no more
+        with pytest.raises(ArtifactError, match="none of those that are served"):
+            recommender.recommend(recommender.user_ids[0], 3)
+        return
     for row in range(len(recommender.user_ids)):
         items, scores = recommender.recommend(recommender.user_ids[row], 3)
         assert len(items) == len(scores) == len(set(items))
