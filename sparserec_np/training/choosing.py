@@ -423,14 +423,14 @@ class _Looks:
         """Makes a start of the best one, which differs in recency and what neighbours say alone."""
         assert self._made is not None
         best, start = self._made
-        wishes = plan.settings.item_wishes, best.settings.item_wishes
-        if wishes[0] == wishes[1]:
+        new, old = plan.settings, best.settings
+        if new.item_wishes == old.item_wishes:
             return start
-        new, old = (
-            told_of_items(self._kept, wish.neighbour_weight or 0.0, wish.neighbour_popularity or 0.0)
-            for wish in wishes
-        )
-        return start._replace(table=told_anew(start.table, plan.budget.dim, new / old))
+        weights = new.neighbour_weight or 0.0, old.neighbour_weight or 0.0
+        popularity = (new.neighbour_popularity or 0.0) - (old.neighbour_popularity or 0.0)
+        # A weight of 0 that was asked for stays one.
+        told = told_of_items(self._kept, weights[0] / weights[1] if weights[1] else 0.0, popularity)
+        return start._replace(table=told_anew(start.table, plan.budget.dim, told))
 
     def _add(self, record: Record, config: Config, dim: int) -> None:
         """Keeps and reports the record of a look."""

@@ -158,6 +158,12 @@ def test_what_neighbours_say_is_looked_at_in_the_best_start():
     assert fitted.history[0]["ndcg@20"] == pytest.approx(best["ndcg@20"], abs=1e-6)
 
 
+def test_neighbours_that_are_to_say_nothing_say_nothing():
+    given = replace(CONFIG, model="fism", dim=16, start="neighbours", neighbour_weight=0.0)
+    looks = choose(LOG, given, {"neighbour_popularity"}).looks
+    assert len(looks) >= 2 and len({look["ndcg@20"] for look in looks}) == 1
+
+
 def test_a_weight_that_is_given_is_not_looked_at():
     given = replace(CONFIG, model="fism", dim=16, start="neighbours", neighbour_weight=3.0)
     choice = choose(LOG, given, {"neighbour_popularity", "recency"})
