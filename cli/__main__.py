@@ -1,8 +1,18 @@
-"""The entry of ``python -m cli``, or of ``python -m sparserec_np_cli``.
+"""The entry of the command, of ``python -m cli``, and of ``python -m sparserec_np_cli``.
 
-The former is its name in a checkout, the latter where it is installed.
+``cli`` is its name in a checkout, the other where it is installed.
 """
 
-from .main import main
+from __future__ import annotations
 
-main()
+import sys
+
+try:
+    from .main import main
+except KeyboardInterrupt:  # a word, where Python would print what it was importing
+    sys.stderr.write("\nInterrupted.\n")
+    sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,50 +1,71 @@
-"""Ctrl-C, also where it would be lost.
+"""Ctrl-C, a hangup and a request to end, also where they would be lost.
 
 Compilers and callbacks swallow the exception that Python makes of it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
 import click
 
+# What ends a command: Ctrl-C; kill, or a machine that shuts down; a terminal that is closed.
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+USUAL = (signal.default_int_handler, signal.SIG_DFL)
+
 
 class Interrupts:
-    """A context that remembers that Ctrl-C was pressed; it raises KeyboardInterrupt all the same.
+    """A context in which the first signal to end raises KeyboardInterrupt, and is remembered.
+
+    A second one ends the process at once, wherever it is.
 
     Attributes:
-        asked: whether it was pressed.
+        asked: the number of the signal that came; None for none.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked: int | None = None
+        self._holding = False
 
     def __enter__(self) -> Interrupts:
-        self._handler = signal.getsignal(signal.SIGINT)
+        in_main = threading.current_thread() is threading.main_thread()
+        found = {number: signal.getsignal(number) for number in ENDING if in_main}
+        # What is ignored stays so: Ctrl-C in the background of a shell, hangups under nohup.
+        self._former = {number: handler for number, handler in found.items() if handler in USUAL}
         self._hook = sys.unraisablehook
-        # Where Ctrl-C is ignored, as in the background of a shell, it stays so.
-        self._ours = (
-            self._handler is signal.default_int_handler
-            and threading.current_thread() is threading.main_thread()
-        )
-        if self._ours:
-            signal.signal(signal.SIGINT, self._remember)
+        for number in self._former:
+            signal.signal(number, self._remember)
+        if self._former:
             sys.unraisablehook = self._report
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._ours:
-            signal.signal(signal.SIGINT, self._handler)
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+        if self._former:
             sys.unraisablehook = self._hook
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Lets a block end before a signal counts; it raises nothing after it, but is remembered."""
+        self._holding = True
+        try:
+            yield
+        finally:
+            self._holding = False
+
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        signal.default_int_handler(number, frame)
+        self.asked = number
+        for each in self._former:
+            signal.signal(each, signal.SIG_DFL)
+        if not self._holding:
+            raise KeyboardInterrupt
 
     def _report(self, unraisable: Any) -> None:
         if not issubclass(unraisable.exc_type, KeyboardInterrupt):  # that one is remembered
@@ -52,8 +73,20 @@ class Interrupts:
 
 
 def check_interrupts() -> None:
-    """Raises KeyboardInterrupt if Ctrl-C was pressed in this command and nothing came of it."""
-    context = click.get_current_context(silent=True)
-    interrupts = context.find_object(Interrupts) if context else None
-    if interrupts is not None and interrupts.asked:
+    """Raises KeyboardInterrupt if a signal to end came in this command, and nothing came of it."""
+    interrupts = _of_this_command()
+    if interrupts is not None and interrupts.asked is not None:
         raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def held_interrupts() -> Iterator[None]:
+    """Lets a block end before Ctrl-C counts; a second Ctrl-C ends the command at once."""
+    interrupts = _of_this_command()
+    with interrupts.held() if interrupts is not None else contextlib.nullcontext():
+        yield
+
+
+def _of_this_command() -> Interrupts | None:
+    context = click.get_current_context(silent=True)
+    return context.find_object(Interrupts) if context else None

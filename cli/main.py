@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ COMMANDS = {
     "doctor": "Check that this machine can train, and what to do if not.",
 }
 
-INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
+SIGNALLED = 128  # and the signal's number: what a shell reports for a program that a signal ended
 
 
 class WrongSetting(click.ClickException):
@@ -103,10 +104,10 @@ class Root(click.Group):
                 raise
             except (KeyboardInterrupt, Exception) as error:
                 # A compiler that was interrupted may raise anything.
-                if not (interrupts.asked or isinstance(error, KeyboardInterrupt)):
+                if interrupts.asked is None and not isinstance(error, KeyboardInterrupt):
                     raise
                 click.echo("\nInterrupted.", err=True)
-                ctx.exit(INTERRUPTED)
+                ctx.exit(SIGNALLED + (interrupts.asked or signal.SIGINT))
 
     def _invoke(self, ctx: click.Context) -> Any:
         try:

@@ -20,6 +20,7 @@ from sparserec_np.training.settings import Config
 from sparserec_np.training.train import train
 
 from .epochs import epoch_progress, recorded
+from .interrupts import held_interrupts
 from .options import json_option
 from .output import emit_json, human_bytes, table
 from .threads import threads_option
@@ -70,10 +71,11 @@ def _report(run: str | None, seed: int, threads: int | None) -> dict[str, Any]:
     # One start, not the best of three: kernels of the others take as long again to compile.
     config = Config(dim=64, density=0.1, start="spectral", epochs=20, seed=seed)
     with tempfile.TemporaryDirectory() as scratch:
-        directory = RunDirectory(run or os.path.join(scratch, "run"))
-        with recorded(directory, epoch_progress(config.epochs)) as on_epoch:
-            fitted = train(kept, config, threads=threads, on_epoch=on_epoch)
-        directory.finish(fitted, kept)
+        with RunDirectory(run or os.path.join(scratch, "run")) as directory:
+            with recorded(directory, epoch_progress(config.epochs)) as on_epoch:
+                fitted = train(kept, config, threads=threads, on_epoch=on_epoch)
+            with held_interrupts():
+                directory.finish(fitted, kept)
         if fitted.interrupted:
             if run:
                 click.echo(f"The best state so far (epoch {fitted.best_epoch}) is saved in {run}.", err=True)

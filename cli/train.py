@@ -34,7 +34,7 @@ from .output import counted, emit_json
 from .reading import read_log
 from .settings import flag, setting_options
 from .threads import threads_option
-from .writing import Source, Telling, Work, refuse_to_replace, write_run
+from .writing import Source, Telling, Work, run_directory, write_run
 
 BUDGETS = ("density", "entries", "memory_budget")  # ways to name one, of which one is given
 
@@ -98,8 +98,12 @@ def command(**options: Any) -> None:
     With TRAIN alone, a part of it is held out, and the starts of several models and widths are
     looked at: what ranks that part best is trained. Other settings are the defaults below. The
     held-out part chooses the number of epochs, too, the start included as epoch 0; then the model
-    is trained on all of TRAIN for that number. RUN holds config.json, metrics.jsonl (a line for
-    each look and each epoch) and model.safetensors. TRAIN may be left out where --config names it.
+    is trained on all of TRAIN for that number. When training has ended, RUN holds config.json,
+    metrics.jsonl (a line for each look and each epoch) and model.safetensors. TRAIN may be left out
+    where --config names it.
+
+    Ctrl-C, SIGTERM and a closed terminal end the training with the best state so far, which is
+    saved; a second one ends it at once, and RUN is then as it was before.
 
     The models popularity and itemknn are baselines: they are counted, not trained, and take neither
     a budget nor settings of training.
@@ -118,11 +122,16 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     Prints figures, or, for JSON, none. A teacher comes with the interactions it was saved with: the
     student is over the same users and items.
     """
-    if not request.overwrite:
-        refuse_to_replace(request.run)
+    with run_directory(request.run, request.overwrite) as directory:
+        return _train_into(directory, request, teacher)
+
+
+def _train_into(
+    directory: RunDirectory, request: Request, teacher: tuple[Teacher, Interactions] | None
+) -> dict[str, Any]:
+    """Does what :func:`train_run` says, in a directory that is held."""
     config, source = settled(request)
     assert source.train is not None
-    directory = RunDirectory(request.run)
     _ = kernels.compiled  # Numba, which counts as an import
     imports = resident_bytes()
     log = read_log(source.train, source.reader)

@@ -26,7 +26,7 @@ from .reading import read_log
 from .run_argument import reading_run, run_argument
 from .settings import setting_options
 from .threads import threads_option
-from .writing import Source, Telling, Work, refuse_to_replace, write_run
+from .writing import Source, Telling, Work, run_directory, write_run
 
 
 @click.command()
@@ -64,7 +64,9 @@ def command(run: str, updated: str, as_json: bool, **options: Any) -> None:
     Models of mf and fism can learn on. RUN2 may be RUN itself, which is then replaced; another
     finished run is not, without --overwrite.
     """
-    report = _update_run(run, updated, as_json, **options)
+    overwrite = options.pop("overwrite") or _is_within(run, updated)
+    with run_directory(updated, overwrite) as directory:
+        report = _update_run(run, directory, as_json, **options)
     report["former"] = run
     if as_json:
         emit_json(report)
@@ -73,20 +75,17 @@ def command(run: str, updated: str, as_json: bool, **options: Any) -> None:
 
 
 def _update_run(
-    run: str, updated: str, quiet: bool, new_file: str, reader: dict[str, Any], **options: Any
+    run: str, directory: RunDirectory, quiet: bool, new_file: str, reader: dict[str, Any], **options: Any
 ) -> dict[str, Any]:
     """Learns on as the options say, writes the run, and returns the report.
 
     Prints figures unless ``quiet``.
     """
     known_file, threads = options.pop("known_file"), options.pop("threads")
-    if not (options.pop("overwrite") or _is_within(run, updated)):
-        refuse_to_replace(updated)
     part, validation_file = part_or_file(options.pop("validation"), None, None)
     if [new_file, known_file, validation_file].count("-") > 1:
         raise click.UsageError("Only one of NEW, --known and --validation can be standard input.")
     changes = {name: value for name, value in options.items() if value is not None}
-    directory = RunDirectory(updated)
     _ = kernels.compiled  # Numba, which counts as an import
     imports = resident_bytes()
     known = read_log(known_file, reader) if known_file else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from sparserec_np.training.run_directory import RunDirectory, is_finished
 from sparserec_np.training.settings import Config
 
 from .epochs import epoch_progress, recorded
+from .interrupts import held_interrupts
 from .output import human_bytes, table
 
 
@@ -83,9 +84,22 @@ class Telling:
     looked: float = 0.0
 
 
-def refuse_to_replace(run: str) -> None:
-    """Raises ConfigError where a directory to write to holds a finished run."""
-    if is_finished(run):
+@contextmanager
+def run_directory(run: str, overwrite: bool) -> Iterator[RunDirectory]:
+    """Holds the directory RUN, which only ``overwrite`` lets replace a finished run.
+
+    Raises:
+        ConfigError: it holds one.
+        SparseRecError: it is no place for a run, or another training writes to it.
+    """
+    _refuse_to_replace(run, overwrite)
+    with RunDirectory(run) as directory:
+        _refuse_to_replace(run, overwrite)  # another training may have ended just now
+        yield directory
+
+
+def _refuse_to_replace(run: str, overwrite: bool) -> None:
+    if not overwrite and is_finished(run):
         raise ConfigError(f"{run} holds a finished run: name another, or say --overwrite to replace it")
 
 
@@ -108,7 +122,8 @@ def write_run(directory: RunDirectory, work: Work, telling: Telling) -> dict[str
     with recorded(directory, progress) as on_epoch:
         fitted = work.fit(on_epoch)
     seconds = telling.looked + time.perf_counter() - clock
-    file_bytes = directory.finish(fitted, work.log, work.source.to_dict())
+    with held_interrupts():  # what is trained is not lost in its last second
+        file_bytes = directory.finish(fitted, work.log, work.source.to_dict())
     if fitted.interrupted:
         click.echo(
             f"Interrupted: the best state so far (epoch {fitted.best_epoch}) is saved in {directory.path}.",

@@ -34,6 +34,9 @@ Path = str | os.PathLike[str]
 FORMAT = "sparserec_np"
 FORMAT_VERSION = "1"
 MODEL_NAME = "model.safetensors"
+COMPLETE_NAME = (
+    ".complete"  # where a run's files are while they take their places, or if a crash prevents that
+)
 MAPS_FILES = os.name != "nt"  # Windows replaces and removes no file that is mapped
 MAX_HEADER_BYTES = 1 << 20
 MAX_TEXT_BYTES = 1 << 30  # of ids as an array
@@ -152,12 +155,13 @@ def locate(path: Path) -> str:
     name = os.fspath(path)
     if not os.path.isdir(name):
         return name
-    inside = os.path.join(name, MODEL_NAME)
-    if not os.path.isfile(inside):
-        raise ArtifactError(
-            f"{name} is a directory without a {MODEL_NAME}: expected a run that `sparserec train -o` has finished"
-        )
-    return inside
+    for folder in (os.path.join(name, COMPLETE_NAME), name):
+        inside = os.path.join(folder, MODEL_NAME)
+        if os.path.isfile(inside):
+            return inside
+    raise ArtifactError(
+        f"{name} is a directory without a {MODEL_NAME}: expected a run that `sparserec train -o` has finished"
+    )
 
 
 def read_artifact(path: Path) -> Artifact:
@@ -165,12 +169,21 @@ def read_artifact(path: Path) -> Artifact:
 
     Raises ArtifactError, naming the file and the field; OSError when the file cannot be opened.
     """
-    name = locate(path)
-    buffer = _map_file(name)
+    name, buffer = _map_model(path)
     try:
         return parse_artifact(buffer)
     except ArtifactError as error:
         raise ArtifactError(f"{name} is not a sound model file: {error}") from None
+
+
+def _map_model(path: Path) -> tuple[str, mmap.mmap | bytes]:
+    """Maps the model file of a run directory, or the file itself; returns its name, too."""
+    name = locate(path)
+    try:
+        return name, _map_file(name)
+    except FileNotFoundError:  # a run that has just ended has moved it
+        name = locate(path)
+        return name, _map_file(name)
 
 
 def _map_file(name: str) -> mmap.mmap | bytes:
@@ -2055,8 +2068,7 @@ class Recommender:
         Raises ArtifactError for a directory without a model or a file that is none; OSError when it
         cannot be read.
         """
-        name = locate(path)
-        buffer = _map_file(name)
+        name, buffer = _map_model(path)
         try:
             recommender = cls(parse_artifact(buffer))
         except ArtifactError as error:

@@ -65,7 +65,7 @@ def test_every_folder_with_code_is_packaged_under_a_name_of_ours(setup: configpa
     assert set(listed) == packages("sparserec_np", "sparserec_np") | packages("cli", "sparserec_np_cli")
     assert setup["options"]["package_dir"].split() == ["sparserec_np_cli", "=", "cli"]
     scripts = setup["options.entry_points"]["console_scripts"].split()
-    assert scripts == ["sparserec", "=", "sparserec_np_cli.main:main"]
+    assert scripts == ["sparserec", "=", "sparserec_np_cli.__main__:main"]
 
 
 def test_every_other_file_in_a_package_goes_along(setup: configparser.ConfigParser) -> None:

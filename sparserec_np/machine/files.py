@@ -44,8 +44,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-            _take_permissions(target, beside)
-            os.replace(beside, target)
+            put_in_place(beside, target)
+            sync_folder(folder)
     finally:
         with contextlib.suppress(OSError):  # on a read-only file system even where there is none
             os.unlink(beside)
@@ -75,9 +75,8 @@ def gathering(folder: str | os.PathLike[str]) -> Iterator[str]:
                     error.filename = error.filename.replace(beside, folder)
                 raise
             for name in sorted(os.listdir(beside)):
-                newer, older = os.path.join(beside, name), os.path.join(folder, name)
-                _take_permissions(older, newer)
-                os.replace(newer, older)
+                put_in_place(os.path.join(beside, name), os.path.join(folder, name))
+            sync_folder(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
         if is_new:
@@ -90,10 +89,27 @@ def is_unfinished(name: str) -> bool:
     return name.startswith(".") and name.endswith(UNFINISHED)
 
 
-def _take_permissions(older: str, newer: str) -> None:
-    """Gives a file the permissions of an older one, where there is one and the system lets us."""
-    with contextlib.suppress(OSError):
+def put_in_place(newer: str, older: str) -> None:
+    """Moves a whole file to the place of an older one, at once, with the permissions of that one.
+
+    Raises OSError where the place cannot be written to.
+    """
+    with contextlib.suppress(OSError):  # there is none, or the system does not let us
         os.chmod(newer, stat.S_IMODE(os.stat(older).st_mode))
+    os.replace(newer, older)
+
+
+def sync_folder(folder: str) -> None:
+    """Brings to the disk which files a folder holds, so that a power cut takes no name back.
+
+    Systems that cannot do so, as Windows, keep names themselves.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder or os.curdir, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -1,35 +1,52 @@
 """The run directory: what a training run leaves behind.
 
 ``config.json`` holds every setting as resolved, and where the data came from: enough to run it
-again. ``metrics.jsonl`` holds a line for each epoch and grows while training goes on.
-``model.safetensors`` is the model; it appears last, and at once.
+again. ``metrics.jsonl`` holds a line for each epoch. ``model.safetensors`` is the model. The three
+appear at once, or none of them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import math
 import os
 import tempfile
+import warnings
 from typing import IO, Any
 
 from sparserec_np.data.formats.options import KINDS
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError, SparseRecError
-from sparserec_np.machine.files import is_unfinished, replacing
-from sparserec_np.runtime import ArtifactError
+from sparserec_np.machine.file_lock import FileLock
+from sparserec_np.machine.files import is_unfinished, put_in_place, replacing, sync_folder
+from sparserec_np.runtime import COMPLETE_NAME, MODEL_NAME, ArtifactError
 from sparserec_np.serving.model_file import load_model, save_model
 from sparserec_np.training.fitted import LOOKED, Fitted, Record
 from sparserec_np.training.saving import fitted_from, served_model
 from sparserec_np.training.settings import Config
 
-CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", "model.safetensors"
+CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", MODEL_NAME
+FILES = (CONFIG, METRICS, MODEL)
+LOCK, STAGED, COMPLETE = ".lock", ".training", COMPLETE_NAME
+TRIES = 20  # to read a run that is replaced meanwhile
 DATA = ("train", "validation", "reader", "former", "new")
 
 
+class RecordsWarning(UserWarning):
+    """The records of a training cannot be written while it goes on."""
+
+
 class RunDirectory:
-    """A run directory that is being written.
+    """A run directory that is being written, by this process alone.
+
+    A context: the directory is held while it is open, and what was begun in it and not finished is
+    gone when it closes. Records grow in a folder of their own, ``.training``. There the settings
+    and the model are laid beside them, and renaming that folder to ``.complete`` makes the new run
+    the one that is there. Its files then take their places; where a crash prevents that, whoever
+    reads finds them in ``.complete``, and whoever writes next moves them. So there is the run of
+    before or the new one, and never a part of each.
 
     Args:
         path: the directory; made if missing. One that holds a run is written over; any other must
@@ -37,7 +54,7 @@ class RunDirectory:
 
     Raises:
         SparseRecError: the path is a file, a directory of something else, or in a place that cannot
-            be written to.
+            be written to; or, when it is entered, another training writes to it.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -49,31 +66,63 @@ class RunDirectory:
                 raise SparseRecError(
                     f"{self.path} is a file; expected a directory for the run, or a new name"
                 )
-            others = [
-                name
-                for name in os.listdir(self.path)
-                if name not in (CONFIG, METRICS, MODEL) and not is_unfinished(name)
-            ]
+            others = [name for name in os.listdir(self.path) if not _is_ours(name)]
             if others and not os.path.exists(self.file(CONFIG)):
                 raise SparseRecError(
                     f"{self.path} holds {others[0]!r} and no run; give a new or an empty directory for the run"
                 )
         _try_to_write(self.path)  # before hours of work are in vain
+        self._records: list[str] = []
         self._metrics: IO[str] | None = None
-        self._begun = False
+        self._loses_records = False
+
+    def __enter__(self) -> RunDirectory:
+        self._made = _missing_folders(self.path)
+        os.makedirs(self.path, exist_ok=True)
+        try:
+            self._lock = FileLock(self.file(LOCK))
+        except BlockingIOError as error:
+            raise SparseRecError(
+                f"Another training writes to {self.path}: wait for it, or name another directory"
+            ) from error
+        try:
+            settle(self.path)
+            self._sweep()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self._sweep()
+        self._lock.release()
+        with contextlib.suppress(OSError):  # it holds a run
+            for folder in self._made:
+                os.rmdir(folder)
 
     def file(self, name: str) -> str:
         """Returns the path of one of the run's files."""
         return os.path.join(self.path, name)
 
     def add(self, record: Record) -> None:
-        """Appends the record of an epoch.
+        """Appends the record of an epoch, for whoever watches ``.training/metrics.jsonl``.
 
-        The first makes the directory and replaces an earlier run's records.
+        A disk that is full ends no training: records are kept, and written when it is finished.
         """
-        stream = self._open()
-        stream.write(json.dumps(record) + "\n")
-        stream.flush()
+        self._records.append(json.dumps(record) + "\n")
+        try:
+            stream = self._open()
+            stream.write(self._records[-1])
+            stream.flush()
+        except OSError as error:
+            if not self._loses_records:
+                warnings.warn(
+                    f"{self._staged(METRICS)}: {error.strerror}; training goes on, and writes its records at the end",
+                    RecordsWarning,
+                    stacklevel=2,
+                )
+            self._loses_records = True
 
     def finish(self, fitted: Fitted, log: Interactions, data: dict[str, Any] | None = None) -> int:
         """Writes the settings and the model; returns the bytes of the model file.
@@ -85,41 +134,83 @@ class RunDirectory:
 
         Raises:
             SparseRecError: the model cannot be saved, as after a training that diverged.
+            OSError: the disk is full; an earlier run stays as it was.
         """
-        self._open()  # a training that was interrupted early has no records, and none of an earlier run
         self.close()
+        os.makedirs(self.file(STAGED), exist_ok=True)
         data = data or {"train": None, "validation": None, "reader": {}}
         text = json.dumps(fitted.config.resolved().said() | {"data": data}, indent=2) + "\n"
-        try:  # before the settings: where it cannot be saved, an earlier run's model stays with its own
-            size = save_model(self.file(MODEL), served_model(fitted, log))
+        try:
+            size = save_model(self._staged(MODEL), served_model(fitted, log))
         except ArtifactError as error:
             raise SparseRecError(str(error)) from error
-        with replacing(self.file(CONFIG)) as stream:
-            stream.write(text.encode())
+        for name, content in ((CONFIG, text), (METRICS, "".join(self._records))):
+            with replacing(self._staged(name)) as stream:
+                stream.write(content.encode())
+        os.rename(self.file(STAGED), self.file(COMPLETE))  # from here on it is the run
+        sync_folder(self.path)
+        settle(self.path)
         return size
 
-    def _open(self) -> IO[str]:
-        """Opens the file of records.
+    def _staged(self, name: str) -> str:
+        return os.path.join(self.path, STAGED, name)
 
-        The first call makes the directory and an empty file, later ones go on with it.
-        """
+    def _open(self) -> IO[str]:
+        """Opens the file of growing records; makes its folder."""
         if self._metrics is None:
-            os.makedirs(self.path, exist_ok=True)
-            mode = "a" if self._begun else "w"
-            self._metrics = open(self.file(METRICS), mode, encoding="utf-8")  # noqa: SIM115  # closed by close()
-            self._begun = True
+            os.makedirs(self.file(STAGED), exist_ok=True)
+            self._metrics = open(self._staged(METRICS), "a", encoding="utf-8")  # noqa: SIM115  # closed by close()
         return self._metrics
 
     def close(self) -> None:
-        """Closes the file of records."""
+        """Closes the file of growing records."""
         if self._metrics is not None:
-            self._metrics.close()
+            with contextlib.suppress(OSError):  # a full disk
+                self._metrics.close()
             self._metrics = None
+
+    def _sweep(self) -> None:
+        """Removes what a training that did not finish has left here."""
+        for name in os.listdir(self.path):
+            if is_unfinished(name) and name.startswith(tuple(f".{ours}." for ours in FILES)):
+                os.unlink(self.file(name))
+        if os.path.isdir(self.file(STAGED)):
+            for name in os.listdir(self.file(STAGED)):
+                if is_unfinished(name) or name in FILES:
+                    os.unlink(self._staged(name))
+            os.rmdir(self.file(STAGED))
+
+
+def settle(path: str) -> None:
+    """Moves the files of a run that is complete to their places, where a crash has left them beside.
+
+    Raises OSError where the directory cannot be written to; the run can be read all the same.
+    """
+    complete = os.path.join(path, COMPLETE)
+    if not os.path.isdir(complete):
+        return
+    for name in FILES:
+        newer, place = os.path.join(complete, name), os.path.join(path, name)
+        if os.path.exists(newer):
+            put_in_place(newer, os.path.realpath(place))  # a link stays a link
+    os.rmdir(complete)
+    sync_folder(path)
+
+
+def file_of(path: str | os.PathLike[str], name: str) -> str:
+    """Returns where a file of a run is: in its place, or where a crash has left it."""
+    beside = os.path.join(path, COMPLETE, name)
+    return beside if os.path.exists(beside) else os.path.join(path, name)
+
+
+def _is_ours(name: str) -> bool:
+    """Tells whether a name in a run directory is one that a training gives."""
+    return name in (*FILES, LOCK, STAGED, COMPLETE) or is_unfinished(name)
 
 
 def is_finished(path: str | os.PathLike[str]) -> bool:
     """Tells whether a folder holds a run whose training has ended: its model is there."""
-    return os.path.isfile(os.path.join(path, MODEL))
+    return os.path.isfile(file_of(path, MODEL))
 
 
 def save_run(path: str | os.PathLike[str], fitted: Fitted, log: Interactions) -> int:
@@ -136,13 +227,10 @@ def save_run(path: str | os.PathLike[str], fitted: Fitted, log: Interactions) ->
     Raises:
         SparseRecError: the path is no place for a run, or the model cannot be saved.
     """
-    directory = RunDirectory(path)
-    try:
+    with RunDirectory(path) as directory:
         for record in fitted.history:
             directory.add(record)
-    finally:
-        directory.close()
-    return directory.finish(fitted, log)
+        return directory.finish(fitted, log)
 
 
 def load_run(path: str | os.PathLike[str], known: Interactions | None = None) -> Fitted:
@@ -162,15 +250,65 @@ def load_run(path: str | os.PathLike[str], known: Interactions | None = None) ->
         OSError: one of them cannot be read.
     """
     path = os.fspath(path)
-    if not os.path.isfile(os.path.join(path, CONFIG)):
+    for _ in range(TRIES):
+        before = _state(path)
+        try:
+            fitted = _loaded(path, known)
+        except Exception:
+            if before == _state(path):
+                raise
+        else:
+            if before == _state(path):
+                return fitted
+    raise SparseRecError(f"{path} is being written to all the time; read it once that has ended")
+
+
+def _loaded(path: str, known: Interactions | None) -> Fitted:
+    if not os.path.isfile(file_of(path, CONFIG)):
         raise SparseRecError(
             f"{path} is no run directory: expected the folder that `sparserec train -o` wrote, with {CONFIG} in it"
         )
-    config, _ = read_config(os.path.join(path, CONFIG))
-    with open(os.path.join(path, METRICS), encoding="utf-8") as stream:
-        records = [json.loads(line) for line in stream]
-    history = [record for record in records if record.get("phase") != LOOKED]  # looks are no epochs of it
-    return fitted_from(load_model(path), config, history, known)
+    config, _ = read_config(file_of(path, CONFIG))
+    return fitted_from(load_model(path), config, _read_records(file_of(path, METRICS)), known)
+
+
+def _state(path: str) -> list[tuple[str, int, int, int] | None]:
+    """Says which files the run consists of, so that one that was replaced meanwhile shows."""
+    found: list[tuple[str, int, int, int] | None] = []
+    for name in FILES:
+        place = file_of(path, name)
+        try:
+            stat = os.stat(place)
+            found.append((place, stat.st_ino, stat.st_size, stat.st_mtime_ns))
+        except OSError:  # it is not there
+            found.append(None)
+    return found
+
+
+def _read_records(path: str) -> list[Record]:
+    """Reads the records of epochs; looks are none."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            lines = stream.readlines()
+    except FileNotFoundError as error:
+        raise SparseRecError(
+            f"{path} is missing: expected the records of the run's epochs; copy the whole run directory"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise SparseRecError(f"{path} is no text: expected a JSON object in each line") from error
+    records = []
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict):
+            raise SparseRecError(
+                f"{path}, line {number}: expected a JSON object, found {line[:40].strip()!r}"
+            )
+        if record.get("phase") != LOOKED:  # looks are no epochs of it
+            records.append(record)
+    return records
 
 
 def read_config(path: str) -> tuple[Config, dict[str, Any]]:
@@ -225,10 +363,17 @@ def _check_value(value: Any, kinds: tuple[type, ...], place: str) -> None:
         raise ConfigError(f"{place} must be of type {wanted}, found {value!r}")
 
 
+def _missing_folders(path: str) -> list[str]:
+    """Lists the folders on the way to ``path`` that are not there, the innermost first."""
+    missing, folder = [], os.path.abspath(path)
+    while not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    return missing
+
+
 def _try_to_write(path: str) -> None:
     """Writes a file without a name where ``path`` is, to learn whether it can be written to.
-
-    Where nothing is there, it writes where the first missing folder would be made.
 
     Where it is missing, that is where its first missing folder would be made.
     """

@@ -5,21 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
 from cli import main
-from cli.interrupts import Interrupts, check_interrupts
+from cli.interrupts import Interrupts, check_interrupts, held_interrupts
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 
 
-def press() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
+def press(number: int = signal.SIGINT) -> None:
+    os.kill(os.getpid(), number)
     raise AssertionError("the signal came too late")
 
 
@@ -50,9 +52,51 @@ def noticed_later() -> None:
 def test_ctrl_c_ends_the_command_in_a_word(action: Callable[[], None]) -> None:
     before = signal.getsignal(signal.SIGINT)
     done = run(action)
-    assert done.exit_code == main.INTERRUPTED
+    assert done.exit_code == main.SIGNALLED + signal.SIGINT
     assert done.stderr.strip() == "Interrupted." and done.stdout == ""
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_request_to_end_is_as_ctrl_c(name: str) -> None:
+    number = signal.Signals[name]
+    done = run(lambda: press(number))
+    assert done.exit_code == main.SIGNALLED + number
+    assert done.stderr.strip() == "Interrupted."
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_what_is_being_saved_is_saved_first() -> None:
+    said = []
+
+    def save() -> None:
+        with held_interrupts():
+            os.kill(os.getpid(), signal.SIGTERM)
+            said.append("saved")
+        check_interrupts()
+
+    assert run(save).exit_code == main.SIGNALLED + signal.SIGTERM and said == ["saved"]
+
+
+def test_a_second_signal_ends_the_process_where_it_is() -> None:
+    code = (
+        "import os, signal\nfrom cli.interrupts import Interrupts\nwith Interrupts() as interrupts:\n"
+        "    with interrupts.held():\n        os.kill(os.getpid(), signal.SIGINT)\n        print('held', flush=True)\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n        print('too late', flush=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGTERM and done.stdout == "held\n" and not done.stderr
+
+
+def test_ctrl_c_while_the_command_is_imported_is_a_word(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")  # as it comes in the middle of an import
+    done = subprocess.run(
+        [sys.executable, "-m", "cli"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+    )
+    assert done.returncode == 130 and done.stderr.strip() == "Interrupted."
 
 
 def test_a_command_that_saves_what_it_has_is_a_success() -> None:

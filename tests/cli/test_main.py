@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.main import COMMANDS, INTERRUPTED, Root
+from cli.main import COMMANDS, SIGNALLED, Root
 from cli.main import main as root
 from sparserec_np.errors import ConfigError, DataError, SparseRecError
 
@@ -105,7 +106,7 @@ def test_unknown_command_near_to_none_is_answered_with_all() -> None:
         ),
         (PermissionError(13, "Permission denied", "x.csv"), "Error: x.csv: Permission denied", 1),
         (MemoryError(), "Error: memory ran out", 1),
-        (KeyboardInterrupt(), "Interrupted.", INTERRUPTED),
+        (KeyboardInterrupt(), "Interrupted.", SIGNALLED + signal.SIGINT),
     ],
 )
 def test_errors_become_one_line_and_an_exit_code(error: BaseException, line: str, code: int) -> None:

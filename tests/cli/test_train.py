@@ -441,14 +441,15 @@ def test_ctrl_c_saves_the_best_state_so_far(files, tmp_path):
         text=True,
     )
     deadline = time.monotonic() + 120
-    while not (made / "metrics.jsonl").exists() or len(lines_so_far(made)) < 3:
+    while not (made / ".training" / "metrics.jsonl").exists() or len(lines_so_far(made)) < 3:
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert "Interrupted" in said and "Traceback" not in said
-    assert (made / "model.safetensors").exists()
+    assert (made / "model.safetensors").exists() and process.returncode == 0
+    assert sorted(os.listdir(made)) == ["config.json", "metrics.jsonl", "model.safetensors"]
 
 
 def lines_so_far(run):
-    return (run / "metrics.jsonl").read_text().splitlines()
+    return (run / ".training" / "metrics.jsonl").read_text().splitlines()

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
+import subprocess
+import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import sparserec_np
-from sparserec_np import Config, Recommender, load_model, save_run, train
+from sparserec_np import Config, Recommender, load_model, load_run, save_run, train
 from sparserec_np.errors import ConfigError, SparseRecError
-from sparserec_np.training.run_directory import RunDirectory, read_config
+from sparserec_np.training.run_directory import FILES, RecordsWarning, RunDirectory, file_of, read_config
+from tests.makers.faults import Faults, Killed
 from tests.makers.small import small_log
 
 QUICK = Config(
@@ -55,7 +61,8 @@ def test_a_run_without_records_keeps_none_of_an_earlier_one(tmp_path: Path) -> N
     log = small_log()
     fitted = train(log, QUICK)
     save_run(tmp_path / "run", fitted, log)
-    RunDirectory(tmp_path / "run").finish(fitted, log)  # as after Ctrl-C before the first record
+    with RunDirectory(tmp_path / "run") as directory:
+        directory.finish(fitted, log)  # as after Ctrl-C before the first record
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == ""
 
 
@@ -71,7 +78,8 @@ def test_a_model_that_cannot_be_saved_leaves_an_earlier_run_its_settings(tmp_pat
 
 
 def test_a_place_is_tried_before_the_work_is_done_and_nothing_stays_there(tmp_path: Path) -> None:
-    RunDirectory(tmp_path / "new" / "run")
+    with RunDirectory(tmp_path / "new" / "run") as directory:
+        directory.add({"epoch": 0})
     assert os.listdir(tmp_path) == []
     (tmp_path / "file").write_text("")
     for place in ("file", "file/run"):
@@ -85,6 +93,122 @@ def test_a_place_is_tried_before_the_work_is_done_and_nothing_stays_there(tmp_pa
 def test_a_folder_that_cannot_be_written_to_is_refused() -> None:
     with pytest.raises(SparseRecError, match="/proc"):
         RunDirectory("/proc/run")
+
+
+def test_two_trainings_do_not_write_to_one_directory(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with RunDirectory(run), pytest.raises(SparseRecError, match="Another training"), RunDirectory(run):
+        pass
+    with RunDirectory(run):  # the first one has ended
+        assert os.listdir(run) == [".lock"]
+
+
+def test_a_lock_is_open_once_its_process_is_gone(tmp_path: Path) -> None:
+    run = str(tmp_path / "run")
+    code = (
+        "import os, sys\nfrom sparserec_np.training.run_directory import RunDirectory\n"
+        "RunDirectory(sys.argv[1]).__enter__().add({'epoch': 0})\nos._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, run]).returncode == 9
+    assert sorted(os.listdir(run)) == [".lock", ".training"]
+    with RunDirectory(run):
+        assert os.listdir(run) == [".lock"]
+    assert not os.path.exists(run) or os.listdir(run) == []
+
+
+def test_records_grow_while_training_goes_on_and_a_full_disk_ends_it_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = small_log()
+    fitted = train(log, QUICK)
+    with RunDirectory(tmp_path / "run") as directory:
+        directory.add(fitted.history[0])
+        assert json.loads((tmp_path / "run" / ".training" / "metrics.jsonl").read_text()) == fitted.history[0]
+        directory.close()
+        with monkeypatch.context() as patcher:
+            Faults(2, kills=False).patch(patcher)  # the folder is made, and no file in it
+            with pytest.warns(RecordsWarning, match="No space left"):
+                directory.add(fitted.history[1])
+        for record in fitted.history[2:]:
+            directory.add(record)
+        directory.finish(fitted, log)
+    assert load_run(tmp_path / "run").history == fitted.history
+
+
+@pytest.mark.filterwarnings("ignore::sparserec_np.training.run_directory.RecordsWarning")
+@pytest.mark.parametrize("kills", [True, False], ids=["killed", "full"])
+def test_whatever_call_fails_there_is_the_run_of_before_or_the_new_one(
+    kills: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = small_log()
+    older, newer = train(log, QUICK), train(log, replace(QUICK, epochs=1, seed=1))
+    for fitted, name in ((older, "older"), (newer, "newer")):
+        save_run(tmp_path / name, fitted, log)
+    before, after = (_files(tmp_path / name) for name in ("older", "newer"))
+    assert not set(before.values()) & set(after.values())
+    seen, at = [], 0
+    while True:
+        at += 1
+        run = tmp_path / str(at)
+        shutil.copytree(tmp_path / "older", run)
+        faults = Faults(at, kills)
+        with monkeypatch.context() as patcher, contextlib.suppress(Killed, OSError):
+            faults.patch(patcher)
+            save_run(run, newer, log)
+        faults.bury()
+        if faults.count < at:
+            break
+        read = load_run(run)  # by what is there, before anybody writes
+        seen.append(_files(run, complete=True) == after)
+        assert seen[-1] or _files(run, complete=True) == before
+        assert read.history == (newer if seen[-1] else older).history
+        assert len(Recommender.open(run).recommend(log.user_ids[0].item(), 3).items) == 3
+        with RunDirectory(run):
+            assert sorted(os.listdir(run)) == [".lock", *FILES]  # nothing is left of it
+        assert sorted(os.listdir(run)) == [*FILES]
+        assert _files(run) == (after if seen[-1] else before)
+    assert at > 10 and {*seen} == {False, True}
+    if kills:  # while an error need not matter, as where the folder is there that is to be made
+        assert seen == sorted(seen)  # one moment, from which on it is the new one
+
+
+def _files(run: Path, complete: bool = False) -> dict[str, bytes]:
+    """The contents of a run's files, as they are in their places or, else, as a reader finds them."""
+    return {name: Path(file_of(run, name) if complete else run / name).read_bytes() for name in FILES}
+
+
+def test_a_reader_sees_one_run_while_another_takes_its_place(tmp_path: Path) -> None:
+    log = small_log()
+    both = [train(log, replace(QUICK, seed=seed, epochs=1 + seed)) for seed in (0, 1)]
+    save_run(tmp_path / "run", both[0], log)
+    ended = threading.Event()
+
+    def write() -> None:
+        for turn in range(30):
+            save_run(tmp_path / "run", both[turn % 2], log)
+        ended.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    read = 0
+    while not ended.is_set() or not read:
+        fitted = load_run(tmp_path / "run")
+        assert fitted.history == both[fitted.config.seed].history
+        read += 1
+    writer.join()
+
+
+@pytest.mark.parametrize("torn", ['{"epoch": 0', "[1]", "\0\0\0\0"])
+def test_records_that_are_damaged_are_named(torn: str, tmp_path: Path) -> None:
+    log = small_log()
+    save_run(tmp_path / "run", train(log, QUICK), log)
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as stream:
+        stream.write(torn + "\n")
+    with pytest.raises(SparseRecError, match=r"metrics\.jsonl, line 9: expected a JSON object"):
+        load_run(tmp_path / "run")
+    (tmp_path / "run" / "metrics.jsonl").unlink()
+    with pytest.raises(SparseRecError, match=r"metrics\.jsonl is missing"):
+        load_run(tmp_path / "run")
 
 
 def test_a_configuration_may_hold_any_part_of_the_data(tmp_path: Path) -> None:
