@@ -65,6 +65,33 @@ class FileLock:
             return False
 
 
+CAN_HOLD = sys.platform != "win32" and fcntl is not None  # whether :func:`hold` does anything
+
+
+def hold(descriptor: int) -> None:
+    """Marks an open file or folder as in use, until it is closed or the process is gone."""
+    if sys.platform != "win32" and fcntl is not None:
+        with contextlib.suppress(OSError):  # the file system has no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_held(path: str) -> bool:
+    """Tells whether somebody has a file or folder in use; where that cannot be told, it is."""
+    if sys.platform == "win32" or fcntl is None:
+        return True
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
 def _lock(stream: BinaryIO) -> None:
     """Locks an open file for this holder; raises BlockingIOError where another one has it."""
     try:

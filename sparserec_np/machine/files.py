@@ -11,7 +11,10 @@ import stat
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from sparserec_np.machine.file_lock import CAN_HOLD, hold, is_held
+
 UNFINISHED = ".unfinished"
+FOLDERS = ".gathered-"  # how names of folders begin that files are gathered in
 
 
 @contextlib.contextmanager
@@ -36,15 +39,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     folder, name = os.path.split(target)
     if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, "No such folder", folder)
+    sweep(folder, f".{name}.")
     # Chance tells writers apart: process ids do not, in threads and in containers on one volume.
     beside = os.path.join(folder, f".{name}.{secrets.token_hex(8)}{UNFINISHED}")
     try:
         with _naming(path, beside):
-            with open(beside, "xb") as stream:
+            with _held_file(beside) as stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-            put_in_place(beside, target)
+                if CAN_HOLD:  # in use until it is in its place, so that nobody sweeps it away
+                    put_in_place(beside, target)
+            if not CAN_HOLD:
+                put_in_place(beside, target)
             sync_folder(folder)
     finally:
         with contextlib.suppress(OSError):  # on a read-only file system even where there is none
@@ -64,10 +71,10 @@ def gathering(folder: str | os.PathLike[str]) -> Iterator[str]:
     folder = os.fspath(folder)
     is_new = not os.path.isdir(folder)
     os.makedirs(folder, exist_ok=True)
-    beside = os.path.join(folder, f".{secrets.token_hex(8)}{UNFINISHED}")
+    sweep(folder, FOLDERS)
+    beside = os.path.join(folder, f"{FOLDERS}{secrets.token_hex(8)}{UNFINISHED}")
     try:
-        with _naming(folder, beside):
-            os.mkdir(beside)
+        with _naming(folder, beside), _held_folder(beside):
             try:
                 yield beside
             except OSError as error:
@@ -84,9 +91,47 @@ def gathering(folder: str | os.PathLike[str]) -> Iterator[str]:
                 os.rmdir(folder)
 
 
+def sweep(folder: str, beginning: str) -> None:
+    """Removes what was being written in a folder by processes that are gone; nothing that is in use.
+
+    Names begin as is said. Where the system does not tell what is in use, as Windows, nothing is
+    removed.
+    """
+    with contextlib.suppress(OSError):  # the folder cannot be read or written to
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            if name.startswith(beginning) and is_unfinished(name) and not is_held(path):
+                shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+
+
 def is_unfinished(name: str) -> bool:
-    """Tells whether a file's name is that of one that was being written when the process ended."""
+    """Tells whether a name is that of a file or folder that is being written, or was when its process ended."""
     return name.startswith(".") and name.endswith(UNFINISHED)
+
+
+@contextlib.contextmanager
+def _held_file(path: str) -> Iterator[BinaryIO]:
+    """Makes a file that is in use; makes it again if somebody swept it away before it was."""
+    while True:
+        with open(path, "xb") as stream:
+            hold(stream.fileno())
+            if os.path.exists(path):
+                yield stream
+                return
+
+
+@contextlib.contextmanager
+def _held_folder(path: str) -> Iterator[None]:
+    """Makes a folder that is in use."""
+    os.mkdir(path)
+    descriptor = os.open(path, os.O_RDONLY) if CAN_HOLD else None
+    try:
+        if descriptor is not None:
+            hold(descriptor)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def put_in_place(newer: str, older: str) -> None:

@@ -20,7 +20,7 @@ from sparserec_np.data.formats.options import KINDS
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.machine.file_lock import FileLock
-from sparserec_np.machine.files import is_unfinished, put_in_place, replacing, sync_folder
+from sparserec_np.machine.files import is_unfinished, put_in_place, replacing, sweep, sync_folder
 from sparserec_np.runtime import COMPLETE_NAME, MODEL_NAME, ArtifactError
 from sparserec_np.serving.model_file import load_model, save_model
 from sparserec_np.training.fitted import LOOKED, Fitted, Record
@@ -149,7 +149,8 @@ class RunDirectory:
                 stream.write(content.encode())
         os.rename(self.file(STAGED), self.file(COMPLETE))  # from here on it is the run
         sync_folder(self.path)
-        settle(self.path)
+        with contextlib.suppress(OSError):  # it is found there, and moved by the next training
+            settle(self.path)
         return size
 
     def _staged(self, name: str) -> str:
@@ -171,9 +172,8 @@ class RunDirectory:
 
     def _sweep(self) -> None:
         """Removes what a training that did not finish has left here."""
-        for name in os.listdir(self.path):
-            if is_unfinished(name) and name.startswith(tuple(f".{ours}." for ours in FILES)):
-                os.unlink(self.file(name))
+        for name in FILES:
+            sweep(self.path, f".{name}.")
         if os.path.isdir(self.file(STAGED)):
             for name in os.listdir(self.file(STAGED)):
                 if is_unfinished(name) or name in FILES:

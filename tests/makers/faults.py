@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-CALLS = ("fsync", "replace", "rename", "unlink", "mkdir", "rmdir", "chmod")
+CALLS = ("fsync", "replace", "rename", "unlink", "remove", "mkdir", "rmdir", "chmod")
 
 
 class Killed(BaseException):
