@@ -22,7 +22,7 @@ from .streams import sound_streams
 # this package. The order is the order of use, and that of the help page, which loads none of them.
 COMMANDS = {
     "quickstart": "Generate data, train, evaluate and recommend, with no input.",
-    "data": "Look at interaction files, convert, split and generate them.",
+    "data": "Look at interaction files, convert, split, generate and download them.",
     "train": "Train a model within a budget, into a run directory.",
     "evaluate": "Rank the whole catalogue for the users of a test file.",
     "distill": "Train a small model that ranks like a trained one.",
