@@ -376,7 +376,7 @@ class Lost(Exception):
         if isinstance(reason, ConnectionRefusedError):
             return cls(f"{host} refuses connections")
         if type(reason).__name__ == "gaierror":
-            return cls(f"the name {host} is not found; is there a network, or a proxy to be set?")
+            return cls(f"the name {host} is not found (is there no network, or a proxy to be set?)")
         if isinstance(reason, http.client.InvalidURL):
             return cls(f"that is no address ({reason})", True)
         if isinstance(reason, ConnectionError | http.client.HTTPException):

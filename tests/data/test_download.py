@@ -241,7 +241,7 @@ def test_without_a_server(folder):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (urllib.error.URLError(socket.gaierror(-2, "Name or service not known")), "is there a network"),
+        (urllib.error.URLError(socket.gaierror(-2, "Name or service not known")), "is there no network"),
         (urllib.error.URLError(ssl.SSLCertVerificationError(1, "expired")), "certificate of a.org"),
         (urllib.error.URLError(OSError(101, "Network is unreachable")), "Network is unreachable"),
         (ConnectionResetError(), "the connection was lost"),
