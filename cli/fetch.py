@@ -59,13 +59,18 @@ def command(name: str | None, folder: str | None, as_json: bool, **options: Any)
         return
     if folder is None:
         raise click.UsageError("Missing option '-o' / '--output': the folder to write to.")
+    mirror = options["mirror"]
+    if mirror and not mirror.startswith(("http://", "https://")):
+        raise click.UsageError(
+            f"--mirror takes an address that begins with http:// or https://, found {mirror!r}."
+        )
     chosen = catalogue()[name]
     done = already_fetched(chosen, folder, options["overwrite"])
     if done is None:
         _ask(chosen, options["accepted"])
         try:
             with Progress() as progress:
-                done = fetch(chosen, folder, options["mirror"], options["keep"], progress)
+                done = fetch(chosen, folder, mirror, options["keep"], progress)
         except BaseException:
             for part in parts_left(folder):
                 click.echo(f"{part} is kept; the same command goes on from there.", err=True)
@@ -86,7 +91,10 @@ def _show_list(as_json: bool) -> None:
                     {
                         "name": row.name,
                         "title": row.title,
-                        "holds": row.holds,
+                        "users": row.users,
+                        "items": row.items,
+                        "interactions": row.interactions,
+                        "to_test": row.to_test,
                         "bytes": row.bytes,
                         "licence": row.licence,
                         "licence_address": row.licence_address,
@@ -99,12 +107,18 @@ def _show_list(as_json: bool) -> None:
             }
         )
         return
+    headers = ["name", "download", "users", "items", "interactions", "to test", "checked by"]
     cells = [
-        [row.name, "?" if row.bytes is None else human_bytes(row.bytes), _compared(row), row.holds]
+        [row.name, _size(row), row.users, row.items, row.interactions, row.to_test, _compared(row)]
         for row in rows
     ]
-    click.echo(table(cells, ["name", "download", "checked by", "what it holds"]))
+    click.echo(table(cells, headers))
     click.echo("\nNext: sparserec data fetch NAME -o DIR")
+
+
+def _size(row: DataSet) -> str:
+    """Writes how much is to be downloaded."""
+    return "?" if row.bytes is None else human_bytes(row.bytes)
 
 
 def _compared(row: DataSet) -> str:
@@ -115,11 +129,13 @@ def _compared(row: DataSet) -> str:
 
 def _ask(chosen: DataSet, accepted: bool) -> None:
     """Shows the licence on stderr, and ends the command unless it is accepted."""
-    size = "a size that is not published" if chosen.bytes is None else human_bytes(chosen.bytes)
     hosts = ", ".join(dict.fromkeys(file.address.split("/")[2] for file in chosen.files))
-    click.echo(f"{chosen.title}: {chosen.holds}", err=True)
+    tested = f", {chosen.to_test:,} of them to test" if chosen.to_test else ""
+    holds = f"{chosen.users:,} users, {chosen.items:,} items, {chosen.interactions:,} interactions{tested}"
     for word, text in (
-        ("Download:", f"{size}, from {hosts}"),
+        ("Data:", chosen.title),
+        ("", holds),
+        ("Download:", f"{_size(chosen) if chosen.bytes else 'of a size not published'}, from {hosts}"),
         ("Licence:", chosen.licence),
         ("", chosen.licence_address),
         ("Cite:", chosen.citation),

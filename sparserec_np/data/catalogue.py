@@ -61,7 +61,9 @@ class DataSet:
     Attributes:
         name: what it is fetched by.
         title: its name in full.
-        holds: what is in it, in a line.
+        users, items: how many there are, as those who publish it count them.
+        interactions: how many pairs of both there are.
+        to_test: how many of them are in the published test part; None where there is no such part.
         licence: the terms, in short.
         licence_address: where the terms, or the publisher, can be read.
         citation: what a publication that uses it cites.
@@ -71,7 +73,10 @@ class DataSet:
 
     name: str
     title: str
-    holds: str
+    users: int
+    items: int
+    interactions: int
+    to_test: int | None
     licence: str
     licence_address: str
     citation: str

@@ -112,9 +112,10 @@ def verified(path: str, file: PublishedFile) -> Downloaded | None:
     if file.bytes not in (None, size):
         return None
     kind, _, digest = (file.checksum or "").partition(":")
-    if kind and digest_of(path, kind) != digest:
+    found = {name: digest_of(path, name) for name in {"sha256", kind or "sha256"}}
+    if kind and found[kind] != digest:
         return None
-    return Downloaded(path, size, digest_of(path, "sha256"), kind or None)
+    return Downloaded(path, size, found["sha256"], kind or None)
 
 
 def download(
@@ -296,7 +297,8 @@ class Transfer:
         length = answer.headers.get("Content-Length")
         if answer.status == 206:
             sent = re.match(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range") or "")
-            if sent is None or int(sent[1]) != offset:
+            same = self._version() in ("", _version_of(answer))
+            if sent is None or int(sent[1]) != offset or not same:
                 os.unlink(self.path + PART)
                 raise Lost("the server sends another part than was asked for")
             return offset, None if sent[2] == "*" else int(sent[2])
@@ -321,10 +323,8 @@ class Transfer:
 
     def _note_version(self, answer: Any) -> None:
         """Keeps what the server calls this version, for the next connection to ask for the same."""
-        tag = answer.headers.get("ETag") or ""
-        version = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified")
         with open(self.path + ABOUT_PART, "w", encoding="utf-8") as stream:
-            json.dump({"address": self.address, "version": version}, stream)
+            json.dump({"address": self.address, "version": _version_of(answer)}, stream)
 
     def _copy(self, answer: Any, part: IO[bytes]) -> None:
         """Writes what comes, until there is no more.
@@ -349,6 +349,12 @@ class Transfer:
                 error.filename = part.name
                 raise
             self.watcher.advance(len(chunk))
+
+
+def _version_of(answer: Any) -> str:
+    """Returns what a server calls the version of a file, fit to ask for it again; else empty text."""
+    tag = answer.headers.get("ETag") or ""
+    return str(tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified") or "")
 
 
 class Lost(Exception):
@@ -397,6 +403,7 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
         """
         scheme = urlsplit(newurl).scheme
         if scheme != "https" and (scheme != "http" or urlsplit(req.full_url).scheme == "https"):
+            fp.close()
             raise DownloadError(
                 f"{req.full_url} leads to {newurl}, which is not as safe; nothing was downloaded."
             )

@@ -82,8 +82,8 @@ def already_fetched(chosen: DataSet, folder: str, overwrite: bool = False) -> Fe
     """Returns what a folder holds of a data set, whole and unchanged; None where it is to be fetched.
 
     Raises:
-        DataError: the folder holds files of the same names that are not from there, and they are
-            not to be overwritten.
+        DataError: the folder holds another data set, or files of the same names that are not from
+            there, and they are not to be overwritten.
     """
     record = read_record(folder)
     there = [part.to for part in chosen.parts if os.path.lexists(os.path.join(folder, part.to))]
@@ -92,9 +92,10 @@ def already_fetched(chosen: DataSet, folder: str, overwrite: bool = False) -> Fe
         paths = {name: os.path.join(folder, name) for name in there}
         if all(digest_of(paths[name], "sha256") == written.get(name) for name in there):
             return Fetched(folder, record, downloaded=False)
-    if there and not overwrite:
+    taken = ", ".join(there) if there else record and record["name"]
+    if taken and not overwrite:
         raise DataError(
-            f"{folder} holds {', '.join(there)} already, not as {chosen.name} has it; name another folder, or give"
+            f"{folder} holds {taken} already, not as {chosen.name} has it; name another folder, or give"
             " --overwrite to replace it."
         )
     return None
@@ -200,7 +201,9 @@ def _make(part: Part, source: Downloaded, path: str) -> dict[str, Any]:
     try:
         with _opened(part, source.path) as given, open(path, "wb") as made:
             CONVERSIONS[part.by](given, made)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except DataError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise DataError(f"{source.path} is no sound archive: {error}.") from error
     except (ValueError, IndexError) as error:
         raise DataError(f"{part.member or part.source} is not as expected: {error}.") from error

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -152,6 +153,11 @@ def test_the_list(run):
     assert rows[1]["published"][0]["checksum"].startswith("sha256:") and rows[1]["bytes"] == 5_917_549
 
 
+def test_the_page_shows_the_list_as_it_is(run):
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    assert f"$ sparserec data fetch\n{run('data', 'fetch').stdout}```" in page
+
+
 def test_what_is_asked_wrongly(run, small, web, tmp_path):
     assert "Missing option '-o'" in run("data", "fetch", "ml-100k").stderr
     unknown = run("data", "fetch", "ml-100", "-o", tmp_path / "x")
@@ -160,6 +166,8 @@ def test_what_is_asked_wrongly(run, small, web, tmp_path):
     (tmp_path / "y" / "train.txt").write_text("0 1\n")
     taken = run("data", "fetch", "gowalla", "-o", tmp_path / "y", "--accept-licence")
     assert taken.returncode == 1 and "holds train.txt already" in taken.stderr and not web.asked
+    wrong = run("data", "fetch", "gowalla", "-o", tmp_path / "x", "--mirror", "ftp://x")
+    assert wrong.returncode == 2 and "--mirror takes an address" in wrong.stderr
     (tmp_path / "file").write_text("")
     assert run("data", "fetch", "gowalla", "-o", tmp_path / "file", "--accept-licence").returncode == 1
 

@@ -23,8 +23,13 @@ def test_the_names_are_those_that_were_promised():
 @pytest.mark.parametrize("row", read_catalogue(TABLE).values(), ids=lambda row: row.name)
 class TestRow:
     def test_terms_are_told(self, row):
-        assert row.title and row.holds and row.licence and row.citation
+        assert row.title and row.licence and row.citation
         assert row.licence_address.startswith("https://")
+
+    def test_sizes_make_sense(self, row):
+        assert 0 < row.users < row.interactions and 0 < row.items < row.interactions
+        has_test = any(part.to == "test.txt" for part in row.parts)
+        assert 0 < row.to_test < row.interactions if has_test else row.to_test is None
 
     def test_files_can_be_compared(self, row):
         for file in row.files:

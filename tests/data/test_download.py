@@ -114,6 +114,15 @@ def test_another_version_begins_anew(web, folder):
     assert web.asked[-1]["if-range"] == '"one"' and len(web.asked) == 2
 
 
+def test_parts_of_another_version_are_not_put_together(web, folder):
+    """Also where the server does not mind, and no checksum would tell."""
+    with pytest.raises(KeyboardInterrupt):
+        download(published(web), folder, watcher=Notes(until=150_000))
+    web.pages["/x.bin"] = Page(CONTENT[::-1], tag='"two"', careless=True)
+    done = download(published(web, checksum=None), folder)
+    assert Path(done.path).read_bytes() == CONTENT[::-1]
+
+
 @pytest.mark.parametrize("tag", ['"one"', ""])
 def test_a_server_without_parts_begins_anew(web, folder, tag):
     web.pages["/x.bin"] = Page(CONTENT, tag=tag, ranges=False, drops=[100_000])

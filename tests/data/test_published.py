@@ -122,6 +122,11 @@ def test_files_from_elsewhere_are_not_replaced_unasked(get, folder):
             already_fetched(row, str(folder))
         assert already_fetched(row, str(folder), overwrite=True) is None
         (folder / "train.txt").write_text("0 1\n")  # changed by somebody
+    get("ml-1m")
+    for part in ("train.txt", "test.txt"):
+        (folder / part).unlink()
+    with pytest.raises(DataError, match="holds ml-1m already, not as lastfm has it"):
+        already_fetched(archives.tiny("lastfm"), str(folder))
     for record in ("{", "[]", '{"name": "lastfm"}'):
         (folder / "SOURCE.json").write_text(record)
         assert read_record(str(folder)) is None

@@ -25,6 +25,7 @@ class Page:
         leads_to: where a redirection goes.
         stalls: seconds of silence before the next answer.
         sized: whether Content-Length says how long it is.
+        careless: whether it sends parts of whatever it has, and not of what is asked for.
         pads: a length that is promised, of which only the content comes before a long silence.
     """
 
@@ -36,6 +37,7 @@ class Page:
     leads_to: str = ""
     stalls: list[float] = field(default_factory=list)
     sized: bool = True
+    careless: bool = False
     pads: int = 0
 
 
@@ -87,7 +89,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, page: Page) -> None:
         first, size = 0, len(page.content)
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if wanted and page.ranges and self.headers.get("If-Range", page.tag) == page.tag:
+        same = page.careless or self.headers.get("If-Range", page.tag) == page.tag
+        if wanted and page.ranges and same:
             first = int(wanted[1])
             if first >= size:
                 self._head(416, {"Content-Range": f"bytes */{size}", "Content-Length": "0"})
