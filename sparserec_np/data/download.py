@@ -144,14 +144,14 @@ def download(
         if done is not None and done.compared:
             return done
     transfer = Transfer(file, address or file.address, path, watcher)
-    for _ in range(2):
+    for is_last in (False, True):
         pieced = transfer.fill()
         done = verified(path + PART, file)
         if done is not None:
             os.replace(path + PART, path)
             transfer.forget()
             return Downloaded(path, done.bytes, done.sha256, done.compared)
-        if not pieced:
+        if is_last or not pieced:
             break
         watcher.note(f"{file.name}: the pieces do not make up what was published; from the start once more.")
         os.unlink(path + PART)

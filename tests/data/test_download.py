@@ -153,6 +153,12 @@ def test_pieces_that_do_not_fit_are_downloaded_once_more(web, folder):
     assert "from the start once more" in notes.lines[0]
 
 
+def test_pieces_are_not_put_together_for_ever(web, folder):
+    web.pages["/x.bin"] = Page(CONTENT[::-1], drops=[1000, None, 1000])
+    assert "found " in refused(web, folder)
+    assert len(web.asked) == 4 and os.listdir(folder) == ["x.bin.wrong"]
+
+
 @pytest.mark.parametrize(("kind", "make"), [("md5", hashlib.md5), ("git-blob", hashlib.sha1)])
 def test_other_checksums_are_compared_too(web, folder, kind, make):
     prefix = b"blob 512000\0" if kind == "git-blob" else b""
