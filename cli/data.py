@@ -1,4 +1,4 @@
-"""``sparserec data``: look at interaction files, convert, split and generate them."""
+"""``sparserec data``: look at interaction files, convert, split, generate and download them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sparserec_np.data.synthetic import generate as generate_interactions
 from sparserec_np.errors import DataError
 from sparserec_np.machine.files import gathering
 
+from . import fetch
 from .options import WRITABLE, core_reader_options, json_option, to_option
 from .output import emit_json, human_bytes, table
 from .reading import read_reading
@@ -34,10 +35,13 @@ SHOWN_COLUMNS = 10
 
 @click.group()
 def command() -> None:
-    """Look at interaction files, convert, split and generate them.
+    """Look at interaction files, convert, split, generate and download them.
 
     A FILE may be compressed with gzip; - is standard input.
     """
+
+
+command.add_command(fetch.command)
 
 
 @command.command(short_help="What is in an interaction file.")

@@ -16,7 +16,8 @@ from sparserec_np.serving.model_file import load_model
 from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.saving import restore
 
-from .options import json_option, overwrite_option, weighed_reader_options
+from .groups import LOSS, GroupedCommand, GroupedOption
+from .options import data_option, json_option, overwrite_option, weighed_reader_options
 from .output import emit_json, table
 from .reading import read_log
 from .run_argument import reading_run
@@ -25,7 +26,7 @@ from .threads import threads_option
 from .train import Request, train_run
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("teacher_run", metavar="TEACHER")
 @click.argument("train_file", metavar="TRAIN")
 @click.option("-o", "--output", "run", metavar="RUN", required=True, help="Directory to write the run to.")
@@ -34,9 +35,16 @@ from .train import Request, train_run
     type=float,
     default=1.0,
     show_default=True,
+    cls=GroupedOption,
+    group=LOSS,
     help="Weight of ranking like the teacher, beside 1 for the data's own loss.",
 )
-@click.option("--test", "test_file", metavar="TEST", help="Interactions to evaluate both on at the end.")
+@data_option(
+    "--test",
+    "test_file",
+    metavar="TEST",
+    help="Interactions to evaluate both on at the end.",
+)
 @setting_options("distill")
 @overwrite_option
 @threads_option

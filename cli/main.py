@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from sparserec_np import __version__
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.runtime import ArtifactError
 
+from .completion import complete_paths
 from .interrupts import Interrupts
 from .streams import sound_streams
 
@@ -23,7 +25,7 @@ from .streams import sound_streams
 # this package. The order is the order of use, and that of the help page, which loads none of them.
 COMMANDS = {
     "quickstart": "Generate data, train, evaluate and recommend, with no input.",
-    "data": "Look at interaction files, convert, split and generate them.",
+    "data": "Look at interaction files, convert, split, generate and download them.",
     "train": "Train a model within a budget, into a run directory.",
     "evaluate": "Rank the whole catalogue for the users of a test file.",
     "distill": "Train a small model that ranks like a trained one.",
@@ -69,8 +71,15 @@ class Root(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f".{cmd_name}", __package__).command
-        command.short_help = COMMANDS[cmd_name]  # which completion of shells shows
+        complete_paths(command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offers the names of commands without loading them, and options."""
+        names = [
+            CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the list of commands, as Click does, without loading them."""

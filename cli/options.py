@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from .groups import DATA, GroupedOption
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Spelt out, because importing the readers to ask them would slow down every --help.
@@ -27,52 +29,54 @@ FORMATS = (
 )
 WRITABLE = ("adjacency", "csv", "tsv", "inter", "npz", "mtx", "safetensors")
 
+# Adds an option that says what is read, and how.
+data_option = functools.partial(click.option, cls=GroupedOption, group=DATA)
 _READER_OPTIONS = (
-    click.option(
+    data_option(
         "--format",
         type=click.Choice(FORMATS),
         help="Grammar of the file; by default told from its content and name.",
     ),
-    click.option(
+    data_option(
         "--user-col",
         metavar="NAME|N",
         help="Column of the users: its name in the header, or its number from 0.",
     ),
-    click.option("--item-col", metavar="NAME|N", help="Column of the items."),
-    click.option(
+    data_option("--item-col", metavar="NAME|N", help="Column of the items."),
+    data_option(
         "--rating-col", metavar="NAME|N|none", help="Column of the ratings; none for no such column."
     ),
-    click.option("--time-col", metavar="NAME|N|none", help="Column of the times; none for no such column."),
-    click.option(
+    data_option("--time-col", metavar="NAME|N|none", help="Column of the times; none for no such column."),
+    data_option(
         "--min-rating",
         type=float,
         metavar="X",
         help="Leave out interactions rated below X, instead of those rated 0 or less.",
     ),
-    click.option(
+    data_option(
         "--dislike-below",
         type=float,
         metavar="X",
         help="Take rows rated below X for dislikes: they are no interactions, and are never recommended.",
     ),
-    click.option(
+    data_option(
         "--header/--no-header",
         default=None,
         help="Whether the first line names the columns; by default told from the first lines.",
     ),
-    click.option(
+    data_option(
         "--quote",
         type=click.Choice(("double", "none")),
         help="Fields may stand in double quotes as in CSV, or quotes are plain characters.",
     ),
-    click.option(
+    data_option(
         "--on-bad-line",
         type=click.Choice(("error", "skip")),
         help="Refuse a line that is no interaction (the default), or leave it out and count it.",
     ),
-    click.option("--encoding", metavar="NAME", help="Encoding of text, such as cp1252; by default UTF-8."),
-    click.option("--decimal", type=click.Choice((".", ",")), help="Mark in decimal fractions."),
-    click.option(
+    data_option("--encoding", metavar="NAME", help="Encoding of text, such as cp1252; by default UTF-8."),
+    data_option("--decimal", type=click.Choice((".", ",")), help="Mark in decimal fractions."),
+    data_option(
         "--line-order",
         type=click.Choice(("time", "none")),
         help="Whether the items of an adjacency line stand in the order of time; by default they do, unless"
@@ -80,20 +84,20 @@ _READER_OPTIONS = (
     ),
 )
 # What is said of interactions that users' rows are made of, or that are trained on.
-_WEIGHT_OPTION = click.option(
+_WEIGHT_OPTION = data_option(
     "--weight-col",
     metavar="NAME|N|values|none",
     help="Column of weights, as counts are, or values of a matrix; by default all interactions count alike.",
 )
 # What is said of all interactions to train on, and of no test file.
 _CORE_OPTIONS = (
-    click.option(
+    data_option(
         "--min-user",
         type=click.IntRange(min=1),
         metavar="N",
         help="Leave out users with fewer interactions, again and again until all have enough.",
     ),
-    click.option(
+    data_option(
         "--min-item", type=click.IntRange(min=1), metavar="N", help="Likewise items with fewer interactions."
     ),
 )

@@ -10,12 +10,12 @@ import click
 from sparserec_np.training.setting import COUNT, Setting
 from sparserec_np.training.settings import SETTINGS
 
+from .groups import OF_SETTINGS, GroupedOption
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-LAST = ("validation", "refit")  # beside the files, which come after the settings
 
-
-class SettingOption(click.Option):
+class SettingOption(GroupedOption):
     """An option that shows a default and does not set it.
 
     A configuration file may set it, or a saved run.
@@ -43,9 +43,9 @@ def setting_options(command: str) -> Callable[[Command], Command]:
     """
 
     def add(function: Command) -> Command:
-        upwards = [row for row in reversed(SETTINGS.values()) if row.in_command(command) is not None]
-        for row in sorted(upwards, key=lambda row: row.name not in LAST):
-            function = _option(row, command)(function)
+        for row in reversed(SETTINGS.values()):
+            if row.in_command(command) is not None:
+                function = _option(row, command)(function)
         return function
 
     return add
@@ -74,6 +74,7 @@ def _option(row: Setting, command: str) -> Callable[[Command], Command]:
         metavar=written or None,
         default=None,
         cls=SettingOption,
+        group=OF_SETTINGS[row.group],
         help=row.line(command),
         shown="" if row.tells_default(command) else row.shown_default(command),
     )

@@ -28,6 +28,7 @@ from sparserec_np.training.train import train
 from .aligning import align
 from .choosing import look_progress, said_of, warn_of_baseline
 from .epochs import recorded
+from .groups import GroupedCommand
 from .held_out import part_or_file, read_held_out
 from .options import core_reader_options, json_option, overwrite_option
 from .output import counted, emit_json
@@ -78,7 +79,7 @@ class Request:
         return cls(**{name: options[name] for name in own}, given=given)
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("train_file", metavar="[TRAIN]", required=False)
 @click.option("-o", "--output", "run", metavar="RUN", required=True, help="Directory to write the run to.")
 @setting_options("train")

@@ -19,8 +19,9 @@ from sparserec_np.training.saving import InteractionsMissingError
 from sparserec_np.training.settings import Config
 from sparserec_np.training.updating import update, update_settings, way_of
 
+from .groups import GroupedCommand
 from .held_out import part_or_file, read_held_out
-from .options import json_option, overwrite_option, weighed_reader_options
+from .options import data_option, json_option, overwrite_option, weighed_reader_options
 from .output import counted, emit_json
 from .reading import read_log
 from .run_argument import reading_run, run_argument
@@ -29,13 +30,13 @@ from .threads import threads_option
 from .writing import Source, Telling, Work, run_directory, write_run
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @run_argument
 @click.argument("new_file", metavar="NEW")
 @click.option(
     "-o", "--output", "updated", metavar="RUN2", required=True, help="Directory to write the run to."
 )
-@click.option(
+@data_option(
     "--known",
     "known_file",
     metavar="FILE",

@@ -23,7 +23,7 @@ def shown_defaults(command):
     """Option -> the default that its help shows."""
     said = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
     shown = {}
-    for text in re.split(r" (?=--[a-z0-9-]+ )", said.replace("/ --no-refit ", "").split("Options:")[1]):
+    for text in re.split(r" (?=--[a-z0-9-]+ )", said.replace("/ --no-refit ", "").split("Data:")[1]):
         if found := re.search(r"\[(?:.*; )?default: ([^;\]]*)", text):
             shown[text.split()[0]] = found[1]
     return shown
