@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import signal
 import warnings
 from collections.abc import Iterator
@@ -158,7 +159,18 @@ def own_warnings_as_sentences() -> Iterator[None]:
 def _os_sentence(error: OSError) -> str:
     """Says what the operating system refused, with the file's name before the reason."""
     reason = error.strerror or str(error) or type(error).__name__
+    if error.filename is None and _is_lost():
+        return "The working directory is gone: change to a folder that is there"
     return f"{error.filename}: {reason}" if error.filename is not None else reason
+
+
+def _is_lost() -> bool:
+    """Tells whether the folder that this process works in was removed."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -36,6 +36,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield stream
         return
     target = os.path.realpath(path)
+    if os.path.islink(target):  # one that leads to itself
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
     folder, name = os.path.split(target)
     if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, "No such folder", folder)

@@ -117,6 +117,16 @@ def test_errors_become_one_line_and_an_exit_code(error: BaseException, line: str
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+def test_a_working_directory_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    result = CliRunner().invoke(root, ["train", str(tmp_path / "x.csv"), "-o", "run"])
+    assert result.exit_code == 1
+    assert result.stderr == "Error: The working directory is gone: change to a folder that is there\n"
+
+
 def test_a_bug_keeps_its_traceback() -> None:
     result = invoke_raising(ZeroDivisionError("a bug"))
     assert isinstance(result.exception, ZeroDivisionError)

@@ -36,6 +36,28 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
     assert link.is_symlink() and target.read_bytes() == b"new"
 
 
+def test_a_link_that_leads_to_itself_is_no_place(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(link)
+    with pytest.raises(OSError, match="symbolic links") as caught, replacing(link):
+        pass
+    assert caught.value.filename == str(link) and link.is_symlink() and os.listdir(tmp_path) == ["link"]
+
+
+def test_what_a_dead_writer_left_is_swept_and_a_living_ones_is_not(tmp_path: Path) -> None:
+    path, dead = tmp_path / "file", tmp_path / f".file.{'0' * 16}.unfinished"
+    dead.write_bytes(b"half")
+    other = tmp_path / f".other.{'0' * 16}.unfinished"
+    other.write_bytes(b"half of another")
+    with replacing(path) as first:
+        living = [name for name in os.listdir(tmp_path) if name != other.name]
+        assert len(living) == 1 and living != [dead.name]
+        with replacing(path) as second:
+            second.write(b"second")
+        first.write(b"first")
+    assert path.read_bytes() == b"first" and sorted(os.listdir(tmp_path)) == [other.name, "file"]
+
+
 def test_what_is_no_file_is_written_to(tmp_path: Path) -> None:
     with replacing(os.devnull) as stream:
         stream.write(b"gone")

@@ -1,6 +1,7 @@
 #define SPARSEREC_${OWNER}_IDS_ARE_TEXT 1
 
-/* The outside id of $owner number `$owner`: `*length` bytes of UTF-8, with no zero after them. */
+/* The outside id of $owner number `$owner`, which has to be below SPARSEREC_${OWNER}S:
+ * `*length` bytes of UTF-8, with no zero after them. */
 static inline const char *sparserec_${owner}_id(uint32_t $owner, size_t *length)
 {
     size_t start = sparserec_${owner}_text_starts[$owner];
