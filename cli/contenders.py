@@ -119,7 +119,11 @@ def count_baselines(seen: Interactions) -> Iterator[Opened]:
         except SparseRecError as error:  # as of more items than itemknn has columns for
             click.echo(f"{name} is left out: {error}", err=True)
             continue
-        yield Opened(name, lambda ranker=ranker: ranker, seen)  # type: ignore[misc]
+        yield Opened(name, _always(ranker), seen)
+
+
+def _always(ranker: Ranker) -> Callable[[], Ranker]:
+    return lambda: ranker
 
 
 def set_against(model: Opened, given: Interactions, test_file: str) -> Contender:

@@ -104,7 +104,12 @@ class SparseTable(NamedTuple):
         )
 
     def first_columns(self, count: int) -> SparseTable:
-        """Keeps the entries of the first ``count`` columns."""
+        """Keeps the entries of the first ``count`` columns.
+
+        >>> SparseTable.from_dense(np.array([[0, 2.0, 5.0], [0, 0, 1.0]])).first_columns(2).to_dense(2)
+        array([[0., 2.],
+               [0., 0.]])
+        """
         keep = self.columns < count
         before = np.concatenate([[0], np.cumsum(keep)])
         indptr = before[self.indptr].astype(index_dtype(int(before[-1])))

@@ -14,7 +14,7 @@ import numpy as np
 from sparserec_np.data.interactions import Interactions, positions_of
 from sparserec_np.data.table import Array, SparseTable
 
-LISTS_AT_ONCE = 2048  # whose item rows are gathered together
+LISTS_AT_ONCE = 512  # whose item rows are gathered together
 SUMS_AT_ONCE = 1 << 20  # entries of their sums, every column of which exists: 8 MB
 
 
