@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -109,11 +110,11 @@ def command(runs: tuple[str, ...], test_file: str, as_json: bool, **options: Any
         raise click.UsageError("--weight-col is for the file of --known, and there is none.")
     given = read_log(test_file, without_core(reader))
     set_kernel_threads(options["threads"])
-    if options["baselines"]:
-        opened += count_baselines(opened[0].seen)
     contenders = [set_against(model, given, test_file) for model in opened]
     options["ks"] = ks = tuple(dict.fromkeys(options["ks"]))
     _warn_of_seen(contenders, test_file, known_file)
+    if options["baselines"]:
+        contenders += [replace(contenders[0], model=model) for model in count_baselines(opened[0].seen)]
     if len(contenders) > 1:
         contenders, left_out = on_common_users(contenders, given)
         report = _compare(contenders, options) | {"users_left_out": left_out}
@@ -129,15 +130,17 @@ def command(runs: tuple[str, ...], test_file: str, as_json: bool, **options: Any
 
 def _warn_of_seen(contenders: Sequence[Contender], test_file: str, known_file: str | None) -> None:
     """Says on stderr how many test interactions users had in training already."""
-    where = f"are in {known_file}" if known_file else "were in training"
-    lines = {
-        f"{test_file}: {counted(shared, 'interaction')} of {one.test.n_interactions:,} {where}, too;"
-        " these are never recommended and count as missed.": None
-        for one in contenders
-        if (shared := one.counts["pairs_in_training"])
-    }
-    for line in lines:
-        click.echo(line, err=True)
+    for one in contenders:
+        shared = one.counts["pairs_in_training"]
+        where = f"are in {known_file}" if known_file else "were in training"
+        if len(contenders) > 1:
+            where += f" of {one.model.name}"
+        if shared:
+            click.echo(
+                f"{test_file}: {counted(shared, 'interaction')} of {one.test.n_interactions:,} {where}, too;"
+                " these are never recommended and count as missed.",
+                err=True,
+            )
 
 
 def _evaluate(contender: Contender, options: dict[str, Any]) -> dict[str, Any]:
