@@ -123,7 +123,7 @@ def command(runs: tuple[str, ...], test_file: str, as_json: bool, **options: Any
     if as_json:
         emit_json(report)
     elif len(contenders) > 1:
-        _print_comparison(report)
+        _print_comparison(report, len(opened))
     else:
         _print_report(report, ks)
 
@@ -216,15 +216,14 @@ def _print_report(report: dict[str, Any], ks: tuple[int, ...]) -> None:
     names = list(dict.fromkeys(key.partition("@")[0] for key in report if "@" in key))
     rows = [[name, *(cell for k in ks for cell in _cells(report, f"{name}@{k}"))] for name in names]
     click.echo(table(rows, ["metric", *(head for k in ks for head in _heads(report, f"@{k}"))]))
-    click.echo(
-        f"\nUsers averaged over: {report['users']:,}. Left out as unseen in training:"
-        f" users {report['unknown_users']:,}, items {report['unknown_items']:,},"
-        f" and interactions with them {report['dropped_pairs']:,}."
-    )
+    click.echo(f"\nUsers averaged over: {report['users']:,}. {_unseen(report, 'training')}")
 
 
-def _print_comparison(report: dict[str, Any]) -> None:
-    """Prints the models side by side, how they differ from the first, and who was left out."""
+def _print_comparison(report: dict[str, Any], n_runs: int) -> None:
+    """Prints the models side by side, how they differ from the first, and what was left out.
+
+    Behind ``n_runs`` runs come baselines, which know what the first run knows.
+    """
     runs, tests = report["runs"], report["tests"]
     keys = [key for key in runs[0] if "@" in key]
     rows = [[key, *(cell for run in runs for cell in _cells(run, key))] for key in keys]
@@ -239,6 +238,16 @@ def _print_comparison(report: dict[str, Any]) -> None:
     click.echo(table([[key, *cells] for key, cells in found.items()], ["metric", *others]))
     left = f" {counted(report['users_left_out'], 'user')} left out, whom only some of the models know."
     click.echo(f"\nUsers averaged over: {report['users']:,}.{left if report['users_left_out'] else ''}")
+    for run in runs[:n_runs]:
+        click.echo(_unseen(run, f"training of {run['run']}"))
+
+
+def _unseen(report: dict[str, Any], training: str) -> str:
+    """Says what of the test file a model does not know."""
+    return (
+        f"Left out as unseen in {training}: users {report['unknown_users']:,}, items {report['unknown_items']:,},"
+        f" and interactions with them {report['dropped_pairs']:,}."
+    )
 
 
 def _heads(report: dict[str, Any], head: str) -> list[str]:

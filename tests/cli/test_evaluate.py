@@ -313,7 +313,8 @@ def test_runs_side_by_side_are_compared_over_the_users_whom_all_know(
     assert float(lines[1].split(",")[2]) == measured[0].values["recall@5"][0]
     shown = sparserec(*words).stdout
     assert "corrected for 9 tests (Holm)" in shown and "95 % from" in shown
-    assert shown.endswith("averaged over: 3. 1 user left out, whom only some of the models know.\n")
+    assert "averaged over: 3. 1 user left out, whom only some of the models know.\n" in shown
+    assert f"Left out as unseen in training of {two}: users 2, items 1, and" in shown
 
 
 def test_baselines_stand_beside_the_run(run: Path, held_out: Path) -> None:
