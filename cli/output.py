@@ -34,7 +34,8 @@ def _plain(value: Any) -> Any:
 def table(rows: Sequence[Sequence[Any]], headers: Sequence[str] | None = None) -> str:
     """Writes ``rows`` as aligned plain text.
 
-    Numbers stand to the right, text to the left, two blanks between columns.
+    Numbers stand to the right, text to the left, two blanks between columns. Where all numbers of a
+    column are floats, their decimal points stand below each other.
 
     Args:
         rows: cells, row by row; each row has the same length. See :func:`cell` for how a value is
@@ -46,8 +47,13 @@ def table(rows: Sequence[Sequence[Any]], headers: Sequence[str] | None = None) -
     ---------  ------
     recall@20  0.1527
     users      29,858
+    >>> print(table([["recall", 0.15273], ["novelty", 2.5], ["popularity", 181.29]]))
+    recall        0.1527
+    novelty       2.5
+    popularity  181.3
     """
-    lines = [[cell(value) for value in row] for row in rows]
+    columns = [_column(values) for values in zip(*rows, strict=True)]
+    lines = [list(line) for line in zip(*columns, strict=True)]
     numeric = [all(map(_is_number, column)) for column in zip(*rows, strict=True)]
     if headers is not None:
         lines.insert(0, list(headers))
@@ -63,6 +69,15 @@ def table(rows: Sequence[Sequence[Any]], headers: Sequence[str] | None = None) -
         for line in lines
     )
     return "\n".join(line.rstrip() for line in text)
+
+
+def _column(values: Sequence[Any]) -> list[str]:
+    """Writes the cells of a column, filled up so that decimal points align where all are floats."""
+    words = [cell(value) for value in values]
+    if not all(value is None or isinstance(value, float) for value in values):
+        return words
+    tails = [len(word) - len(word.partition(".")[0]) for word in words]
+    return [word + " " * (max(tails) - tail) for word, tail in zip(words, tails, strict=True)]
 
 
 def _is_number(value: Any) -> bool:

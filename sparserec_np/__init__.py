@@ -35,9 +35,11 @@ _HOMES = {
     "as_interactions": "data.conversion",
     "choose": "training.choosing",
     "evaluate": "evaluation.evaluate",
+    "evaluate_users": "evaluation.evaluate",
     "generate": "data.synthetic",
     "load_model": "serving.model_file",
     "load_run": "training.run_directory",
+    "paired_tests": "evaluation.user_values",
     "read_interactions": "data.formats",
     "save_run": "training.run_directory",
     "split_last": "data.splitting",
@@ -70,6 +72,8 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.errors import SparseRecError as SparseRecError
     from sparserec_np.estimator import SparseRec as SparseRec
     from sparserec_np.evaluation.evaluate import evaluate as evaluate
+    from sparserec_np.evaluation.evaluate import evaluate_users as evaluate_users
+    from sparserec_np.evaluation.user_values import paired_tests as paired_tests
     from sparserec_np.models.table_ranker import TableRanker as TableRanker
     from sparserec_np.runtime import ArtifactError as ArtifactError
     from sparserec_np.runtime import Recommender as Recommender

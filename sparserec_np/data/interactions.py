@@ -511,8 +511,8 @@ class Interactions:
         Pairs with an unknown user or item are dropped and counted; pairs that are in ``reference``
         too are kept.
         """
-        users = _positions(self.user_ids, reference.user_ids)
-        items = _positions(self.item_ids, reference.item_ids)
+        users = positions_of(self.user_ids, reference.user_ids)
+        items = positions_of(self.item_ids, reference.item_ids)
         pair_users, pair_items = users[self.pair_users()], items[self.items]
         keep = (pair_users >= 0) & (pair_items >= 0)
         times, weights = (None if array is None else array[keep] for array in (self.times, self.weights))
@@ -730,7 +730,7 @@ def _user_runs(users: Array, n_users: int) -> Iterator[tuple[int, int, int, int]
     yield from zip(bounds[:-1].tolist(), bounds[1:].tolist(), owners[:-1], owners[1:], strict=True)
 
 
-def _positions(wanted: Array, ids: Array) -> Array:
+def positions_of(wanted: Array, ids: Array) -> Array:
     """Finds positions in sorted ``ids``, ``(len(wanted),)`` int64, -1 where absent.
 
     12 and "12" are the same id.

@@ -103,6 +103,18 @@ class SparseTable(NamedTuple):
             self.values[first:last],
         )
 
+    def first_columns(self, count: int) -> SparseTable:
+        """Keeps the entries of the first ``count`` columns.
+
+        >>> SparseTable.from_dense(np.array([[0, 2.0, 5.0], [0, 0, 1.0]])).first_columns(2).to_dense(2)
+        array([[0., 2.],
+               [0., 0.]])
+        """
+        keep = self.columns < count
+        before = np.concatenate([[0], np.cumsum(keep)])
+        indptr = before[self.indptr].astype(index_dtype(int(before[-1])))
+        return SparseTable(indptr, self.columns[keep], self.values[keep])
+
     def row_numbers(self) -> Array:
         """Returns the row of every stored entry, (nnz,) int32."""
         return np.repeat(np.arange(self.rows, dtype=np.int32), np.diff(self.indptr))

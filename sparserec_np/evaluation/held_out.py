@@ -10,7 +10,7 @@ import numpy as np
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.splitting import HIDDEN_PART, split_random
 from sparserec_np.errors import DataError
-from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.evaluation.evaluate import evaluate_accuracy
 from sparserec_np.evaluation.folded_in import FoldedIn
 from sparserec_np.evaluation.ranker import Ranker
 from sparserec_np.runtime import Recommender
@@ -47,14 +47,14 @@ def measure_held_out(
     if not n_strangers + n_known:
         raise DataError("None of the held-out interactions is with an item that the model knows.")
     if n_strangers <= n_known:
-        return evaluate(ranker, test, known)[MEASURE]
+        return evaluate_accuracy(ranker, test, known)[MEASURE]
     if strangers.user_degrees.max() < 2:
         raise DataError(
             f"{n_strangers:,} of {n_strangers + n_known:,} users had nothing in training, and none has two items here,"
             " one to be folded in from and one to be found: hold out interactions of users who keep some."
         )
     given, hidden = split_random(strangers, HIDDEN_PART, rng)
-    folded = evaluate(FoldedIn(recommender(), known.item_ids), hidden, given)
+    folded = evaluate_accuracy(FoldedIn(recommender(), known.item_ids), hidden, given)
     if not n_known:
         return folded[MEASURE]
     warnings.warn(
@@ -64,7 +64,7 @@ def measure_held_out(
         stacklevel=3,
     )
     theirs = test.subset(np.repeat(known.user_degrees > 0, test.user_degrees))
-    reached, folded_users = evaluate(ranker, theirs, known)[MEASURE], folded["users"]
+    reached, folded_users = evaluate_accuracy(ranker, theirs, known)[MEASURE], folded["users"]
     return (reached * n_known + folded[MEASURE] * folded_users) / (n_known + folded_users)
 
 

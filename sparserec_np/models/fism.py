@@ -356,6 +356,12 @@ class MadeRowsRanker:
             )
         return items, scores
 
+    def item_rows(self) -> SparseTable:
+        """Returns the items' rows as they are stored, without marks of other items."""
+        if not self.user_rows.marks_items:
+            return self.items
+        return self.items.first_columns(self.dim - self.items.rows)
+
     def factors(self) -> SparseTable:
         """Makes the rows of all users, and stacks them on those of the items.
 

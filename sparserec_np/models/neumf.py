@@ -23,7 +23,7 @@ import numpy as np
 
 from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.table import Array, SparseTable, index_dtype
+from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.errors import ConfigError
 from sparserec_np.kernels.arguments import Explored, Head
 from sparserec_np.learning.batches import Batch
@@ -173,7 +173,7 @@ class NeuMF:
         n_users, weights = self.log.n_users, self._named
         every = np.arange(self.table.rows, dtype=np.int32)
         layers = LayerTower(self.table, weights, every[:n_users], every[n_users:])
-        products = first_columns(self._all_products(), len(weights.products))
+        products = self._all_products().first_columns(len(weights.products))
         return TowerRanker(
             products.slice_rows(0, n_users),
             products.slice_rows(n_users, products.rows).by_column(self.dim),
@@ -221,10 +221,6 @@ class TowerRanker:
         )
         return items, scores
 
-
-def first_columns(table: SparseTable, count: int) -> SparseTable:
-    """Keeps the entries of the first ``count`` columns."""
-    keep = table.columns < count
-    before = np.concatenate([[0], np.cumsum(keep)])
-    indptr = before[table.indptr].astype(index_dtype(int(before[-1])))
-    return SparseTable(indptr, table.columns[keep], table.values[keep])
+    def item_rows(self) -> SparseTable:
+        """Returns the items' rows in the tower of products."""
+        return self.items_by_dimension.by_column(self.right.shape[1])

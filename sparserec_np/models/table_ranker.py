@@ -52,6 +52,10 @@ class TableRanker:
         )
         return items, scores
 
+    def item_rows(self) -> SparseTable:
+        """Returns the items' rows, as they are multiplied."""
+        return self.items
+
 
 def table_ranker(stacked: SparseTable, n_users: int, dim: int) -> TableRanker:
     """Makes a ranker of a stacked table: by the products of user rows with item rows."""

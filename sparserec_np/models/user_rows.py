@@ -16,7 +16,13 @@ from sparserec_np.runtime import RidgeTerms, Table, ridge_terms, row_entries
 
 
 class UserRows(Protocol):
-    """A way to make users' rows, as lists are made with them."""
+    """A way to make users' rows, as lists are made with them.
+
+    Attributes:
+        marks_items: whether items have a column each, behind the others.
+    """
+
+    marks_items: ClassVar[bool]
 
     @property
     def row_entries(self) -> int | None:

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.evaluation.evaluate import evaluate_accuracy
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.serving.model_file import id_bytes
 from sparserec_np.sparsity.budget import Budget
@@ -40,6 +40,15 @@ def count(
     return whole
 
 
+def baseline(log: Interactions, name: str) -> Fitted:
+    """Counts a baseline, by its name and with its usual settings, in all of ``log``.
+
+    Raises:
+        DataError: there are more items than it can count.
+    """
+    return count(log, log, None, Config(model=name), lambda record: None)
+
+
 def _counted(log: Interactions, held_out: Interactions | None, settings: Config, phase: str) -> Fitted:
     clock = time.perf_counter()
     base = BASE_MODELS[settings.model]
@@ -50,7 +59,7 @@ def _counted(log: Interactions, held_out: Interactions | None, settings: Config,
     record: Record = {"epoch": 0, "seconds": time.perf_counter() - clock, "loss": None, "phase": phase}
     record |= {"nnz": table.nnz, "rows_without_entries": empty}
     if held_out is not None:
-        measured = evaluate(model.ranker(), held_out, log)
+        measured = evaluate_accuracy(model.ranker(), held_out, log)
         record |= {name: measured[name] for name in ("recall@20", SELECT_BY)}
     held = {"interactions": log.nbytes, "tables": table.nbytes, "workspaces": model.workspace_bytes}
     return Fitted(model, log, budget, settings, [record], 0, False, held)

@@ -13,7 +13,7 @@ import numpy as np
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import SparseTable
 from sparserec_np.errors import SparseRecError
-from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.evaluation.evaluate import evaluate_accuracy
 from sparserec_np.kernels.arguments import Explored
 from sparserec_np.models.model import Model
 from sparserec_np.sparsity.growth import NO_ROWS
@@ -200,7 +200,7 @@ class _Best:
         """
         if self._held_out is None or model.table.nnz > self._nnz:
             return {}
-        measured = evaluate(model.ranker(), self._held_out, self._log)
+        measured = evaluate_accuracy(model.ranker(), self._held_out, self._log)
         if self._kept is None or measured[SELECT_BY] > self._kept[0]:
             self._kept = measured[SELECT_BY], epoch, model.table.copy(), model.weights.copy()
             self.misses = 0

@@ -45,6 +45,20 @@ def test_table_without_headers_and_without_rows() -> None:
     assert table([]) == ""
 
 
+def test_decimal_points_of_a_column_of_floats_stand_below_each_other() -> None:
+    rows = [["a", 0.1234, 1], ["b", 0.5, 20], ["c", 181.31, 3], ["d", None, 4], ["e", 23456.7, 5]]
+    assert table(rows, ["name", "value", "n"]).splitlines() == [
+        "name        value   n",
+        "----  -----------  --",
+        "a          0.1234   1",
+        "b          0.5     20",
+        "c        181.3      3",
+        "d          -        4",
+        "e     23,457        5",
+    ]
+    assert table([["a", 0.5], ["b", 2000]]) == "a    0.5\nb  2,000"  # counts among them: to the right
+
+
 def test_table_refuses_ragged_rows() -> None:
     with pytest.raises(ValueError, match="argument"):
         table([["a", 1], ["b"]])

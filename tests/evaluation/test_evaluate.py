@@ -11,8 +11,9 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.matrices import matrix_of_ones
 from sparserec_np.data.table import SparseTable
 from sparserec_np.errors import ConfigError, DataError
-from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.evaluation.evaluate import evaluate, evaluate_accuracy, evaluate_users
 from sparserec_np.evaluation.measuring import measure
+from sparserec_np.evaluation.metrics import per_user
 from sparserec_np.models.table_ranker import TableRanker
 from tests.makers import oracles
 
@@ -61,7 +62,60 @@ def test_every_number_is_that_of_the_loops(ranker: TableRanker, block: int) -> N
             values = [oracle(top, items_of(test, u), k) for top, u in zip(tops, tested, strict=True)]
             assert result.pop(f"{name}@{k}") == pytest.approx(sum(values) / len(values), rel=1e-12)
         assert result.pop(f"coverage@{k}") == oracles.coverage(tops, ITEMS, k)
+        assert result.pop(f"gini@{k}") == pytest.approx(oracles.gini(tops, ITEMS, k))
+        degrees = seen.item_degrees.tolist()
+        users_with_items = sum(bool(items_of(seen, u)) for u in range(USERS))
+        for name, values in {
+            "novelty": [oracles.novelty(top, degrees, users_with_items, k) for top in tops],
+            "mean_popularity": [oracles.mean_popularity(top, degrees, k) for top in tops],
+            "intra_list_similarity": [oracles.similarity(top, items, k) for top in tops],
+        }.items():
+            mean = pytest.approx(sum(values) / len(values), rel=1e-6, nan_ok=True)
+            assert result.pop(f"{name}@{k}") == mean
     assert not result
+
+
+def test_figures_of_users_have_the_means_of_evaluate(ranker: TableRanker) -> None:
+    seen, test = some_interactions(1, 0.3), some_interactions(2, 0.1, range(2, 10))
+    values = evaluate_users(ranker, test, seen, (1, 7))
+    whole = evaluate(ranker, test, seen, (1, 7))
+    assert values.summary == pytest.approx(whole, rel=1e-12, nan_ok=True)
+    assert list(values.summary) == list(whole)
+    for place, user in enumerate(values.user_ids.tolist()):
+        alone = evaluate(ranker, test.subset(test.pair_users() == user), seen, (1, 7))
+        assert {name: theirs[place] for name, theirs in values.values.items()} == pytest.approx(
+            {name: alone[name] for name in values.values}, nan_ok=True
+        )
+
+
+def test_other_conventions_are_taken(ranker: TableRanker) -> None:
+    seen, test = some_interactions(1, 0.3), some_interactions(2, 0.4, range(2, 10))
+    usual, other = (
+        evaluate(ranker, test, seen, (3,), metrics=per_user(recall_of=word))
+        for word in ("relevant", "reachable")
+    )
+    assert other["recall@3"] == other["precision@3"] > usual["recall@3"]  # all have more than 3
+    assert {**other, "recall@3": 0} == {**usual, "recall@3": 0}
+
+
+def test_what_has_no_rows_of_items_has_no_similarity(ranker: TableRanker) -> None:
+    class Bare:
+        rank = ranker.rank
+
+    seen, test = some_interactions(1, 0.3), some_interactions(2, 0.1)
+    whole = evaluate(ranker, test, seen)
+    assert whole.pop("intra_list_similarity@20") > -1
+    assert evaluate(Bare(), test, seen) == whole
+
+
+def test_training_measures_accuracy_alone(ranker: TableRanker) -> None:
+    seen, test = some_interactions(1, 0.3), some_interactions(2, 0.1)
+    whole, quick = evaluate(ranker, test, seen), evaluate_accuracy(ranker, test, seen)
+    assert quick == measure(ranker, test, seen) == {name: whole[name] for name in quick}
+    assert len(whole) == len(quick) + 4
+    for ask in (evaluate_accuracy, evaluate_users):
+        with pytest.warns(UserWarning, match="so no list can hit any"):
+            ask(ranker, test, test)
 
 
 def test_numbers_are_plain(ranker: TableRanker) -> None:

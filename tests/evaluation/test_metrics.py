@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation import metrics
 from tests.makers import oracles
 
@@ -73,7 +74,22 @@ def test_against_loops(seed: int, length: int, k: int) -> None:
     for name, metric in metrics.PER_USER.items():
         expected = [ORACLES[name](top, wanted, k) for top, wanted in zip(tops, relevant, strict=True)]
         np.testing.assert_allclose(metric(hits, n_relevant, k), expected, rtol=1e-12)
+    other = metrics.per_user(recall_of="reachable", map_of="relevant")
+    for name, oracle in (("recall", oracles.reachable_recall), ("map", oracles.whole_average_precision)):
+        expected = [oracle(top, wanted, k) for top, wanted in zip(tops, relevant, strict=True)]
+        np.testing.assert_allclose(other[name](hits, n_relevant, k), expected, rtol=1e-12)
     assert metrics.coverage(np.array(tops), 20, k) == pytest.approx(oracles.coverage(tops, 20, k))
+
+
+def test_conventions_change_two_metrics_and_no_other() -> None:
+    other = metrics.per_user(recall_of="reachable", map_of="relevant")
+    assert {name for name in metrics.PER_USER if other[name] is not metrics.PER_USER[name]} == {
+        "recall",
+        "map",
+    }
+    assert list(other) == list(metrics.PER_USER)
+    with pytest.raises(ConfigError, match="relevant or reachable, found 'all'"):
+        metrics.per_user(map_of="all")
 
 
 def test_coverage_leaves_out_the_ends_of_short_lists() -> None:

@@ -61,6 +61,41 @@ def average_precision(top: Sequence[int], relevant: Collection[int], k: int) -> 
     return total / min(k, len(relevant))
 
 
+def reachable_recall(top: Sequence[int], relevant: Collection[int], k: int) -> float:
+    return sum(item in relevant for item in top[:k]) / min(k, len(relevant))
+
+
+def whole_average_precision(top: Sequence[int], relevant: Collection[int], k: int) -> float:
+    return average_precision(top, relevant, k) * min(k, len(relevant)) / len(relevant)
+
+
+def novelty(top: Sequence[int], touched_by: Sequence[int], users: int, k: int) -> float:
+    """The mean of ``-log2`` of the share of users who touched an item; NaN of an empty list."""
+    bits = [-math.log2(max(touched_by[item], 1) / users) for item in top[:k]]
+    return sum(bits) / len(bits) if bits else math.nan
+
+
+def mean_popularity(top: Sequence[int], touched_by: Sequence[int], k: int) -> float:
+    return sum(touched_by[item] for item in top[:k]) / len(top[:k]) if top[:k] else math.nan
+
+
+def similarity(top: Sequence[int], dense: Array, k: int) -> float:
+    """The mean cosine of all pairs of a list's items; NaN where there is no pair, 0 of a row of zeros."""
+    cosines = []
+    for place, one in enumerate(top[:k]):
+        for other in top[:place]:
+            lengths = math.sqrt(inner(dense[one], dense[one]) * inner(dense[other], dense[other]))
+            cosines.append(inner(dense[one], dense[other]) / lengths if lengths else 0.0)
+    return sum(cosines) / len(cosines) if cosines else math.nan
+
+
+def gini(tops: Sequence[Sequence[int]], n_items: int, k: int) -> float:
+    """Half the mean absolute difference of all pairs of items' counts, over the mean count."""
+    counts = [sum(item in top[:k] for top in tops) for item in range(n_items)]
+    apart = sum(abs(one - other) for one in counts for other in counts)
+    return apart / (2 * n_items * sum(counts)) if sum(counts) else math.nan
+
+
 def coverage(tops: Sequence[Sequence[int]], n_items: int, k: int) -> float:
     return len({item for top in tops for item in top[:k]}) / n_items
 

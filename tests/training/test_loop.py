@@ -338,7 +338,9 @@ def test_training_never_ends_below_its_start(optimizer: str) -> None:
 
 
 def test_of_equal_epochs_the_first_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sparserec_np.training.loop.evaluate", lambda *_: {SELECT_BY: 0.0, "recall@20": 0.0})
+    monkeypatch.setattr(
+        "sparserec_np.training.loop.evaluate_accuracy", lambda *_: {SELECT_BY: 0.0, "recall@20": 0.0}
+    )
     fitted = fit(patience=2, refit=False)
     assert fitted.best_epoch == 0 and len(fitted.history) == 3
 

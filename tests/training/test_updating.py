@@ -187,7 +187,7 @@ def test_only_what_is_new_is_held_out(former: Fitted, monkeypatch: pytest.Monkey
         assert test.shared_with(seen) == 0
         return evaluate(model, test, seen)
 
-    monkeypatch.setattr("sparserec_np.training.loop.evaluate", listening)
+    monkeypatch.setattr("sparserec_np.training.loop.evaluate_accuracy", listening)
     update(former, NEW, threads=1, validation=None, epochs=1)
     known, _ = KNOWN.aligned_to(LOG)
     assert len(held) == 2 and all(some.n_interactions and some.shared_with(known) == 0 for some in held)
