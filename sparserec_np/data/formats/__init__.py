@@ -131,8 +131,7 @@ def read_interactions(
     Args:
         path: the file, or ``"-"`` for standard input.
         format: its grammar; by default told from content and name.
-        user_col: for ``csv``, ``tsv`` and the like: the column's name in the header, or its number
-            from 0.
+        user_col: for ``csv`` and the like: the column's name in the header, or its number from 0.
         item_col: the same of items.
         rating_col: the same of ratings; ``"none"`` for no such column.
         time_col: the same of times; ``"none"`` for no such column.
@@ -145,9 +144,8 @@ def read_interactions(
         decimal: the mark in decimal fractions, ``"."`` or ``","``.
         line_order: of adjacency files, ``"time"`` where lines are in the order of time, or
             ``"none"``; by default the first, unless nearly all lines are sorted.
-        min_user: leave out users with fewer interactions than this, and items with fewer than
-            ``min_item``, again and again until none is left out.
-        min_item: see ``min_user``.
+        min_user: leave out users with fewer interactions, again and again until all have as many.
+        min_item: the same of items, in turn with users.
         weight_col: a column of weights; of a matrix ``"values"``. Those of repeated pairs add up.
         dislike_below: rows rated below this are dislikes: no interactions, but kept beside them.
             A pair that is rated both ways is disliked.
