@@ -147,8 +147,7 @@ def read_interactions(
         min_user: leave out users with fewer interactions, again and again until all have as many.
         min_item: the same of items, in turn with users.
         weight_col: a column of weights; of a matrix ``"values"``. Those of repeated pairs add up.
-        dislike_below: rows rated below this are dislikes: no interactions, but kept beside them.
-            A pair that is rated both ways is disliked.
+        dislike_below: rows rated below this are dislikes; a pair that is rated both ways is one.
 
     Returns:
         The interactions, at least one.
@@ -159,8 +158,7 @@ def read_interactions(
         ConfigError: a value that is none of these, or columns are named for a format without.
         OSError: the file cannot be opened.
     """
-    given = {**locals()}
-    return read_file(**given).interactions
+    return read_file(**locals()).interactions
 
 
 def read_file(path: str | os.PathLike[str], **given: Any) -> Reading:
