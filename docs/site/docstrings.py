@@ -7,6 +7,8 @@ from typing import Any
 
 import griffe
 
+# Names that are described together, which readers of sections know one by one alone.
+TOGETHER = re.compile(r"^    ((?:\w+, )+)(\w+): ", flags=re.MULTILINE)
 ROLE = re.compile(r":(?:class|func|meth|mod|data|attr|exc):`~?([^`]+)`")
 
 
@@ -20,7 +22,7 @@ class Docstrings(griffe.Extension):
 
 
 def as_markdown(docstring: str) -> str:
-    """A docstring in which examples are fenced and roles are plain code.
+    """A docstring in which examples are fenced, roles are plain code, and each name has its own entry.
 
     >>> print(as_markdown("Adds. See :func:`~a.add`.\\n\\n>>> 1 + 1\\n2"))
     Adds. See `a.add`.
@@ -30,8 +32,13 @@ def as_markdown(docstring: str) -> str:
     2
     ```
     """
-    paragraphs = ROLE.sub(r"`\1`", docstring).split("\n\n")
+    paragraphs = TOGETHER.sub(_apart, ROLE.sub(r"`\1`", docstring)).split("\n\n")
     return "\n\n".join(fenced(one) if one.lstrip().startswith(">>> ") else one for one in paragraphs)
+
+
+def _apart(entry: re.Match[str]) -> str:
+    *others, last = (name.strip() for name in (*entry[1].split(",")[:-1], entry[2]))
+    return "".join(f"    {name}: see ``{last}``.\n" for name in others) + f"    {last}: "
 
 
 def fenced(example: str) -> str:

@@ -53,6 +53,20 @@ def on_page_content(html: str, **_: Any) -> str:
     return re.sub(r":(?:class|func|meth|mod|data|attr|exc):<code>~?", "<code>", html)
 
 
+def on_post_page(output: str, **_: Any) -> str:
+    """Refuses a page that would load something from another host.
+
+    Raises:
+        ValueError: it would.
+    """
+    foreign = re.search(
+        r"<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>", output
+    )
+    if foreign:
+        raise ValueError(f"a page of the site loads from another host: {foreign[0]}")
+    return output
+
+
 def found(pattern: str) -> list[str]:
     """The files of the checkout that match a pattern, by their paths within it."""
     return sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern))

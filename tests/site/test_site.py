@@ -86,6 +86,9 @@ def test_docstrings_become_markdown() -> None:
     assert as_markdown(text) == (
         "Adds; see `a.add` and `B`.\n\n    ```pycon\n    >>> 1 + 1\n    2\n    ```\n\nAnd ``on``."
     )
+    assert as_markdown("Args:\n    a, b: both.\n    c: one, two: three.") == (
+        "Args:\n    a: see ``b``.\n    b: both.\n    c: one, two: three."
+    )
 
 
 def test_anchors_are_those_of_the_documents() -> None:
@@ -107,6 +110,15 @@ def test_a_cell_is_written_with_what_it_printed() -> None:
     warned = nbformat.new_output("stream", name="stderr", text="Warning: no")
     with pytest.raises(ValueError, match="no text on stdout"):
         hooks.written(nbformat.new_code_cell("1", outputs=[warned]))
+
+
+def test_a_page_that_loads_from_another_host_is_refused() -> None:
+    check = module("hooks").on_post_page
+    own = '<a href="https://no.such">a</a><script src="../js/base.js"></script>'
+    assert check(own) == own
+    for foreign in ('<script src="https://no.such/a.js">', '<link rel="stylesheet" href="//no.such/a.css">'):
+        with pytest.raises(ValueError, match="another host"):
+            check(own + foreign)
 
 
 def test_links_to_notebooks_lead_to_their_pages() -> None:
