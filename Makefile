@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: install test test-all coverage lint format bench bench-quick ci clean
+.PHONY: install test test-all coverage lint format bench bench-quick docs ci clean
 
 install: ## the library, its command and every tool, in .venv
 	$(PYTHON) -m venv .venv
@@ -32,9 +32,13 @@ bench: ## speed and memory beside peers, about half an hour; DATA=folder with tr
 bench-quick: ## the same in little, to see that it works; on generated data unless DATA is given
 	$(BIN)/python -m benchmarks.side_by_side --quick $(DATA)
 
+docs: ## the site of the documents, in site/; runs the notebooks, and a warning is an error
+	$(BIN)/pip install -q -e '.[docs]'
+	$(BIN)/mkdocs build --strict
+
 ci: ## everything that has to hold before a change lands
 	.ci/run
 
 clean: ## remove what the tools leave behind, compiled kernels included
-	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov
+	rm -rf build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov
 	find sparserec_np cli tests -name __pycache__ -type d -prune -exec rm -rf {} +

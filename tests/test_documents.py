@@ -15,7 +15,7 @@ WIDTH = 100
 README_LINES = 170
 PAGES = sorted(
     path.relative_to(CHECKOUT).as_posix()
-    for folder, pattern in ((".", "*.md"), ("docs", "*.md"), ("benchmarks", "**/*.md"))
+    for folder, pattern in ((".", "*.md"), ("docs", "**/*.md"), ("benchmarks", "**/*.md"))
     for path in (CHECKOUT / folder).glob(pattern)
     if "results" not in path.relative_to(CHECKOUT).parts
 )

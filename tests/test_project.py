@@ -110,3 +110,16 @@ def test_type_checkers_see_the_names_that_load() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = sparserec_np.nothing
+
+
+def test_the_citation_is_of_this_version_and_of_the_paper() -> None:
+    text = (CHECKOUT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {sparserec_np.__version__}\n" in text
+    assert "Sparser Training for On-Device Recommendation Systems" in text and "arXiv:2411.12205" in text
+
+
+def test_the_source_archive_names_files_that_there_are() -> None:
+    lines = (CHECKOUT / "MANIFEST.in").read_text(encoding="utf-8").splitlines()
+    named = [word for line in lines if re.match("include |graft ", line) for word in line.split()[1:]]
+    assert {"CITATION.cff", "tests", "docs"} <= set(named)
+    assert all(any(CHECKOUT.glob(name)) for name in named)

@@ -232,7 +232,8 @@ def update(
         validation: interactions to choose the epoch by, which the model does not know, or the part
             of each user's new ones to hold out for it; 0.1 by default, 0 for none. Where no user
             has any to spare, all epochs are trained.
-        threads, on_epoch: see :func:`~sparserec_np.training.train.train`.
+        threads: threads to work on; by default all.
+        on_epoch: called with the record of each epoch as soon as it ends.
         changes: settings by name, see :class:`~sparserec_np.training.settings.Config`, of those in
             ``CHANGEABLE``. Without them, training takes 5 epochs at most, at the lower of the
             learning rates that training tries first, 0.003, and in cells 0.03; a model that stores

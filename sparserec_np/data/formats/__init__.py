@@ -131,8 +131,10 @@ def read_interactions(
     Args:
         path: the file, or ``"-"`` for standard input.
         format: its grammar; by default told from content and name.
-        user_col, item_col, rating_col, time_col: for ``csv``, ``tsv`` and the like: the name in the
-            header, or the number from 0; ``"none"`` for no such column of ratings or times.
+        user_col: for ``csv`` and the like: the column's name in the header, or its number from 0.
+        item_col: the same of items.
+        rating_col: the same of ratings; ``"none"`` for no such column.
+        time_col: the same of times; ``"none"`` for no such column.
         min_rating: leave out pairs rated below this, instead of those rated 0 or less.
         header: whether the first line names the columns; by default told from the first lines.
         quote: ``"double"``, if fields may stand in double quotes, or ``"none"``. By default the
@@ -142,11 +144,10 @@ def read_interactions(
         decimal: the mark in decimal fractions, ``"."`` or ``","``.
         line_order: of adjacency files, ``"time"`` where lines are in the order of time, or
             ``"none"``; by default the first, unless nearly all lines are sorted.
-        min_user, min_item: leave out items with fewer interactions than the second says, and users
-            with fewer than the first, again and again until none is left out.
+        min_user: leave out users with fewer interactions, again and again until all have as many.
+        min_item: the same of items, in turn with users.
         weight_col: a column of weights; of a matrix ``"values"``. Those of repeated pairs add up.
-        dislike_below: rows rated below this are dislikes: no interactions, but kept beside them.
-            A pair that is rated both ways is disliked.
+        dislike_below: rows rated below this are dislikes; a pair that is rated both ways is one.
 
     Returns:
         The interactions, at least one.
@@ -157,8 +158,7 @@ def read_interactions(
         ConfigError: a value that is none of these, or columns are named for a format without.
         OSError: the file cannot be opened.
     """
-    given = {**locals()}
-    return read_file(**given).interactions
+    return read_file(**locals()).interactions
 
 
 def read_file(path: str | os.PathLike[str], **given: Any) -> Reading:
