@@ -40,6 +40,7 @@ from sparserec_np.runtime import (
 from sparserec_np.serving.model_file import load_model, save_model
 from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.parameters import Parameters
+from sparserec_np.training.progress import Callback, reporting
 from sparserec_np.training.run_directory import CONFIG, load_run, save_run
 from sparserec_np.training.saving import fitted_from, saved_config, served_model
 from sparserec_np.training.settings import Config
@@ -131,12 +132,30 @@ class SparseRec(Parameters):
             setattr(self, name, value)
         return self
 
-    def fit(self, X: Any, y: None = None, **options: Any) -> SparseRec:
+    def fit(
+        self,
+        X: Any,
+        y: None = None,
+        *,
+        callbacks: Callback | Iterable[Callback] = (),
+        verbose: bool = False,
+        **options: Any,
+    ) -> SparseRec:
         """Trains anew on interactions; ``y`` is not used.
 
         Args:
             X: the interactions.
             y: nothing.
+            callbacks: functions, or one, that are called with a copy of the record of each epoch, 0
+                being the start: a dict with ``phase`` ("search", "refit" or "train"), ``start``,
+                ``learning_rate``, ``epoch``, ``seconds``, ``loss`` (None for the start) and, where
+                it was measured, ``ndcg@20``. One that returns True ends the training at hand, as
+                ``patience`` does: of those that a search makes the next begins, and the best is
+                trained again on all data. One that raises KeyboardInterrupt ends them all, and the
+                best so far is kept.
+            verbose: tell of epochs, in a notebook in one line that is written anew, elsewhere in
+                lines of the log "sparserec_np" (of level INFO; on stderr, unless logging was told
+                otherwise).
             options: names of columns and the like, and ``sample_weight``, (n,) weights of rows that
                 are pairs of ids; see :func:`~sparserec_np.data.conversion.as_interactions`. Without
                 weights all interactions count alike.
@@ -146,9 +165,18 @@ class SparseRec(Parameters):
             ConfigError: parameters that are wrong, or go ill together.
         """
         log = as_interactions(X, **options)
-        return self._keep(train(log, self._config, threads=self.threads), log)
+        with reporting(callbacks, verbose) as report:
+            return self._keep(train(log, self._config, threads=self.threads, on_epoch=report), log)
 
-    def partial_fit(self, X: Any, y: None = None, **changes: Any) -> SparseRec:
+    def partial_fit(
+        self,
+        X: Any,
+        y: None = None,
+        *,
+        callbacks: Callback | Iterable[Callback] = (),
+        verbose: bool = False,
+        **changes: Any,
+    ) -> SparseRec:
         """Learns on with more interactions, within the budget.
 
         Where nothing was trained before, it trains anew. A model that stores no users is trained
@@ -159,6 +187,7 @@ class SparseRec(Parameters):
             X: more interactions, of users and items that are known or not; what is known is merged.
                 A matrix must have at least as many rows and columns as there are users and items.
             y: nothing.
+            callbacks, verbose: as for :meth:`fit`.
             changes: settings of this update; see :func:`~sparserec_np.training.updating.update`,
                 which has defaults of its own; and names of columns, as for :meth:`fit`.
 
@@ -169,7 +198,7 @@ class SparseRec(Parameters):
         names = (*READER_OPTIONS, "sample_weight")
         options = {name: changes.pop(name) for name in names if name in changes}
         if not hasattr(self, "fitted_"):
-            return self.fit(X, **options)
+            return self.fit(X, callbacks=callbacks, verbose=verbose, **options)
         known = self.interactions_
         new = as_more(X, known, **options)
         whole = known.joined(new)
@@ -180,7 +209,8 @@ class SparseRec(Parameters):
             )
             return self
         former = dataclasses.replace(self.fitted_, log=known)
-        return self._keep(update(former, new, threads=self.threads, **changes), whole)
+        with reporting(callbacks, verbose) as report:
+            return self._keep(update(former, new, threads=self.threads, on_epoch=report, **changes), whole)
 
     def recommend(
         self,
@@ -536,9 +566,9 @@ def _rows(wanted: Any, ids: Ids, error: type[UnknownIdError], noun: str, strict:
 def _tell_of_strangers(count: int, asked: int) -> None:
     """Warns that users without interactions get what is popular, if there are any."""
     if count:
+        who = f"{count:,} of the {asked:,} users asked for {'have' if count > 1 else 'has'} no interactions"
         warnings.warn(
-            f"{count:,} of the {asked:,} users asked for {'have' if count > 1 else 'has'} no interactions: the list is"
-            " that of the items that most users touched, all with the score 0 (see personal of the answer)",
+            f"{who}: what most users touched is listed instead, all with the score 0 (see personal of the answer)",
             stacklevel=3,
         )
 

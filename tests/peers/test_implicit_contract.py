@@ -196,7 +196,8 @@ def test_a_single_interaction_can_be_trained_on_without_holding_any_out() -> Non
     with pytest.raises(DataError, match="Nothing can be held out.* validation 0"):
         SparseRec(threads=1).fit(board)
     made = SparseRec(threads=1, validation=0.0, epochs=1).fit(board)
-    assert made.recommend(7, n=3)[0][0] == 5
+    with pytest.warns(UserWarning, match="has no interactions"):
+        assert made.recommend(7, n=3)[0][0] == 5
 
 
 # ---- forms of data, and of models
