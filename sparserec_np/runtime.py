@@ -2418,6 +2418,26 @@ class Recommender:
         several = [self._list_for(user, wish) for user in users]  # type: ignore[union-attr]
         return _joined(several, n, self.item_ids.are_text)
 
+    @overload
+    def recommend_for_items(  # type: ignore[overload-overlap]  # texts are lists of letters, too
+        self,
+        liked: Iterable[int | str],
+        n: int = 10,
+        items: Iterable[int | str] | None = None,
+        exclude: Iterable[int | str] | None = None,
+        filter_seen: bool = True,
+        on_unknown: str = "raise",
+    ) -> Recommendation: ...
+    @overload
+    def recommend_for_items(
+        self,
+        liked: Iterable[Iterable[int | str]],
+        n: int = 10,
+        items: Iterable[int | str] | None = None,
+        exclude: Iterable[int | str] | None = None,
+        filter_seen: bool = True,
+        on_unknown: str = "raise",
+    ) -> Lists: ...
     def recommend_for_items(
         self,
         liked: Iterable[Any],
@@ -2426,7 +2446,7 @@ class Recommender:
         exclude: Iterable[int | str] | None = None,
         filter_seen: bool = True,
         on_unknown: str = "raise",
-    ) -> Any:
+    ) -> Recommendation | Lists:
         """Lists the ``n`` best items for somebody unknown to the model, or for each of several.
 
         The row is made by :meth:`fold_in`, of the items in the order of time, the latest last.
@@ -2475,9 +2495,13 @@ class Recommender:
         """
         return self._scorer.fold_in(*self._rows_in_order(liked))
 
+    @overload
+    def similar_items(self, items: int | str, n: int = 10, on_unknown: str = "raise") -> Recommendation: ...  # type: ignore[overload-overlap]
+    @overload
+    def similar_items(self, items: Iterable[int | str], n: int = 10, on_unknown: str = "raise") -> Lists: ...
     def similar_items(
         self, items: int | str | Iterable[int | str], n: int = 10, on_unknown: str = "raise"
-    ) -> Any:
+    ) -> Recommendation | Lists:
         """Lists the ``n`` other items whose rows are nearest by cosine, to one item or to each of several.
 
         An item that nobody touched is near to nothing. In a file of some users or items alone, or
@@ -2488,9 +2512,13 @@ class Recommender:
         compare = self._scorer.similar_items
         return self._similar(items, n, on_unknown, self.item_ids, self._item_row, compare)
 
+    @overload
+    def similar_users(self, users: int | str, n: int = 10, on_unknown: str = "raise") -> Recommendation: ...  # type: ignore[overload-overlap]
+    @overload
+    def similar_users(self, users: Iterable[int | str], n: int = 10, on_unknown: str = "raise") -> Lists: ...
     def similar_users(
         self, users: int | str | Iterable[int | str], n: int = 10, on_unknown: str = "raise"
-    ) -> Any:
+    ) -> Recommendation | Lists:
         """Lists, in the field ``items``, the ``n`` other users nearest by cosine, to one or to each of several.
 
         A user who touched nothing is near to nobody. All else is as in :meth:`similar_items`.

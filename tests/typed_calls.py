@@ -44,6 +44,9 @@ def answers_are_known(model: SparseRec, served: Recommender) -> None:
     one: Lists = model.recommend("ann")
     alone: Recommendation = served.recommend("ann")
     several: Lists = served.recommend(["ann", "bob"])
+    alone = served.recommend_for_items(["tea", 3], exclude=["milk"])
+    several = served.recommend_for_items([["tea"], [3]])
+    alone, several = served.similar_items("tea"), served.similar_users([3, 4], n=2)
     names: list[int | str] = served.recommend(3).items
     told: Explanation = model.explain("ann", "tea", n=None)
     total: float = served.explain("ann", "tea").score
