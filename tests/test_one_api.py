@@ -13,7 +13,16 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from sparserec_np import Interactions, Recommender, SparseRec
-from sparserec_np.runtime import ArtifactError, Lists, UnknownItemError, UnknownUserError
+from sparserec_np.runtime import (
+    ArtifactError,
+    Lists,
+    SeenItemsMissingError,
+    UnknownItemError,
+    UnknownUserError,
+)
+from sparserec_np.serving.packing import pack
+from sparserec_np.serving.slices import without_seen
+from tests.makers.served_models import make_fism_model, make_model, make_ridge_model, seen_sets
 from tests.makers.small import small_log
 
 QUICK: dict[str, Any] = {"dim": 8, "density": 0.4, "epochs": 1, "batch_size": 256, "negatives": 16}
@@ -386,3 +395,44 @@ def test_what_is_no_model_file_is_refused_by_what_it_is_called(tmp_path: Any) ->
             pytest.raises(TypeError, match="opened in binary mode, found one of str"),
         ):
             opened(text)  # type: ignore[arg-type]
+
+
+# ---- explanations of other files
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        make_fism_model(3, recency=0.75),
+        make_fism_model(3, recency=0.5, marks=True),
+        make_fism_model(5, marks=True, density=0.1),
+        make_ridge_model(3),
+        make_ridge_model(64, untouched=0.0),
+    ],
+    ids=["recent", "recent with neighbours", "neighbours", "solved for in three columns", "solved for"],
+)
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_parts_add_up_whatever_is_cut_and_whatever_counts_more(model: Any, dtype: str) -> None:
+    recommender = Recommender(pack(model, dtype))
+    for user in (0, 2, 7, 29):  # 2 has nothing
+        scores = recommender.score_items(user, range(50))
+        for item in (0, 5, 49):
+            found = recommender.explain(user, item, n=None)
+            assert sum(found.scores) == pytest.approx(float(scores[item]), rel=1e-4, abs=1e-4)
+            assert len(found.items) == len(seen_sets(model)[user])
+
+
+def test_weights_of_interactions_count_in_an_explanation() -> None:
+    rng = np.random.default_rng(5)
+    users, items = LOG.user_ids[LOG.pair_users()], LOG.item_ids[LOG.items]
+    log = Interactions.from_pairs(users, items, weights=rng.integers(1, 9, len(users)))
+    model = SparseRec(**QUICK, model="fism").fit(log)
+    for item in ("i03", "i21"):
+        found = model.explain("u03", item, n=None)
+        assert found.score == pytest.approx(float(model.score_items("u03", item)), rel=1e-4, abs=1e-5)
+
+
+def test_a_file_without_what_users_have_seen_explains_nothing() -> None:
+    recommender = Recommender(pack(without_seen(make_model()), "float32"))
+    with pytest.raises(SeenItemsMissingError, match="explain it with the whole model"):
+        recommender.explain(3, 4)
