@@ -251,11 +251,11 @@ class SparseRec(Parameters):
         rows = _rows(users, self.user_ids, UnknownUserError, "user", strict)
         hidden = np.zeros(log.n_items, dtype=bool)
         if items is not None:
-            among = _rows(listed(items), self.item_ids, UnknownItemError, "item", strict)
+            among = _rows(list(listed(items)), self.item_ids, UnknownItemError, "item", strict)
             hidden[:] = True
             hidden[among[among >= 0]] = False
         if exclude is not None:
-            left_out = _rows(listed(exclude), self.item_ids, UnknownItemError, "item", False)
+            left_out = _rows(list(listed(exclude)), self.item_ids, UnknownItemError, "item", False)
             hidden[left_out[left_out >= 0]] = True
         personal = rows >= 0
         personal[personal] = log.user_degrees[rows[personal]] > 0

@@ -2752,7 +2752,9 @@ class Recommender:
         if wish.filter_seen:
             first, last = self.model.seen_indptr[row : row + 2].tolist()
             hidden.append(self.model.seen_items[first:last])
-        found = self._list(scores, wish.n, [*hidden, wish.excluded or []], wish.among)
+        if wish.excluded:
+            hidden.append(wish.excluded)
+        found = self._list(scores, wish.n, hidden, wish.among)
         return found if known else PopularItems(found.items, [0.0] * len(found.items))
 
     def _list_for_items(self, liked: Iterable[object], wish: Wish) -> Recommendation:

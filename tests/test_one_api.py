@@ -136,9 +136,22 @@ def test_recommend(both: Both, asked: dict[str, Any]) -> None:
     for row, user in enumerate(SOME):
         alone = both.runtime.recommend(user, **asked)
         assert one_list((several.items[row], several.scores[row])) == one_list(alone)
+    for model in both:
+        for wrong in ({"items": "i03"}, {"exclude": "i03"}, {"items": False}):
+            with pytest.raises(TypeError, match="expected a list of ids|not iterable"):
+                model.recommend("u05", **asked | wrong)
     among = asked.get("items")
     if among is not None:
         assert set(one_list(both.runtime.recommend("u05", **asked))[0]) <= set(among)
+
+
+def test_whole_lists_are_made_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, asked = made("mf").estimator, {"items": ["i03", "i09", "i11"], "filter_seen": False}
+    expected = model.recommend(LOG.user_ids[1:], **asked)
+    monkeypatch.setattr("sparserec_np.estimator.RANKED_AT_ONCE", 100)
+    found = model.recommend(LOG.user_ids[1:], **asked)
+    np.testing.assert_array_equal(found.items, expected.items)
+    np.testing.assert_array_equal(found.scores, expected.scores)
 
 
 def test_an_unknown_user_is_refused_or_gets_what_is_popular_or_nothing(both: Both) -> None:
