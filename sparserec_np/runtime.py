@@ -71,7 +71,7 @@ RIDGE = 0.6  # weight of the row's own length, in parts of the mean column's
 # Users by whom folded-in rows are brought to the scale of stored ones: fewer where solving takes
 # long.
 FEWEST_COMPARED, MOST_COMPARED, COMPARED_PRODUCTS = 8, 64, 1 << 24
-WIDEST_SCALE = 1e6
+WIDEST_SCALE, MOST_POWER = 1e6, 0.5
 LARGEST_SCORE = 3e38
 TOWER_BYTES = 1 << 30  # most that the items' part of a neumf's first layer may take
 MADE_ENTRIES = 1 << 25  # most that all users' rows may have where they are made to be compared: 0.5 GB
@@ -1287,9 +1287,11 @@ class Scorer:
         """Scores all items for a user's row that :meth:`fold_in` made: (n_items,) float32."""
         raise self._refusal()
 
-    @property
-    def fold_scale(self) -> float:
-        """What scores of rows that are folded in are multiplied by, to be on the scale of the others."""
+    def fold_scale(self, count: int) -> float:
+        """Returns what scores of a row that is folded in from ``count`` items are multiplied by.
+
+        It brings them to the scale of those of users who are known.
+        """
         return 1.0
 
     def factors(self) -> tuple[Table, Table]:
@@ -1348,12 +1350,51 @@ class Scorer:
         )
 
 
+class FoldScale(NamedTuple):
+    """What scores of folded-in rows are multiplied by: ``factor`` times a power of the number of items.
+
+    Training makes the rows of some people longer than least squares do, most often of those who
+    touched few items. The number of items is taken to lie between ``least`` and ``most``, those of
+    the people who were compared.
+    """
+
+    factor: float
+    power: float
+    least: float
+    most: float
+
+    @classmethod
+    def fitted(cls, counts: Array, stored: Array, folded: Array) -> FoldScale:
+        """Fits the scale to people, (m,) each: numbers of items, and sums of scores to be brought together.
+
+        The power is the slope of the logarithm of ``stored / folded`` by that of the number; then
+        the factor makes the sums over all people the same. Where they go different ways there is no
+        scale.
+        """
+        power, bounds = 0.0, (float(counts.min()), float(counts.max()))
+        usable = (stored > 0) & (folded > 0)
+        logs = np.log(counts[usable])
+        if np.count_nonzero(usable) >= FEWEST_COMPARED and np.ptp(logs) > 0:
+            ratios = np.log(stored[usable] / folded[usable])
+            slope = np.sum((logs - logs.mean()) * ratios) / np.square(logs - logs.mean()).sum()
+            power = float(np.clip(slope, -MOST_POWER, MOST_POWER))
+        total = float(np.sum(folded * counts**power))
+        factor = float(stored.sum()) / total if total > 0 else 1.0
+        return cls(factor, power, *bounds) if 1 / WIDEST_SCALE < factor < WIDEST_SCALE else NO_SCALE
+
+    def of(self, count: int) -> float:
+        """Returns what scores of a row of ``count`` items are multiplied by."""
+        return float(self.factor * min(max(count, self.least), self.most) ** self.power)
+
+
+NO_SCALE = FoldScale(1.0, 0.0, 1.0, 1.0)
+
+
 class StoredRows(Scorer):
     """Scores of mf and popularity: inner products of a user's stored row with the items' rows.
 
     A row that is folded in solves least squares, in which touched items score near 1, while stored
-    rows have the scale that training gave them. Both are brought together by one number of the
-    model, ``fold_scale``.
+    rows have the scale that training gave them. Both are brought together by :class:`FoldScale`.
     """
 
     folds_in = True
@@ -1414,30 +1455,32 @@ class StoredRows(Scorer):
             return items, np.zeros(0)
         kept, matrix, liked = self._equations(items)
         wanted = self.model.items.dense_row(item, self.model.dim)[kept]
-        return items, self.fold_scale * (liked[:, kept] @ np.linalg.solve(matrix, wanted))
+        return items, self.fold_scale(len(items)) * (liked[:, kept] @ np.linalg.solve(matrix, wanted))
+
+    def fold_scale(self, count: int) -> float:
+        """Returns what brings a folded-in row to the scale of stored ones; see :class:`Scorer`."""
+        return self._scale.of(count)
 
     @cached_property
-    def fold_scale(self) -> float:
-        """Finds what brings folded-in rows to the scale of stored ones; see :class:`Scorer`.
+    def _scale(self) -> FoldScale:
+        """Compares the stored rows of some users with those that they fold in to.
 
-        Some users are folded in from what they touched. The sum of the scores that their stored
-        rows give to these items, by the sum that the folded ones give: both then give the same on
-        average. It is 1 where the file does not tell, which users have no rows or no seen items in.
+        What is compared are the sums of the scores that each gives to the items the user touched.
         """
         model = self.model
         people = np.flatnonzero(model.user_degrees() > 0)
         if model.dim > FOLDED_DIMENSIONS or not len(people):
-            return 1.0
+            return NO_SCALE
         count = min(max(COMPARED_PRODUCTS // model.dim**2, FEWEST_COMPARED), MOST_COMPARED, len(people))
-        sums = np.zeros(2)
+        compared = []
         for user in people[np.linspace(0, len(people) - 1, count).astype(np.intp)].tolist():
             items, ages, _ = model.touched_by(user)
             _, columns, values = model.items.entries_of(items)
             own = np.bincount(columns, values, minlength=model.dim)
-            for place, (at, numbers) in enumerate((model.users.row(user), self.fold_in(items, ages))):
-                sums[place] += own[at] @ numbers.astype(np.float64)
-        scale = float(sums[0] / sums[1]) if sums[1] > 0 else 1.0
-        return scale if 1 / WIDEST_SCALE < scale < WIDEST_SCALE else 1.0
+            rows = model.users.row(user), self.fold_in(items, ages)
+            sums = [float(own[at] @ numbers.astype(np.float64)) for at, numbers in rows]
+            compared.append((len(items), *sums))
+        return FoldScale.fitted(*np.array(compared).T)
 
     def _equations(self, items: Array) -> tuple[Array, Array, Array]:
         """Makes the equations of the row of a user of ``items`` (m,).
@@ -1498,7 +1541,7 @@ class ItemNeighbours(StoredRows):
     """
 
     explains_exactly = True
-    fold_scale = 1.0
+    _scale = NO_SCALE
 
     def explain(self, user: int, item: int) -> tuple[Array, Array]:
         """Looks up how similar each of the user's items is; see :class:`Scorer`."""
@@ -1531,7 +1574,7 @@ class TouchedItems(StoredRows):
 
     stores_users = False
     explains_exactly = True
-    fold_scale = 1.0
+    _scale = NO_SCALE
 
     def __init__(self, model: StoredModel) -> None:
         super().__init__(model)
@@ -2459,9 +2502,10 @@ class Recommender:
                 left out, and of whom nothing is left gets the "popular" items, or nothing ("skip").
 
         Returns as :meth:`recommend` does, and on the same scale: where users have stored rows,
-        scores are multiplied by the one number that brings folded-in scores nearest to stored ones
-        (``fold_scale``), as far as the file holds users and what they have seen. Where users are
-        made of what they touched, both are the same computation.
+        scores are multiplied by a number (:meth:`fold_scale`) that depends on how many items the
+        list has, and brings the scores of folded-in rows nearest to those of stored ones, as far as
+        the file holds users and what they have seen. Where users are made of what they touched,
+        both are the same computation.
         """
         wish = self._wish(n, items, exclude, filter_seen, on_unknown)
         told: list[Any] = list(listed(liked))
@@ -2470,10 +2514,12 @@ class Recommender:
             return _joined(several, n, self.item_ids.are_text)
         return self._list_for_items(told, wish)
 
-    @property
-    def fold_scale(self) -> float:
-        """What scores of rows that are folded in are multiplied by in lists; see :meth:`recommend_for_items`."""
-        return self._scorer.fold_scale
+    def fold_scale(self, count: int) -> float:
+        """Returns what scores of a row that is folded in from ``count`` items are multiplied by in lists.
+
+        See :meth:`recommend_for_items`.
+        """
+        return self._scorer.fold_scale(count)
 
     def fold_in(self, liked: Iterable[int | str]) -> tuple[Array, Array]:
         """Makes the row of a user who touched the items ``liked``: its columns and float32 values.
@@ -2764,7 +2810,7 @@ class Recommender:
         if not len(rows) and wish.on_unknown != "raise":
             return self._impersonal(wish, hidden)
         scores = self._scorer.scores_of_row(*self._scorer.fold_in(rows, ages))
-        if (scale := self._scorer.fold_scale) != 1:
+        if (scale := self._scorer.fold_scale(len(rows))) != 1:
             scores = np.clip(scores * scale, -LARGEST_SCORE, LARGEST_SCORE).astype(np.float32)
         return self._list(scores, wish.n, hidden, wish.among)
 

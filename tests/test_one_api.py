@@ -14,7 +14,9 @@ from scipy.sparse import csr_matrix
 
 from sparserec_np import Interactions, Recommender, SparseRec
 from sparserec_np.runtime import (
+    NO_SCALE,
     ArtifactError,
+    FoldScale,
     Lists,
     SeenItemsMissingError,
     UnknownItemError,
@@ -408,6 +410,19 @@ def test_what_is_no_model_file_is_refused_by_what_it_is_called(tmp_path: Any) ->
             pytest.raises(TypeError, match="opened in binary mode, found one of str"),
         ):
             opened(text)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("power", [-0.25, 0.0, 0.4])
+def test_a_scale_finds_the_power_of_the_number_of_items(power: float) -> None:
+    counts = np.array([3, 5, 8, 13, 21, 34, 55, 89, 144.0])
+    folded = counts * np.random.default_rng(1).uniform(0.8, 0.9, len(counts))
+    scale = FoldScale.fitted(counts, 4.5 * counts**power * folded, folded)
+    assert scale.power == pytest.approx(power) and scale.factor == pytest.approx(4.5)
+    assert scale.of(21) == pytest.approx(4.5 * 21**power)
+    assert (scale.of(1), scale.of(10_000)) == (scale.of(3), scale.of(144))  # nobody was compared beyond
+    assert FoldScale.fitted(counts, -folded, folded) == NO_SCALE
+    alike = FoldScale.fitted(np.full(9, 7.0), 2 * folded, folded)
+    assert (alike.power, alike.of(3)) == (0.0, pytest.approx(2.0))
 
 
 # ---- explanations of other files
