@@ -7,9 +7,12 @@ SciPy nor scikit-learn.
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # who wants the lines says where they go
 
 # Public name -> the module that defines it.
 _HOMES = {

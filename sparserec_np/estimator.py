@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import operator
 import os
 import warnings
 from collections.abc import Iterable
 from functools import cached_property
-from inspect import Parameter, Signature
-from typing import Any
+from inspect import signature
+from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sparserec_np.data.conversion import READER_OPTIONS, as_held_out, as_interactions, as_known, as_more
 from sparserec_np.data.ids import are_texts
@@ -21,9 +19,28 @@ from sparserec_np.data.table import Array
 from sparserec_np.evaluation.held_out import measure_held_out
 from sparserec_np.machine.locks import ForkLock
 from sparserec_np.models.base_models import BASE_MODELS
-from sparserec_np.runtime import Ids, Recommender, UnknownItemError, UnknownUserError
+from sparserec_np.runtime import (
+    ON_UNKNOWN,
+    Explanation,
+    Ids,
+    Lists,
+    Path,
+    Recommender,
+    Source,
+    UnknownIdError,
+    UnknownItemError,
+    UnknownUserError,
+    expect_count,
+    expect_way,
+    find_row,
+    is_one,
+    listed,
+    lists_of,
+)
 from sparserec_np.serving.model_file import load_model, save_model
 from sparserec_np.training.fitted import Fitted
+from sparserec_np.training.parameters import Parameters
+from sparserec_np.training.progress import Callback, reporting
 from sparserec_np.training.run_directory import CONFIG, load_run, save_run
 from sparserec_np.training.saving import fitted_from, saved_config, served_model
 from sparserec_np.training.settings import Config
@@ -31,26 +48,33 @@ from sparserec_np.training.train import train
 from sparserec_np.training.updating import update
 
 # Parameter -> its default: the settings of a training run, and the threads.
-PARAMETERS: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(Config)} | {
-    "threads": None
-}
+PARAMETERS: dict[str, Any] = {name: one.default for name, one in signature(Parameters).parameters.items()}
 MODEL_ENDING = ".safetensors"
+
+RANKED_AT_ONCE = 1 << 22  # places of the whole lists that exist at once where some items are ranked
 
 # Held while a ranker is made of a model: models work in arrays of their own meanwhile.
 _making = ForkLock()
 
 
-class SparseRec:
+class SparseRec(Parameters):
     """An estimator that trains, learns on, recommends and measures.
 
-    The parameters are the settings of ``Config``, and ``threads``. ``get_params`` and
-    ``set_params`` are as scikit-learn's, and ``sklearn.base.clone`` copies it. Parameters are
-    checked by :meth:`fit`, which raises ConfigError. Interactions are given as
+    The parameters are the settings of a training run, as of ``Config``, and ``threads``; each is an
+    attribute, and described under :class:`~sparserec_np.training.parameters.Parameters`.
+    ``get_params`` and ``set_params`` are as scikit-learn's, and ``sklearn.base.clone`` copies it.
+    Parameters are checked by :meth:`fit`, which raises ConfigError. Interactions are given as
     :func:`~sparserec_np.data.conversion.as_interactions` takes them: as Interactions, the path of a
     file, a frame, pairs of ids, or a SciPy matrix or dense array of users x items. Frames and pairs
     have a row for each interaction, and can be searched and cross-validated over, with ``cv`` one
     of :mod:`~sparserec_np.data.folds`. A matrix has a row for each user, who is known by its number
     alone: folds of its rows are about other users, and are refused when they are measured.
+
+    What a fitted object can be asked has the names and the arguments that it has in
+    :class:`~sparserec_np.runtime.Recommender`, which serves a saved model, and the same answers:
+    ``recommend``, ``recommend_for_items``, ``similar_items``, ``similar_users``, ``score_items``,
+    ``explain``, ``user_factors`` and ``item_factors``. Answers here are arrays, (n,) for one and
+    (m, n) for several. ``score`` is what scikit-learn means by it: a measure of the whole model.
 
     One fitted object may be asked by many threads at once, by forked processes and by those that
     get a pickled copy; lists are what one thread alone would get. Objects of their own may be
@@ -72,13 +96,6 @@ class SparseRec:
 
     fitted_: Fitted
     interactions_: Interactions
-
-    def __init__(self, **parameters: Any) -> None:
-        for name in parameters:
-            if name not in PARAMETERS:
-                raise TypeError(f"SparseRec.__init__() got an unexpected keyword argument {name!r}")
-        for name, default in PARAMETERS.items():
-            setattr(self, name, parameters.get(name, default))
 
     def __repr__(self) -> str:
         changed = {name: value for name, value in self.get_params().items() if value != PARAMETERS[name]}
@@ -115,12 +132,30 @@ class SparseRec:
             setattr(self, name, value)
         return self
 
-    def fit(self, X: Any, y: None = None, **options: Any) -> SparseRec:
+    def fit(
+        self,
+        X: Any,
+        y: None = None,
+        *,
+        callbacks: Callback | Iterable[Callback] = (),
+        verbose: bool = False,
+        **options: Any,
+    ) -> SparseRec:
         """Trains anew on interactions; ``y`` is not used.
 
         Args:
             X: the interactions.
             y: nothing.
+            callbacks: functions, or one, that are called with a copy of the record of each epoch, 0
+                being the start: a dict with ``phase`` ("search", "refit" or "train"), ``start``,
+                ``learning_rate``, ``epoch``, ``seconds``, ``loss`` (None for the start) and, where
+                it was measured, ``ndcg@20``. One that returns True ends the training at hand, as
+                ``patience`` does: of those that a search makes the next begins, and the best is
+                trained again on all data. One that raises KeyboardInterrupt ends them all, and the
+                best so far is kept.
+            verbose: tell of epochs, in a notebook in one line that is written anew, elsewhere in
+                lines of the log "sparserec_np" (of level INFO; on stderr, unless logging was told
+                otherwise).
             options: names of columns and the like, and ``sample_weight``, (n,) weights of rows that
                 are pairs of ids; see :func:`~sparserec_np.data.conversion.as_interactions`. Without
                 weights all interactions count alike.
@@ -130,9 +165,18 @@ class SparseRec:
             ConfigError: parameters that are wrong, or go ill together.
         """
         log = as_interactions(X, **options)
-        return self._keep(train(log, self._config, threads=self._threads), log)
+        with reporting(callbacks, verbose) as report:
+            return self._keep(train(log, self._config, threads=self.threads, on_epoch=report), log)
 
-    def partial_fit(self, X: Any, y: None = None, **changes: Any) -> SparseRec:
+    def partial_fit(
+        self,
+        X: Any,
+        y: None = None,
+        *,
+        callbacks: Callback | Iterable[Callback] = (),
+        verbose: bool = False,
+        **changes: Any,
+    ) -> SparseRec:
         """Learns on with more interactions, within the budget.
 
         Where nothing was trained before, it trains anew. A model that stores no users is trained
@@ -143,6 +187,7 @@ class SparseRec:
             X: more interactions, of users and items that are known or not; what is known is merged.
                 A matrix must have at least as many rows and columns as there are users and items.
             y: nothing.
+            callbacks, verbose: as for :meth:`fit`.
             changes: settings of this update; see :func:`~sparserec_np.training.updating.update`,
                 which has defaults of its own; and names of columns, as for :meth:`fit`.
 
@@ -153,7 +198,7 @@ class SparseRec:
         names = (*READER_OPTIONS, "sample_weight")
         options = {name: changes.pop(name) for name in names if name in changes}
         if not hasattr(self, "fitted_"):
-            return self.fit(X, **options)
+            return self.fit(X, callbacks=callbacks, verbose=verbose, **options)
         known = self.interactions_
         new = as_more(X, known, **options)
         whole = known.joined(new)
@@ -164,58 +209,175 @@ class SparseRec:
             )
             return self
         former = dataclasses.replace(self.fitted_, log=known)
-        return self._keep(update(former, new, threads=self._threads, **changes), whole)
+        with reporting(callbacks, verbose) as report:
+            return self._keep(update(former, new, threads=self.threads, on_epoch=report, **changes), whole)
 
-    def recommend(self, users: Any, n: int = 10, filter_seen: bool = True) -> tuple[Array, Array]:
+    def recommend(
+        self,
+        users: Any,
+        n: int = 10,
+        items: Iterable[int | str] | None = None,
+        exclude: Iterable[int | str] | None = None,
+        filter_seen: bool = True,
+        on_unknown: str = "raise",
+    ) -> Lists:
         """Returns the best items for one user, or for several.
 
         Args:
             users: an outside id, or (m,) of them.
             n: how many items.
+            items: rank these outside ids only; all by default.
+            exclude: outside ids to leave out; those the model does not know need no leaving out.
             filter_seen: leave out the items that a user is known to have.
+            on_unknown: "raise", or what a user who is not known gets: the "popular" items, or
+                nothing, to "skip". ``items`` that are not known are then left out.
 
         Returns:
             Outside ids of items and float32 scores, (n,) for one user and (m, n) for several, best
             first. Where fewer items are left, a list goes on with the id -1 (or an empty text) and
-            the score -inf.
+            the score -inf. The answer unpacks into these two; its attribute ``personal``, () or
+            (m,), says which lists were made for somebody.
 
         A user without interactions, as an empty row of a matrix is, gets the items that most users
-        touched, all with the score 0. What a user is known to dislike is in no list.
+        touched, all with the score 0; a warning says so, and ``personal`` is false. What a user is
+        known to dislike is in no list.
 
         Raises:
-            UnknownUserError: an id that is not known.
-            ValueError: ``n`` below 1.
+            UnknownUserError, UnknownItemError: an id that is not known.
+            ValueError: ``n`` below 1, or no such ``on_unknown``.
         """
-        log = self._known
-        rows = _rows(users, self._user_ids, UnknownUserError, "user")
-        width = min(_expect_count(n), log.n_items)
+        log, strict = self._known, expect_way(on_unknown, ON_UNKNOWN) == "raise"
+        width = min(expect_count(n), log.n_items)
+        rows = _rows(users, self.user_ids, UnknownUserError, "user", strict)
+        hidden = np.zeros(log.n_items, dtype=bool)
+        if items is not None:
+            among = _rows(list(listed(items)), self.item_ids, UnknownItemError, "item", strict)
+            hidden[:] = True
+            hidden[among[among >= 0]] = False
+        if exclude is not None:
+            left_out = _rows(list(listed(exclude)), self.item_ids, UnknownItemError, "item", False)
+            hidden[left_out[left_out >= 0]] = True
+        personal = rows >= 0
+        personal[personal] = log.user_degrees[rows[personal]] > 0
+        places = np.full((len(rows), width), -1, dtype=np.int32)
+        scores = np.full((len(rows), width), -np.inf, dtype=np.float32)
         seen = log if filter_seen else self._nothing
-        places, scores = self._ranker.rank(rows.astype(np.int32), width, seen)
-        for nobody in np.flatnonzero(log.user_degrees[rows] == 0).tolist():
-            places[nobody], scores[nobody] = self._most_touched(log.disliked_by(rows[nobody]), width)
-        return _answer(_padded(places, scores, log.item_ids, n), users)
+        places[personal], scores[personal] = self._ranked(rows[personal], width, hidden, seen)
+        _tell_of_strangers(int(np.count_nonzero(~personal & (rows >= 0))), len(rows))
+        for nobody in np.flatnonzero(~personal & ((rows >= 0) | (on_unknown == "popular"))).tolist():
+            disliked = log.disliked_by(rows[nobody]) if rows[nobody] >= 0 else np.empty(0, np.int32)
+            places[nobody], scores[nobody] = self._most_touched(hidden, disliked, width)
+        return _lists(places, scores, personal, (log.item_ids, n, is_one(users)))
 
-    def similar_items(self, items: Any, n: int = 10) -> tuple[Array, Array]:
+    def recommend_for_items(
+        self,
+        liked: Iterable[Any],
+        n: int = 10,
+        items: Iterable[int | str] | None = None,
+        exclude: Iterable[int | str] | None = None,
+        filter_seen: bool = True,
+        on_unknown: str = "raise",
+    ) -> Lists:
+        """Returns the best items for somebody who touched ``liked``, or for each of several.
+
+        Nothing is trained, and nobody has to be known; scores are on the scale of those of
+        :meth:`recommend`. See :meth:`Recommender.recommend_for_items
+        <sparserec_np.runtime.Recommender.recommend_for_items>`, which makes the lists.
+
+        Args:
+            liked: outside ids of items, the latest last; or a list of such lists.
+            n, items, exclude: as in :meth:`recommend`.
+            filter_seen: leave out the items in ``liked``.
+            on_unknown: "raise", or what is done about ``liked`` items that are not known: they are
+                left out, and of whom nothing is left gets the "popular" items, or nothing ("skip").
+
+        Returns as :meth:`recommend` does.
+
+        Raises:
+            UnknownItemError: an id that is not known.
+            ValueError: ``n`` below 1, or an empty list.
+            ArtifactError: a model that folds nobody in.
+        """
+        served = self._asked
+        return lists_of(
+            served.recommend_for_items(liked, n, items, exclude, filter_seen, on_unknown), n, served.item_ids
+        )
+
+    def similar_items(self, items: Any, n: int = 10, on_unknown: str = "raise") -> Lists:
         """Returns the items nearest to one, or to each of several, by the cosine of their rows.
 
         No item is near to itself, and none to one that nobody touched.
 
-        Args and Returns are as in :meth:`recommend`, with items for users.
+        Args and Returns are as in :meth:`recommend`, with items for users; ``on_unknown`` is
+        "raise" or "skip".
 
         Raises:
             UnknownItemError: an id that is not known.
             ValueError: ``n`` below 1.
             ArtifactError: a model whose stored rows are not what is multiplied.
         """
-        log = self._known
-        rows = _rows(items, self._item_ids, UnknownItemError, "item")
-        places = np.full((len(rows), _expect_count(n)), -1, dtype=np.int64)
-        scores = np.full((len(rows), n), -np.inf, dtype=np.float32)
-        for place, row in enumerate(rows.tolist()):
-            near = self._recommender.similar_items(log.item_ids[row].item(), n)
-            places[place, : len(near.items)] = np.searchsorted(log.item_ids, near.items)
-            scores[place, : len(near.items)] = near.scores
-        return _answer(_padded(places, scores, log.item_ids, n), items)
+        served = self._asked
+        return lists_of(served.similar_items(items, n, on_unknown), n, served.item_ids)
+
+    def similar_users(self, users: Any, n: int = 10, on_unknown: str = "raise") -> Lists:
+        """Returns the users nearest to one, or to each of several, by the cosine of their rows.
+
+        No user is near to themselves, and none to one who touched nothing. All else is as in
+        :meth:`similar_items`, with ids of users.
+
+        Raises:
+            UnknownUserError: an id that is not known.
+            ValueError: ``n`` below 1.
+            ArtifactError: a model whose stored rows are not what is multiplied.
+        """
+        served = self._asked
+        return lists_of(served.similar_users(users, n, on_unknown), n, served.user_ids)
+
+    def score_items(self, users: Any, items: Any, on_unknown: str = "raise") -> Any:
+        """Scores items for users, seen or not, as lists score them.
+
+        Args:
+            users: an outside id, or (m,) of them.
+            items: an outside id, or (n,) of them.
+            on_unknown: "raise"; or "skip", and scores of whom and what is not known are NaN; or
+                "popular", and those of users who are not known are 0, as in lists of popular items.
+
+        Returns:
+            float32 of the shape of ``users`` followed by that of ``items``: (m, n) for several
+            users and items, a single number for one user and one item. Users without interactions
+            score 0 everywhere.
+
+        Raises:
+            UnknownUserError, UnknownItemError: an id that is not known.
+        """
+        return self._asked.score_items(users, items, on_unknown)
+
+    def explain(self, user: Any, item: Any, n: int | None = 10) -> Explanation:
+        """Says which of the items that a user touched speak for an item: the ``n`` that say most.
+
+        The parts add up to ``score`` of what is returned, for fism and itemknn that of lists; see
+        :meth:`Recommender.explain <sparserec_np.runtime.Recommender.explain>`.
+
+        Raises:
+            UnknownUserError, UnknownItemError: an id that is not known.
+            ArtifactError: a model that neither adds up items nor folds in.
+        """
+        return self._asked.explain(user, item, n)
+
+    def user_factors(self, dense: bool = False) -> Any:
+        """Returns the rows of all users, in the order of ``user_ids``; see :meth:`item_factors`."""
+        return self._asked.user_factors(dense)
+
+    def item_factors(self, dense: bool = False) -> Any:
+        """Returns the rows of all items, in the order of ``item_ids``, as a SciPy CSR matrix or dense.
+
+        Their inner products with the rows of users are the scores; see
+        :meth:`Recommender.item_factors <sparserec_np.runtime.Recommender.item_factors>`.
+
+        Raises:
+            ArtifactError: a model whose scores are no inner products, as of neumf.
+        """
+        return self._asked.item_factors(dense)
 
     def score(self, X: Any, y: None = None, **options: Any) -> float:
         """Computes NDCG@20 of all users on held-out interactions.
@@ -239,26 +401,31 @@ class SparseRec:
         rng = np.random.default_rng([int(self._config.seed), 2])
         return measure_held_out(self._ranker, lambda: self._recommender, held_out, known, rng)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a run directory, or, if the name ends in ``.safetensors``, the model file alone.
+    def save(self, path: Path | IO[bytes]) -> None:
+        """Writes a run directory, or the model file alone.
+
+        Args:
+            path: a folder; or, where the name ends in ``.safetensors``, the file; or a file that is
+                open in binary mode, into which the model file is written.
 
         Raises:
             SparseRecError: the path is no place for it.
         """
         log = self._known
-        if os.fspath(path).endswith(MODEL_ENDING):
-            save_model(path, served_model(self.fitted_, log))
-        else:
+        if isinstance(path, (str, os.PathLike)) and not os.fspath(path).endswith(MODEL_ENDING):
             save_run(path, self.fitted_, log)
+        else:
+            save_model(path, served_model(self.fitted_, log))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], interactions: Any = None) -> SparseRec:
+    def load(cls, path: Source, interactions: Any = None) -> SparseRec:
         """Reads a run directory or a model file, as :meth:`save` or ``sparserec train`` wrote it.
 
         Of a model file alone the settings of training are not known: they are at their defaults.
 
         Args:
-            path: path of the directory or the file.
+            path: the path of the directory or of the model file; or a model file that is open in
+                binary mode, or its bytes.
             interactions: the interactions it was trained on, where the model file was exported
                 without. A matrix must have a row for each user and a column for each item.
 
@@ -267,7 +434,7 @@ class SparseRec:
             ArtifactError, ConfigError, OSError: it cannot be read, or is not sound.
         """
         known = None if interactions is None else as_interactions(interactions)
-        if os.path.isfile(os.path.join(path, CONFIG)):
+        if isinstance(path, (str, os.PathLike)) and os.path.isfile(os.path.join(path, CONFIG)):
             fitted = load_run(path, known)
         else:
             model = load_model(path)
@@ -291,7 +458,7 @@ class SparseRec:
         return self.interactions_.n_items
 
     def _keep(self, fitted: Fitted, log: Interactions) -> SparseRec:
-        for name in ("_made_ranker", "_made_recommender", "_user_ids", "_item_ids", "_nothing"):
+        for name in ("_made_ranker", "_made_recommender", "user_ids", "item_ids", "_nothing"):
             self.__dict__.pop(name, None)
         self.fitted_, self.interactions_ = fitted, log
         return self
@@ -301,11 +468,6 @@ class SparseRec:
         return Config.from_dict(
             {name: value for name, value in self.get_params().items() if name != "threads"}
         )
-
-    @property
-    def _threads(self) -> int | None:
-        threads: int | None = self.threads  # type: ignore[attr-defined]
-        return threads
 
     @property
     def _known(self) -> Interactions:
@@ -324,6 +486,12 @@ class SparseRec:
             return self._made_ranker
 
     @property
+    def _asked(self) -> Recommender:
+        """The model as it is served. Raises NotFittedError before :meth:`fit`."""
+        assert self._known is not None
+        return self._recommender
+
+    @property
     def _recommender(self) -> Recommender:
         with _making:
             return self._made_recommender
@@ -337,17 +505,37 @@ class SparseRec:
         return Recommender(served_model(self.fitted_, self.interactions_).encode())
 
     @cached_property
-    def _user_ids(self) -> Ids:
-        return Ids.from_array(self.interactions_.user_ids)
+    def user_ids(self) -> Ids:
+        """The outside ids of the users, in the order of the rows of :meth:`user_factors`."""
+        return Ids.from_array(self._known.user_ids)
 
     @cached_property
-    def _item_ids(self) -> Ids:
-        return Ids.from_array(self.interactions_.item_ids)
+    def item_ids(self) -> Ids:
+        """The outside ids of the items, in the order of the rows of :meth:`item_factors`."""
+        return Ids.from_array(self._known.item_ids)
 
-    def _most_touched(self, left_out: Array, width: int) -> tuple[Array, Array]:
+    def _ranked(self, rows: Array, width: int, hidden: Array, seen: Interactions) -> tuple[Array, Array]:
+        """Ranks the items that are not in ``hidden`` (n_items,): places and scores, (m, width) each."""
+        left_out = int(np.count_nonzero(hidden))
+        if not left_out:
+            return self._ranker.rank(rows.astype(np.int32), width, seen)
+        # What is left out may stand anywhere in a list, and so lists are made as much longer.
+        longer, hides = min(width + left_out, len(hidden)), np.append(hidden, True)
+        places, scores = (np.empty((len(rows), width), dtype) for dtype in (np.int32, np.float32))
+        size = max(1, RANKED_AT_ONCE // longer)
+        for first in range(0, len(rows), size):
+            some = slice(first, first + size)
+            found, theirs = self._ranker.rank(rows[some].astype(np.int32), longer, seen)
+            gone = hides[found]  # also of the place -1
+            order = np.argsort(gone, axis=1, kind="stable")[:, :width]
+            found, theirs = np.where(gone, -1, found), np.where(gone, -np.inf, theirs)
+            places[some], scores[some] = (np.take_along_axis(one, order, axis=1) for one in (found, theirs))
+        return places, scores
+
+    def _most_touched(self, hidden: Array, disliked: Array, width: int) -> tuple[Array, Array]:
         """Lists the items that most users touched, without some: places and scores, (width,) each."""
         popular = self._recommender.popular_items
-        some = popular[~np.isin(popular, left_out)] if len(left_out) else popular
+        some = popular[~hidden[popular] & ~np.isin(popular, disliked)]
         missing = max(0, width - len(some))
         places = np.append(some[: width - missing], np.full(missing, -1, dtype=np.int32))
         return places, np.where(places >= 0, np.float32(0), -np.inf)
@@ -359,54 +547,42 @@ class SparseRec:
         return log.subset(np.zeros(log.n_interactions, dtype=bool))
 
 
-SparseRec.__init__.__signature__ = Signature(  # type: ignore[attr-defined]
-    [
-        Parameter("self", Parameter.POSITIONAL_OR_KEYWORD),
-        *(Parameter(name, Parameter.KEYWORD_ONLY, default=default) for name, default in PARAMETERS.items()),
-    ]
-)
+# help() shows the methods of a class above, and not what it says of its attributes.
+if SparseRec.__doc__ and Parameters.__doc__:  # not with python -OO
+    SparseRec.__doc__ += (
+        f"\n    Parameters:\n{Parameters.__doc__.partition('Attributes:')[2].lstrip(chr(10))}"
+    )
 
 
-def _rows(wanted: Any, ids: Ids, error: type[KeyError], noun: str) -> Array:
+def _rows(wanted: Any, ids: Ids, error: type[UnknownIdError], noun: str, strict: bool) -> Array:
     """Looks ids up: returns the places (m,) of ``wanted``, an id or (m,) of them, in ``ids``.
 
-    12 and "12" are the same id.
+    12 and "12" are the same id. One that is not known is -1, unless that is to be ``strict``.
     """
-    listed: Iterable[Any] = [wanted] if np.ndim(wanted) == 0 else wanted
-    rows = []
-    for one in listed:
-        row = ids.find(one)
-        if row is None:
-            hint = "" if isinstance(one, (str, int, np.integer)) else "; ids are whole numbers or texts"
-            raise error(f"{noun} {one!r} is not in the model{hint}")
-        rows.append(row)
-    return np.array(rows, dtype=np.int64)
+    several: Iterable[Any] = [wanted] if is_one(wanted) else wanted
+    return np.array([find_row(ids, one, error, noun, strict) for one in several], dtype=np.int64)
 
 
-def _expect_count(n: int) -> int:
-    """Returns ``n``, if it is a number of items.
+def _tell_of_strangers(count: int, asked: int) -> None:
+    """Warns that users without interactions get what is popular, if there are any."""
+    if count:
+        who = f"{count:,} of the {asked:,} users asked for {'have' if count > 1 else 'has'} no interactions"
+        warnings.warn(
+            f"{who}: what most users touched is listed instead, all with the score 0 (see personal of the answer)",
+            stacklevel=3,
+        )
 
-    Raises ValueError for one below 1, TypeError for what is no whole number.
+
+def _lists(places: Array, scores: Array, personal: Array, asked: tuple[Array, int, bool]) -> Lists:
+    """Looks up the ids of places (m, up to n), and pads ids and scores to n.
+
+    A place of -1 is none. ``asked`` are all ids, n, and whether a single list was asked for.
     """
-    if operator.index(n) < 1:
-        raise ValueError(f"n must be at least 1, not {n}")
-    return n
-
-
-def _padded(places: Array, scores: Array, ids: Array, n: int) -> tuple[Array, npt.NDArray[np.float32]]:
-    """Looks up the ids of places (m, up to n), and pads ids and scores to (m, n).
-
-    A place of -1 is none.
-    """
+    ids, n, alone = asked
     missing: Any = "" if are_texts(ids) else -1
     found = np.full((len(places), n), missing, dtype=ids.dtype)
     reached = np.full((len(places), n), -np.inf, dtype=np.float32)
     width = places.shape[1]
     found[:, :width] = np.where(places >= 0, ids[np.maximum(places, 0)], missing)
     reached[:, :width] = scores
-    return found, reached
-
-
-def _answer(found: tuple[Array, Array], wanted: Any) -> tuple[Array, Array]:
-    """Returns lists (m, n) for several who were asked for, and one (n,) for a single one."""
-    return (found[0][0], found[1][0]) if np.ndim(wanted) == 0 else found
+    return Lists(found[0], reached[0], personal[0]) if alone else Lists(found, reached, personal)

@@ -10,6 +10,8 @@ field by field.
     items, scores = recommender.recommend(42, n=10)
     items, scores = recommender.recommend_for_items([7, 11, 13])  # the model has never seen them
     items, scores = recommender.similar_items(7, n=10)
+    items, scores = recommender.recommend([42, 7], n=10)  # several at once: arrays of (2, 10)
+    recommender.explain(42, 7)  # which of what 42 touched speaks for item 7
 """
 
 from __future__ import annotations
@@ -17,19 +19,21 @@ from __future__ import annotations
 import json
 import math
 import mmap
+import operator
 import os
 import stat
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import IO, Any, ClassVar, NamedTuple, overload
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Path = str | os.PathLike[str]
+Source = Path | IO[bytes] | bytes | bytearray | memoryview  # a file, by its path or open, or its content
 
 FORMAT = "sparserec_np"
 FORMAT_VERSION = "1"
@@ -59,6 +63,7 @@ LENGTH_TYPES = ("U8", "U16", "U32")
 WEIGHT_TYPES = ("F32", "F16")  # of a number for each item
 VALUE_TYPES = ("F32", "F16", "I8")
 SIMILARITIES = ("dot", "cosine")
+ON_UNKNOWN = ("raise", "popular", "skip")  # what is done about an id that the model does not know
 # Metadata seen: of a file without the items that users had, and of one of some users or items.
 SEEN_LEFT_OUT, SEEN_IN_PART = "left out", "in part"
 
@@ -66,6 +71,11 @@ SEEN_LEFT_OUT, SEEN_IN_PART = "left out", "in part"
 # parts.
 UNTOUCHED = 0.1  # weight of an item that is not in the list, against 1 of one that is
 RIDGE = 0.6  # weight of the row's own length, in parts of the mean column's
+# Users by whom folded-in rows are brought to the scale of stored ones: fewer where solving takes
+# long.
+FEWEST_COMPARED, MOST_COMPARED, COMPARED_PRODUCTS = 8, 64, 1 << 24
+WIDEST_SCALE, MOST_POWER = 1e6, 0.5
+LARGEST_SCORE = 3e38
 TOWER_BYTES = 1 << 30  # most that the items' part of a neumf's first layer may take
 MADE_ENTRIES = 1 << 25  # most that all users' rows may have where they are made to be compared: 0.5 GB
 LEAST_RIDGE, MOST_RIDGE = 1e-3, 1e6  # between them sums in float64 are exact enough for rows of any file
@@ -164,12 +174,14 @@ def locate(path: Path) -> str:
     )
 
 
-def read_artifact(path: Path) -> Artifact:
+def read_artifact(source: Source) -> Artifact:
     """Maps a safetensors file (or the one in a run directory) into memory and checks its layout.
 
-    Raises ArtifactError, naming the file and the field; OSError when the file cannot be opened.
+    One that is open is read from where it is to its end; content is taken as it is. Raises
+    ArtifactError, naming the file and the field; OSError when the file cannot be opened; TypeError
+    for a file that was opened as text.
     """
-    name, buffer = _map_model(path)
+    name, buffer = _content_of(source)
     try:
         return parse_artifact(buffer)
     except ArtifactError as error:
@@ -184,6 +196,31 @@ def _map_model(path: Path) -> tuple[str, mmap.mmap | bytes]:
     except FileNotFoundError:  # a run that has just ended has moved it
         name = locate(path)
         return name, _map_file(name)
+
+
+def _content_of(source: Source) -> tuple[str, mmap.mmap | bytes]:
+    """Opens a file, or reads one that is open: returns what messages call it, and its content."""
+    if isinstance(source, (str, os.PathLike)):
+        return _map_model(source)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return name_of(source), bytes(source)
+    content = source.read()
+    if not isinstance(content, bytes):
+        raise TypeError(
+            f"expected a file that was opened in binary mode, found one of {type(content).__name__}:"
+            " say open(path, 'rb')"
+        )
+    return name_of(source), content
+
+
+def name_of(source: Source) -> str:
+    """Says what messages call a file: its path, if it has one."""
+    if isinstance(source, (str, os.PathLike)):
+        return locate(source)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return f"the content given ({memoryview(source).nbytes:,} bytes)"
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "the file given"
 
 
 def _map_file(name: str) -> mmap.mmap | bytes:
@@ -422,6 +459,13 @@ class Table(NamedTuple):
         first, last = self.indptr[number : number + 2].tolist()
         return self.columns[first:last], self.floats(first, last)
 
+    def dense_row(self, number: int, dim: int) -> Array:
+        """Reads every entry of one row: (dim,) float64."""
+        columns, values = self.row(number)
+        row = np.zeros(dim)
+        row[columns] = values
+        return row
+
     def floats(self, first: int = 0, last: int | None = None) -> Array:
         """Reads values ``first`` to before ``last`` in float32; a view where stored so."""
         values = self.values[first:last].astype(np.float32, copy=False)
@@ -462,6 +506,13 @@ class Table(NamedTuple):
     def row_numbers(self) -> Array:
         """Lists the row of every entry: (nnz,) int32."""
         return np.repeat(np.arange(len(self.indptr) - 1, dtype=np.int32), np.diff(self.indptr))
+
+
+def full_rows(values: Array) -> Table:
+    """Makes a table of every entry of ``values`` (rows, dim), in float32."""
+    rows, dim = values.shape
+    columns = np.tile(np.arange(dim, dtype=np.uint8 if dim <= 256 else np.uint16), rows)
+    return Table(np.arange(rows + 1) * dim, columns, values.astype(np.float32).ravel())
 
 
 def empty_rows(rows: int, dim: int) -> Table:
@@ -1022,12 +1073,91 @@ class Recommendation(NamedTuple):
 
 
 class PopularItems(Recommendation):
-    """A list for a user without interactions: what most users touched, all with the score 0."""
+    """A list for a user without interactions: what most users touched, all with the score 0.
+
+    It is empty for who is not known, and was to be skipped.
+    """
 
     @property
     def personal(self) -> bool:
         """Whether the list was made for somebody: never."""
         return False
+
+
+class _Arrays(NamedTuple):
+    items: Array
+    scores: Array
+
+
+class Lists(_Arrays):
+    """Lists of the best items for several, best first; it unpacks into ``items, scores``.
+
+    Attributes:
+        items: (m, n) outside ids, integers or text. A list that ends early goes on with -1, or with
+            empty texts.
+        scores: (m, n) float32; -inf where a list has ended.
+        personal: (m,) bool, whether a list was made for somebody. It is not where it holds what
+            most users touched, for want of interactions, or nothing.
+
+    Of a single list, as :class:`~sparserec_np.estimator.SparseRec` returns it, the shapes are (n,),
+    (n,) and ().
+    """
+
+    personal: Array
+
+    def __new__(cls, items: Array, scores: Array, personal: Array) -> Lists:
+        """Makes an answer of its parts."""
+        lists = super().__new__(cls, items, scores)
+        lists.personal = personal
+        return lists
+
+    def __getnewargs__(self) -> tuple[Array, Array, Array]:
+        return self.items, self.scores, self.personal
+
+
+class Explanation(Recommendation):
+    """Which of the items that a user touched speak for another, and how much; unpacks as a list.
+
+    Attributes:
+        items: outside ids of what the user touched; what speaks most for the item comes first, what
+            speaks against it last.
+        scores: what each of them adds to the score, as many.
+        score: the sum over all that the user touched, listed or not.
+        exact: whether ``score`` is the one that lists hold. For a model that stores users it is
+            that of the user's items, folded in.
+    """
+
+    score: float
+    exact: bool
+
+    def __new__(
+        cls, items: list[int | str], scores: list[float], score: float = 0.0, exact: bool = True
+    ) -> Explanation:
+        """Makes an explanation of its parts."""
+        explanation = super().__new__(cls, items, scores)
+        explanation.score, explanation.exact = score, exact
+        return explanation
+
+    def __getnewargs__(self) -> tuple[list[int | str], list[float], float, bool]:
+        return self.items, self.scores, self.score, self.exact
+
+
+class Wish(NamedTuple):
+    """What all lists of one call have in common.
+
+    Attributes:
+        n: items of a list.
+        among: item rows (m,) to rank, ascending; None for all.
+        excluded: item rows to leave out; None where nobody said which.
+        filter_seen: whether what a user has seen is left out.
+        on_unknown: one of ``ON_UNKNOWN``.
+    """
+
+    n: int
+    among: Array | None
+    excluded: list[int] | None
+    filter_seen: bool
+    on_unknown: str
 
 
 class ByDimension:
@@ -1133,6 +1263,7 @@ class Scorer:
         stores_users: whether the file has a table of users; else users are made from what they
             touched.
         seen_is_graph: whether it scores by the seen items, which are then part of the model.
+        explains_exactly: whether what :meth:`explain` finds adds up to the scores of lists.
         model: the checked file.
     """
 
@@ -1140,6 +1271,7 @@ class Scorer:
     exports: ClassVar[bool] = False
     stores_users: ClassVar[bool] = True
     seen_is_graph: ClassVar[bool] = False
+    explains_exactly: ClassVar[bool] = False
 
     def __init__(self, model: StoredModel) -> None:
         """Makes what every list needs, so that the first does not wait for it."""
@@ -1168,6 +1300,24 @@ class Scorer:
         """Scores all items for a user's row that :meth:`fold_in` made: (n_items,) float32."""
         raise self._refusal()
 
+    def fold_scale(self, count: int) -> float:
+        """Returns what scores of a row that is folded in from ``count`` items are multiplied by.
+
+        It brings them to the scale of those of users who are known.
+        """
+        return 1.0
+
+    def factors(self) -> tuple[Table, Table]:
+        """Makes the rows of users and of items whose inner products are the scores."""
+        raise self._refusal()
+
+    def explain(self, user: int, item: int) -> tuple[Array, Array]:
+        """Finds what each item that a user touched adds to the score of another.
+
+        Returns item rows (m,), ascending, and float64 parts of the score (m,).
+        """
+        raise self._refusal()
+
     def similar_items(self, item: int) -> Array:
         """Compares every item with the one in row ``item``: (n_items,) float32 cosines.
 
@@ -1187,8 +1337,10 @@ class Scorer:
 
         In a file of some items alone, that is their stored row.
         """
-        first, last = self.model.seen_indptr[user : user + 2].tolist()
-        return last > first or (not self.model.has_all_seen and bool(np.any(self.model.users.row(user)[1])))
+        model = self.model
+        first, last = model.seen_indptr[user : user + 2].tolist()
+        touched = last - first - len(model.disliked_by(user))
+        return touched > 0 or (not model.has_all_seen and bool(np.any(model.users.row(user)[1])))
 
     def popularity(self) -> Array | None:
         """Returns numbers that are the larger the more users touched an item: (n_items,).
@@ -1211,8 +1363,52 @@ class Scorer:
         )
 
 
+class FoldScale(NamedTuple):
+    """What scores of folded-in rows are multiplied by: ``factor`` times a power of the number of items.
+
+    Training makes the rows of some people longer than least squares do, most often of those who
+    touched few items. The number of items is taken to lie between ``least`` and ``most``, those of
+    the people who were compared.
+    """
+
+    factor: float
+    power: float
+    least: float
+    most: float
+
+    @classmethod
+    def fitted(cls, counts: Array, stored: Array, folded: Array) -> FoldScale:
+        """Fits the scale to people, (m,) each: numbers of items, and sums of scores to be brought together.
+
+        The power is the slope of the logarithm of ``stored / folded`` by that of the number; then
+        the factor makes the sums over all people the same. Where they go different ways there is no
+        scale.
+        """
+        power, bounds = 0.0, (float(counts.min()), float(counts.max()))
+        usable = (stored > 0) & (folded > 0)
+        logs = np.log(counts[usable])
+        if np.count_nonzero(usable) >= FEWEST_COMPARED and np.ptp(logs) > 0:
+            ratios = np.log(stored[usable] / folded[usable])
+            slope = np.sum((logs - logs.mean()) * ratios) / np.square(logs - logs.mean()).sum()
+            power = float(np.clip(slope, -MOST_POWER, MOST_POWER))
+        total = float(np.sum(folded * counts**power))
+        factor = float(stored.sum()) / total if total > 0 else 1.0
+        return cls(factor, power, *bounds) if 1 / WIDEST_SCALE < factor < WIDEST_SCALE else NO_SCALE
+
+    def of(self, count: int) -> float:
+        """Returns what scores of a row of ``count`` items are multiplied by."""
+        return float(self.factor * min(max(count, self.least), self.most) ** self.power)
+
+
+NO_SCALE = FoldScale(1.0, 0.0, 1.0, 1.0)
+
+
 class StoredRows(Scorer):
-    """Scores of mf and popularity: inner products of a user's stored row with the items' rows."""
+    """Scores of mf and popularity: inner products of a user's stored row with the items' rows.
+
+    A row that is folded in solves least squares, in which touched items score near 1, while stored
+    rows have the scale that training gave them. Both are brought together by :class:`FoldScale`.
+    """
 
     folds_in = True
     exports = True
@@ -1254,6 +1450,57 @@ class StoredRows(Scorer):
 
     def fold_in(self, items: Array, ages: Array) -> tuple[Array, Array]:
         """Solves for the row of a user of ``items`` (m,); see :meth:`Recommender.fold_in`."""
+        kept, matrix, liked = self._equations(items)
+        return kept, np.linalg.solve(matrix, liked.sum(axis=0)[kept]).astype(np.float32)
+
+    def factors(self) -> tuple[Table, Table]:
+        """Returns the stored rows; see :class:`Scorer`."""
+        return self.model.users, self.model.items
+
+    def explain(self, user: int, item: int) -> tuple[Array, Array]:
+        """Folds the user's items in, and says what each adds; see :class:`Scorer`.
+
+        With A the matrix of the equations, the folded row is A^-1 times the sum of the rows of the
+        items, so each of these adds its row's product with A^-1 times the row of ``item``.
+        """
+        items, _, _ = self.model.touched_by(user)
+        if not len(items):
+            return items, np.zeros(0)
+        kept, matrix, liked = self._equations(items)
+        wanted = self.model.items.dense_row(item, self.model.dim)[kept]
+        return items, self.fold_scale(len(items)) * (liked[:, kept] @ np.linalg.solve(matrix, wanted))
+
+    def fold_scale(self, count: int) -> float:
+        """Returns what brings a folded-in row to the scale of stored ones; see :class:`Scorer`."""
+        return self._scale.of(count)
+
+    @cached_property
+    def _scale(self) -> FoldScale:
+        """Compares the stored rows of some users with those that they fold in to.
+
+        What is compared are the sums of the scores that each gives to the items the user touched.
+        """
+        model = self.model
+        people = np.flatnonzero(model.user_degrees() > 0)
+        if model.dim > FOLDED_DIMENSIONS or not len(people):
+            return NO_SCALE
+        count = min(max(COMPARED_PRODUCTS // model.dim**2, FEWEST_COMPARED), MOST_COMPARED, len(people))
+        compared = []
+        for user in people[np.linspace(0, len(people) - 1, count).astype(np.intp)].tolist():
+            items, ages, _ = model.touched_by(user)
+            _, columns, values = model.items.entries_of(items)
+            own = np.bincount(columns, values, minlength=model.dim)
+            rows = model.users.row(user), self.fold_in(items, ages)
+            sums = [float(own[at] @ numbers.astype(np.float64)) for at, numbers in rows]
+            compared.append((len(items), *sums))
+        return FoldScale.fitted(*np.array(compared).T)
+
+    def _equations(self, items: Array) -> tuple[Array, Array, Array]:
+        """Makes the equations of the row of a user of ``items`` (m,).
+
+        Returns the columns (k,) that are solved for, the matrix (k, k), and the items' rows
+        (m, dim).
+        """
         _check_any(items)
         model = self.model
         if model.dim > FOLDED_DIMENSIONS:
@@ -1268,16 +1515,14 @@ class StoredRows(Scorer):
         kept = np.flatnonzero(liked.any(axis=0))
         mean = float(np.trace(self._gram)) / model.dim
         if not mean > SMALLEST_SQUARE:
-            return kept[:0], np.zeros(0, dtype=np.float32)
+            return kept[:0], np.zeros((0, 0)), liked
         matrix = liked.T @ liked + UNTOUCHED * (self._gram + RIDGE * mean * np.eye(model.dim))
-        target = liked.sum(axis=0)
-        solved = np.linalg.solve(matrix[np.ix_(kept, kept)], target[kept])
         if len(kept) > model.row_entries:
+            solved = np.linalg.solve(matrix[np.ix_(kept, kept)], liked.sum(axis=0)[kept])
             # What an entry adds to a score is its value times a value of its column.
             reach = np.abs(solved) * np.sqrt(np.diag(self._gram)[kept])
             kept = np.sort(kept[np.argsort(-reach, kind="stable")[: model.row_entries]])
-            solved = np.linalg.solve(matrix[np.ix_(kept, kept)], target[kept])
-        return kept, solved.astype(np.float32)
+        return kept, matrix[np.ix_(kept, kept)], liked
 
     @cached_property
     def _users(self) -> ByDimension:
@@ -1308,15 +1553,29 @@ class ItemNeighbours(StoredRows):
     A user's row is 1 in the columns of their items, and so folding in is to write it down.
     """
 
+    explains_exactly = True
+    _scale = NO_SCALE
+
+    def explain(self, user: int, item: int) -> tuple[Array, Array]:
+        """Looks up how similar each of the user's items is; see :class:`Scorer`."""
+        columns, values = self.model.users.row(user)
+        if self.model.dim != len(self.model.item_ids):
+            raise self._nameless()
+        similar = self.model.items.dense_row(item, self.model.dim)
+        return columns.astype(np.intp), values * similar[columns]
+
     def fold_in(self, items: Array, ages: Array) -> tuple[Array, Array]:
         """Makes a row of ones in the columns of ``items`` (m,)."""
         _check_any(items)
         if self.model.dim != len(self.model.item_ids):
-            raise ArtifactError(
-                "an itemknn model of some items alone does not tell which column is which item's, so nobody can be"
-                " folded in; export it with all items"
-            )
+            raise self._nameless()
         return items, np.ones(len(items), dtype=np.float32)
+
+    def _nameless(self) -> ArtifactError:
+        return ArtifactError(
+            "an itemknn model of some items alone does not tell which column is which item's, so nobody can be"
+            " folded in; export it with all items"
+        )
 
 
 class TouchedItems(StoredRows):
@@ -1327,6 +1586,8 @@ class TouchedItems(StoredRows):
     """
 
     stores_users = False
+    explains_exactly = True
+    _scale = NO_SCALE
 
     def __init__(self, model: StoredModel) -> None:
         super().__init__(model)
@@ -1348,6 +1609,16 @@ class TouchedItems(StoredRows):
         """Makes the row of a user of ``items`` (m,), ascending, as that of any other user."""
         _check_any(items)
         return self._made.row(items, self._levels[ages])
+
+    def factors(self) -> tuple[Table, Table]:
+        """Makes the rows of all users, beside the stored ones of items; see :class:`Scorer`."""
+        return self._users.table, self.model.items
+
+    def explain(self, user: int, item: int) -> tuple[Array, Array]:
+        """Takes the score apart into what each touched item adds; see :class:`Scorer`."""
+        items, ages, shares = self.model.touched_by(user)
+        wanted = self.model.items.dense_row(item, self.model.dim)
+        return items, self._made.parts(items, self._levels[ages] * shares, wanted)
 
     def popularity(self) -> Array | None:
         """Says how popular items are; see :class:`Scorer`.
@@ -1413,6 +1684,10 @@ class MadeRows(ABC):
         ``shares`` (m,) float32 say how much each of them counts.
         """
 
+    @abstractmethod
+    def parts(self, items: Array, shares: Array, wanted: Array) -> Array:
+        """Finds what each item adds to the row's product with ``wanted`` (dim,): (m,) float64."""
+
     @property
     def resident_bytes(self) -> dict[str, int]:
         """Counts the bytes made beside the file, by purpose, if any."""
@@ -1454,6 +1729,20 @@ class SummedRows(MadeRows):
             columns, np.repeat(shares * self.model.weights[items], lengths) * values, self.model.dim
         )
 
+    def parts(self, items: Array, shares: Array, wanted: Array) -> Array:
+        """Multiplies each weighted row, in the columns that the sum keeps; see :class:`MadeRows`."""
+        kept = self.row(items, shares)[0]
+        reached = np.zeros_like(wanted)
+        reached[kept] = wanted[kept]
+        return self._parts_of_sums(items, shares, reached)
+
+    def _parts_of_sums(self, items: Array, shares: Array, reached: Array) -> Array:
+        lengths, columns, values = self.model.items.entries_of(items)
+        products = np.bincount(
+            np.repeat(np.arange(len(items)), lengths), values * reached[columns], minlength=len(items)
+        )
+        return shares * self.model.weights[items] * products
+
     def _cut(self, columns: Array, shares: Array, dim: int) -> tuple[Array, Array]:
         """Adds up ``shares`` (n,) in their ``columns`` (n,), below ``dim``, and keeps the largest sums."""
         row = np.zeros(dim, dtype=np.float32)
@@ -1493,6 +1782,14 @@ class SumsAndItems(SummedRows):
         numbers = np.repeat(shares * self.model.weights[items], lengths)[summed] * values[summed]
         kept, sums = self._cut(columns[summed], numbers, dim)
         return np.concatenate([kept, items + dim]), np.append(sums, shares)
+
+    def parts(self, items: Array, shares: Array, wanted: Array) -> Array:
+        """Adds what the marks say to the parts of the sum; see :class:`MadeRows`."""
+        dim = self.model.dim - (len(self.model.items.indptr) - 1)
+        kept = self.row(items, shares)[0][: -len(items) or None]
+        reached = np.zeros_like(wanted)
+        reached[kept] = wanted[kept]
+        return self._parts_of_sums(items, shares, reached) + shares * wanted[dim + items]
 
 
 def _largest_places(numbers: Array, most: int) -> Array:
@@ -1540,6 +1837,21 @@ class SolvedRows(MadeRows):
     def row(self, items: Array, shares: Array) -> tuple[Array, Array]:
         """Solves for the row of a user of ``items`` (m,); see :func:`solved_row`."""
         return solved_row(self.model.items, items, self._terms, self.model.row_entries, shares)
+
+    def parts(self, items: Array, shares: Array, wanted: Array) -> Array:
+        """Solves the equations for ``wanted``, and multiplies each row with that; see :class:`MadeRows`.
+
+        The matrix is symmetric, so the row's product with ``wanted`` is the sum of these.
+        """
+        kept, _ = self.row(items, shares)
+        lengths, columns, values = self.model.items.entries_of(items)
+        rows = np.zeros((len(items), self.model.dim))
+        rows[np.repeat(np.arange(len(items)), lengths), columns] = values
+        rows, trusts = rows[:, kept], shares.astype(np.float64)
+        shared = np.triu(self._terms.base[np.ix_(self._terms.places[kept], self._terms.places[kept])])
+        matrix = shared + np.triu(shared, 1).T + (rows * trusts[:, None]).T @ rows
+        parts: Array = trusts * (rows @ np.linalg.solve(matrix, wanted[kept]))
+        return parts
 
     @property
     def resident_bytes(self) -> dict[str, int]:
@@ -1858,17 +2170,40 @@ class GraphScores(Scorer):
             row += np.bincount(table.columns, products, minlength=self._dim)
         return row / (self.layers + 1)
 
+    def factors(self) -> tuple[Table, Table]:
+        """Makes every entry of ``P E``, column after column; see :class:`Scorer`.
+
+        For cosines rows are of one length, and the users' are divided by the temperature.
+        """
+        columns = np.eye(self._dim)
+        users, items = (
+            np.stack([means(one) for one in columns], 1) for means in (self._user_means, self._item_means)
+        )
+        if self.cosine:
+            for rows in (users, items):
+                lengths = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
+                np.divide(rows, lengths, out=rows, where=lengths > 0)
+        return full_rows(users / self.temperature), full_rows(items)
+
     def _item_means(self, row: Array) -> Array:
         """Multiplies the items' part of ``P E`` with ``row`` (dim,): (n_items,) float64."""
-        # 1 + A + A^2 + ... by Horner's rule; the last step ends in the items, and so the first is
-        # known, too.
+        return self._means(row, self.layers % 2 == 0)
+
+    def _user_means(self, row: Array) -> Array:
+        """Multiplies the users' part of ``P E`` with ``row`` (dim,): (n_users,) float64."""
+        return self._means(row, self.layers % 2 == 1)
+
+    def _means(self, row: Array, on_items: bool) -> Array:
+        """Multiplies a part of ``P E`` with ``row``: that which begins on the items, or on the users."""
+        # 1 + A + A^2 + ... by Horner's rule; it is known where the last step ends, and so where the
+        # first begins.
         users, items = (
             _row_sums(table.indptr, table.floats() * row[table.columns]) for table in self._tables
         )
-        side = users if self.layers % 2 else items
-        for step in range(self.layers):
-            on_items = (self.layers - step) % 2 == 0
+        side = items if on_items else users
+        for _ in range(self.layers):
             side = users + self._to_users(side) if on_items else items + self._to_items(side)
+            on_items = not on_items
         return side / (self.layers + 1)
 
     def _to_items(self, side: Array) -> Array:
@@ -2062,13 +2397,14 @@ class Recommender:
         self._scorer = served_as(self.model.metadata["model"])(self.model)
 
     @classmethod
-    def open(cls, path: Path) -> Recommender:
-        """Opens a run directory, or the model file itself.
+    def open(cls, source: Source) -> Recommender:
+        """Opens a run directory, or the model file itself: by its path, open in binary mode, or as bytes.
 
-        Raises ArtifactError for a directory without a model or a file that is none; OSError when it
-        cannot be read.
+        A file at a path is mapped into memory; one that is open is read from where it is to its
+        end. Raises ArtifactError for a directory without a model or a file that is none; OSError
+        when it cannot be read; TypeError for a file that was opened as text.
         """
-        name, buffer = _map_model(path)
+        name, buffer = _content_of(source)
         try:
             recommender = cls(parse_artifact(buffer))
         except ArtifactError as error:
@@ -2080,64 +2416,123 @@ class Recommender:
                 buffer.madvise(mmap.MADV_DONTNEED)
         return recommender
 
-    def recommend(
+    @overload
+    def recommend(  # type: ignore[overload-overlap]  # a text is one id, though a list of letters, too
         self,
-        user: int | str,
+        users: int | str,
         n: int = 10,
         items: Iterable[int | str] | None = None,
         exclude: Iterable[int | str] | None = None,
         filter_seen: bool = True,
-    ) -> Recommendation:
-        """Lists the ``n`` items of highest score for one user.
+        on_unknown: str = "raise",
+    ) -> Recommendation: ...
+    @overload
+    def recommend(
+        self,
+        users: Iterable[int | str],
+        n: int = 10,
+        items: Iterable[int | str] | None = None,
+        exclude: Iterable[int | str] | None = None,
+        filter_seen: bool = True,
+        on_unknown: str = "raise",
+    ) -> Lists: ...
+    def recommend(
+        self,
+        users: int | str | Iterable[int | str],
+        n: int = 10,
+        items: Iterable[int | str] | None = None,
+        exclude: Iterable[int | str] | None = None,
+        filter_seen: bool = True,
+        on_unknown: str = "raise",
+    ) -> Recommendation | Lists:
+        """Lists the ``n`` items of highest score for one user, or for each of several.
 
         Args:
-            user: an outside id.
-            n: how many items; where fewer are left the lists are shorter, never padded.
+            users: an outside id, or (m,) of them.
+            n: how many items; where fewer are left, one user's lists are shorter, never padded.
             items: rank these outside ids only; all by default.
             exclude: outside ids to leave out; those the model does not know need no leaving out.
             filter_seen: leave out the items that the user had in training. What the file says that
                 the user dislikes is left out in any case.
+            on_unknown: "raise", or what a user who is not known gets: the "popular" items, or
+                nothing, to "skip". ``items`` that are not known are then left out.
+
+        Returns:
+            For one user a :class:`Recommendation`, ready for JSON; for several :class:`Lists`,
+            whose arrays are (m, n), in the order of ``users``. Both unpack into items and scores.
 
         Items of equal score come in the order of the item table. A user without interactions gets
-        those that most users touched, as :class:`PopularItems`; where the file does not say which
-        these are (``popularity_known``), in the order of the table. Raises UnknownUserError or
-        UnknownItemError (both a KeyError) for an id the model was not trained on;
-        SeenItemsMissingError where seen items are to be left out, the file does not hold them, and
-        ``exclude`` does not stand in for them; ValueError for ``n`` below 1.
+        those that most users touched, as :class:`PopularItems`, and ``personal`` is false; where
+        the file does not say which these are (``popularity_known``), in the order of the table.
+        Raises UnknownUserError or UnknownItemError (both a KeyError) for an id the model was not
+        trained on; SeenItemsMissingError where seen items are to be left out, the file does not
+        hold them, and ``exclude`` does not stand in for them; ValueError for ``n`` below 1.
         """
-        row = self._user_row(user)
-        known = self._scorer.knows(row)
-        scores = self._scorer.scores(row) if known else self._popular_first()
-        hidden: list[Any] = [self._rows_to_hide(exclude)] if exclude is not None else []
-        if filter_seen and not self.model.has_seen and exclude is None:
-            raise SeenItemsMissingError(
-                "the model file was exported without the items that users have seen:"
-                " give them to exclude, or set filter_seen to False"
-            )
-        if filter_seen:
-            first, last = self.model.seen_indptr[row : row + 2].tolist()
-            hidden.append(self.model.seen_items[first:last])
-        hidden.append(self.model.disliked_by(row))
-        found = self._list(scores, n, hidden, self._rows_among(items))
-        return found if known else PopularItems(found.items, [0.0] * len(found.items))
+        wish = self._wish(n, items, exclude, filter_seen, on_unknown)
+        if is_one(users):
+            return self._list_for(users, wish)
+        several = [self._list_for(user, wish) for user in users]  # type: ignore[union-attr]
+        return _joined(several, n, self.item_ids.are_text)
 
-    def recommend_for_items(
+    @overload
+    def recommend_for_items(  # type: ignore[overload-overlap]  # texts are lists of letters, too
         self,
         liked: Iterable[int | str],
         n: int = 10,
         items: Iterable[int | str] | None = None,
         exclude: Iterable[int | str] | None = None,
         filter_seen: bool = True,
-    ) -> Recommendation:
-        """Lists the ``n`` best items for somebody unknown to the model, who touched ``liked``.
+        on_unknown: str = "raise",
+    ) -> Recommendation: ...
+    @overload
+    def recommend_for_items(
+        self,
+        liked: Iterable[Iterable[int | str]],
+        n: int = 10,
+        items: Iterable[int | str] | None = None,
+        exclude: Iterable[int | str] | None = None,
+        filter_seen: bool = True,
+        on_unknown: str = "raise",
+    ) -> Lists: ...
+    def recommend_for_items(
+        self,
+        liked: Iterable[Any],
+        n: int = 10,
+        items: Iterable[int | str] | None = None,
+        exclude: Iterable[int | str] | None = None,
+        filter_seen: bool = True,
+        on_unknown: str = "raise",
+    ) -> Recommendation | Lists:
+        """Lists the ``n`` best items for somebody unknown to the model, or for each of several.
 
-        The row is made by :meth:`fold_in`, of the items in the order of time, the latest last;
-        ``filter_seen`` leaves out the items in ``liked``, and all else is as in :meth:`recommend`.
+        The row is made by :meth:`fold_in`, of the items in the order of time, the latest last.
+
+        Args:
+            liked: outside ids of the items that somebody touched, or a list of such lists.
+            n, items, exclude: as in :meth:`recommend`.
+            filter_seen: leave out the items in ``liked``.
+            on_unknown: "raise", or what is done about ``liked`` items that are not known: they are
+                left out, and of whom nothing is left gets the "popular" items, or nothing ("skip").
+
+        Returns as :meth:`recommend` does, and on the same scale: where users have stored rows,
+        scores are multiplied by a number (:meth:`fold_scale`) that depends on how many items the
+        list has, and brings the scores of folded-in rows nearest to those of stored ones, as far as
+        the file holds users and what they have seen. Where users are made of what they touched,
+        both are the same computation.
         """
-        rows, ages = self._rows_in_order(liked)
-        hidden = [self._rows_to_hide(exclude), rows if filter_seen else rows[:0]]
-        scores = self._scorer.scores_of_row(*self._scorer.fold_in(rows, ages))
-        return self._list(scores, n, hidden, self._rows_among(items))
+        wish = self._wish(n, items, exclude, filter_seen, on_unknown)
+        told: list[Any] = list(listed(liked))
+        if told and not any(map(is_one, told)):
+            several = [self._list_for_items(one, wish) for one in told]
+            return _joined(several, n, self.item_ids.are_text)
+        return self._list_for_items(told, wish)
+
+    def fold_scale(self, count: int) -> float:
+        """Returns what scores of a row that is folded in from ``count`` items are multiplied by in lists.
+
+        See :meth:`recommend_for_items`.
+        """
+        return self._scorer.fold_scale(count)
 
     def fold_in(self, liked: Iterable[int | str]) -> tuple[Array, Array]:
         """Makes the row of a user who touched the items ``liked``: its columns and float32 values.
@@ -2159,29 +2554,131 @@ class Recommender:
         """
         return self._scorer.fold_in(*self._rows_in_order(liked))
 
-    def similar_items(self, item: int | str, n: int = 10) -> Recommendation:
-        """Lists the ``n`` other items whose rows are nearest to that of ``item`` by cosine.
+    @overload
+    def similar_items(self, items: int | str, n: int = 10, on_unknown: str = "raise") -> Recommendation: ...  # type: ignore[overload-overlap]
+    @overload
+    def similar_items(self, items: Iterable[int | str], n: int = 10, on_unknown: str = "raise") -> Lists: ...
+    def similar_items(
+        self, items: int | str | Iterable[int | str], n: int = 10, on_unknown: str = "raise"
+    ) -> Recommendation | Lists:
+        """Lists the ``n`` other items whose rows are nearest by cosine, to one item or to each of several.
 
         An item that nobody touched is near to nothing. In a file of some users or items alone, or
-        without what users have seen, that is known of items without entries only.
+        without what users have seen, that is known of items without entries only. What is returned
+        is as in :meth:`recommend`; ``on_unknown`` is "raise" or "skip", which gives an id that is
+        not known an empty list.
         """
-        row = self._row(self.item_ids, item, UnknownItemError, "item")
-        return self._list(self._scorer.similar_items(row), n, [row])
+        compare = self._scorer.similar_items
+        return self._similar(items, n, on_unknown, self.item_ids, self._item_row, compare)
 
-    def similar_users(self, user: int | str, n: int = 10) -> Recommendation:
-        """Lists, in the field ``items``, the ``n`` other users nearest to ``user`` by cosine.
+    @overload
+    def similar_users(self, users: int | str, n: int = 10, on_unknown: str = "raise") -> Recommendation: ...  # type: ignore[overload-overlap]
+    @overload
+    def similar_users(self, users: Iterable[int | str], n: int = 10, on_unknown: str = "raise") -> Lists: ...
+    def similar_users(
+        self, users: int | str | Iterable[int | str], n: int = 10, on_unknown: str = "raise"
+    ) -> Recommendation | Lists:
+        """Lists, in the field ``items``, the ``n`` other users nearest by cosine, to one or to each of several.
 
-        A user who touched nothing is near to nobody.
+        A user who touched nothing is near to nobody. All else is as in :meth:`similar_items`.
         """
-        row = self._user_row(user)
-        return self._list(self._scorer.similar_users(row), n, [row], ids=self.user_ids)
+        compare = self._scorer.similar_users
+        return self._similar(users, n, on_unknown, self.user_ids, self._user_row, compare)
+
+    def score_items(
+        self,
+        users: int | str | Iterable[int | str],
+        items: int | str | Iterable[int | str],
+        on_unknown: str = "raise",
+    ) -> Any:
+        """Scores items for users, seen or not, as lists score them.
+
+        Args:
+            users: an outside id, or (m,) of them.
+            items: an outside id, or (n,) of them.
+            on_unknown: "raise"; or "skip", and scores of whom and what is not known are NaN; or
+                "popular", and those of users who are not known are 0, as in lists of popular items.
+
+        Returns:
+            float32 of the shape of ``users`` followed by that of ``items``: (m, n) for several
+            users and items, a single number for one user and one item. Users without interactions
+            score 0 everywhere.
+
+        Raises UnknownUserError, UnknownItemError (both a KeyError).
+        """
+        expect_way(on_unknown, ON_UNKNOWN)
+        several: list[list[Any]] = [[ids] if is_one(ids) else list(ids) for ids in (users, items)]  # type: ignore[arg-type]
+        people, wanted = several
+        strict = on_unknown == "raise"
+        places = np.array([self._item_row(item, strict) for item in wanted], np.intp)
+        scores = np.full((len(people), len(wanted)), np.nan, dtype=np.float32)
+        for place, user in enumerate(people):
+            row = self._user_row(user, strict)
+            if row >= 0 and self._scorer.knows(row):
+                scores[place] = self._scorer.scores(row)[places]
+            elif row >= 0 or on_unknown == "popular":
+                scores[place] = 0
+        scores[:, places < 0] = np.nan
+        shape = [len(ids) for ids, given in zip(several, (users, items), strict=True) if not is_one(given)]
+        return scores.reshape(shape)[()]
 
     def score(self, user: int | str, items: Iterable[int | str]) -> list[float]:
-        """Scores each of ``items`` (outside ids) for a user, in their order, seen or not."""
-        scores = self._scorer.scores(self._user_row(user))
-        return [
-            float(scores[self._row(self.item_ids, item, UnknownItemError, "item")]) for item in _listed(items)
-        ]
+        """Scores each of ``items`` for a user, in their order: :meth:`score_items` as a plain list."""
+        return [float(score) for score in self.score_items(user, listed(items))]  # type: ignore[arg-type]
+
+    def user_factors(self, dense: bool = False) -> Any:
+        """Returns the rows of all users, in the order of ``user_ids``; see :meth:`item_factors`."""
+        return self._factors(self._scorer.factors()[0], dense)
+
+    def item_factors(self, dense: bool = False) -> Any:
+        """Returns the rows of all items whose inner products with those of users are the scores.
+
+        A SciPy CSR matrix of float32, (n_items, columns), or the same as a dense array, which needs
+        no SciPy. An index of nearest neighbours over them gives the lists of :meth:`recommend`, but
+        for what that leaves out (seen and disliked items) and puts in (popular items for users
+        without interactions). Columns are the model's dimensions. A fism model's users are made of
+        what they touched, cut as for lists; one with neighbours has a column more for each item,
+        behind the others, where a user's row marks what they touched and an item's row holds its
+        neighbours, so that it is better kept sparse. Of lightgcn they are the rows after
+        propagation, which are full, the users' divided by the temperature.
+
+        Raises ArtifactError for a model whose scores are no inner products, as of neumf; and where
+        making the rows of all users would take too much memory.
+        """
+        return self._factors(self._scorer.factors()[1], dense)
+
+    def explain(self, user: int | str, item: int | str, n: int | None = 10) -> Explanation:
+        """Says which of the items that a user touched speak for an item: the ``n`` that say most.
+
+        Each adds its part to the score, and all parts together are ``score`` of what is returned.
+        Of fism and itemknn models that is the score in lists, as exactly as float32 adds up. A
+        model that stores users cannot tell where a trained row came from: its parts are those of
+        the row that the user's items are folded in to, on the scale of lists, and add up to the
+        score of :meth:`recommend_for_items` of these items; ``exact`` is false then.
+
+        Args:
+            user, item: outside ids.
+            n: how many of the items at most; None for all.
+
+        Raises UnknownUserError, UnknownItemError, ValueError for ``n`` below 1;
+        SeenItemsMissingError for a file that does not hold what users have seen; ArtifactError for
+        a model that neither adds up items nor folds in, as lightgcn and neumf.
+        """
+        row = self._user_row(user)
+        wanted = self._item_row(item)
+        if not self.model.has_seen:
+            raise SeenItemsMissingError(
+                "the model file was exported without the items that users have seen, and so nothing tells what speaks"
+                " for an item: explain it with the whole model"
+            )
+        items, parts = self._scorer.explain(row, wanted)
+        order = (-parts).argsort(kind="stable")[: None if n is None else expect_count(n)]
+        return Explanation(
+            self.item_ids.of_rows(items[order].tolist()),
+            parts[order].tolist(),
+            float(parts.sum()),
+            self._scorer.explains_exactly,
+        )
 
     @cached_property
     def popular_items(self) -> Array:
@@ -2199,8 +2696,7 @@ class Recommender:
 
     def strangers(self) -> list[int]:
         """Lists the rows of users without interactions, ascending."""
-        seen = self.model.seen_indptr
-        idle = np.flatnonzero(seen[1:] == seen[:-1])
+        idle = np.flatnonzero(self.model.user_degrees() == 0)
         return [row for row in idle.tolist() if not self._scorer.knows(row)]
 
     def inspect(self) -> dict[str, Any]:
@@ -2249,48 +2745,129 @@ class Recommender:
 
     # -- ids to rows
 
-    def _row(self, ids: Ids, wanted: object, error: type[UnknownIdError], noun: str) -> int:
-        row = ids.find(wanted)
-        if row is None:
-            hint = "" if isinstance(wanted, (int, str, np.integer)) else "; ids are whole numbers or texts"
-            raise error(f"unknown {noun} {wanted!r}: the model knows {len(ids):,} {noun}s{hint}")
-        return row
+    def _item_row(self, item: object, strict: bool = True) -> int:
+        return find_row(self.item_ids, item, UnknownItemError, "item", strict)
 
-    def _user_row(self, user: object) -> int:
+    def _user_row(self, user: object, strict: bool = True) -> int:
         if not (self.model.has_seen or self._scorer.stores_users):
             raise SeenItemsMissingError(
                 "the model file was exported without the items that users have seen, and its users are made of nothing"
                 " else: give somebody's items to recommend_for_items"
             )
-        return self._row(self.user_ids, user, UnknownUserError, "user")
+        return find_row(self.user_ids, user, UnknownUserError, "user", strict)
 
-    def _item_rows(self, items: Iterable[object]) -> Array:
-        """Looks up the rows of items: (m,) ascending, each once. Raises UnknownItemError."""
-        rows = {self._row(self.item_ids, item, UnknownItemError, "item") for item in _listed(items)}
-        return np.array(sorted(rows), dtype=np.intp)
+    def _item_rows(self, items: Iterable[object], strict: bool = True) -> Array:
+        """Looks up the rows of items: (m,) ascending, each once. Raises UnknownItemError, if ``strict``."""
+        found = {self._item_row(item, strict) for item in listed(items)}
+        return np.array(sorted(found - {-1}), dtype=np.intp)
 
-    def _rows_in_order(self, items: Iterable[object]) -> tuple[Array, Array]:
+    def _rows_in_order(self, items: Iterable[object], strict: bool = True) -> tuple[Array, Array]:
         """Looks up the rows of items (m,), ascending, each once, and how many come after each.
 
-        That is 255 for more.
+        That is 255 for more. Raises UnknownItemError, if ``strict``.
         """
         last: dict[int, int] = {}
-        for item in _listed(items):
-            row = self._row(self.item_ids, item, UnknownItemError, "item")
+        for item in listed(items):
+            row = self._item_row(item, strict)
             last.pop(row, None)  # the later one counts
             last[row] = len(last)
+        last.pop(-1, None)
         rows = np.array(list(last), dtype=np.intp)
         order = rows.argsort()
         return rows[order], np.minimum(len(rows) - 1 - order, AGES - 1)
 
-    def _rows_among(self, items: Iterable[object] | None) -> Array | None:
-        return None if items is None else self._item_rows(items)
-
-    def _rows_to_hide(self, exclude: Iterable[object] | None) -> list[int]:
-        found = map(self.item_ids.find, _listed(() if exclude is None else exclude))
-        return [row for row in found if row is not None]
+    def _wish(
+        self,
+        n: int,
+        items: Iterable[int | str] | None,
+        exclude: Iterable[int | str] | None,
+        filter_seen: bool,
+        on_unknown: str,
+    ) -> Wish:
+        """Checks and looks up what all lists of one call have in common."""
+        expect_way(on_unknown, ON_UNKNOWN)
+        among = None if items is None else self._item_rows(items, on_unknown == "raise")
+        excluded = None
+        if exclude is not None:
+            found = map(self.item_ids.find, listed(exclude))
+            excluded = [row for row in found if row is not None]
+        return Wish(expect_count(n), among, excluded, filter_seen, on_unknown)
 
     # -- rows to lists
+
+    def _list_for(self, user: object, wish: Wish) -> Recommendation:
+        """Lists the best items for one user."""
+        row = self._user_row(user, wish.on_unknown == "raise")
+        if row < 0:
+            return self._impersonal(wish, [])
+        known = self._scorer.knows(row)
+        scores = self._scorer.scores(row) if known else self._popular_first()
+        hidden: list[Any] = [self.model.disliked_by(row)]
+        if wish.filter_seen and not self.model.has_seen and wish.excluded is None:
+            raise SeenItemsMissingError(
+                "the model file was exported without the items that users have seen:"
+                " give them to exclude, or set filter_seen to False"
+            )
+        if wish.filter_seen:
+            first, last = self.model.seen_indptr[row : row + 2].tolist()
+            hidden.append(self.model.seen_items[first:last])
+        if wish.excluded:
+            hidden.append(wish.excluded)
+        found = self._list(scores, wish.n, hidden, wish.among)
+        return found if known else PopularItems(found.items, [0.0] * len(found.items))
+
+    def _list_for_items(self, liked: Iterable[object], wish: Wish) -> Recommendation:
+        """Lists the best items for somebody who touched the items ``liked``."""
+        rows, ages = self._rows_in_order(liked, wish.on_unknown == "raise")
+        hidden = [rows if wish.filter_seen else rows[:0], wish.excluded or []]
+        if not len(rows) and wish.on_unknown != "raise":
+            return self._impersonal(wish, hidden)
+        scores = self._scorer.scores_of_row(*self._scorer.fold_in(rows, ages))
+        if (scale := self._scorer.fold_scale(len(rows))) != 1:
+            scores = np.clip(scores * scale, -LARGEST_SCORE, LARGEST_SCORE).astype(np.float32)
+        return self._list(scores, wish.n, hidden, wish.among)
+
+    def _impersonal(self, wish: Wish, hidden: list[Any]) -> PopularItems:
+        """Lists what most users touched, or nothing, for somebody of whom nothing is known."""
+        if wish.on_unknown == "skip":
+            return PopularItems([], [])
+        found = self._list(self._popular_first(), wish.n, [*hidden, wish.excluded or []], wish.among)
+        return PopularItems(found.items, [0.0] * len(found.items))
+
+    def _similar(
+        self,
+        wanted: Any,
+        n: int,
+        on_unknown: str,
+        ids: Ids,
+        find: Callable[[object, bool], int],
+        compare: Callable[[int], Array],
+    ) -> Recommendation | Lists:
+        """Lists the nearest to one, or to several, of those with ``ids``."""
+        expect_way(on_unknown, ("raise", "skip"))
+        expect_count(n)
+
+        def nearest(one: object) -> Recommendation:
+            row = find(one, on_unknown == "raise")
+            return PopularItems([], []) if row < 0 else self._list(compare(row), n, [row], ids=ids)
+
+        return (
+            nearest(wanted) if is_one(wanted) else _joined([nearest(one) for one in wanted], n, ids.are_text)
+        )
+
+    def _factors(self, table: Table, dense: bool) -> Any:
+        """Makes a SciPy CSR matrix of a table, or a dense array."""
+        shape = len(table.indptr) - 1, self.model.dim
+        if dense:
+            rows = np.zeros(shape, dtype=np.float32)
+            rows[table.row_numbers(), table.columns] = table.floats()
+            return rows
+        try:
+            from scipy.sparse import csr_matrix  # on request: a device has NumPy alone
+        except ImportError as error:
+            raise ImportError("a sparse matrix needs SciPy; say dense=True for a NumPy array") from error
+        # Copies, whose owner may write to them; the model's may be a mapped file.
+        return csr_matrix((table.floats(), table.columns.astype(np.int32), table.indptr), shape, copy=True)
 
     def _popular_first(self) -> Array:
         """Makes scores that fall from item to item, the most popular first: (n_items,) float64."""
@@ -2302,8 +2879,6 @@ class Recommender:
         self, scores: Array, n: int, hidden: list[Any], among: Array | None = None, ids: Ids | None = None
     ) -> Recommendation:
         """Lists the best ``n`` of ``scores``, which it overwrites, but for rows in ``hidden``."""
-        if n < 1:
-            raise ValueError(f"n must be at least 1, not {n}")
         for rows in hidden:
             scores[rows] = -np.inf
         if among is not None:
@@ -2342,7 +2917,67 @@ class Recommender:
         }
 
 
-def _listed(ids: Iterable[object]) -> Iterable[object]:
+def find_row(ids: Ids, wanted: object, error: type[UnknownIdError], noun: str, strict: bool = True) -> int:
+    """Looks up the row of an id; -1 for one that is not known, unless that is to be ``strict``."""
+    row = ids.find(wanted)
+    if row is not None:
+        return row
+    if not strict:
+        return -1
+    hint = "" if isinstance(wanted, (int, str, np.integer)) else "; ids are whole numbers or texts"
+    raise error(f"unknown {noun} {wanted!r}: the model knows {len(ids):,} {noun}s{hint}")
+
+
+def lists_of(found: Recommendation | Lists, n: int, ids: Ids) -> Lists:
+    """Makes arrays (n,) of one list of ``ids``; those of several are returned as they are."""
+    if isinstance(found, Lists):
+        return found
+    made = _joined([found], n, ids.are_text)
+    return Lists(made.items[0], made.scores[0], made.personal[0])
+
+
+def _joined(found: list[Recommendation], n: int, texts: bool) -> Lists:
+    """Makes arrays (m, n) of lists, of which those that end early go on with no id."""
+    missing: Any = "" if texts else -1
+    names = [[*one.items, *[missing] * (n - len(one.items))] for one in found]
+    scores = np.full((len(found), n), -np.inf, dtype=np.float32)
+    for place, one in enumerate(found):
+        scores[place, : len(one.scores)] = one.scores
+    items = np.array(names, dtype=np.str_ if texts else np.int64).reshape(scores.shape)
+    return Lists(items, scores, np.array([one.personal for one in found], dtype=bool))
+
+
+def is_one(wanted: object) -> bool:
+    """Tells whether this is one id, and not several; a text is one.
+
+    >>> is_one("ann"), is_one(np.int64(3)), is_one(["ann"]), is_one(np.array([3]))
+    (True, True, False, False)
+    """
+    return (
+        isinstance(wanted, (str, bytes))
+        or not isinstance(wanted, Iterable)
+        or getattr(wanted, "ndim", 1) == 0
+    )
+
+
+def expect_way(given: str, ways: Sequence[str]) -> str:
+    """Returns what is done about ids that are not known. Raises ValueError for what is none of ``ways``."""
+    if given not in ways:
+        raise ValueError(f"on_unknown must be one of {', '.join(ways)}, found {given!r}")
+    return given
+
+
+def expect_count(n: int) -> int:
+    """Returns ``n``, if it is a number of items.
+
+    Raises ValueError for one below 1, TypeError for what is no whole number.
+    """
+    if operator.index(n) < 1:
+        raise ValueError(f"n must be at least 1, not {n}")
+    return n
+
+
+def listed(ids: Iterable[object]) -> Iterable[object]:
     """Refuses a text, which would count as a list of its letters; returns any other list of ids."""
     if isinstance(ids, (str, bytes)):
         raise TypeError(f"expected a list of ids, not the text {ids!r}")

@@ -17,6 +17,8 @@ FILES = sorted(path for folder in ("sparserec_np", "cli") for path in (CHECKOUT 
 MOST_LINES, MOST_ARGUMENTS, MOST_COLUMNS = 60, 6, 100
 # What is imported inside a function for the sake of those who wait for one list.
 LIGHT = {"_everybodys_lists"}
+# What a program has written out; tests/test_pages.py compares it with what it is made from.
+GENERATED = {CHECKOUT / "sparserec_np" / "training" / "parameters.py"}
 # Whose arguments are a promise to those who call it, each by its name.
 PROMISED = {"read_interactions"}
 NAMES = "|".join((*BASE_MODELS, *METHODS))
@@ -94,7 +96,7 @@ def test_a_file_keeps_the_rules(path: Path) -> None:
     assert not imports_inside(tree)
     assert not branches(text)
     assert not wide_prose(text)
-    if "kernels" not in path.parts:
+    if "kernels" not in path.parts and path not in GENERATED:
         assert not too_long(tree)
         assert not too_many_arguments(tree)
 

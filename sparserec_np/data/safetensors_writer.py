@@ -6,8 +6,10 @@ The reader is ``runtime.read_artifact``, so that it can be taken along without t
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
-from typing import Any
+from contextlib import nullcontext
+from typing import IO, Any
 
 import numpy as np
 
@@ -17,12 +19,14 @@ from sparserec_np.runtime import DTYPES, MAX_HEADER_BYTES, Array, ArtifactError,
 KINDS = {dtype: kind for kind, dtype in DTYPES.items()}
 
 
-def write_artifact(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> int:
+def write_artifact(path: Path | IO[bytes], arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> int:
     """Writes named arrays and text metadata as a safetensors file, and returns its size in bytes.
 
+    It is written to a path, or to a file that is open in binary mode.
+
     The bytes depend on the contents alone: wide types come first and names are sorted, so that
-    every array is aligned to its own width. The file appears whole, in place of an older one, or
-    not at all.
+    every array is aligned to its own width. At a path, the file appears whole, in place of an older
+    one, or not at all.
 
     Raises ArtifactError for a dtype or a text that the format cannot hold.
     """
@@ -43,7 +47,8 @@ def write_artifact(path: Path, arrays: Mapping[str, Array], metadata: Mapping[st
     header += b" " * (-len(header) % 8)
     if len(header) > MAX_HEADER_BYTES:
         raise ArtifactError(f"the metadata take {len(header):,} bytes, expected at most {MAX_HEADER_BYTES:,}")
-    with replacing(path) as file:
+    opened = replacing(path) if isinstance(path, (str, os.PathLike)) else nullcontext(path)
+    with opened as file:
         file.write(len(header).to_bytes(8, "little") + header)
         for part in parts:
             file.write(part.data)

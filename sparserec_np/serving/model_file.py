@@ -30,7 +30,7 @@ it lies in the mapped file. ``export`` writes the smaller forms of the same arra
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -51,11 +51,12 @@ from sparserec_np.runtime import (
     ArtifactError,
     Ids,
     Path,
+    Source,
     count_bytes,
     decode_model,
     empty_rows,
-    locate,
     made_rows,
+    name_of,
     read_artifact,
     served_as,
 )
@@ -195,8 +196,11 @@ def empty_users(rows: int, dim: int) -> SparseTable:
     return SparseTable(*empty_rows(rows, dim)[:3])
 
 
-def save_model(path: Path, model: ServedModel) -> int:
-    """Writes the model file, atomically, and returns its size; equal models give equal bytes.
+def save_model(path: Path | IO[bytes], model: ServedModel) -> int:
+    """Writes the model file and returns its size; equal models give equal bytes.
+
+    At a path it appears whole or not at all; it may also go into a file that is open in binary
+    mode.
 
     Raises ArtifactError as ``ServedModel.encode`` does, OSError when the file cannot be written.
     """
@@ -204,8 +208,10 @@ def save_model(path: Path, model: ServedModel) -> int:
     return write_artifact(path, artifact.arrays, artifact.metadata)
 
 
-def load_model(path: Path) -> ServedModel:
+def load_model(path: Source) -> ServedModel:
     """Reads a model file, or that of a run directory; its tables are views of the mapped file.
+
+    The file may also be open in binary mode, or given as its bytes.
 
     ``seen_indptr`` is int64 and ``seen_items`` int32, as in ``Interactions``. Raises ArtifactError,
     naming the field, for a file that is no sound model; OSError when it cannot be read.
@@ -214,7 +220,7 @@ def load_model(path: Path) -> ServedModel:
     try:
         return served_from(artifact)
     except ArtifactError as error:
-        raise ArtifactError(f"{locate(path)} is not a sound model file: {error}") from None
+        raise ArtifactError(f"{name_of(path)} is not a sound model file: {error}") from None
 
 
 def served_from(artifact: Artifact) -> ServedModel:

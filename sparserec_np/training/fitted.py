@@ -15,7 +15,7 @@ from sparserec_np.training.settings import Config
 SELECT_BY = "ndcg@20"  # what epochs, starts and learning rates are chosen by, on held-out interactions
 LOOKED = "choice"  # the phase of records of what was looked at, and not trained
 Record = dict[str, Any]
-Report = Callable[[Record], None]
+Report = Callable[[Record], bool | None]  # true ends the training that the record is of
 
 
 @dataclass

@@ -60,18 +60,18 @@ def fit(log: Interactions, plan: Plan, start: Beginning, phase: Phase, report: R
     interrupted = False
     try:
         first: Record = {"epoch": 0, "seconds": seconds, "loss": None}
-        records.add(first | best.validate(training.model, 0), training.model)
-        for epoch in range(1, phase.epochs + 1):
+        ended = records.add(first | best.validate(training.model, 0), training.model)
+        for epoch in range(1, 1 if ended else phase.epochs + 1):
             record = epochs.train(epoch)
             if epoch % plan.settings.evaluate_every == 0 or epoch == plan.settings.epochs:
                 record |= best.validate(training.model, epoch)
-            records.add(record, training.model)
-            if plan.settings.patience and best.misses >= plan.settings.patience:
+            ended = records.add(record, training.model)
+            if ended or (plan.settings.patience and best.misses >= plan.settings.patience):
                 break
     except KeyboardInterrupt:
         interrupted = True
-        if training.model.table.nnz > plan.budget.nnz:
-            training.model.table, _ = prune(training.model.table, plan.budget.nnz, plan.settings.floor)
+    if training.model.table.nnz > plan.budget.nnz:  # it ended while the table was full
+        training.model.table, _ = prune(training.model.table, plan.budget.nnz, plan.settings.floor)
     last = records.history[-1]["epoch"] if records.history else 0
     best_epoch = best.restore(training.model, last)
     held = bytes_held(log, training, order, copies=2 if phase.held_out is not None else 1)
@@ -227,9 +227,9 @@ class _Records:
         self._common = {"phase": phase.name, "start": start, "learning_rate": plan.highest_rate}
         self._report = report
 
-    def add(self, record: Record, model: Model) -> None:
-        """Completes and keeps the record of an epoch."""
+    def add(self, record: Record, model: Model) -> bool:
+        """Completes and keeps the record of an epoch; returns whether the training is to end."""
         empty = int(np.count_nonzero(np.diff(model.table.indptr) == 0))
         record |= self._common | {"nnz": model.table.nnz, "rows_without_entries": empty}
         self.history.append(record)
-        self._report(record)
+        return bool(self._report(record))

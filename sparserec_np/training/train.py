@@ -47,7 +47,9 @@ def train(
             (:class:`~sparserec_np.training.updating.FromPrevious`); by default the interactions
             alone.
         threads: threads to work on; by default all.
-        on_epoch: called with the record of each epoch as soon as it ends.
+        on_epoch: called with the record of each epoch as soon as it ends. Where it returns True,
+            the training at hand ends with its best state so far, as after ``patience`` looks: the
+            search goes on with the next, and what is best is trained again on all data.
 
     Returns:
         The model and its history. Once the start is made, Ctrl-C does not raise: it ends the

@@ -73,7 +73,33 @@ def _open_and_use(path: Path) -> str | None:
     for row in sorted({0, len(recommender.user_ids) - 1, *range(USERS - 2)}):
         if 0 <= row < len(recommender.user_ids):
             _check_lists(recommender, loaded, row)
+    if len(recommender.user_ids) and len(recommender.item_ids):
+        _check_other_answers(recommender)
     return None
+
+
+def _check_other_answers(recommender: Recommender) -> None:
+    """All else that can be asked of the first user and the first item: finite numbers, or a refusal."""
+    user, item = recommender.user_ids[0], recommender.item_ids[0]
+    for ask in (
+        lambda: recommender.recommend_for_items([item], filter_seen=False).scores,
+        lambda: recommender.similar_items(item).scores,
+        lambda: recommender.score_items([user], [item]),
+        lambda: recommender.user_factors(dense=True),
+        lambda: recommender.item_factors(dense=True),
+    ):
+        try:
+            found = ask()
+        except (ArtifactError, SeenItemsMissingError):
+            continue
+        if not np.isfinite(found).all():
+            raise Fault("numbers that are not finite were given")
+    try:
+        told = recommender.explain(user, item, n=None)
+    except (ArtifactError, SeenItemsMissingError):
+        return
+    if not np.isclose(sum(told.scores), told.score, rtol=1e-6, atol=1e-6 * sum(map(abs, told.scores))):
+        raise Fault("an explanation does not add up")
 
 
 def _must_refuse_too(path: Path) -> None:
@@ -128,7 +154,8 @@ def _check_lists(recommender: Recommender, model: ServedModel, row: int) -> None
 
 def _check_popular(model: ServedModel, row: int, scores: list[float]) -> None:
     """A list that is everybody's: all scores 0, for somebody of whom nothing is known."""
-    if any(scores) or model.seen_indptr[row] < model.seen_indptr[row + 1]:
+    places = np.arange(*model.seen_indptr[row : row + 2])
+    if any(scores) or not np.isin(places, model.disliked).all():
         raise Fault("a list that is everybody's was given for somebody's, or has scores")
 
 

@@ -1,4 +1,7 @@
-"""The pages of ``docs/`` that are made from the code. ``python -m tests.makers.pages`` writes them anew."""
+"""What is made from the code: pages of ``docs/``, and the class of the estimator's parameters.
+
+``python -m tests.makers.pages`` writes all of it anew.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from click.testing import CliRunner
 from cli.main import main
 from sparserec_np.training.setting import SCOPES
 from sparserec_np.training.settings_page import settings_page
+from tests.makers.parameters import FILE, written_out
 
 DOCS = Path(__file__).parents[2] / "docs"
 WIDTH = 100
@@ -33,3 +37,4 @@ if __name__ == "__main__":
         path = DOCS / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    FILE.write_text(written_out(), encoding="utf-8")
