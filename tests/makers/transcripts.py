@@ -276,7 +276,8 @@ def _column(headings: str, body: list[str], span: tuple[int, int]) -> Column:
     words = [line[slice(*span)].ljust(width) for line in (headings, *body)]
     short = [word for word in words if word.strip() and len(word.strip()) < width]
     sides = {"right" if word.startswith(" ") else "left" for word in short}
-    points = {word.index(".") for word in words[1:] if re.search(r"\d\.\d", word)}
+    # Sizes with a unit are text to a table.
+    points = {word.index(".") for word in words[1:] if re.search(r"\d\.\d+ *$", word)}
     side = None if not sides else sides.pop() if len(sides) == 1 else "mixed"
     return Column(words[0].strip(), side, len(points) == 1 if points else None)
 
