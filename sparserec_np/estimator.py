@@ -17,12 +17,14 @@ import numpy.typing as npt
 from sparserec_np.data.conversion import READER_OPTIONS, as_held_out, as_interactions, as_known, as_more
 from sparserec_np.data.ids import are_texts
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.item_features import as_item_features
 from sparserec_np.data.table import Array
 from sparserec_np.evaluation.held_out import measure_held_out
 from sparserec_np.machine.locks import ForkLock
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.runtime import Ids, Recommender, UnknownItemError, UnknownUserError
 from sparserec_np.serving.model_file import load_model, save_model
+from sparserec_np.training.cold_items import train_with_features, with_items
 from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.run_directory import CONFIG, load_run, save_run
 from sparserec_np.training.saving import fitted_from, saved_config, served_model
@@ -115,12 +117,15 @@ class SparseRec:
             setattr(self, name, value)
         return self
 
-    def fit(self, X: Any, y: None = None, **options: Any) -> SparseRec:
+    def fit(self, X: Any, y: None = None, *, item_features: Any = None, **options: Any) -> SparseRec:
         """Trains anew on interactions; ``y`` is not used.
 
         Args:
             X: the interactions.
             y: nothing.
+            item_features: attributes of items, as
+                :func:`~sparserec_np.data.item_features.as_item_features` takes them: those without
+                interactions get rows of them, which are recommended like all others.
             options: names of columns and the like, and ``sample_weight``, (n,) weights of rows that
                 are pairs of ids; see :func:`~sparserec_np.data.conversion.as_interactions`. Without
                 weights all interactions count alike.
@@ -130,7 +135,11 @@ class SparseRec:
             ConfigError: parameters that are wrong, or go ill together.
         """
         log = as_interactions(X, **options)
-        return self._keep(train(log, self._config, threads=self._threads), log)
+        if item_features is None:
+            return self._keep(train(log, self._config, threads=self._threads), log)
+        features = as_item_features(item_features)
+        fitted = train_with_features(log, features, self._config, threads=self._threads)
+        return self._keep(fitted, with_items(log, features))
 
     def partial_fit(self, X: Any, y: None = None, **changes: Any) -> SparseRec:
         """Learns on with more interactions, within the budget.

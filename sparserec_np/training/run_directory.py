@@ -25,7 +25,7 @@ from sparserec_np.training.saving import fitted_from, served_model
 from sparserec_np.training.settings import Config
 
 CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", "model.safetensors"
-DATA = ("train", "validation", "reader", "former", "new")
+DATA = ("train", "validation", "reader", "former", "new", "item_features")
 
 
 class RunDirectory:
@@ -176,9 +176,9 @@ def load_run(path: str | os.PathLike[str], known: Interactions | None = None) ->
 def read_config(path: str) -> tuple[Config, dict[str, Any]]:
     """Reads the settings in a file, and where its data came from.
 
-    The latter is ``{"train": path, "validation": path, "reader": {...}}``, and for an update
-    ``"former"`` and ``"new"``, the run it went on from and the file it went on with; any may be
-    missing or None. The reader's are keywords of
+    The latter is ``{"train": path, "validation": path, "reader": {...}}``, for an update ``"former"``
+    and ``"new"``, the run it went on from and the file it went on with, and ``"item_features"``, a
+    file of attributes; any may be missing or None. The reader's are keywords of
     :func:`~sparserec_np.data.formats.read_interactions`.
 
     Raises:
@@ -203,7 +203,7 @@ def read_config(path: str) -> tuple[Config, dict[str, Any]]:
     if not isinstance(reader, dict):
         raise ConfigError(f"reader in {path} must be an object of reader options, found {reader!r}")
     _check_names(reader, tuple(KINDS), f"reader in {path}")
-    for name in ("train", "validation", "former", "new"):
+    for name in ("train", "validation", "former", "new", "item_features"):
         _check_value(data.get(name), (str,), f"{name} in {path}")
     for name, value in reader.items():
         _check_value(value, KINDS[name], f"{name} in {path}")
