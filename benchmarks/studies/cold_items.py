@@ -199,7 +199,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             for exposure in EXPOSURES:
                 how = FromAttributes(exposure=exposure)
                 added = add_items(plain, of_held_out, how, threads=given.threads)
-                models[f"rows added, exposure {exposure:g}"] = added
+                said = "as solved" if not exposure else f"exposure {exposure:g}"
+                models[f"rows added, {said}"] = added
             models["trained with attributes"] = aside
             assert all(one.model.table.nnz <= aside.budget.nnz for one in models.values())
             alone.setdefault(f"by rows of attributes: {name}", []).append(listed_alone(aside, split))

@@ -53,8 +53,9 @@ class FromAttributes:
     """How rows are made of attributes.
 
     Attributes:
-        exposure: how often items without interactions are listed, as a part of how often known ones
-            are: 1 for as often, 0 for rows as the regression gives them, which are hardly listed.
+        exposure: how often items without interactions are listed at least, as a part of about how often
+            known ones are: 1 for as often. 0 for rows as the regression gives them, which are
+            hardly listed where attributes tell little.
         few: items that at most so many users touched get rows of attributes, too.
 
     Raises:
@@ -332,6 +333,8 @@ def _bounds(model: Model, some: Interactions, there: Array) -> _Bounds:
 def _factor(users: Any, bounds: _Bounds, left_out: Any, exposure: float, entries: float) -> float:
     """Finds what left-out rows are to be multiplied by, so that they are listed as often as is asked for.
 
+    It is 1 at least: where lists are longer than what a person may like, to be listed tells little.
+
     Args:
         users: CSR (users, width) their rows.
         bounds: see :class:`_Bounds`.
@@ -353,7 +356,7 @@ def _factor(users: Any, bounds: _Bounds, left_out: Any, exposure: float, entries
                 best = np.partition(best, -wanted)[-wanted:] if wanted else best[:0]
     if not 0 < wanted <= len(best):
         return 1.0
-    return float(1 / np.partition(best, -wanted)[-wanted])
+    return max(1.0, float(1 / np.partition(best, -wanted)[-wanted]))
 
 
 def _within(known: _Known, made: _Made, nnz: int) -> tuple[SparseTable, SparseTable]:
