@@ -4,8 +4,8 @@ What attributes say of a row is learned from the rows of the items that were tou
 (:mod:`~sparserec_np.factorization.attribute_rows`). Regression draws rows to their mean, and a row
 near the mean is in nobody's list: so new rows are made longer, all by one factor, until items that
 are left out are listed as often as is asked for. The budget holds: new rows get as many entries
-each as known items have on average. Training leaves room for them; in a model that was trained
-before, the weakest entries of all leave. All of it is our choice.
+each as known items have on average, or a quarter of all together. Training leaves room for them; in
+a model that was trained before, the weakest entries of all leave. All of it is our choice.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from sparserec_np.training.train import train
 LISTED = 20  # items of a list that tells how often items are listed
 MOST_USERS = 2_000  # whose rows and lists tell what scores are like
 USERS_AT_ONCE = 64
+MOST_SHARE = 0.25  # of a budget that does not grow with the items, for those that nobody touched
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class FromAttributes:
     """How rows are made of attributes.
 
     Attributes:
-        exposure: how often items without interactions are listed at least, as a part of about how often
-            known ones are: 1 for as often. 0 for rows as the regression gives them, which are
+        exposure: about how often items without interactions are listed at least, as a part of how
+            often known ones are: 1 for as often. 0 for rows as the regression gives them, which are
             hardly listed where attributes tell little.
         few: items that at most so many users touched get rows of attributes, too.
 
@@ -109,7 +110,7 @@ def train_with_features(
     whole = with_items(log, features)
     warm = _touched_only(log)
     base = BASE_MODELS[config.model]
-    part = base.rows(warm) / base.rows(whole)
+    part = max(base.rows(warm) / base.rows(whole), 1 - MOST_SHARE)
     room: dict[str, Any] = {
         name: max(1, int(part * given))
         for name in ("entries", "memory_budget")
@@ -368,7 +369,8 @@ def _within(known: _Known, made: _Made, nnz: int) -> tuple[SparseTable, SparseTa
     first = int(np.count_nonzero(items.columns < known.width))
     count = len(known.bare) - len(bare)
     mean = len(bare) * items.nnz / max(count, 1)
-    room = max(nnz - both.nnz, round(nnz * mean / max(both.nnz + mean, 1))) if first else 0
+    share = min(mean / max(both.nnz + mean, 1), MOST_SHARE)
+    room = max(nnz - both.nnz, round(nnz * share)) if first else 0
     room = min(room, len(bare) * known.width, nnz)
     if room:
         best = LargestEntries(room)

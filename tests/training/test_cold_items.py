@@ -147,11 +147,15 @@ def test_training_keeps_room_within_one_budget(kind: str, budget: dict[str, int]
         assert fitted.budget.total_bytes + fitted.model.weights.nbytes <= 4_000
 
 
-def test_with_few_entries_known_items_keep_most() -> None:
-    small = train(WARM, config_of("sum", entries=30), threads=1)
+def test_with_few_entries_or_many_new_items_known_ones_keep_most() -> None:
+    small = train(WARM, config_of("sum", entries=40), threads=1)
     after = add_items(small, FEATURES, threads=1)
-    assert after.model.table.nnz <= 30
-    assert np.diff(item_rows(after).indptr)[COLD].sum() <= 30 * 2 * len(COLD) / ITEMS
+    assert after.model.table.nnz <= 40
+    assert 0 < np.diff(item_rows(after).indptr)[COLD].sum() <= 40 * len(COLD) / ITEMS + 1
+    many = ItemFeatures.from_pairs(range(10 * ITEMS), np.arange(10 * ITEMS) % GROUPS)
+    for made in (add_items(small, many, threads=1), train_with_features(WARM, many, small.config, threads=1)):
+        known = np.isin(made.log.item_ids, WARM.item_ids)
+        assert made.model.table.nnz <= 40 and np.diff(item_rows(made).indptr)[known].sum() >= 30
 
 
 def test_more_exposure_lists_untouched_items_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
