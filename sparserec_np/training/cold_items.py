@@ -57,7 +57,8 @@ class FromAttributes:
         exposure: about how often items without interactions are listed at least, as a part of how
             often known ones are: 1 for as often. 0 for rows as the regression gives them, which are
             hardly listed where attributes tell little.
-        few: items that at most so many users touched get rows of attributes, too.
+        few: items that at most so many users touched get rows of attributes, too, in place of their
+            own. It helps those that are new, and not those that nobody wants.
 
     Raises:
         ConfigError: a number below 0, or an exposure that is not finite.
@@ -191,13 +192,16 @@ class _Known(NamedTuple):
     Attributes:
         served: the trained model.
         places: (n_items,) of its items among all.
-        bare: (all items,) bool, which of them get rows of attributes.
+        bare: (all items,) bool, which of them lose the rows they may have: those that nobody
+            touched, or few, where they have attributes.
+        given: (n,) those of them that have attributes, and get rows of these.
         marks: columns of the table that stand for items, behind the others.
     """
 
     served: ServedModel
     places: Array
     bare: Array
+    given: Array
     marks: int
 
     @property
@@ -229,13 +233,15 @@ def _added(
     threads: int | None,
 ) -> Fitted:
     """Adds the rows, within the budget that ``config`` grants over all items."""
-    bare = whole.item_degrees <= how.few
+    attributes = features.of_items(whole.item_ids)
+    has_some, degrees = np.diff(attributes.indptr) > 0, whole.item_degrees
+    bare = (degrees == 0) | (has_some & (degrees <= how.few))
     served = served_model(fitted, fitted.log)
     places = encode_ids(fitted.log.item_ids, whole.item_ids)[0]
-    known = _Known(served, places, bare, fitted.budget.marks)
+    known = _Known(served, places, bare, np.flatnonzero(bare & has_some), fitted.budget.marks)
     budget = METHODS[config.method].spend(budget_of(whole, config))
     with kernel_threads(threads), one_blas_thread():
-        made = _learned(known, fitted, features.of_items(whole.item_ids), whole, how)
+        made = _learned(known, fitted, attributes, how)
         users, items = _within(known, made, budget.nnz)
     marks = BASE_MODELS[config.model].marks(whole, config.resolved().user_rows)
     larger = replace(
@@ -258,9 +264,7 @@ def _added(
     )
 
 
-def _learned(
-    known: _Known, fitted: Fitted, attributes: Any, whole: Interactions, how: FromAttributes
-) -> _Made:
+def _learned(known: _Known, fitted: Fitted, attributes: Any, how: FromAttributes) -> _Made:
     """Learns from known items what attributes say of rows, and how long rows are to be."""
     there = np.flatnonzero(np.diff(attributes.indptr)[known.places] > 0)
     there = there[~known.bare[known.places[there]]]
@@ -269,7 +273,7 @@ def _learned(
             "None of the items that somebody touched has attributes, so nothing can be learned of them: give those of"
             " known items, too, by the same ids"
         )
-    has_rows = np.zeros(whole.n_items, dtype=bool)
+    has_rows = np.zeros(len(known.bare), dtype=bool)
     has_rows[known.places[there]] = True
     attributes = weighed(attributes, has_rows)
     own, rows = attributes[known.places[there]], _first_columns(known.served.items, known)[there]
@@ -362,22 +366,21 @@ def _factor(users: Any, bounds: _Bounds, left_out: Any, exposure: float, entries
 
 def _within(known: _Known, made: _Made, nnz: int) -> tuple[SparseTable, SparseTable]:
     """Makes the tables of users and of all items, of at most ``nnz`` entries."""
-    served, bare = known.served, np.flatnonzero(known.bare)
+    served, given = known.served, known.given
     kept = _without(served.items, ~known.bare[known.places])
     items = spread_rows(_moved(kept, known), known.places, len(known.bare))
     both = stacked(served.users, items)
     first = int(np.count_nonzero(items.columns < known.width))
-    count = len(known.bare) - len(bare)
-    mean = len(bare) * items.nnz / max(count, 1)
+    count = len(known.bare) - int(np.count_nonzero(known.bare))
+    mean = len(given) * items.nnz / max(count, 1)
     share = min(mean / max(both.nnz + mean, 1), MOST_SHARE)
     room = max(nnz - both.nnz, round(nnz * share)) if first else 0
-    room = min(room, len(bare) * known.width, nnz)
+    room = min(room, len(given) * known.width, nnz)
     if room:
         best = LargestEntries(room)
-        for part in blocks_of(len(bare)):
-            best.offer(
-                bare[part], (made.factor * made.source.of(made.attributes[bare[part]])).astype(np.float32)
-            )
+        for part in blocks_of(len(given)):
+            some = made.factor * made.source.of(made.attributes[given[part]])
+            best.offer(given[part], some.astype(np.float32))
         new = table_of(*best.take(), len(known.bare), known.width)
         if both.nnz + new.nnz > nnz:
             both = prune(both, max(nnz - new.nnz, 0))[0]

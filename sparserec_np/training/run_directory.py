@@ -176,10 +176,10 @@ def load_run(path: str | os.PathLike[str], known: Interactions | None = None) ->
 def read_config(path: str) -> tuple[Config, dict[str, Any]]:
     """Reads the settings in a file, and where its data came from.
 
-    The latter is ``{"train": path, "validation": path, "reader": {...}}``, for an update ``"former"``
-    and ``"new"``, the run it went on from and the file it went on with, and ``"item_features"``, a
-    file of attributes; any may be missing or None. The reader's are keywords of
-    :func:`~sparserec_np.data.formats.read_interactions`.
+    The latter is ``{"train": path, "validation": path, "reader": {...}}``, for an update
+    ``"former"`` and ``"new"``, the run it went on from and the file it went on with, and
+    ``"item_features"``, a file of attributes; any may be missing or None. The reader's are keywords
+    of :func:`~sparserec_np.data.formats.read_interactions`.
 
     Raises:
         ConfigError: it is no JSON object, or holds a name or a value that is no setting.

@@ -194,6 +194,18 @@ def test_items_of_few_users_get_rows_of_attributes_where_that_is_asked_for() -> 
         assert not same_bits(one, other)
 
 
+def test_items_without_attributes_keep_what_few_users_say_of_them() -> None:
+    few, least = int(WARM.item_degrees.min()), WARM.item_ids[WARM.item_degrees.argmin()]
+    kept = ~np.isin(np.arange(ITEMS), [least, COLD[1]])
+    items = np.append(np.arange(ITEMS)[kept], 10 * ITEMS)
+    features = ItemFeatures.from_pairs(items, items % GROUPS)
+    after = add_items(trained("sum"), features, FromAttributes(few=few), threads=1)
+    made, at = item_rows(after), int(np.searchsorted(after.log.item_ids, least))
+    assert np.diff(made.indptr)[[at, -1]].min() > 0
+    one, other = made.to_dense(8)[at], item_rows(trained("sum")).to_dense(8)[WARM.item_degrees.argmin()]
+    assert (one[one != 0] == other[one != 0]).all()
+
+
 def test_an_update_keeps_them_until_somebody_touches_them_and_makes_them_anew() -> None:
     first = add_items(trained("sum"), FEATURES, threads=1)
     touched = Interactions.from_pairs([0, 4, 8, 12], [0, 0, 20, 20])
