@@ -231,15 +231,18 @@ def written(found: dict[str, Any]) -> str:
 
 
 def _mean(scores: list[float]) -> str:
-    """Writes the mean of the draws, with the least and the most behind it."""
+    """Writes the mean of the draws, with the least and the most behind it, if there are several."""
+    if len(scores) == 1:
+        return f"{scores[0]:.4f}"
     return f"{statistics.mean(scores):.4f} ({min(scores):.4f} to {max(scores):.4f})"
 
 
 def words_of(given: argparse.Namespace) -> str:
     """Says what the page shows."""
+    drawn = "once" if given.draws == 1 else f"{given.draws} times"
     kinds = "genres, and the decades in the titles" if given.decades else "attributes in the file"
     return (
-        f"{given.name}: {100 * given.part:g} % of the items, drawn {given.draws} times, are held out with all of their"
+        f"{given.name}: {100 * given.part:g} % of the items, drawn {drawn}, are held out with all of their"
         " interactions, and a tenth of each user's other interactions. Models are trained on the rest. Rows of"
         f" held-out items are made of their {kinds}. The first table ranks held-out items alone, for all users who"
         " touched any. The second ranks all items: `both` are the interactions with known and with held-out items,"
