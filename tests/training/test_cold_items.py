@@ -231,6 +231,23 @@ def test_an_estimator_takes_a_matrix_in_which_nobody_touched_some_columns() -> N
     assert cold.any() and own[cold].mean() > 0.6
 
 
+def test_the_numbers_of_known_items_stay_and_new_ones_count_as_the_median() -> None:
+    before, after = trained("sum"), add_items(trained("sum"), FEATURES, threads=1)
+    old, new = before.model.served_weights, after.model.served_weights
+    assert np.array_equal(new[np.setdiff1d(np.arange(ITEMS), COLD)], old)
+    assert (new[COLD] == np.median(old)).all()
+
+
+def test_cosines_and_an_order_of_time_are_no_hindrance() -> None:
+    cosines = train(WARM, config_of("mf", similarity="cosine"), threads=1)
+    assert found_of_own_group(add_items(cosines, FEATURES, threads=1)) > 0.8
+    users, items = WARM.pair_users(), WARM.item_ids[WARM.items]
+    timed = Interactions.from_pairs(users, items, np.arange(len(users)))
+    later = train(timed, config_of("sum", recency=0.5, epochs=0), threads=1)
+    after = add_items(later, FEATURES, threads=1)
+    assert after.log.times is not None and found_of_own_group(after) > 0.8
+
+
 def test_what_cannot_be_solved_for_is_refused() -> None:
     for model in ("lightgcn", "neumf", "popularity"):
         assert BASE_MODELS[model].counted or not BASE_MODELS[model].stored_rows
