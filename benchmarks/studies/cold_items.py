@@ -3,7 +3,7 @@
     python -m benchmarks.studies.cold_items FILE --attributes ITEMS [--decades] [--part 0.1]
     [--draws 2] [--models mf,...] [--name NAME] [--page PAGE.md] [--threads 1] [--json]
 
-About 25 minutes for ml-1m. A tenth of the items is held out with all of their interactions, and of
+About 10 minutes for ml-1m. A tenth of the items is held out with all of their interactions, and of
 all others a tenth of each user's interactions. Models are trained on the rest. Then held-out items
 get rows of their attributes, and people are ranked for: by the held-out items alone, beside what
 knows nothing of these, and by all items. ITEMS holds lines item<TAB>attribute[<TAB>weight], or is
@@ -239,7 +239,7 @@ def _mean(scores: list[float]) -> str:
 
 def words_of(given: argparse.Namespace) -> str:
     """Says what the page shows."""
-    drawn = "once" if given.draws == 1 else f"{given.draws} times"
+    drawn = {1: "once", 2: "twice"}.get(given.draws, f"{given.draws} times")
     kinds = "genres, and the decades in the titles" if given.decades else "attributes in the file"
     return (
         f"{given.name}: {100 * given.part:g} % of the items, drawn {drawn}, are held out with all of their"
