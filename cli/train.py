@@ -18,6 +18,7 @@ from sparserec_np.sparsity.budget import parse_bytes
 from sparserec_np.starts import STARTS, starts_of
 from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.choosing import FREE, LADDERS, Choice, choose
+from sparserec_np.training.cold_items import train_with_features
 from sparserec_np.training.distillation import FromTeacher
 from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.run_directory import RunDirectory, read_config
@@ -30,6 +31,7 @@ from .choosing import look_progress, said_of, warn_of_baseline
 from .epochs import recorded
 from .groups import GroupedCommand
 from .held_out import part_or_file, read_held_out
+from .item_features import Bare, item_features_option
 from .options import core_reader_options, json_option, overwrite_option
 from .output import counted, emit_json
 from .reading import read_log
@@ -54,6 +56,7 @@ class Request:
         given: the settings that were given, by name.
         config_file: settings to start from.
         overwrite: whether a finished run may be replaced.
+        item_features: file of attributes of items; None for what the configuration says.
     """
 
     train_file: str | None
@@ -65,6 +68,7 @@ class Request:
     given: dict[str, Any]
     config_file: str | None = None
     overwrite: bool = False
+    item_features: str | None = None
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> Request:
@@ -89,6 +93,7 @@ class Request:
     metavar="FILE",
     help="Settings to start from, as RUN/config.json holds them; what is given besides goes before.",
 )
+@item_features_option
 @overwrite_option
 @threads_option
 @core_reader_options
@@ -105,6 +110,9 @@ def command(**options: Any) -> None:
 
     Ctrl-C, SIGTERM and a closed terminal end the training with the best state so far, which is
     saved; a second one ends it at once, and RUN is then as it was before.
+
+    With --item-features, items that have attributes and no interactions get rows, too, which are
+    solved for from the rows of those that have both.
 
     The models popularity and itemknn are baselines: they are counted, not trained, and take neither
     a budget nor settings of training.
@@ -139,6 +147,7 @@ def _train_into(
     if teacher:
         log = _known_to(teacher[1], log, source.train)
     held_out, counts = read_held_out(source.validation, source.train, log, source.reader)
+    bare = Bare.of(source.more.get("item_features"))
     free = free_to_choose(request, config, log) if teacher is None else frozenset()
     choice, clock = Choice(config), time.perf_counter()
     if free:
@@ -149,18 +158,15 @@ def _train_into(
     sizes = f"{log.n_users:,} users, {log.n_items:,} items, {log.n_interactions:,} interactions"
 
     def fit(on_epoch: Callable[[dict[str, Any]], None]) -> Fitted:
-        return train(
-            log,
-            config,
-            validation=held_out,
-            source=FromTeacher(teacher[0]) if teacher else FROM_DATA,
-            threads=request.threads,
-            on_epoch=on_epoch,
-        )
+        how: dict[str, Any] = {"validation": held_out, "threads": request.threads, "on_epoch": on_epoch}
+        if bare is not None:
+            return train_with_features(log, bare.features, config, **how)
+        return train(log, config, source=FromTeacher(teacher[0]) if teacher else FROM_DATA, **how)
 
-    shown = None if request.as_json else sizes + said_of(choice)
-    telling = Telling(shown, counts, imports, looked)
-    report = write_run(directory, Work(log, config, fit, source), telling)
+    whole, more = (log, {}) if bare is None else (bare.whole(log), bare.counts(log))
+    shown = None if request.as_json else sizes + ("" if bare is None else bare.said(log)) + said_of(choice)
+    telling = Telling(shown, counts | more, imports, looked)
+    report = write_run(directory, Work(whole, config, fit, source), telling)
     warn_of_baseline(choice)
     return report
 
@@ -205,7 +211,9 @@ def settled(request: Request) -> tuple[Config, Source]:
         raise click.UsageError("Missing argument 'TRAIN'.")
     if train_file == validation_file == "-":
         raise click.UsageError("TRAIN and --validation cannot both be standard input.")
-    return config, Source(train_file, validation_file, {**(data.get("reader") or {}), **request.reader})
+    attributes = request.item_features or data.get("item_features")
+    more = {"item_features": attributes} if attributes else {}
+    return config, Source(train_file, validation_file, {**(data.get("reader") or {}), **request.reader}, more)
 
 
 def _with_only_model(given: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ _HOMES = {
     "Fitted": "training.fitted",
     "InteractionKFold": "data.folds",
     "Interactions": "data.interactions",
+    "ItemFeatures": "data.item_features",
     "LeaveLastOut": "data.folds",
     "LeaveOneOut": "data.folds",
     "Recommender": "runtime",
@@ -35,6 +36,7 @@ _HOMES = {
     "UnknownItemError": "runtime",
     "UnknownUserError": "runtime",
     "UserKFold": "data.folds",
+    "add_items": "training.cold_items",
     "as_interactions": "data.conversion",
     "choose": "training.choosing",
     "evaluate": "evaluation.evaluate",
@@ -49,6 +51,7 @@ _HOMES = {
     "split_random": "data.splitting",
     "split_time": "data.splitting",
     "train": "training.train",
+    "train_with_features": "training.cold_items",
     "update": "training.updating",
     "write_c": "serving.c.export",
     "write_interactions": "data.formats",
@@ -65,6 +68,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.data.formats import read_interactions as read_interactions
     from sparserec_np.data.formats import write_interactions as write_interactions
     from sparserec_np.data.interactions import Interactions as Interactions
+    from sparserec_np.data.item_features import ItemFeatures as ItemFeatures
     from sparserec_np.data.splitting import split_last as split_last
     from sparserec_np.data.splitting import split_random as split_random
     from sparserec_np.data.splitting import split_time as split_time
@@ -87,6 +91,8 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.serving.model_file import load_model as load_model
     from sparserec_np.training.choosing import Choice as Choice
     from sparserec_np.training.choosing import choose as choose
+    from sparserec_np.training.cold_items import add_items as add_items
+    from sparserec_np.training.cold_items import train_with_features as train_with_features
     from sparserec_np.training.fitted import Fitted as Fitted
     from sparserec_np.training.run_directory import load_run as load_run
     from sparserec_np.training.run_directory import save_run as save_run

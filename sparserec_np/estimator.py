@@ -15,6 +15,7 @@ import numpy as np
 from sparserec_np.data.conversion import READER_OPTIONS, as_held_out, as_interactions, as_known, as_more
 from sparserec_np.data.ids import are_texts
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.item_features import as_item_features
 from sparserec_np.data.table import Array
 from sparserec_np.evaluation.held_out import measure_held_out
 from sparserec_np.machine.locks import ForkLock
@@ -38,6 +39,7 @@ from sparserec_np.runtime import (
     lists_of,
 )
 from sparserec_np.serving.model_file import load_model, save_model
+from sparserec_np.training.cold_items import train_with_features, with_items
 from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.parameters import Parameters
 from sparserec_np.training.progress import Callback, reporting
@@ -137,6 +139,7 @@ class SparseRec(Parameters):
         X: Any,
         y: None = None,
         *,
+        item_features: Any = None,
         callbacks: Callback | Iterable[Callback] = (),
         verbose: bool = False,
         **options: Any,
@@ -146,6 +149,9 @@ class SparseRec(Parameters):
         Args:
             X: the interactions.
             y: nothing.
+            item_features: attributes of items, as
+                :func:`~sparserec_np.data.item_features.as_item_features` takes them: those without
+                interactions get rows of them, which are recommended like all others.
             callbacks: functions, or one, that are called with a copy of the record of each epoch, 0
                 being the start: a dict with ``phase`` ("search", "refit" or "train"), ``start``,
                 ``learning_rate``, ``epoch``, ``seconds``, ``loss`` (None for the start) and, where
@@ -166,7 +172,13 @@ class SparseRec(Parameters):
         """
         log = as_interactions(X, **options)
         with reporting(callbacks, verbose) as report:
-            return self._keep(train(log, self._config, threads=self.threads, on_epoch=report), log)
+            how: dict[str, Any] = {"threads": self.threads, "on_epoch": report}
+            if item_features is None:
+                return self._keep(train(log, self._config, **how), log)
+            features = as_item_features(item_features)
+            return self._keep(
+                train_with_features(log, features, self._config, **how), with_items(log, features)
+            )
 
     def partial_fit(
         self,

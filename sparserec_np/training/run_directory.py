@@ -31,7 +31,7 @@ CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", MODEL_NAME
 FILES = (CONFIG, METRICS, MODEL)
 LOCK, STAGED, COMPLETE = ".lock", ".training", COMPLETE_NAME
 TRIES = 20  # to read a run that is replaced meanwhile
-DATA = ("train", "validation", "reader", "former", "new")
+DATA = ("train", "validation", "reader", "former", "new", "item_features")
 
 
 class RecordsWarning(UserWarning):
@@ -314,10 +314,10 @@ def _read_records(path: str) -> list[Record]:
 def read_config(path: str) -> tuple[Config, dict[str, Any]]:
     """Reads the settings in a file, and where its data came from.
 
-    The latter is ``{"train": path, "validation": path, "reader": {...}}``, and for an update
-    ``"former"`` and ``"new"``, the run it went on from and the file it went on with; any may be
-    missing or None. The reader's are keywords of
-    :func:`~sparserec_np.data.formats.read_interactions`.
+    The latter is ``{"train": path, "validation": path, "reader": {...}}``, for an update
+    ``"former"`` and ``"new"``, the run it went on from and the file it went on with, and
+    ``"item_features"``, a file of attributes; any may be missing or None. The reader's are keywords
+    of :func:`~sparserec_np.data.formats.read_interactions`.
 
     Raises:
         ConfigError: it is no JSON object, or holds a name or a value that is no setting.
@@ -341,7 +341,7 @@ def read_config(path: str) -> tuple[Config, dict[str, Any]]:
     if not isinstance(reader, dict):
         raise ConfigError(f"reader in {path} must be an object of reader options, found {reader!r}")
     _check_names(reader, tuple(KINDS), f"reader in {path}")
-    for name in ("train", "validation", "former", "new"):
+    for name in ("train", "validation", "former", "new", "item_features"):
         _check_value(data.get(name), (str,), f"{name} in {path}")
     for name, value in reader.items():
         _check_value(value, KINDS[name], f"{name} in {path}")

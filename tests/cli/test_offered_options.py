@@ -63,6 +63,7 @@ VALUES = {
     "--time-col": "3",
     "--encoding": "latin-1",
     "--weight-col": "2",
+    "--item-features": "{folder}/attributes.tsv",
 }
 FORMAT = "csv"  # of the files here; the readers have tests of their own
 # Command -> it, and its files besides the one it writes.
@@ -95,6 +96,7 @@ def folder(tmp_path_factory):
         pairs = zip(users[kept].tolist(), items[kept].tolist(), strict=True)
         lines = [f"{log.user_ids[user]},{log.item_ids[item]},5,{item}" for user, item in pairs]
         (place / f"{name}.csv").write_text("\n".join(["user,item,rating,time", *lines, ""]))
+    (place / "attributes.tsv").write_text("".join(f"{item}\t{item % 4}\n" for item in range(60)))
     (place / "config.json").write_text(json.dumps({"density": 0.2}))
     assert accepts(place, "train", train.command, (*SHORT, *CHOSEN), "trained")
     return place
