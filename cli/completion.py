@@ -40,5 +40,5 @@ def complete_paths(command: click.Command) -> None:
 
 
 def stands_for(param: click.Parameter) -> str:
-    """Returns the metavar of a parameter, without what says that it may be left out."""
-    return (param.metavar or param.human_readable_name).strip("[]")
+    """Returns the metavar of a parameter, without what says that it may be left out or repeated."""
+    return (param.metavar or param.human_readable_name).partition(" ")[0].strip("[]")

@@ -286,7 +286,13 @@ def _misaligned(shown: list[str], now: list[str]) -> str | None:
     """A column that stands otherwise than it is printed now."""
     for old, new in zip(tables(shown), tables(now), strict=False):
         for told, found in zip(old, new, strict=False):
-            if told.side and found.side and told.side != found.side:
+            # A mixed one is aligned by decimal points, and has cells of several widths.
+            if (
+                told.side
+                and found.side
+                and "mixed" not in (told.side, found.side)
+                and told.side != found.side
+            ):
                 return f"below {told.heading!r} stands {told.side} what is printed {found.side}"
     return None
 
