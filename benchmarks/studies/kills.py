@@ -97,11 +97,17 @@ def is_sound(folder: Path) -> bool:
 
 
 def start(line: str) -> subprocess.Popen[bytes]:
-    """Starts a command of its own process group."""
+    """Starts a command."""
     script = shutil.which("sparserec", path=str(Path(sys.executable).parent)) or "sparserec"
     return subprocess.Popen(
-        [script, *line.split()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        [script, *line.split()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=_listen
     )
+
+
+def _listen() -> None:
+    """Takes signals as a command on a terminal does, also where the study itself ignores them."""
+    for name in SIGNALS[1:]:
+        signal.signal(signal.Signals[f"SIG{name}"], signal.SIG_DFL)
 
 
 def finish(line: str) -> float:

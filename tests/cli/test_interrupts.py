@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,10 +61,14 @@ def test_ctrl_c_ends_the_command_in_a_word(action: Callable[[], None]) -> None:
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_request_to_end_is_as_ctrl_c(name: str) -> None:
     number = signal.Signals[name]
-    done = run(lambda: press(number))
-    assert done.exit_code == main.SIGNALLED + number
-    assert done.stderr.strip() == "Interrupted."
-    assert signal.getsignal(number) is signal.SIG_DFL
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup it is ignored
+    try:
+        done = run(lambda: press(number))
+        assert done.exit_code == main.SIGNALLED + number
+        assert done.stderr.strip() == "Interrupted."
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
 def test_what_is_being_saved_is_saved_first() -> None:
@@ -76,6 +81,35 @@ def test_what_is_being_saved_is_saved_first() -> None:
         check_interrupts()
 
     assert run(save).exit_code == main.SIGNALLED + signal.SIGTERM and said == ["saved"]
+
+
+def test_a_compiler_is_not_interrupted_but_left_to_end(tmp_path: Path) -> None:
+    said: list[str] = []
+    source = "def work():\n    kill()\n    for _ in range(30):\n        sleep(0.005)\n    said.append('compiled')\n"
+    inside = {"said": said, "sleep": time.sleep, "kill": lambda: os.kill(os.getpid(), signal.SIGTERM)}
+    exec(compile(source, str(tmp_path / "numba" / "core.py"), "exec"), inside)
+
+    def action() -> None:
+        inside["work"]()  # type: ignore[operator]
+        for _ in range(100):
+            time.sleep(0.01)
+        said.append("too late")
+
+    done = run(action)
+    assert done.exit_code == main.SIGNALLED + signal.SIGTERM and said == ["compiled"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_second_signal_ends_a_compiler(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, time\nfrom cli.interrupts import Interrupts\n"
+        "source = 'def work():\\n    for n in range(2):\\n        os.kill(os.getpid(), signal.SIGTERM)\\n"
+        "        print(n, flush=True)'\nspace = {'os': os, 'signal': signal}\n"
+        "exec(compile(source, os.path.join(os.sep, 'numba', 'core.py'), 'exec'), space)\n"
+        "with Interrupts():\n    space['work']()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGTERM and done.stdout == "0\n" and not done.stderr
 
 
 def test_a_second_signal_ends_the_process_where_it_is() -> None:
