@@ -42,9 +42,9 @@ COMMANDS = {
     "train": (f"{TRAIN} mf", f"{TRAIN} fism --overwrite"),
     "update": (f"{TRAIN} mf", "update {run} {more} -o {out} --overwrite --epochs 3 --threads 1 --json"),
     "distill": (f"{TRAIN} mf", f"distill {{run}} {{data}} -o {{out}} --overwrite {SHORT}"),
-    "export": ("export {run} -o {out} --json", "export {run} -o {out} --dtype int8 --json"),
+    "export": ("export {run} -o {out} --json", "export {run} -o {out} --dtype float32 --json"),
     "data convert": ("data convert {data} {out}.npz", "data convert {more} {out}.npz"),
-    "recommend": ("recommend {run} --all-users -o {out}", "recommend {run} --all-users -n 20 -o {out}"),
+    "recommend": ("recommend {run} --all-users -o {out}", "recommend {run} --all-users -n 30 -o {out}"),
 }
 SIGNALS = ("KILL", "TERM", "HUP", "INT")
 LONGER = 1.1  # than its usual time, in which the signal may find that the command has ended
@@ -132,6 +132,8 @@ def ended(
     finish(lines[1])
     usual = finish(lines[1])
     after = kept(out)
+    if before.files == after.files:
+        raise SystemExit(f"Error: {lines[1]} writes what {lines[0]} writes, so nothing can be told")
     counts = []
     for name in names:
         found: Counter[str] = Counter()
