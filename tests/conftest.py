@@ -6,7 +6,10 @@ import os
 import signal
 
 import numba  # noqa: F401
+import pytest
 from hypothesis import settings
+
+from tests.makers.web import serving
 
 # A shell starts what it puts in the background with Ctrl-C ignored, and so would these tests and
 # their commands be.
@@ -23,3 +26,12 @@ os.environ.pop("NUMBA_DISABLE_JIT", None)
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+@pytest.fixture
+def web(monkeypatch):
+    """A server on loopback, which no proxy stands before, and downloads that try again without a pause."""
+    monkeypatch.setattr("sparserec_np.data.download.PAUSES", (0.0,) * 4)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving() as running:
+        yield running

@@ -13,26 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from sparserec_np.data import download as downloading
 from sparserec_np.data.catalogue import catalogue
 from sparserec_np.data.formats import read_interactions
 from tests.makers import archives
-from tests.makers.web import Page, serving
+from tests.makers.web import Page
 
 fetching = importlib.import_module("cli.fetch")
 ML = "/files.grouplens.org/datasets/movielens/ml-100k.zip"
-
-
-@pytest.fixture(autouse=True)
-def in_no_time(monkeypatch):
-    monkeypatch.setattr(downloading, "PAUSES", (0.0,) * 4)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-
-@pytest.fixture
-def web():
-    with serving() as running:
-        yield running
+pytestmark = pytest.mark.usefixtures("web")  # and with it no pauses between tries
 
 
 @pytest.fixture

@@ -19,11 +19,12 @@ import pytest
 from sparserec_np.data import download as downloading
 from sparserec_np.data.catalogue import PublishedFile
 from sparserec_np.data.download import DownloadError, Lost, Silent, Transfer, digest_of, download
-from tests.makers.web import Page, serving
+from tests.makers.web import Page
 
 CONTENT = bytes(range(256)) * 2000
 SIZE = len(CONTENT)
 SHA = hashlib.sha256(CONTENT).hexdigest()
+pytestmark = pytest.mark.usefixtures("web")  # and with it no pauses between tries
 
 
 class Notes(Silent):
@@ -44,17 +45,10 @@ class Notes(Silent):
         self.lines.append(text)
 
 
-@pytest.fixture(autouse=True)
-def in_no_time(monkeypatch):
-    monkeypatch.setattr(downloading, "PAUSES", (0.0,) * 4)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-
 @pytest.fixture
-def web():
-    with serving() as running:
-        running.pages["/x.bin"] = Page(CONTENT)
-        yield running
+def web(web):
+    web.pages["/x.bin"] = Page(CONTENT)
+    return web
 
 
 @pytest.fixture

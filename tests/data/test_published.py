@@ -8,24 +8,12 @@ import os
 
 import pytest
 
-from sparserec_np.data import download as downloading
 from sparserec_np.data.formats import read_interactions
 from sparserec_np.data.published import CONVERSIONS, already_fetched, fetch, parts_left, read_record
 from sparserec_np.errors import DataError
 from tests.makers import archives
-from tests.makers.web import serving
 
-
-@pytest.fixture(autouse=True)
-def in_no_time(monkeypatch):
-    monkeypatch.setattr(downloading, "PAUSES", (0.0,) * 4)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-
-@pytest.fixture
-def web():
-    with serving() as running:
-        yield running
+pytestmark = pytest.mark.usefixtures("web")  # and with it no pauses between tries
 
 
 @pytest.fixture
