@@ -16,17 +16,18 @@ from sparserec_np.serving.model_file import load_model
 from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.saving import restore
 
-from .groups import LOSS, GroupedCommand, GroupedOption
+from .groups import LOSS, GroupedOption
 from .options import data_option, json_option, overwrite_option, weighed_reader_options
 from .output import emit_json, table
 from .reading import read_log
+from .resuming import ResumableCommand
 from .run_argument import reading_run
 from .settings import setting_options
 from .threads import threads_option
 from .train import Request, train_run
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=ResumableCommand)
 @click.argument("teacher_run", metavar="TEACHER")
 @click.argument("train_file", metavar="TRAIN")
 @click.option("-o", "--output", "run", metavar="RUN", required=True, help="Directory to write the run to.")
@@ -59,7 +60,8 @@ def command(teacher_run: str, imitation: float, test_file: str | None, **options
     of each batch. It is served without the teacher and without a graph. With --test, both are
     evaluated, and the part of NDCG that was kept is shown.
 
-    No part of TRAIN is held out to choose the number of epochs by: the teacher knows it.
+    No part of TRAIN is held out to choose the number of epochs by: the teacher knows it. A training
+    that was stopped goes on with --resume RUN.
     """
     master, dim = _master(teacher_run)
     options["dim"] = options["dim"] or dim

@@ -8,6 +8,7 @@ import numpy as np
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.item_features import ItemFeatures, read_item_features
+from sparserec_np.training.checkpoints import digest_of
 from sparserec_np.training.cold_items import with_items
 
 from .options import data_option
@@ -35,6 +36,12 @@ class Bare:
     def of(cls, file: str | None) -> Bare | None:
         """Reads a file, where there is one."""
         return None if file is None else cls(read_item_features(file))
+
+    def facts(self) -> dict[str, str]:
+        """Says what they are, for a checkpoint."""
+        features = self.features
+        matrix = {name: getattr(features.matrix, name) for name in ("indptr", "indices", "data")}
+        return {"item features": digest_of({"items": features.item_ids, "names": features.names, **matrix})}
 
     def whole(self, log: Interactions) -> Interactions:
         """Returns the interactions over all items."""

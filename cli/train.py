@@ -17,11 +17,12 @@ from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS
 from sparserec_np.sparsity.budget import parse_bytes
 from sparserec_np.starts import STARTS, starts_of
 from sparserec_np.starts.teacher import Teacher
+from sparserec_np.training.checkpoints import digest_of
 from sparserec_np.training.choosing import FREE, LADDERS, Choice, choose
 from sparserec_np.training.cold_items import train_with_features
 from sparserec_np.training.distillation import FromTeacher
 from sparserec_np.training.fitted import Fitted
-from sparserec_np.training.run_directory import RunDirectory, read_config
+from sparserec_np.training.run_directory import read_config
 from sparserec_np.training.settings import PAIR_SETTINGS, SETTINGS, Config
 from sparserec_np.training.sources import FROM_DATA
 from sparserec_np.training.train import train
@@ -29,15 +30,15 @@ from sparserec_np.training.train import train
 from .aligning import align
 from .choosing import look_progress, said_of, warn_of_baseline
 from .epochs import recorded
-from .groups import GroupedCommand
 from .held_out import part_or_file, read_held_out
 from .item_features import Bare, item_features_option
 from .options import core_reader_options, json_option, overwrite_option
 from .output import counted, emit_json
 from .reading import read_log
+from .resuming import Keeping, ResumableCommand
 from .settings import flag, setting_options
 from .threads import threads_option
-from .writing import Source, Telling, Work, run_directory, write_run
+from .writing import Held, Source, Telling, Work, run_directory, write_run
 
 BUDGETS = ("density", "entries", "memory_budget")  # ways to name one, of which one is given
 
@@ -57,6 +58,7 @@ class Request:
         config_file: settings to start from.
         overwrite: whether a finished run may be replaced.
         item_features: file of attributes of items; None for what the configuration says.
+        keeping: how checkpoints are kept.
     """
 
     train_file: str | None
@@ -69,6 +71,7 @@ class Request:
     config_file: str | None = None
     overwrite: bool = False
     item_features: str | None = None
+    keeping: Keeping = Keeping("train")
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> Request:
@@ -83,7 +86,7 @@ class Request:
         return cls(**{name: options[name] for name in own}, given=given)
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=ResumableCommand)
 @click.argument("train_file", metavar="[TRAIN]", required=False)
 @click.option("-o", "--output", "run", metavar="RUN", required=True, help="Directory to write the run to.")
 @setting_options("train")
@@ -109,7 +112,8 @@ def command(**options: Any) -> None:
     where --config names it.
 
     Ctrl-C, SIGTERM and a closed terminal end the training with the best state so far, which is
-    saved; a second one ends it at once, and RUN is then as it was before.
+    saved; a second one ends it at once, and RUN is then as it was before. A training that was
+    stopped, by that or by a power cut, goes on from its last checkpoint with --resume RUN.
 
     With --item-features, items that have attributes and no interactions get rows, too, which are
     solved for from the rows of those that have both.
@@ -131,13 +135,11 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     Prints figures, or, for JSON, none. A teacher comes with the interactions it was saved with: the
     student is over the same users and items.
     """
-    with run_directory(request.run, request.overwrite) as directory:
-        return _train_into(directory, request, teacher)
+    with run_directory(request.run, request.overwrite, request.keeping) as held:
+        return _train_into(held, request, teacher)
 
 
-def _train_into(
-    directory: RunDirectory, request: Request, teacher: tuple[Teacher, Interactions] | None
-) -> dict[str, Any]:
+def _train_into(held: Held, request: Request, teacher: tuple[Teacher, Interactions] | None) -> dict[str, Any]:
     """Does what :func:`train_run` says, in a directory that is held."""
     config, source = settled(request)
     assert source.train is not None
@@ -146,19 +148,24 @@ def _train_into(
     log = read_log(source.train, source.reader)
     if teacher:
         log = _known_to(teacher[1], log, source.train)
+        rows = digest_of(teacher[0].table._asdict())
+        held.checkpoints.expect("distillation", lambda: {"rows of the teacher": rows})
     held_out, counts = read_held_out(source.validation, source.train, log, source.reader)
     bare = Bare.of(source.more.get("item_features"))
+    if bare is not None:
+        held.checkpoints.expect("attributes", bare.facts)
     free = free_to_choose(request, config, log) if teacher is None else frozenset()
+    common: dict[str, Any] = {"threads": request.threads, "checkpoints": held.checkpoints}
     choice, clock = Choice(config), time.perf_counter()
     if free:
-        with recorded(directory, look_progress()) as on_look:
-            choice = choose(log, config, free, validation=held_out, threads=request.threads, on_look=on_look)
+        with recorded(held.directory, look_progress()) as on_look:
+            choice = choose(log, config, free, validation=held_out, on_look=on_look, **common)
         config = choice.config
     looked = time.perf_counter() - clock
     sizes = f"{log.n_users:,} users, {log.n_items:,} items, {log.n_interactions:,} interactions"
 
     def fit(on_epoch: Callable[[dict[str, Any]], None]) -> Fitted:
-        how: dict[str, Any] = {"validation": held_out, "threads": request.threads, "on_epoch": on_epoch}
+        how = common | {"validation": held_out, "on_epoch": on_epoch}
         if bare is not None:
             return train_with_features(log, bare.features, config, **how)
         return train(log, config, source=FromTeacher(teacher[0]) if teacher else FROM_DATA, **how)
@@ -166,7 +173,7 @@ def _train_into(
     whole, more = (log, {}) if bare is None else (bare.whole(log), bare.counts(log))
     shown = None if request.as_json else sizes + ("" if bare is None else bare.said(log)) + said_of(choice)
     telling = Telling(shown, counts | more, imports, looked)
-    report = write_run(directory, Work(whole, config, fit, source), telling)
+    report = write_run(held, Work(whole, config, fit, source), telling)
     warn_of_baseline(choice)
     return report
 

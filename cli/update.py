@@ -17,26 +17,26 @@ from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.training.cold_items import add_items, over_more_items
 from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.plan import budget_of
-from sparserec_np.training.run_directory import RunDirectory, load_run
+from sparserec_np.training.run_directory import load_run
 from sparserec_np.training.saving import InteractionsMissingError
 from sparserec_np.training.settings import Config
 from sparserec_np.training.updating import update, update_settings, way_of
 
-from .groups import GroupedCommand
 from .held_out import part_or_file, read_held_out
 from .item_features import Bare, item_features_option
 from .options import data_option, json_option, overwrite_option, weighed_reader_options
 from .output import counted, emit_json
 from .reading import read_log
+from .resuming import Keeping, ResumableCommand
 from .run_argument import reading_run, run_argument
 from .settings import setting_options
 from .threads import threads_option
-from .writing import Source, Telling, Work, run_directory, write_run
+from .writing import Held, Source, Telling, Work, run_directory, write_run
 
 NOWHERE = Source(None, None, {})  # until it is known where everything comes from
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=ResumableCommand)
 @run_argument
 @click.argument("new_file", metavar="[NEW]", required=False)
 @click.option(
@@ -54,7 +54,7 @@ NOWHERE = Source(None, None, {})  # until it is known where everything comes fro
 @threads_option
 @weighed_reader_options
 @json_option
-def command(run: str, updated: str, as_json: bool, **options: Any) -> None:
+def command(run: str, updated: str, as_json: bool, keeping: Keeping, **options: Any) -> None:
     """Go on training the model in RUN with the interactions in NEW, and write it to the directory RUN2.
 
     NEW may be of users and items that RUN does not know; what it knows already is merged. The
@@ -74,11 +74,11 @@ def command(run: str, updated: str, as_json: bool, **options: Any) -> None:
     then: nothing else changes.
 
     Models of mf and fism can learn on. RUN2 may be RUN itself, which is then replaced; another
-    finished run is not, without --overwrite.
+    finished run is not, without --overwrite. An update that was stopped goes on with --resume RUN2.
     """
-    overwrite = options.pop("overwrite") or _is_within(run, updated)
-    with run_directory(updated, overwrite) as directory:
-        report = _update_run(run, directory, as_json, **options)
+    in_place = _is_within(run, updated)
+    with run_directory(updated, options.pop("overwrite") or in_place, keeping) as held:
+        report = _update_run(run, replace(held, in_place=in_place), as_json, **options)
     report["former"] = run
     if as_json:
         emit_json(report)
@@ -88,7 +88,7 @@ def command(run: str, updated: str, as_json: bool, **options: Any) -> None:
 
 def _update_run(
     run: str,
-    directory: RunDirectory,
+    held: Held,
     quiet: bool,
     new_file: str | None,
     reader: dict[str, Any],
@@ -120,7 +120,10 @@ def _update_run(
         new = read_log(new_file, reader)
         log = log.joined(new)
         held_out, counts = read_held_out(validation_file, new_file, log, reader)
-        how = {"threads": threads} | ({"validation": held_out} if validation_file else {})
+        how = {"threads": threads, "checkpoints": held.checkpoints}
+        how |= {"validation": held_out} if validation_file else {}
+        if bare is not None:
+            held.checkpoints.expect("attributes", bare.facts)
         work = _learning_on(former, new, changes, how, bare)
     more = {"former": run, "new": new_file, "item_features": attributes}
     source = Source(None, validation_file, reader, {name: one for name, one in more.items() if one})
@@ -130,7 +133,7 @@ def _update_run(
         *_untrained(work.config, growth["new_items"]),
     ]
     telling = Telling(None if quiet else "\n".join(lines), growth | counts, imports)
-    return write_run(directory, replace(work, source=source), telling)
+    return write_run(held, replace(work, source=source), telling)
 
 
 def _check_new(new_file: str | None, attributes: str | None, asks_to_learn: bool) -> None:

@@ -11,18 +11,20 @@ from typing import Any
 import click
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.errors import ConfigError
+from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.machine.memory import peak_bytes
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.sparsity.methods import METHODS
+from sparserec_np.training.checkpoints import CheckpointFile
 from sparserec_np.training.fitted import Fitted, validation_metrics
 from sparserec_np.training.plan import budget_of
-from sparserec_np.training.run_directory import RunDirectory, is_finished
+from sparserec_np.training.run_directory import RunDirectory, is_finished, was_stopped
 from sparserec_np.training.settings import Config
 
 from .epochs import epoch_progress, recorded
 from .interrupts import held_interrupts
 from .output import human_bytes, table
+from .resuming import Keeping
 
 
 @dataclass(frozen=True)
@@ -84,26 +86,68 @@ class Telling:
     looked: float = 0.0
 
 
+@dataclass(frozen=True)
+class Held:
+    """A run directory that this command holds, and the checkpoints in it.
+
+    Attributes:
+        directory: the directory.
+        checkpoints: of the training.
+        keeping: how they are kept.
+        in_place: whether the run replaces what it was made of, so that nobody can go on from there.
+    """
+
+    directory: RunDirectory
+    checkpoints: CheckpointFile
+    keeping: Keeping
+    in_place: bool = False
+
+    def close(self, interrupted: bool) -> str:
+        """Removes the checkpoint of a run that is written, if it is not to stay; says how to go on, if one can."""
+        if interrupted and not self.in_place and was_stopped(self.directory.path):
+            return f" Go on with `sparserec {self.keeping.command} --resume {self.directory.path}`."
+        if not self.keeping.stays:
+            self.checkpoints.remove()
+        return ""
+
+
 @contextmanager
-def run_directory(run: str, overwrite: bool) -> Iterator[RunDirectory]:
+def run_directory(run: str, overwrite: bool, keeping: Keeping) -> Iterator[Held]:
     """Holds the directory RUN, which only ``overwrite`` lets replace a finished run.
+
+    The same goes for a training that was stopped, unless it goes on. A checkpoint outlasts what
+    the user or the machine stops, and no error in what was asked for.
 
     Raises:
         ConfigError: it holds one.
         SparseRecError: it is no place for a run, or another training writes to it.
     """
-    _refuse_to_replace(run, overwrite)
+    replaces = overwrite or keeping.resumed is not None
+    _refuse_to_replace(run, replaces, keeping)
     with RunDirectory(run) as directory:
-        _refuse_to_replace(run, overwrite)  # another training may have ended just now
-        yield directory
+        _refuse_to_replace(run, replaces, keeping)  # another training may have ended just now
+        held = Held(directory, keeping.file_in(directory), keeping)
+        try:
+            yield held
+        except SparseRecError:
+            if held.checkpoints.written and keeping.resumed is None:
+                held.checkpoints.remove()
+            raise
 
 
-def _refuse_to_replace(run: str, overwrite: bool) -> None:
-    if not overwrite and is_finished(run):
+def _refuse_to_replace(run: str, replaces: bool, keeping: Keeping) -> None:
+    if replaces:
+        return
+    if is_finished(run):
         raise ConfigError(f"{run} holds a finished run: name another, or say --overwrite to replace it")
+    if was_stopped(run):
+        raise ConfigError(
+            f"{run} holds a training that was stopped: go on with `sparserec {keeping.command} --resume {run}`, or say"
+            " --overwrite to begin anew"
+        )
 
 
-def write_run(directory: RunDirectory, work: Work, telling: Telling) -> dict[str, Any]:
+def write_run(held: Held, work: Work, telling: Telling) -> dict[str, Any]:
     """Trains with records and progress, writes the run, and returns the report.
 
     Prints what is to be told.
@@ -117,16 +161,17 @@ def write_run(directory: RunDirectory, work: Work, telling: Telling) -> dict[str
             click.echo(
                 "Users' rows are no plain sums, which no gradient is taken through: the start is kept, epoch 0."
             )
-    clock = time.perf_counter()
+    directory, clock = held.directory, time.perf_counter()
     progress = nullcontext(lambda record: None) if counted else epoch_progress(work.config.epochs)
     with recorded(directory, progress) as on_epoch:
         fitted = work.fit(on_epoch)
-    seconds = telling.looked + time.perf_counter() - clock
+    seconds = held.checkpoints.earlier + telling.looked + time.perf_counter() - clock
     with held_interrupts():  # what is trained is not lost in its last second
         file_bytes = directory.finish(fitted, work.log, work.source.to_dict())
+        more = held.close(fitted.interrupted)
     if fitted.interrupted:
         click.echo(
-            f"Interrupted: the best state so far (epoch {fitted.best_epoch}) is saved in {directory.path}.",
+            f"Interrupted: the best state so far (epoch {fitted.best_epoch}) is saved in {directory.path}.{more}",
             err=True,
         )
     report = {
@@ -138,6 +183,8 @@ def write_run(directory: RunDirectory, work: Work, telling: Telling) -> dict[str
         "seconds": seconds,
         "serving_bytes": fitted.budget.total_bytes + fitted.model.weights.nbytes,
         "file_bytes": file_bytes,
+        "checkpoint_bytes": held.checkpoints.written,
+        "checkpoint_seconds": held.checkpoints.cost,
         "memory": {"imports": telling.imports, **fitted.bytes, "peak_resident": peak_bytes()},
     }
     if telling.sizes is not None:

@@ -20,7 +20,7 @@ LIGHT = {"_everybodys_lists"}
 # What a program has written out; tests/test_pages.py compares it with what it is made from.
 GENERATED = {CHECKOUT / "sparserec_np" / "training" / "parameters.py"}
 # Whose arguments are a promise to those who call it, each by its name.
-PROMISED = {"read_interactions"}
+PROMISED = {"read_interactions", "train", "train_with_features", "choose"}
 NAMES = "|".join((*BASE_MODELS, *METHODS))
 BRANCH = re.compile(
     rf"""(?:[!=]=|\bin)\s*[(\[{{]?\s*["'](?:{NAMES})["']|["'](?:{NAMES})["']\s*[!=]=|isinstance\([^)]*Baseline"""

@@ -10,6 +10,7 @@ import numpy as np
 
 from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array
 from sparserec_np.kernels.arguments import NO_TRUSTS, Cells
 
 MOST_PARTS = 8  # of users, and of items: no more threads find work; fixed, as the bits depend on it
@@ -57,6 +58,11 @@ class CellDivision:
     def nbytes(self) -> int:
         """Bytes of the cells: 4 or 8 for each pair, 4 more where pairs have weights, and 5 for each item."""
         return sum(array.nbytes for array in self._cells) + self._part_of.nbytes
+
+    @property
+    def members(self) -> Array:
+        """The items by part, (items,) int32; what the next division shuffles."""
+        return self._cells.members
 
     def cells(self, rng: np.random.Generator) -> Cells:
         """Divides the items anew, and fills in the cells: those of the last call, overwritten."""

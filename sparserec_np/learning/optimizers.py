@@ -7,8 +7,8 @@ seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,13 +36,45 @@ class Optimizer(Protocol):
         """
         ...
 
+    def state(self) -> dict[str, Array]:
+        """Names the arrays of the state."""
+        ...
+
+    def load(self, state: Mapping[str, Array]) -> None:
+        """Takes arrays of the state, copied."""
+        ...
+
     @property
     def nbytes(self) -> int:
         """Bytes of the state."""
         ...
 
 
-class SGD:
+class _Beside:
+    """Arrays that lie beside the stored entries, by name.
+
+    Attributes:
+        arrays: names of attributes.
+    """
+
+    arrays: ClassVar[tuple[str, ...]] = ()
+
+    def state(self) -> dict[str, Array]:
+        """Names the arrays of the state; see :meth:`Optimizer.state`."""
+        return {name: getattr(self, name) for name in self.arrays}
+
+    def load(self, state: Mapping[str, Array]) -> None:
+        """Takes arrays of the state, copied; see :meth:`Optimizer.load`."""
+        for name in self.arrays:
+            setattr(self, name, state[name].copy())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the state."""
+        return sum(int(array.nbytes) for array in self.state().values())
+
+
+class SGD(_Beside):
     """Stochastic gradient descent: ``x <- x - rate * g``. No state."""
 
     def __init__(self, nnz: int, rows: int, dtype: npt.DTypeLike = np.float32) -> None:
@@ -55,13 +87,8 @@ class SGD:
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
         """Does nothing: there is no state."""
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the state: 0, as there is none."""
-        return 0
 
-
-class Adagrad:
+class Adagrad(_Beside):
     """Adagrad (Duchi et al. 2011): ``s <- s + g^2``, ``x <- x - rate * g / (sqrt(s) + epsilon)``.
 
     A regrown entry starts with the mean ``s`` of its row: with 0 its first step would be as long as
@@ -69,6 +96,7 @@ class Adagrad:
     """
 
     epsilon = 1e-10
+    arrays = ("squares",)  # 4 bytes an entry
 
     def __init__(self, nnz: int, rows: int, dtype: npt.DTypeLike = np.float32) -> None:
         self.squares = np.zeros(nnz, dtype=dtype)
@@ -82,13 +110,8 @@ class Adagrad:
         """Moves the sums of kept entries; regrown ones start at their row's mean."""
         self.squares = move(self.squares, row_means(self.squares))
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the sums: 4 an entry."""
-        return int(self.squares.nbytes)
 
-
-class Adam:
+class Adam(_Beside):
     """Adam (Kingma and Ba 2015), lazy, with a step count for each row.
 
     ``m <- b1 m + (1 - b1) g``, ``v <- b2 v + (1 - b2) g^2``,
@@ -102,6 +125,7 @@ class Adam:
 
     betas = (0.9, 0.999)
     epsilon = 1e-8
+    arrays = ("first", "second", "steps")  # 8 bytes an entry and 4 a row
 
     def __init__(self, nnz: int, rows: int, dtype: npt.DTypeLike = np.float32) -> None:
         self.first = np.zeros(nnz, dtype=dtype)
@@ -125,11 +149,6 @@ class Adam:
         fresh = row_means(self.second)
         self.first = move(self.first, fresh.dtype.type(0))
         self.second = move(self.second, fresh)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the moments and steps: 8 an entry and 4 a row."""
-        return int(self.first.nbytes + self.second.nbytes + self.steps.nbytes)
 
 
 def one_row(weights: Array) -> SparseTable:

@@ -34,6 +34,7 @@ from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import BatchItems
 from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients, scale_values
 from sparserec_np.models.user_rows import SumOfRows, UserRows, full_rows
+from sparserec_np.models.views import View
 
 USERS_AT_ONCE = 256  # whose rows are made together, all columns of them
 
@@ -53,6 +54,8 @@ class Fism:
         row_entries: that users' rows are cut to for lists; None for as many as
             :func:`~sparserec_np.runtime.row_entries` says.
     """
+
+    views: tuple[View, ...] = ()
 
     def __init__(self, table: SparseTable, dim: int, touched: Touched) -> None:
         self.table = table
@@ -197,6 +200,8 @@ class FixedFism:
         user_rows: makes their rows.
         weights: (n_items,) the numbers that it makes them with, or none.
     """
+
+    views: tuple[View, ...] = ()
 
     def __init__(
         self,

@@ -23,6 +23,7 @@ from sparserec_np.learning.losses import Scores
 from sparserec_np.models.fism import USERS_AT_ONCE, Fism, MadeRowsRanker
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.models.user_rows import SumAndItems
+from sparserec_np.models.views import View
 from sparserec_np.sparsity.growth import NO_ROWS
 
 
@@ -39,6 +40,8 @@ class FismWithNeighbours:
         row_entries: that sums are cut to for lists; None for as many as
             :func:`~sparserec_np.runtime.row_entries` says.
     """
+
+    views: tuple[View, ...] = ()
 
     def __init__(self, table: SparseTable, dim: int, touched: Touched) -> None:
         self.table = table

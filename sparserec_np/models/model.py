@@ -12,6 +12,7 @@ from sparserec_np.evaluation.ranker import Ranker
 from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
+from sparserec_np.models.views import View
 
 NO_WEIGHTS = np.empty(0, dtype=np.float32)
 
@@ -69,6 +70,11 @@ class Model(Protocol):
     dim: int
     log: Interactions
     weights: Array
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """What lies between stored entries and multiplied rows; none of some models."""
+        ...
 
     def forward(self, batch: Batch) -> Scores:
         """Scores the pairs of the batch and their negatives."""

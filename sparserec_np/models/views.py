@@ -49,6 +49,11 @@ class View(Protocol):
         ...
 
     @property
+    def generators(self) -> tuple[np.random.Generator, ...]:
+        """The random numbers that it draws from."""
+        ...
+
+    @property
     def nbytes(self) -> int:
         """Bytes of what lies beside the table's values."""
         ...
@@ -68,6 +73,7 @@ class _Buffer:
     """Values beside those of a table, made anew when the number of entries changes."""
 
     training_only = False
+    generators: tuple[np.random.Generator, ...] = ()
 
     def __init__(self) -> None:
         self._values = np.empty(0)
@@ -154,6 +160,7 @@ class Dropout(_Buffer):
         super().__init__()
         self.rate = rate
         self.rng = rng
+        self.generators = (rng,)
         self._places = np.empty(0, dtype=np.int64)
         self._factors = np.empty(0)
 

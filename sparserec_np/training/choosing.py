@@ -7,8 +7,9 @@ looked at beside them, so that nobody trains what a count would beat.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,13 +26,14 @@ from sparserec_np.runtime import MOST_COLUMNS
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.starts.condensed import Condensed
 from sparserec_np.starts.neighbours import told_anew, told_of_items
+from sparserec_np.training.checkpoints import NO_CHECKPOINTS, Checkpoints, facts_of
 from sparserec_np.training.counting import count
-from sparserec_np.training.fitted import LOOKED, SELECT_BY, Record, Report
+from sparserec_np.training.fitted import LOOKED, SELECT_BY, Fitted, Record, Report
 from sparserec_np.training.loop import Phase, fit
 from sparserec_np.training.plan import Plan
 from sparserec_np.training.search import TRIED_BYTES, TRIED_PRODUCTS, starts_to_try
 from sparserec_np.training.settings import PAIR_SETTINGS, SETTINGS, Config, expect_config
-from sparserec_np.training.starting import Beginning, make_start
+from sparserec_np.training.starting import Beginning, MadeOnce, make_start
 
 # What can be chosen.
 FREE = ("model", "dim", "start", "user_rows", "recency", *PAIR_SETTINGS)
@@ -98,6 +100,10 @@ class Choice:
         return _best_of(self.looks, counted=True)
 
 
+def _not_yet(record: Record) -> None:
+    """Tells nobody of the record of a stage: more is said in it first."""
+
+
 def _best_of(looks: tuple[Record, ...], counted: bool) -> Record | None:
     some = [look for look in looks if BASE_MODELS[look["model"]].counted == counted]
     return max(some, key=lambda look: look[SELECT_BY], default=None)
@@ -111,6 +117,7 @@ def choose(
     validation: Any = None,
     threads: int | None = None,
     on_look: Report | None = None,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> Choice:
     """Chooses the settings that are ``free`` by the NDCG@20 of starts on held-out interactions.
 
@@ -134,9 +141,12 @@ def choose(
             ``config.validation`` is 0.
         threads: threads to work on; by default all.
         on_look: called with the record of each start as soon as it was measured.
+        checkpoints: what keeps looks, to go on after a stop; see
+            :func:`~sparserec_np.training.train.train`.
 
     Raises:
-        ConfigError: no start goes with the budget and the other settings.
+        ConfigError: no start goes with the budget and the other settings, or a checkpoint is of
+            others.
         DataError: there is nothing that can be held out.
     """
     config, log = expect_config(config), as_interactions(log)
@@ -147,19 +157,25 @@ def choose(
         return Choice(config)
     if not {*free} & {*FREE}:
         return Choice(_filled(config, free))
-    kept, held_out = log, validation
-    if held_out is None and config.validation > 0:
-        part = max(config.validation, LOOKED_PART)
-        kept, held_out = hold_out(log, part, np.random.default_rng([config.seed, 1]), config.hold_out)
+    kept, held_out = (log, validation) if validation is not None else _split(log, config)
     kinds = _kinds_to_look_at(log, config, free)
     if held_out is None:
         return Choice(_by_rule(kinds, config, free))
+    checkpoints.expect("choice", lambda: facts_of(config, log, validation) | {"free": sorted(free)})
     with kernel_threads(threads) as given:
-        looks = _Looks(kept, held_out, given, on_look or (lambda record: None))
+        looks = _Looks(kept, held_out, given, on_look or (lambda record: None), checkpoints)
         best = looks.look_at_all(kinds, {*LADDERS} & {*free})
         if "model" in free and log.n_interactions <= PAIRS_AT_ONCE:
             looks.count_baselines(config)
     return Choice(_filled(best, free), tuple(looks.records))
+
+
+def _split(log: Interactions, config: Config) -> tuple[Interactions, Interactions | None]:
+    """Holds out what starts are chosen by, if anything is to be held out."""
+    if config.validation <= 0:
+        return log, None
+    part = max(config.validation, LOOKED_PART)
+    return hold_out(log, part, np.random.default_rng([config.seed, 1]), config.hold_out)
 
 
 def _kinds_to_look_at(log: Interactions, config: Config, free: Collection[str]) -> list[_Kind]:
@@ -308,14 +324,22 @@ class _Looks:
         failure: why the last that could not be made could not.
     """
 
-    def __init__(self, kept: Interactions, held_out: Interactions, threads: int, report: Report) -> None:
+    def __init__(
+        self,
+        kept: Interactions,
+        held_out: Interactions,
+        threads: int,
+        report: Report,
+        checkpoints: Checkpoints,
+    ) -> None:
         self.best: Config | None = None
         self.records: list[Record] = []
         self.failure: SparseRecError | None = None
         self._kept, self._held_out, self._threads, self._report = kept, held_out, threads, report
+        self._checkpoints = checkpoints
         self._reached = -1.0
         self._width = 0  # the best of the last kind
-        self._made: tuple[Plan, Beginning] | None = None  # the best start, and what it was made by
+        self._made: tuple[Plan, Callable[[], Beginning]] | None = None  # the best start, and its plan
 
     def look_at_all(self, kinds: list[_Kind], ladders: Collection[str]) -> Config:
         """Looks at all kinds, and climbs ``ladders`` in the best start; returns the best settings.
@@ -388,10 +412,16 @@ class _Looks:
         for name in BASELINES:
             counted = Config(model=name, seed=config.seed)
             try:
-                fitted = count(self._kept, self._kept, self._held_out, counted, lambda record: None)
+                stage = self._checkpoints.take(functools.partial(self._counted, counted), _not_yet)
             except SparseRecError:  # as of more items than itemknn has columns for
                 continue
-            self._add(fitted.history[0], counted, fitted.model.dim)
+            self._add(stage.history[0], counted, stage.history[0]["dim"])
+
+    def _counted(self, config: Config, report: Report) -> Fitted:
+        """Counts a baseline, whose record says in how many columns."""
+        fitted = count(self._kept, self._kept, self._held_out, config, report)
+        fitted.history[0]["dim"] = fitted.model.dim
+        return fitted
 
     def _look(self, config: Config, widened: bool = False, near: bool = False) -> float:
         """Measures the starts of these settings; returns the best NDCG@20, -1 where there is none.
@@ -406,23 +436,30 @@ class _Looks:
             soon = quick(self._kept, DENSE_COLUMNS, LOOKED_PRODUCTS)
             for name in names[:1] if widened or not soon else names:
                 trial = plan.with_trial(name, plan.highest_rate)
-                start = self._near_best(trial) if near else make_start(self._kept, trial, self._threads)
-                fitted = fit(self._kept, trial, start, Phase(LOOKED, 0, self._held_out), lambda record: None)
-                if fitted.interrupted:
+                start, phase = self._start(trial, near), Phase(LOOKED, 0, self._held_out)
+                measure = functools.partial(fit, self._kept, trial, start, phase)
+                stage = self._checkpoints.take(measure, _not_yet)
+                if stage.interrupted:
                     raise KeyboardInterrupt
                 some = replace(config, start=name)
-                self._add(fitted.history[0], some, config.dim)
-                best = max(best, fitted.reached)
-                if fitted.reached > self._reached:
-                    self._reached, self.best, self._made = fitted.reached, some, (plan, start)
+                self._add(stage.history[0], some, config.dim)
+                best = max(best, stage.reached)
+                if stage.reached > self._reached:
+                    self._reached, self.best, self._made = stage.reached, some, (plan, start)
         except SparseRecError as failure:  # as where a budget of bytes does not fit
             self.failure = failure
         return best
 
-    def _near_best(self, plan: Plan) -> Beginning:
+    def _start(self, plan: Plan, near: bool) -> Callable[[], Beginning]:
+        """Returns what makes the start of a plan, once; from the best one where it is ``near`` that."""
+        assert self._made is not None or not near
+        if near and self._made is not None:
+            return MadeOnce(functools.partial(self._near, *self._made, plan))
+        return MadeOnce(functools.partial(make_start, self._kept, plan, self._threads))
+
+    def _near(self, best: Plan, made: Callable[[], Beginning], plan: Plan) -> Beginning:
         """Makes a start of the best one, which differs in recency and what neighbours say alone."""
-        assert self._made is not None
-        best, start = self._made
+        start = made()
         new, old = plan.settings, best.settings
         if new.item_wishes == old.item_wishes:
             return start

@@ -37,6 +37,7 @@ from sparserec_np.serving.model_file import ServedModel, empty_users
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.sparsity.topology import prune
 from sparserec_np.starts.previous import spread_rows
+from sparserec_np.training.checkpoints import NO_CHECKPOINTS, Checkpoints
 from sparserec_np.training.fitted import Fitted, Report
 from sparserec_np.training.plan import budget_of
 from sparserec_np.training.saving import fitted_from, restore, served_model
@@ -86,6 +87,7 @@ def train_with_features(
     validation: Any = None,
     threads: int | None = None,
     on_epoch: Report | None = None,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> Fitted:
     """Trains on interactions, and adds rows for the items that have attributes and no interactions.
 
@@ -96,7 +98,8 @@ def train_with_features(
             trained on.
         features: attributes of items, known or new, in any form that
             :func:`~sparserec_np.data.item_features.as_item_features` takes.
-        config, validation, threads, on_epoch: see :func:`~sparserec_np.training.train.train`.
+        config, validation, threads, on_epoch, checkpoints: see
+            :func:`~sparserec_np.training.train.train`.
 
     Returns:
         The model over all items; its ``log`` holds those that nobody touched as well.
@@ -117,7 +120,8 @@ def train_with_features(
         for name in ("entries", "memory_budget")
         if (given := getattr(config, name)) is not None
     }
-    fitted = train(warm, replace(config, **room), validation=validation, threads=threads, on_epoch=on_epoch)
+    how: dict[str, Any] = {"threads": threads, "on_epoch": on_epoch, "checkpoints": checkpoints}
+    fitted = train(warm, replace(config, **room), validation=validation, **how)
     named = {name: getattr(config, name) for name in ("density", "entries", "memory_budget")}
     return _added(fitted, features, whole, replace(fitted.config, **named), DEFAULT, threads)
 

@@ -45,7 +45,12 @@ class Fitted:
     @property
     def reached(self) -> float:
         """The best NDCG@20 on held-out interactions; -1 where it was never measured."""
-        return max((record[SELECT_BY] for record in self.history if SELECT_BY in record), default=-1.0)
+        return reached_in(self.history)
+
+
+def reached_in(history: list[Record]) -> float:
+    """Returns the best NDCG@20 in records; -1 where none was measured."""
+    return max((record[SELECT_BY] for record in history if SELECT_BY in record), default=-1.0)
 
 
 def validation_metrics(fitted: Fitted) -> dict[str, float]:

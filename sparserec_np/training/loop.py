@@ -6,24 +6,39 @@ It knows models, losses, growth and optimizers by their protocols alone.
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.table import SparseTable
+from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.errors import SparseRecError
 from sparserec_np.evaluation.evaluate import evaluate_accuracy
 from sparserec_np.kernels.arguments import Explored
-from sparserec_np.models.model import Model
+from sparserec_np.models.model import Decay, Model
 from sparserec_np.sparsity.growth import NO_ROWS
 from sparserec_np.sparsity.schedules import cosine
 from sparserec_np.sparsity.topology import prune
+from sparserec_np.training.checkpoints import NO_CHECKPOINTS, Checkpoints
 from sparserec_np.training.fitted import SELECT_BY, Fitted, Record, Report
 from sparserec_np.training.order import Order
 from sparserec_np.training.plan import Plan
+from sparserec_np.training.snapshot import (
+    Snapshot,
+    give_back,
+    of_training,
+    set_states,
+    states_of,
+    table_in,
+    under,
+    within,
+)
 from sparserec_np.training.starting import Beginning
 from sparserec_np.training.state import NO_ORIGIN, EntryState, Training
+
+NO_TABLE = SparseTable(np.zeros(1, np.int32), np.empty(0, np.uint8), np.empty(0, np.float32))
 
 
 class Phase(NamedTuple):
@@ -40,40 +55,47 @@ class Phase(NamedTuple):
     held_out: Interactions | None = None
 
 
-def fit(log: Interactions, plan: Plan, start: Beginning, phase: Phase, report: Report) -> Fitted:
-    """Trains on ``log`` from ``start``.
-
-    A caller that lets go of the start saves its memory.
+def fit(
+    log: Interactions,
+    plan: Plan,
+    start: Callable[[], Beginning],
+    phase: Phase,
+    report: Report,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
+) -> Fitted:
+    """Trains on ``log`` from the start that ``start`` makes, or from where a checkpoint has it stand.
 
     Ctrl-C ends the training, with the best state so far.
 
     Raises:
         SparseRecError: training diverged.
     """
-    training = begin(log, plan, start)
+    kept = checkpoints.running()
+    beginning = start() if kept is None else _beginning_of(kept)
+    del start  # and what it may hold
+    training = begin(log, plan, beginning)
     order = plan.order(log, len(training.model.weights))
-    records = _Records(plan, phase, start.name, report)
+    records = _Records(plan, phase, beginning.name, report)
     best = _Best(log, phase.held_out, plan.budget.nnz)
-    seconds = start.seconds
-    del start
     epochs = _Epochs(log, plan, training, order)
+    course = _Course(training, order, epochs, best, records, beginning._replace(table=NO_TABLE))
+    del beginning
     interrupted = False
     try:
-        first: Record = {"epoch": 0, "seconds": seconds, "loss": None}
-        ended = records.add(first | best.validate(training.model, 0), training.model)
-        for epoch in range(1, 1 if ended else phase.epochs + 1):
+        ended = course.begin() if kept is None else course.go_on(kept)
+        for epoch in range(course.epoch + 1, 1 if ended else phase.epochs + 1):
             record = epochs.train(epoch)
             if epoch % plan.settings.evaluate_every == 0 or epoch == plan.settings.epochs:
                 record |= best.validate(training.model, epoch)
             ended = records.add(record, training.model)
             if ended or (plan.settings.patience and best.misses >= plan.settings.patience):
                 break
+            checkpoints.epoch(course.snapshot)
     except KeyboardInterrupt:
         interrupted = True
     if training.model.table.nnz > plan.budget.nnz:  # it ended while the table was full
         training.model.table, _ = prune(training.model.table, plan.budget.nnz, plan.settings.floor)
-    last = records.history[-1]["epoch"] if records.history else 0
-    best_epoch = best.restore(training.model, last)
+    best_epoch = best.restore(training.model, course.epoch)
     held = bytes_held(log, training, order, copies=2 if phase.held_out is not None else 1)
     return Fitted(
         training.model, log, plan.budget, plan.settings, records.history, best_epoch, interrupted, held
@@ -110,13 +132,80 @@ def bytes_held(log: Interactions, training: Training, order: Order, copies: int)
     return held
 
 
+def _beginning_of(kept: Snapshot) -> Beginning:
+    """Makes what a training that is kept began with, with the table that it has now."""
+    name, seconds = kept.facts["start"], kept.facts["seconds"]
+    return Beginning(name, table_in(within("table", kept.arrays)), seconds, False, kept.arrays["begun"])
+
+
+@dataclass
+class _Course:
+    """One training as it stands, which can be kept between two epochs, and go on from there.
+
+    Attributes:
+        training, order, epochs, best, records: what changes.
+        beginning: what it began with, without its table.
+    """
+
+    training: Training
+    order: Order
+    epochs: _Epochs
+    best: _Best
+    records: _Records
+    beginning: Beginning
+
+    @property
+    def epoch(self) -> int:
+        """The last epoch that has ended."""
+        history = self.records.history
+        return int(history[-1]["epoch"]) if history else 0
+
+    def begin(self) -> bool:
+        """Measures the start as epoch 0; returns whether the training is to end there."""
+        first: Record = {"epoch": 0, "seconds": self.beginning.seconds, "loss": None}
+        return self.records.add(first | self.best.validate(self.training.model, 0), self.training.model)
+
+    def go_on(self, kept: Snapshot) -> bool:
+        """Takes the state of before, and tells its records once more; returns that it is not to end."""
+        self.records.history = list(kept.facts["history"])  # first, as Ctrl-C may come in between
+        give_back(self.training, kept.arrays)
+        self.training.decay = self.epochs.decay()
+        self.training.explored_bytes = kept.facts["explored_bytes"]
+        self.order.load(within("order", kept.arrays))
+        set_states(self.generators, kept.facts["generators"])
+        self.best.load(kept)
+        self.records.tell_all()
+        return False
+
+    @property
+    def generators(self) -> list[np.random.Generator]:
+        """All random numbers that are drawn from."""
+        views = self.training.model.views
+        return [*self.epochs.generators, *(one for view in views for one in view.generators)]
+
+    def snapshot(self) -> Snapshot:
+        """Names all that the next epoch goes on from."""
+        best, kept = self.best.snapshot()
+        arrays = of_training(self.training) | under("order", self.order.state()) | best
+        facts = {
+            "start": self.beginning.name,
+            "seconds": self.beginning.seconds,
+            "history": self.records.history,
+            "explored_bytes": self.training.explored_bytes,
+            "generators": states_of(self.generators),
+            "best": kept,
+        }
+        return Snapshot(arrays | {"begun": self.beginning.weights}, facts)
+
+
 class _Epochs:
     """The epochs of a training, each with the topology update at its end."""
 
     def __init__(self, log: Interactions, plan: Plan, training: Training, order: Order) -> None:
         self._log, self._plan, self._training, self._order = log, plan, training, order
         seed = plan.settings.seed
-        self._batch_rng, self._growth_rng = (np.random.default_rng([seed, stream]) for stream in (3, 4))
+        self.generators = [np.random.default_rng([seed, stream]) for stream in (3, 4)]
+        self._batch_rng, self._growth_rng = self.generators
         self._degrees = plan.base.degrees(log)
 
     def train(self, epoch: int) -> Record:
@@ -140,7 +229,7 @@ class _Epochs:
                 f"Training diverged in epoch {epoch}: numbers are no longer finite; lower --learning-rate"
             )
         changed = self._change_mask(epoch, fraction)
-        training.decay = plan.decay(training.state.origin)
+        training.decay = self.decay()
         seconds = time.perf_counter() - clock
         return {
             "epoch": epoch,
@@ -149,6 +238,10 @@ class _Epochs:
             "triplets_per_second": self._log.n_interactions / seconds,
             "mask_churn": changed / training.model.table.nnz,
         }
+
+    def decay(self) -> Decay:
+        """Makes the L2 terms of the entries as they are now."""
+        return self._plan.decay(self._training.state.origin)
 
     def _explore(self, epoch: int) -> None:
         """Draws the rows to explore up to the next topology update, if one has just been made."""
@@ -208,6 +301,22 @@ class _Best:
             self.misses += 1
         return {name: measured[name] for name in ("recall@20", SELECT_BY)}
 
+    def snapshot(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Names the arrays of the best state, and says how good it is and of which epoch."""
+        if self._kept is None:
+            return {}, {"misses": self.misses}
+        score, epoch, table, weights = self._kept
+        arrays = under("best.table", table._asdict()) | {"best.weights": weights}
+        return arrays, {"misses": self.misses, "score": score, "epoch": epoch}
+
+    def load(self, kept: Snapshot) -> None:
+        """Takes the best state of before."""
+        facts = kept.facts["best"]
+        self.misses = facts["misses"]
+        if "score" in facts:
+            table = table_in(within("best.table", kept.arrays))
+            self._kept = facts["score"], facts["epoch"], table, kept.arrays["best.weights"].copy()
+
     def restore(self, model: Model, last: int) -> int:
         """Gives the model its best state back, and returns the epoch of it.
 
@@ -233,3 +342,8 @@ class _Records:
         record |= self._common | {"nnz": model.table.nnz, "rows_without_entries": empty}
         self.history.append(record)
         return bool(self._report(record))
+
+    def tell_all(self) -> None:
+        """Reports all records once more."""
+        for record in self.history:
+            self._report(record)

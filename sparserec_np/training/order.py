@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
 
 from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError
 from sparserec_np.kernels.arguments import Shared, Steps
 from sparserec_np.learning.batches import PairSampler
@@ -48,6 +49,14 @@ class Order(Protocol):
         """Bytes of what the order holds beside the model and its state, by name."""
         ...
 
+    def state(self) -> dict[str, Array]:
+        """Names the arrays that go on from epoch to epoch."""
+        ...
+
+    def load(self, state: Mapping[str, Array]) -> None:
+        """Takes such arrays, copied."""
+        ...
+
 
 class BatchOrder:
     """An order of random batches, each followed by one step of every row that it touched.
@@ -72,6 +81,14 @@ class BatchOrder:
             "gradient": self._active.nbytes,
             "weights": self._weights.nbytes + self.weights_optimizer.nbytes,
         }
+
+    def state(self) -> dict[str, Array]:
+        """Names the moments of the weights; see :meth:`Order.state`."""
+        return self.weights_optimizer.state()
+
+    def load(self, state: Mapping[str, Array]) -> None:
+        """Takes the moments of the weights; see :meth:`Order.load`."""
+        self.weights_optimizer.load(state)
 
     def epoch(
         self,
@@ -137,6 +154,14 @@ class CellOrder:
     def bytes(self) -> dict[str, int]:
         """Bytes of the ordered pairs, and of the rows' bits, none where rows do not unfold."""
         return {"pairs": self.division.nbytes, "row_bits": self._row_bits}
+
+    def state(self) -> dict[str, Array]:
+        """Names the order of the items, which the next epoch shuffles; see :meth:`Order.state`."""
+        return {"members": self.division.members}
+
+    def load(self, state: Mapping[str, Array]) -> None:
+        """Takes the order of the items; see :meth:`Order.load`."""
+        self.division.members[:] = state["members"]
 
     def epoch(
         self,

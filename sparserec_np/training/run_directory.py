@@ -30,6 +30,7 @@ from sparserec_np.training.settings import Config
 CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", MODEL_NAME
 FILES = (CONFIG, METRICS, MODEL)
 LOCK, STAGED, COMPLETE = ".lock", ".training", COMPLETE_NAME
+CHECKPOINT = ".checkpoint.safetensors"  # how far a training has come that goes on, or was stopped
 TRIES = 20  # to read a run that is replaced meanwhile
 DATA = ("train", "validation", "reader", "former", "new", "item_features")
 
@@ -172,7 +173,7 @@ class RunDirectory:
 
     def _sweep(self) -> None:
         """Removes what a training that did not finish has left here."""
-        for name in FILES:
+        for name in (*FILES, CHECKPOINT):
             sweep(self.path, f".{name}.")
         if os.path.isdir(self.file(STAGED)):
             for name in os.listdir(self.file(STAGED)):
@@ -205,12 +206,17 @@ def file_of(path: str | os.PathLike[str], name: str) -> str:
 
 def _is_ours(name: str) -> bool:
     """Tells whether a name in a run directory is one that a training gives."""
-    return name in (*FILES, LOCK, STAGED, COMPLETE) or is_unfinished(name)
+    return name in (*FILES, LOCK, STAGED, COMPLETE, CHECKPOINT) or is_unfinished(name)
 
 
 def is_finished(path: str | os.PathLike[str]) -> bool:
     """Tells whether a folder holds a run whose training has ended: its model is there."""
     return os.path.isfile(file_of(path, MODEL))
+
+
+def was_stopped(path: str | os.PathLike[str]) -> bool:
+    """Tells whether a folder holds a checkpoint, of a training that can go on."""
+    return os.path.isfile(os.path.join(path, CHECKPOINT))
 
 
 def save_run(path: str | os.PathLike[str], fitted: Fitted, log: Interactions) -> int:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from sparserec_np.data.interactions import PAIRS_AT_ONCE, Interactions
 from sparserec_np.errors import SparseRecError
 from sparserec_np.runtime import FOLDED_DIMENSIONS
 from sparserec_np.starts.condensed import Condensed
-from sparserec_np.training.fitted import Fitted, Report
+from sparserec_np.training.checkpoints import NO_CHECKPOINTS, Checkpoints, Stage
+from sparserec_np.training.fitted import Fitted, Record, Report
 from sparserec_np.training.loop import Phase, fit
 from sparserec_np.training.plan import Plan
 from sparserec_np.training.settings import RATES
-from sparserec_np.training.starting import Beginning, make_start
+from sparserec_np.training.snapshot import Snapshot, table_in, within
+from sparserec_np.training.starting import Beginning, MadeOnce, make_start
 
 STARTS_TO_TRY = ("spectral", "condensed", "als")
 SOLVED_STARTS = ("als", "condensed")  # where users' rows are solved for
@@ -27,7 +31,14 @@ TRIED_BYTES = 1 << 28  # of its full rows
 TRIED_PAIRS = PAIRS_AT_ONCE  # as both hold the interactions as a matrix, which may be too many for memory
 
 
-def search(log: Interactions, held_out: Interactions, plan: Plan, threads: int, report: Report) -> Fitted:
+def search(
+    log: Interactions,
+    held_out: Interactions,
+    plan: Plan,
+    threads: int,
+    report: Report,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
+) -> Fitted:
     """Trains with each start and learning rate to try, and keeps the best on held-out interactions.
 
     All epochs are compared, and of starts and learning rates all that are tried where none is
@@ -36,37 +47,71 @@ def search(log: Interactions, held_out: Interactions, plan: Plan, threads: int, 
     Raises:
         SparseRecError: training diverged, with every start and at every rate.
     """
-    best: Fitted | None = None
+    best: Stage | None = None
     history = []
     failure: SparseRecError | None = None
     phase = Phase("search", plan.settings.epochs, held_out)
     try:
         for name in starts_to_try(plan, log):
             reached: list[float] = []
-            start: Beginning | None = None  # the one before goes first
+            first = plan.with_trial(name, plan.highest_rate)
+            start = MadeOnce(functools.partial(make_start, log, first, threads))  # the one before goes
             while (rate := next_rate(plan, reached)) is not None:
-                trial = plan.with_trial(name, rate)
-                start = start or make_start(log, trial, threads)
+                trial = Trial(log, plan.with_trial(name, rate), start, phase, checkpoints)
                 try:
-                    fitted = fit(log, trial, start, phase, report)
+                    stage = checkpoints.take(trial.train, report, trial.again)
                 except SparseRecError as error:  # this rate was too high, and another may not be
                     failure = error
                     reached.append(-2.0)
                     continue
-                history += fitted.history
-                reached.append(fitted.reached)
-                if best is None or fitted.reached > best.reached:
-                    best = fitted
-                if fitted.interrupted:
+                history += stage.history
+                reached.append(stage.reached)
+                if best is None or stage.reached > best.reached:
+                    best = stage
+                if stage.interrupted:
                     raise KeyboardInterrupt
     except KeyboardInterrupt:
-        if best is None:
+        if best is None or best.fitted is None:  # before a stop another was better
             raise
-        best = replace(best, interrupted=True)
+        return replace(best.fitted, interrupted=True, history=history)
     if best is None:
         assert failure is not None
         raise failure
-    return replace(best, history=history)
+    assert best.fitted is not None
+    return replace(best.fitted, history=history)
+
+
+class Trial(NamedTuple):
+    """A training that a search tries.
+
+    Attributes:
+        log: the interactions.
+        plan: with the start and the learning rate that are tried.
+        start: makes the start.
+        phase: which training it is, and what it is measured by.
+        checkpoints: what keeps its epochs.
+    """
+
+    log: Interactions
+    plan: Plan
+    start: Callable[[], Beginning]
+    phase: Phase
+    checkpoints: Checkpoints
+
+    def train(self, report: Report) -> Fitted:
+        """Trains. Raises SparseRecError where it diverges."""
+        return fit(self.log, self.plan, self.start, self.phase, report, self.checkpoints)
+
+    def again(self, kept: Snapshot, history: list[Record]) -> Fitted:
+        """Makes once more what it gave, of what was kept of it."""
+        plan = self.plan
+        model = plan.model_over(table_in(within("table", kept.arrays)), self.log)
+        if len(kept.arrays["weights"]):
+            model.load_weights(kept.arrays["weights"])
+        facts = kept.facts
+        return Fitted(
+            model, self.log, plan.budget, plan.settings, history, facts["best_epoch"], False, facts["bytes"]
+        )
 
 
 def starts_to_try(plan: Plan, log: Interactions) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,21 @@ class Beginning(NamedTuple):
     seconds: float
     from_data: bool
     weights: Array = NO_WEIGHTS
+
+
+class MadeOnce:
+    """A start that is made when it is first asked for, and kept from then on."""
+
+    def __init__(self, make: Callable[[], Beginning]) -> None:
+        self._make: Callable[[], Beginning] | None = make
+        self._made: Beginning | None = None
+
+    def __call__(self) -> Beginning:
+        """Returns the start."""
+        if self._made is None:
+            assert self._make is not None
+            self._made, self._make = self._make(), None  # and what it was made of may go
+        return self._made
 
 
 def make_start(log: Interactions, plan: Plan, threads: int) -> Beginning:

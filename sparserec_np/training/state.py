@@ -32,6 +32,10 @@ class EntryState:
         self.origin = origin
         self._owned = False
 
+    def take_origin(self, origin: Array) -> None:
+        """Takes an origin that is nobody else's."""
+        self.origin, self._owned = origin, True
+
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
         """Takes the moments and the origin through a topology update.
 
@@ -40,7 +44,7 @@ class EntryState:
         self.optimizer.carry(move, row_means)
         if len(self.origin):
             origin = self.origin if self._owned else self.origin.copy()
-            self.origin, self._owned = move(origin, origin.dtype.type(0)), True
+            self.take_origin(move(origin, origin.dtype.type(0)))
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import DataError
 from sparserec_np.machine.threads import kernel_threads
 from sparserec_np.models.base_models import BASE_MODELS
+from sparserec_np.training.checkpoints import NO_CHECKPOINTS, Checkpoints, facts_of
 from sparserec_np.training.counting import count
 from sparserec_np.training.fitted import Fitted, Report
 from sparserec_np.training.loop import Phase, fit
@@ -30,6 +32,7 @@ def train(
     source: Source = FROM_DATA,
     threads: int | None = None,
     on_epoch: Report | None = None,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> Fitted:
     """Chooses the number of epochs on a validation part, then, by default, trains on all data.
 
@@ -50,6 +53,8 @@ def train(
         on_epoch: called with the record of each epoch as soon as it ends. Where it returns True,
             the training at hand ends with its best state so far, as after ``patience`` looks: the
             search goes on with the next, and what is best is trained again on all data.
+        checkpoints: what keeps how far the training has come, to go on from after a stop
+            (:class:`~sparserec_np.training.checkpoints.CheckpointFile`); by default nothing does.
 
     Returns:
         The model and its history. Once the start is made, Ctrl-C does not raise: it ends the
@@ -59,33 +64,32 @@ def train(
         DataError: ``log`` is no interactions, there is nothing to train on, or nothing that can be
             held out.
         ConfigError: the budget is impossible, ``threads`` is no number of threads, or the settings
-            do not go with the source.
+            do not go with the source, or a checkpoint is of others.
         SparseRecError: training diverged.
     """
-    config, log = expect_config(config), as_interactions(log)
-    _check(log, config)
-    if validation is not None:
-        validation = as_placed(validation, log)
+    config, log, validation = _checked(log, config, validation)
     report = on_epoch or (lambda record: None)
+    checkpoints.expect("training", lambda: facts_of(config, log, validation))
     with kernel_threads(threads) as given:
         source.check(config)
-        kept, held_out = log, validation
-        if held_out is None and config.validation > 0:
-            rng = np.random.default_rng([config.seed, 1])
-            kept, held_out = source.hold_out(log, config.validation, rng, config.hold_out)
+        kept, held_out = (log, validation) if validation is not None else _split(log, config, source)
         if BASE_MODELS[config.model].counted:
             return count(log, kept, held_out, config, report)
         plan = Plan.of(config, log, source)
         if held_out is None:
-            return fit(log, plan, make_start(log, plan, given), Phase("train", plan.settings.epochs), report)
-        chosen = search(kept, held_out, plan, given, report)
+            start = functools.partial(make_start, log, plan, given)
+            return fit(log, plan, start, Phase("train", plan.settings.epochs), report, checkpoints)
+        chosen = search(kept, held_out, plan, given, report, checkpoints)
         if kept is log or not config.refit or chosen.interrupted:
             return chosen
-        return _refit(log, plan, chosen, given, report)
+        return _refit(log, plan, chosen, given, report, checkpoints)
 
 
-def _check(log: Interactions, config: Config) -> None:
-    """Refuses interactions that cannot be trained on with these settings."""
+def _checked(
+    log: Any, config: Config | None, validation: Any
+) -> tuple[Config, Interactions, Interactions | None]:
+    """Takes what is given, and refuses interactions that cannot be trained on with these settings."""
+    config, log = expect_config(config), as_interactions(log)
     if not log.n_interactions:
         raise DataError("There is no interaction to train on")
     if config.recency and log.times is None:
@@ -93,15 +97,27 @@ def _check(log: Interactions, config: Config) -> None:
             "recency needs interactions in an order of time, and these have none: bring a column of times, or lines in"
             " their order; or leave recency out"
         )
+    return config, log, None if validation is None else as_placed(validation, log)
 
 
-def _refit(log: Interactions, plan: Plan, chosen: Fitted, threads: int, report: Report) -> Fitted:
+def _split(log: Interactions, config: Config, source: Source) -> tuple[Interactions, Interactions | None]:
+    """Holds out what epochs are chosen by, if anything is to be held out."""
+    if config.validation <= 0:
+        return log, None
+    rng = np.random.default_rng([config.seed, 1])
+    return source.hold_out(log, config.validation, rng, config.hold_out)
+
+
+def _refit(
+    log: Interactions, plan: Plan, chosen: Fitted, threads: int, report: Report, checkpoints: Checkpoints
+) -> Fitted:
     """Trains on all of ``log`` as ``chosen`` was trained; returns ``chosen`` if interrupted."""
     rate, start = chosen.config.learning_rate, chosen.config.start
     assert rate is not None and start is not None
     plan = plan.with_trial(start, rate)
+    made, phase = functools.partial(make_start, log, plan, threads), Phase("refit", chosen.best_epoch)
     try:
-        whole = fit(log, plan, make_start(log, plan, threads), Phase("refit", chosen.best_epoch), report)
+        whole = fit(log, plan, made, phase, report, checkpoints)
     except KeyboardInterrupt:
         return replace(chosen, interrupted=True)
     history = chosen.history + whole.history

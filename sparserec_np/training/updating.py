@@ -29,6 +29,7 @@ from sparserec_np.starts.condensed import Condensed
 from sparserec_np.starts.previous import Previous, PreviousModel, hold_out_new
 from sparserec_np.starts.previous_items import PreviousItems, PreviousSolved, StartedAnew, StoredItems
 from sparserec_np.starts.start import Start
+from sparserec_np.training.checkpoints import NO_CHECKPOINTS, Checkpoints, digest_of
 from sparserec_np.training.fitted import Fitted, Report
 from sparserec_np.training.plan import budget_of
 from sparserec_np.training.settings import FIRST_START, RATES, SETTINGS, Config
@@ -212,6 +213,7 @@ def update(
     validation: Any = None,
     threads: int | None = None,
     on_epoch: Report | None = None,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
     **changes: Any,
 ) -> Fitted:
     """Goes on from a trained model with new interactions.
@@ -233,7 +235,7 @@ def update(
             of each user's new ones to hold out for it; 0.1 by default, 0 for none. Where no user
             has any to spare, all epochs are trained.
         threads: threads to work on; by default all.
-        on_epoch: called with the record of each epoch as soon as it ends.
+        on_epoch, checkpoints: see :func:`~sparserec_np.training.train.train`.
         changes: settings by name, see :class:`~sparserec_np.training.settings.Config`, of those in
             ``CHANGEABLE``. Without them, training takes 5 epochs at most, at the lower of the
             learning rates that training tries first, 0.003, and in cells 0.03; a model that stores
@@ -256,9 +258,9 @@ def update(
     rows = way_of(config).previous(previous, start)
     if validation is not None:
         validation = as_placed(validation, log)
-    return train(
-        log, config, validation=validation, source=FromPrevious(rows), threads=threads, on_epoch=on_epoch
-    )
+    checkpoints.expect("update", lambda: {"rows of the model": digest_of(previous.model.table._asdict())})
+    how: dict[str, Any] = {"threads": threads, "on_epoch": on_epoch, "checkpoints": checkpoints}
+    return train(log, config, validation=validation, source=FromPrevious(rows), **how)
 
 
 def update_settings(previous: Fitted, log: Interactions, **changes: Any) -> Config:
