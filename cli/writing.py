@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,7 +107,8 @@ class Held:
         if interrupted and not self.in_place and was_stopped(self.directory.path):
             return f" Go on with `sparserec {self.keeping.command} --resume {self.directory.path}`."
         if not self.keeping.stays:
-            self.checkpoints.remove()
+            with suppress(OSError):  # the run is complete
+                self.checkpoints.remove()
         return ""
 
 

@@ -3,12 +3,13 @@
     python -m benchmarks.studies.kills [--times 500] [--seed 0] [--signals KILL TERM HUP INT]
     [--commands train update ...] [--page PAGE.md]
 
-About 60 minutes for 500 kills on one core. Each command writes over what an earlier one wrote,
+About 60 minutes for 500 of one signal on one core. Each command writes over what an earlier one wrote,
 and is sent the signal after a time drawn evenly from a little more than its usual one. What is
 there then must be what was there before or what is new, byte for byte (seconds in records left
 out): anything else is counted as torn, and the study fails. After a signal that lets a command
-save the best state so far, that counts as new where it can be read. The same command is then run
-in full, and must leave nothing but its own files. Data are generated.
+save the best state so far, that counts as new where it can be read. Where a checkpoint is left, the
+training goes on from there, and must end in the bytes of one that was let alone. Else the same
+command is run in full. Either must leave nothing but its own files. Data are generated.
 """
 
 from __future__ import annotations
@@ -33,19 +34,25 @@ from benchmarks.machine import describe
 from benchmarks.pages import page_of
 from sparserec_np.errors import SparseRecError
 from sparserec_np.runtime import ArtifactError, Recommender
-from sparserec_np.training.run_directory import FILES, file_of, load_run
+from sparserec_np.training.run_directory import CHECKPOINT, FILES, file_of, load_run
 
-SHORT = "--dim 8 --density 0.3 --epochs 6 --learning-rate 0.01 --threads 1 --json"
+KEPT = "--overwrite --checkpoint-every 0 --patience 0 --evaluate-every 1"
+SHORT = "--dim 8 --density 0.3 --learning-rate 0.01 --threads 1 --json"
 TRAIN = f"train {{data}} -o {{out}} --start spectral {SHORT} --model"
 # Command -> what writes first, and what writes over it.
 COMMANDS = {
-    "train": (f"{TRAIN} mf", f"{TRAIN} fism --overwrite"),
-    "update": (f"{TRAIN} mf", "update {run} {more} -o {out} --overwrite --epochs 3 --threads 1 --json"),
-    "distill": (f"{TRAIN} mf", f"distill {{run}} {{data}} -o {{out}} --overwrite {SHORT}"),
+    "train": (f"{TRAIN} mf --epochs 1", f"{TRAIN} fism --epochs 60 {KEPT}"),
+    "choose": (f"{TRAIN} mf --epochs 1", f"train {{data}} -o {{out}} --epochs 40 --threads 1 --json {KEPT}"),
+    "update": (
+        f"{TRAIN} mf --epochs 1",
+        f"update {{run}} {{more}} -o {{out}} --epochs 60 --threads 1 --json {KEPT}",
+    ),
+    "distill": (f"{TRAIN} mf --epochs 1", f"distill {{run}} {{data}} -o {{out}} {SHORT} --epochs 40 {KEPT}"),
     "export": ("export {run} -o {out} --json", "export {run} -o {out} --dtype float32 --json"),
     "data convert": ("data convert {data} {out}.npz", "data convert {more} {out}.npz"),
     "recommend": ("recommend {run} --all-users -o {out}", "recommend {run} --all-users -n 30 -o {out}"),
 }
+COUNTED = ("before", "new", "torn", "gone on", "other bytes", "left behind")
 SIGNALS = ("KILL", "TERM", "HUP", "INT")
 LONGER = 1.1  # than its usual time, in which the signal may find that the command has ended
 
@@ -148,9 +155,12 @@ def ended(
             saved = name != "KILL" and files.keys() == after.files.keys() and (out / "x").is_dir()
             is_new = files == after.files or (files != before.files and saved and is_sound(out))
             found["before" if files == before.files else "new" if is_new else "torn"] += 1
-            finish(lines[1])
+            stopped = os.path.exists(out / "x" / CHECKPOINT)
+            finish(f"{lines[1].split()[0]} --resume {out / 'x'}" if stopped else lines[1])
             clean = kept(out)
-            found["left behind"] += clean.others != [] or clean.files != after.files
+            found["gone on"] += stopped
+            found["other bytes"] += clean.files != after.files
+            found["left behind"] += clean.others != []
         counts.append(found)
     return counts
 
@@ -172,7 +182,7 @@ def main() -> None:
         for users, place in zip((300, 330), places.values(), strict=True):
             finish(f"data generate {place} --users {users} --items 200 --interactions 6000 --seed {users}")
         places |= {"run": folder / "run", "out": folder / "out" / "x"}
-        finish(f"{TRAIN} mf".format(**{**places, "out": places["run"]}))
+        finish(f"{TRAIN} mf --epochs 6".format(**{**places, "out": places["run"]}))
         for command in given.commands:
             lines = COMMANDS[command]
             times = -(-given.times // len(given.commands))
@@ -188,13 +198,13 @@ def main() -> None:
                         command,
                         name,
                         str(times),
-                        *(str(found[what]) for what in ("before", "new", "torn", "left behind")),
+                        *(str(found[what]) for what in COUNTED),
                         codes,
                     ]
                 )
-                torn += found["torn"] + found["left behind"]
+                torn += found["torn"] + found["other bytes"] + found["left behind"]
                 sys.stderr.write(f"{rows[-1]}\n")
-    shown = table(["command", "signal", "times", "before", "new", "torn", "left behind", "exit codes"], rows)
+    shown = table(["command", "signal", "times", *COUNTED, "exit codes"], rows)
     words = "What is there after a signal at a random moment, and what is left behind after the next command."
     if given.page:
         Path(given.page).write_text(

@@ -15,7 +15,6 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, NamedTuple, Protocol
@@ -337,7 +336,7 @@ class CheckpointFile:
 
         Raises OSError where it cannot be.
         """
-        with suppress(FileNotFoundError):
+        if os.path.exists(self.path):
             os.unlink(self.path)
 
     def _replayed(self, ended: _Ended, report: Report, again: Again | None) -> Stage:

@@ -128,7 +128,8 @@ def refused(folder, name, command):
     known = {word for option in command.params for word in option.opts}
     found = []
     for option in command.params:
-        if not isinstance(option, click.Option) or option.name in ("run", "updated"):  # in every run
+        if not isinstance(option, click.Option) or option.name in ("run", "updated", "resume"):
+            # in every run, and a run of its own
             continue
         for tried in tries(option):
             companions = COMPANIONS.get(tried, COMPANIONS.get(tried.option, usual))
