@@ -17,6 +17,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # who wants the l
 # Public name -> the module that defines it.
 _HOMES = {
     "ArtifactError": "runtime",
+    "CheckpointFile": "training.checkpoints",
     "Choice": "training.choosing",
     "Config": "training.settings",
     "ConfigError": "errors",
@@ -89,6 +90,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.runtime import UnknownUserError as UnknownUserError
     from sparserec_np.serving.c.export import write_c as write_c
     from sparserec_np.serving.model_file import load_model as load_model
+    from sparserec_np.training.checkpoints import CheckpointFile as CheckpointFile
     from sparserec_np.training.choosing import Choice as Choice
     from sparserec_np.training.choosing import choose as choose
     from sparserec_np.training.cold_items import add_items as add_items
