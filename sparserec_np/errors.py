@@ -10,7 +10,16 @@ from __future__ import annotations
 
 
 class SparseRecError(Exception):
-    """Anything the library refuses with a sentence meant for a person."""
+    """Anything the library refuses with a sentence meant for a person.
+
+    A sentence may quote what a file holds. So what cannot be printed is spelt out, as a terminal
+    would obey it, and of a sentence that is too long to read the middle is left out.
+    """
+
+    def __init__(self, sentence: str = "") -> None:
+        if not sentence.isprintable():
+            sentence = "".join(one if one.isprintable() else repr(one)[1:-1] for one in sentence)
+        super().__init__(sentence if len(sentence) <= 800 else f"{sentence[:500]} ... {sentence[-250:]}")
 
 
 class DataError(SparseRecError, ValueError):

@@ -23,7 +23,7 @@ from sparserec_np.machine.file_lock import FileLock
 from sparserec_np.machine.files import is_unfinished, put_in_place, replacing, sweep, sync_folder
 from sparserec_np.runtime import COMPLETE_NAME, MODEL_NAME, ArtifactError
 from sparserec_np.serving.model_file import load_model, save_model
-from sparserec_np.training.fitted import LOOKED, Fitted, Record
+from sparserec_np.training.fitted import LOOKED, SELECT_BY, Fitted, Record
 from sparserec_np.training.saving import fitted_from, served_model
 from sparserec_np.training.settings import Config
 
@@ -312,9 +312,19 @@ def _read_records(path: str) -> list[Record]:
             raise SparseRecError(
                 f"{path}, line {number}: expected a JSON object, found {line[:40].strip()!r}"
             )
+        _check_record(record, f"{path}, line {number}")
         if record.get("phase") != LOOKED:  # looks are no epochs of it
             records.append(record)
     return records
+
+
+def _check_record(record: Record, place: str) -> None:
+    """Refuses a record whose epoch or metric is none."""
+    epoch, reached = record.get("epoch"), record.get(SELECT_BY, 0.0)
+    if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0:
+        raise SparseRecError(f"{place}: epoch must be a whole number from 0, found {epoch!r:.40}")
+    if not isinstance(reached, (int, float)) or isinstance(reached, bool):
+        raise SparseRecError(f"{place}: {SELECT_BY} must be a number, found {reached!r:.40}")
 
 
 def read_config(path: str) -> tuple[Config, dict[str, Any]]:

@@ -17,7 +17,7 @@ from sparserec_np.data.safetensors_writer import write_artifact
 from sparserec_np.runtime import ArtifactError, Recommender, read_artifact
 from sparserec_np.serving.model_file import load_model
 from tests.fuzz import check as checks
-from tests.fuzz import mapped
+from tests.fuzz import mapped, others
 from tests.fuzz.check import Fault, check
 from tests.fuzz.mutations import Draft, Raw, sound_files
 from tests.fuzz.run import fuzz, make_file
@@ -237,3 +237,20 @@ def test_the_coverage_guided_target_runs(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "Done 300 runs" in done.stderr
+
+
+@pytest.mark.parametrize("name", others.KINDS)
+def test_hundreds_of_other_files_are_refused_or_read_soundly(name: str) -> None:
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+        sentences, faults = others.fuzz(others.KINDS[name], seed=0, first=0, count=400, folder=Path(folder))
+    assert not faults
+    assert len(sentences) > 2 and sentences["accepted"] < 200
+
+
+def test_a_checkpoint_that_is_not_what_was_written_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = others.KINDS["checkpoints"]
+    monkeypatch.setattr("sparserec_np.training.checkpoints.digest_of", lambda arrays: "none")
+    _, faults = others.fuzz(kind, seed=0, first=0, count=200, folder=tmp_path)
+    assert any("taken for a sound one" in fault for fault in faults)

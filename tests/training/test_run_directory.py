@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,9 +18,18 @@ import pytest
 import sparserec_np
 from sparserec_np import Config, Recommender, load_model, load_run, save_run, train
 from sparserec_np.errors import ConfigError, SparseRecError
-from sparserec_np.training.run_directory import FILES, RecordsWarning, RunDirectory, file_of, read_config
+from sparserec_np.training.fitted import SELECT_BY
+from sparserec_np.training.run_directory import (
+    FILES,
+    METRICS,
+    RecordsWarning,
+    RunDirectory,
+    file_of,
+    read_config,
+)
 from tests.makers.faults import Faults, Killed
 from tests.makers.small import small_log
+from tests.makers.trainings import LOG, fit
 
 QUICK = Config(
     dim=8, density=0.3, epochs=2, evaluate_every=1, batch_size=128, negatives=32, learning_rate=0.01
@@ -228,3 +238,22 @@ def test_the_public_names_cover_a_whole_run() -> None:
         *("split_last", "split_random", "split_time"),
     ):
         assert name in sparserec_np.__all__ and getattr(sparserec_np, name).__doc__
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"phase": "train"}, "epoch must be a whole number from 0, found None"),
+        ({"epoch": "1"}, "epoch must be a whole number from 0, found '1'"),
+        ({"epoch": True}, "epoch must be a whole number from 0, found True"),
+        ({"epoch": 1, SELECT_BY: "x"}, "ndcg@20 must be a number, found 'x'"),
+    ],
+)
+def test_records_that_are_none_are_named_with_their_line(
+    tmp_path: Path, record: dict[str, object], said: str
+) -> None:
+    path = tmp_path / "run"
+    save_run(path, fit(epochs=1), LOG)
+    (path / METRICS).write_text('{"epoch": 0}\n' + json.dumps(record) + "\n")
+    with pytest.raises(SparseRecError, match=f"metrics.jsonl, line 2: {re.escape(said)}"):
+        load_run(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+import tokenize
 import zipfile
 import zlib
 from typing import IO, Any
@@ -180,6 +181,9 @@ def _load(source: Source, kind: str, content: bytes) -> Any:
         AttributeError,
         IndexError,
         OverflowError,
+        SyntaxError,
+        RuntimeError,  # of an archive with a password; others are kinds of it
+        tokenize.TokenError,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -60,3 +62,13 @@ def test_a_matrix_that_is_mostly_empty_is_read(tmp_path):
     content = f"{HEADER} pattern general\n% a note\n\n100000 3 2\n1 1\n100000 3"
     found = reading(tmp_path, "a.mtx", content).interactions
     assert (found.n_users, found.n_items, found.n_interactions) == (100_000, 3, 2)
+
+
+@pytest.mark.parametrize("damage", [(b"'shape'", b"'shape"), (b"descr", b"(((((")])
+def test_an_archive_whose_headers_are_no_python_is_refused(damage, tmp_path):
+    content = saved(tmp_path, sparse.csr_matrix(np.eye(3)))
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as sound, zipfile.ZipFile(packed, "w") as damaged:
+        for name in sound.namelist():
+            damaged.writestr(name, sound.read(name).replace(*damage))
+    assert "is no readable SciPy sparse matrix" in refusal(tmp_path, "a.npz", packed.getvalue())
