@@ -187,12 +187,19 @@ class Checkpoint(NamedTuple):
             OSError: it cannot be read.
         """
         with open(path, "rb") as stream:
-            artifact = read_artifact(stream.read())
+            content = stream.read()
+        try:
+            artifact = read_artifact(content)
+        except ArtifactError as error:
+            reason = str(error).partition(": ")[2]
+            raise ArtifactError(f"{path} is damaged: {reason}; begin anew with --overwrite") from error
         arrays, metadata = dict(artifact.arrays), artifact.metadata
         if metadata.get("format") != FORMAT:
             raise ArtifactError(f"{path} is no checkpoint of a training")
         if metadata.get("digest") != digest_of(arrays) or "facts" not in arrays:
-            raise ArtifactError(f"{path} is damaged: it holds something else than what was written")
+            raise ArtifactError(
+                f"{path} is damaged: it holds something else than what was written; begin anew with --overwrite"
+            )
         for name, here in {"format_version": FORMAT_VERSION, **_versions()}.items():
             if (there := metadata.get(name)) != here:
                 raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -190,7 +191,7 @@ def test_damage_is_refused(tmp_path: Path) -> None:
             CheckpointFile.at(path)
     for end in (0, 5, 100, len(content) - 1):
         path.write_bytes(content[:end])
-        with pytest.raises(ArtifactError):
+        with pytest.raises(ArtifactError, match=f"^{re.escape(str(path))} is damaged: .*; begin anew"):
             CheckpointFile.at(path)
 
 
