@@ -29,6 +29,7 @@ COMMANDS = {
     "data": "Look at interaction files, convert, split, generate and download them.",
     "train": "Train a model within a budget, into a run directory.",
     "evaluate": "Rank the whole catalogue for the users of a test file.",
+    "compare": "Train many ways to spend a budget, and set them side by side.",
     "distill": "Train a small model that ranks like a trained one.",
     "update": "Let a saved run learn on, within the same budget.",
     "recommend": "The best items for given users, or for a list of items.",

@@ -285,6 +285,15 @@ def _state(path: str) -> list[tuple[str, int, int, int] | None]:
     return found
 
 
+def read_records(path: str | os.PathLike[str]) -> list[Record]:
+    """Reads the records of a run's epochs, in their order.
+
+    Raises:
+        SparseRecError: they are not there, or are none.
+    """
+    return _read_records(file_of(path, METRICS))
+
+
 def _read_records(path: str) -> list[Record]:
     """Reads the records of epochs; looks are none."""
     try:
