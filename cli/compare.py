@@ -32,6 +32,7 @@ from sparserec_np.training.settings import SETTINGS
 
 from .groups import CHOSEN, GroupedCommand, GroupedOption
 from .held_out import part_or_file
+from .interrupts import check_interrupts
 from .options import core_reader_options, json_option
 from .output import counted, emit_json, human_bytes, table
 from .settings import flag, setting_options
@@ -254,6 +255,7 @@ def _work(sweep: Sweep, missing: Sequence[Variant], request: _Request) -> list[O
     failed: list[Outcome] = []
     outcomes = sweep_through(sweep, missing, request.seeds, request.workers) if missing else iter(())
     for number, outcome in enumerate(outcomes, 1):
+        check_interrupts()  # of which nothing may have come
         place = f"{number} of {len(missing)}  {outcome.variant.name}"
         if outcome.failure is not None:
             failed.append(outcome)

@@ -31,6 +31,7 @@ COMMANDS = {
     "evaluate": "Rank the whole catalogue for the users of a test file.",
     "compare": "Train many ways to spend a budget, and set them side by side.",
     "report": "Write a page of one or several finished runs.",
+    "tune": "Search for the best settings, and train with them.",
     "distill": "Train a small model that ranks like a trained one.",
     "update": "Let a saved run learn on, within the same budget.",
     "recommend": "The best items for given users, or for a list of items.",

@@ -107,7 +107,7 @@ def _reached(runs: Sequence[FinishedRun]) -> Iterator[Block]:
     yield Table(head, rows)
     yield Prose(
         "NDCG@20 and Recall@20 are those of the best epoch on the part held out of training; runs that held out other"
-        " parts cannot be compared by them. `sparserec evaluate` compares runs on one test file."
+        " parts cannot be compared by them. The command evaluate compares runs on one test file."
     )
 
 

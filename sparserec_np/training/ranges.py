@@ -70,6 +70,8 @@ RANGES = {
     "untouched_weight": Range(0.02, 1.0, log=True),
     "ridge": Range(0.1, 10.0, log=True),
 }
+# What is searched besides where bytes count as well as quality.
+SIZES = {"density": Range(0.005, 0.3, log=True), "dim": Range(16, 256, log=True, whole=True)}
 
 
 def ranges_for(config: Config, fixed: Collection[str] = ()) -> dict[str, Range]:

@@ -30,6 +30,7 @@ from sparserec_np.training.settings import Config
 CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", MODEL_NAME
 FILES = (CONFIG, METRICS, MODEL)
 LOCK, STAGED, COMPLETE = ".lock", ".training", COMPLETE_NAME
+TRIALS = "trials."  # how the names of files begin in which a search keeps what it tried
 TRIES = 20  # to read a run that is replaced meanwhile
 DATA = ("train", "validation", "reader", "former", "new", "item_features")
 
@@ -204,8 +205,10 @@ def file_of(path: str | os.PathLike[str], name: str) -> str:
 
 
 def _is_ours(name: str) -> bool:
-    """Tells whether a name in a run directory is one that a training gives."""
-    return name in (*FILES, LOCK, STAGED, COMPLETE) or is_unfinished(name)
+    """Tells whether a name in a run directory is one that a training gives, or a search for settings."""
+    return (
+        name in (*FILES, LOCK, STAGED, COMPLETE) or name.lstrip(".").startswith(TRIALS) or is_unfinished(name)
+    )
 
 
 def is_finished(path: str | os.PathLike[str]) -> bool:

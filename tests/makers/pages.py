@@ -16,7 +16,7 @@ from tests.makers.parameters import FILE, written_out
 
 DOCS = Path(__file__).parents[2] / "docs"
 WIDTH = 100
-OTHERS = ("compare",)  # commands with as long a help
+OTHERS = ("compare", "tune")  # commands with as long a help
 
 
 def pages() -> dict[str, str]:
