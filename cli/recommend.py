@@ -12,7 +12,13 @@ import click
 import numpy as np
 
 from sparserec_np.errors import DataError
-from sparserec_np.evaluation.lists import rank_everybody, recommend_to_everybody, with_strangers
+from sparserec_np.evaluation.lists import (
+    EVERYBODY,
+    Part,
+    rank_everybody,
+    recommend_to_everybody,
+    with_strangers,
+)
 from sparserec_np.machine.files import replacing
 from sparserec_np.runtime import Recommendation, Recommender, SeenItemsMissingError
 from sparserec_np.serving.model_file import ServedModel, load_model
@@ -39,6 +45,12 @@ REQUEST = ("user", "items", "n", "exclude", "among", "filter_seen")
 @click.option("--include-seen", is_flag=True, help="Do not leave out the items that a user had in training.")
 @click.option("--all-users", is_flag=True, help="Every user of the model, as JSON lines into the file of -o.")
 @click.option(
+    "--part",
+    "part",
+    metavar="K/N",
+    help="With --all-users: the K-th of N parts of the users, which joined in their order are the whole file.",
+)
+@click.option(
     "-o", "--output", metavar="FILE", help="With --all-users: the file to write; - is standard output."
 )
 @click.option(
@@ -61,7 +73,7 @@ def command(run: str, n: int, as_json: bool, **options: Any) -> None:
     wishes = Wishes(**options)
     wishes.check()
     if wishes.all_users:
-        _rank_everybody(run, n, wishes.output or "-", not wishes.include_seen)
+        _rank_everybody(run, n, wishes)
         return
     with reading_run(run):
         recommender = Recommender.open(run)
@@ -99,7 +111,25 @@ class Wishes:
     exclude: tuple[str, ...]
     include_seen: bool
     all_users: bool
+    part: str | None
     output: str | None
+
+    @property
+    def whose(self) -> Part:
+        """The part of all users whose lists are wanted.
+
+        Raises:
+            click.UsageError: it is no part.
+        """
+        if self.part is None:
+            return EVERYBODY
+        number, _, of = self.part.partition("/")
+        good = number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)
+        if not good:
+            raise click.UsageError(
+                f"--part takes K/N, the K-th of N parts, such as 1/4; found {self.part!r}."
+            )
+        return Part(int(number), int(of))
 
     def check(self) -> None:
         """Refuses options that do not say, in one way, whose lists are wanted."""
@@ -116,6 +146,9 @@ class Wishes:
             raise click.UsageError("--items needs one id or more.")
         if self.all_users != (self.output is not None):
             raise click.UsageError("--all-users and -o go together.")
+        if self.part is not None and not self.all_users:
+            raise click.UsageError("--part goes with --all-users.")
+        _ = self.whose
 
 
 class Answer(NamedTuple):
@@ -228,9 +261,10 @@ def _parse(line: bytes) -> dict[str, Any]:
     return request
 
 
-def _rank_everybody(run: str, n: int, output: str, filter_seen: bool) -> None:
-    """Writes the lists of all users as JSON lines, to a file whole or not at all."""
-    lists, strangers = _everybodys_lists(run, n, filter_seen)
+def _rank_everybody(run: str, n: int, wishes: Wishes) -> None:
+    """Writes the lists of all users, or of a part, as JSON lines, to a file whole or not at all."""
+    lists, strangers = _everybodys_lists(run, n, not wishes.include_seen, wishes.whose)
+    output = wishes.output or "-"
     # Lists and numbers are Python's own here, and scores finite: nothing for emit_json to convert.
     lines = (json.dumps({"user": user, **found._asdict()}).encode() + b"\n" for user, found in lists)
     if output == "-":
@@ -246,7 +280,7 @@ def _rank_everybody(run: str, n: int, output: str, filter_seen: bool) -> None:
 
 
 def _everybodys_lists(
-    run: str, n: int, filter_seen: bool
+    run: str, n: int, filter_seen: bool, part: Part
 ) -> tuple[Iterator[tuple[int | str, Recommendation]], str]:
     """Ranks with the compiled kernels or, without Numba, with the runtime: the same lists.
 
@@ -258,28 +292,29 @@ def _everybodys_lists(
         raise DataError(f"{run} holds no users: give --items instead")
     if filter_seen and not model.has_seen:
         raise DataError(f"{run} does not hold the items that users have seen; say --include-seen")
-    said, recommender = _of_strangers(run, model)
+    said, recommender = _of_strangers(run, model, part)
     try:
         import numba  # noqa: F401
     except ImportError:
         with reading_run(run):
-            return recommend_to_everybody(recommender or Recommender.open(run), n, filter_seen), said
+            return recommend_to_everybody(recommender or Recommender.open(run), n, filter_seen, part), said
 
     # Here, as what trains is not loaded to make one list.
     from sparserec_np.training.saving import restore
 
     left_out = model.seen if filter_seen else model.seen.subset(np.zeros(len(model.seen_items), dtype=bool))
-    lists = rank_everybody(restore(model).ranker(), left_out, n)
+    lists = rank_everybody(restore(model).ranker(), left_out, n, part)
     return with_strangers(lists, recommender, n, filter_seen) if recommender else lists, said
 
 
-def _of_strangers(run: str, model: ServedModel) -> tuple[str, Recommender | None]:
+def _of_strangers(run: str, model: ServedModel, part: Part) -> tuple[str, Recommender | None]:
     """Says how many users have no interactions, and opens what makes their lists, if there are any."""
+    wanted = part.rows(len(model.user_ids))
     if np.all(np.diff(model.seen_indptr) > 0):
         return "", None
     with reading_run(run):
         recommender = Recommender.open(run)
-    number = len(recommender.strangers())
+    number = sum(row in wanted for row in np.asarray(recommender.strangers()).tolist())
     if not number:
         return "", None
     has = "has" if number == 1 else "have"

@@ -30,6 +30,7 @@ NO_PATHS = {
         "ID,ID,...",
         "URL",
         "ADDRESS",
+        "K/N",
         "-",
     ),
     *("model", "loss", "negatives", "similarity", "optimizer"),

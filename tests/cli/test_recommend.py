@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,8 +19,12 @@ from sparserec_np.runtime import Recommender
 from sparserec_np.serving.model_file import save_model
 from sparserec_np.serving.packing import pack, write_export
 from sparserec_np.serving.slices import keep_users, without_seen
+from sparserec_np.training.run_directory import save_run
 from sparserec_np.training.saving import restore
+from sparserec_np.training.settings import Config
+from sparserec_np.training.train import train
 from tests.makers.served_models import make_fism_model, make_model
+from tests.makers.small import small_log
 
 NAMES = np.array([f"user-{i:02}" for i in range(30)])
 
@@ -289,6 +294,41 @@ def test_everybody_without_interactions_gets_what_is_popular(
     assert user == 29
 
 
+@pytest.mark.parametrize("numba", ["there", "missing"])
+@pytest.mark.parametrize("parts", [1, 2, 7, 40])
+def test_parts_joined_in_their_order_are_the_whole_file(
+    gap: Path, monkeypatch: pytest.MonkeyPatch, numba: str, parts: int
+) -> None:
+    if numba == "missing":
+        monkeypatch.setitem(sys.modules, "numba", None)
+    else:
+        monkeypatch.setattr("sparserec_np.evaluation.lists.BLOCK_PLACES", 36)  # blocks of four users
+    whole = sparserec(gap, "--all-users", "-o", "-", "-n", "9")
+    found, strangers = "", 0
+    for number in range(1, parts + 1):
+        part = sparserec(gap, "--all-users", "-o", gap / "part", "-n", "9", "--part", f"{number}/{parts}")
+        assert part.exit_code == 0
+        found += (gap / "part").read_text()
+        told = re.search(r"(\d) users? ha(s|ve) no interactions", part.stderr)
+        strangers += int(told[1]) if told else 0
+    assert found == whole.stdout and strangers == 2
+
+
+@pytest.mark.parametrize("model", ["lightgcn", "neumf", "fism"])
+def test_parts_of_trained_models_have_the_same_bits(tmp_path: Path, model: str) -> None:
+    log = small_log(90, 60, 1200)
+    config = Config(
+        model=model, dim=8, density=0.5, start="spectral", epochs=1, learning_rate=0.01, validation=0
+    )
+    save_run(tmp_path, train(log, config, threads=1), log)
+    whole = sparserec(tmp_path, "--all-users", "-o", "-", "-n", "7").stdout
+    parts = [
+        sparserec(tmp_path, "--all-users", "-o", "-", "-n", "7", "--part", f"{number}/7").stdout
+        for number in range(1, 8)
+    ]
+    assert "".join(parts) == whole and len(whole.splitlines()) == 90
+
+
 def test_where_the_file_does_not_say_what_is_popular_that_is_said(tmp_path: Path) -> None:
     model = make_model()
     nobody = model.users._replace(values=np.zeros_like(model.users.values))
@@ -338,6 +378,10 @@ def test_an_export_without_users_has_nobody_to_rank(tmp_path: Path) -> None:
         ["--user", "3", "--all-users", "-o", "-"],
         ["3"],
         ["--all-users"],
+        ["--user", "3", "--part", "1/2"],
+        ["--all-users", "-o", "-", "--part", "0/2"],
+        ["--all-users", "-o", "-", "--part", "3/2"],
+        ["--all-users", "-o", "-", "--part", "half"],
         ["--user", "3", "-o", "file"],
         ["--items", ","],
     ],
