@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -247,13 +248,14 @@ def _print_estimate(sweep: Sweep, missing: Sequence[Variant], request: _Request)
     """Prints how long what is missing may take, by one short training of each model."""
     if missing:
         seconds = estimate(sweep, missing, len(request.seeds), request.workers.jobs, sweep.sources.load())
-        click.echo(f"About {seconds_of(seconds)} at most, by one short training of each model.")
+        click.echo(f"About {seconds_of(seconds)}, by one short training of each model.")
 
 
 def _work(sweep: Sweep, missing: Sequence[Variant], request: _Request) -> list[Outcome]:
     """Works on what is missing, and prints what came of it; returns what failed."""
     failed: list[Outcome] = []
     outcomes = sweep_through(sweep, missing, request.seeds, request.workers) if missing else iter(())
+    clock = time.perf_counter()
     for number, outcome in enumerate(outcomes, 1):
         check_interrupts()  # of which nothing may have come
         place = f"{number} of {len(missing)}  {outcome.variant.name}"
@@ -262,7 +264,9 @@ def _work(sweep: Sweep, missing: Sequence[Variant], request: _Request) -> list[O
             click.echo(f"{place}: failed: {outcome.failure}", err=True)
         elif not request.as_json:
             reached = _reached(sweep, outcome.variant, request.seeds)
-            click.echo(f"{place}: {reached}, {seconds_of(outcome.seconds)}")
+            left = (time.perf_counter() - clock) / number * (len(missing) - number)
+            rest = f"; about {seconds_of(left)} left" if left else ""
+            click.echo(f"{place}: {reached}, {seconds_of(outcome.seconds)}{rest}")
     return failed
 
 

@@ -372,7 +372,8 @@ def check_run(folder: str, wanted: Config, data: Loaded) -> None:
     """
     config, _ = read_config(file_of(folder, CONFIG))
     usual = Config(model=wanted.model).to_dict()
-    given = {name: value for name, value in wanted.to_dict().items() if value != usual[name]}
+    resolved = wanted.resolved().to_dict()
+    given = {name: resolved[name] for name, value in wanted.to_dict().items() if value != usual[name]}
     found = config.to_dict()
     for name, value in given.items():
         if found[name] != value:

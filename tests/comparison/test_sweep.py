@@ -192,6 +192,14 @@ def test_trials_choose_for_all_seeds(copied: tuple[Sweep, list]) -> None:
     assert [run.facts["trial_seconds"] > 0 for run in tuned.measured(variants[0], SEEDS)] == [True, False]
 
 
+def test_a_start_that_is_not_trained_is_a_variant_as_well(copied: tuple[Sweep, list]) -> None:
+    sweep, _ = copied
+    axes = Axes(("fism",), ("static",), (("density", 0.5),), ("als",))
+    (variant,), _ = variants_of(axes, COMMON, sweep.sources.load().log)
+    assert work(sweep, variant, SEEDS).failure is None
+    assert [run.facts["config"]["epochs"] for run in sweep.measured(variant, SEEDS)] == [0, 0]
+
+
 def test_the_report_tells_it_in_three_ways(done: tuple[Sweep, list]) -> None:
     sweep, variants = done
     missing = ([], [Impossible("mf-none", "there is no such thing")])
