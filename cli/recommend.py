@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,13 @@ from sparserec_np.errors import DataError
 from sparserec_np.evaluation.lists import (
     EVERYBODY,
     Part,
+    as_line,
+    lines_of,
     rank_everybody,
     recommend_to_everybody,
     with_strangers,
 )
+from sparserec_np.machine.cluster import connected
 from sparserec_np.machine.files import replacing
 from sparserec_np.runtime import Recommendation, Recommender, SeenItemsMissingError
 from sparserec_np.serving.model_file import ServedModel, load_model
@@ -27,6 +31,7 @@ from .names import known, shown, split_ids
 from .output import counted, emit_json, table
 from .run_argument import reading_run, run_argument
 
+USERS_A_TASK = 1000  # of a worker: seconds of work, which a lost worker loses
 REQUEST = ("user", "items", "n", "exclude", "among", "filter_seen")
 
 
@@ -50,6 +55,12 @@ REQUEST = ("user", "items", "n", "exclude", "among", "filter_seen")
     metavar="K/N",
     help="With --all-users: the K-th of N parts of the users, which joined in their order are the whole file.",
 )
+@click.option(
+    "--backend",
+    type=click.Choice(("dask",)),
+    help="With --all-users: the workers of a Dask scheduler, which need RUN, NumPy and no compiler.",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="With --backend dask: where the scheduler listens.")
 @click.option(
     "-o", "--output", metavar="FILE", help="With --all-users: the file to write; - is standard output."
 )
@@ -112,6 +123,8 @@ class Wishes:
     include_seen: bool
     all_users: bool
     part: str | None
+    backend: str | None
+    scheduler: str | None
     output: str | None
 
     @property
@@ -148,6 +161,10 @@ class Wishes:
             raise click.UsageError("--all-users and -o go together.")
         if self.part is not None and not self.all_users:
             raise click.UsageError("--part goes with --all-users.")
+        if (self.backend is None) != (self.scheduler is None):
+            raise click.UsageError("--backend dask and --scheduler go together.")
+        if self.backend is not None and (not self.all_users or self.part is not None):
+            raise click.UsageError("--backend dask goes with --all-users, and makes the parts itself.")
         _ = self.whose
 
 
@@ -263,20 +280,43 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 def _rank_everybody(run: str, n: int, wishes: Wishes) -> None:
     """Writes the lists of all users, or of a part, as JSON lines, to a file whole or not at all."""
-    lists, strangers = _everybodys_lists(run, n, not wishes.include_seen, wishes.whose)
-    output = wishes.output or "-"
-    # Lists and numbers are Python's own here, and scores finite: nothing for emit_json to convert.
-    lines = (json.dumps({"user": user, **found._asdict()}).encode() + b"\n" for user, found in lists)
-    if output == "-":
-        sys.stdout.buffer.writelines(lines)
+    output, filter_seen = wishes.output or "-", not wishes.include_seen
+    if wishes.scheduler is not None:
+        with connected(wishes.scheduler) as client:
+            lines, strangers = _lines_of_workers(client, run, n, filter_seen)
+            _write_lines(output, lines)
     else:
-        count = 0
-        with replacing(output) as file:
-            for count, line in enumerate(lines, 1):  # noqa: B007
-                file.write(line)
-        click.echo(f"Written to {output}: {counted(count, 'user')}.", err=True)
+        lists, strangers = _everybodys_lists(run, n, filter_seen, wishes.whose)
+        _write_lines(output, (as_line(user, found) for user, found in lists))
     if strangers:
         click.echo(strangers, err=True)
+
+
+def _write_lines(output: str, lines: Iterable[bytes]) -> None:
+    """Writes lines, which come one or several at a time, to a file whole or not at all."""
+    if output == "-":
+        sys.stdout.buffer.writelines(lines)
+        return
+    count = 0
+    with replacing(output) as file:
+        for some in lines:
+            count += some.count(b"\n")
+            file.write(some)
+    click.echo(f"Written to {output}: {counted(count, 'user')}.", err=True)
+
+
+def _lines_of_workers(client: Any, run: str, n: int, filter_seen: bool) -> tuple[Iterator[bytes], str]:
+    """Has workers rank parts of the users, and yields their lines in order; a worker may be lost.
+
+    Also says of users without interactions what they got; nothing where there are none.
+    """
+    model = _with_everybody(run, filter_seen)
+    said, _ = _of_strangers(run, model, EVERYBODY)
+    number = -(-len(model.user_ids) // USERS_A_TASK)
+    parts = [Part(one, number) for one in range(1, number + 1)]
+    common = ([value] * number for value in (os.path.abspath(run), n, filter_seen))
+    futures = client.map(lines_of, *common, parts, retries=3)
+    return (future.result() for future in futures), said
 
 
 def _everybodys_lists(
@@ -286,12 +326,7 @@ def _everybodys_lists(
 
     Also says of users without interactions what they got; nothing where there are none.
     """
-    with reading_run(run):
-        model = load_model(run)
-    if not model.users.rows:
-        raise DataError(f"{run} holds no users: give --items instead")
-    if filter_seen and not model.has_seen:
-        raise DataError(f"{run} does not hold the items that users have seen; say --include-seen")
+    model = _with_everybody(run, filter_seen)
     said, recommender = _of_strangers(run, model, part)
     try:
         import numba  # noqa: F401
@@ -305,6 +340,17 @@ def _everybodys_lists(
     left_out = model.seen if filter_seen else model.seen.subset(np.zeros(len(model.seen_items), dtype=bool))
     lists = rank_everybody(restore(model).ranker(), left_out, n, part)
     return with_strangers(lists, recommender, n, filter_seen) if recommender else lists, said
+
+
+def _with_everybody(run: str, filter_seen: bool) -> ServedModel:
+    """Reads a model that can rank for everybody. Raises DataError where it cannot."""
+    with reading_run(run):
+        model = load_model(run)
+    if not model.users.rows:
+        raise DataError(f"{run} holds no users: give --items instead")
+    if filter_seen and not model.has_seen:
+        raise DataError(f"{run} does not hold the items that users have seen; say --include-seen")
+    return model
 
 
 def _of_strangers(run: str, model: ServedModel, part: Part) -> tuple[str, Recommender | None]:

@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ from sparserec_np.comparison.trials import Tuning, expect_whole, seconds_of, tun
 from sparserec_np.comparison.variants import Variant
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.evaluation.measuring import Measures, measure_users
+from sparserec_np.machine.cluster import connected
 from sparserec_np.machine.file_lock import FileLock
 from sparserec_np.machine.files import replacing
 from sparserec_np.machine.memory import Peak
@@ -234,40 +235,19 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".")[:2])
 
 
-def _backend(workers: Workers) -> AbstractContextManager[Any]:
+@contextmanager
+def _backend(workers: Workers) -> Iterator[None]:
     """Chooses joblib's backend: processes of this machine, or those of a scheduler."""
     import joblib
 
-    if workers.backend != "dask":
-        return joblib.parallel_config(backend="loky") if workers.jobs > 1 else nullcontext()
-    try:
-        import distributed
-    except ImportError as error:
-        raise SparseRecError(
-            "The backend dask needs the packages dask and distributed: pip install 'sparserec_np[dask]'"
-        ) from error
-    try:
-        client = distributed.Client(workers.scheduler, timeout="20s")
-    except (OSError, ValueError) as error:
-        raise SparseRecError(
-            f"No scheduler of Dask answers at {workers.scheduler}: start one with `dask scheduler`, and workers with"
-            " `dask worker`"
-        ) from error
-    return _Cluster(client, joblib.parallel_config(backend="dask"))
-
-
-class _Cluster:
-    """A context of joblib's, and of the connection to a scheduler."""
-
-    def __init__(self, client: Any, config: Any) -> None:
-        self._client, self._config = client, config
-
-    def __enter__(self) -> None:
-        self._config.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self._config.__exit__(*error)
-        self._client.close()
+    if workers.scheduler is not None:
+        with connected(workers.scheduler), joblib.parallel_config(backend=workers.backend):
+            yield
+    elif workers.jobs > 1:
+        with joblib.parallel_config(backend=workers.backend):
+            yield
+    else:
+        yield
 
 
 def _work_for(parent: int, sweep: Sweep, variant: Variant, seeds: Sequence[int]) -> Outcome:

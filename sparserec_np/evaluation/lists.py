@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -68,6 +70,25 @@ def recommend_to_everybody(
     for row in part.rows(len(recommender.user_ids)):
         user = recommender.user_ids[row]
         yield user, recommender.recommend(user, n, filter_seen=filter_seen)
+
+
+def as_line(user: int | str, found: Recommendation) -> bytes:
+    """Writes a user's list as a line of JSON, whose scores are finite."""
+    return json.dumps({"user": user, **found._asdict()}).encode() + b"\n"
+
+
+def lines_of(path: str, n: int, filter_seen: bool, part: Part) -> bytes:
+    """Returns the lines of a part of the users of a model file, made with NumPy and the runtime alone.
+
+    A worker far away calls it, part after part, and opens the file once.
+    """
+    lists = recommend_to_everybody(_opened(path), n, filter_seen, part)
+    return b"".join(as_line(user, found) for user, found in lists)
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(path: str) -> Recommender:
+    return Recommender.open(path)
 
 
 def with_strangers(
