@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,14 +48,22 @@ class Measured:
             FileNotFoundError: there is none.
         """
         try:
-            with np.load(path, allow_pickle=False) as found:
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as found:
                 told = json.loads(str(found["text"]))
                 names = [name for name in found.files if name.startswith(OF_USERS)]
                 values = {name.removeprefix(OF_USERS): found[name] for name in names}
                 return cls(told["facts"], UserValues(found["user_ids"], values, told["overall"]))
         except FileNotFoundError:
             raise
-        except (OSError, ValueError, KeyError) as error:
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            zipfile.BadZipFile,
+        ) as error:
             raise SparseRecError(f"{path} holds no figures of a run; remove it to measure again") from error
 
 
