@@ -201,14 +201,14 @@ class _Request:
         placed = {name: os.path.abspath(path) if path and far else path for name, path in files.items()}
         seed = self.seeds[0]
         common = {**self._given, "seed": seed}
-        threads = options["threads"] or max(1, (os.cpu_count() or 1) // self.workers.jobs)
+        share = 1 if far else max(1, (os.cpu_count() or 1) // self.workers.jobs)
         return Sweep(
             os.path.abspath(options["folder"]) if far else options["folder"],
             Sources.of(placed, options["reader"]),
             common,
             Tuning(options["trials"], tuple(self._given), seed),
             tuple(dict.fromkeys(options["ks"])),
-            threads,
+            options["threads"] or share,
         )
 
 

@@ -226,7 +226,9 @@ def sweep_through(
     ordered = "generator_unordered" if _version(joblib.__version__) >= (1, 4) else None
     how: dict[str, Any] = {"return_as": ordered} if ordered else {}
     with _backend(workers):
-        parallel = joblib.Parallel(n_jobs=workers.jobs, batch_size=1, pre_dispatch="all", **how)
+        jobs = workers.jobs if workers.scheduler is None else -1  # as many as the scheduler has workers
+        # No more than can be worked on: an interrupt has nothing to call back.
+        parallel = joblib.Parallel(n_jobs=jobs, batch_size=1, pre_dispatch="n_jobs", **how)
         call = joblib.delayed(_work_for)
         yield from parallel(call(os.getpid(), sweep, variant, tuple(seeds)) for variant in variants)
 
