@@ -30,12 +30,13 @@ from sparserec_np.comparison.tuning_report import page, trials_table
 from sparserec_np.errors import ConfigError
 from sparserec_np.machine.files import replacing
 from sparserec_np.machine.memory import resident_bytes
+from sparserec_np.training.choosing import choose
 from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.run_directory import is_finished
 from sparserec_np.training.settings import Config
 from sparserec_np.training.train import train
 
-from .compare import SHOWN
+from .choosing import look_progress, said_of
 from .groups import CHOSEN, GroupedCommand, GroupedOption
 from .held_out import read_held_out
 from .interrupts import check_interrupts
@@ -44,16 +45,14 @@ from .output import counted, emit_json, table
 from .reading import read_log
 from .settings import setting_options
 from .threads import threads_option
-from .train import Request, settled
+from .train import Request, free_to_choose, settled
 from .writing import Source, Telling, Work, run_directory, write_run
-
-SAME = {name: words for name, words in SHOWN.items() if name not in ("method", "seed")}
 
 
 @click.command(cls=GroupedCommand)
 @click.argument("train_file", metavar="TRAIN")
 @click.option("-o", "--output", "run", metavar="RUN", required=True, help="Directory to write the run to.")
-@setting_options("train", SAME)
+@setting_options("train")
 @click.option(
     "--trials",
     cls=GroupedOption,
@@ -81,6 +80,7 @@ SAME = {name: words for name, words in SHOWN.items() if name not in ("method", "
 def command(trials: int, objective: str, **options: Any) -> None:
     """Search for the settings that are best on held-out interactions of TRAIN, and train with them.
 
+    With neither a model nor a width given, both and the start are chosen as `train` chooses them.
     Settings that are given stay as they are; others are suggested by Optuna, which has to be
     installed, from the ranges that `compare --tune` draws from. The first trial is of the defaults.
     Where quality alone counts, trials that lie below the median are ended early.
@@ -115,6 +115,13 @@ def _search_of(request: Request, objective: str) -> tuple[Search, Source, dict[s
     imports = resident_bytes()
     log = read_log(source.train, source.reader)
     held_out, counts = read_held_out(source.validation, source.train, log, source.reader)
+    free = free_to_choose(request, config, log)
+    if free:
+        with look_progress() as on_look:
+            choice = choose(log, config, free, validation=held_out, threads=request.threads, on_look=on_look)
+        config = choice.config
+        if not request.as_json:
+            click.echo(said_of(choice).strip())
     fixed = tuple(name for name in request.given if name in {field.name for field in fields(Config)})
     search = Search(request.run, config, fixed, objective, log, held_out, request.threads)
     return search, source, counts, imports

@@ -69,7 +69,13 @@ RANGES = {
     "hidden": Range(8, 64, log=True, whole=True),
     "untouched_weight": Range(0.02, 1.0, log=True),
     "ridge": Range(0.1, 10.0, log=True),
+    "recency": Range(0.0, 1.0),
+    "neighbour_share": Range(0.1, 0.6),
+    "neighbour_weight": Range(0.5, 32.0, log=True),
+    "neighbour_popularity": Range(0.0, 0.5),
 }
+# Settings that are varied where they are not 0, which stands for leaving out what they are of.
+UNLESS_0 = ("recency",)
 # What is searched besides where bytes count as well as quality.
 SIZES = {"density": Range(0.005, 0.3, log=True), "dim": Range(16, 256, log=True, whole=True)}
 
@@ -79,7 +85,7 @@ def ranges_for(config: Config, fixed: Collection[str] = ()) -> dict[str, Range]:
 
     Args:
         config: the settings as they are given.
-        fixed: names of settings that stay as they are; a learning rate that is given stays, too.
+        fixed: names of settings that stay as they are.
     """
     base, resolved = BASE_MODELS[config.model], config.resolved()
     if base.counted:
@@ -90,7 +96,7 @@ def ranges_for(config: Config, fixed: Collection[str] = ()) -> dict[str, Range]:
         row = SETTINGS[name]
         means = base.takes(name) and getattr(resolved, name) is not None
         trained = config.trained or row.group not in OF_TRAINING
-        asked = name not in fixed and not (name == "learning_rate" and config.learning_rate is not None)
+        asked = name not in fixed and (name not in UNLESS_0 or bool(getattr(resolved, name)))
         if means and trained and asked and (grows or row.group != "mask"):
             found[name] = values
     if resolved.negatives == 1:  # one a pair is another way to draw, and no number to vary

@@ -36,7 +36,7 @@ def test_as_many_trainings_are_made_as_are_counted(
     sweep: Sweep, monkeypatch: pytest.MonkeyPatch, trials: int, changes: dict
 ) -> None:
     variant = replace(VARIANT, config=replace(CONFIG, **changes))
-    sweep = replace(sweep, tuning=Tuning(trials, ("start_score", "negatives"), 0))
+    sweep = replace(sweep, tuning=Tuning(trials, ("start_score", "negatives", *changes), 0))
     made, usual = [], loop.fit
 
     def fit(*given, **more):

@@ -14,7 +14,9 @@ def test_a_range_holds_the_default_and_lies_within_the_setting(name: str) -> Non
     row.check(values.at(0.0))
     row.check(values.at(1.0))
     model = next(iter(row.owners()), "mf") if row.is_owned else "mf"
-    config = Config(model=model, user_rows="ridge") if model == "fism" else Config(model=model)
+    start = "neighbours" if name.startswith("neighbour_") else None
+    rows = "ridge" if name in ("ridge", "untouched_weight") else None
+    config = Config(model=model, start=start, user_rows=rows)
     default = getattr(config.resolved(), name)
     assert values.holds(default), f"{name}: {default}"
 
@@ -41,9 +43,12 @@ def test_a_setting_is_tuned_where_it_means_something() -> None:
         "start_score",
     }
     assert ranges_for(Config(model="popularity")) == {}
+    assert "neighbour_weight" in ranges_for(Config(model="fism", start="neighbours"))
+    assert "recency" in ranges_for(Config(model="fism", recency=0.5))
+    assert not {"recency", "neighbour_weight"} & set(ranges_for(Config(model="fism")))
 
 
 def test_what_is_given_stays() -> None:
-    assert "learning_rate" not in ranges_for(Config(learning_rate=0.02))
+    assert "learning_rate" not in ranges_for(Config(learning_rate=0.02), fixed=("learning_rate",))
     assert "start_score" not in ranges_for(Config(), fixed=("start_score",))
     assert ranges_for(Config(order="cells"))["learning_rate"] == LEARNING_RATES["cells"]
