@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,16 @@ import click
 import numpy as np
 
 from sparserec_np.errors import DataError
-from sparserec_np.evaluation.lists import rank_everybody, recommend_to_everybody, with_strangers
+from sparserec_np.evaluation.lists import (
+    EVERYBODY,
+    Part,
+    as_line,
+    lines_of,
+    rank_everybody,
+    recommend_to_everybody,
+    with_strangers,
+)
+from sparserec_np.machine.cluster import connected
 from sparserec_np.machine.files import replacing
 from sparserec_np.runtime import Recommendation, Recommender, SeenItemsMissingError
 from sparserec_np.serving.model_file import ServedModel, load_model
@@ -21,6 +31,7 @@ from .names import known, shown, split_ids
 from .output import counted, emit_json, table
 from .run_argument import reading_run, run_argument
 
+USERS_A_TASK = 1000  # of a worker: seconds of work, which a lost worker loses
 REQUEST = ("user", "items", "n", "exclude", "among", "filter_seen")
 
 
@@ -38,6 +49,18 @@ REQUEST = ("user", "items", "n", "exclude", "among", "filter_seen")
 @click.option("--exclude", metavar="ID,ID,...", multiple=True, help="Items to leave out.")
 @click.option("--include-seen", is_flag=True, help="Do not leave out the items that a user had in training.")
 @click.option("--all-users", is_flag=True, help="Every user of the model, as JSON lines into the file of -o.")
+@click.option(
+    "--part",
+    "part",
+    metavar="K/N",
+    help="With --all-users: the K-th of N parts of the users, which joined in their order are the whole file.",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(("dask",)),
+    help="With --all-users: the workers of a Dask scheduler, which need RUN, NumPy and no compiler.",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="With --backend dask: where the scheduler listens.")
 @click.option(
     "-o", "--output", metavar="FILE", help="With --all-users: the file to write; - is standard output."
 )
@@ -61,7 +84,7 @@ def command(run: str, n: int, as_json: bool, **options: Any) -> None:
     wishes = Wishes(**options)
     wishes.check()
     if wishes.all_users:
-        _rank_everybody(run, n, wishes.output or "-", not wishes.include_seen)
+        _rank_everybody(run, n, wishes)
         return
     with reading_run(run):
         recommender = Recommender.open(run)
@@ -99,7 +122,27 @@ class Wishes:
     exclude: tuple[str, ...]
     include_seen: bool
     all_users: bool
+    part: str | None
+    backend: str | None
+    scheduler: str | None
     output: str | None
+
+    @property
+    def whose(self) -> Part:
+        """The part of all users whose lists are wanted.
+
+        Raises:
+            click.UsageError: it is no part.
+        """
+        if self.part is None:
+            return EVERYBODY
+        number, _, of = self.part.partition("/")
+        good = number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)
+        if not good:
+            raise click.UsageError(
+                f"--part takes K/N, the K-th of N parts, such as 1/4; found {self.part!r}."
+            )
+        return Part(int(number), int(of))
 
     def check(self) -> None:
         """Refuses options that do not say, in one way, whose lists are wanted."""
@@ -116,6 +159,13 @@ class Wishes:
             raise click.UsageError("--items needs one id or more.")
         if self.all_users != (self.output is not None):
             raise click.UsageError("--all-users and -o go together.")
+        if self.part is not None and not self.all_users:
+            raise click.UsageError("--part goes with --all-users.")
+        if (self.backend is None) != (self.scheduler is None):
+            raise click.UsageError("--backend dask and --scheduler go together.")
+        if self.backend is not None and (not self.all_users or self.part is not None):
+            raise click.UsageError("--backend dask goes with --all-users, and makes the parts itself.")
+        _ = self.whose
 
 
 class Answer(NamedTuple):
@@ -228,58 +278,89 @@ def _parse(line: bytes) -> dict[str, Any]:
     return request
 
 
-def _rank_everybody(run: str, n: int, output: str, filter_seen: bool) -> None:
-    """Writes the lists of all users as JSON lines, to a file whole or not at all."""
-    lists, strangers = _everybodys_lists(run, n, filter_seen)
-    # Lists and numbers are Python's own here, and scores finite: nothing for emit_json to convert.
-    lines = (json.dumps({"user": user, **found._asdict()}).encode() + b"\n" for user, found in lists)
-    if output == "-":
-        sys.stdout.buffer.writelines(lines)
+def _rank_everybody(run: str, n: int, wishes: Wishes) -> None:
+    """Writes the lists of all users, or of a part, as JSON lines, to a file whole or not at all."""
+    output, filter_seen = wishes.output or "-", not wishes.include_seen
+    if wishes.scheduler is not None:
+        with connected(wishes.scheduler) as client:
+            lines, strangers = _lines_of_workers(client, run, n, filter_seen)
+            _write_lines(output, lines)
     else:
-        count = 0
-        with replacing(output) as file:
-            for count, line in enumerate(lines, 1):  # noqa: B007
-                file.write(line)
-        click.echo(f"Written to {output}: {counted(count, 'user')}.", err=True)
+        lists, strangers = _everybodys_lists(run, n, filter_seen, wishes.whose)
+        _write_lines(output, (as_line(user, found) for user, found in lists))
     if strangers:
         click.echo(strangers, err=True)
 
 
+def _write_lines(output: str, lines: Iterable[bytes]) -> None:
+    """Writes lines, which come one or several at a time, to a file whole or not at all."""
+    if output == "-":
+        sys.stdout.buffer.writelines(lines)
+        return
+    count = 0
+    with replacing(output) as file:
+        for some in lines:
+            count += some.count(b"\n")
+            file.write(some)
+    click.echo(f"Written to {output}: {counted(count, 'user')}.", err=True)
+
+
+def _lines_of_workers(client: Any, run: str, n: int, filter_seen: bool) -> tuple[Iterator[bytes], str]:
+    """Has workers rank parts of the users, and yields their lines in order; a worker may be lost.
+
+    Also says of users without interactions what they got; nothing where there are none.
+    """
+    model = _with_everybody(run, filter_seen)
+    said, _ = _of_strangers(run, model, EVERYBODY)
+    number = -(-len(model.user_ids) // USERS_A_TASK)
+    parts = [Part(one, number) for one in range(1, number + 1)]
+    common = ([value] * number for value in (os.path.abspath(run), n, filter_seen))
+    futures = client.map(lines_of, *common, parts, retries=3)
+    return (future.result() for future in futures), said
+
+
 def _everybodys_lists(
-    run: str, n: int, filter_seen: bool
+    run: str, n: int, filter_seen: bool, part: Part
 ) -> tuple[Iterator[tuple[int | str, Recommendation]], str]:
     """Ranks with the compiled kernels or, without Numba, with the runtime: the same lists.
 
     Also says of users without interactions what they got; nothing where there are none.
     """
+    model = _with_everybody(run, filter_seen)
+    said, recommender = _of_strangers(run, model, part)
+    try:
+        import numba  # noqa: F401
+    except ImportError:
+        with reading_run(run):
+            return recommend_to_everybody(recommender or Recommender.open(run), n, filter_seen, part), said
+
+    # Here, as what trains is not loaded to make one list.
+    from sparserec_np.training.saving import restore
+
+    left_out = model.seen if filter_seen else model.seen.subset(np.zeros(len(model.seen_items), dtype=bool))
+    lists = rank_everybody(restore(model).ranker(), left_out, n, part)
+    return with_strangers(lists, recommender, n, filter_seen) if recommender else lists, said
+
+
+def _with_everybody(run: str, filter_seen: bool) -> ServedModel:
+    """Reads a model that can rank for everybody. Raises DataError where it cannot."""
     with reading_run(run):
         model = load_model(run)
     if not model.users.rows:
         raise DataError(f"{run} holds no users: give --items instead")
     if filter_seen and not model.has_seen:
         raise DataError(f"{run} does not hold the items that users have seen; say --include-seen")
-    said, recommender = _of_strangers(run, model)
-    try:
-        import numba  # noqa: F401
-    except ImportError:
-        with reading_run(run):
-            return recommend_to_everybody(recommender or Recommender.open(run), n, filter_seen), said
-
-    # Here, as what trains is not loaded to make one list.
-    from sparserec_np.training.saving import restore
-
-    left_out = model.seen if filter_seen else model.seen.subset(np.zeros(len(model.seen_items), dtype=bool))
-    lists = rank_everybody(restore(model).ranker(), left_out, n)
-    return with_strangers(lists, recommender, n, filter_seen) if recommender else lists, said
+    return model
 
 
-def _of_strangers(run: str, model: ServedModel) -> tuple[str, Recommender | None]:
+def _of_strangers(run: str, model: ServedModel, part: Part) -> tuple[str, Recommender | None]:
     """Says how many users have no interactions, and opens what makes their lists, if there are any."""
+    wanted = part.rows(len(model.user_ids))
     if np.all(np.diff(model.seen_indptr) > 0):
         return "", None
     with reading_run(run):
         recommender = Recommender.open(run)
-    number = len(recommender.strangers())
+    number = sum(row in wanted for row in np.asarray(recommender.strangers()).tolist())
     if not number:
         return "", None
     has = "has" if number == 1 else "have"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -36,16 +36,24 @@ class SettingOption(GroupedOption):
         return extra
 
 
-def setting_options(command: str) -> Callable[[Command], Command]:
+def setting_options(
+    command: str, shown: Mapping[str, str] | None = None, repeated: Collection[str] = ()
+) -> Callable[[Command], Command]:
     """Adds an option for each setting that ``command`` takes: "train", "distill" or "update".
 
     The function gets the value under the setting's name, and None where the option is not given.
+
+    Args:
+        command: whose settings they are.
+        shown: defaults in words that differ from those of ``command``, by name.
+        repeated: names of the options that may be given several times; the function gets a tuple.
     """
 
     def add(function: Command) -> Command:
         for row in reversed(SETTINGS.values()):
             if row.in_command(command) is not None:
-                function = _option(row, command)(function)
+                words = (shown or {}).get(row.name)
+                function = _option(row, command, words, row.name in repeated)(function)
         return function
 
     return add
@@ -60,13 +68,14 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _option(row: Setting, command: str) -> Callable[[Command], Command]:
+def _option(row: Setting, command: str, shown: str | None, repeated: bool) -> Callable[[Command], Command]:
     """Makes the option of one setting in a command."""
     own = row.in_command(command)
     assert own is not None
     written = own.written or row.written
     is_switch = row.kind is bool
     names = f"{flag(row.name)}/--no-{row.name}" if is_switch else flag(row.name)
+    usual = "" if row.tells_default(command) else row.shown_default(command)
     return click.option(
         names,
         row.name,
@@ -75,8 +84,9 @@ def _option(row: Setting, command: str) -> Callable[[Command], Command]:
         default=None,
         cls=SettingOption,
         group=OF_SETTINGS[row.group],
-        help=row.line(command),
-        shown="" if row.tells_default(command) else row.shown_default(command),
+        help=row.line(command) + (" May be repeated." if repeated else ""),
+        shown=usual if shown is None else shown,
+        multiple=repeated,
     )
 
 

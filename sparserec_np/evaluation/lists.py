@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,16 +18,41 @@ BLOCK_PLACES = 1 << 18  # places of the lists that exist at once: some 30 MB
 List = tuple[int | str, Recommendation]  # of the user with this outside id
 
 
-def rank_everybody(ranker: Ranker, seen: Interactions, n: int) -> Iterator[List]:
+class Part(NamedTuple):
+    """One of several parts of all users, which together are everybody in the order of their rows.
+
+    Attributes:
+        number: from 1.
+        of: how many parts there are.
+    """
+
+    number: int = 1
+    of: int = 1
+
+    def rows(self, users: int) -> range:
+        """Returns the rows of its users.
+
+        >>> [Part(number, 3).rows(10) for number in (1, 2, 3)]
+        [range(0, 3), range(3, 6), range(6, 10)]
+        """
+        return range(users * (self.number - 1) // self.of, users * self.number // self.of)
+
+
+EVERYBODY = Part()
+
+
+def rank_everybody(ranker: Ranker, seen: Interactions, n: int, part: Part = EVERYBODY) -> Iterator[List]:
     """Ranks all users in blocks, and yields each user's ``n`` best items that are not in ``seen``.
 
     ``seen`` is over the users and items that ``ranker`` ranks, and tells their outside ids. Lists
-    are shorter where fewer than ``n`` items are left.
+    are shorter where fewer than ``n`` items are left. Those of a ``part`` of the users are the same
+    as among all.
     """
     n = min(n, seen.n_items)
     block = max(1, BLOCK_PLACES // max(1, n))
-    for start in range(0, seen.n_users, block):
-        rows = np.arange(start, min(start + block, seen.n_users))
+    wanted = part.rows(seen.n_users)
+    for start in wanted[::block]:
+        rows = np.arange(start, min(start + block, wanted.stop))
         items, scores = ranker.rank(rows, n, seen)
         users, ids = seen.user_ids[rows].tolist(), seen.item_ids[items].tolist()
         lengths = (items >= 0).sum(axis=1).tolist()  # past the end of a list, ids and scores mean nothing
@@ -32,14 +60,35 @@ def rank_everybody(ranker: Ranker, seen: Interactions, n: int) -> Iterator[List]
             yield user, Recommendation(some[:length], theirs[:length])
 
 
-def recommend_to_everybody(recommender: Recommender, n: int, filter_seen: bool) -> Iterator[List]:
-    """Yields the list of each user of a model file, made with NumPy alone.
+def recommend_to_everybody(
+    recommender: Recommender, n: int, filter_seen: bool, part: Part = EVERYBODY
+) -> Iterator[List]:
+    """Yields the list of each user of a model file, or of a part of them, made with NumPy alone.
 
     The lists are those of :func:`rank_everybody`, and take longer.
     """
-    for row in range(len(recommender.user_ids)):
+    for row in part.rows(len(recommender.user_ids)):
         user = recommender.user_ids[row]
         yield user, recommender.recommend(user, n, filter_seen=filter_seen)
+
+
+def as_line(user: int | str, found: Recommendation) -> bytes:
+    """Writes a user's list as a line of JSON, whose scores are finite."""
+    return json.dumps({"user": user, **found._asdict()}).encode() + b"\n"
+
+
+def lines_of(path: str, n: int, filter_seen: bool, part: Part) -> bytes:
+    """Returns the lines of a part of the users of a model file, made with NumPy and the runtime alone.
+
+    A worker far away calls it, part after part, and opens the file once.
+    """
+    lists = recommend_to_everybody(_opened(path), n, filter_seen, part)
+    return b"".join(as_line(user, found) for user, found in lists)
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(path: str) -> Recommender:
+    return Recommender.open(path)
 
 
 def with_strangers(

@@ -251,8 +251,8 @@ class CheckpointFile:
 
     Args:
         path: of the file.
-        every: seconds between two, 0 for one after each epoch. At the end of a stage one is written
-            sooner, if it costs a hundredth of the time since the last.
+        every: seconds between two, 0 for one after each epoch, infinity for none. At the end of a
+            stage one is written sooner, if it costs a hundredth of the time since the last.
         request: what to keep besides, for whoever goes on.
         resumed: what the file holds, to go on from; None to begin anew.
 
@@ -365,7 +365,7 @@ class CheckpointFile:
         """Keeps a stage that has ended, and writes a checkpoint if it is worth one."""
         self._ended.append(ended)
         worth = min(self._every, max(SHORTEST, WORTH * self._last_cost))
-        if time.perf_counter() - self._last >= worth:
+        if np.isfinite(self._every) and time.perf_counter() - self._last >= worth:
             self._write(None)
 
     def _write(self, running: Snapshot | None) -> None:

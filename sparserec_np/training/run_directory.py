@@ -31,6 +31,7 @@ CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", MODEL_NAME
 FILES = (CONFIG, METRICS, MODEL)
 LOCK, STAGED, COMPLETE = ".lock", ".training", COMPLETE_NAME
 CHECKPOINT = ".checkpoint.safetensors"  # how far a training has come that goes on, or was stopped
+TRIALS = "trials."  # how the names of files begin in which a search keeps what it tried
 TRIES = 20  # to read a run that is replaced meanwhile
 DATA = ("train", "validation", "reader", "former", "new", "item_features")
 
@@ -205,8 +206,9 @@ def file_of(path: str | os.PathLike[str], name: str) -> str:
 
 
 def _is_ours(name: str) -> bool:
-    """Tells whether a name in a run directory is one that a training gives."""
-    return name in (*FILES, LOCK, STAGED, COMPLETE, CHECKPOINT) or is_unfinished(name)
+    """Tells whether a name in a run directory is one that a training gives, or a search for settings."""
+    known = name in (*FILES, LOCK, STAGED, COMPLETE, CHECKPOINT) or name.lstrip(".").startswith(TRIALS)
+    return known or is_unfinished(name)
 
 
 def is_finished(path: str | os.PathLike[str]) -> bool:
@@ -289,6 +291,15 @@ def _state(path: str) -> list[tuple[str, int, int, int] | None]:
         except OSError:  # it is not there
             found.append(None)
     return found
+
+
+def read_records(path: str | os.PathLike[str]) -> list[Record]:
+    """Reads the records of a run's epochs, in their order.
+
+    Raises:
+        SparseRecError: they are not there, or are none.
+    """
+    return _read_records(file_of(path, METRICS))
 
 
 def _read_records(path: str) -> list[Record]:

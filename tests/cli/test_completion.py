@@ -20,7 +20,19 @@ from tests.test_project import commands
 CHECKOUT = Path(__file__).parents[2]
 # Metavars of text that is no path.
 NO_PATHS = {
-    *("NAME|N", "NAME|N|none", "NAME|N|values|none", "NAME", "TEXT", "ID", "ID,ID,...", "URL", "-"),
+    *(
+        "NAME|N",
+        "NAME|N|none",
+        "NAME|N|values|none",
+        "NAME",
+        "TEXT",
+        "ID",
+        "ID,ID,...",
+        "URL",
+        "ADDRESS",
+        "K/N",
+        "-",
+    ),
     *("model", "loss", "negatives", "similarity", "optimizer"),
 }
 

@@ -8,14 +8,22 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cli import distill, train, update
+from cli import compare, distill, train, update
 from cli.groups import DATA, GROUPS, OF_SETTINGS, RUNNING, GroupedCommand, GroupedOption
 from sparserec_np.training.setting import GROUPS as GROUPS_OF_SETTINGS
 from sparserec_np.training.settings import SETTINGS
 
-COMMANDS = {"train": train.command, "distill": distill.command, "update": update.command}
+COMMANDS = {
+    "train": train.command,
+    "distill": distill.command,
+    "update": update.command,
+    "compare": compare.command,
+}
 # What every other option of these commands says something about, and these do not.
-ABOUT_RUNNING = {"run", "updated", "config_file", "overwrite", "threads", "as_json", "help"}
+ABOUT_RUNNING = {
+    *("run", "updated", "config_file", "overwrite", "threads", "as_json", "help"),
+    *("test_file", "folder", "seeds", "ks", "jobs", "backend", "scheduler", "only_plan"),
+}
 
 
 def sections(command):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +22,12 @@ from sparserec_np.runtime import Recommender
 from sparserec_np.serving.model_file import save_model
 from sparserec_np.serving.packing import pack, write_export
 from sparserec_np.serving.slices import keep_users, without_seen
+from sparserec_np.training.run_directory import save_run
 from sparserec_np.training.saving import restore
+from sparserec_np.training.settings import Config
+from sparserec_np.training.train import train
 from tests.makers.served_models import make_fism_model, make_model
+from tests.makers.small import small_log
 
 NAMES = np.array([f"user-{i:02}" for i in range(30)])
 
@@ -289,6 +297,81 @@ def test_everybody_without_interactions_gets_what_is_popular(
     assert user == 29
 
 
+@pytest.mark.parametrize("numba", ["there", "missing"])
+@pytest.mark.parametrize("parts", [1, 2, 7, 40])
+def test_parts_joined_in_their_order_are_the_whole_file(
+    gap: Path, monkeypatch: pytest.MonkeyPatch, numba: str, parts: int
+) -> None:
+    if numba == "missing":
+        monkeypatch.setitem(sys.modules, "numba", None)
+    else:
+        monkeypatch.setattr("sparserec_np.evaluation.lists.BLOCK_PLACES", 36)  # blocks of four users
+    whole = sparserec(gap, "--all-users", "-o", "-", "-n", "9")
+    found, strangers = "", 0
+    for number in range(1, parts + 1):
+        part = sparserec(gap, "--all-users", "-o", gap / "part", "-n", "9", "--part", f"{number}/{parts}")
+        assert part.exit_code == 0
+        found += (gap / "part").read_text()
+        told = re.search(r"(\d) users? ha(s|ve) no interactions", part.stderr)
+        strangers += int(told[1]) if told else 0
+    assert found == whole.stdout and strangers == 2
+
+
+@pytest.mark.parametrize("model", ["lightgcn", "neumf", "fism"])
+def test_parts_of_trained_models_have_the_same_bits(tmp_path: Path, model: str) -> None:
+    log = small_log(90, 60, 1200)
+    config = Config(
+        model=model, dim=8, density=0.5, start="spectral", epochs=1, learning_rate=0.01, validation=0
+    )
+    save_run(tmp_path, train(log, config, threads=1), log)
+    whole = sparserec(tmp_path, "--all-users", "-o", "-", "-n", "7").stdout
+    parts = [
+        sparserec(tmp_path, "--all-users", "-o", "-", "-n", "7", "--part", f"{number}/7").stdout
+        for number in range(1, 8)
+    ]
+    assert "".join(parts) == whole and len(whole.splitlines()) == 90
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["mf", "fism", "lightgcn"])
+def test_workers_make_the_bytes_of_one_machine_also_where_one_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    log = small_log(400, 60, 6000)
+    config = Config(
+        model=model, dim=8, density=0.5, start="spectral", epochs=1, learning_rate=0.01, validation=0
+    )
+    save_run(tmp_path, train(log, config, threads=1), log)
+    whole = sparserec(tmp_path, "--all-users", "-o", "-", "-n", "9").stdout
+    monkeypatch.setattr("cli.recommend.USERS_A_TASK", 9)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        with distributed.Client(cluster) as client:
+            ids = list(client.run(os.getpid).values())
+            loaded = client.run(lambda: sorted({"numba", "scipy", "sklearn"} & set(sys.modules)))
+        assert set(map(tuple, loaded.values())) == {()}
+        timer = threading.Timer(0.3, os.kill, (ids[0], signal.SIGKILL))
+        timer.start()
+        words = ("--backend", "dask", "--scheduler", cluster.scheduler_address)
+        done = sparserec(tmp_path, "--all-users", "-o", tmp_path / "lists", "-n", "9", *words)
+        timer.join()
+        with distributed.Client(cluster) as client:
+            loaded = client.run(lambda: sorted({"numba", "scipy", "sklearn"} & set(sys.modules)))
+    assert done.exit_code == 0, done.output
+    made = (tmp_path / "lists").read_text()
+    if model == "lightgcn":  # whose graph NumPy sums in another order
+        one, other = ([json.loads(line) for line in text.splitlines()] for text in (made, whole))
+        assert [line["items"] for line in one] == [line["items"] for line in other]
+        scores = ([line["scores"] for line in lines] for lines in (one, other))
+        np.testing.assert_allclose(*scores, rtol=1e-5)
+    else:
+        assert made == whole
+    assert set(map(tuple, loaded.values())) == {()}
+
+
 def test_where_the_file_does_not_say_what_is_popular_that_is_said(tmp_path: Path) -> None:
     model = make_model()
     nobody = model.users._replace(values=np.zeros_like(model.users.values))
@@ -338,6 +421,14 @@ def test_an_export_without_users_has_nobody_to_rank(tmp_path: Path) -> None:
         ["--user", "3", "--all-users", "-o", "-"],
         ["3"],
         ["--all-users"],
+        ["--user", "3", "--part", "1/2"],
+        ["--all-users", "-o", "-", "--backend", "dask"],
+        ["--all-users", "-o", "-", "--scheduler", "tcp://127.0.0.1:1"],
+        ["--user", "3", "--backend", "dask", "--scheduler", "tcp://127.0.0.1:1"],
+        ["--all-users", "-o", "-", "--part", "1/2", "--backend", "dask", "--scheduler", "tcp://127.0.0.1:1"],
+        ["--all-users", "-o", "-", "--part", "0/2"],
+        ["--all-users", "-o", "-", "--part", "3/2"],
+        ["--all-users", "-o", "-", "--part", "half"],
         ["--user", "3", "-o", "file"],
         ["--items", ","],
     ],

@@ -68,3 +68,23 @@ assert memory.peak_bytes() == memory.resident_bytes() == 0
 
 def test_a_system_that_does_not_tell_its_peak_says_0() -> None:
     subprocess.run([sys.executable, "-c", WITHOUT_RESOURCE], check=True)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's account of a process")
+def test_a_peak_is_counted_anew() -> None:
+    with memory.Peak() as first:
+        block = np.ones(60 << 20, dtype=np.uint8)
+        assert block.all()
+        del block
+    with memory.Peak() as second:
+        pass
+    if not first._anew:
+        pytest.skip("this system does not let a process count anew")
+    assert first.bytes > second.bytes + (40 << 20) and second.bytes > 0
+
+
+def test_where_it_cannot_be_counted_anew_it_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_high_water", lambda: 0)
+    with memory.Peak() as peak:
+        pass
+    assert peak.bytes == memory.peak_bytes()

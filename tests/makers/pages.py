@@ -16,11 +16,12 @@ from tests.makers.parameters import FILE, written_out
 
 DOCS = Path(__file__).parents[2] / "docs"
 WIDTH = 100
+OTHERS = ("compare", "tune")  # commands with as long a help
 
 
 def pages() -> dict[str, str]:
     """Path within ``docs/`` -> what stands there."""
-    helps = {f"help/{command}.txt": help_of(command) for command in SCOPES}
+    helps = {f"help/{command}.txt": help_of(command) for command in (*SCOPES, *OTHERS)}
     return {"settings.md": settings_page(), **helps}
 
 
