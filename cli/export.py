@@ -15,8 +15,10 @@ from sparserec_np.runtime import Array, Artifact, Ids, count_bytes
 from sparserec_np.serving.c.export import write_c
 from sparserec_np.serving.loss import K, can_compare, compare_lists, compare_metrics
 from sparserec_np.serving.model_file import ServedModel, load_model
+from sparserec_np.serving.onnx_export import write_onnx
 from sparserec_np.serving.packing import VALUES, count_tables, pack, write_export
 from sparserec_np.serving.slices import keep_items, keep_users, without_seen
+from sparserec_np.serving.vectors import write_vectors
 from sparserec_np.serving.web.site import write_site
 from sparserec_np.serving.web.titles import read_titles
 
@@ -35,10 +37,11 @@ from .run_argument import reading_run, run_argument
 @click.option(
     "--to",
     "to",
-    type=click.Choice(("file", "c", "web")),
+    type=click.Choice(("file", "c", "web", "onnx", "vectors")),
     default="file",
     show_default=True,
-    help="A model file; C source: a header, a program and its Makefile; or a page for browsers.",
+    help="A model file; C source: a header, a program and its Makefile; a page for browsers; an ONNX graph; or vectors"
+    " of the items as npz.",
 )
 @click.option(
     "--dtype",
@@ -83,6 +86,10 @@ def command(as_json: bool, **options: Any) -> None:
     With --to web, -o is the folder of a page that recommends in the browser of who opens it, and
     sends nothing anywhere. Nothing of users is in it: people are folded in from what they pick.
     Look at it with `sparserec serve`.
+
+    With --to onnx, which takes the extra [onnx], the graph scores all items for a list of items, or
+    of mf for a user; onnxruntime checks it. With --to vectors, an npz file holds dense rows for an
+    index of nearest neighbours.
     """
     order = Order(**options)
     order.check()
@@ -141,8 +148,14 @@ class Order:
             self._refuse_in_c("--test")
         if self.to == "web" and self.test_file is not None:
             raise click.UsageError("--test is of no use with --to web; measure a file of the same --dtype.")
-        for flag, given in (("--one-file", self.one_file), ("--titles", self.titles_file is not None)):
-            if given and self.to != "web":
+        if self.to in ("onnx", "vectors"):
+            for flag, given in (("--test", self.test_file), ("--dtype", self.dtype)):
+                if given is not None:
+                    raise click.UsageError(
+                        f"{flag} is of no use with --to {self.to}, which keeps float32; leave it out."
+                    )
+        for flag, is_given in (("--one-file", self.one_file), ("--titles", self.titles_file is not None)):
+            if is_given and self.to != "web":
                 raise click.UsageError(f"{flag} is for pages: it goes with --to web.")
 
     def check_c(self, model: ServedModel) -> None:
@@ -193,8 +206,38 @@ def _report_web(order: Order, model: ServedModel, as_json: bool) -> None:
     click.echo(f"Written to {path}. Next: {then}")
 
 
+def _report_onnx(order: Order, model: ServedModel, as_json: bool) -> None:
+    """Writes the model as an ONNX graph, and prints how near its scores are."""
+    try:
+        report = write_onnx(_without(model, order.drop), order.output)
+    except ImportError as error:
+        raise DataError(str(error)) from error
+    if as_json:
+        emit_json({"file": order.output, "items": model.items.rows, **report})
+        return
+    click.echo(f"Scores of {counted(report['compared'], 'user')} differ by at most {report['difference']:g}.")
+    click.echo(f"Written to {order.output}: {report['bytes']:,} B.")
+
+
+def _report_vectors(order: Order, model: ServedModel, as_json: bool) -> None:
+    """Writes the rows of items for an index, and prints how many there are."""
+    report = write_vectors(_without(model, order.drop), order.output)
+    if as_json:
+        emit_json({"file": order.output, **report})
+        return
+    users = f" and {counted(report['users'], 'user')}" if report["users"] else ""
+    click.echo(
+        f"Written to {order.output}: {counted(report['items'], 'item')}{users}, {report['columns']:,} columns."
+    )
+
+
 # What --to names beside a model file -> what writes it.
-FORMS: dict[str, Callable[[Order, ServedModel, bool], None]] = {"c": _report_c, "web": _report_web}
+FORMS: dict[str, Callable[[Order, ServedModel, bool], None]] = {
+    "c": _report_c,
+    "web": _report_web,
+    "onnx": _report_onnx,
+    "vectors": _report_vectors,
+}
 
 
 def _with_chosen_rows(model: ServedModel, order: Order) -> ServedModel:

@@ -1,7 +1,8 @@
-"""``sparserec export --to web`` and ``sparserec serve``: a page is written, shown, and wrong options are refused."""
+"""``sparserec export`` to web, onnx and vectors, and ``sparserec serve``: what is written, and wrong options."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import signal
@@ -58,6 +59,8 @@ def test_a_single_file_is_written(run, trained, tmp_path):
         (["--one-file"], 2, "--one-file is for pages: it goes with --to web"),
         (["--titles", "titles.csv"], 2, "--titles is for pages: it goes with --to web"),
         (["--to", "web", "--test", "test.csv"], 2, "--test is of no use with --to web"),
+        (["--to", "onnx", "--dtype", "int8"], 2, "--dtype is of no use with --to onnx"),
+        (["--to", "vectors", "--test", "test.csv"], 2, "--test is of no use with --to vectors"),
         (["--to", "web", "--titles", "missing.csv"], 1, "missing.csv: No such file"),
     ],
 )
@@ -73,6 +76,18 @@ def test_a_model_that_no_page_serves_is_refused(run, tmp_path):
     done = run("export", tmp_path / "run", "--to", "web", "-o", tmp_path / "site")
     assert done.returncode == 1 and "metadata model is 'lightgcn'" in done.stderr
     assert not (tmp_path / "site").exists()
+
+
+def test_vectors_and_a_graph_are_written(run, trained, tmp_path):
+    done = run("export", trained, "--to", "vectors", "-o", tmp_path / "vectors.npz")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"Written to {tmp_path / 'vectors.npz'}: 20 items, 8 columns.\n"
+    done = run("export", trained, "--to", "onnx", "-o", tmp_path / "model.onnx", "--json")
+    if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
+        report = json.loads(done.stdout)
+        assert report["bytes"] == (tmp_path / "model.onnx").stat().st_size and report["difference"] < 1e-5
+    else:
+        assert done.returncode == 1 and "pip install 'sparserec_np[onnx]'" in done.stderr
 
 
 def test_a_folder_is_served_until_ctrl_c(trained, tmp_path):

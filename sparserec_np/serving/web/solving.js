@@ -12,10 +12,13 @@ export function solving(model, untouched, ridge, fism) {
   const { items, dim, nItems, rowEntries } = model;
   let base, worth, least, places, size, fitted;
 
-  const addProducts = (sums, n, place, [columns, values], trust) => columns.forEach((column, a) => {
-    const left = trust * values[a], row = place[column] * n;
-    for (let b = a; b < columns.length; b++) sums[row + place[columns[b]]] += left * values[b];
-  });
+  const addProducts = (sums, n, place, [columns, values], trust) => {
+    for (let a = 0; a < columns.length; a++) {
+      const left = trust * values[a], row = place[columns[a]] * n;
+      for (let b = a; b < columns.length; b++) sums[row + place[columns[b]]] += left * values[b];
+    }
+  };
+  const numbered = (columns) => Int32Array.from(spread(columns, range(columns.length), dim));
 
   const diagonal = () => base.filter((_, k) => k % (size + 1) == 0);
 
@@ -27,7 +30,7 @@ export function solving(model, untouched, ridge, fism) {
     }
     const used = [...new Set(items.columns)].sort(ascending);
     size = used.length;
-    places = spread(used, range(size), dim);
+    places = numbered(used);
     base = new Float64Array(size * size);
     for (let row = 0; row < nItems; row++) addProducts(base, size, places, rowOf(items, row), 1);
     worth = diagonal();
@@ -43,8 +46,8 @@ export function solving(model, untouched, ridge, fism) {
     // In rows of int8 entries may be zero; fism's equations have their columns all the same.
     const filled = ([columns, values]) => [...columns].filter((_, e) => fism || values[e]);
     const kept = [...new Set(rows.flatMap(filled))].sort(ascending), n = kept.length;
-    if (!(least > ridge * 1e-30)) return [[], [], [], rows];
-    const place = spread(kept, range(n), dim), matrix = new Float64Array(n * n), target = new Float64Array(n);
+    if (!(least > ridge * 1e-30)) return [[], new Float64Array(), new Float64Array(), rows];
+    const place = numbered(kept), matrix = new Float64Array(n * n), target = new Float64Array(n);
     rows.forEach((row, k) => {
       const trust = fism ? shares[k] : 1;
       addProducts(matrix, n, place, row, trust);
@@ -58,7 +61,8 @@ export function solving(model, untouched, ridge, fism) {
     const first = eliminate(matrix.slice(), target.slice(), least);
     const chosen = best(first.map((x, k) => x * x * worth[places[kept[k]]]), rowEntries).sort(ascending);
     const of = (from) => chosen.map((k) => from[k]);
-    return [of(kept), chosen.flatMap((k) => of(matrix.subarray(k * n, k * n + n))), of(target), rows];
+    const part = Float64Array.from(chosen.flatMap((k) => of(matrix.subarray(k * n, k * n + n))));
+    return [of(kept), part, Float64Array.from(of(target)), rows];
   };
 
   const row = (touched, shares) => {
@@ -68,7 +72,7 @@ export function solving(model, untouched, ridge, fism) {
 
   const parts = (touched, shares, wanted) => {
     const [kept, matrix, , rows] = equations(touched, shares);
-    const solved = spread(kept, eliminate(matrix, kept.map((column) => wanted[column]), least), dim);
+    const solved = spread(kept, eliminate(matrix, Float64Array.from(kept, (column) => wanted[column]), least), dim);
     return rows.map(([columns, values], k) =>
       columns.reduce((total, column, e) => total + values[e] * solved[column], 0) * (fism ? shares[k] : 1));
   };
@@ -118,8 +122,8 @@ function eliminate(a, x, least) {
   for (let k = 0; k < n; k++) {
     const pivot = a[k * n + k] = Math.max(a[k * n + k], least);
     for (let i = k + 1; i < n; i++) {
-      const factor = a[k * n + i] / pivot;
-      for (let j = i; j < n; j++) a[i * n + j] -= factor * a[k * n + j];
+      const factor = a[k * n + i] / pivot, to = i * n, from = k * n;
+      for (let j = i; j < n; j++) a[to + j] -= factor * a[from + j];
       x[i] -= factor * x[k];
     }
   }
