@@ -18,10 +18,15 @@ let recommender, items, places, picked = [];
 
 async function start() {
   const model = inline("model"), told = inline("items");
-  [recommender, items] = await Promise.all([
+  let listed;
+  [recommender, listed] = await Promise.all([
     Recommender.open(model ? bytesOf(model) : "model.safetensors"),
     told ? JSON.parse(told) : load("items.json"),
   ]);
+  items = listed.map((one) => {
+    const [id, title = `${id}`, picture] = [one].flat();
+    return { id, title, picture };
+  });
   places = new Map(items.map((item) => [`${item.id}`, item]));
   for (const item of items) item.text = fold(`${item.title} ${item.id}`);
   picked = restore();

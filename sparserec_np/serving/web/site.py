@@ -96,16 +96,18 @@ def _model_file(model: ServedModel, dtype: str) -> bytes:
             return file.read()
 
 
-def _items(model: ServedModel, titles: Mapping[int, Titled]) -> list[dict[str, Any]]:
-    """Lists what the page shows of each item, those first that most users touched."""
+def _items(model: ServedModel, titles: Mapping[int, Titled]) -> list[Any]:
+    """Lists what the page shows of each item, those first that most users touched.
+
+    That is an id, title and picture; only as much as there is, and of an item without a title its
+    id alone.
+    """
     recommender = Recommender(model.encode())
-    items = []
+    items: list[Any] = []
     for row in recommender.popular_items.tolist():
         item = recommender.item_ids[row]
-        number = isinstance(item, int) and abs(item) < WHOLE
-        shown = titles.get(row, Titled(str(item), ""))
-        entry: dict[str, Any] = {"id": item if number else str(item), "title": shown.title}
-        items.append(entry | ({"picture": shown.picture} if shown.picture else {}))
+        shown = item if isinstance(item, int) and abs(item) < WHOLE else str(item)
+        items.append([shown, *filter(None, titles[row])] if row in titles else shown)
     return items
 
 

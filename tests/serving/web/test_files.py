@@ -34,6 +34,17 @@ def test_the_module_is_small() -> None:
     assert len((SOURCES / "sparserec.js").read_bytes()) <= 32_000
 
 
+def test_the_document_tells_the_sizes() -> None:
+    page = (SOURCES.parents[2] / "docs" / "web.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `([\w.]+\.js)` \|.*\| ([\d,]+) \| ([\d,]+) \|$", page, flags=re.M)
+    assert len(told) == 4
+    for name, size, packed in told:
+        content = (SOURCES / name).read_bytes()
+        assert int(size.replace(",", "")) == len(content), name
+        # Compressors differ by a few bytes from version to version.
+        assert int(packed.replace(",", "")) == pytest.approx(len(gzip.compress(content, 9)), abs=40), name
+
+
 def test_the_short_form_is_made_of_the_module() -> None:
     digest = hashlib.sha256((SOURCES / "sparserec.js").read_bytes()).hexdigest()[:16]
     first = (SOURCES / "sparserec.min.js").read_text(encoding="utf-8").splitlines()[0]
