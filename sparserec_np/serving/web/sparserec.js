@@ -257,10 +257,11 @@ class Model {
       }
       if (ids.some((id) => id.endsWith("\0"))) refuse("zero", name);
     } else refuse("id kind", owner, kind);
-    const rowOf = new Map(Array.from(ids, (id, row) => [`${id}`, row]));
-    if (rowOf.size != rows) refuse("twice", name, "id");
+    let known;
+    const rowOf = () => known ??= new Map(Array.from(ids, (id, row) => [`${id}`, row]));
+    if (kind != "range" && rowOf().size != rows) refuse("twice", name, "id");
     // "12" finds 12, and 12 finds "12".
-    const find = (id) => rowOf.get(kind == "text" || !/^\s*[+-]?\d+\s*$/.test(id) ? `${id}` : `${BigInt(`${id}`.replace("+", ""))}`) ?? -1;
+    const find = (id) => rowOf().get(kind == "text" || !/^\s*[+-]?\d+\s*$/.test(id) ? `${id}` : `${BigInt(`${id}`.replace("+", ""))}`) ?? -1;
     return { ids, find };
   }
 }
@@ -448,7 +449,7 @@ export class Recommender {
   similarItems(item, { n = 10, onUnknown = "raise" } = {}) {
     const { model, rows, entries, degrees } = this, own = this.item(item, onUnknown);
     this.count(n);
-    if (own < 0) return { items: [], scores: [], personal: false };
+    if (own < 0) return this.list(NONE, n, NONE, null, false);
     const squares = new Float64Array(model.nItems), scores = this.scoresOf(rowOf(model.items, own));
     rows.forEach((row, e) => { squares[row] += entries[e] * entries[e]; });
     const lengths = Float32Array.from(squares, sqrt);
@@ -469,7 +470,7 @@ export class Recommender {
   // Says which of the items that a user touched speak for an item: { items, scores, score, exact }.
   explain(user, item, options) {
     const { model, way } = this, row = this.user(user), wanted = this.item(item);
-    if (!model.hasSeen) throw new SeenItemsMissingError(`${LEFT_OUT}, and so nothing tells what speaks for an item`);
+    if (!model.hasSeen) throw new SeenItemsMissingError(`${LEFT_OUT}, so nothing tells what speaks for an item`);
     return this.explained(...way.scale || !model.stored ? this.touchedBy(row) : rowOf(model.users, row).map((one) => [...one]), wanted, options);
   }
 
@@ -490,7 +491,7 @@ export class Recommender {
 
   wish({ n = 10, items, exclude = [], filterSeen = true, onUnknown = "raise" }) {
     this.count(n);
-    if (!["raise", "popular", "skip"].includes(onUnknown)) throw new RangeError("onUnknown must be one of raise, popular, skip");
+    if (!["raise", "popular", "skip"].includes(onUnknown)) throw new RangeError("onUnknown must be raise, popular or skip");
     return { n, filterSeen, onUnknown, among: items?.map((item) => this.item(item, onUnknown)), excluded: exclude.map(this.model.itemIds.find) };
   }
 
@@ -504,7 +505,7 @@ export class Recommender {
 
   user(id, onUnknown = "raise") {
     const { hasSeen, stored, userIds } = this.model;
-    if (!hasSeen && !stored) throw new SeenItemsMissingError(`${LEFT_OUT}, and its users are made of nothing else: give somebody's items to recommendForItems`);
+    if (!hasSeen && !stored) throw new SeenItemsMissingError(`${LEFT_OUT}, its users are made of nothing else: give somebody's items to recommendForItems`);
     return this.find(userIds, "user", id, onUnknown);
   }
 
