@@ -2,7 +2,9 @@
 // ids of that list, in this browser's own storage.
 import { Recommender } from "./sparserec.js";
 
-const SHOWN = 20, FOUND = 12, REASONS = 2;
+const SHOWN = 20,
+  FOUND = 12,
+  REASONS = 2;
 const at = (id) => document.getElementById(id);
 const key = `sparserec ${location.pathname}`;
 
@@ -14,10 +16,14 @@ const load = async (name) => {
   return answer.json();
 };
 
-let recommender, items, places, picked = [];
+let recommender,
+  items,
+  places,
+  picked = [];
 
 async function start() {
-  const model = inline("model"), told = inline("items");
+  const model = inline("model"),
+    told = inline("items");
   let listed;
   [recommender, listed] = await Promise.all([
     Recommender.open(model ? bytesOf(model) : "model.safetensors"),
@@ -57,13 +63,16 @@ function keep() {
   try {
     if (picked.length) localStorage.setItem(key, JSON.stringify(picked.map(({ id }) => id)));
     else localStorage.removeItem(key);
-  } catch { /* the list then lasts as long as the page */ }
+  } catch {
+    /* the list then lasts as long as the page */
+  }
 }
 
 function save() {
   const text = JSON.stringify({ picked: picked.map(({ id, title }) => ({ id, title })) }, null, 2);
   const link = Object.assign(document.createElement("a"), {
-    download: "my-list.json", href: URL.createObjectURL(new Blob([text], { type: "application/json" })),
+    download: "my-list.json",
+    href: URL.createObjectURL(new Blob([text], { type: "application/json" })),
   });
   link.click();
   URL.revokeObjectURL(link.href);
@@ -88,7 +97,13 @@ function element(tag, properties = {}, ...inside) {
 function entry(item, button, why) {
   const picture = item.picture ? element("img", { src: item.picture, alt: "", loading: "lazy" }) : null;
   const reason = why ? element("p", { className: "why" }, why) : null;
-  return element("li", {}, picture, element("div", {}, element("p", { className: "name" }, item.title), reason), button);
+  return element(
+    "li",
+    {},
+    picture,
+    element("div", {}, element("p", { className: "name" }, item.title), reason),
+    button,
+  );
 }
 
 function toggle(item, verb) {
@@ -99,7 +114,8 @@ function toggle(item, verb) {
 
 // Fills a list anew; the focus stays where it was in it, or goes to what is there to go on with.
 function fill(list, entries, otherwise) {
-  const buttons = [...list.querySelectorAll("button")], place = buttons.indexOf(document.activeElement);
+  const buttons = [...list.querySelectorAll("button")],
+    place = buttons.indexOf(document.activeElement);
   list.replaceChildren(...entries);
   if (place < 0) return;
   const left = list.querySelectorAll("button");
@@ -109,12 +125,18 @@ function fill(list, entries, otherwise) {
 function search() {
   const words = fold(at("search").value).split(/\s+/).filter(Boolean);
   const found = words.length ? items.filter(({ text }) => words.every((word) => text.includes(word))) : [];
-  at("found-count").textContent = words.length ? `${found.length} found${found.length > FOUND ? `, the first ${FOUND} shown` : ""}` : "";
-  fill(at("found"), found.slice(0, FOUND).map((item) => {
-    const button = toggle(item, "Like");
-    button.setAttribute("aria-pressed", `${picked.includes(item)}`);
-    return entry(item, button);
-  }), at("search"));
+  at("found-count").textContent = words.length
+    ? `${found.length} found${found.length > FOUND ? `, the first ${FOUND} shown` : ""}`
+    : "";
+  fill(
+    at("found"),
+    found.slice(0, FOUND).map((item) => {
+      const button = toggle(item, "Like");
+      button.setAttribute("aria-pressed", `${picked.includes(item)}`);
+      return entry(item, button);
+    }),
+    at("search"),
+  );
 }
 
 function why(liked, item) {
@@ -125,15 +147,24 @@ function why(liked, item) {
 
 function recommend() {
   if (!picked.length) return items.slice(0, SHOWN).map((item) => [item, ""]);
-  const liked = picked.map(({ id }) => id), { items: ids } = recommender.recommendForItems(liked, { n: SHOWN });
+  const liked = picked.map(({ id }) => id),
+    { items: ids } = recommender.recommendForItems(liked, { n: SHOWN });
   return ids.map((id) => places.get(`${id}`)).map((item) => [item, why(liked, item)]);
 }
 
 function show(said) {
   keep();
   at("recommended-title").textContent = picked.length ? "Recommended for you" : "To begin with";
-  fill(at("picked"), picked.map((item) => entry(item, toggle(item, "Remove"))), at("picked-title"));
-  fill(at("recommended"), recommend().map(([item, reason]) => entry(item, toggle(item, "Like"), reason)), at("recommended-title"));
+  fill(
+    at("picked"),
+    picked.map((item) => entry(item, toggle(item, "Remove"))),
+    at("picked-title"),
+  );
+  fill(
+    at("recommended"),
+    recommend().map(([item, reason]) => entry(item, toggle(item, "Like"), reason)),
+    at("recommended-title"),
+  );
   at("picked-empty").hidden = picked.length > 0;
   at("export").disabled = at("delete").disabled = !picked.length;
   at("status").textContent = said;

@@ -108,7 +108,9 @@ def written(folder: Path, name: str) -> list[Path]:
 
 
 @needs_node
-@pytest.mark.parametrize("name", models())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * name.endswith("-wide")) for name in models()]
+)
 def test_lists_and_scores_are_the_runtimes_to_the_last_bit(tmp_path: Path, name: str) -> None:
     recommenders = [(path, Recommender.open(path)) for path in written(tmp_path, name)]
     asked = [questions(recommender) for _, recommender in recommenders]
@@ -224,7 +226,7 @@ def check_verdicts(found: list[tuple[str | None, dict[str, Any]]]) -> None:
 
 @needs_node
 def test_damaged_files_are_refused_as_the_runtime_refuses_them(tmp_path: Path) -> None:
-    check_verdicts(verdicts(tmp_path, 0, 500))
+    check_verdicts(verdicts(tmp_path, 0, 400))
 
 
 @needs_node
@@ -256,6 +258,24 @@ def test_models_that_are_not_served_are_refused_by_name(tmp_path: Path) -> None:
         write_artifact(tmp_path / name, artifact.arrays, artifact.metadata)
     for name, answer in zip(refused, ask((tmp_path / name, []) for name in refused), strict=True):
         assert f"a model '{name}' is none of those that are served here" in answer["refused"]["message"]
+
+
+@needs_node
+def test_a_worker_opens_files_too(tmp_path: Path) -> None:
+    artifact = make_fism_model(5).encode()
+    write_artifact(tmp_path / "model", artifact.arrays, artifact.metadata)
+    code = """
+        import { readFile } from "node:fs/promises";
+        import { Worker } from "node:worker_threads";
+        const inside = `const { parentPort, workerData } = require("node:worker_threads");
+            import(workerData.module).then(({ Recommender }) => Recommender.open(workerData.content)).then(
+              (recommender) => parentPort.postMessage(recommender.recommendForItems([1, 2, 3]).items));`;
+        const workerData = { module: MODULE, content: new Uint8Array(await readFile(FILE)) };
+        const worker = new Worker(inside, { eval: true, execArgv: [], workerData });
+        worker.on("message", (items) => console.log(JSON.stringify(items)));
+    """.replace("MODULE", json.dumps((SOURCES / "sparserec.js").as_uri()))
+    said = run(code.replace("FILE", json.dumps(str(tmp_path / "model"))))
+    assert json.loads(said) == Recommender.open(tmp_path / "model").recommend_for_items([1, 2, 3]).items
 
 
 # -- the numbers
