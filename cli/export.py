@@ -1,8 +1,9 @@
-"""``sparserec export``: one small file for a device, or C source; what it weighs and lost."""
+"""``sparserec export``: one small file for a device, C source or a page; what it weighs and lost."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -14,8 +15,12 @@ from sparserec_np.runtime import Array, Artifact, Ids, count_bytes
 from sparserec_np.serving.c.export import write_c
 from sparserec_np.serving.loss import K, can_compare, compare_lists, compare_metrics
 from sparserec_np.serving.model_file import ServedModel, load_model
+from sparserec_np.serving.onnx_export import write_onnx
 from sparserec_np.serving.packing import VALUES, count_tables, pack, write_export
 from sparserec_np.serving.slices import keep_items, keep_users, without_seen
+from sparserec_np.serving.vectors import write_vectors
+from sparserec_np.serving.web.site import write_site
+from sparserec_np.serving.web.titles import read_titles
 
 from .names import known
 from .options import json_option, reader_options
@@ -32,16 +37,24 @@ from .run_argument import reading_run, run_argument
 @click.option(
     "--to",
     "to",
-    type=click.Choice(("file", "c")),
+    type=click.Choice(("file", "c", "web", "onnx", "vectors")),
     default="file",
     show_default=True,
-    help="A model file, or C source: a header, a program and its Makefile.",
+    help="A model file; C source: a header, a program and its Makefile; a page for browsers; an ONNX graph; or vectors"
+    " of the items as npz.",
 )
 @click.option(
     "--dtype",
     type=click.Choice(tuple(VALUES)),
-    help="Type of the values; of a file by default int8, which has a scale for each dimension. In C float32, or of"
-    " a model without users int8.",
+    help="Type of the values; of a file or page by default int8, which has a scale for each dimension. In C float32,"
+    " or of a model without users int8.",
+)
+@click.option("--one-file", is_flag=True, help="With --to web: a single HTML file, which needs no server.")
+@click.option(
+    "--titles",
+    "titles_file",
+    metavar="FILE",
+    help="With --to web: lines of an item, its title and, if wanted, the address of a picture.",
 )
 @click.option(
     "--drop",
@@ -69,6 +82,14 @@ def command(as_json: bool, **options: Any) -> None:
     With --to c nothing is lost: the values stay in float32, and the lists are those of the model,
     to the last bit. Of a model without users the source may be had in int8, too: its lists are
     those of an int8 file.
+
+    With --to web, -o is the folder of a page that recommends in the browser of who opens it, and
+    sends nothing anywhere. Nothing of users is in it: people are folded in from what they pick.
+    Look at it with `sparserec serve`.
+
+    With --to onnx, which takes the extra [onnx], the graph scores all items for a list of items, or
+    of mf for a user; onnxruntime checks it. With --to vectors, an npz file holds dense rows for an
+    index of nearest neighbours.
     """
     order = Order(**options)
     order.check()
@@ -79,9 +100,8 @@ def command(as_json: bool, **options: Any) -> None:
     columns = model.dim - int(model.metadata.get("item_columns", 0))
     dense_bytes = 4 * columns * sum(one.rows for one in model.tables.values())
     model = _with_chosen_rows(model, order)
-    if order.to == "c":
-        order.check_c(model)
-        _report_c(order, _without(model, order.drop), as_json)
+    if order.to in FORMS:
+        FORMS[order.to](order, model, as_json)
         return
     dtype = order.dtype or "int8"
     artifact = pack(_without(model, order.drop), dtype)
@@ -118,12 +138,25 @@ class Order:
     users_file: str | None
     items_file: str | None
     test_file: str | None
+    one_file: bool
+    titles_file: str | None
     reader: dict[str, Any]
 
     def check(self) -> None:
         """Refuses options that would do nothing. Raises UsageError."""
         if self.to == "c" and self.test_file is not None:
             self._refuse_in_c("--test")
+        if self.to == "web" and self.test_file is not None:
+            raise click.UsageError("--test is of no use with --to web; measure a file of the same --dtype.")
+        if self.to in ("onnx", "vectors"):
+            for flag, given in (("--test", self.test_file), ("--dtype", self.dtype)):
+                if given is not None:
+                    raise click.UsageError(
+                        f"{flag} is of no use with --to {self.to}, which keeps float32; leave it out."
+                    )
+        for flag, is_given in (("--one-file", self.one_file), ("--titles", self.titles_file is not None)):
+            if is_given and self.to != "web":
+                raise click.UsageError(f"{flag} is for pages: it goes with --to web.")
 
     def check_c(self, model: ServedModel) -> None:
         """Refuses a type of values where C source of ``model`` has but one. Raises UsageError."""
@@ -138,6 +171,8 @@ class Order:
 
 def _report_c(order: Order, model: ServedModel, as_json: bool) -> None:
     """Writes the model as C source, and prints what it will take."""
+    order.check_c(model)
+    model = _without(model, order.drop)
     folder = order.output
     sizes = write_c(model, folder, order.dtype or "float32")
     if as_json:
@@ -146,6 +181,63 @@ def _report_c(order: Order, model: ServedModel, as_json: bool) -> None:
     click.echo(table([[name, size] for name, size in sizes.items()], ["bytes", "size"]))
     what = "USER" if model.stores_users or model.users.rows else "N ITEM..."
     click.echo(f"Written to {folder}. Next: make -C {folder} && {os.path.join(folder, 'recommend')} {what}")
+
+
+def _report_web(order: Order, model: ServedModel, as_json: bool) -> None:
+    """Writes the model as a page, and prints what it weighs."""
+    path = order.output
+    titles = (
+        {} if order.titles_file is None else read_titles(order.titles_file, Ids.from_array(model.item_ids))
+    )
+    sizes = write_site(model, path, order.dtype or "int8", titles, one_file=order.one_file)
+    total = sum(sizes.values())
+    if as_json:
+        emit_json(
+            {
+                "site": path,
+                "items": model.items.rows,
+                "titles": len(titles),
+                "bytes": {**sizes, "total": total},
+            }
+        )
+        return
+    click.echo(table([[name, size] for name, size in sizes.items()] + [["total", total]], ["bytes", "size"]))
+    then = "open it in a browser" if order.one_file else f"sparserec serve {path}"
+    click.echo(f"Written to {path}. Next: {then}")
+
+
+def _report_onnx(order: Order, model: ServedModel, as_json: bool) -> None:
+    """Writes the model as an ONNX graph, and prints how near its scores are."""
+    try:
+        report = write_onnx(_without(model, order.drop), order.output)
+    except ImportError as error:
+        raise DataError(str(error)) from error
+    if as_json:
+        emit_json({"file": order.output, "items": model.items.rows, **report})
+        return
+    click.echo(f"Scores of {counted(report['compared'], 'user')} differ by at most {report['difference']:g}.")
+    click.echo(f"Written to {order.output}: {report['bytes']:,} B.")
+
+
+def _report_vectors(order: Order, model: ServedModel, as_json: bool) -> None:
+    """Writes the rows of items for an index, and prints how many there are."""
+    report = write_vectors(_without(model, order.drop), order.output)
+    if as_json:
+        emit_json({"file": order.output, **report})
+        return
+    users = f" and {counted(report['users'], 'user')}" if report["users"] else ""
+    click.echo(
+        f"Written to {order.output}: {counted(report['items'], 'item')}{users}, {report['columns']:,} columns."
+    )
+
+
+# What --to names beside a model file -> what writes it.
+FORMS: dict[str, Callable[[Order, ServedModel, bool], None]] = {
+    "c": _report_c,
+    "web": _report_web,
+    "onnx": _report_onnx,
+    "vectors": _report_vectors,
+}
 
 
 def _with_chosen_rows(model: ServedModel, order: Order) -> ServedModel:

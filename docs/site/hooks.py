@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = "docs/notebooks"
 RESULTS = "benchmarks/results/"
 # What else than pages the site holds: what pages show or link to.
-SHOWN = ("LICENSE", "docs/help/*.txt", "docs/site/*.css", "benchmarks/results/*.png")
+SHOWN = ("LICENSE", "docs/help/*.txt", "docs/site/*.css", "docs/pictures/*.png", "benchmarks/results/*.png")
 PAGES = ("*.md", "docs/**/*.md", "benchmarks/**/*.md")
 
 
