@@ -31,6 +31,7 @@ COMMANDS = {
     "evaluate": "Rank the whole catalogue for the users of a test file.",
     "distill": "Train a small model that ranks like a trained one.",
     "update": "Let a saved run learn on, within the same budget.",
+    "federate": "Learn from clients who keep their items; all simulated in one process.",
     "recommend": "The best items for given users, or for a list of items.",
     "similar": "The items or users nearest to a given one.",
     "export": "Write one small file for a device, or C source.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 from collections import Counter
 from collections.abc import Sequence
@@ -129,15 +130,17 @@ class Step(Protocol):
 
 
 class Way(Protocol):
-    """A protocol by which a table is learned.
+    """A protocol by which a table is learned."""
 
-    Attributes:
-        user_rows: how users' rows are made of the table, as a setting names it.
-        start: the start that makes the like of one machine, as a setting names it.
-    """
+    @property
+    def user_rows(self) -> str:
+        """How users' rows are made of the table, as a setting names it."""
+        ...
 
-    user_rows: str
-    start: str
+    @property
+    def start(self) -> str:
+        """The start that makes the like on one machine, as a setting names it."""
+        ...
 
     def steps(self, learned: Learned) -> Sequence[Step]:
         """Plans the passes."""
@@ -198,6 +201,7 @@ class Server:
         self.refused: Counter[str] = Counter()
         self._wanted = int(np.ceil(part * clients))
         self._steps = [*way.steps(self.learned), *last]
+        self._session = os.urandom(16)  # so that no answer to another training is taken for one to this
         self._number = 0  # passes that have begun
         self._tokens: set[int] = set()
         self._sums: Sums | None = None
@@ -232,7 +236,7 @@ class Server:
         if self._number == len(self._steps):
             return b""
         question = self._steps[self._number].ask(self.learned)
-        tagged = hashlib.blake2b(struct.pack("<QI", self.config.seed, self._number), digest_size=4).digest()
+        tagged = hashlib.blake2b(self._session + struct.pack("<I", self._number), digest_size=4).digest()
         question = replace(question, tag=int.from_bytes(tagged, "little"))
         self._number += 1
         self._sums = Sums(question, int(self.learned.counts.max(initial=self._wanted * (self._number == 1))))

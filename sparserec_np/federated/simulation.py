@@ -68,7 +68,7 @@ class Ledger:
 
     def totals(self) -> dict[str, int]:
         """Sums up over the passes: the median client's bytes, and the largest."""
-        return _figures(self.up, self.down)
+        return figures(self.up, self.down)
 
 
 def clients_of(log: Interactions, held_out: Interactions | None, seed: int) -> list[Client]:
@@ -183,11 +183,11 @@ class _Pass:
             "rounds": self._rounds,
             "enough": self._server.enough,
             "refused": dict(self._server.refused - self._refused_before),
-            **_figures(self.up[asked], self.down[asked]),
+            **figures(self.up[asked], self.down[asked]),
         }
 
 
-def _figures(up: Array, down: Array) -> dict[str, int]:
+def figures(up: Array, down: Array) -> dict[str, int]:
     """Finds the median and the largest number of bytes."""
     return {
         f"{name}_{word}": int(of(some)) if len(some) else 0
