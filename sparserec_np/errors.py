@@ -26,7 +26,7 @@ class PacketError(SparseRecError, ValueError):
 
     Args:
         reason: a word that such refusals are counted by: "length", "garbage", "pass", "items",
-            "repeated" or "overflow".
+            "repeated", "overflow" or "few".
         sentence: what was expected and what was found.
     """
 

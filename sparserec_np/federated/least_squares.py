@@ -52,7 +52,7 @@ class LeastSquaresWay:
     """
 
     sketch: float = 4.0
-    widening: float = 1.5
+    widening: float = 1.75
     rounds: int = 4
     untouched: float = 0.1
     ridge: float = 2.0

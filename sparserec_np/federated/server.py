@@ -78,6 +78,32 @@ class Sums:
         if self.gram.size:
             self.gram += np.outer(values, values)
 
+    def add_vector(self, vector: Array) -> None:
+        """Adds a sum of vectors that :func:`~sparserec_np.federated.secure.vector_of` made, (n,) uint64.
+
+        Raises:
+            PacketError: it is of another length, or no sum over clients.
+        """
+        question, numbers = self.question, vector.view(np.int64)
+        width, items = question.width, question.n_items if question.lands else 0
+        upper = np.triu_indices(len(self.gram))
+        ranked = 3 if question.kind == Kind.RANK else 0
+        ends = np.cumsum([1, items, items * width, len(upper[0]), ranked]).tolist()
+        if len(numbers) != ends[-1]:
+            raise PacketError("length", f"A sum has {len(numbers):,} numbers, expected {ends[-1]:,}")
+        answers, counts, rows, products, measured = np.split(numbers, ends[:-1])
+        if not 0 < answers[0] <= self._most_answers or (
+            items and not 0 <= counts.min() <= counts.max() <= answers[0]
+        ):
+            raise PacketError("overflow", "A sum counts what no number of clients can have said")
+        self.answers += int(answers[0])
+        self.measured += measured if ranked else 0
+        if items:
+            self.counts += counts
+            self.rows = (self.rows + rows.reshape(items, width)).astype(np.int64)
+        self.gram[upper] += products
+        self.gram.T[upper] = self.gram[upper]
+
     @property
     def step(self) -> float:
         """What 1 stands for in ``rows``; in ``gram`` it stands for the square."""
@@ -219,7 +245,7 @@ class Server:
     @property
     def answers(self) -> int:
         """How many clients have answered in this pass."""
-        return len(self._tokens)
+        return self._sums.answers if self._sums is not None else 0
 
     @property
     def enough(self) -> bool:
@@ -261,10 +287,23 @@ class Server:
             raise
         self._tokens.add(answer.token)
 
+    def take_sum(self, vector: Array) -> None:
+        """Adds a sum over clients, made of vectors that hide their parts.
+
+        Args:
+            vector: (n,) uint64; see :func:`~sparserec_np.federated.secure.vector_of`.
+
+        Raises:
+            PacketError: it is refused, and no sum has changed.
+        """
+        if self._sums is None:
+            raise PacketError("pass", "A sum has come while no pass goes on")
+        self._sums.add_vector(vector)
+
     def _end_pass(self) -> None:
         if self._sums is None:
             return
-        if not self._tokens:
+        if not self._sums.answers:
             raise ConfigError(
                 f"Nobody has answered in the pass {self.pass_name}: ask clients before the next"
             )
