@@ -6,9 +6,9 @@ import hashlib
 import os
 import struct
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -159,13 +159,13 @@ class Way(Protocol):
     """A protocol by which a table is learned."""
 
     @property
-    def user_rows(self) -> str:
-        """How users' rows are made of the table, as a setting names it."""
+    def start(self) -> str:
+        """The start that makes the like on one machine, as a setting names it."""
         ...
 
     @property
-    def start(self) -> str:
-        """The start that makes the like on one machine, as a setting names it."""
+    def settings(self) -> Mapping[str, Any]:
+        """The settings of the model, by name: how users' rows are made of the table, above all."""
         ...
 
     def steps(self, learned: Learned) -> Sequence[Step]:
@@ -330,7 +330,8 @@ def settings_for(way: Way, config: Config) -> Config:
     Raises:
         ConfigError: settings that make no sense together.
     """
-    return replace(config, model="fism", start=way.start, user_rows=way.user_rows, epochs=0, validation=0.0)
+    own = {"model": "fism", "start": way.start, "epochs": 0, "validation": 0.0, **way.settings}
+    return replace(config, **own)
 
 
 def fitted_of(learned: Learned, config: Config, nobody: Interactions) -> Fitted:

@@ -13,8 +13,9 @@ rotation to, and takes items, drawn by their degrees. That is our choice, as are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -47,8 +48,8 @@ class SpectralWay:
     rotation_iterations: int = 20
     sample: int = 8_000
 
-    user_rows: str = "sum"
-    start: str = "spectral"
+    start: ClassVar[str] = "spectral"
+    settings: ClassVar[Mapping[str, Any]] = {"user_rows": "sum"}
 
     def steps(self, learned: Learned) -> Sequence[Step]:
         """Plans the passes; see :class:`~sparserec_np.federated.server.Way`."""

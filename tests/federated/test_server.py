@@ -156,7 +156,11 @@ def test_the_run_is_an_ordinary_one_of_nobody(way, tmp_path) -> None:
     with pytest.raises(DataError, match="exported without"):
         load_run(tmp_path / "run")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert (config["model"], config["user_rows"], config["entries"]) == ("fism", way.user_rows, 150)
+    assert (config["model"], config["user_rows"], config["entries"]) == (
+        "fism",
+        way.settings["user_rows"],
+        150,
+    )
 
 
 def test_what_makes_no_sense_is_refused() -> None:
