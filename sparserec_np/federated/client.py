@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from sparserec_np.errors import PacketError
 from sparserec_np.federated.packets import WHOLE, Answer, Array, Kind, Question, on_grid, signs_of
-from sparserec_np.runtime import Recommender
+from sparserec_np.runtime import ArtifactError, Recommender
 
 
 class Client:
@@ -39,12 +40,18 @@ class Client:
         """Answers a question.
 
         Raises:
-            PacketError: the packet is no question that this client understands.
+            PacketError: the packet is no question that this client understands, or holds numbers or
+                a model that nothing can be computed from.
         """
         question = Question.decode(packet)
         items = self._items[self._items < question.n_items]  # others are newer than the question
-        said = _measured(question, items, self._held_out) if question.kind == Kind.RANK else None
-        values, shift = (said, 0) if said is not None else _values(question, items)
+        try:
+            if question.kind == Kind.RANK:
+                values, shift = _measured(question, items, self._held_out), 0
+            else:
+                values, shift = _values(question, items)
+        except (ArtifactError, KeyError, np.linalg.LinAlgError, FloatingPointError) as error:
+            raise PacketError("garbage", f"The question cannot be answered: {error}") from error
         token = self._token(question.tag)
         return Answer(question.tag, token, items, shift, values).encode(question.lands)
 
@@ -58,7 +65,10 @@ def _values(question: Question, items: Array) -> tuple[Array, int]:
     """Computes what a question asks for, on its grid."""
     made = np.zeros(question.width)
     if len(items) and question.width:
-        made = _ANSWERS[question.kind](question, items)
+        with np.errstate(all="raise", under="ignore"):
+            made = _ANSWERS[question.kind](question, items)
+        if not np.isfinite(made).all():
+            raise FloatingPointError("it holds numbers that are not finite")
     return on_grid(made, question.grid, question.most)
 
 

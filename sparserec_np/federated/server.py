@@ -22,6 +22,8 @@ from sparserec_np.training.plan import budget_of, model_over
 from sparserec_np.training.settings import Config
 
 MOST_SHIFT = 10  # bits that answers may be shifted by; our choice
+EXACT = 1 << 53  # whole numbers up to this are exact in float64
+TOGETHER = 256  # rows whose products are added at a time
 HIGHEST = {np.dtype(kind): int(np.iinfo(kind).max) for kind in (np.int32, np.int64)}
 
 
@@ -38,7 +40,6 @@ class Sums:
         counts: (n_items,) int64 how many of them listed each item.
         rows: (n_items, width) int32 or int64 sums of the values of those who listed an item; empty
             where no items are listed.
-        gram: (width, width) int64 sums of products of values, where rows were solved for.
         measured: (3,) int64 sums of ``MEASURED``.
     """
 
@@ -52,10 +53,12 @@ class Sums:
         self.rows = np.zeros(shape, np.int32 if narrow else np.int64)
         self.measured = np.zeros(3, np.int64)
         solved = question.kind == Kind.SOLVE
-        self.gram = np.zeros((question.width,) * 2 if solved else (0, 0), np.int64)
+        self._gram = np.zeros((question.width,) * 2 if solved else (0, 0), np.int64)
+        self._waiting: list[Array] = []  # rows whose products are not in it yet
         # So many answers cannot run over, whatever they say.
         self._most_rows = HIGHEST[self.rows.dtype] // reach
-        self._most_answers = HIGHEST[self.gram.dtype] // reach**2
+        self._most_answers = HIGHEST[self._gram.dtype] // reach**2
+        self._together = min(TOGETHER, max(EXACT // reach**2, 1))
 
     def add(self, answer: Answer) -> None:
         """Adds an answer to the question.
@@ -75,8 +78,23 @@ class Sums:
         values = answer.values.astype(np.int64) << answer.shift
         if self.rows.size:
             self.rows[items] += values.astype(self.rows.dtype)
-        if self.gram.size:
-            self.gram += np.outer(values, values)
+        if self._gram.size:
+            self._waiting.append(values)
+            if len(self._waiting) == self._together:
+                self._add_products()
+
+    @property
+    def gram(self) -> Array:
+        """(width, width) int64 sums of products of values, where rows were solved for."""
+        self._add_products()
+        return self._gram
+
+    def _add_products(self) -> None:
+        """Adds the products of the rows that wait; as floats, in which so few of them are exact."""
+        if self._waiting:
+            rows = np.array(self._waiting, np.float64)
+            self._gram += (rows.T @ rows).astype(np.int64)
+            self._waiting.clear()
 
     def add_vector(self, vector: Array) -> None:
         """Adds a sum of vectors that :func:`~sparserec_np.federated.secure.vector_of` made, (n,) uint64.
@@ -86,7 +104,7 @@ class Sums:
         """
         question, numbers = self.question, vector.view(np.int64)
         width, items = question.width, question.n_items if question.lands else 0
-        upper = np.triu_indices(len(self.gram))
+        upper = np.triu_indices(len(self._gram))
         ranked = 3 if question.kind == Kind.RANK else 0
         ends = np.cumsum([1, items, items * width, len(upper[0]), ranked]).tolist()
         if len(numbers) != ends[-1]:
@@ -101,8 +119,9 @@ class Sums:
         if items:
             self.counts += counts
             self.rows = (self.rows + rows.reshape(items, width)).astype(np.int64)
-        self.gram[upper] += products
-        self.gram.T[upper] = self.gram[upper]
+        gram = self.gram
+        gram[upper] += products
+        gram.T[upper] = gram[upper]
 
     @property
     def step(self) -> float:

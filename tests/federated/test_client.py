@@ -91,3 +91,17 @@ def test_its_token_tells_nothing_from_pass_to_pass() -> None:
 def test_it_refuses_what_is_no_question() -> None:
     with pytest.raises(PacketError, match="other bytes"):
         Client(ITEMS, b"me").answer(b"hello")
+
+
+def test_it_refuses_questions_that_nothing_can_be_computed_from() -> None:
+    unknown = np.full((WIDTH, WIDTH), np.nan, np.float32)
+    wrong = (
+        asked(Kind.ROWS, scales=np.full(N_ITEMS, np.nan, np.float32)),
+        asked(Kind.SIGNS, scales=np.full(N_ITEMS, np.inf, np.float32)),
+        asked(Kind.SOLVE, base=unknown),
+        asked(Kind.SOLVE, base=np.zeros((WIDTH, WIDTH), np.float32), scales=np.zeros(N_ITEMS, np.float32)),
+        Question(Kind.RANK, 9, N_ITEMS, lands=False, model=b"no model"),
+    )
+    for question in wrong:
+        with pytest.raises(PacketError, match="cannot be answered"):
+            Client(ITEMS, b"me", held_out=[1]).answer(question.encode())
