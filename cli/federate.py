@@ -29,7 +29,7 @@ from sparserec_np.training.settings import Config
 from .epochs import recorded
 from .groups import CHOSEN, CLIENTS, STORED, GroupedCommand, GroupedOption
 from .interrupts import held_interrupts
-from .options import core_reader_options, json_option, overwrite_option
+from .options import json_option, overwrite_option, reader_options
 from .output import counted, emit_json, human_bytes, table
 from .reading import read_log
 from .threads import threads_option
@@ -188,7 +188,7 @@ def _part(name: str, text: str) -> Callable[[Any], Any]:
 )
 @overwrite_option
 @threads_option
-@core_reader_options
+@reader_options
 @json_option
 def command(train_file: str, run: str, as_json: bool, **options: Any) -> None:
     """Learn items' rows from what clients answer, and write the model to the directory RUN.
