@@ -6,8 +6,8 @@ client's items, and its products with itself add to a Gram G. An item that n of 
 would solve ``(a G + r m n^1/2 I + X'X) w = X'1`` for the rows X of those clients, m being the mean
 squared length of a client's row. The server has the sum X'1, and for X'X takes a part of n/N G,
 what the products of any n clients come to. So it solves for all items along the axes of one matrix,
-and that is where the next pass begins; on LastFM four such passes come as near to held-out items as
-four of exact alternating least squares.
+and that is where the next pass begins. On a held-out fifth of LastFM three such passes in 64
+columns have an NDCG@20 of .1749, where three of exact alternating least squares have .1768.
 
 The last rows are brought to the table's columns by the two Grams alone (Eckart and Young 1936),
 turned to their sparsest axes, and pruned. One more pass sums the Gram of clients' rows in these
@@ -35,7 +35,9 @@ from sparserec_np.federated.spectral import Sketch, Vectors
 from sparserec_np.kernels.arguments import NO_TRUSTS, Equations
 from sparserec_np.machine.threads import one_blas_thread
 
-FARTHEST = 8.0  # of what a client's row can hold, where items' rows have a mean squared length of 1
+# No number of a client's row is larger: of n items it has at most the length n^1/4 / (2 r^1/2), which
+# is less for up to 250,000 of them.
+FARTHEST = 8.0
 FITTING_RIDGE = 1e-3  # part of the clients' mean squared length: for a solution, and no more
 
 
