@@ -35,8 +35,8 @@ from sparserec_np.federated.spectral import Sketch, Vectors
 from sparserec_np.kernels.arguments import NO_TRUSTS, Equations
 from sparserec_np.machine.threads import one_blas_thread
 
-# No number of a client's row is larger: of n items it has at most the length n^1/4 / (2 r^1/2), which
-# is less for up to 250,000 of them.
+# No number of a client's row is larger: of n items it has at most the length n^1/4 / (2 r^1/2),
+# which is less for up to 250,000 of them.
 FARTHEST = 8.0
 FITTING_RIDGE = 1e-3  # part of the clients' mean squared length: for a solution, and no more
 
