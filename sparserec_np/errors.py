@@ -28,3 +28,17 @@ class DataError(SparseRecError, ValueError):
 
 class ConfigError(SparseRecError, ValueError):
     """A setting is unknown, out of range, or at odds with another."""
+
+
+class PacketError(SparseRecError, ValueError):
+    """A packet of federated learning is refused; no sum has changed.
+
+    Args:
+        reason: a word that such refusals are counted by: "length", "garbage", "pass", "items",
+            "repeated", "overflow" or "few".
+        sentence: what was expected and what was found.
+    """
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason

@@ -16,7 +16,7 @@ from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.models.fism import RowsOfItems
 from sparserec_np.models.model import Model
 from sparserec_np.models.user_rows import USER_ROWS
-from sparserec_np.runtime import ArtifactError, Recommender, row_entries, served_as
+from sparserec_np.runtime import SEEN_LEFT_OUT, ArtifactError, Recommender, row_entries, served_as
 from sparserec_np.serving.loss import DeviceRanker
 from sparserec_np.serving.model_file import ServedModel, empty_users, id_bytes
 from sparserec_np.sparsity.budget import Budget
@@ -42,6 +42,7 @@ def served_model(fitted: Fitted, log: Interactions) -> ServedModel:
         "train_digest": log.digest(),
         **_said_of_rows(fitted, log),
         **_said(config),
+        **({} if log.n_users else {"seen": SEEN_LEFT_OUT}),  # what nobody has told
         "metrics": json.dumps(validation_metrics(fitted)),
     }
     return ServedModel(
