@@ -32,6 +32,7 @@ from .epochs import recorded
 from .groups import GroupedCommand
 from .held_out import part_or_file, read_held_out
 from .item_features import Bare, item_features_option
+from .memory import heeding, memory_limit_option
 from .options import core_reader_options, json_option, overwrite_option
 from .output import counted, emit_json
 from .reading import read_log
@@ -57,6 +58,7 @@ class Request:
         config_file: settings to start from.
         overwrite: whether a finished run may be replaced.
         item_features: file of attributes of items; None for what the configuration says.
+        memory_limit: most memory to take; None for what the system allows.
     """
 
     train_file: str | None
@@ -69,6 +71,7 @@ class Request:
     config_file: str | None = None
     overwrite: bool = False
     item_features: str | None = None
+    memory_limit: str | None = None
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> Request:
@@ -96,6 +99,7 @@ class Request:
 @item_features_option
 @overwrite_option
 @threads_option
+@memory_limit_option
 @core_reader_options
 @json_option
 def command(**options: Any) -> None:
@@ -131,12 +135,18 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     Prints figures, or, for JSON, none. A teacher comes with the interactions it was saved with: the
     student is over the same users and items.
     """
-    with run_directory(request.run, request.overwrite) as directory:
-        return _train_into(directory, request, teacher)
+    with (
+        run_directory(request.run, request.overwrite) as directory,
+        heeding(request.memory_limit, request.as_json) as left_out,
+    ):
+        return _train_into(directory, request, teacher, left_out)
 
 
 def _train_into(
-    directory: RunDirectory, request: Request, teacher: tuple[Teacher, Interactions] | None
+    directory: RunDirectory,
+    request: Request,
+    teacher: tuple[Teacher, Interactions] | None,
+    left_out: dict[str, int],
 ) -> dict[str, Any]:
     """Does what :func:`train_run` says, in a directory that is held."""
     config, source = settled(request)
@@ -165,7 +175,7 @@ def _train_into(
 
     whole, more = (log, {}) if bare is None else (bare.whole(log), bare.counts(log))
     shown = None if request.as_json else sizes + ("" if bare is None else bare.said(log)) + said_of(choice)
-    telling = Telling(shown, counts | more, imports, looked)
+    telling = Telling(shown, counts | more, imports, looked, request.threads, left_out)
     report = write_run(directory, Work(whole, config, fit, source), telling)
     warn_of_baseline(choice)
     return report

@@ -25,6 +25,7 @@ from sparserec_np.training.updating import update, update_settings, way_of
 from .groups import GroupedCommand
 from .held_out import part_or_file, read_held_out
 from .item_features import Bare, item_features_option
+from .memory import heeding, memory_limit_option
 from .options import data_option, json_option, overwrite_option, weighed_reader_options
 from .output import counted, emit_json
 from .reading import read_log
@@ -52,6 +53,7 @@ NOWHERE = Source(None, None, {})  # until it is known where everything comes fro
 @item_features_option
 @overwrite_option
 @threads_option
+@memory_limit_option
 @weighed_reader_options
 @json_option
 def command(run: str, updated: str, as_json: bool, **options: Any) -> None:
@@ -77,7 +79,8 @@ def command(run: str, updated: str, as_json: bool, **options: Any) -> None:
     finished run is not, without --overwrite.
     """
     overwrite = options.pop("overwrite") or _is_within(run, updated)
-    with run_directory(updated, overwrite) as directory:
+    limit = options.pop("memory_limit")
+    with run_directory(updated, overwrite) as directory, heeding(limit, as_json):
         report = _update_run(run, directory, as_json, **options)
     report["former"] = run
     if as_json:
@@ -129,7 +132,7 @@ def _update_run(
         _sizes(growth, log) + ("" if bare is None else bare.said(log)),
         *_untrained(work.config, growth["new_items"]),
     ]
-    telling = Telling(None if quiet else "\n".join(lines), growth | counts, imports)
+    telling = Telling(None if quiet else "\n".join(lines), growth | counts, imports, threads=threads)
     return write_run(directory, replace(work, source=source), telling)
 
 

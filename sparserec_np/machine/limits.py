@@ -7,6 +7,10 @@ or ends the process, where memory for its threads is refused.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 try:
@@ -106,6 +110,46 @@ def _number_in(path: str) -> int | None:
     except (OSError, ValueError):  # it is not there, or says "max"
         return None
     return number if number < NO_LIMIT else None
+
+
+@dataclass
+class Asked:
+    """The memory that a piece of work may take, as somebody has asked.
+
+    Attributes:
+        limit: the most; None leaves it to the limits of the system.
+        left_out: what was not tried, as it needs more, and the bytes that it needs.
+    """
+
+    limit: Limit | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+_asked: ContextVar[Asked | None] = ContextVar("asked", default=None)
+
+
+@contextmanager
+def asked_memory(limit: Limit | None = None) -> Iterator[Asked]:
+    """Lets what is done in a block heed a limit, and notes what is left out for it."""
+    asked = Asked(limit)
+    token = _asked.set(asked)
+    try:
+        yield asked
+    finally:
+        _asked.reset(token)
+
+
+def limits_to_heed() -> list[Limit]:
+    """Returns the limit that was asked for; without one, those of the system."""
+    asked = _asked.get()
+    return hard_limits() if asked is None or asked.limit is None else [asked.limit]
+
+
+def note_left_out(what: str, size: int) -> None:
+    """Notes that something is not tried, as it needs so many bytes."""
+    asked = _asked.get()
+    if asked is not None:
+        asked.left_out[what] = size
 
 
 def usual_threads() -> int:

@@ -28,6 +28,7 @@ from sparserec_np.starts.neighbours import told_anew, told_of_items
 from sparserec_np.training.counting import count
 from sparserec_np.training.fitted import LOOKED, SELECT_BY, Record, Report
 from sparserec_np.training.loop import Phase, fit
+from sparserec_np.training.memory_estimate import fitting
 from sparserec_np.training.plan import Plan
 from sparserec_np.training.search import TRIED_BYTES, TRIED_PRODUCTS, starts_to_try
 from sparserec_np.training.settings import PAIR_SETTINGS, SETTINGS, Config, expect_config
@@ -402,7 +403,7 @@ class _Looks:
         best = -1.0
         try:
             plan = Plan.of(config, self._kept)
-            names = starts_to_try(plan, self._kept)
+            names = fitting(self._kept, plan, starts_to_try(plan, self._kept), self._threads)
             soon = quick(self._kept, DENSE_COLUMNS, LOOKED_PRODUCTS)
             for name in names[:1] if widened or not soon else names:
                 trial = plan.with_trial(name, plan.highest_rate)

@@ -11,8 +11,9 @@ from sparserec_np.runtime import FOLDED_DIMENSIONS
 from sparserec_np.starts.condensed import Condensed
 from sparserec_np.training.fitted import Fitted, Report
 from sparserec_np.training.loop import Phase, fit
+from sparserec_np.training.memory_estimate import MemoryEstimate, fitting
 from sparserec_np.training.plan import Plan
-from sparserec_np.training.settings import RATES
+from sparserec_np.training.settings import RATES, Config
 from sparserec_np.training.starting import Beginning, make_start
 
 STARTS_TO_TRY = ("spectral", "condensed", "als")
@@ -41,7 +42,7 @@ def search(log: Interactions, held_out: Interactions, plan: Plan, threads: int, 
     failure: SparseRecError | None = None
     phase = Phase("search", plan.settings.epochs, held_out)
     try:
-        for name in starts_to_try(plan, log):
+        for name in fitting(log, plan, starts_to_try(plan, log), threads):
             reached: list[float] = []
             start: Beginning | None = None  # the one before goes first
             while (rate := next_rate(plan, reached)) is not None:
@@ -90,6 +91,17 @@ def starts_to_try(plan: Plan, log: Interactions) -> tuple[str, ...]:
         return STARTS_TO_TRY[:1]
     first, better, cheaper = STARTS_TO_TRY
     return first, better if soon and small else cheaper
+
+
+def estimate(log: Interactions, config: Config, threads: int) -> MemoryEstimate:
+    """Estimates the memory that a training takes at its peak, with the start that takes the most.
+
+    Raises:
+        ConfigError: the budget is impossible.
+    """
+    plan = Plan.of(config, log)
+    all_tried = [MemoryEstimate.of(log, plan, name, threads) for name in starts_to_try(plan, log)]
+    return max(all_tried, key=lambda one: one.total)
 
 
 def next_rate(plan: Plan, reached: Sequence[float]) -> float | None:
