@@ -17,6 +17,7 @@ from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.saving import restore
 
 from .groups import LOSS, GroupedOption
+from .memory import memory_limit_option
 from .options import data_option, json_option, overwrite_option, weighed_reader_options
 from .output import emit_json, table
 from .reading import read_log
@@ -49,6 +50,7 @@ from .train import Request, train_run
 @setting_options("distill")
 @overwrite_option
 @threads_option
+@memory_limit_option
 @weighed_reader_options
 @json_option
 def command(teacher_run: str, imitation: float, test_file: str | None, **options: Any) -> None:

@@ -45,6 +45,8 @@ COMMANDS = {
     "doctor": "Check that this machine can train, and what to do if not.",
 }
 
+# What Python says where there is no memory for another thread.
+NO_THREAD = ("can't start new thread", "can't allocate lock")
 SIGNALLED = 128  # and the signal's number: what a shell reports for a program that a signal ended
 
 
@@ -135,7 +137,9 @@ class Root(click.Group):
             raise
         except OSError as error:
             raise click.ClickException(_os_sentence(error)) from error
-        except MemoryError as error:
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and str(error) not in NO_THREAD:
+                raise
             message = "memory ran out; a smaller --dim, --density or --batch-size needs less."
             raise click.ClickException(message) from error
 

@@ -32,6 +32,7 @@ from .choosing import look_progress, said_of, warn_of_baseline
 from .epochs import recorded
 from .held_out import part_or_file, read_held_out
 from .item_features import Bare, item_features_option
+from .memory import heeding, memory_limit_option
 from .options import core_reader_options, json_option, overwrite_option
 from .output import counted, emit_json
 from .reading import read_log
@@ -59,6 +60,7 @@ class Request:
         overwrite: whether a finished run may be replaced.
         item_features: file of attributes of items; None for what the configuration says.
         keeping: how checkpoints are kept.
+        memory_limit: most memory to take; None for what the system allows.
     """
 
     train_file: str | None
@@ -72,6 +74,7 @@ class Request:
     overwrite: bool = False
     item_features: str | None = None
     keeping: Keeping = Keeping("train")
+    memory_limit: str | None = None
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> Request:
@@ -99,6 +102,7 @@ class Request:
 @item_features_option
 @overwrite_option
 @threads_option
+@memory_limit_option
 @core_reader_options
 @json_option
 def command(**options: Any) -> None:
@@ -135,11 +139,19 @@ def train_run(request: Request, teacher: tuple[Teacher, Interactions] | None = N
     Prints figures, or, for JSON, none. A teacher comes with the interactions it was saved with: the
     student is over the same users and items.
     """
-    with run_directory(request.run, request.overwrite, request.keeping) as held:
-        return _train_into(held, request, teacher)
+    with (
+        run_directory(request.run, request.overwrite, request.keeping) as held,
+        heeding(request.memory_limit, request.as_json) as left_out,
+    ):
+        return _train_into(held, request, teacher, left_out)
 
 
-def _train_into(held: Held, request: Request, teacher: tuple[Teacher, Interactions] | None) -> dict[str, Any]:
+def _train_into(
+    held: Held,
+    request: Request,
+    teacher: tuple[Teacher, Interactions] | None,
+    left_out: dict[str, int],
+) -> dict[str, Any]:
     """Does what :func:`train_run` says, in a directory that is held."""
     config, source = settled(request)
     assert source.train is not None
@@ -172,7 +184,7 @@ def _train_into(held: Held, request: Request, teacher: tuple[Teacher, Interactio
 
     whole, more = (log, {}) if bare is None else (bare.whole(log), bare.counts(log))
     shown = None if request.as_json else sizes + ("" if bare is None else bare.said(log)) + said_of(choice)
-    telling = Telling(shown, counts | more, imports, looked)
+    telling = Telling(shown, counts | more, imports, looked, request.threads, left_out)
     report = write_run(held, Work(whole, config, fit, source), telling)
     warn_of_baseline(choice)
     return report

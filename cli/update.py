@@ -24,6 +24,7 @@ from sparserec_np.training.updating import update, update_settings, way_of
 
 from .held_out import part_or_file, read_held_out
 from .item_features import Bare, item_features_option
+from .memory import heeding, memory_limit_option
 from .options import data_option, json_option, overwrite_option, weighed_reader_options
 from .output import counted, emit_json
 from .reading import read_log
@@ -52,6 +53,7 @@ NOWHERE = Source(None, None, {})  # until it is known where everything comes fro
 @item_features_option
 @overwrite_option
 @threads_option
+@memory_limit_option
 @weighed_reader_options
 @json_option
 def command(run: str, updated: str, as_json: bool, keeping: Keeping, **options: Any) -> None:
@@ -76,8 +78,9 @@ def command(run: str, updated: str, as_json: bool, keeping: Keeping, **options: 
     Models of mf and fism can learn on. RUN2 may be RUN itself, which is then replaced; another
     finished run is not, without --overwrite. An update that was stopped goes on with --resume RUN2.
     """
-    in_place = _is_within(run, updated)
-    with run_directory(updated, options.pop("overwrite") or in_place, keeping) as held:
+    in_place, limit = _is_within(run, updated), options.pop("memory_limit")
+    overwrite = options.pop("overwrite") or in_place
+    with run_directory(updated, overwrite, keeping) as held, heeding(limit, as_json):
         report = _update_run(run, replace(held, in_place=in_place), as_json, **options)
     report["former"] = run
     if as_json:
@@ -132,7 +135,7 @@ def _update_run(
         _sizes(growth, log) + ("" if bare is None else bare.said(log)),
         *_untrained(work.config, growth["new_items"]),
     ]
-    telling = Telling(None if quiet else "\n".join(lines), growth | counts, imports)
+    telling = Telling(None if quiet else "\n".join(lines), growth | counts, imports, threads=threads)
     return write_run(held, replace(work, source=source), telling)
 
 

@@ -12,13 +12,17 @@ import click
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.errors import ConfigError, SparseRecError
-from sparserec_np.machine.memory import peak_bytes
+from sparserec_np.machine.limits import megabytes
+from sparserec_np.machine.memory import available_bytes, peak_bytes, resident_bytes
+from sparserec_np.machine.threads import most_threads
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.training.checkpoints import CheckpointFile
 from sparserec_np.training.fitted import Fitted, validation_metrics
+from sparserec_np.training.memory_estimate import MemoryEstimate
 from sparserec_np.training.plan import budget_of
 from sparserec_np.training.run_directory import RunDirectory, is_finished, was_stopped
+from sparserec_np.training.search import estimate
 from sparserec_np.training.settings import Config
 
 from .epochs import epoch_progress, recorded
@@ -78,12 +82,17 @@ class Telling:
         counts: counts of what was read, for the report.
         imports: bytes resident before any data was read.
         looked: seconds that went into the choice of what to train.
+        threads: threads to work on; None for all.
+        left_out: what is not tried, as memory does not allow it, and the bytes that it needs; it
+            may grow.
     """
 
     sizes: str | None
     counts: dict[str, int]
     imports: int
     looked: float = 0.0
+    threads: int | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -154,21 +163,26 @@ def write_run(held: Held, work: Work, telling: Telling) -> dict[str, Any]:
     Prints what is to be told.
     """
     counted = BASE_MODELS[work.config.model].counted
+    expected = None if counted else _expected(work, telling)
     if telling.sizes is not None:
         click.echo(telling.sizes)
         if not counted:
             click.echo(f"Budget: {_arithmetic(work)}")
+        if expected is not None:
+            click.echo(f"Memory: {expected.arithmetic()}")
         if not work.config.trained:
             click.echo(
                 "Users' rows are no plain sums, which no gradient is taken through: the start is kept, epoch 0."
             )
+    _warn_of_memory(expected)
     directory, clock = held.directory, time.perf_counter()
     progress = nullcontext(lambda record: None) if counted else epoch_progress(work.config.epochs)
     with recorded(directory, progress) as on_epoch:
         fitted = work.fit(on_epoch)
     seconds = held.checkpoints.earlier + telling.looked + time.perf_counter() - clock
     with held_interrupts():  # what is trained is not lost in its last second
-        file_bytes = directory.finish(fitted, work.log, work.source.to_dict())
+        left_out = {"left_out": telling.left_out} if telling.left_out else {}
+        file_bytes = directory.finish(fitted, work.log, work.source.to_dict() | left_out)
         more = held.close(fitted.interrupted)
     if fitted.interrupted:
         click.echo(
@@ -186,11 +200,34 @@ def write_run(held: Held, work: Work, telling: Telling) -> dict[str, Any]:
         "file_bytes": file_bytes,
         "checkpoint_bytes": held.checkpoints.written,
         "checkpoint_seconds": held.checkpoints.cost,
-        "memory": {"imports": telling.imports, **fitted.bytes, "peak_resident": peak_bytes()},
+        "memory": _memory(fitted, telling, expected),
     }
     if telling.sizes is not None:
         click.echo(_shown(report, validation_metrics(fitted)))
     return report
+
+
+def _expected(work: Work, telling: Telling) -> MemoryEstimate:
+    """Estimates the memory that the training takes."""
+    return estimate(work.log, work.config, min(telling.threads or most_threads(), most_threads()))
+
+
+def _warn_of_memory(expected: MemoryEstimate | None) -> None:
+    """Says so where the machine has less memory left than the training may need."""
+    left = available_bytes()
+    if expected is not None and left is not None and expected.total > left + resident_bytes():
+        click.echo(
+            f"Warning: training may need {megabytes(expected.total)}, and this machine has {megabytes(left)} left.",
+            err=True,
+        )
+
+
+def _memory(fitted: Fitted, telling: Telling, expected: MemoryEstimate | None) -> dict[str, Any]:
+    """Collects what the report says of memory, bytes."""
+    more: dict[str, Any] = {} if expected is None else {"estimate": expected.rows()}
+    if telling.left_out:
+        more["left_out"] = telling.left_out
+    return {"imports": telling.imports, **fitted.bytes, "peak_resident": peak_bytes(), **more}
 
 
 def _arithmetic(work: Work) -> str:

@@ -236,7 +236,34 @@ def _map_file(name: str) -> mmap.mmap | bytes:
             raise ArtifactError(f"{name} holds {size} bytes: too short to be a model file")
         if not MAPS_FILES:
             return file.read()
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        mapped = MappedFile(file.fileno(), 0, access=mmap.ACCESS_READ)
+        mapped.watch(name, file.fileno())
+        return mapped
+
+
+class MappedFile(mmap.mmap):
+    """A file that is mapped into memory, and knows whether it was changed since."""
+
+    _descriptor = -1
+
+    def watch(self, name: str, descriptor: int) -> None:
+        """Remembers what the file is now; messages call it ``name``."""
+        self._name, self._descriptor = name, os.dup(descriptor)
+        status = os.fstat(descriptor)
+        self._size, self._time = status.st_size, status.st_mtime_ns
+
+    def check(self) -> None:
+        """Raises ArtifactError where the file was written to or cut in place; takes a microsecond."""
+        status = os.fstat(self._descriptor)
+        if status.st_mtime_ns != self._time or status.st_size != self._size:
+            raise ArtifactError(
+                f"{self._name} was changed in place while it was open, so nothing in it can be relied on: open it"
+                " again, and replace such files by renaming, or open them with copy=True"
+            )
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
 
 
 def parse_artifact(buffer: bytes | bytearray | mmap.mmap) -> Artifact:
@@ -2395,20 +2422,28 @@ class Recommender:
         self.user_ids, self.item_ids = self.model.user_ids, self.model.item_ids
         self._stored, self._file_bytes = artifact.arrays, artifact.file_bytes
         self._scorer = served_as(self.model.metadata["model"])(self.model)
+        self._mapped: MappedFile | None = None
 
     @classmethod
-    def open(cls, source: Source) -> Recommender:
+    def open(cls, source: Source, copy: bool = False) -> Recommender:
         """Opens a run directory, or the model file itself: by its path, open in binary mode, or as bytes.
 
-        A file at a path is mapped into memory; one that is open is read from where it is to its
-        end. Raises ArtifactError for a directory without a model or a file that is none; OSError
+        A file at a path is mapped into memory, or read as a whole to ``copy`` it, so that what
+        happens to the file no longer matters; one that is open is read from where it is to its end.
+        Raises ArtifactError for a directory without a model or a file that is none; OSError
         when it cannot be read; TypeError for a file that was opened as text.
         """
         name, buffer = _content_of(source)
+        mapped = buffer if isinstance(buffer, MappedFile) else None
+        if copy and mapped is not None:
+            buffer = bytes(mapped)
+            mapped.check()
+            mapped = None
         try:
             recommender = cls(parse_artifact(buffer))
         except ArtifactError as error:
             raise ArtifactError(f"{name} is not a sound model file: {error}") from None
+        recommender._mapped = mapped
         if isinstance(buffer, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
             # The checks have read it all, and a list needs a few rows: only those come back into
             # this process's memory.
@@ -2469,10 +2504,10 @@ class Recommender:
         hold them, and ``exclude`` does not stand in for them; ValueError for ``n`` below 1.
         """
         wish = self._wish(n, items, exclude, filter_seen, on_unknown)
-        if is_one(users):
-            return self._list_for(users, wish)
-        several = [self._list_for(user, wish) for user in users]  # type: ignore[union-attr]
-        return _joined(several, n, self.item_ids.are_text)
+        people: Any = [users] if is_one(users) else users
+        several = [self._list_for(user, wish) for user in people]
+        self._expect_unchanged()
+        return several[0] if is_one(users) else _joined(several, n, self.item_ids.are_text)
 
     @overload
     def recommend_for_items(  # type: ignore[overload-overlap]  # texts are lists of letters, too
@@ -2522,10 +2557,10 @@ class Recommender:
         """
         wish = self._wish(n, items, exclude, filter_seen, on_unknown)
         told: list[Any] = list(listed(liked))
-        if told and not any(map(is_one, told)):
-            several = [self._list_for_items(one, wish) for one in told]
-            return _joined(several, n, self.item_ids.are_text)
-        return self._list_for_items(told, wish)
+        are_several = bool(told) and not any(map(is_one, told))
+        several = [self._list_for_items(one, wish) for one in (told if are_several else [told])]
+        self._expect_unchanged()
+        return _joined(several, n, self.item_ids.are_text) if are_several else several[0]
 
     def fold_scale(self, count: int) -> float:
         """Returns what scores of a row that is folded in from ``count`` items are multiplied by in lists.
@@ -2607,6 +2642,7 @@ class Recommender:
         Raises UnknownUserError, UnknownItemError (both a KeyError).
         """
         expect_way(on_unknown, ON_UNKNOWN)
+        self._expect_unchanged()
         several: list[list[Any]] = [[ids] if is_one(ids) else list(ids) for ids in (users, items)]  # type: ignore[arg-type]
         people, wanted = several
         strict = on_unknown == "raise"
@@ -2619,6 +2655,7 @@ class Recommender:
             elif row >= 0 or on_unknown == "popular":
                 scores[place] = 0
         scores[:, places < 0] = np.nan
+        self._expect_unchanged()
         shape = [len(ids) for ids, given in zip(several, (users, items), strict=True) if not is_one(given)]
         return scores.reshape(shape)[()]
 
@@ -2785,6 +2822,7 @@ class Recommender:
         on_unknown: str,
     ) -> Wish:
         """Checks and looks up what all lists of one call have in common."""
+        self._expect_unchanged()
         expect_way(on_unknown, ON_UNKNOWN)
         among = None if items is None else self._item_rows(items, on_unknown == "raise")
         excluded = None
@@ -2851,9 +2889,15 @@ class Recommender:
             row = find(one, on_unknown == "raise")
             return PopularItems([], []) if row < 0 else self._list(compare(row), n, [row], ids=ids)
 
-        return (
-            nearest(wanted) if is_one(wanted) else _joined([nearest(one) for one in wanted], n, ids.are_text)
-        )
+        self._expect_unchanged()
+        several = [nearest(one) for one in ([wanted] if is_one(wanted) else wanted)]
+        self._expect_unchanged()
+        return several[0] if is_one(wanted) else _joined(several, n, ids.are_text)
+
+    def _expect_unchanged(self) -> None:
+        """Raises ArtifactError where the mapped file was changed in place: before work, and after it."""
+        if self._mapped is not None:
+            self._mapped.check()
 
     def _factors(self, table: Table, dense: bool) -> Any:
         """Makes a SciPy CSR matrix of a table, or a dense array."""

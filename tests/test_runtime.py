@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -1270,3 +1271,38 @@ def test_an_order_that_is_damaged_is_refused(
     kept = {name: array for name, array in {**sound.arrays, **arrays}.items() if array is not None}
     with pytest.raises(ArtifactError, match=said):
         Recommender(sound._replace(arrays=kept, metadata={**sound.metadata, **metadata}))
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    """Writes over a file in place, as cp does, at a time that differs."""
+    with open(path, "r+b") as stream:
+        stream.write(content)
+    os.utime(path, (1, 1))
+
+
+@pytest.mark.skipif(not runtime.MAPS_FILES, reason="needs files that are mapped")
+def test_a_file_that_is_changed_in_place_is_refused_and_one_that_is_replaced_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(path, make_model(seed=5))
+    whole, model = path.read_bytes(), Recommender.open(path)
+    user, item = model.user_ids[0], model.item_ids[0]
+    wanted = model.recommend(user).items
+    save_model(path, make_model(seed=6))  # by renaming
+    assert model.recommend(user).items == wanted
+
+    copied, model = Recommender.open(path, copy=True), Recommender.open(path)
+    wanted = copied.recommend(user).items
+    overwrite(path, whole[:64])
+    with pytest.raises(ArtifactError, match="was changed in place while it was open"):
+        model.recommend(user)
+    os.truncate(path, 100)
+    calls: list[Any] = [
+        lambda: model.recommend([user]),
+        lambda: model.recommend_for_items([item]),
+        lambda: model.similar_items(item),
+        lambda: model.score(user, [item]),
+    ]
+    for call in calls:
+        with pytest.raises(ArtifactError, match="was changed in place while it was open"):
+            call()
+    assert copied.recommend(user).items == wanted

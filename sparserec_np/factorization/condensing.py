@@ -20,7 +20,6 @@ kept are our choice.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +28,7 @@ from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable, stacked
 from sparserec_np.factorization.least_squares import PIECE_NUMBERS, better_rows
 from sparserec_np.kernels.arguments import Equations
+from sparserec_np.machine.threads import made_together
 
 RIDGE = 1e-3  # part of the mean squared length of the other side's rows: for a solution, and no more
 LISTED = 20  # items of a list; all together weigh as much as all items do
@@ -192,8 +192,7 @@ def best_of_full(users: Array, items: Array, touched: Any, threads: int) -> Any:
         fresh = np.take_along_axis(scores, found, axis=1) > -np.inf
         return np.where(fresh, found, -1).astype(np.int32)
 
-    with ThreadPoolExecutor(threads) as pool:
-        return _pairs(np.concatenate(list(pool.map(best, range(0, n_users, size)))), n_items)
+    return _pairs(np.concatenate(made_together(best, range(0, n_users, size), threads)), n_items)
 
 
 def best_of_tables(users: SparseTable, items: SparseTable, touched: Any, dim: int) -> Any:

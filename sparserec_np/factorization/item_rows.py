@@ -8,7 +8,6 @@ from the items' rows within their budget, as serving will, and not from a table 
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from sparserec_np.data.table import Array, SparseTable, index_dtype, row_blocks
 from sparserec_np.factorization.least_squares import Penalties, better_rows
 from sparserec_np.factorization.singular_vectors import products_of_columns
 from sparserec_np.kernels.arguments import NO_TRUSTS, Equations
+from sparserec_np.machine.threads import made_together
 
 PAIR_NUMBERS = 1 << 25  # entries of the rows of pairs that are held at a time: 128 MB
 USERS_AT_ONCE = 256
@@ -121,9 +121,7 @@ def users_of_items(touched: Any, items: Array, penalties: RowPenalties, threads:
             if part.stop > part.start:
                 users[user] = shared.row(touched.indices[part], None if trusts is None else trusts[part])
 
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(solve, range(0, len(users), USERS_AT_ONCE)):
-            pass
+    made_together(solve, range(0, len(users), USERS_AT_ONCE), threads)
     return users
 
 
@@ -206,9 +204,7 @@ def _rows_without(touched: Any, by_item: Any, first: int, shared: _Shared, threa
                 touched.indices[part], items[some], None if trusts is None else trusts[part], each[some]
             )
 
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(solve, range(0, len(bounds) - 1, USERS_AT_ONCE)):
-            pass
+    made_together(solve, range(0, len(bounds) - 1, USERS_AT_ONCE), threads)
     return rows
 
 

@@ -15,7 +15,6 @@ squares; here it stays within a budget of entries.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,6 +26,7 @@ from sparserec_np.data.table import Array, SparseTable, row_blocks, stacked
 from sparserec_np.factorization.largest_entries import LargestEntries, keys_with_floor, table_of
 from sparserec_np.factorization.singular_vectors import products_of_columns
 from sparserec_np.kernels.arguments import NO_TRUSTS, Equations
+from sparserec_np.machine.threads import made_in_order, made_together
 from sparserec_np.runtime import RIDGE, UNTOUCHED
 
 ROWS_SOLVED_TOGETHER = 128  # rows solved for together
@@ -84,14 +84,13 @@ def solved_rows(
     blocks = [np.arange(*block) for block in row_blocks(side.indptr, max(1, BLOCK_NUMBERS // dim), size)]
     reach = np.sqrt(np.diag(side.gram)).astype(np.float32)
     best = LargestEntries(nnz)
-    with ThreadPoolExecutor(threads) as pool:
-        for block, values in zip(blocks, pool.map(side.solve, blocks), strict=True):
-            keys = np.abs(values) * reach
-            keys[keys == 0] = -np.inf
-            best.offer(block, values, keys_with_floor(keys, floor))
-        table = table_of(*best.take(), rows, dim)
-        again = pool.map(lambda block: side.solve_within(block, table), blocks)
-        return table._replace(values=np.concatenate(list(again)).astype(np.float32))
+    for block, values in zip(blocks, made_in_order(side.solve, blocks, threads), strict=True):
+        keys = np.abs(values) * reach
+        keys[keys == 0] = -np.inf
+        best.offer(block, values, keys_with_floor(keys, floor))
+    table = table_of(*best.take(), rows, dim)
+    again = made_together(lambda block: side.solve_within(block, table), blocks, threads)
+    return table._replace(values=np.concatenate(again).astype(np.float32))
 
 
 def alternate(
@@ -216,16 +215,15 @@ def alternate_full(
     """
     transposed = touched.T.tocsr()
     users = np.empty((0, items.shape[1]), np.float32)
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in range(passes):
-            del users  # what is solved for anew need not be kept
-            users = _full_rows(touched, items, penalties, pool)
-            del items
-            items = _full_rows(transposed, users, penalties, pool)
+    for _ in range(passes):
+        del users  # what is solved for anew need not be kept
+        users = _full_rows(touched, items, penalties, threads)
+        del items
+        items = _full_rows(transposed, users, penalties, threads)
     return users, items
 
 
-def _full_rows(touched: Any, others: Array, penalties: Penalties, pool: ThreadPoolExecutor) -> Array:
+def _full_rows(touched: Any, others: Array, penalties: Penalties, threads: int) -> Array:
     """Solves for the full rows of one side.
 
     Turns the others', in place, to the axes that these rows have, too.
@@ -282,8 +280,7 @@ def _full_rows(touched: Any, others: Array, penalties: Penalties, pool: ThreadPo
         rows = np.flatnonzero(sizes == size)
         step = max(1, PIECE_NUMBERS // (size * dim + min(size, dim) ** 2))
         blocks += [(size, rows[start : start + step]) for start in range(0, len(rows), step)]
-    for _ in pool.map(solve, blocks):
-        pass
+    made_together(solve, blocks, threads)
     return solved
 
 

@@ -9,7 +9,6 @@ Nor is the product of two sets of rows, whose columns are made fewer.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array
 from sparserec_np.kernels.arguments import STRIP_COLUMNS
-from sparserec_np.machine.threads import made_in_order
+from sparserec_np.machine.threads import made_in_order, made_together
 
 BLOCK_ROWS = 1024  # rows that are put together from all strips
 
@@ -150,14 +149,13 @@ def leading_right_vectors(
     for block in vectors.blocks():
         vectors[block] = rng.standard_normal((block.stop - block.start, vectors.width), dtype=np.float32)
     multiply = _GramProduct(log, vectors, threads)
-    with ThreadPoolExecutor(threads) as pool:
-        for left in range(iterations, -1, -1):
-            list(pool.map(multiply, range(len(vectors.parts))))
-            weights, axes = np.linalg.eigh(vectors.gram(threads))
-            # eigh sorts upwards; the smallest may be zero where the matrix has a lower rank than
-            # asked for.
-            turn = axes[:, ::-1] / np.sqrt(np.maximum(weights[::-1], weights[-1] * 1e-12))
-            vectors.turn(turn if left else turn[:, :rank], threads)
+    for left in range(iterations, -1, -1):
+        made_together(multiply, range(len(vectors.parts)), threads)
+        weights, axes = np.linalg.eigh(vectors.gram(threads))
+        # eigh sorts upwards; the smallest may be zero where the matrix has a lower rank than
+        # asked for.
+        turn = axes[:, ::-1] / np.sqrt(np.maximum(weights[::-1], weights[-1] * 1e-12))
+        vectors.turn(turn if left else turn[:, :rank], threads)
     # These are products with the matrix and its transpose, so their lengths are squares.
     vectors.strengths = np.maximum(weights[::-1][:rank] / max(weights[-1], 1e-300), 0) ** 0.25
     return vectors

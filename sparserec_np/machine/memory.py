@@ -38,6 +38,17 @@ def resident_bytes() -> int:
         return 0
 
 
+def available_bytes() -> int | None:
+    """Returns the memory that the machine has left for processes, bytes; None where it does not say."""
+    try:
+        with open("/proc/meminfo") as stream:
+            return next(
+                (1024 * int(line.split()[1]) for line in stream if line.startswith("MemAvailable")), None
+            )
+    except OSError:
+        return None
+
+
 def give_back_freed() -> None:
     """Gives freed memory back to the system, where the C library would rather keep it."""
     trim = _trimmer()

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -48,9 +48,67 @@ def made_in_order(make: Callable[[Part], Made], parts: Sequence[Part], threads: 
     if threads == 1:
         yield from map(make, parts)
         return
-    with ThreadPoolExecutor(threads) as pool:
-        for first in range(0, len(parts), threads):
-            yield from pool.map(make, parts[first : first + threads])
+    for first in range(0, len(parts), threads):
+        yield from made_together(make, parts[first : first + threads], threads)
+
+
+def made_together(make: Callable[[Part], Made], parts: Sequence[Part], threads: int) -> list[Made]:
+    """Makes something of each of ``parts``, on so many threads, this one among them; in their order.
+
+    Where the system starts fewer threads, as where memory for them is refused, those that there are
+    do the work. Nobody waits for a thread that is gone.
+
+    Raises:
+        MemoryError: a thread was lost.
+        Exception: what ``make`` raised first.
+
+    >>> made_together(abs, [-1, 2, -3], threads=2)
+    [1, 2, 3]
+    """
+    crew = _Crew(make, parts)
+    helpers = []
+    for _ in range(min(threads, len(parts)) - 1):
+        helper = threading.Thread(target=crew.work, daemon=True)
+        try:
+            helper.start()
+        except (RuntimeError, MemoryError):  # it cannot be started
+            break
+        helpers.append(helper)
+    crew.work()
+    for helper in helpers:
+        helper.join()
+    return crew.result()
+
+
+class _Crew(Generic[Part, Made]):
+    """The threads that make something of parts: what is to be done, and what was made."""
+
+    def __init__(self, make: Callable[[Part], Made], parts: Sequence[Part]) -> None:
+        self._make, self._parts = make, parts
+        self._made: dict[int, Made] = {}
+        self._next, self._lock = 0, threading.Lock()
+        self._failure: BaseException | None = None
+
+    def work(self) -> None:
+        """Makes one thing after the other, until there is nothing left to do or somebody failed."""
+        try:
+            while self._failure is None:
+                with self._lock:
+                    number, self._next = self._next, self._next + 1
+                if number >= len(self._parts):
+                    return
+                self._made[number] = self._make(self._parts[number])
+        except BaseException as error:
+            with self._lock:
+                self._failure = self._failure or error
+
+    def result(self) -> list[Made]:
+        """Returns what was made; raises what somebody failed by."""
+        if self._failure is not None:
+            raise self._failure
+        if len(self._made) < len(self._parts):
+            raise MemoryError("a thread was lost")
+        return [self._made[number] for number in range(len(self._parts))]
 
 
 class _BlasLimit:

@@ -84,10 +84,11 @@ class Checkpoints(Protocol):
         """
         ...
 
-    def take(self, make: Make, report: Report, again: Again | None = None) -> Stage:
+    def take(self, name: str, make: Make, report: Report, again: Again | None = None) -> Stage:
         """Takes the next stage, or gives back what it gave before a stop.
 
         Args:
+            name: what it is, in words that tell it from others.
             make: takes it, and calls what it is given with each record.
             report: is called with each record, also with those of before.
             again: makes what it gave again, of the best; None where records are all that is asked
@@ -95,6 +96,8 @@ class Checkpoints(Protocol):
 
         Raises:
             SparseRecError: the stage fails, or has failed.
+            ConfigError: another stage was taken in its place, as where less memory than now left
+                starts out.
         """
         ...
 
@@ -113,7 +116,7 @@ class NoCheckpoints:
     def expect(self, part: str, facts: Callable[[], Mapping[str, Any]]) -> None:
         """Does nothing."""
 
-    def take(self, make: Make, report: Report, again: Again | None = None) -> Stage:
+    def take(self, name: str, make: Make, report: Report, again: Again | None = None) -> Stage:
         """Takes the stage."""
         fitted = make(report)
         return Stage(fitted.history, fitted)
@@ -129,8 +132,9 @@ NO_CHECKPOINTS = NoCheckpoints()
 
 
 class _Ended(NamedTuple):
-    """A stage that has ended: its records, and the error that it ended in, by class and sentence."""
+    """A stage that has ended: its name and records, and the error that it ended in, by class and sentence."""
 
+    name: str
     history: list[Record]
     error: list[str] | None = None
 
@@ -306,11 +310,17 @@ class CheckpointFile:
             if here.get(name) != there.get(name):
                 raise _refusal(self.path, name, there.get(name), here.get(name))
 
-    def take(self, make: Make, report: Report, again: Again | None = None) -> Stage:
+    def take(self, name: str, make: Make, report: Report, again: Again | None = None) -> Stage:
         """Takes the next stage, or gives back what it gave; see :meth:`Checkpoints.take`."""
         number = len(self._ended)
         if number < len(self._before.ended):
-            return self._replayed(self._before.ended[number], report, again)
+            ended = self._before.ended[number]
+            if ended.name != name:
+                raise ConfigError(
+                    f"{self.path}: what was looked at was {ended.name}, and now is {name}, as where less memory leaves"
+                    " starts out; go on with as much memory as then, or begin anew with --overwrite"
+                )
+            return self._replayed(ended, report, again)
         told: list[Record] = []
 
         def tell(record: Record) -> bool | None:
@@ -320,13 +330,13 @@ class CheckpointFile:
         try:
             fitted = make(tell)
         except SparseRecError as error:
-            self._end(_Ended(told, [type(error).__name__, str(error)]))
+            self._end(_Ended(name, told, [type(error).__name__, str(error)]))
             raise
         stage = Stage(fitted.history, fitted)
         if not fitted.interrupted:
             if again is not None and stage.reached > self._reached:
                 self._reached, self._best = stage.reached, (number, model_of(fitted))
-            self._end(_Ended(stage.history))
+            self._end(_Ended(name, stage.history))
         return stage
 
     def running(self) -> Snapshot | None:

@@ -30,6 +30,7 @@ from sparserec_np.training.checkpoints import NO_CHECKPOINTS, Checkpoints, facts
 from sparserec_np.training.counting import count
 from sparserec_np.training.fitted import LOOKED, SELECT_BY, Fitted, Record, Report
 from sparserec_np.training.loop import Phase, fit
+from sparserec_np.training.memory_estimate import fitting
 from sparserec_np.training.plan import Plan
 from sparserec_np.training.search import TRIED_BYTES, TRIED_PRODUCTS, starts_to_try
 from sparserec_np.training.settings import PAIR_SETTINGS, SETTINGS, Config, expect_config
@@ -98,6 +99,12 @@ class Choice:
     def best_baseline(self) -> Record | None:
         """The better baseline."""
         return _best_of(self.looks, counted=True)
+
+
+def _in_words(config: Config) -> str:
+    """Says what is looked at."""
+    names = ("model", "user_rows", "dim", "start", "entries", *LADDERS)
+    return " ".join(f"{value}" for name in names if (value := getattr(config, name)) is not None)
 
 
 def _not_yet(record: Record) -> None:
@@ -412,7 +419,7 @@ class _Looks:
         for name in BASELINES:
             counted = Config(model=name, seed=config.seed)
             try:
-                stage = self._checkpoints.take(functools.partial(self._counted, counted), _not_yet)
+                stage = self._checkpoints.take(name, functools.partial(self._counted, counted), _not_yet)
             except SparseRecError:  # as of more items than itemknn has columns for
                 continue
             self._add(stage.history[0], counted, stage.history[0]["dim"])
@@ -432,13 +439,13 @@ class _Looks:
         best = -1.0
         try:
             plan = Plan.of(config, self._kept)
-            names = starts_to_try(plan, self._kept)
+            names = fitting(self._kept, plan, starts_to_try(plan, self._kept), self._threads)
             soon = quick(self._kept, DENSE_COLUMNS, LOOKED_PRODUCTS)
             for name in names[:1] if widened or not soon else names:
                 trial = plan.with_trial(name, plan.highest_rate)
                 start, phase = self._start(trial, near), Phase(LOOKED, 0, self._held_out)
                 measure = functools.partial(fit, self._kept, trial, start, phase)
-                stage = self._checkpoints.take(measure, _not_yet)
+                stage = self._checkpoints.take(_in_words(trial.settings), measure, _not_yet)
                 if stage.interrupted:
                     raise KeyboardInterrupt
                 some = replace(config, start=name)

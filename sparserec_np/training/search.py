@@ -14,8 +14,9 @@ from sparserec_np.starts.condensed import Condensed
 from sparserec_np.training.checkpoints import NO_CHECKPOINTS, Checkpoints, Stage
 from sparserec_np.training.fitted import Fitted, Record, Report
 from sparserec_np.training.loop import Phase, fit
+from sparserec_np.training.memory_estimate import MemoryEstimate, fitting
 from sparserec_np.training.plan import Plan
-from sparserec_np.training.settings import RATES
+from sparserec_np.training.settings import RATES, Config
 from sparserec_np.training.snapshot import Snapshot, table_in, within
 from sparserec_np.training.starting import Beginning, MadeOnce, make_start
 
@@ -52,14 +53,14 @@ def search(
     failure: SparseRecError | None = None
     phase = Phase("search", plan.settings.epochs, held_out)
     try:
-        for name in starts_to_try(plan, log):
+        for name in fitting(log, plan, starts_to_try(plan, log), threads):
             reached: list[float] = []
             first = plan.with_trial(name, plan.highest_rate)
             start = MadeOnce(functools.partial(make_start, log, first, threads))  # the one before goes
             while (rate := next_rate(plan, reached)) is not None:
                 trial = Trial(log, plan.with_trial(name, rate), start, phase, checkpoints)
                 try:
-                    stage = checkpoints.take(trial.train, report, trial.again)
+                    stage = checkpoints.take(f"{name} at {rate:g}", trial.train, report, trial.again)
                 except SparseRecError as error:  # this rate was too high, and another may not be
                     failure = error
                     reached.append(-2.0)
@@ -135,6 +136,17 @@ def starts_to_try(plan: Plan, log: Interactions) -> tuple[str, ...]:
         return STARTS_TO_TRY[:1]
     first, better, cheaper = STARTS_TO_TRY
     return first, better if soon and small else cheaper
+
+
+def estimate(log: Interactions, config: Config, threads: int) -> MemoryEstimate:
+    """Estimates the memory that a training takes at its peak, with the start that takes the most.
+
+    Raises:
+        ConfigError: the budget is impossible.
+    """
+    plan = Plan.of(config, log)
+    all_tried = [MemoryEstimate.of(log, plan, name, threads) for name in starts_to_try(plan, log)]
+    return max(all_tried, key=lambda one: one.total)
 
 
 def next_rate(plan: Plan, reached: Sequence[float]) -> float | None:

@@ -14,6 +14,7 @@ from sparserec_np.factorization.pruning import strongest_first
 from sparserec_np.machine.memory import give_back_freed
 from sparserec_np.models.model import NO_WEIGHTS, Model
 from sparserec_np.starts import ITEM_STARTS
+from sparserec_np.training.memory_estimate import check_memory
 from sparserec_np.training.plan import Plan
 
 
@@ -54,7 +55,11 @@ def make_start(log: Interactions, plan: Plan, threads: int) -> Beginning:
     """Makes the table that ``plan`` starts from.
 
     It is full for a while for methods that prune later.
+
+    Raises:
+        SparseRecError: it needs more memory than there may be.
     """
+    check_memory(log, plan, threads)
     clock = time.perf_counter()
     assert plan.settings.start is not None
     name, start = plan.source.start(plan.settings.start, plan.base.stores_users)

@@ -53,6 +53,7 @@ VALUES = {
     "--batch-size": "64",
     "--entries": "300",
     "--memory-budget": "20kB",
+    "--memory-limit": "9GB",
     "--validation": "{folder}/held.csv",
     "--config": "{folder}/config.json",
     "--known": "{folder}/train.csv",

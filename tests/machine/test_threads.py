@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from sparserec_np.errors import ConfigError
 from sparserec_np.machine.threads import (
     kernel_threads,
     made_in_order,
+    made_together,
     most_threads,
     one_blas_thread,
     set_kernel_threads,
@@ -82,3 +84,39 @@ def test_blas_stays_on_one_thread_until_the_last_thread_has_left() -> None:
         assert counts() <= {1}
         second.__exit__(None, None, None)
         assert counts() == before
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_what_is_made_together_comes_in_its_order(threads: int) -> None:
+    assert made_together(lambda part: -part, range(7), threads) == [0, -1, -2, -3, -4, -5, -6]
+    assert made_together(lambda part: -part, [], threads) == []
+
+
+def test_what_one_of_several_threads_raises_is_raised() -> None:
+    def make(part: int) -> int:
+        if part == 5:
+            raise MemoryError("no room")
+        return part
+
+    with pytest.raises(MemoryError, match="no room"):
+        made_together(make, range(50), 2)
+
+
+def test_threads_that_cannot_be_started_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert made_together(lambda part: -part, range(4), 3) == [0, -1, -2, -3]
+
+
+def test_nobody_waits_for_a_thread_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def vanish(thread: threading.Thread) -> None:
+        thread._args = ()  # type: ignore[attr-defined]
+        crew = thread._target.__self__  # type: ignore[attr-defined]
+        crew._next += 1  # it took a part, and made nothing of it
+        monkeypatch.setattr(thread, "join", lambda: None)
+
+    monkeypatch.setattr(threading.Thread, "start", vanish)
+    with pytest.raises(MemoryError, match="a thread was lost"):
+        made_together(lambda part: -part, range(4), 2)

@@ -179,6 +179,14 @@ def test_other_versions_are_refused_by_name(tmp_path: Path, monkeypatch: pytest.
         CheckpointFile.at(path)
 
 
+def test_other_stages_than_before_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, config = tmp_path / "x", replace(TINY, start=None, epochs=2)
+    train(LOG, config, checkpoints=CheckpointFile(path, every=0))
+    monkeypatch.setattr("sparserec_np.training.search.starts_to_try", lambda plan, log: ("als",))
+    with pytest.raises(ConfigError, match="looked at was spectral at 0.01, and now is als at 0.01"):
+        train(LOG, config, checkpoints=CheckpointFile.at(path))
+
+
 def test_damage_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x"
     train(LOG, TINY, on_epoch=stop_at("search", 2), checkpoints=CheckpointFile(path, every=0))
