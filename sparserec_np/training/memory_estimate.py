@@ -74,8 +74,8 @@ def _condensed(n: Sizes) -> int:
 
 
 def _factored(n: Sizes) -> int:
-    """Dense factors as scikit-learn makes them, and the interactions as a matrix."""
-    return 5 * n.full + MATRIX_BYTES * n.pairs + 40 * MB
+    """Dense factors as scikit-learn makes them, itself, and the interactions as a matrix."""
+    return 5 * n.full + MATRIX_BYTES * n.pairs + 120 * MB
 
 
 def _drawn(n: Sizes) -> int:

@@ -69,6 +69,9 @@ class Layout:
         return self.names[column] if self.names else f"column {column}"
 
 
+WIDEST = 1_000_000  # columns of a table
+
+
 def find_layout(source: Source, kind: str, options: ReaderOptions) -> Layout:
     """Finds the layout of an open source.
 
@@ -89,6 +92,9 @@ def find_layout(source: Source, kind: str, options: ReaderOptions) -> Layout:
         lines = _usual(lines)
     known = {"udata": b"\t", "ratings-dat": b"::", "inter": b"\t"}
     separator = known.get(kind) or sniff_separator(lines[:20], kind, options.decimal)
+    if (columns := lines[0].count(separator) + 1) > WIDEST:  # which took gigabytes, cell by cell
+        found = f"one of over {WIDEST:,} columns ({columns:,} in its beginning)"
+        raise source.refuse(numbered[0][0], "a table with a user and an item in each row", found)
     quoting = Quoting.of(kind, separator, options.quote)
     rows = [split_line(line, separator, quoting) for line in lines]
     if options.skips:  # the first line may be bad

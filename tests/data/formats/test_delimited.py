@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sparserec_np.data.formats import read_file, source
+from sparserec_np.errors import DataError
 from tests.makers.files import pairs, pairs_of, put, reading, refusal
 
 NAMES_OF_RATINGS = (
@@ -229,3 +230,11 @@ def test_many_blank_lines_take_no_time(tmp_path):
     bad = put(tmp_path, "b.csv", b"1,2\n" + b"\n" * 30_000 + b"3,4,5\n")
     with pytest.raises(ValueError, match="line 30002: expected 2 fields"):
         read_file(bad)
+
+
+def test_a_table_of_millions_of_columns_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("sparserec_np.data.formats.layout.WIDEST", 1000)
+    path = tmp_path / "wide.csv"
+    path.write_text("," * 2000 + "\n")
+    with pytest.raises(DataError, match=r"line 1: .*found one of over 1,000 columns \(2,001 in its"):
+        read_file(str(path))
