@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 from typing import Any
@@ -24,9 +26,11 @@ PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "click")
 def command(as_json: bool) -> None:
     """Check that this machine can train, and say what to do if not.
 
-    Shown are versions, cores, Numba's threading layer and cache folder, and the BLAS pools. Parts
-    are tried rather than looked up: a parallel function is compiled and run, a file is written. The
-    exit code is 1 if something is broken; what to do about it is printed below the table.
+    Shown are versions, cores, the processor and the form of kernels that it gets, Numba's threading
+    layer and cache folder, and the BLAS pools. Parts are tried rather than looked up: a kernel of
+    each kind is compiled and compared with plain Python, every file of compiled kernels is read, a
+    file is written. The exit code is 1 if something is broken; what to do about it is printed below
+    the table.
     """
     problems: list[str] = []
     report: dict[str, Any] = {
@@ -36,6 +40,7 @@ def command(as_json: bool) -> None:
         "packages": _packages(problems),
         "cores": _cores(),
         "numba": _numba(problems),
+        "processor": _processor(problems),
         "cache": _cache(problems),
         "blas": _blas(problems),
     }
@@ -96,6 +101,35 @@ def _double(numbers: Any) -> Any:
     return numbers * 2
 
 
+def _processor(problems: list[str]) -> dict[str, Any]:
+    """Compiles a kernel of each kind, and tells which processor they are made for.
+
+    That is a process of its own: LLVM ends it where it fails.
+    """
+    nothing: dict[str, Any] = {"name": None, "unfolded_rows": None, "kernels": {}}
+    if problems:  # one that says why is there already
+        return nothing
+    done = subprocess.run(
+        [sys.executable, "-m", "sparserec_np.kernels.trial"], capture_output=True, text=True, check=False
+    )
+    try:
+        found: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        said = (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1]
+        problems.append(
+            f"Kernels cannot be compiled for this processor ({said}): set NUMBA_CPU_NAME=generic and an empty"
+            " NUMBA_CPU_FEATURES, and try again."
+        )
+        return nothing
+    wrong = [kind for kind, right in found["kernels"].items() if not right]
+    if wrong:
+        problems.append(
+            f"Compiled kernels give wrong numbers ({', '.join(wrong)}): set NUMBA_CPU_NAME=generic and an empty"
+            " NUMBA_CPU_FEATURES, or reinstall numba and llvmlite."
+        )
+    return found
+
+
 def _cache(problems: list[str]) -> dict[str, Any]:
     """Tells where Numba keeps the compiled kernels, and whether a file can be written there."""
     folder: str | None = None
@@ -128,7 +162,8 @@ def _remove_damaged(folder: str, problems: list[str]) -> None:
     if damaged:
         problems.append(
             f"{counted(len(damaged), 'damaged file')} of compiled kernels {'was' if len(damaged) == 1 else 'were'}"
-            f" removed from {folder}: run `sparserec warmup`, or let the next run compile them anew."
+            f" removed from {folder} ({', '.join(map(os.path.basename, damaged))}): run `sparserec warmup`, or let"
+            " the next run compile them anew."
         )
 
 
@@ -154,12 +189,18 @@ def _first_line(error: Exception) -> str:
 
 def _print(report: dict[str, Any]) -> None:
     cores, numba, cache = report["cores"], report["numba"], report["cache"]
+    processor = report["processor"]
     rows = [
         ["sparserec_np", report["sparserec_np"]],
         ["python", report["python"]],
         ["platform", report["platform"]],
         *([name, version or "missing"] for name, version in report["packages"].items()),
         ["cores", f"{cores['usable']} usable of {cores['present']}"],
+        ["processor", processor["name"] or "unknown"],
+        [
+            "kernels tried",
+            f"{len(processor['kernels'])}, unfolded rows by {processor['unfolded_rows'] or 'none'}",
+        ],
         [
             "numba threading layer",
             f"{numba['threading_layer'] or 'none'}, threads: {numba['threads'] or 'none'}",

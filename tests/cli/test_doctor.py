@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from cli.doctor import _processor
 from cli.main import main as root
 from tests.makers.small import needs_compiler
 
@@ -45,6 +46,8 @@ def test_json_on_a_sound_machine(tmp_path: Path) -> None:
     assert 1 <= found["cores"]["usable"] <= found["cores"]["present"]
     assert found["numba"]["threading_layer"] in {"tbb", "omp", "workqueue"}
     assert found["numba"]["threads"] == 1
+    assert found["processor"]["name"] and found["processor"]["unfolded_rows"] in ("AVX-512", "loops")
+    assert len(found["processor"]["kernels"]) == 4 and all(found["processor"]["kernels"].values())
     assert found["cache"]["writable"] is True
     assert found["cache"]["folder"].startswith(str(tmp_path))
     assert all(pool["threads"] >= 1 for pool in found["blas"])
@@ -92,3 +95,26 @@ def test_a_numba_that_cannot_compile_or_run_threads_is_a_problem(
     assert code == 1
     assert any(variable in problem for problem in found["problems"])
     assert found["numba"]["threading_layer"] is None
+
+
+@pytest.mark.parametrize(
+    ("printed", "sentence"),
+    [
+        ("import os; os.abort()", "Kernels cannot be compiled for this processor"),
+        (
+            'print(\'{"name": "x", "unfolded_rows": "loops", "kernels": {"lines": false}}\')',
+            "wrong numbers (lines)",
+        ),
+    ],
+)
+def test_what_the_compiler_cannot_do_or_does_wrong_is_a_problem(
+    printed: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = subprocess.run
+    monkeypatch.setattr(
+        "cli.doctor.subprocess.run", lambda words, **kw: run([sys.executable, "-c", printed], **kw)
+    )
+    problems: list[str] = []
+    found = _processor(problems)
+    assert len(problems) == 1 and sentence in problems[0]
+    assert set(found) == {"name", "unfolded_rows", "kernels"}

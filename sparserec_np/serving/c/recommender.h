@@ -3,6 +3,8 @@
  * Needs 32-bit IEEE floats and C99 (or C++11), of which only headers that come without a library.
  * Include it in one source file: its data, $flash bytes, is static.
  * Nothing is allocated and nothing kept between calls; threads may share the data, each with a scratch of its own.
+ * Pointers given to it are not null, and what they point to does not overlap. Numbers of users and items may be any,
+ * also those that are not there; functions whose names are not in the manual are not for calling.
  */
 #ifndef SPARSEREC_RECOMMENDER_H
 #define SPARSEREC_RECOMMENDER_H
