@@ -18,22 +18,26 @@ This module needs the package ``cryptography`` (``pip install "sparserec_np[secu
 
 from __future__ import annotations
 
+import importlib.util
 import secrets
 import struct
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from sparserec_np.errors import PacketError
+from sparserec_np.errors import PacketError, SparseRecError
 from sparserec_np.federated.packets import Answer, Array, Kind, Question
+
+with suppress(ImportError):  # where it is missing, whoever begins is told
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+    from cryptography.hazmat.primitives.ciphers import Cipher
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+    from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 NEIGHBOURS = 20  # of each client, as far as there are as many
 PRIME = 2**521 - 1  # of the field that secrets are shared in
@@ -87,6 +91,7 @@ class Masker:
     """
 
     def __init__(self, number: int, circle: Circle, least: int) -> None:
+        _expect_cryptography()
         self.number, self._circle, self._least = number, circle, least
         self._neighbours = circle.of(number)
         self._mask_key, self._letter_key = X25519PrivateKey.generate(), X25519PrivateKey.generate()
@@ -188,6 +193,7 @@ class MaskedSum:
     """
 
     def __init__(self, circle: Circle, keys: Mapping[int, bytes], length: int) -> None:
+        _expect_cryptography()
         self._circle, self._keys = circle, {number: KEYS.unpack(packet)[1] for number, packet in keys.items()}
         self._total = np.zeros(length, np.uint64)
         self.sent: set[int] = set()
@@ -233,6 +239,11 @@ class MaskedSum:
             for other in set(self._circle.of(number)) & self.sent:
                 total += _signed(number, other, _shared(key, self._keys[other]), len(total))
         return total
+
+
+def _expect_cryptography() -> None:
+    if importlib.util.find_spec("cryptography") is None:
+        raise SparseRecError("Masked sums need the package cryptography: pip install 'sparserec_np[secure]'")
 
 
 def _shared(own: X25519PrivateKey, other: bytes) -> bytes:

@@ -31,6 +31,7 @@ NO_PATHS = {
         "URL",
         "ADDRESS",
         "K/N",
+        "SIZE",
         "-",
     ),
     *("model", "loss", "negatives", "similarity", "optimizer"),

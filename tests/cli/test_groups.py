@@ -21,7 +21,7 @@ COMMANDS = {
 }
 # What every other option of these commands says something about, and these do not.
 ABOUT_RUNNING = {
-    *("run", "updated", "config_file", "overwrite", "threads", "as_json", "help"),
+    *("run", "updated", "config_file", "overwrite", "threads", "memory_limit", "as_json", "help"),
     *("test_file", "folder", "seeds", "ks", "jobs", "backend", "scheduler", "only_plan"),
 }
 
