@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import BinaryIO
 
 if sys.platform == "win32":
@@ -69,25 +70,37 @@ CAN_HOLD = sys.platform != "win32" and fcntl is not None  # whether :func:`hold`
 
 
 def hold(descriptor: int) -> None:
-    """Marks an open file or folder as in use, until it is closed or the process is gone."""
+    """Marks an open file or folder as in use, until it is closed or the process is gone.
+
+    It may be gone by then: who removes what nobody uses (:func:`unused`) holds it meanwhile, and is
+    waited for.
+    """
     if sys.platform != "win32" and fcntl is not None:
         with contextlib.suppress(OSError):  # the file system has no locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
-def is_held(path: str) -> bool:
-    """Tells whether somebody has a file or folder in use; where that cannot be told, it is."""
+@contextlib.contextmanager
+def unused(path: str) -> Iterator[bool]:
+    """Gives whether nobody has a file or folder in use; if so, nobody can while the block lasts.
+
+    Where that cannot be told, somebody has.
+    """
     if sys.platform == "win32" or fcntl is None:
-        return True
+        yield False
+        return
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
-        return True
+        yield False
+        return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return False
-    except OSError:
-        return True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = True
+        except OSError:
+            free = False
+        yield free
     finally:
         os.close(descriptor)
 

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from sparserec_np.machine.file_lock import CAN_HOLD, hold, is_held
+from sparserec_np.machine.file_lock import CAN_HOLD, hold, unused
 
 UNFINISHED = ".unfinished"
 FOLDERS = ".gathered-"  # how names of folders begin that files are gathered in
@@ -102,8 +102,10 @@ def sweep(folder: str, beginning: str) -> None:
     with contextlib.suppress(OSError):  # the folder cannot be read or written to
         for name in os.listdir(folder):
             path = os.path.join(folder, name)
-            if name.startswith(beginning) and is_unfinished(name) and not is_held(path):
-                shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+            if name.startswith(beginning) and is_unfinished(name):
+                with unused(path) as free:
+                    if free:
+                        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
 
 
 def is_unfinished(name: str) -> bool:
@@ -124,15 +126,22 @@ def _held_file(path: str) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _held_folder(path: str) -> Iterator[None]:
-    """Makes a folder that is in use."""
-    os.mkdir(path)
-    descriptor = os.open(path, os.O_RDONLY) if CAN_HOLD else None
-    try:
-        if descriptor is not None:
+    """Makes a folder that is in use; makes it again if somebody swept it away before it was."""
+    while True:
+        os.mkdir(path)
+        if not CAN_HOLD:
+            yield
+            return
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        try:
             hold(descriptor)
-        yield
-    finally:
-        if descriptor is not None:
+            if os.path.isdir(path):
+                yield
+                return
+        finally:
             os.close(descriptor)
 
 
