@@ -46,6 +46,7 @@ VARYING = (
     (re.compile(r"^(seconds +)[\d.]+$"), r"\1#"),
     (re.compile(r"^(peak resident memory +)[\d.]+ [kMG]?B$"), r"\1#"),
     (re.compile(r"^(kept in +)\S+$"), r"\1#"),
+    (re.compile(r"^(Memory: about ).*$"), r"\1#"),
 )
 # What depends on the data, in a line whose other words do not.
 OF_DATA = (
