@@ -43,9 +43,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return Files([*theme, *ours, *made])
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Leads links to a notebook to the page that is made of it."""
-    return re.sub(r"(\]\([\w./-]+)\.ipynb\)", r"\1.md)", markdown)
+def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
+    """Leads links to a notebook to the page that is made of it, and leaves the words of links to code."""
+    folder = (ROOT / page.file.src_uri).parent
+
+    def words_of(link: re.Match[str]) -> str:
+        target = (folder / link[2].partition("#")[0]).resolve()
+        is_code = target.is_relative_to(ROOT) and target.exists()
+        shown = is_code and files.get_file_from_path(target.relative_to(ROOT).as_posix()) is not None
+        return link[1] if is_code and not shown else link[0]
+
+    led = re.sub(r"(\]\([\w./-]+)\.ipynb\)", r"\1.md)", markdown)
+    return re.sub(r"\[([^\]\[]*)\]\(([\w./-]+(?:#[\w-]*)?)\)", words_of, led)
 
 
 def on_page_content(html: str, **_: Any) -> str:
