@@ -7,7 +7,7 @@ import importlib.util
 import json
 import re
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -122,5 +122,17 @@ def test_a_page_that_loads_from_another_host_is_refused() -> None:
 
 
 def test_links_to_notebooks_lead_to_their_pages() -> None:
-    said = module("hooks").on_page_markdown("[a](notebooks/a.ipynb) [b](b.ipynb) [c](c.md) `d.ipynb`")
+    said = seen_on_the_site("[a](notebooks/a.ipynb) [b](b.ipynb) [c](c.md) `d.ipynb`")
     assert said == "[a](notebooks/a.md) [b](b.md) [c](c.md) `d.ipynb`"
+
+
+def test_of_links_to_code_the_words_stay() -> None:
+    said = seen_on_the_site("[a](../tests/conftest.py), [b](../.ci/run), [c](data.md#ids), [d](../none.py)")
+    assert said == "a, b, [c](data.md#ids), [d](../none.py)"
+
+
+def seen_on_the_site(markdown: str) -> str:
+    """What a page in docs/ says there, on a site of which docs/data.md is a page."""
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="docs/some.md"))
+    files = SimpleNamespace(get_file_from_path=lambda path: path if path == "docs/data.md" else None)
+    return str(module("hooks").on_page_markdown(markdown, page=page, files=files))
