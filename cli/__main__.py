@@ -10,7 +10,7 @@ import sys
 from sparserec_np.machine.limits import COMPILED, NUMPY, make_room
 
 # Commands that load no compiler, and so live in little memory.
-LIGHT = ("data", "recommend", "similar", "export", "inspect")
+LIGHT = ("data", "recommend", "similar", "export", "serve", "inspect")
 
 try:
     # Before NumPy is loaded, which may wait for ever where memory is refused.

@@ -81,17 +81,17 @@ class ResumableCommand(GroupedCommand):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Puts the words that a training was begun with before those that are given."""
         run, words = _without_resume(list(args))
-        name = ctx.info_name or ""
-        resumed, given = None, words
+        name, resumed, parsed = ctx.info_name or "", None, list(words)
         if run is not None:
             _check_said_anew(words)
             resumed = _load(run, name)
-            given = [*resumed.request["words"]]
-            end = given.index("--") if "--" in given else len(given)
-            given[end:end] = [*words, "--output", run]
-        left = super().parse_args(ctx, list(given))
-        every, stays = (ctx.params.pop(name) for name in ("checkpoint_every", "keep_checkpoints"))
-        ctx.params["keeping"] = Keeping(name, given, every, stays, resumed)
+            parsed = [*resumed.request["words"]]
+            end = parsed.index("--") if "--" in parsed else len(parsed)
+            parsed[end:end] = [*words, "--output", run]
+            words = resumed.request["words"]
+        left = super().parse_args(ctx, parsed)
+        every, stays = (ctx.params.pop(option) for option in ("checkpoint_every", "keep_checkpoints"))
+        ctx.params["keeping"] = Keeping(name, words, every, stays, resumed)
         return left
 
 
@@ -164,7 +164,9 @@ def _load(run: str, command: str) -> Checkpoint:
         )
     for word in request["words"]:
         name = word.rpartition("=")[2]
-        if os.path.exists(os.path.join(request["folder"], name)) and not os.path.exists(name):
+        there = os.path.join(request["folder"], name)
+        is_file = bool(name) and os.path.exists(there) and not os.path.samefile(there, run)
+        if is_file and not os.path.exists(name):
             raise SparseRecError(
                 f"{name!r} is not here; the training was begun in {request['folder']}: go there, and resume it"
             )

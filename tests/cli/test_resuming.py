@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from cli.main import main
 from cli.resuming import NEVER, Duration
-from sparserec_np.training.checkpoints import CheckpointFile
+from sparserec_np.training.checkpoints import Checkpoint, CheckpointFile
 from sparserec_np.training.run_directory import CHECKPOINT
 
 QUICK = "--dim 8 --density 0.3 --epochs 3 --evaluate-every 1 --threads 1"
@@ -131,6 +131,9 @@ def test_a_stopped_training_is_neither_lost_nor_mistaken(
     assert call(f"train --resume {run} --help").exit_code == 0
     moved = tmp_path / "moved"
     run.rename(moved)
+    begun = Checkpoint.load(str(moved / CHECKPOINT)).request
+    killed(f"train --resume {moved} --threads 2", 1)
+    assert Checkpoint.load(str(moved / CHECKPOINT)).request == begun  # however often it goes on
     assert call(f"train --resume={moved} --json").exit_code == 0
     assert not (moved / CHECKPOINT).exists()
 
@@ -181,7 +184,10 @@ def test_other_data_than_those_of_the_checkpoint_are_refused_and_it_stays(
 def test_files_are_looked_for_where_the_training_was_begun(
     made: dict[str, Path], killed: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(made["data"].parent)
+    monkeypatch.chdir(tmp_path)
+    killed(COMMANDS["train"].format(out="near", **made), 2)
+    monkeypatch.chdir(made["data"].parent)  # where RUN is called otherwise, and the data are the same
+    assert call(f"train --resume {tmp_path}/near").exit_code == 0
     killed(COMMANDS["train"].format(out=tmp_path / "run", **{**made, "data": "data.csv"}), 2)
     monkeypatch.chdir(tmp_path)
     done = call(f"train --resume {tmp_path}/run")
