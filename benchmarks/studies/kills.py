@@ -1,7 +1,7 @@
 """What is left of a command that a signal ends at a random moment?
 
     python -m benchmarks.studies.kills [--times 500] [--seed 0] [--signals KILL TERM HUP INT]
-    [--commands train update ...] [--page PAGE.md]
+    [--commands train update ...] [--after-checkpoint] [--page PAGE.md]
 
 About 60 minutes for 500 of one signal on one core. Each command writes over what an earlier one wrote,
 and is sent the signal after a time drawn evenly from a little more than its usual one. What is
@@ -9,7 +9,8 @@ there then must be what was there before or what is new, byte for byte (seconds 
 out): anything else is counted as torn, and the study fails. After a signal that lets a command
 save the best state so far, that counts as new where it can be read. Where a checkpoint is left, the
 training goes on from there, and must end in the bytes of one that was let alone. Else the same
-command is run in full. Either must leave nothing but its own files. Data are generated.
+command is run in full. Either must leave nothing but its own files. Data are generated. With
+``--after-checkpoint`` the signal waits until there is a checkpoint, so that every training goes on.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ COMMANDS = {
 }
 COUNTED = ("before", "new", "torn", "gone on", "other bytes", "left behind")
 SIGNALS = ("KILL", "TERM", "HUP", "INT")
+LOOKS = 3  # at the usual time, of which the shortest counts
 LONGER = 1.1  # than its usual time, in which the signal may find that the command has ended
 
 
@@ -125,8 +127,31 @@ def finish(line: str) -> float:
     return time.perf_counter() - clock
 
 
+def await_checkpoint(process: subprocess.Popen[bytes], run: Path, there: bool) -> None:
+    """Waits until a training has its first checkpoint, or has none any more; or has ended."""
+    while process.poll() is None and os.path.exists(run / CHECKPOINT) != there:
+        time.sleep(0.002)
+
+
+def seconds_with_checkpoint(line: str, run: Path) -> float:
+    """Runs a training to its end; returns for how many seconds it has a checkpoint."""
+    process = start(line)
+    await_checkpoint(process, run, there=True)
+    clock = time.perf_counter()
+    await_checkpoint(process, run, there=False)
+    seconds = time.perf_counter() - clock
+    if process.wait():
+        raise SystemExit(f"Error: sparserec {line} failed")
+    return seconds
+
+
 def ended(
-    lines: tuple[str, str], names: list[str], times: int, rng: np.random.Generator, folder: Path
+    lines: tuple[str, str],
+    names: list[str],
+    times: int,
+    rng: np.random.Generator,
+    folder: Path,
+    after_checkpoint: bool,
 ) -> list[Counter[str]]:
     """Ends a command so many times with each signal; counts what is there then, and exit codes."""
     out, before_folder = folder / "out", folder / "before"
@@ -137,7 +162,10 @@ def ended(
     shutil.copytree(out, before_folder)
     before = kept(out)
     finish(lines[1])
-    usual = finish(lines[1])
+    usual = min(
+        seconds_with_checkpoint(lines[1], out / "x") if after_checkpoint else finish(lines[1])
+        for _ in range(LOOKS)
+    )
     after = kept(out)
     if before.files == after.files:
         raise SystemExit(f"Error: {lines[1]} writes what {lines[0]} writes, so nothing can be told")
@@ -148,6 +176,8 @@ def ended(
             shutil.rmtree(out)
             shutil.copytree(before_folder, out)
             process = start(lines[1])
+            if after_checkpoint:
+                await_checkpoint(process, out / "x", there=True)
             time.sleep(rng.random() * LONGER * usual)
             process.send_signal(signal.Signals[f"SIG{name}"])
             found[f"exit {process.wait()}"] += 1
@@ -172,6 +202,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--signals", nargs="+", choices=SIGNALS, default=list(SIGNALS))
     parser.add_argument("--commands", nargs="+", choices=list(COMMANDS), default=list(COMMANDS))
+    parser.add_argument("--after-checkpoint", action="store_true", help="wait for a checkpoint first")
     add_page(parser)
     given: argparse.Namespace = parser.parse_args()
     rng = np.random.default_rng(given.seed)
@@ -187,9 +218,8 @@ def main() -> None:
             lines = COMMANDS[command]
             times = -(-given.times // len(given.commands))
             spelled = lines[0].format(**places), lines[1].format(**places)
-            for name, found in zip(
-                given.signals, ended(spelled, given.signals, times, rng, folder), strict=True
-            ):
+            counts = ended(spelled, given.signals, times, rng, folder, given.after_checkpoint)
+            for name, found in zip(given.signals, counts, strict=True):
                 codes = ", ".join(
                     f"{code[5:]}: {n}" for code, n in sorted(found.items()) if code.startswith("exit")
                 )
