@@ -15,15 +15,15 @@ from sparserec_np.errors import ConfigError
 from sparserec_np.machine.memory import resident_bytes
 from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS
 from sparserec_np.sparsity.budget import parse_bytes
-from sparserec_np.starts import STARTS, starts_of
 from sparserec_np.starts.teacher import Teacher
+from sparserec_np.training.asked import free_to_choose, with_only_model
 from sparserec_np.training.checkpoints import digest_of
-from sparserec_np.training.choosing import FREE, LADDERS, Choice, choose
+from sparserec_np.training.choosing import Choice, choose
 from sparserec_np.training.cold_items import train_with_features
 from sparserec_np.training.distillation import FromTeacher
 from sparserec_np.training.fitted import Fitted
 from sparserec_np.training.run_directory import read_config
-from sparserec_np.training.settings import PAIR_SETTINGS, SETTINGS, Config
+from sparserec_np.training.settings import SETTINGS, Config
 from sparserec_np.training.sources import FROM_DATA
 from sparserec_np.training.train import train
 
@@ -85,8 +85,12 @@ class Request:
         own = {field.name for field in fields(cls)} & options.keys()
         given = {name: value for name, value in options.items() if name not in own and value is not None}
         if not options.get("config_file"):
-            given = _with_only_model(given)
+            given = with_only_model(given)
         return cls(**{name: options[name] for name in own}, given=given)
+
+    def free(self, config: Config, log: Interactions) -> frozenset[str]:
+        """Names the settings that may be chosen by validation; none of a whole configuration."""
+        return frozenset() if self.config_file else free_to_choose(self.given, config, log)
 
 
 @click.command(cls=ResumableCommand)
@@ -166,7 +170,7 @@ def _train_into(
     bare = Bare.of(source.more.get("item_features"))
     if bare is not None:
         held.checkpoints.expect("attributes", bare.facts)
-    free = free_to_choose(request, config, log) if teacher is None else frozenset()
+    free = request.free(config, log) if teacher is None else frozenset()
     common: dict[str, Any] = {"threads": request.threads, "checkpoints": held.checkpoints}
     choice, clock = Choice(config), time.perf_counter()
     if free:
@@ -188,27 +192,6 @@ def _train_into(
     report = write_run(held, Work(whole, config, fit, source), telling)
     warn_of_baseline(choice)
     return report
-
-
-def free_to_choose(request: Request, config: Config, log: Interactions) -> frozenset[str]:
-    """Names the settings that may be chosen by validation: those that nobody named.
-
-    There are none where a configuration names all, or a model whose users are stored is given: then
-    starts are compared by training from them. Where the width is given, too, what is left is how
-    much the order of time and neighbours count, and how to train.
-    """
-    given = request.given
-    chosen = BASE_MODELS[given["model"]] if "model" in given else None
-    if request.config_file or (chosen is not None and (chosen.counted or chosen.stores_users)):
-        return frozenset()
-    free = frozenset(SETTINGS) - given.keys()
-    if "dim" in given:
-        if chosen is None:
-            return frozenset()
-        free -= {*FREE} - {*LADDERS}
-        free -= set() if log.times is not None else {"recency"}
-        free -= set() if config.marks_items else {*PAIR_SETTINGS}
-    return free
 
 
 def settled(request: Request) -> tuple[Config, Source]:
@@ -233,17 +216,6 @@ def settled(request: Request) -> tuple[Config, Source]:
     attributes = request.item_features or data.get("item_features")
     more = {"item_features": attributes} if attributes else {}
     return config, Source(train_file, validation_file, {**(data.get("reader") or {}), **request.reader}, more)
-
-
-def _with_only_model(given: dict[str, Any]) -> dict[str, Any]:
-    """Names the model where it is to be chosen, and what is given is for one that stores no users."""
-    if "model" in given or "dim" in given:
-        return given
-    for name, base in BASE_MODELS.items():
-        own_start = given.get("start") in set(starts_of(base.stores_users)) - set(STARTS)
-        if not base.stores_users and (own_start or given.keys() & base.settings.keys()):
-            return {**given, "model": name}
-    return given
 
 
 def _with_one_budget(given: dict[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ from .reading import read_log
 from .resuming import NEVER, Keeping
 from .settings import setting_options
 from .threads import threads_option
-from .train import Request, free_to_choose, settled
+from .train import Request, settled
 from .writing import Source, Telling, Work, run_directory, write_run
 
 
@@ -116,7 +116,7 @@ def _search_of(request: Request, objective: str) -> tuple[Search, Source, dict[s
     imports = resident_bytes()
     log = read_log(source.train, source.reader)
     held_out, counts = read_held_out(source.validation, source.train, log, source.reader)
-    free = free_to_choose(request, config, log)
+    free = request.free(config, log)
     if free:
         with look_progress() as on_look:
             choice = choose(log, config, free, validation=held_out, threads=request.threads, on_look=on_look)

@@ -39,8 +39,10 @@ from sparserec_np.runtime import (
     lists_of,
 )
 from sparserec_np.serving.model_file import load_model, save_model
+from sparserec_np.training.asked import free_to_choose, with_only_model
+from sparserec_np.training.choosing import choose
 from sparserec_np.training.cold_items import train_with_features, with_items
-from sparserec_np.training.fitted import Fitted
+from sparserec_np.training.fitted import Fitted, Report
 from sparserec_np.training.parameters import Parameters
 from sparserec_np.training.progress import Callback, reporting
 from sparserec_np.training.run_directory import CONFIG, load_run, save_run
@@ -49,7 +51,8 @@ from sparserec_np.training.settings import Config
 from sparserec_np.training.train import train
 from sparserec_np.training.updating import update
 
-# Parameter -> its default: the settings of a training run, and the threads.
+# Parameter -> its default: the settings of a training run, and the threads. A model or a width that
+# is None is chosen by validation.
 PARAMETERS: dict[str, Any] = {name: one.default for name, one in signature(Parameters).parameters.items()}
 MODEL_ENDING = ".safetensors"
 
@@ -63,7 +66,11 @@ class SparseRec(Parameters):
     """An estimator that trains, learns on, recommends and measures.
 
     The parameters are the settings of a training run, as of ``Config``, and ``threads``; each is an
-    attribute, and described under :class:`~sparserec_np.training.parameters.Parameters`.
+    attribute, and described under :class:`~sparserec_np.training.parameters.Parameters`. Where
+    neither ``model`` nor ``dim`` is given, a part of the interactions is held out, the starts of
+    several models and widths are looked at, and what ranks that part best is trained, as by
+    ``sparserec train FILE``; ``fitted_.config`` says what it was. With ``dim`` alone the model is
+    mf.
     ``get_params`` and ``set_params`` are as scikit-learn's, and ``sklearn.base.clone`` copies it.
     Parameters are checked by :meth:`fit`, which raises ConfigError. Interactions are given as
     :func:`~sparserec_np.data.conversion.as_interactions` takes them: as Interactions, the path of a
@@ -153,12 +160,14 @@ class SparseRec(Parameters):
                 :func:`~sparserec_np.data.item_features.as_item_features` takes them: those without
                 interactions get rows of them, which are recommended like all others.
             callbacks: functions, or one, that are called with a copy of the record of each epoch, 0
-                being the start: a dict with ``phase`` ("search", "refit" or "train"), ``start``,
-                ``learning_rate``, ``epoch``, ``seconds``, ``loss`` (None for the start) and, where
-                it was measured, ``ndcg@20``. One that returns True ends the training at hand, as
+                being the start: a dict with ``phase`` ("choice", "search", "refit" or "train"),
+                ``start``, ``learning_rate``, ``epoch``, ``seconds``, ``loss`` (None for the start)
+                and, where it was measured, ``ndcg@20``. Records of the choice, of starts that are
+                looked at and not trained, have ``model`` and ``dim``, too; what a callback returns
+                for them ends nothing. One that returns True ends the training at hand, as
                 ``patience`` does: of those that a search makes the next begins, and the best is
                 trained again on all data. One that raises KeyboardInterrupt ends them all, and the
-                best so far is kept.
+                best so far is kept; of the choice nothing is, and it is raised.
             verbose: tell of epochs, in a notebook in one line that is written anew, elsewhere in
                 lines of the log "sparserec_np" (of level INFO; on stderr, unless logging was told
                 otherwise).
@@ -171,14 +180,13 @@ class SparseRec(Parameters):
             ConfigError: parameters that are wrong, or go ill together.
         """
         log = as_interactions(X, **options)
+        features = None if item_features is None else as_item_features(item_features)
         with reporting(callbacks, verbose) as report:
+            config = self._chosen(log, report)
             how: dict[str, Any] = {"threads": self.threads, "on_epoch": report}
-            if item_features is None:
-                return self._keep(train(log, self._config, **how), log)
-            features = as_item_features(item_features)
-            return self._keep(
-                train_with_features(log, features, self._config, **how), with_items(log, features)
-            )
+            if features is None:
+                return self._keep(train(log, config, **how), log)
+            return self._keep(train_with_features(log, features, config, **how), with_items(log, features))
 
     def partial_fit(
         self,
@@ -476,10 +484,23 @@ class SparseRec(Parameters):
         return self
 
     @property
-    def _config(self) -> Config:
-        return Config.from_dict(
-            {name: value for name, value in self.get_params().items() if name != "threads"}
+    def _given(self) -> dict[str, Any]:
+        """The settings that are not at their defaults, and the model where these say it."""
+        settings = {name: value for name, value in self.get_params().items() if name != "threads"}
+        return with_only_model(
+            {name: value for name, value in settings.items() if not _is(value, PARAMETERS[name])}
         )
+
+    @property
+    def _config(self) -> Config:
+        """The settings, as they are before anything is chosen."""
+        return Config.from_dict(self._given)
+
+    def _chosen(self, log: Interactions, report: Report) -> Config:
+        """The settings to train with: those that nobody named are chosen by validation."""
+        config = self._config
+        free = free_to_choose(self._given, config, log)
+        return choose(log, config, free, threads=self.threads, on_look=report).config if free else config
 
     @property
     def _known(self) -> Interactions:
@@ -564,6 +585,11 @@ if SparseRec.__doc__ and Parameters.__doc__:  # not with python -OO
     SparseRec.__doc__ += (
         f"\n    Parameters:\n{Parameters.__doc__.partition('Attributes:')[2].lstrip(chr(10))}"
     )
+
+
+def _is(value: Any, default: Any) -> bool:
+    """Tells whether a parameter is at its default; what is of another type is not, whatever it says."""
+    return value is default or (type(value) is type(default) and bool(value == default))
 
 
 def _rows(wanted: Any, ids: Ids, error: type[UnknownIdError], noun: str, strict: bool) -> Array:

@@ -41,7 +41,8 @@ def matrix(log: Interactions) -> csr_matrix:
 
 
 def test_parameters_are_those_of_the_configuration() -> None:
-    assert SparseRec().get_params() == Config().to_dict() | {"threads": None}
+    by_validation = {"model": None, "dim": None}
+    assert SparseRec().get_params() == Config().to_dict() | by_validation | {"threads": None}
     assert list(inspect.signature(SparseRec).parameters) == list(SparseRec().get_params())
     with pytest.raises(TypeError, match="unexpected keyword argument 'dimension'"):
         SparseRec(dimension=8)  # type: ignore[call-arg]
@@ -49,6 +50,15 @@ def test_parameters_are_those_of_the_configuration() -> None:
         SparseRec().set_params(dimension=8)
     assert SparseRec().set_params(dim=8).dim == 8
     assert repr(SparseRec(dim=8, seed=3)) == "SparseRec(dim=8, seed=3)"
+
+
+def test_looks_are_told_of_as_epochs_are() -> None:
+    records: list[dict[str, Any]] = []
+    model = SparseRec(epochs=2, threads=1).fit(KEPT, callbacks=records.append)
+    looks = [record for record in records if record["phase"] == "choice"]
+    best = max(looks, key=lambda record: record["ndcg@20"])
+    assert {record["model"] for record in looks} >= {"fism", "mf", "popularity", "itemknn"}
+    assert model.fitted_.config.dim == best["dim"] and model.fitted_.config.model == best["model"]
 
 
 def test_parameters_are_checked_when_they_are_used() -> None:

@@ -20,7 +20,7 @@ def parameters_are_known() -> None:
     SparseRec(64)  # type: ignore[call-arg, arg-type]
     SparseRec(dim="64")  # type: ignore[arg-type]
     SparseRec(density=None)  # type: ignore[arg-type]
-    dim: int = model.dim
+    dim: int | None = model.dim
     start: str | None = model.start
     rate: float | None = model.learning_rate
     threads: int | None = model.threads

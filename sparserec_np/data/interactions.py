@@ -599,6 +599,13 @@ def expect_interactions(given: object) -> Interactions:
     return given
 
 
+def expect_some(log: Interactions) -> Interactions:
+    """Returns the interactions. Raises DataError where there is none."""
+    if not log.n_interactions:
+        raise DataError("There is no interaction to train on")
+    return log
+
+
 def _own_times(times: npt.ArrayLike, n: int) -> Array:
     """Copies times ``(n,)``; int32 ones stay as narrow as they are."""
     places = np.asarray(times)

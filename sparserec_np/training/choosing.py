@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sparserec_np.data.conversion import as_interactions, as_placed
-from sparserec_np.data.interactions import PAIRS_AT_ONCE, Interactions
+from sparserec_np.data.interactions import PAIRS_AT_ONCE, Interactions, expect_some
 from sparserec_np.data.splitting import hold_out
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.machine.threads import kernel_threads
@@ -154,9 +154,9 @@ def choose(
     Raises:
         ConfigError: no start goes with the budget and the other settings, or a checkpoint is of
             others.
-        DataError: there is nothing that can be held out.
+        DataError: there is nothing to train on, or nothing that can be held out.
     """
-    config, log = expect_config(config), as_interactions(log)
+    config, log = expect_config(config), expect_some(as_interactions(log))
     if validation is not None:
         validation = as_placed(validation, log)
     method = METHODS[config.method]

@@ -15,12 +15,13 @@ class Parameters:
     others. They are checked when they are used.
 
     Attributes:
-        model: Base recommender. One of mf, lightgcn, neumf, fism, popularity, itemknn.
+        model: Base recommender. One of mf, lightgcn, neumf, fism, popularity, itemknn. By
+            validation where neither model nor dim is given.
         layers: Steps on the graph, with lightgcn; 3 by default.
         hidden: Units of the first dense layer, with neumf; 16 by default.
         method: How the budget is spent. One of sparserec, rigl, set, static, magnitude,
             dense-small, dense.
-        dim: Embedding dimension.
+        dim: Embedding dimension. By validation where neither model nor dim is given.
         density: Part of all entries that is stored, above 0 and at most 1.
         entries: Entries that are stored, instead of a density.
         memory_budget: Bytes of the served tables, like 1.5MB, instead of a density.
@@ -76,11 +77,11 @@ class Parameters:
         threads: Threads to work on; all by default.
     """
 
-    model: str
+    model: str | None
     layers: int | None
     hidden: int | None
     method: str
-    dim: int
+    dim: int | None
     density: float
     entries: int | None
     memory_budget: int | None
@@ -131,11 +132,11 @@ class Parameters:
     def __init__(
         self,
         *,
-        model: str = "mf",
+        model: str | None = None,
         layers: int | None = None,
         hidden: int | None = None,
         method: str = "sparserec",
-        dim: int = 64,
+        dim: int | None = None,
         density: float = 0.1,
         entries: int | None = None,
         memory_budget: int | None = None,

@@ -50,9 +50,12 @@ def described(record: Record) -> str:
     'search, als, rate 0.01: epoch 2, loss 1.5000, ndcg@20 0.2500'
     >>> described({"phase": "refit", "epoch": 0, "loss": None})
     'refit: start'
+    >>> described({"phase": "choice", "model": "fism", "dim": 64, "start": "neighbours", "epoch": 0, "ndcg@20": 0.25})
+    'choice, fism 64, neighbours: start, ndcg@20 0.2500'
     """
     rate = record.get("learning_rate")
-    training = [record.get("phase"), record.get("start"), None if rate is None else f"rate {rate:g}"]
+    kind = " ".join(str(record[name]) for name in ("model", "dim") if name in record)
+    training = [record.get("phase"), kind, record.get("start"), None if rate is None else f"rate {rate:g}"]
     told = [f"epoch {record['epoch']}" if record["epoch"] else "start"]
     told += [f"{name} {record[name]:.4f}" for name in ("loss", SELECT_BY) if record.get(name) is not None]
     return f"{', '.join(filter(None, training))}: {', '.join(told)}"

@@ -100,8 +100,8 @@ class Config:
         "Base recommender.",
         "model",
         _listed(BASE_MODELS, "summary")
-        + " The command line looks at the starts of mf and of fism where neither a model nor a dim is"
-        " given, and takes the best. In Python, and with --dim alone, it is mf.",
+        + " Where neither a model nor a dim is given, the command line and SparseRec look at the starts"
+        " of mf and of fism, and take the best. With a dim alone, and in a Config, it is mf.",
         choices=tuple(BASE_MODELS),
         train=InCommand(words="by validation"),
         distill=None,
@@ -128,9 +128,9 @@ class Config:
         64,
         "Embedding dimension.",
         "budget",
-        "The command line chooses it where no model is given, or fism is: of 32 to 1,024, the best"
-        " start. In Python, and with other models, it is 64. Where it is chosen, a density is that of 64"
-        " columns of all users and items, whatever it comes to.",
+        "The command line and SparseRec choose it where no model is given, or fism is: of 32 to 1,024,"
+        " the best start. With other models, and in a Config, it is 64. Where it is chosen, a density is"
+        " that of 64 columns of all users and items, whatever it comes to.",
         low=1,
         high=65_536,
         train=InCommand(words="by validation"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sparserec_np.data.conversion import as_interactions, as_placed
-from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.interactions import Interactions, expect_some
 from sparserec_np.errors import DataError
 from sparserec_np.machine.threads import kernel_threads
 from sparserec_np.models.base_models import BASE_MODELS
@@ -89,9 +89,7 @@ def _checked(
     log: Any, config: Config | None, validation: Any
 ) -> tuple[Config, Interactions, Interactions | None]:
     """Takes what is given, and refuses interactions that cannot be trained on with these settings."""
-    config, log = expect_config(config), as_interactions(log)
-    if not log.n_interactions:
-        raise DataError("There is no interaction to train on")
+    config, log = expect_config(config), expect_some(as_interactions(log))
     if config.recency and log.times is None:
         raise DataError(
             "recency needs interactions in an order of time, and these have none: bring a column of times, or lines in"

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from cli.choosing import said_of, warn_of_baseline
+from sparserec_np import SparseRec
 from sparserec_np.data.synthetic import generate
 from sparserec_np.training.choosing import Choice
 from sparserec_np.training.run_directory import load_run
@@ -103,3 +104,29 @@ def test_what_is_named_is_not_chosen(run, file, tmp_path, words, chosen):
 def test_a_report_for_machines_has_no_line_of_it(run, file, tmp_path):
     done = run("train", file, "-o", str(tmp_path / "run"), "--json", "--entries", "600", "--epochs", "1")
     assert done.returncode == 0 and json.loads(done.stdout)["nnz"] == 600
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"entries": 600},
+        {"model": "fism"},
+        {"user_rows": "ridge"},
+        {"model": "fism", "dim": 32},
+        {"dim": 32},
+    ],
+    ids=str,
+)
+def test_the_estimator_chooses_as_the_command_does(given, run, file, tmp_path):
+    options = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    theirs, mine = tmp_path / "theirs", tmp_path / "mine"
+    done = run("train", file, "-o", str(theirs), "--epochs", "3", "--threads", "1", *options)
+    assert done.returncode == 0, done.stderr
+    model = SparseRec(epochs=3, threads=1, **given).fit(file)
+    model.save(mine)
+    assert model.model == given.get("model") and model.dim == given.get("dim")  # a fit leaves them alone
+    settings = [json.loads((folder / "config.json").read_text()) for folder in (theirs, mine)]
+    assert {**settings[0], "data": None} == {**settings[1], "data": None}
+    models = [(folder / "model.safetensors").read_bytes() for folder in (theirs, mine)]
+    assert models[0] == models[1]

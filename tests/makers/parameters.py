@@ -14,6 +14,7 @@ from sparserec_np.training.settings import SETTINGS, Config
 
 FILE = Path(__file__).parents[2] / "sparserec_np" / "training" / "parameters.py"
 WIDTH = 100
+CHOSEN = ("model", "dim")  # by validation, where they are not given
 
 HEAD = '''"""The parameters of the estimator, written out one by one, so that editors and type checkers know them.
 
@@ -41,6 +42,7 @@ def written_out() -> str:
     listed = "".join(_described(field.name, _help_of(SETTINGS[field.name])) for field in fields)
     listed += _described("threads", "Threads to work on; all by default.")
     kinds = {field.name: (str(field.type), repr(field.default).replace("'", '"')) for field in fields}
+    kinds |= {name: (f"{SETTINGS[name].kind.__name__} | None", "None") for name in CHOSEN}
     kinds["threads"] = ("int | None", "None")
     attributes = "".join(f"    {name}: {kind}\n" for name, (kind, _) in kinds.items())
     arguments = "".join(f"        {name}: {kind} = {default},\n" for name, (kind, default) in kinds.items())
@@ -56,6 +58,7 @@ def written_out() -> str:
 def _help_of(row: Setting) -> str:
     """The line of help, with the choices there are."""
     choices = f" One of {', '.join(row.choices)}." if row.choices else ""
+    choices += " By validation where neither model nor dim is given." if row.name in CHOSEN else ""
     owners = row.owners()
     default = row.words or ", ".join(f"{value:g}" for value in owners.values() if value is not None)
     return row.help.format(owners=" and ".join(owners), default=default) + choices
