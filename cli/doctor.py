@@ -28,9 +28,9 @@ def command(as_json: bool) -> None:
 
     Shown are versions, cores, the processor and the form of kernels that it gets, Numba's threading
     layer and cache folder, and the BLAS pools. Parts are tried rather than looked up: a kernel of
-    each kind is compiled and compared with plain Python, every file of compiled kernels is read, a
-    file is written. The exit code is 1 if something is broken; what to do about it is printed below
-    the table.
+    each kind is compiled and compared with plain Python, every file of compiled kernels is read and
+    loaded, a file is written. The exit code is 1 if something is broken; what to do about it is
+    printed below the table.
     """
     problems: list[str] = []
     report: dict[str, Any] = {
@@ -144,7 +144,7 @@ def _cache(problems: list[str]) -> dict[str, Any]:
         with tempfile.TemporaryFile(dir=folder):
             pass
         _remove_damaged(folder, problems)
-        return {"folder": folder, "writable": True}
+        return {"folder": folder, "writable": True, "loaded": _load_all(folder, problems)}
     except Exception as error:
         problems.append(
             f"Numba has no cache folder that it can write to ({_first_line(error)}): "
@@ -167,6 +167,31 @@ def _remove_damaged(folder: str, problems: list[str]) -> None:
         )
 
 
+def _load_all(folder: str, problems: list[str]) -> int | None:
+    """Loads all compiled kernels that are kept, in a process of its own; returns how many.
+
+    None is where that process ended: machine code that cannot be loaded may do that.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "sparserec_np.kernels.loading"], capture_output=True, text=True, check=False
+    )
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        problems.append(
+            f"Loading the compiled kernels in {folder} ended the process (code {done.returncode}): remove that folder,"
+            " and run `sparserec warmup`."
+        )
+        return None
+    for path in found["failed"]:
+        os.remove(path)
+        problems.append(
+            f"A compiled kernel cannot be loaded and was removed ({os.path.basename(path)}): run `sparserec warmup`, or"
+            " let the next run compile it anew."
+        )
+    return int(found["forms"])
+
+
 def _blas(problems: list[str]) -> list[dict[str, Any]]:
     """Lists the thread pools of the linear algebra libraries that NumPy and SciPy have loaded."""
     try:
@@ -181,6 +206,14 @@ def _blas(problems: list[str]) -> list[dict[str, Any]]:
         for pool in threadpool_info()
         if pool["user_api"] == "blas"
     ]
+
+
+def _cache_in_words(cache: dict[str, Any]) -> str:
+    """Says where compiled kernels are kept, and how many of them load here."""
+    if cache["writable"] is False:
+        return f"{cache['folder'] or 'none'} (not writable)"
+    loaded = "" if cache.get("loaded") is None else f", {counted(cache['loaded'], 'kernel')} loaded"
+    return f"{cache['folder'] or 'none'}{loaded}"
 
 
 def _first_line(error: Exception) -> str:
@@ -207,7 +240,7 @@ def _print(report: dict[str, Any]) -> None:
         ],
         [
             "numba cache",
-            f"{cache['folder'] or 'none'}{' (not writable)' if cache['writable'] is False else ''}",
+            _cache_in_words(cache),
         ],
         *(
             ["blas pool", f"{pool['library']} {pool['version']}, threads: {pool['threads']}"]

@@ -75,6 +75,15 @@ class KernelFiles(IndexDataCacheFile):
         name = self._load_index().get(key)
         return None if name is None else self._unpickled(self._data_path(name))
 
+    def known(self) -> list[Any]:
+        """Lists what something is kept for."""
+        return list(self._load_index())
+
+    def path_of(self, key: Any) -> str:
+        """Returns the path of the file that is for ``key``."""
+        path: str = self._data_path(self._name_of(key))
+        return path
+
     def _name_of(self, key: Any) -> str:
         """Makes a name of the types and the processor, the first two parts of a key."""
         base = self._index_name.removesuffix(".nbi")
@@ -115,6 +124,16 @@ class KernelCache(FunctionCache):
     def __init__(self, function: Any) -> None:
         super().__init__(function)
         self._cache_file.__class__ = KernelFiles  # the same names and stamps, other ways to read and write
+
+    def kept(self, context: Any) -> list[tuple[Any, str]]:
+        """Lists the forms made for this processor: the types of arguments, and the file."""
+        context.refresh()
+        codegen = context.codegen()
+        files = self._cache_file
+        assert isinstance(files, KernelFiles)
+        mine = [key for key in files.known() if key == self._index_key(key[0], codegen)]
+        found = [(key[0], files.path_of(key)) for key in mine]
+        return [(types, path) for types, path in found if os.path.exists(path)]
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keeps what was compiled; warns where it cannot be kept, as on a full disk."""

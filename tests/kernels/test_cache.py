@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -178,6 +181,29 @@ def test_doctor_finds_and_removes_damaged_files(sealed: Path, tmp_path: Path) ->
     assert first.returncode == 1 and first.stderr == ""
     assert "1 damaged file of compiled kernels was removed" in first.stdout
     assert second.returncode == 0 and "damaged" not in second.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda content: pickle.dumps("something else"), "cannot be loaded and was removed"),
+        (lambda content: content.replace(b"\x7fELF", b"\x00ELF"), "ended the process"),
+    ],
+    ids=["no kernel", "no machine code"],
+)
+def test_doctor_loads_what_is_kept_and_says_what_does_not_load(
+    sealed: Path, tmp_path: Path, change: Callable[[bytes], bytes], said: str
+) -> None:
+    """The sum is right, so only loading tells."""
+    own = {"NUMBA_CACHE_DIR": str(tmp_path / "own")}
+    folder, _ = found(python(sealed, "-c", USE, **own))
+    (path,) = folder.glob("*group_by_row*.nbc")
+    content = change(path.read_bytes()[: -cache_files.SUM_BYTES])
+    path.write_bytes(content + hashlib.sha256(content).digest())
+    done = python(sealed, "-m", "cli", "doctor", **own)
+    assert done.returncode == 1 and done.stderr == "" and said in done.stdout
+    path.unlink(missing_ok=True)
+    assert python(sealed, "-m", "cli", "doctor", **own).returncode == 0
 
 
 def test_a_folder_that_is_full_ends_nothing(sealed: Path, tmp_path: Path) -> None:

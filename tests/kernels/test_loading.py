@@ -20,6 +20,7 @@ NEED_NUMBA = (
     "sparserec_np.kernels.cache",  # and cache_files
     "sparserec_np.kernels.compiled",
     "sparserec_np.kernels.doors",
+    "sparserec_np.kernels.loading",
     "sparserec_np.kernels.trial",
     "sparserec_np.warmup",
 )
