@@ -1,8 +1,9 @@
 """The choice of explored rows: they alone get a gradient of every entry, and they alone may grow.
 
 That only a subset of important vectors is explored is the paper's (arXiv 2411.12205, abstract).
-What makes a row important is our choice, and so is drawing in proportion to it: without
-replacement, by exponential keys (Efraimidis and Spirakis 2006).
+What makes a row important is our choice, and so is drawing in proportion to it, by exponential
+keys (Efraimidis and Spirakis 2006), in rounds: no row is explored again before all others were.
+Without rounds, rows that nobody draws keep the mask that they began with.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ class Exploration:
     fraction: float = 0.25
     importance: str = "degree"
 
-    def draw(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
+    def draw(self, degrees: Array, norms: Array, waiting: Array, rng: np.random.Generator) -> Array:
         """Draws row numbers (m,) int32, ascending, with m = max(1, round(fraction * rows)).
 
         Args:
             degrees: (rows,) interactions of each row.
             norms: (rows,) gradient norms; empty where the importance does not ask for them.
+            waiting: (rows,) bool, the rows that this round has not drawn; brought up to date.
+            rng: draws.
         """
         rows = len(degrees)
         count = max(1, round(self.fraction * rows))
@@ -44,7 +47,23 @@ class Exploration:
             keys /= np.sqrt(np.maximum(degrees, 1e-9))
         elif self.importance == "gradient" and norms.any():
             keys /= np.maximum(norms, norms[norms > 0].min() * 1e-3)
-        return np.sort(np.argpartition(keys, count - 1)[:count]).astype(np.int32)
+        drawn = _first(keys, np.flatnonzero(waiting), count)
+        waiting[drawn] = False
+        if len(drawn) < count or not waiting.any():  # the next round begins
+            waiting[:] = True
+            waiting[drawn] = False
+            more = _first(keys, np.flatnonzero(waiting), count - len(drawn))
+            waiting[drawn] = True
+            waiting[more] = False
+            drawn = np.concatenate([drawn, more])
+        return np.sort(drawn).astype(np.int32)
+
+
+def _first(keys: Array, rows: Array, count: int) -> Array:
+    """Finds the ``count`` of some rows whose keys are least; all of them where they are no more."""
+    if len(rows) <= count:
+        return rows
+    return rows[np.argpartition(keys[rows], count)[:count]]
 
 
 IMPORTANCES = ("degree", "gradient", "uniform")

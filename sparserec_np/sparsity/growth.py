@@ -48,8 +48,12 @@ class Growth(Protocol):
         """
         ...
 
-    def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
-        """Chooses the rows to explore from now to the next topology update, (m,) int32."""
+    def explore(self, degrees: Array, norms: Array, waiting: Array, rng: np.random.Generator) -> Array:
+        """Chooses the rows to explore from now to the next topology update, (m,) int32.
+
+        ``waiting`` (rows,) bool says which have not been explored in this round, and is brought up
+        to date.
+        """
         ...
 
     def explore_last(self, touched: Array) -> Array:
@@ -74,7 +78,7 @@ class NoGrowth:
     grows: bool = False
     prunes_explored_only: bool = False
 
-    def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
+    def explore(self, degrees: Array, norms: Array, waiting: Array, rng: np.random.Generator) -> Array:
         """Chooses no row."""
         return NO_ROWS
 
@@ -121,9 +125,9 @@ class AccumulatedGrowth:
     grows: bool = True
     prunes_explored_only: bool = True
 
-    def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
-        """Draws rows by importance."""
-        return self.exploration.draw(degrees, norms, rng)
+    def explore(self, degrees: Array, norms: Array, waiting: Array, rng: np.random.Generator) -> Array:
+        """Draws rows by importance, none again before all were drawn."""
+        return self.exploration.draw(degrees, norms, waiting, rng)
 
     def explore_last(self, touched: Array) -> Array:
         """Chooses no others than before: their sums go on."""
@@ -147,7 +151,7 @@ class LastBatchGrowth(AccumulatedGrowth):
 
     prunes_explored_only: bool = False
 
-    def explore(self, degrees: Array, norms: Array, rng: np.random.Generator) -> Array:
+    def explore(self, degrees: Array, norms: Array, waiting: Array, rng: np.random.Generator) -> Array:
         """Chooses no row: only the last batch counts."""
         return NO_ROWS
 

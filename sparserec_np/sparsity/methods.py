@@ -24,8 +24,9 @@ class Method:
             is set by the configuration.
         full: store every entry, whatever the budget.
         narrow: spend the budget on a full table of fewer columns.
-        full_until: part of the epochs that train a full table, before it is pruned to the budget
-            for good.
+        full_until: part of the epochs that train more than the budget: a full table, which is then
+            pruned to it for good.
+        shrinks: whether it is pruned in each of these epochs, and not at their end alone.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Method:
     full: bool = False
     narrow: bool = False
     full_until: float = 0.0
+    shrinks: bool = False
 
     def spend(self, budget: Budget) -> Budget:
         """Makes the budget of the stored table: the same entries, fewer columns, or all entries.
@@ -55,6 +57,18 @@ class Method:
             return replace(budget, dim=dim, nnz=budget.rows * dim)
         return budget
 
+    def entries_after(self, part: float, full: int, budget: int) -> int:
+        """Computes the entries that are left after a ``part`` of the epochs that train more.
+
+        A table that shrinks has ``budget + (full - budget) (1 - part)^3`` (Zhu and Gupta 2017).
+
+        >>> [METHODS["granet"].entries_after(part, 1000, 200) for part in (0, 0.5, 1)]
+        [1000, 300, 200]
+        """
+        if part >= 1:
+            return budget
+        return budget + round((full - budget) * (1 - part) ** 3) if self.shrinks else full
+
     def growth_with(self, exploration: Exploration) -> Growth:
         """Makes the growth of this method, which explores as told where it explores at all."""
         if type(self.growth) is AccumulatedGrowth:
@@ -73,6 +87,13 @@ METHODS = {
         Method("static", "the start's mask, never changed", NoGrowth()),
         Method(
             "magnitude", "a full table, pruned once to the budget, trained on", NoGrowth(), full_until=0.6
+        ),
+        Method(
+            "granet",
+            "a full table, pruned step by step while it regrows by the last batch's gradient (GraNet)",
+            LastBatchGrowth(),
+            full_until=0.6,
+            shrinks=True,
         ),
         Method("dense-small", "a full table of fewer columns, as many entries", NoGrowth(), narrow=True),
         Method("dense", "a full table, no budget", NoGrowth(), full=True),

@@ -112,8 +112,9 @@ def begin(log: Interactions, plan: Plan, start: Beginning) -> Training:
     state = EntryState(plan.optimizer(start.table.nnz, rows), origin)
     asked = plan.growth.grows and plan.settings.importance == "gradient"
     norms = np.zeros(rows if asked else 0, dtype=np.float32)
+    waiting = np.ones(rows if plan.growth.grows else 0, dtype=bool)
     explored = Explored.of(NO_ROWS, rows, plan.budget.dim)
-    return Training(model, state, explored, norms, plan.decay(state.origin))
+    return Training(model, state, explored, norms, waiting, plan.decay(state.origin))
 
 
 def bytes_held(log: Interactions, training: Training, order: Order, copies: int) -> dict[str, int]:
@@ -250,26 +251,27 @@ class _Epochs:
         # The last update lies ``interval`` epochs back; what is explored now serves the next one.
         if not plan.growth.grows or (epoch - 1) % interval:
             return
-        wanted = plan.growth.explore(self._degrees, training.norms, self._growth_rng)
+        wanted = plan.growth.explore(self._degrees, training.norms, training.waiting, self._growth_rng)
         upcoming = plan.drops.fraction(epoch - 1 + interval, plan.settings.epochs)
         training.explore(wanted if upcoming > 0 else wanted[:0])
         training.norms[:] = 0
 
     def _change_mask(self, epoch: int, fraction: float) -> int:
-        """Does this epoch's topology update, and prunes a full table where it is due.
+        """Prunes a table that has more than the budget where that is due, and does the topology update.
 
         Returns how many entries are new.
         """
         plan, training = self._plan, self._training
         model, state, changed = training.model, training.state, 0
+        entries = plan.entries_after(epoch)
+        if model.table.nnz > entries:
+            model.table, kept = prune(model.table, entries, plan.settings.floor)
+            state.carry(lambda array, grown: array[kept], lambda array: array[:0])
         if fraction > 0:
             changed = plan.topology(
                 model.table, plan.growth, training.explored, fraction, state, self._growth_rng
             )
             training.explore(NO_ROWS)  # the sums have done their work
-        if epoch == plan.full_epochs:
-            model.table, kept = prune(model.table, plan.budget.nnz, plan.settings.floor)
-            state.carry(lambda array, grown: array[kept], lambda array: array[:0])
         return changed
 
 

@@ -141,7 +141,7 @@ class MemoryEstimate:
         order = min(log.n_interactions, 4 * PAIRS_AT_ONCE) * BATCH_BYTES
         full = 4 * n.full + 20 * n.pairs if base.graph else 0
         towers = 8 * MB if base.stores_users and not base.scores_are_products else 0
-        explored = round(8 * settings.explore * budget.rows * budget.dim)
+        explored = round(8 * settings.explore * budget.rows * budget.dim) + budget.rows
         training = max(USER_BYTES * n.users, order) + STATE_BYTES * n.nnz + explored + full + towers + WORKING
         return cls(
             interactions=2 * log.nbytes if settings.validation else log.nbytes,

@@ -19,7 +19,7 @@ class Parameters:
             validation where neither model nor dim is given.
         layers: Steps on the graph, with lightgcn; 3 by default.
         hidden: Units of the first dense layer, with neumf; 16 by default.
-        method: How the budget is spent. One of sparserec, rigl, set, static, magnitude,
+        method: How the budget is spent. One of sparserec, rigl, set, static, magnitude, granet,
             dense-small, dense.
         dim: Embedding dimension. By validation where neither model nor dim is given.
         density: Part of all entries that is stored, above 0 and at most 1.

@@ -106,6 +106,11 @@ class Plan:
         """Stored entries of the start: all of them where a full table is trained first."""
         return self.budget.rows * self.budget.dim if self.full_epochs else self.budget.nnz
 
+    def entries_after(self, epoch: int) -> int:
+        """Returns how many entries may be left after an epoch, from 1."""
+        part = epoch / self.full_epochs if self.full_epochs else 1.0
+        return self.method.entries_after(part, self.first_entries, self.budget.nnz)
+
     @property
     def highest_rate(self) -> float:
         """The learning rate that training begins with."""

@@ -422,6 +422,7 @@ class Config:
         0.1,
         "Part of the rows explored between topology updates.",
         "mask",
+        "They are drawn in rounds: none again before all others were. 1 explores all rows at once.",
         low=0,
         high=1,
         open_below=True,
@@ -438,7 +439,8 @@ class Config:
         0.3,
         "Part of the entries within reach that changes at first.",
         "mask",
-        "It falls to zero as a cosine.",
+        "It falls to zero as a cosine. Within reach are the explored rows: with few of them, from a"
+        " start at random, 0.9 is better.",
         low=0,
         high=0.99,
         update=InCommand(0.1),

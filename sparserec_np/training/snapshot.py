@@ -49,6 +49,7 @@ def of_training(training: Training) -> dict[str, Array]:
         "weights": model.weights,
         "origin": state.origin,
         "norms": training.norms,
+        "waiting": training.waiting.view(np.uint8),
     }
 
 
@@ -61,6 +62,7 @@ def give_back(training: Training, arrays: Mapping[str, Array]) -> None:
     explored = within("explored", arrays)
     training.explored = Explored(*(explored[name].copy() for name in Explored._fields))
     training.norms[:] = arrays["norms"]
+    training.waiting[:] = arrays["waiting"].view(bool)
 
 
 def states_of(generators: Iterable[np.random.Generator]) -> list[dict[str, Any]]:

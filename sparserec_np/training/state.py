@@ -57,6 +57,8 @@ class Training:
         explored: gradients summed since the last topology update.
         norms: (rows,) norms of the rows' gradients, summed likewise; empty where nobody asks for
             them.
+        waiting: (rows,) bool, the rows not yet explored in the round at hand; empty where the mask
+            never changes.
         decay: L2 weights, and what they draw to.
         explored_bytes: most that ``explored`` has taken.
     """
@@ -65,13 +67,14 @@ class Training:
     state: EntryState
     explored: Explored
     norms: Array
+    waiting: Array
     decay: Decay
     explored_bytes: int = 0
 
     def explore(self, rows: Array) -> None:
         """Starts new sums of gradients, for ``rows`` (m,)."""
         self.explored = Explored.of(rows, self.model.table.rows, self.model.dim)
-        self.explored_bytes = max(self.explored_bytes, self.explored.nbytes)
+        self.explored_bytes = max(self.explored_bytes, self.explored.nbytes + self.waiting.nbytes)
 
     def is_finite(self) -> bool:
         """Tells whether all stored values and weights are still finite."""

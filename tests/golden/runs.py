@@ -35,6 +35,7 @@ TRAININGS = {
     "set-spectral": f"{SHORT} --method set --start spectral --optimizer sgd",
     "static-als": f"{SHORT} --method static --start als --optimizer adagrad",
     "magnitude-spectral": f"{SHORT} --method magnitude --start spectral --loss bpr",
+    "granet-uniform": f"{SHORT} --method granet --start uniform",
     "dense-small": f"{SHORT} --method dense-small --start spectral --negatives 1 --loss bpr",
     "dense-uniform": f"{SHORT} --method dense --start uniform --loss bce --embedding-dropout 0.2",
     "search": "--dim 16 --density 0.3 --epochs 4 --evaluate-every 2 --batch-size 256",

@@ -185,7 +185,7 @@ def test_a_trained_run_lists_what_was_trained(tmp_path: Any) -> None:
     np.testing.assert_array_equal(ours[1], theirs[1])
 
 
-@pytest.mark.parametrize("method", ["magnitude", "dense", "dense-small"])
+@pytest.mark.parametrize("method", ["magnitude", "granet", "dense", "dense-small"])
 def test_full_tables_are_refused(method: str) -> None:
     with pytest.raises(ConfigError, match="neighbours of items are never full"):
         fit(method=method)

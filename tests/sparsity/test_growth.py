@@ -43,7 +43,7 @@ def test_who_explores_what() -> None:
         (everything, 20, []),
     ]
     for growth, drawn, last in wanted:
-        rows = growth.explore(degrees, NOTHING, rng())
+        rows = growth.explore(degrees, NOTHING, np.ones(20, dtype=bool), rng())
         assert rows.dtype == np.int32 and len(np.unique(rows)) == len(rows) == drawn
         assert growth.explore_last(touched).tolist() == last
     assert [growth.grows for growth, _, _ in wanted] == [False, True, True, True, True]

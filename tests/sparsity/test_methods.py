@@ -14,7 +14,16 @@ BUDGET = Budget(rows=100, dim=64, nnz=659, id_bytes=12)
 
 
 def test_names_are_keys() -> None:
-    assert list(METHODS) == ["sparserec", "rigl", "set", "static", "magnitude", "dense-small", "dense"]
+    assert list(METHODS) == [
+        "sparserec",
+        "rigl",
+        "set",
+        "static",
+        "magnitude",
+        "granet",
+        "dense-small",
+        "dense",
+    ]
     assert all(method.name == name and method.summary for name, method in METHODS.items())
 
 
@@ -43,7 +52,7 @@ def test_a_method_is_its_growth() -> None:
     some, all_rows = Exploration(0.5, "uniform"), Exploration(1.0)
     kinds = {name: type(method.growth_with(some)) for name, method in METHODS.items()}
     assert kinds.pop("sparserec") is AccumulatedGrowth
-    assert kinds.pop("rigl") is LastBatchGrowth
+    assert kinds.pop("rigl") is kinds.pop("granet") is LastBatchGrowth
     assert kinds.pop("set") is RandomGrowth
     assert set(kinds.values()) == {NoGrowth}
     assert METHODS["sparserec"].growth_with(some) == AccumulatedGrowth(some, prunes_explored_only=True)
@@ -53,5 +62,11 @@ def test_a_method_is_its_growth() -> None:
     assert not METHODS["rigl"].growth_with(some).prunes_explored_only
 
 
-def test_only_magnitude_begins_full() -> None:
-    assert {name for name, method in METHODS.items() if method.full_until} == {"magnitude"}
+def test_two_begin_full_and_one_of_them_shrinks_step_by_step() -> None:
+    assert {name for name, method in METHODS.items() if method.full_until} == {"magnitude", "granet"}
+    left = {
+        name: [METHODS[name].entries_after(part, 900, 100) for part in (0, 0.25, 0.5, 0.99, 1, 2)]
+        for name in ("magnitude", "granet", "static")
+    }
+    assert left["magnitude"] == left["static"] == [900, 900, 900, 900, 100, 100]
+    assert left["granet"] == [900, 100 + 338, 200, 100, 100, 100]

@@ -32,6 +32,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "rigl": {"method": "rigl", "start": "spectral", "decay_to": "start"},
     "set": {"method": "set", "optimizer": "adagrad"},
     "magnitude": {"method": "magnitude", "learning_rate": None},
+    "granet": {"method": "granet"},
     "dropout": {"embedding_dropout": 0.2, "similarity": "cosine", "temperature": 0.2},
     "cells": {"order": "cells", "optimizer": "adagrad", "learning_rate": 0.05},
     "pairs": {"order": "cells", "loss": "bpr", "negatives": 1, "optimizer": "adagrad", "learning_rate": None},

@@ -250,7 +250,7 @@ def test_what_trains_best_is_filled_in_where_it_may_be():
     assert choice.config.learning_rate is None
 
 
-@pytest.mark.parametrize("method", ["dense", "magnitude"])
+@pytest.mark.parametrize("method", ["dense", "magnitude", "granet"])
 def test_methods_with_a_full_table_are_left_as_they_are(method):
     config = replace(CONFIG, method=method)
     assert choose(LOG, config).config == config

@@ -52,6 +52,10 @@ def test_the_budget_holds_at_every_topology_update(
     method: str, decay_to: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     budget = METHODS[method].spend(Budget.of_density(ROWS, 8, 0.3))
+    full = round(METHODS[method].full_until * 6)
+    sizes = [
+        METHODS[method].entries_after(epoch / full if full else 1, ROWS * 8, budget.nnz) for epoch in range(7)
+    ]
     plain, changes = TopologyUpdate.__call__, []
 
     def checked(
@@ -64,16 +68,17 @@ def test_the_budget_holds_at_every_topology_update(
         rng: np.random.Generator,
     ) -> int:
         assert fraction > 0
-        assert table.nnz == budget.nnz
+        entries = sizes[len(changes) + 1]
+        assert table.nnz == entries
         before = np.diff(table.indptr)
         changed = plain(self, table, growth, explored, fraction, optimizer, rng)
         table.validate(budget.dim)
-        assert (table.rows, table.nnz) == (ROWS, budget.nnz)
+        assert (table.rows, table.nnz) == (ROWS, entries)
         assert np.all(np.diff(table.indptr) >= np.minimum(before, self.floor))
         if type(growth) is AccumulatedGrowth:
             assert len(explored.sums) == round(0.5 * ROWS)
-        assert optimizer.optimizer.nbytes == 8 * budget.nnz + 4 * ROWS
-        assert len(optimizer.origin) == (budget.nnz if decay_to == "start" else 0)
+        assert optimizer.optimizer.nbytes == 8 * entries + 4 * ROWS
+        assert len(optimizer.origin) == (entries if decay_to == "start" else 0)
         changes.append(changed)
         return changed
 
@@ -86,12 +91,11 @@ def test_the_budget_holds_at_every_topology_update(
     assert len(changes) == (3 if growing else 0)
     assert all(changes)
     assert [record["mask_churn"] for record in records[1:]] == [
-        *(changed / budget.nnz for changed in changes),
+        *(changed / sizes[epoch] for epoch, changed in enumerate(changes, 1)),
         *[0.0] * (6 - len(changes)),
     ]
     assert fitted.budget == budget and fitted.model.table.nnz == budget.nnz
-    full = round(METHODS[method].full_until * 6)
-    assert [record["nnz"] for record in records] == [ROWS * 8] * full + [budget.nnz] * (7 - full)
+    assert [record["nnz"] for record in records] == sizes
     assert all(record["rows_without_entries"] == 0 for record in records)
     fitted.model.table.validate(budget.dim)
 
@@ -117,7 +121,7 @@ def test_a_density_of_one_is_a_budget_too(method: str) -> None:
     assert fit(method=method, density=1.0, epochs=2).model.table.nnz == 8 * ROWS
 
 
-@pytest.mark.parametrize("method", ["sparserec", "rigl", "set", "static", "magnitude"])
+@pytest.mark.parametrize("method", ["sparserec", "rigl", "set", "static", "magnitude", "granet"])
 def test_less_than_an_entry_a_row_is_a_budget_too(method: str) -> None:
     fitted = fit(method=method, density=0.05, epochs=3)
     assert fitted.model.table.nnz == 40 < ROWS
@@ -193,10 +197,10 @@ def test_norms_are_those_since_the_last_update(monkeypatch: pytest.MonkeyPatch) 
     seen = []
     plain = AccumulatedGrowth.explore
 
-    def noted(self: AccumulatedGrowth, degrees: Any, norms: Any, rng: np.random.Generator) -> Any:
+    def noted(self: AccumulatedGrowth, degrees: Any, norms: Any, *rest: Any) -> Any:
         seen.append(norms.copy())
         assert np.array_equal(degrees, np.concatenate([LOG.user_degrees, LOG.item_degrees]))
-        return plain(self, degrees, norms, rng)
+        return plain(self, degrees, norms, *rest)
 
     monkeypatch.setattr(AccumulatedGrowth, "explore", noted)
     fit(importance="gradient", learning_rate=1e-9, drop_fraction=1e-6, validation=0.0)
@@ -214,7 +218,7 @@ def test_norms_are_those_since_the_last_update(monkeypatch: pytest.MonkeyPatch) 
 def test_the_loss_falls(method: str, optimizer: str, loss: str, negatives: int) -> None:
     rate = {"adam": 0.05, "adagrad": 0.2, "sgd": 0.1}[optimizer]
     # A full table that is pruned loses something then: its fall is measured while it is full.
-    epochs = 10 if method == "magnitude" else 6
+    epochs = 10 if METHODS[method].full_until else 6
     fitted = fit(
         *[LOG],
         **{"method": method, "optimizer": optimizer, "loss": loss, "negatives": negatives, "epochs": epochs},
@@ -290,6 +294,7 @@ def test_the_best_weights_are_kept_with_the_best_table() -> None:
         {"loss": "bpr", "negatives": 64, "method": "rigl", "optimizer": "adagrad"},
         {"method": "set", "optimizer": "sgd"},
         {"method": "magnitude"},
+        {"method": "granet"},
         {"method": "dense-small"},
         {"model": "neumf", "start": "spectral"},
     ],
@@ -316,7 +321,7 @@ def test_two_runs_in_a_row_are_equal_and_two_seeds_are_not(method: str) -> None:
 # ---- choosing the epoch
 
 
-@pytest.mark.parametrize("method", ["sparserec", "set", "magnitude", "dense"])
+@pytest.mark.parametrize("method", ["sparserec", "set", "magnitude", "granet", "dense"])
 def test_the_best_epoch_is_the_one_that_is_kept(method: str) -> None:
     fitted = fit(KEPT, validation_log=HELD, method=method, epochs=8, learning_rate=0.05, patience=0)
     measured = {r["epoch"]: r[SELECT_BY] for r in fitted.history if SELECT_BY in r}
@@ -372,7 +377,7 @@ def test_ctrl_c_while_searching_leaves_the_best_state_so_far(method: str, epoch:
     if measured:
         assert ndcg(fitted, held, kept) == max(measured.values()) == measured[fitted.best_epoch]
     else:
-        assert method == "magnitude" and epoch < 2
+        assert METHODS[method].full_until and epoch < 2
 
 
 @EVERY_METHOD

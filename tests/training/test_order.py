@@ -59,7 +59,12 @@ def of_state(optimizer: SGD | Adagrad | Adam, **changes: Any) -> Training:
     origin = np.zeros(nnz, np.float32)
     explored = Explored.of(np.empty(0, np.int32), rows, 8)
     return Training(
-        model, EntryState(optimizer, origin), explored, np.zeros(0, np.float32), Decay(0, 0, 0, origin)
+        model,
+        EntryState(optimizer, origin),
+        explored,
+        np.zeros(0, np.float32),
+        np.zeros(0, bool),
+        Decay(0, 0, 0, origin),
     )
 
 

@@ -113,7 +113,13 @@ def test_without_a_start_the_one_that_trains_to_better_lists_is_taken(
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"validation": 0.0}, {"method": "dense"}, {"method": "magnitude"}, {"model": "neumf"}),
+        *(
+            {"validation": 0.0},
+            {"method": "dense"},
+            {"method": "magnitude"},
+            {"method": "granet"},
+            {"model": "neumf"},
+        ),
         *({"dim": 80, "density": 0.9}, {"dim": 4097, "density": 0.01}),
     ],
     ids=str,
