@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import io
+import os
 import socket
 import threading
 import time
@@ -66,6 +67,8 @@ class PlainServer(http.server.ThreadingHTTPServer):
 
     def server_bind(self) -> None:
         """Takes the port, without asking a name server what this machine is called."""
+        if os.name != "nt":  # where it would let another program take the port, too
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = "localhost", self.server_address[1]

@@ -141,6 +141,17 @@ def test_the_head_of_a_request_is_bounded(port: int) -> None:
     assert ask(port, "/still") == (200, b"/still")
 
 
+def test_a_server_can_begin_again_at_once() -> None:
+    server = PlainServer(("127.0.0.1", 0), Echo)
+    place = server.server_port
+    with server.running(), socket.create_connection(("127.0.0.1", place)) as silent:
+        assert (
+            until_closed(silent) == b""
+        )  # the server closes first, and its port remembers that for a minute
+    with PlainServer(("127.0.0.1", place), Echo), pytest.raises(OSError, match="in use"):
+        PlainServer(("127.0.0.1", place), Echo)
+
+
 def test_addresses_are_said_as_they_are_asked_for() -> None:
     with PlainServer(("127.0.0.1", 0), Echo) as server:
         assert server.address == f"http://127.0.0.1:{server.server_port}/"
