@@ -18,9 +18,10 @@ from sparserec_np.errors import ConfigError, PacketError
 from sparserec_np.federated.gradient_sums import GradientSums
 from sparserec_np.federated.packets import LARGEST, Answer, Kind, Question
 from sparserec_np.models.base_models import BASE_MODELS
-from sparserec_np.training.fitted import Fitted
+from sparserec_np.training.fitted import Fitted, Record
 from sparserec_np.training.plan import budget_of, model_over
 from sparserec_np.training.settings import Config
+from sparserec_np.training.snapshot import Snapshot, table_in, under, within
 
 MOST_SHIFT = 10  # bits that answers may be shifted by; our choice
 EXACT = 1 << 53  # whole numbers up to this are exact in float64
@@ -354,6 +355,31 @@ class Server:
         self._tokens = set()
         self._steps[self._number - 1].take(self.learned, sums)
 
+    def snapshot(self) -> Snapshot:
+        """Names all that the next pass goes on from; to be asked when :meth:`end_pass` has ended one."""
+        learned = self.learned
+        arrays = {"counts": learned.counts} | under("kept", learned.kept)
+        if learned.table is not None:
+            arrays |= under("table", learned.table._asdict())
+        facts = {
+            "number": self._number,
+            "session": self._session.hex(),
+            "refused": dict(self.refused),
+            "measured": learned.measured,
+        }
+        return Snapshot(arrays, facts)
+
+    def load(self, kept: Snapshot) -> None:
+        """Goes on from what :meth:`snapshot` named."""
+        learned, facts = self.learned, kept.facts
+        learned.counts, learned.measured = kept.arrays["counts"].copy(), dict(facts["measured"])
+        learned.kept = {name: array.copy() for name, array in within("kept", kept.arrays).items()}
+        table = within("table", kept.arrays)
+        learned.table = table_in(table) if table else None
+        self._number, self._session = facts["number"], bytes.fromhex(facts["session"])
+        self.refused = Counter(facts["refused"])
+        self._sums, self._tokens = None, set()
+
     def finish(self) -> Fitted:
         """Makes the model: an ordinary one, of no users.
 
@@ -365,6 +391,15 @@ class Server:
             left = len(self._steps) - self._number
             raise ConfigError(f"There are {left} passes left: ask clients until next_pass returns nothing")
         return fitted_of(self.learned, self.config, self.nobody)
+
+    def fitted(self, table: SparseTable, weights: Array, history: list[Record]) -> Fitted:
+        """Makes once more a model that this training gave: of its table, weights and records."""
+        learned = replace(self.learned, table=table, counts=np.zeros(self.learned.n_items, np.int64))
+        made = fitted_of(learned, self.config, self.nobody)
+        if len(weights):
+            made.model.load_weights(weights)
+        made.history = history
+        return made
 
 
 def settings_for(way: Way, config: Config) -> Config:

@@ -20,6 +20,7 @@ from sparserec_np.data.formats import write_interactions
 from sparserec_np.data.synthetic import generate
 from sparserec_np.federated.device import Line, Patience, take_part
 from tests.cli.conftest import ROOT, _command
+from sparserec_np.training.checkpoints import CheckpointFile
 from tests.cli.test_groups import sections
 
 
@@ -219,3 +220,19 @@ def test_every_option_stands_in_its_group():
         "--pause",
         "--connections",
     ]
+
+
+def test_an_interrupt_between_passes_says_how_to_go_on(run, train_file, tmp_path, monkeypatch):
+    plain, given = CheckpointFile._write, ("--protocol", "spectral", "--validation", "0")
+
+    def write(self, *state):
+        plain(self, *state)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patcher:
+        patcher.setattr(CheckpointFile, "_write", write)
+        done = run("federate", train_file, "-o", tmp_path / "run", *QUICK, *given, "--checkpoint-every", "0")
+    assert done.returncode == 130
+    assert f"Go on with `sparserec federate --resume {tmp_path}/run`." in done.stderr
+    resumed = run("federate", "--resume", tmp_path / "run", "--json")
+    assert (resumed.returncode, json.loads(resumed.stdout)["nnz"]) == (0, 120)
