@@ -17,8 +17,8 @@ from sparserec_np.data.splitting import hold_out
 from sparserec_np.data.table import Array
 from sparserec_np.federated.desk import Desk
 from sparserec_np.federated.endpoint import Endpoint, Manners
-from sparserec_np.federated.server import Server
 from sparserec_np.federated.ledger import Ledger
+from sparserec_np.federated.server import Server
 from sparserec_np.federated.simulation import Conditions, clients_of, simulate
 from sparserec_np.federated.tokens import Tokens
 from sparserec_np.training.checkpoints import Checkpoints

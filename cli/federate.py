@@ -28,8 +28,8 @@ from .groups import CHOSEN, CLIENTS, STORED, GroupedOption
 from .interrupts import held_interrupts
 from .options import json_option, overwrite_option, reader_options
 from .output import counted, emit_json, human_bytes, table
-from .reading import read_log
 from .protocols import Asking, Learned
+from .reading import read_log
 from .resuming import Keeping, ResumableCommand
 from .serve_options import OF_SERVERS, OF_SIMULATIONS, devices, refuse_misplaced, serve_options
 from .threads import threads_option
@@ -242,8 +242,7 @@ def _print(report: dict[str, Any], found: list[Learned]) -> None:
     """Prints the ledger of each training, and what was kept."""
     for one in found:
         rows = [
-            [record["pass"], record["rounds"], record["answers"], *_sizes(record)]
-            for record in one.passes
+            [record["pass"], record["rounds"], record["answers"], *_sizes(record)] for record in one.passes
         ]
         rows.append(["in all", None, None, *_sizes(one.totals)])
         heads = ["pass", "rounds", "answers", "up, median", "largest", "down, median", "largest"]

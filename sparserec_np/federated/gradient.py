@@ -241,7 +241,9 @@ def gradient_of(question: Question, answer: Answer) -> Gradient:
         raise PacketError("length", f"A gradient has {len(values):,} bytes, expected {sum(sizes):,}")
     shifts, *said = np.split(values.astype(np.int64), np.cumsum(sizes)[:-1])
     if shifts.min() < 0 or shifts.max() > question.most:
-        raise PacketError("overflow", f"A gradient is shifted by more than {question.most} bits, or by less than 0")
+        raise PacketError(
+            "overflow", f"A gradient is shifted by more than {question.most} bits, or by less than 0"
+        )
     of_rows, of_pulls, of_slopes = table.grids
     row, pull, positives, others = (part << shift for part, shift in zip(said, shifts.tolist(), strict=True))
     others = others[: len(negatives)]

@@ -19,8 +19,8 @@ from cli.groups import GROUPS
 from sparserec_np.data.formats import write_interactions
 from sparserec_np.data.synthetic import generate
 from sparserec_np.federated.device import Line, Patience, take_part
-from tests.cli.conftest import ROOT, _command
 from sparserec_np.training.checkpoints import CheckpointFile
+from tests.cli.conftest import ROOT, _command
 from tests.cli.test_groups import sections
 
 

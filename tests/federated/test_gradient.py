@@ -58,7 +58,9 @@ def written_out(table: Announced, items: np.ndarray, negatives: np.ndarray) -> n
     return made
 
 
-def loss_at(name: str, rows: np.ndarray, weights: np.ndarray, items: np.ndarray, negatives: np.ndarray) -> float:
+def loss_at(
+    name: str, rows: np.ndarray, weights: np.ndarray, items: np.ndarray, negatives: np.ndarray
+) -> float:
     """The loss as it is written in textbooks: each item is scored by a row that it is left out of."""
     total = 0.0
     row = sum(weights[item] * rows[item] for item in items)
