@@ -100,11 +100,13 @@ class Announced:
             arrays.append(np.frombuffer(content, kind, size // np.dtype(kind).itemsize, start))
             start += size
         weights, steps, lengths, values, columns = arrays
+        of_rows, of_pulls, of_slopes = grids
         indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         sound = indptr[-1] == nnz and loss < len(LOSSES) and (not nnz or columns.max() < width)
         if not sound:
             raise PacketError("garbage", "The question's table is none: ask for it again")
-        return cls(loss, (grids[0], grids[1], grids[2]), explored, *arrays, indptr)
+        found = (of_rows, of_pulls, of_slopes)
+        return cls(loss, found, explored, weights, steps, lengths, values, columns, indptr)
 
     def dense(self, rows: Array, width: int) -> Array:
         """Reads every entry of ``rows`` (m,): (m, width) float64."""
