@@ -45,7 +45,7 @@ HELD_OUT = 0.2
 CONDITIONS = Conditions(asked=0.1, silent=0.2)
 MASK_KEPT = DropSchedule(0.0)
 START = GradientWay()
-RANDOM = GradientWay(begin=None, rounds=600, rate=0.1, exploration=Exploration(1.0))
+RANDOM = GradientWay(begin=None, rounds=300, rate=0.1, exploration=Exploration(1.0))
 # Way -> what it is called, and the protocol.
 WAYS: dict[str, tuple[str, Way]] = {
     "random": ("from random", RANDOM),
@@ -56,8 +56,8 @@ WAYS: dict[str, tuple[str, Way]] = {
     "spectral": ("spectral", SpectralWay()),
     "least-squares": ("least squares", LeastSquaresWay()),
 }
-POINTS = (1, 2, 5, 10, 20, 40, 80, 150, 300, 450, 600)  # rounds after which is measured
-SHOWN = (10, 40, 150, 600)  # of these, those in the table
+POINTS = (1, 2, 5, 10, 20, 40, 80, 150, 300)  # rounds after which is measured
+SHOWN = (10, 40, 150)  # of these, those in the table
 DRAWN = ("random", "random-static", "start", "static", "spectral", "least-squares")
 # Name of a picture -> what its axis is called.
 AXES = {"rounds": "rounds of gradients", "bytes": "kB that the median client had sent"}
