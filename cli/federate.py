@@ -14,6 +14,7 @@ import numpy as np
 from sparserec_np import kernels
 from sparserec_np.errors import ConfigError
 from sparserec_np.federated.ledger import figures
+from sparserec_np.federated.server import Way
 from sparserec_np.federated.simulation import Conditions
 from sparserec_np.federated.ways import TRIED, WAYS
 from sparserec_np.machine.memory import peak_bytes
@@ -23,6 +24,7 @@ from sparserec_np.training.run_directory import was_stopped
 from sparserec_np.training.settings import Config
 
 from .audience import Audience, Simulated
+from .earlier import Earlier, refuse_decided
 from .epochs import recorded
 from .groups import CHOSEN, CLIENTS, STORED, GroupedOption
 from .interrupts import held_interrupts
@@ -73,6 +75,12 @@ def _part(name: str, text: str) -> Callable[[Any], Any]:
     type=click.IntRange(1),
     metavar="N",
     help="Entries that are stored, instead of a density.",
+)
+@_option(
+    STORED,
+    "--earlier",
+    metavar="RUN0",
+    help="Learn on from the table in RUN0: known items keep their rows, and new ones get theirs, within its budget.",
 )
 @_option(
     CHOSEN,
@@ -134,6 +142,8 @@ def command(train_file: str, run: str, as_json: bool, keeping: Keeping, **option
     What each client sent and was sent is in the report, and in RUN/metrics.jsonl. A training that
     was stopped goes on with --resume RUN; checkpoints are written between two passes.
 
+    With --earlier a table learns on from more clients, interactions and items, in two passes.
+
     With --serve clients are devices that ask over HTTP, each with a token of its own, and TRAIN is
     a list of the items that there are. The server speaks plain HTTP: put a proxy with TLS before
     it. It ends when all passes are over, or at Ctrl-C, which keeps the last checkpoint.
@@ -142,10 +152,13 @@ def command(train_file: str, run: str, as_json: bool, keeping: Keeping, **option
     if simulated == (place is not None):
         raise click.UsageError("Give --simulate, or --serve HOST:PORT for devices that ask over HTTP.")
     refuse_misplaced(click.get_current_context(), simulated)
+    earlier = Earlier.of(options.pop("earlier"))
+    if earlier is not None:
+        refuse_decided(click.get_current_context())
     with run_directory(run, options.pop("overwrite"), keeping) as held, _saying_how_to_go_on(run):
         how = {name: options.pop(name) for name in (*OF_SIMULATIONS, *OF_SERVERS)}
         with _audience(train_file, place, how, options) as audience:
-            report = _federate_into(held, audience, options, quiet=as_json)
+            report = _federate_into(held, audience, earlier, options, quiet=as_json)
     if as_json:
         emit_json(report)
     else:
@@ -178,21 +191,25 @@ def _saying_how_to_go_on(run: str) -> Iterator[None]:
         raise
 
 
-def _federate_into(held: Held, audience: Audience, options: dict[str, Any], quiet: bool) -> dict[str, Any]:
+def _federate_into(
+    held: Held, audience: Audience, earlier: Earlier | None, options: dict[str, Any], quiet: bool
+) -> dict[str, Any]:
     """Learns as the options say, writes the run, and returns the report."""
-    config, names, part = _settings(options), _protocols(options), options["validation"]
+    config, part = _settings(options, earlier), options["validation"]
+    ways = _protocols(options) if earlier is None else {earlier.protocol: earlier.way(audience.item_ids)}
+    facts = {} if earlier is None else earlier.facts()
     _ = kernels.compiled  # Numba, before the clock starts
     set_kernel_threads(options["threads"])
     if not quiet:
         click.echo(audience.title())
     clock, directory = time.perf_counter(), held.directory
-    held.checkpoints.expect("training", lambda: config.to_dict() | audience.facts())
+    held.checkpoints.expect("training", lambda: config.to_dict() | audience.facts() | facts)
     with recorded(directory, _pass_progress()) as on_pass:
         how = Asking(config, audience, options["enough"], on_pass, held.checkpoints)
-        found = [how.tried(name, part > 0) for name in names]
+        found = [how.tried(name, way, part > 0) for name, way in ways.items()]
         made = best = max(found, key=lambda one: one.reached)
         if part and options["refit"]:
-            made = how.learned(best.name)
+            made = how.learned(best.name, ways[best.name])
             found.append(made)
     fitted = made.fitted
     assert fitted is not None  # checkpoints keep that of the best
@@ -221,21 +238,23 @@ def _federate_into(held: Held, audience: Audience, options: dict[str, Any], quie
     return report
 
 
-def _settings(options: dict[str, Any]) -> Config:
+def _settings(options: dict[str, Any], earlier: Earlier | None) -> Config:
     """Makes the settings of what is stored, of the options."""
     if options["density"] is not None and options["entries"] is not None:
         raise click.UsageError("Give --density or --entries, not both.")
     budget = {name: options[name] for name in ("density", "entries") if options[name] is not None}
+    if earlier is not None:
+        return Config(dim=earlier.dim, seed=options["seed"], **budget or {"entries": earlier.budget})
     return Config(dim=options["dim"], seed=options["seed"], **budget)
 
 
-def _protocols(options: dict[str, Any]) -> list[str]:
-    """Names the protocols to try."""
+def _protocols(options: dict[str, Any]) -> dict[str, Way]:
+    """Finds the protocols to try."""
     if options["protocol"]:
-        return [options["protocol"]]
+        return {options["protocol"]: WAYS[options["protocol"]]}
     if not options["validation"]:
         raise ConfigError("With --validation 0 nothing tells which protocol is better: give --protocol")
-    return list(TRIED)
+    return {name: WAYS[name] for name in TRIED}
 
 
 def _print(report: dict[str, Any], found: list[Learned]) -> None:

@@ -11,8 +11,7 @@ import numpy as np
 from sparserec_np.data.table import Array
 from sparserec_np.federated.ledger import figures
 from sparserec_np.federated.measuring import Measure
-from sparserec_np.federated.server import Server, settings_for
-from sparserec_np.federated.ways import WAYS
+from sparserec_np.federated.server import Server, Way, settings_for
 from sparserec_np.training.checkpoints import Checkpoints
 from sparserec_np.training.fitted import Fitted, Record, reached_in
 from sparserec_np.training.settings import Config
@@ -116,9 +115,9 @@ class Asking:
     on_pass: Callable[[Record], None]
     checkpoints: Checkpoints
 
-    def tried(self, name: str, measured: bool) -> Learned:
+    def tried(self, name: str, way: Way, measured: bool) -> Learned:
         """Learns by one of the protocols that are compared; where ``measured``, clients keep items back."""
-        server = self._server(name, measured)
+        server = self._server(way, measured)
 
         def make(report: Callable[[Record], object]) -> Fitted:
             return self._run(server, name, measured, report)
@@ -134,13 +133,13 @@ class Asking:
         stage = self.checkpoints.take(f"{name}, measured: {measured}", make, told, again)
         return Learned(name, measured, stage.history, stage.fitted)
 
-    def learned(self, name: str) -> Learned:
+    def learned(self, name: str, way: Way) -> Learned:
         """Learns from all items, by the protocol that was the best."""
-        fitted = self._run(self._server(name, False), name, False, self.on_pass)
+        fitted = self._run(self._server(way, False), name, False, self.on_pass)
         return Learned(name, False, fitted.history, fitted)
 
-    def _server(self, name: str, measured: bool) -> Server:
-        way, audience = WAYS[name], self.audience
+    def _server(self, way: Way, measured: bool) -> Server:
+        audience = self.audience
         own = settings_for(way, self.config)
         last = [Measure(own)] if measured else []
         return Server(audience.item_ids, way, own, audience.clients, self.enough, last)

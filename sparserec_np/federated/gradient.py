@@ -252,7 +252,7 @@ def gradient_of(question: Question, answer: Answer) -> Gradient:
     weights = table.weights[items].astype(np.float64)
     slopes = positives * 2.0**of_slopes
     dense = table.dense(items, width)
-    # Products of slopes and rows are whole numbers on the question's grid; the rest is rounded to it.
+    # Products of slopes and rows are whole numbers on the question's grid; the rest is rounded.
     rest = weights[:, None] * (pull * 2.0**of_pulls) - (2 * slopes * weights)[:, None] * dense
     fine = 2.0**-question.grid
     numbers = np.concatenate([positives, others])[:, None] * row

@@ -162,17 +162,23 @@ class Round:
 
     def take(self, learned: Learned, sums: Sums) -> None:
         """Solves for all items at once, along the axes of the clients' Gram."""
-        way = self.rows.way
-        with one_blas_thread():
-            gram = sums.gram * sums.step**2
-            strengths, axes = np.linalg.eigh(gram)
-            length = max(float(np.trace(gram)) / sums.answers, 1e-30)
-            counts = sums.counts.astype(np.float64)
-            weights = way.untouched + way.share * counts / sums.answers
-            short = way.ridge * length * np.sqrt(np.maximum(counts, 1))
-            targets = (sums.rows * sums.step) @ axes
-            targets /= weights[:, None] * np.maximum(strengths, 0) + short[:, None]
-            learned.kept = {"rows": targets @ axes.T, "gram": gram}
+        every = np.arange(learned.n_items)
+        rows = solved_items(self.rows.way, sums, every)
+        learned.kept = {"rows": rows, "gram": sums.gram * sums.step**2}
+
+
+def solved_items(way: LeastSquaresWay, sums: Sums, items: Array) -> Array:
+    """Solves for the rows of ``items`` (n,) from sums of their clients' rows: (n, width) float64."""
+    with one_blas_thread():
+        gram = sums.gram * sums.step**2
+        strengths, axes = np.linalg.eigh(gram)
+        length = max(float(np.trace(gram)) / sums.answers, 1e-30)
+        counts = sums.counts[items].astype(np.float64)
+        weights = way.untouched + way.share * counts / sums.answers
+        short = way.ridge * length * np.sqrt(np.maximum(counts, 1))
+        targets = (sums.rows[items] * sums.step) @ axes
+        targets /= weights[:, None] * np.maximum(strengths, 0) + short[:, None]
+        return np.asarray(targets @ axes.T)
 
 
 @dataclass
