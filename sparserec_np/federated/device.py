@@ -110,8 +110,9 @@ class Line:
             self._wait(reply)
 
     def answer(self, packet: bytes) -> bool:
-        """Hands an answer in; tells whether it was counted, and not too late or a second one."""
-        return self._ask("/v1/answer", packet).status == HTTPStatus.NO_CONTENT
+        """Hands an answer in; tells whether it counts, now or since a try whose reply was lost."""
+        reply = self._ask("/v1/answer", packet)
+        return reply.status == HTTPStatus.NO_CONTENT or _said(reply)[0] == "repeated"
 
     def _ask(self, path: str, body: bytes | None = None) -> Reply:
         """Asks until there is a reply that says something."""
@@ -174,14 +175,19 @@ def _sound(reply: Reply) -> Reply:
     """
     if reply.status < 300 or reply.status in (HTTPStatus.GONE, COUNTED_OR_LATE):
         return reply
-    try:
-        said = json.loads(reply.body)
-        reason, sentence = str(said["reason"]), str(said["error"])
-    except (ValueError, KeyError, TypeError):
-        reason, sentence = "", "it is no server of sparserec, or a proxy stands before it"
+    reason, sentence = _said(reply)
     if reply.status == HTTPStatus.BAD_REQUEST and reason != "request":
         raise PacketError(reason, f"The server has refused an answer: {sentence}")
     raise SparseRecError(f"The server has refused a request with status {reply.status}: {sentence}")
+
+
+def _said(reply: Reply) -> tuple[str, str]:
+    """Reads why a server has refused something: a word, and a sentence."""
+    try:
+        said = json.loads(reply.body)
+        return str(said["reason"]), str(said["error"])
+    except (ValueError, KeyError, TypeError):
+        return "", "it is no server of sparserec, or a proxy stands before it"
 
 
 def take_part(line: Line, ids: Sequence[str | int], secret: bytes) -> int:

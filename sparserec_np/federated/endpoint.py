@@ -153,6 +153,7 @@ class _Handler(PlainHandler):
         if self.server.desk.is_over:
             raise _over()
         if handout is None:
+            self.close_connection = True  # whoever waits holds no thread
             self._reply(HTTPStatus.NO_CONTENT, {"Retry-After": str(self.server.manners.pause)})
             return
         packet = b"" if self._knows(handout.name) else handout.packet

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 IDLE = 5.0  # seconds that a connection may say nothing between requests
 PATIENCE = 30.0  # seconds in which a request has to be there, from its first byte to its last
 SLOWEST = 1 << 14  # bytes a second that a reader has to take
+MOST_HEAD = 1 << 16  # bytes of a request before its body
 CONNECTIONS = 64  # at once; each has a thread
 BLOCK = 1 << 16  # bytes that are sent at once
 BUSY = (
@@ -106,13 +107,15 @@ class Patient(io.RawIOBase):
 
     Attributes:
         until: the moment, by ``time.monotonic``.
+        left: how many bytes may come yet; None for any number.
 
-    Raises TimeoutError when it has passed.
+    Raises TimeoutError when the moment has passed, ConnectionError where more bytes come.
     """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self.until = time.monotonic() + PATIENCE
+        self.left: int | None = None
 
     def readable(self) -> bool:
         """Says that it can be read."""
@@ -124,7 +127,12 @@ class Patient(io.RawIOBase):
         if left <= 0:
             raise TimeoutError("the request has taken too long")
         self._connection.settimeout(left)
-        return self._connection.recv_into(buffer)
+        size = self._connection.recv_into(buffer)
+        if self.left is not None:
+            self.left -= size
+            if self.left < 0:
+                raise ConnectionError("the head of the request is too long")
+        return size
 
 
 class PlainHandler(http.server.BaseHTTPRequestHandler):
@@ -152,7 +160,14 @@ class PlainHandler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self._patient.until = time.monotonic() + self.patience
+        self._patient.left = MOST_HEAD
         super().handle_one_request()
+
+    def parse_request(self) -> bool:
+        """Reads the head of a request, which is bounded; its body is bounded by who reads it."""
+        is_one = super().parse_request()
+        self._patient.left = None
+        return is_one
 
     def flush_headers(self) -> None:
         """Sends what was said so far; the time for it is its own, and not what reading has left."""

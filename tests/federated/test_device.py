@@ -66,6 +66,8 @@ def telling(*replies: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[str, 
 
 
 ITEMS = (200, {}, b'["a", "b", "c"]')
+LATE = (409, {}, b'{"reason": "pass", "error": "The pass is over"}')
+REPEATED = (409, {}, b'{"reason": "repeated", "error": "It counts once"}')
 OVER = (410, {}, b'{"reason": "over", "error": "It is over"}')
 
 
@@ -76,12 +78,15 @@ def test_it_tries_again_until_the_server_speaks() -> None:
         (502, {}, b""),
         (204, {}, b""),
         (200, {}, QUESTION),
-        (409, {}, b"{}"),
+        LATE,
+        (200, {}, QUESTION),
+        (0, {}, b""),
+        REPEATED,
         OVER,
     ]
     with telling(*replies) as (address, seen):
-        assert take_part(Line(address, "my-token", HASTY), ["b", "x"], b"secret") == 1
-    assert [one.split()[1] for one in seen].count("/v1/answer") == 3
+        assert take_part(Line(address, "my-token", HASTY), ["b", "x"], b"secret") == 2
+    assert [one.split()[1] for one in seen].count("/v1/answer") == 5
     assert all(one.endswith("Bearer my-token") for one in seen)
 
 

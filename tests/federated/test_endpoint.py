@@ -131,6 +131,7 @@ def test_items_and_questions_are_sent_once(place: Served) -> None:
     assert place.ask("POST", "/v1/answer", 0, client_of(0, [1]).answer(question))[0] == 204
     status, headers, content = place.ask("GET", "/v1/question")
     assert (status, headers["Retry-After"], content) == (204, "1", b"")
+    assert headers["Connection"] == "close"
     assert place.ask("GET", "/v1/question", 1)[0] == 200
 
 

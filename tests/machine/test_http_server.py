@@ -130,6 +130,17 @@ def test_what_is_no_http_is_refused(port: int) -> None:
     assert ask(port, "/still") == (200, b"/still")
 
 
+def test_the_head_of_a_request_is_bounded(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as large:
+        large.settimeout(10)
+        sent = 0
+        with pytest.raises(ConnectionError):
+            large.sendall(b"GET / HTTP/1.1\r\n")
+            while sent < 50_000_000:
+                sent += large.send(b"X: " + b"a" * 5_000 + b"\r\n")
+    assert ask(port, "/still") == (200, b"/still")
+
+
 def test_addresses_are_said_as_they_are_asked_for() -> None:
     with PlainServer(("127.0.0.1", 0), Echo) as server:
         assert server.address == f"http://127.0.0.1:{server.server_port}/"
