@@ -38,7 +38,9 @@ def test_a_way_is_measured_as_it_goes() -> None:
     assert sent == sorted(sent) and sent[-1] == found["bytes"]["up_median"] > sent[0] > 0
     assert found["points"][-1][2] == found["ndcg"]
     alone = learned("spectral", small_log(), 0, 6, 100)
-    assert len(alone["points"]) == 1 and alone["points"][0][2] == pytest.approx(found["points"][0][2], abs=0.02)
+    assert len(alone["points"]) == 1 and alone["points"][0][2] == pytest.approx(
+        found["points"][0][2], abs=0.02
+    )
 
 
 @pytest.mark.slow
