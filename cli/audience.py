@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,9 +17,11 @@ from sparserec_np.data.splitting import hold_out
 from sparserec_np.data.table import Array
 from sparserec_np.federated.desk import Desk
 from sparserec_np.federated.endpoint import Endpoint, Manners
+from sparserec_np.federated.ledger import Ledger
 from sparserec_np.federated.server import Server
-from sparserec_np.federated.simulation import Conditions, Ledger, clients_of, simulate
+from sparserec_np.federated.simulation import Conditions, clients_of, simulate
 from sparserec_np.federated.tokens import Tokens
+from sparserec_np.training.checkpoints import Checkpoints
 from sparserec_np.training.fitted import Record
 
 from .output import counted
@@ -49,7 +52,13 @@ class Audience(Protocol):
         """Says who and what there is."""
         ...
 
-    def run(self, server: Server, measured: bool, on_pass: Callable[[Record], None]) -> Ledger:
+    def facts(self) -> dict[str, Any]:
+        """Says what a training follows from, besides its settings."""
+        ...
+
+    def run(
+        self, server: Server, measured: bool, on_pass: Callable[[Record], None], checkpoints: Checkpoints
+    ) -> Ledger:
         """Takes a server through its passes; ``measured`` if clients are to keep items back."""
         ...
 
@@ -107,10 +116,17 @@ class Simulated:
             f"{self.clients:,} clients, {self.log.n_items:,} items, {self.log.n_interactions:,} interactions"
         )
 
-    def run(self, server: Server, measured: bool, on_pass: Callable[[Record], None]) -> Ledger:
+    def facts(self) -> dict[str, Any]:
+        """Says what a training follows from: the log and the conditions."""
+        return {"interactions": self.log.digest(), **vars(self.conditions)}
+
+    def run(
+        self, server: Server, measured: bool, on_pass: Callable[[Record], None], checkpoints: Checkpoints
+    ) -> Ledger:
         """Has users answer, as the conditions say."""
         halves = (self.kept, self.held_out) if measured else (self.log, None)
-        return simulate(server, clients_of(*halves, self.seed), self.conditions, self.seed, on_pass)
+        clients = clients_of(*halves, self.seed)
+        return simulate(server, clients, self.conditions, self.seed, on_pass, checkpoints)
 
     def told(self) -> dict[str, Any]:
         """Has nothing more to report."""
@@ -151,9 +167,16 @@ class Served:
         """Says who and what there is, and where."""
         return f"{counted(self.clients, 'token')}, {len(self.item_ids):,} items, at {self.endpoint.address}"
 
-    def run(self, server: Server, measured: bool, on_pass: Callable[[Record], None]) -> Ledger:
+    def facts(self) -> dict[str, Any]:
+        """Says what a training follows from: the catalogue; who takes part may change."""
+        digest = hashlib.sha256(repr(self.item_ids.tolist()).encode()).hexdigest()
+        return {"items": digest, "tokens": self.clients}
+
+    def run(
+        self, server: Server, measured: bool, on_pass: Callable[[Record], None], checkpoints: Checkpoints
+    ) -> Ledger:
         """Waits for devices."""
-        return self.desk.run(server, self.part if measured else 0.0, on_pass)
+        return self.desk.run(server, self.part if measured else 0.0, on_pass, checkpoints)
 
     def told(self) -> dict[str, Any]:
         """Reports the requests that were no packets."""

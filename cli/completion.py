@@ -7,7 +7,7 @@ from click.shell_completion import CompletionItem
 
 # What a metavar stands for -> which paths a shell offers for it.
 PATHS = dict.fromkeys(
-    ("FILE", "TRAIN", "TEST", "NEW", "TEACHER", "RUN", "RUN2", "OUT", "PATH", "PART|FILE"), "file"
+    ("FILE", "TRAIN", "TEST", "NEW", "TEACHER", "RUN", "RUN0", "RUN2", "OUT", "PATH", "PART|FILE"), "file"
 ) | {"DIR": "dir"}
 
 

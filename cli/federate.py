@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -14,98 +13,29 @@ import numpy as np
 
 from sparserec_np import kernels
 from sparserec_np.errors import ConfigError
-from sparserec_np.federated.measuring import Measure
-from sparserec_np.federated.server import Server, settings_for
-from sparserec_np.federated.simulation import Conditions, Ledger, figures
-from sparserec_np.federated.ways import WAYS
+from sparserec_np.federated.ledger import figures
+from sparserec_np.federated.server import Way
+from sparserec_np.federated.simulation import Conditions
+from sparserec_np.federated.ways import TRIED, WAYS
 from sparserec_np.machine.memory import peak_bytes
 from sparserec_np.machine.threads import set_kernel_threads
-from sparserec_np.training.fitted import Fitted, Record
-from sparserec_np.training.run_directory import RunDirectory
+from sparserec_np.training.fitted import Record
+from sparserec_np.training.run_directory import was_stopped
 from sparserec_np.training.settings import Config
 
 from .audience import Audience, Simulated
+from .earlier import Earlier, refuse_decided
 from .epochs import recorded
-from .groups import CHOSEN, CLIENTS, STORED, GroupedCommand, GroupedOption
+from .groups import CHOSEN, CLIENTS, STORED, GroupedOption
 from .interrupts import held_interrupts
 from .options import json_option, overwrite_option, reader_options
 from .output import counted, emit_json, human_bytes, table
+from .protocols import Asking, Learned
 from .reading import read_log
-from .resuming import NEVER, Keeping
+from .resuming import Keeping, ResumableCommand
 from .serve_options import OF_SERVERS, OF_SIMULATIONS, devices, refuse_misplaced, serve_options
 from .threads import threads_option
-from .writing import Source, run_directory
-
-
-@dataclass(frozen=True)
-class Learned:
-    """One training, by one protocol.
-
-    Attributes:
-        name: the protocol.
-        measured: whether clients have kept items back, and measured their lists.
-        server: that ran it.
-        ledger: bytes of its passes.
-        fitted: its model.
-    """
-
-    name: str
-    measured: bool
-    server: Server
-    ledger: Ledger
-    fitted: Fitted
-
-    @property
-    def title(self) -> str:
-        """What it is called in print."""
-        return f"{self.name}, measured" if self.measured else f"{self.name}, from all items"
-
-    @property
-    def short(self) -> list[str]:
-        """The passes in which fewer have answered than were asked for."""
-        return [record["pass"] for record in self.ledger.passes if not record["enough"]]
-
-    def told(self) -> dict[str, Any]:
-        """Reports what was sent, and what was reached."""
-        return {
-            "protocol": self.name,
-            "measured": self.measured,
-            **(_validation(self.fitted) if self.measured else {}),
-            "bytes": self.ledger.totals(),
-            "refused": dict(self.server.refused),
-            "passes": self.ledger.passes,
-        }
-
-
-@dataclass(frozen=True)
-class Asking:
-    """How clients are asked.
-
-    Attributes:
-        config: what is stored, and the seed.
-        audience: the clients.
-        enough: part of them who are to answer.
-        on_pass: is called with the record of each pass.
-    """
-
-    config: Config
-    audience: Audience
-    enough: float
-    on_pass: Callable[[Record], None]
-
-    def learned(self, name: str, measured: bool) -> Learned:
-        """Learns by a protocol; where that is ``measured``, clients keep items back."""
-        way = WAYS[name]
-        own = settings_for(way, self.config)
-        last = [Measure(own)] if measured else []
-        server = Server(self.audience.item_ids, way, own, self.audience.clients, self.enough, last)
-        started = {"phase": "federated", "protocol": name, "measured": measured, "epoch": 0}
-
-        def told(record: Record) -> None:
-            self.on_pass(started | record)
-
-        ledger = self.audience.run(server, measured, told)
-        return Learned(name, measured, server, ledger, server.finish())
+from .writing import Held, Source, run_directory
 
 
 def _option(group: str, *names: str, **rest: Any) -> Callable[[Any], Any]:
@@ -117,7 +47,7 @@ def _part(name: str, text: str) -> Callable[[Any], Any]:
     return _option(CLIENTS, name, type=click.FloatRange(0, 1), default=0.0, metavar="PART", help=text)
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=ResumableCommand)
 @click.argument("train_file", metavar="TRAIN")
 @click.option("-o", "--output", "run", metavar="RUN", required=True, help="Directory to write the run to.")
 @click.option("--simulate", is_flag=True, help="Make every user of TRAIN a client in this process.")
@@ -126,7 +56,7 @@ def _part(name: str, text: str) -> Callable[[Any], Any]:
     STORED,
     "--protocol",
     type=click.Choice(tuple(WAYS)),
-    help="What is summed up; by default both are tried, and clients' held-out items choose.",
+    help="What is summed up; by default least-squares and spectral are tried, and clients' held-out items choose.",
 )
 @_option(
     STORED,
@@ -145,6 +75,12 @@ def _part(name: str, text: str) -> Callable[[Any], Any]:
     type=click.IntRange(1),
     metavar="N",
     help="Entries that are stored, instead of a density.",
+)
+@_option(
+    STORED,
+    "--earlier",
+    metavar="RUN0",
+    help="Learn on from the table in RUN0: known items keep their rows, and new ones get theirs, within its budget.",
 )
 @_option(
     CHOSEN,
@@ -191,7 +127,7 @@ def _part(name: str, text: str) -> Callable[[Any], Any]:
 @threads_option
 @reader_options
 @json_option
-def command(train_file: str, run: str, as_json: bool, **options: Any) -> None:
+def command(train_file: str, run: str, as_json: bool, keeping: Keeping, **options: Any) -> None:
     """Learn items' rows from what clients answer, and write the model to the directory RUN.
 
     Every user of TRAIN is a client that keeps its items to itself, but for what it answers in a few
@@ -203,20 +139,26 @@ def command(train_file: str, run: str, as_json: bool, **options: Any) -> None:
     lists; then all of their items are learned from. With --protocol and --validation 0 there is one
     training, and nothing is measured.
 
-    What each client sent and was sent is in the report, and in RUN/metrics.jsonl.
+    What each client sent and was sent is in the report, and in RUN/metrics.jsonl. A training that
+    was stopped goes on with --resume RUN; checkpoints are written between two passes.
+
+    With --earlier a table learns on from more clients, interactions and items, in two passes.
 
     With --serve clients are devices that ask over HTTP, each with a token of its own, and TRAIN is
     a list of the items that there are. The server speaks plain HTTP: put a proxy with TLS before
-    it. It ends when all passes are over, or at Ctrl-C, which keeps nothing of the training.
+    it. It ends when all passes are over, or at Ctrl-C, which keeps the last checkpoint.
     """
     place, simulated = options.pop("place"), options.pop("simulate")
     if simulated == (place is not None):
         raise click.UsageError("Give --simulate, or --serve HOST:PORT for devices that ask over HTTP.")
     refuse_misplaced(click.get_current_context(), simulated)
-    with run_directory(run, options.pop("overwrite"), Keeping("federate", every=NEVER)) as held:
+    earlier = Earlier.of(options.pop("earlier"))
+    if earlier is not None:
+        refuse_decided(click.get_current_context())
+    with run_directory(run, options.pop("overwrite"), keeping) as held, _saying_how_to_go_on(run):
         how = {name: options.pop(name) for name in (*OF_SIMULATIONS, *OF_SERVERS)}
         with _audience(train_file, place, how, options) as audience:
-            report = _federate_into(held.directory, audience, options, quiet=as_json)
+            report = _federate_into(held, audience, earlier, options, quiet=as_json)
     if as_json:
         emit_json(report)
     else:
@@ -238,42 +180,56 @@ def _audience(
     yield Simulated.of(log, part, conditions, options["seed"], source)
 
 
+@contextmanager
+def _saying_how_to_go_on(run: str) -> Iterator[None]:
+    """Names the way to go on where a training is interrupted after its first checkpoint."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if was_stopped(run):
+            click.echo(f"\nGo on with `sparserec federate --resume {run}`.", err=True)
+        raise
+
+
 def _federate_into(
-    directory: RunDirectory, audience: Audience, options: dict[str, Any], quiet: bool
+    held: Held, audience: Audience, earlier: Earlier | None, options: dict[str, Any], quiet: bool
 ) -> dict[str, Any]:
     """Learns as the options say, writes the run, and returns the report."""
-    config, names, part = _settings(options), _protocols(options), options["validation"]
+    config, part = _settings(options, earlier), options["validation"]
+    ways = _protocols(options) if earlier is None else {earlier.protocol: earlier.way(audience.item_ids)}
+    facts = {} if earlier is None else earlier.facts()
     _ = kernels.compiled  # Numba, before the clock starts
     set_kernel_threads(options["threads"])
     if not quiet:
         click.echo(audience.title())
-    clock = time.perf_counter()
+    clock, directory = time.perf_counter(), held.directory
+    held.checkpoints.expect("training", lambda: config.to_dict() | audience.facts() | facts)
     with recorded(directory, _pass_progress()) as on_pass:
-        how = Asking(config, audience, options["enough"], on_pass)
-        found = [how.learned(name, part > 0) for name in names]
-        made = best = max(found, key=lambda one: one.fitted.reached)
+        how = Asking(config, audience, options["enough"], on_pass, held.checkpoints)
+        found = [how.tried(name, way, part > 0) for name, way in ways.items()]
+        made = best = max(found, key=lambda one: one.reached)
         if part and options["refit"]:
-            made = how.learned(best.name, False)
-            made.fitted.history = best.fitted.history
+            made = how.learned(best.name, ways[best.name])
             found.append(made)
-    directory.add({"phase": "federated", "protocol": made.name, **made.fitted.history[0]})
+    fitted = made.fitted
+    assert fitted is not None  # checkpoints keep that of the best
+    directory.add({"phase": "federated", "protocol": made.name, "epoch": 0, **best.metrics})
     with held_interrupts():
-        file_bytes = directory.finish(made.fitted, made.server.nobody, audience.source.to_dict())
+        file_bytes = directory.finish(fitted, fitted.log, audience.source.to_dict())
+        held.close(interrupted=False)
     report = {
         "run": directory.path,
         "protocol": made.name,
-        "dim": made.server.budget.dim,
-        "budget": made.server.budget.nnz,
-        "nnz": made.fitted.model.served().nnz,
-        **_validation(made.fitted),
+        "dim": fitted.budget.dim,
+        "budget": fitted.budget.nnz,
+        "nnz": fitted.model.served().nnz,
+        **best.validation,
         "clients": audience.clients,
         "items": len(audience.item_ids),
         "trainings": [one.told() for one in found],
-        "bytes": figures(
-            *(np.sum([getattr(one.ledger, way) for one in found], axis=0) for way in ("up", "down"))
-        ),
+        "bytes": figures(*(np.sum([one.sent[way] for one in found], axis=0) for way in ("up", "down"))),
         **audience.told(),
-        "seconds": time.perf_counter() - clock,
+        "seconds": held.checkpoints.earlier + time.perf_counter() - clock,
         "file_bytes": file_bytes,
         "memory": {"peak_resident": peak_bytes()},
     }
@@ -282,40 +238,36 @@ def _federate_into(
     return report
 
 
-def _settings(options: dict[str, Any]) -> Config:
+def _settings(options: dict[str, Any], earlier: Earlier | None) -> Config:
     """Makes the settings of what is stored, of the options."""
     if options["density"] is not None and options["entries"] is not None:
         raise click.UsageError("Give --density or --entries, not both.")
     budget = {name: options[name] for name in ("density", "entries") if options[name] is not None}
+    if earlier is not None:
+        return Config(dim=earlier.dim, seed=options["seed"], **budget or {"entries": earlier.budget})
     return Config(dim=options["dim"], seed=options["seed"], **budget)
 
 
-def _protocols(options: dict[str, Any]) -> list[str]:
-    """Names the protocols to try."""
+def _protocols(options: dict[str, Any]) -> dict[str, Way]:
+    """Finds the protocols to try."""
     if options["protocol"]:
-        return [options["protocol"]]
+        return {options["protocol"]: WAYS[options["protocol"]]}
     if not options["validation"]:
         raise ConfigError("With --validation 0 nothing tells which protocol is better: give --protocol")
-    return list(WAYS)
-
-
-def _validation(fitted: Fitted) -> dict[str, float]:
-    """Returns what lists reached, by the names of other commands; empty where none was measured."""
-    return {f"validation_{name}": value for name, value in fitted.history[0].items() if "@" in name}
+    return {name: WAYS[name] for name in TRIED}
 
 
 def _print(report: dict[str, Any], found: list[Learned]) -> None:
     """Prints the ledger of each training, and what was kept."""
     for one in found:
         rows = [
-            [record["pass"], record["rounds"], record["answers"], *_sizes(record)]
-            for record in one.ledger.passes
+            [record["pass"], record["rounds"], record["answers"], *_sizes(record)] for record in one.passes
         ]
-        rows.append(["in all", None, None, *_sizes(one.ledger.totals())])
+        rows.append(["in all", None, None, *_sizes(one.totals)])
         heads = ["pass", "rounds", "answers", "up, median", "largest", "down, median", "largest"]
         click.echo(f"\nBytes of a client, {one.title}:\n\n{table(rows, heads)}")
-        if one.server.refused:
-            said = ", ".join(f"{reason} {count:,}" for reason, count in sorted(one.server.refused.items()))
+        if one.refused:
+            said = ", ".join(f"{reason} {count:,}" for reason, count in sorted(one.refused.items()))
             click.echo(f"Refused: {said}.")
         if one.short:
             said = f"{one.title}: fewer than were asked for answered in {', '.join(one.short)}."

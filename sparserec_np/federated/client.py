@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from sparserec_np.errors import PacketError
+from sparserec_np.federated.gradient import answered
 from sparserec_np.federated.packets import WHOLE, Answer, Array, Kind, Question, on_grid, signs_of
 from sparserec_np.runtime import ArtifactError, Recommender
 
@@ -48,6 +49,8 @@ class Client:
         try:
             if question.kind == Kind.RANK:
                 values, shift = _measured(question, items, self._held_out), 0
+            elif question.kind == Kind.GRADIENT:
+                values, shift = answered(question, items), 0
             else:
                 values, shift = _values(question, items)
         except (ArtifactError, KeyError, np.linalg.LinAlgError, FloatingPointError) as error:

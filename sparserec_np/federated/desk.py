@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from sparserec_np.errors import PacketError
+from sparserec_np.federated.course import Course
+from sparserec_np.federated.ledger import Ledger, figures
 from sparserec_np.federated.server import Server
-from sparserec_np.federated.simulation import Ledger, figures
+from sparserec_np.training.checkpoints import NO_CHECKPOINTS, Checkpoints
 
 LOOK = 0.5  # seconds after which the one who waits looks at the clock, and for signals to end
 
@@ -104,16 +106,23 @@ class Desk:
             self._up[client] += len(packet)
             self._door.notify_all()
 
-    def run(self, server: Server, validation: float, on_pass: Callable[[dict[str, Any]], object]) -> Ledger:
+    def run(
+        self,
+        server: Server,
+        validation: float,
+        on_pass: Callable[[dict[str, Any]], object],
+        checkpoints: Checkpoints = NO_CHECKPOINTS,
+    ) -> Ledger:
         """Takes a server through all its passes.
 
         Args:
             server: before its first pass, or where it goes on.
             validation: part of its items that a client keeps back in this training.
             on_pass: is called with the record of each pass when it is over.
+            checkpoints: what keeps how far it has come, and gives it back after a stop.
         """
-        ledger = Ledger(np.zeros(self._clients, np.int64), np.zeros(self._clients, np.int64))
-        while packet := server.next_pass():
+        course = Course(server, self._clients, on_pass, checkpoints)
+        for packet in course.passes():
             before, begun = Counter(server.refused), time.monotonic()
             self._open(
                 server, Handout(packet, hashlib.blake2b(packet, digest_size=8).hexdigest(), validation)
@@ -122,11 +131,8 @@ class Desk:
                 self._wait(server, begun)
             finally:
                 self._close()
-            ledger.up += self._up
-            ledger.down += self._down
-            ledger.passes.append(self._record(server, before, time.monotonic() - begun))
-            on_pass(ledger.passes[-1])
-        return ledger
+            course.end(self._up, self._down, self._record(server, before, time.monotonic() - begun))
+        return course.ledger
 
     def end(self, farewell: float) -> None:
         """Tells clients that it is over: waits until all that were around know, or so many seconds."""

@@ -31,7 +31,7 @@ from sparserec_np.factorization.rotation import of_length_one, varimax
 from sparserec_np.factorization.singular_vectors import products_of_columns
 from sparserec_np.federated.packets import Kind, Question, grid_for, quantised
 from sparserec_np.federated.server import MOST_SHIFT, Count, Learned, Step, Sums
-from sparserec_np.federated.spectral import Sketch, Vectors
+from sparserec_np.federated.spectral import Sketch, taken_vectors
 from sparserec_np.kernels.arguments import NO_TRUSTS, Equations
 from sparserec_np.machine.threads import one_blas_thread
 
@@ -73,30 +73,30 @@ class LeastSquaresWay:
         """Plans the passes; see :class:`~sparserec_np.federated.server.Way`."""
         width = min(round(self.sketch * learned.dim), learned.n_items)
         rows = Rows(self, min(round(self.widening * learned.dim), width))
-        sketch = FirstRows(Sketch(Vectors(width, rows.width), "sketch"), rows)
+        sketch = FirstRows(Sketch(width, "sketch"), rows)
         rounds = [Round(rows, f"round {k}") for k in range(1, self.rounds + 1)]
         return [Count(), sketch, *rounds, Fit(rows)]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Rows:
-    """Items' rows, as they are between two passes.
+    """Items' rows between two passes: ``rows`` (n_items, width) float64, which the server has kept.
+
+    With them is kept ``gram``, (width, width) float64 sums of products of the clients' rows that
+    they come from.
 
     Attributes:
         way: weights of the equations.
-        width: their columns.
-        full: (n_items, width) float64.
-        gram: (width, width) float64 sums of products of the clients' rows that they come from.
+        width: columns while they are solved for.
     """
 
     way: LeastSquaresWay
     width: int
-    full: Array = None  # type: ignore[assignment]  # until the first sums are there
-    gram: Array = None  # type: ignore[assignment]
 
-    def ask(self, n_items: int, lands: bool) -> Question:
+    def ask(self, learned: Learned, lands: bool) -> Question:
         """Asks clients to solve for their rows from these, which are scaled to a mean squared length of 1."""
-        scales, values = quantised(self.full)
+        n_items = learned.n_items
+        scales, values = quantised(learned.kept["rows"])
         sent = values * scales[:, None].astype(np.float64)
         length = max(float(np.square(sent).sum()) / n_items, 1e-30)
         scales = (scales / np.sqrt(length)).astype(np.float32)
@@ -129,6 +129,7 @@ class FirstRows:
     rows: Rows
 
     name: str = "sketch"
+    part: float = 1.0
 
     def ask(self, learned: Learned) -> Question:
         """Asks as the sketch does."""
@@ -137,11 +138,9 @@ class FirstRows:
     def take(self, learned: Learned, sums: Sums) -> None:
         """Takes the leading vectors times the roots of degrees for rows."""
         self.sketch.take(learned, sums)
-        vectors = self.sketch.vectors.found
-        assert vectors is not None
+        vectors = taken_vectors(learned, self.sketch.width)
         some = vectors[0 : learned.n_items][:, : self.rows.width].astype(np.float64)
-        self.rows.full = some * np.sqrt(learned.degrees)[:, None]
-        self.sketch.vectors.found = None
+        learned.kept = {"rows": some * np.sqrt(learned.degrees)[:, None]}
 
 
 @dataclass
@@ -155,24 +154,31 @@ class Round:
 
     rows: Rows
     name: str
+    part: float = 1.0
 
     def ask(self, learned: Learned) -> Question:
         """Asks for the clients' rows."""
-        return self.rows.ask(learned.n_items, lands=True)
+        return self.rows.ask(learned, lands=True)
 
     def take(self, learned: Learned, sums: Sums) -> None:
         """Solves for all items at once, along the axes of the clients' Gram."""
-        way = self.rows.way
-        with one_blas_thread():
-            self.rows.gram = gram = sums.gram * sums.step**2
-            strengths, axes = np.linalg.eigh(gram)
-            length = max(float(np.trace(gram)) / sums.answers, 1e-30)
-            counts = sums.counts.astype(np.float64)
-            weights = way.untouched + way.share * counts / sums.answers
-            short = way.ridge * length * np.sqrt(np.maximum(counts, 1))
-            targets = (sums.rows * sums.step) @ axes
-            targets /= weights[:, None] * np.maximum(strengths, 0) + short[:, None]
-            self.rows.full = targets @ axes.T
+        every = np.arange(learned.n_items)
+        rows = solved_items(self.rows.way, sums, every)
+        learned.kept = {"rows": rows, "gram": sums.gram * sums.step**2}
+
+
+def solved_items(way: LeastSquaresWay, sums: Sums, items: Array) -> Array:
+    """Solves for the rows of ``items`` (n,) from sums of their clients' rows: (n, width) float64."""
+    with one_blas_thread():
+        gram = sums.gram * sums.step**2
+        strengths, axes = np.linalg.eigh(gram)
+        length = max(float(np.trace(gram)) / sums.answers, 1e-30)
+        counts = sums.counts[items].astype(np.float64)
+        weights = way.untouched + way.share * counts / sums.answers
+        short = way.ridge * length * np.sqrt(np.maximum(counts, 1))
+        targets = (sums.rows[items] * sums.step) @ axes
+        targets /= weights[:, None] * np.maximum(strengths, 0) + short[:, None]
+        return np.asarray(targets @ axes.T)
 
 
 @dataclass
@@ -186,22 +192,23 @@ class Fit:
     rows: Rows
 
     name: str = "fit"
+    part: float = 1.0
 
     def ask(self, learned: Learned) -> Question:
         """Brings rows to the table's columns and axes, and asks for clients' rows in these."""
         way = self.rows.way
         with one_blas_thread():
-            full = fewer_columns_of(self.rows.full, self.rows.gram, learned.dim)
+            full = fewer_columns_of(learned.kept["rows"], learned.kept["gram"], learned.dim)
             degrees = learned.degrees.astype(np.float64)
             rng = np.random.default_rng([learned.seed, 1])
             sample = full[rng.choice(learned.n_items, way.sample, p=degrees / degrees.sum())]
             turn = varimax(of_length_one(sample.astype(np.float32)), way.rotation_iterations)
-            self.rows.full = full @ turn.astype(np.float64)
-        return self.rows.ask(learned.n_items, lands=False)
+            learned.kept = {"rows": full @ turn.astype(np.float64)}
+        return self.rows.ask(learned, lands=False)
 
     def take(self, learned: Learned, sums: Sums) -> None:
         """Prunes, and fits what is left."""
-        gram, full = sums.gram * sums.step**2, self.rows.full.astype(np.float32)
+        gram, full = sums.gram * sums.step**2, learned.kept.pop("rows").astype(np.float32)
 
         def some(start: int, stop: int) -> Array:
             return widened(full[start:stop], learned.dim)

@@ -29,6 +29,7 @@ class Measure:
     config: Config
     length: int = 20
     name: str = "measure"
+    part: float = 1.0
 
     def ask(self, learned: Learned) -> Question:
         """Sends the model, as an int8 file whose items are their numbers."""

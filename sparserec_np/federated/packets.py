@@ -12,8 +12,8 @@ All numbers are little-endian. A question (down) is a header of 48 bytes,
     width      u32    columns
     n_items    u64    items of the catalogue
     grid       i32    an answer's values are whole multiples of ``2 ** grid``
-    seed       u64    of the signs, where rows are signs
-    list       u32    length of the lists that are measured
+    seed       u64    of the signs, where rows are signs; or of the negatives
+    list       u32    length of the lists that are measured, or number of negatives
     ridge      f64    weight of a row's length, where rows are solved for
     ========  =====  ================================================================
 
@@ -58,6 +58,10 @@ class Kind(enum.IntEnum):
     ROWS = 2  # the mean of the items' rows
     SOLVE = 3  # the row that ridge regression gives from the items' rows
     RANK = 4  # how well held-out items are found by a model
+    GRADIENT = 5  # the gradient of a loss at a sparse table; see sparserec_np/federated/gradient.py
+
+
+WITH_CONTENT = (Kind.RANK, Kind.GRADIENT)  # that hold a model, whose length says itself
 
 
 @dataclass(frozen=True)
@@ -74,11 +78,11 @@ class Question:
             grid``.
         seed: of signs.
         ridge: see :class:`Kind`.
-        list_length: of lists that are measured.
+        list_length: of lists that are measured; or how many negatives are drawn.
         scales: (n_items,) float32, of each row.
         rows: (n_items, width) int8, where they are sent.
         base: (width, width) float32, what all rows that are solved for share.
-        model: a model file, to rank by.
+        model: a model file to rank by, or the table that a gradient is taken of.
     """
 
     kind: Kind
@@ -134,7 +138,7 @@ class Question:
                 f" {max(Kind)}: update the client",
             )
         sizes = _sizes(Kind(kind), n_items, width)
-        if kind != Kind.RANK and len(packet) != QUESTION.size + sum(sizes):
+        if kind not in WITH_CONTENT and len(packet) != QUESTION.size + sum(sizes):
             raise PacketError(
                 "length",
                 f"The question has {len(packet):,} bytes, expected {QUESTION.size + sum(sizes):,}: ask for it again",
@@ -146,7 +150,7 @@ class Question:
         )
         shaped = rows.reshape(-1, width) if len(rows) else rows.reshape(0, width)
         square = base.reshape(width, width) if len(base) else base
-        model = packet[QUESTION.size :] if kind == Kind.RANK else b""
+        model = packet[QUESTION.size :] if kind in WITH_CONTENT else b""
         return cls(
             Kind(kind),
             tag,
@@ -181,7 +185,8 @@ class Answer:
         token: the client's number in this pass, at random.
         items: (m,) int64 ascending, or empty where they are not asked for.
         shift: bits that the values are shifted by.
-        values: (width,) int8; of a measured list the three numbers of ``MEASURED``.
+        values: (width,) int8; of a measured list the three numbers of ``MEASURED``; of a gradient
+            what :func:`~sparserec_np.federated.gradient.gradient_of` reads.
     """
 
     tag: int
@@ -224,7 +229,7 @@ class Answer:
             items, end = decode_items(body, end, question.n_items)
         measured = question.kind == Kind.RANK
         wanted = MEASURED.size if measured else question.width
-        if len(body) - end != wanted:
+        if question.kind != Kind.GRADIENT and len(body) - end != wanted:
             raise PacketError(
                 "length", f"An answer has {len(body) - end:,} bytes of values, expected {wanted:,}"
             )

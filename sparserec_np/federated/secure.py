@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparserec_np.errors import PacketError, SparseRecError
+from sparserec_np.federated.gradient_sums import GradientSums
 from sparserec_np.federated.packets import Answer, Array, Kind, Question
 
 with suppress(ImportError):  # where it is missing, whoever begins is told
@@ -305,8 +306,11 @@ def vector_of(question: Question, answer: Answer) -> Array:
 
     It holds 1 for the answer, and then, as far as the question asks for them, 1 for each of its
     items, the values in the rows of these items, the upper triangle of their products, and what was
-    measured. Zeros stand for all other items: nothing of the list can be told from the packet.
+    measured; of a gradient, what it adds to the stored entries and to all of the explored rows.
+    Zeros stand for all other items: nothing of the list can be told from the packet.
     """
+    if question.kind == Kind.GRADIENT:
+        return GradientSums(question).vector_of(answer).view(np.uint64)
     parts = [np.ones(1, np.int64)]
     if question.kind == Kind.RANK:
         return np.concatenate([*parts, answer.values.astype(np.int64)]).view(np.uint64)

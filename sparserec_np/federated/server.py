@@ -15,11 +15,13 @@ import numpy as np
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.errors import ConfigError, PacketError
+from sparserec_np.federated.gradient_sums import GradientSums
 from sparserec_np.federated.packets import LARGEST, Answer, Kind, Question
 from sparserec_np.models.base_models import BASE_MODELS
-from sparserec_np.training.fitted import Fitted
+from sparserec_np.training.fitted import Fitted, Record
 from sparserec_np.training.plan import budget_of, model_over
 from sparserec_np.training.settings import Config
+from sparserec_np.training.snapshot import Snapshot, table_in, under, within
 
 MOST_SHIFT = 10  # bits that answers may be shifted by; our choice
 EXACT = 1 << 53  # whole numbers up to this are exact in float64
@@ -96,13 +98,13 @@ class Sums:
             self._gram += (rows.T @ rows).astype(np.int64)
             self._waiting.clear()
 
-    def add_vector(self, vector: Array) -> None:
-        """Adds a sum of vectors that :func:`~sparserec_np.federated.secure.vector_of` made, (n,) uint64.
+    def add_vector(self, numbers: Array) -> None:
+        """Adds a sum of vectors that :func:`~sparserec_np.federated.secure.vector_of` made, (n,) int64.
 
         Raises:
             PacketError: it is of another length, or no sum over clients.
         """
-        question, numbers = self.question, vector.view(np.int64)
+        question = self.question
         width, items = question.width, question.n_items if question.lands else 0
         upper = np.triu_indices(len(self._gram))
         ranked = 3 if question.kind == Kind.RANK else 0
@@ -141,6 +143,8 @@ class Learned:
         counts: (n_items,) int64 how many clients listed each item when they were counted.
         table: (n_items, dim) what was made.
         measured: figures of lists of the table, which clients have measured themselves.
+        kept: arrays by name that a pass leaves for the next. There is nothing else between passes:
+            who holds all of this can go on.
     """
 
     n_items: int
@@ -150,6 +154,7 @@ class Learned:
     counts: Array = field(default_factory=lambda: np.empty(0, np.int64))
     table: SparseTable | None = None
     measured: dict[str, float] = field(default_factory=dict)
+    kept: dict[str, Array] = field(default_factory=dict)
 
     @property
     def degrees(self) -> Array:
@@ -158,19 +163,24 @@ class Learned:
 
 
 class Step(Protocol):
-    """One pass over the clients."""
+    """One pass over the clients. Whatever it leaves for the next is in what the server has learned."""
 
     @property
     def name(self) -> str:
         """A word for the pass."""
         ...
 
+    @property
+    def part(self) -> float:
+        """The part of the clients that is enough for it, where all are asked for; 1 but for gradients."""
+        ...
+
     def ask(self, learned: Learned) -> Question:
         """Makes the question; its tag is the server's."""
         ...
 
-    def take(self, learned: Learned, sums: Sums) -> None:
-        """Takes the sums of the answers."""
+    def take(self, learned: Learned, sums: Any) -> None:
+        """Takes the sums of the answers, :class:`Sums` or those of gradients."""
         ...
 
 
@@ -197,6 +207,7 @@ class Count:
     """The pass that counts who touched what."""
 
     name: str = "count"
+    part: float = 1.0
 
     def ask(self, learned: Learned) -> Question:
         """Asks for lists of items alone."""
@@ -244,12 +255,12 @@ class Server:
         self.budget = budget_of(self.nobody, self.config.resolved())
         self.learned = Learned(len(item_ids), self.budget.dim, self.budget.nnz, self.config.seed)
         self.refused: Counter[str] = Counter()
-        self._wanted = int(np.ceil(part * clients))
+        self._part, self._clients = part, clients
         self._steps = [*way.steps(self.learned), *last]
         self._session = os.urandom(16)  # so that no answer to another training is taken for one to this
         self._number = 0  # passes that have begun
         self._tokens: set[int] = set()
-        self._sums: Sums | None = None
+        self._sums: Sums | GradientSums | None = None
 
     @property
     def pass_name(self) -> str:
@@ -269,7 +280,12 @@ class Server:
     @property
     def enough(self) -> bool:
         """Whether as many clients have answered in this pass as were asked for."""
-        return self.answers >= self._wanted
+        return self._sums is not None and self.answers >= self._wanted
+
+    @property
+    def _wanted(self) -> int:
+        """How many clients are to answer in this pass."""
+        return int(np.ceil(self._part * self._steps[self._number - 1].part * self._clients))
 
     def next_pass(self) -> bytes:
         """Ends a pass, and begins the next: returns its question, or nothing after the last.
@@ -277,14 +293,18 @@ class Server:
         Raises:
             ConfigError: nobody has answered in the pass that went on.
         """
-        self._end_pass()
+        self.end_pass()
         if self._number == len(self._steps):
             return b""
         question = self._steps[self._number].ask(self.learned)
         tagged = hashlib.blake2b(self._session + struct.pack("<I", self._number), digest_size=4).digest()
         question = replace(question, tag=int.from_bytes(tagged, "little"))
         self._number += 1
-        self._sums = Sums(question, int(self.learned.counts.max(initial=self._wanted * (self._number == 1))))
+        if question.kind == Kind.GRADIENT:
+            self._sums = GradientSums(question)
+        else:
+            most = int(self.learned.counts.max(initial=self._clients * (self._number == 1)))
+            self._sums = Sums(question, most)
         return question.encode()
 
     def take(self, packet: bytes) -> None:
@@ -317,9 +337,14 @@ class Server:
         """
         if self._sums is None:
             raise PacketError("pass", "A sum has come while no pass goes on")
-        self._sums.add_vector(vector)
+        self._sums.add_vector(vector.view(np.int64))
 
-    def _end_pass(self) -> None:
+    def end_pass(self) -> None:
+        """Ends the pass that goes on, if one does: what it was for is made of its sums.
+
+        Raises:
+            ConfigError: nobody has answered in it.
+        """
         if self._sums is None:
             return
         if not self._sums.answers:
@@ -330,17 +355,51 @@ class Server:
         self._tokens = set()
         self._steps[self._number - 1].take(self.learned, sums)
 
+    def snapshot(self) -> Snapshot:
+        """Names all that the next pass goes on from; to be asked when :meth:`end_pass` has ended one."""
+        learned = self.learned
+        arrays = {"counts": learned.counts} | under("kept", learned.kept)
+        if learned.table is not None:
+            arrays |= under("table", learned.table._asdict())
+        facts = {
+            "number": self._number,
+            "session": self._session.hex(),
+            "refused": dict(self.refused),
+            "measured": learned.measured,
+        }
+        return Snapshot(arrays, facts)
+
+    def load(self, kept: Snapshot) -> None:
+        """Goes on from what :meth:`snapshot` named."""
+        learned, facts = self.learned, kept.facts
+        learned.counts, learned.measured = kept.arrays["counts"].copy(), dict(facts["measured"])
+        learned.kept = {name: array.copy() for name, array in within("kept", kept.arrays).items()}
+        table = within("table", kept.arrays)
+        learned.table = table_in(table) if table else None
+        self._number, self._session = facts["number"], bytes.fromhex(facts["session"])
+        self.refused = Counter(facts["refused"])
+        self._sums, self._tokens = None, set()
+
     def finish(self) -> Fitted:
         """Makes the model: an ordinary one, of no users.
 
         Raises:
             ConfigError: the passes are not over.
         """
-        self._end_pass()
+        self.end_pass()
         if self._number < len(self._steps):
             left = len(self._steps) - self._number
             raise ConfigError(f"There are {left} passes left: ask clients until next_pass returns nothing")
         return fitted_of(self.learned, self.config, self.nobody)
+
+    def fitted(self, table: SparseTable, weights: Array, history: list[Record]) -> Fitted:
+        """Makes once more a model that this training gave: of its table, weights and records."""
+        learned = replace(self.learned, table=table, counts=np.zeros(self.learned.n_items, np.int64))
+        made = fitted_of(learned, self.config, self.nobody)
+        if len(weights):
+            made.model.load_weights(weights)
+        made.history = history
+        return made
 
 
 def settings_for(way: Way, config: Config) -> Config:

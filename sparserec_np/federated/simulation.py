@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,12 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError, PacketError
 from sparserec_np.federated.client import Client
+from sparserec_np.federated.course import Course
+from sparserec_np.federated.ledger import Ledger, figures
 from sparserec_np.federated.server import Server
+from sparserec_np.machine.threads import one_blas_thread
+from sparserec_np.training.checkpoints import NO_CHECKPOINTS, Checkpoints
+from sparserec_np.training.snapshot import Snapshot, set_states, states_of
 
 ROUNDS = 1_000  # in which a pass asks before it makes do with who has answered
 
@@ -51,26 +56,6 @@ class Conditions:
             )
 
 
-@dataclass
-class Ledger:
-    """The bytes of each pass and client.
-
-    Attributes:
-        passes: a record for each pass: ``pass``, ``asked``, ``answers``, ``rounds``, ``enough``,
-            ``refused`` by reason, and bytes of a client, ``up_median``, ``up_largest``,
-            ``down_median`` and ``down_largest``, of those that the pass asked.
-        up, down: (clients,) int64 bytes in all.
-    """
-
-    up: Array
-    down: Array
-    passes: list[dict[str, Any]] = field(default_factory=list)
-
-    def totals(self) -> dict[str, int]:
-        """Sums up over the passes: the median client's bytes, and the largest."""
-        return figures(self.up, self.down)
-
-
 def clients_of(log: Interactions, held_out: Interactions | None, seed: int) -> list[Client]:
     """Makes a client of every user: of its items in ``log``, and what it keeps back of them."""
     clients = []
@@ -93,6 +78,7 @@ def simulate(
     conditions: Conditions,
     seed: int,
     on_pass: Callable[[dict[str, Any]], object] = lambda record: None,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> Ledger:
     """Has the clients answer all passes of a server.
 
@@ -105,21 +91,28 @@ def simulate(
         conditions: how they take part.
         seed: of what is drawn here.
         on_pass: is called with the record of each pass when it is over.
+        checkpoints: what keeps how far it has come, and gives it back after a stop.
     """
     rng = np.random.default_rng([seed, 3])
-    ledger = Ledger(np.zeros(len(clients), np.int64), np.zeros(len(clients), np.int64))
     leaving = np.where(rng.random(len(clients)) < conditions.gone, rng.random(len(clients)), 2.0)
     late: list[bytes] = []
-    while question := server.next_pass():
+
+    def besides() -> Snapshot:
+        packets = {f"{number}": np.frombuffer(packet, np.uint8) for number, packet in enumerate(late)}
+        return Snapshot(packets, {"generators": states_of([rng])})
+
+    course = Course(server, len(clients), on_pass, checkpoints, besides)
+    if course.before is not None:
+        set_states([rng], course.before.facts["generators"])
+        late = [course.before.arrays[f"{number}"].tobytes() for number in range(len(course.before.arrays))]
+    for question in course.passes():
         here = np.flatnonzero(leaving > server.done)
         running = _Pass(server, clients, conditions, rng, question)
         running.deliver(late)  # those of the pass before
-        late = running.run(here)
-        ledger.up += running.up
-        ledger.down += running.down
-        ledger.passes.append(running.record())
-        on_pass(ledger.passes[-1])
-    return ledger
+        with one_blas_thread():  # clients' matrices are small: several threads would wait for each other
+            late = running.run(here)
+        course.end(running.up, running.down, running.record())
+    return course.ledger
 
 
 class _Pass:
@@ -185,12 +178,3 @@ class _Pass:
             "refused": dict(self._server.refused - self._refused_before),
             **figures(self.up[asked], self.down[asked]),
         }
-
-
-def figures(up: Array, down: Array) -> dict[str, int]:
-    """Finds the median and the largest number of bytes."""
-    return {
-        f"{name}_{word}": int(of(some)) if len(some) else 0
-        for name, some in (("up", up), ("down", down))
-        for word, of in (("median", np.median), ("largest", np.max))
-    }

@@ -55,26 +55,25 @@ class SpectralWay:
         """Plans the passes; see :class:`~sparserec_np.federated.server.Way`."""
         width = min(round(self.sketch * learned.dim), learned.n_items)
         rotate = _Rotation(self.rotation_iterations, self.sample)
-        vectors = Vectors(width, min(learned.dim, width))
         sketches = [
-            Sketch(vectors, "sketch" if not k else f"iteration {k}") for k in range(self.iterations + 1)
+            Sketch(width, "sketch" if not k else f"iteration {k}") for k in range(self.iterations + 1)
         ]
         return [Count(), *sketches[:-1], Pruned(sketches[-1], rotate)]
 
 
-@dataclass
-class Vectors:
-    """The leading vectors that sketches have found.
+def keep_vectors(learned: Learned, vectors: Strips) -> None:
+    """Leaves vectors (n_items, width) to the next pass."""
+    parts = {f"vectors.{number}": part for number, part in enumerate(vectors.parts)}
+    learned.kept = {**parts, "strengths": vectors.strengths}
 
-    Attributes:
-        width: columns that are multiplied.
-        dim: columns that are wanted.
-        found: (n_items, width) orthonormal columns; None before the first product.
-    """
 
-    width: int
-    dim: int
-    found: Strips | None = None
+def taken_vectors(learned: Learned, width: int) -> Strips:
+    """Takes the vectors that a pass has left; nothing is kept then."""
+    kept, learned.kept = learned.kept, {}
+    made = Strips(0, width)
+    made.parts = [kept[f"vectors.{number}"] for number in range(len(made.parts))]
+    made.strengths = kept["strengths"]
+    return made
 
 
 @dataclass
@@ -82,19 +81,20 @@ class Sketch:
     """A pass that multiplies signs, or the vectors found so far, by A.
 
     Attributes:
-        vectors: what is multiplied, and what comes of it.
+        width: columns that are multiplied.
         name: of the pass.
     """
 
-    vectors: Vectors
+    width: int
     name: str
+    part: float = 1.0
 
     def ask(self, learned: Learned) -> Question:
         """Asks for means of the rows of signs, or of vectors."""
         # Both sides read the roots of degrees as they are sent.
         self._roots = (1 / np.sqrt(learned.degrees)).astype(np.float32)
-        width = self.vectors.width
-        if self.vectors.found is None:
+        width = self.width
+        if not learned.kept:
             self._rows = self._scales = np.empty(0)
             grid = grid_for(float(self._roots.max()), MOST_SHIFT)
             return Question(
@@ -109,9 +109,9 @@ class Sketch:
             )
         self._rows = np.empty((learned.n_items, width), np.int8)
         self._scales = np.empty(learned.n_items, np.float32)
-        for block in self.vectors.found.blocks():
-            self._scales[block], self._rows[block] = quantised(self.vectors.found[block])
-        self.vectors.found = None
+        found = taken_vectors(learned, width)
+        for block in found.blocks():
+            self._scales[block], self._rows[block] = quantised(found[block])
         scales = self._scales * self._roots
         grid = grid_for(LARGEST * float(scales.max()), MOST_SHIFT)
         return Question(
@@ -132,7 +132,7 @@ class Sketch:
             strengths = np.maximum(strengths[::-1], max(strengths[-1], 1e-30) * LEAST)
             product.turn(axes[:, ::-1] / np.sqrt(strengths))
             product.strengths = np.sqrt(strengths / strengths[0])
-            self.vectors.found = product
+            keep_vectors(learned, product)
         give_back_freed()
 
     def _multiplied(self, question: Question, block: slice) -> Array:
@@ -184,6 +184,11 @@ class Pruned:
         """A word for the pass."""
         return self.last.name
 
+    @property
+    def part(self) -> float:
+        """The part of the clients that it is to hear."""
+        return self.last.part
+
     def ask(self, learned: Learned) -> Question:
         """Asks as the last product does."""
         return self.last.ask(learned)
@@ -191,9 +196,8 @@ class Pruned:
     def take(self, learned: Learned, sums: Sums) -> None:
         """Makes the table."""
         self.last.take(learned, sums)
-        vectors = self.last.vectors.found
-        assert vectors is not None
-        degrees, dim = learned.degrees, self.last.vectors.dim
+        vectors = taken_vectors(learned, self.last.width)
+        degrees, dim = learned.degrees, min(learned.dim, self.last.width)
         with one_blas_thread():
             vectors.turn(np.eye(vectors.width)[:, :dim])
             vectors.strengths = vectors.strengths[:dim]

@@ -218,7 +218,7 @@ class PreviousItemsStart:
         if len(new):
             with one_blas_thread():
                 made = previous.new_rows(log, table, new, threads)
-            table = _filled(table, made, new, dim, nnz)
+            table = with_rows(table, made, new, dim, nnz)
         return table if table.nnz <= nnz else prune(table, nnz, floor=0)[0]
 
 
@@ -230,7 +230,7 @@ def _length_factor(table: SparseTable, made: Array) -> np.float32:
     return np.float32(wanted / length if wanted > 0 and length > 0 else 1)
 
 
-def _filled(table: SparseTable, made: Array, new: Array, dim: int, nnz: int) -> SparseTable:
+def with_rows(table: SparseTable, made: Array, new: Array, dim: int, nnz: int) -> SparseTable:
     """Puts the ``nnz`` largest entries of ``made`` (n, dim) into the rows ``new`` (n,) of a table, which are empty."""
     best = LargestEntries(nnz)
     for start, stop in row_ranges(len(new)):

@@ -17,8 +17,10 @@ import pytest
 from cli import federate
 from cli.groups import GROUPS
 from sparserec_np.data.formats import write_interactions
+from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.synthetic import generate
 from sparserec_np.federated.device import Line, Patience, take_part
+from sparserec_np.training.checkpoints import CheckpointFile
 from tests.cli.conftest import ROOT, _command
 from tests.cli.test_groups import sections
 
@@ -219,3 +221,52 @@ def test_every_option_stands_in_its_group():
         "--pause",
         "--connections",
     ]
+
+
+def test_an_interrupt_between_passes_says_how_to_go_on(run, train_file, tmp_path, monkeypatch):
+    plain, given = CheckpointFile._write, ("--protocol", "spectral", "--validation", "0")
+
+    def write(self, *state):
+        plain(self, *state)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patcher:
+        patcher.setattr(CheckpointFile, "_write", write)
+        done = run("federate", train_file, "-o", tmp_path / "run", *QUICK, *given, "--checkpoint-every", "0")
+    assert done.returncode == 130
+    assert f"Go on with `sparserec federate --resume {tmp_path}/run`." in done.stderr
+    resumed = run("federate", "--resume", tmp_path / "run", "--json")
+    assert (resumed.returncode, json.loads(resumed.stdout)["nnz"]) == (0, 120)
+
+
+def test_a_table_learns_on_from_more_items(run, train_file, tmp_path):
+    log = generate(80, 50, 900, groups=5, seed=1)
+    kept = log.items % 10 != 3
+    some = Interactions.from_pairs(log.user_ids[log.pair_users()[kept]], log.item_ids[log.items[kept]])
+    write_interactions(some, tmp_path / "some.csv")
+    first, second = tmp_path / "first", tmp_path / "second"
+    given = ("--protocol", "least-squares", "--validation", "0")
+    assert run("federate", tmp_path / "some.csv", "-o", first, *QUICK, *given).returncode == 0
+    on = ("--simulate", "--earlier", first)
+    done = run("federate", train_file, "-o", second, *on, "--json")
+    report = json.loads(done.stdout)
+    assert (report["protocol"], report["nnz"], report["dim"], report["items"]) == (
+        "least-squares",
+        120,
+        6,
+        50,
+    )
+    assert [one["pass"] for one in report["trainings"][1]["passes"]] == ["count", "new items"]
+    assert report["validation_ndcg@20"] > 0
+    refused = run("federate", train_file, "-o", tmp_path / "third", *on, "--dim", "8")
+    assert refused.returncode == 2 and "--dim is that of the run that --earlier names" in refused.stderr
+    trained = ("--model", "mf", "--dim", "6", "--density", "0.4", "--epochs", "1")
+    assert run("train", train_file, "-o", tmp_path / "mf", *trained).returncode == 0
+    refused = run(
+        "federate", train_file, "-o", tmp_path / "third", "--simulate", "--earlier", tmp_path / "mf"
+    )
+    assert refused.returncode == 2 and "a model that no protocol makes" in refused.stderr
+    missing = run(
+        "federate", train_file, "-o", tmp_path / "third", "--simulate", "--earlier", tmp_path / "none"
+    )
+    assert missing.returncode == 1 and "does not exist" in missing.stderr

@@ -21,6 +21,7 @@ from sparserec_np.training.run_directory import CHECKPOINT
 
 QUICK = "--dim 8 --density 0.3 --epochs 3 --evaluate-every 1 --threads 1"
 SPECTRAL = f"--model mf --start spectral --learning-rate 0.01 {QUICK}"
+SIMULATED = "--simulate --dim 8 --density 0.3 --threads 1 --asked 0.3 --silent 0.2 --late 0.2 --gone 0.1"
 # Command -> the words of one that trains into {out}, each checkpoint kept.
 COMMANDS = {
     "train": f"train {{data}} -o {{out}} {SPECTRAL}",
@@ -28,6 +29,9 @@ COMMANDS = {
     "features": f"train {{data}} -o {{out}} {SPECTRAL} --item-features {{tags}}",
     "update": "update {run} {more} -o {out} --epochs 3 --threads 1",
     "distill": f"distill {{run}} {{data}} -o {{out}} --validation 0.2 --learning-rate 0.01 {QUICK}",
+    "federate": f"federate {{data}} -o {{out}} {SIMULATED}",
+    "better": f"federate {{data}} -o {{out}} --no-refit {SIMULATED}",
+    "gradients": f"federate {{data}} -o {{out}} --protocol gradients --validation 0 {SIMULATED}",
 }
 
 

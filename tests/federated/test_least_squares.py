@@ -21,8 +21,8 @@ def test_a_round_solves_for_the_items() -> None:
     log, clients = world()
     way, width = LeastSquaresWay(), 5
     rng = np.random.default_rng(1)
-    rows = Rows(way, width, full=rng.standard_normal((log.n_items, width)))
-    learned = Learned(log.n_items, 4, 50, 0)
+    learned = Learned(log.n_items, 4, 50, 0, kept={"rows": rng.standard_normal((log.n_items, width))})
+    rows = Rows(way, width)
     one = Round(rows, "round 1")
     question = one.ask(learned)
     sent = question.rows * question.scales[:, None].astype(np.float64)
@@ -35,13 +35,13 @@ def test_a_round_solves_for_the_items() -> None:
         own[user] = answer.values * 2.0 ** (question.grid + answer.shift)
     one.take(learned, sums)
     gram = own.T @ own
-    assert rows.gram == pytest.approx(gram)
+    assert learned.kept["gram"] == pytest.approx(gram)
     users = log.pair_users()
     for item, count in enumerate(log.item_degrees.tolist()):
         matrix = (way.untouched + way.share * count / log.n_users) * gram
         matrix += way.ridge * np.trace(gram) / log.n_users * np.sqrt(max(count, 1)) * np.eye(width)
         target = own[users[log.items == item]].sum(axis=0)
-        assert rows.full[item] == pytest.approx(np.linalg.solve(matrix, target), abs=1e-8)
+        assert learned.kept["rows"][item] == pytest.approx(np.linalg.solve(matrix, target), abs=1e-8)
 
 
 def test_fewer_columns_are_those_of_the_rows_themselves() -> None:

@@ -11,19 +11,23 @@ import pytest
 from sparserec_np import Recommender, load_model
 from sparserec_np.errors import ConfigError, DataError, PacketError
 from sparserec_np.federated.client import Client
+from sparserec_np.federated.gradient_rounds import GradientWay
 from sparserec_np.federated.least_squares import LeastSquaresWay
 from sparserec_np.federated.packets import CHECK, LARGEST, Answer, Kind, Question
 from sparserec_np.federated.server import Server, Sums
 from sparserec_np.federated.spectral import SpectralWay
+from sparserec_np.sparsity.schedules import DropSchedule
 from sparserec_np.training.run_directory import load_run, save_run
 from sparserec_np.training.settings import Config
 from tests.makers.clients import all_answer, server_for, world
 from tests.makers.small import same_bits
 
-WAYS = (SpectralWay(), LeastSquaresWay(rounds=2))
+ROUNDS = GradientWay(rounds=4, negatives=12, asked=1.0, drops=DropSchedule(interval=2))
+WAYS = (SpectralWay(), LeastSquaresWay(rounds=2), ROUNDS)
+NAMES = ["spectral", "least squares", "gradients"]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.start)
+@pytest.mark.parametrize("way", WAYS, ids=NAMES)
 def test_the_order_of_answers_changes_no_bit(way) -> None:
     log, clients = world()
     tables = []
@@ -137,7 +141,7 @@ def test_ten_thousand_damaged_packets_change_no_sum() -> None:
     assert server.answers == 40
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.start)
+@pytest.mark.parametrize("way", WAYS, ids=NAMES)
 def test_the_run_is_an_ordinary_one_of_nobody(way, tmp_path) -> None:
     log, clients = world()
     server = server_for(log, way)
