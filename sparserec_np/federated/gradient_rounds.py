@@ -176,9 +176,10 @@ class Round:
             rng = np.random.default_rng([learned.seed, STREAM])
             learned.table = Uniform(self.way.deviation).rows(learned.n_items, learned.dim, learned.nnz, rng)
         if "slots" not in learned.kept:
-            rows = self._growth.explore(learned.counts, np.empty(0), self._rng(learned, 1))
+            waiting = learned.kept.get("waiting", np.ones(learned.n_items, np.uint8)).astype(bool)
+            rows = self._growth.explore(learned.counts, np.empty(0), waiting, self._rng(learned, 1))
             explored = Explored.of(rows, learned.n_items, learned.dim)
-            learned.kept |= explored._asdict()
+            learned.kept |= explored._asdict() | {"waiting": waiting.astype(np.uint8)}
         return self.way.ask(learned, [self.number], _explored_in(learned).rows.astype(np.int64))
 
     def take(self, learned: Learned, sums: GradientSums) -> None:
@@ -196,7 +197,7 @@ class Round:
         if fraction := self.way.drops.fraction(self.number, self.way.rounds):
             update = TopologyUpdate()
             update(table, self._growth, explored, fraction, beside, self._rng(learned, 2))
-            learned.kept.clear()  # explored sums have done their work
+            learned.kept = {"waiting": learned.kept["waiting"]}  # explored sums have done their work
         learned.kept |= under("optimizer", optimizer.state())
 
     @property
