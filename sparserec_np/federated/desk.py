@@ -75,11 +75,15 @@ class Desk:
         """Hands out the question; None where there is none, or the client has answered it."""
         with self._door:
             if self.is_over:
-                self._around.discard(client)
-                self._door.notify_all()
                 return None
             self._around.add(client)
             return None if client in self._answered else self._handout
+
+    def was_told(self, client: int) -> None:
+        """Notes that a client has been sent word of the end: who waits for it need not any more."""
+        with self._door:
+            self._around.discard(client)
+            self._door.notify_all()
 
     def was_sent(self, client: int, size: int) -> None:
         """Notes how many bytes a client was sent."""

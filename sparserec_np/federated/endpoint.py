@@ -151,7 +151,9 @@ class _Handler(PlainHandler):
     def _question(self, client: int) -> None:
         handout = self.server.desk.question_for(client)
         if self.server.desk.is_over:
-            raise _over()
+            self._refuse(_over())
+            self.server.desk.was_told(client)  # not before it is sent: the process may end at once
+            return
         if handout is None:
             self.close_connection = True  # whoever waits holds no thread
             self._reply(HTTPStatus.NO_CONTENT, {"Retry-After": str(self.server.manners.pause)})

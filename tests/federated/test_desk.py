@@ -85,7 +85,13 @@ def test_who_was_around_is_told_that_it_is_over() -> None:
     begun = time.monotonic()
     desk.end(0.2)  # nobody asks again
     assert desk.is_over and time.monotonic() - begun >= 0.2
-    assert desk.question_for(0) is None and desk.question_for(1) is None
+    for k in (0, 1):
+        assert desk.question_for(k) is None
+    begun = time.monotonic()
+    desk.end(0.2)  # they know when they have been sent word
+    assert time.monotonic() - begun >= 0.2
+    for k in (0, 1):
+        desk.was_told(k)
     begun = time.monotonic()
     desk.end(30)
     assert time.monotonic() - begun < 10
