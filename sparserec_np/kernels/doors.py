@@ -32,7 +32,12 @@ if hasattr(os, "register_at_fork"):
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compiles a function for one thread, on first call, and keeps what was compiled."""
-    return _kept(numba.njit(nogil=True)(function))
+    return _kept(numba.njit(nogil=True, no_cfunc_wrapper=True)(function))
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Compiles a function that other kernels call and Python does not, as a part of each that does."""
+    return numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 
 def parallel(function: Callable[..., Any]) -> Any:
@@ -41,7 +46,7 @@ def parallel(function: Callable[..., Any]) -> Any:
     It is called from Python; other kernels cannot call it. Where Numba's compiler is switched off,
     the function stays as it is.
     """
-    together = _kept(numba.njit(parallel=True, nogil=True)(function))
+    together = _kept(numba.njit(parallel=True, nogil=True, no_cfunc_wrapper=True)(function))
     return function if together is function else ParallelKernel(together, function)
 
 
