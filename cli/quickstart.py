@@ -69,8 +69,7 @@ def _report(run: str | None, seed: int, threads: int | None) -> dict[str, Any]:
     clock = time.perf_counter()
     log = generate(seed=seed)
     kept, test = split_random(log, 0.2, np.random.default_rng(seed))
-    # One start and one rate, not the best of some: these data need none, and kernels of other starts
-    # take as long again to compile.
+    # One start and one rate: kernels of other starts take as long again to compile.
     config = Config(dim=64, density=0.1, start="spectral", epochs=20, learning_rate=0.01, seed=seed)
     with compiled_in_two_processes(), tempfile.TemporaryDirectory() as scratch:
         with RunDirectory(run or os.path.join(scratch, "run")) as directory:

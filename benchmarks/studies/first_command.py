@@ -1,11 +1,11 @@
-"""How long does ``sparserec quickstart`` take the first time, and which kernels does it compile?
+"""How long does the first command take with nothing compiled, and which kernels does it compile?
 
     python -m benchmarks.studies.first_command [--before CHECKOUT] [--runs 5] [--json]
 
-One to five minutes for each run. Wall and processor time (user and system, of all its processes) of
-the command on an empty folder of compiled kernels, and then of the same once more; medians. Then one
-process on one core, which notes what it compiles, in seconds of processor time. With ``--before``
-the checkout of another version takes turns with this one.
+About 5 minutes with ``--before``. Wall and processor time (user and system, of all its processes) of
+``sparserec quickstart`` on an empty folder of compiled kernels, and then of the same once more;
+medians. Then one process on one core, which notes what it compiles, in seconds of processor time.
+With ``--before`` the checkout of another version takes turns with this one.
 """
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ def measure(checkouts: dict[str, Path], runs: int) -> dict[str, Any]:
             with tempfile.TemporaryDirectory() as folder:
                 for which in times[name].values():
                     which.append(timed(checkout, folder))
+            print(name, times[name]["first"][-1], times[name]["second"][-1], file=sys.stderr)
     for name, checkout in checkouts.items():
         with tempfile.TemporaryDirectory() as folder:
             times[name]["kernels"] = compiled(checkout, folder)
