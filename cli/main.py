@@ -18,6 +18,7 @@ from sparserec_np import __version__
 from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.runtime import ArtifactError
 
+from .compiling import compile_line
 from .completion import complete_paths
 from .interrupts import Interrupts
 from .streams import sound_streams
@@ -113,7 +114,7 @@ class Root(click.Group):
 
         A bug keeps its traceback; everything a user can cause or mend becomes a sentence.
         """
-        with Interrupts() as interrupts, own_warnings_as_sentences():
+        with Interrupts() as interrupts, own_warnings_as_sentences(), compile_line():
             ctx.obj = interrupts
             try:
                 return self._invoke(ctx)

@@ -39,3 +39,6 @@ def command(everything: bool, as_json: bool) -> None:
         ["kept in", done.folder or "none: NUMBA_DISABLE_JIT is set"],
     ]
     click.echo(table(rows))
+    if done.costs:
+        click.echo("\nSeconds of processor time that each took, compiled now:")
+        click.echo(table([[name, f"{seconds:.2f}"] for name, seconds in done.costs.items()]))

@@ -2,6 +2,9 @@
 
 Numba compiles a kernel when it is first called with arguments of new types, and keeps the result;
 so the way to have the right ones is to do in little what will be done at large.
+
+As a program, ``python -m sparserec_np.warmup`` compiles what a first training calls, its last
+kernels first, while another process has begun with the first ones.
 """
 
 from __future__ import annotations
@@ -16,17 +19,26 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparserec_np import kernels
+from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.splitting import split_random
 from sparserec_np.data.synthetic import generate
 from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation.evaluate import evaluate
+from sparserec_np.kernels.compiling import progress
+from sparserec_np.kernels.doors import sharing_at_once
+from sparserec_np.learning.losses import Scores
 from sparserec_np.models.base_models import BASE_MODELS
+from sparserec_np.models.model import Gradients
 from sparserec_np.serving.model_file import load_model
 from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.distillation import FromTeacher
+from sparserec_np.training.loop import begin
+from sparserec_np.training.order import BatchOrder
+from sparserec_np.training.plan import Plan
 from sparserec_np.training.run_directory import save_run
 from sparserec_np.training.saving import restore
 from sparserec_np.training.settings import CHOICES, Config
+from sparserec_np.training.starting import make_start
 from sparserec_np.training.train import train
 
 
@@ -37,12 +49,15 @@ class Warmth(NamedTuple):
         kernels: number of kernels that are ready now, each for the types it is called with.
         compiled: how many of them were compiled just now; the others were there.
         seconds: the time it took.
+        costs: seconds of processor time that each kernel which was compiled now took, by name,
+            those of all types together, the longest first.
         folder: where they are kept; None where Numba's compiler is switched off.
     """
 
     kernels: int
     compiled: int
     seconds: float
+    costs: dict[str, float]
     folder: str | None
 
 
@@ -52,47 +67,89 @@ def warm_up(everything: bool = False) -> Warmth:
     Args:
         everything: also what other models, losses, ways to draw negatives and optimizers call.
     """
-    clock = time.perf_counter()
-    # More items than a byte tells apart: itemknn has a column for each, which real data number in
-    # two.
-    kept, test = split_random(generate(60, 300, 900, 5), 0.2, np.random.default_rng(0))
-    for config in itertools.chain([Config(epochs=4, batch_size=64)], _others() if everything else ()):
-        fitted = train(kept, config)
-        with tempfile.TemporaryDirectory() as scratch:
-            run = os.path.join(scratch, "run")
-            save_run(run, fitted, kept)
-            master = restore(load_model(run))
-            evaluate(master.ranker(), test, kept)
-            if BASE_MODELS[config.model].scores_are_products and not BASE_MODELS[config.model].counted:
-                teacher = Teacher(master.factors(), master.dim, 1.0)
-                train(
-                    kept,
-                    Config(dim=master.dim, epochs=2, batch_size=64, validation=0),
-                    source=FromTeacher(teacher),
-                )
-            del master  # it reads the file that goes now
+    clock, before = time.perf_counter(), len(progress.compiled)
+    with sharing_at_once():
+        for config in itertools.chain([Config(epochs=4, batch_size=64)], _others() if everything else ()):
+            _run(config)
     found = list(called_kernels())
+    costs: dict[str, float] = {}
+    for name, seconds in progress.compiled[before:]:
+        costs[name] = costs.get(name, 0.0) + seconds
     return Warmth(
         kernels=len(found),
         compiled=sum(bool(kernel.stats.cache_misses) for kernel in found),
         seconds=time.perf_counter() - clock,
+        costs=dict(sorted(costs.items(), key=lambda pair: -pair[1])),
         folder=kernels.compiled.CACHE_FOLDER.path,
     )
+
+
+def _run(config: Config) -> None:
+    """Trains a tiny model, evaluates it, and distills it where it can be a teacher."""
+    kept, test = _data()
+    fitted = train(kept, config)
+    with tempfile.TemporaryDirectory() as scratch:
+        run = os.path.join(scratch, "run")
+        save_run(run, fitted, kept)
+        master = restore(load_model(run))
+        evaluate(master.ranker(), test, kept)
+        if BASE_MODELS[config.model].scores_are_products and not BASE_MODELS[config.model].counted:
+            teacher = Teacher(master.factors(), master.dim, 1.0)
+            train(
+                kept,
+                Config(dim=master.dim, epochs=2, batch_size=64, validation=0),
+                source=FromTeacher(teacher),
+            )
+        del master  # it reads the file that goes now
+
+
+def _data() -> tuple[Interactions, Interactions]:
+    # More items than a byte tells apart: itemknn has a column for each, which real data number in
+    # two.
+    return split_random(generate(60, 300, 900, 5), 0.2, np.random.default_rng(0))
+
+
+def compile_backwards() -> None:
+    """Compiles what a first training by default calls, its last kernels first.
+
+    The topology update, the step of the optimizer, gradients, slopes, and scores: each is called
+    once, with numbers of no meaning.
+    """
+    log, rng = _data()[0], np.random.default_rng(0)
+    plan = Plan.of(Config(start="uniform", learning_rate=0.01), log)
+    training = begin(log, plan, make_start(log, plan, threads=1)._replace(from_data=True))
+    model, state = training.model, training.state
+    order = plan.order(log, len(model.weights))
+    assert isinstance(order, BatchOrder)
+    training.explore(np.arange(model.table.rows, dtype=np.int32))
+    training.explored.sums[:] = rng.standard_normal(training.explored.sums.shape)
+    plan.topology(model.table, plan.growth, training.explored, 0.1, state, rng)
+    batch = next(iter(order.sampler.epoch(rng)))
+    gradient = np.zeros(model.table.nnz, np.float32)
+    state.optimizer.step(model.table, model.touched(batch), gradient, 0.01)
+    groups, shared = len(batch.users.rows), len(batch.negatives)
+    scores = Scores(
+        np.zeros(batch.size, np.float32), np.zeros((groups, shared), np.float32), np.ones(groups, np.int32)
+    )
+    model.backward(batch, scores, training.decay, Gradients(gradient, training.explored, model.weights))
+    order.loss.slopes(batch, scores)
+    model.forward(batch)
 
 
 def called_kernels() -> Iterator[Any]:
     """Yields the kernels that this process has called from Python: Numba's functions, none twice.
 
-    What kernels call in turn is compiled into them, and only there to be seen when they are not
-    read from the cache.
+    A kernel for all threads and its form for one are two. What kernels call in turn is compiled
+    into them.
     """
     for name in kernels.COMPILED_FILES:
         place = getattr(kernels, name)
         for kernel in vars(place).values():
-            if not getattr(kernel, "signatures", None) or kernel.__module__ != place.__name__:
-                continue
-            if kernel.stats.cache_path and not kernel.__name__.startswith("_"):
-                yield kernel
+            for form in getattr(kernel, "forms", [kernel]):
+                if not getattr(form, "signatures", None) or form.__module__ != place.__name__:
+                    continue
+                if form.stats.cache_path:  # others are parts of those that call them
+                    yield form
 
 
 def _others() -> Iterator[Config]:
@@ -115,3 +172,7 @@ def _others() -> Iterator[Config]:
     for optimizer in ("adagrad", "sgd"):
         for loss, negatives in (("softmax", None), ("bpr", 1)):
             yield Config(order="cells", loss=loss, negatives=negatives, optimizer=optimizer, **short)
+
+
+if __name__ == "__main__":
+    compile_backwards()

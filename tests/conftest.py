@@ -9,6 +9,7 @@ import numba  # noqa: F401
 import pytest
 from hypothesis import settings
 
+from sparserec_np.kernels.doors import sharing_at_once
 from tests.makers.web import serving
 
 # A shell starts what it puts in the background with Ctrl-C ignored, and so would these tests and
@@ -26,6 +27,13 @@ os.environ.pop("NUMBA_DISABLE_JIT", None)
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def all_threads():
+    """Kernels on all threads from their first call: short as they run here, they would stay on one."""
+    with sharing_at_once():
+        yield
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from sparserec_np.data.formats import read_interactions, write_interactions
 from sparserec_np.data.splitting import split_random
 from sparserec_np.data.synthetic import generate
 from sparserec_np.evaluation.evaluate import evaluate
-from sparserec_np.kernels import compiled
+from sparserec_np.kernels import compiled as kernel_files
+from sparserec_np.kernels.compiling import progress
 from sparserec_np.serving.model_file import load_model
 from sparserec_np.starts.teacher import Teacher
 from sparserec_np.training.distillation import FromTeacher
@@ -20,7 +21,7 @@ from sparserec_np.training.run_directory import save_run
 from sparserec_np.training.saving import restore
 from sparserec_np.training.settings import Config
 from sparserec_np.training.train import train
-from sparserec_np.warmup import called_kernels, warm_up
+from sparserec_np.warmup import called_kernels, compile_backwards, warm_up
 from tests.makers.small import needs_compiler
 
 pytestmark = needs_compiler
@@ -34,6 +35,7 @@ def test_a_real_run_calls_nothing_that_is_not_warm(tmp_path) -> None:
     done = warm_up()
     assert done.kernels == len(signatures()) > 10
     assert 0 <= done.compiled <= done.kernels
+    assert list(done.costs.values()) == sorted(done.costs.values(), reverse=True)
     ready = signatures()
     kept, test = split_random(generate(1000, 750, 12_000, seed=1), 0.2, np.random.default_rng(1))
     write_interactions(kept, tmp_path / "kept.safetensors")
@@ -47,19 +49,27 @@ def test_a_real_run_calls_nothing_that_is_not_warm(tmp_path) -> None:
     assert signatures() == ready
 
 
+def test_what_is_compiled_backwards_is_what_a_first_training_calls() -> None:
+    config = Config(start="spectral", epochs=2, learning_rate=0.01, batch_size=64)
+    train(generate(90, 70, 1500, 5), config)
+    ready, compiled = signatures(), len(progress.compiled)
+    compile_backwards()
+    assert signatures() == ready and len(progress.compiled) == compiled
+
+
 @pytest.mark.slow
 def test_everything_is_every_kernel_that_python_calls() -> None:
     warm_up(everything=True)
     ready = {name.split(".compiled.")[1] for name in signatures()}
     public = {
         f"{file.stem}.{node.name}"
-        for file in Path(compiled.__path__[0]).glob("*.py")
+        for file in Path(kernel_files.__path__[0]).glob("*.py")
         for node in ast.parse(file.read_text()).body
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+        if isinstance(node, ast.FunctionDef)
+        and any(isinstance(by, ast.Name) and by.id in ("kernel", "parallel") for by in node.decorator_list)
     }
-    inner = ("elementary.", "lanes.", "unfolding.")  # called by other kernels alone
-    assert {name for name in public - ready if not name.startswith(inner)} == set()
-    assert len(public & ready) > 40
+    assert public - {name.removesuffix("_alone") for name in ready} == set()
+    assert len(public) > 40
 
     ready = signatures()
     kept, test = split_random(generate(1000, 750, 12_000, seed=1), 0.2, np.random.default_rng(1))

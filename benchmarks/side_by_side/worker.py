@@ -22,11 +22,14 @@ def main() -> None:
     if row == "prepare":
         record = part.prepare(setting)
     elif row is None:
+        from sparserec_np.kernels.doors import sharing_at_once  # loads Numba
+
         if part.prepare:
             part.prepare(setting)
-        for contender in part.contenders.values():
-            if contender.ours:
-                contender.measure(setting)
+        with sharing_at_once():
+            for contender in part.contenders.values():
+                if contender.ours:
+                    contender.measure(setting)
         record = {}
     else:
         record = measure(part.contenders[row], setting)

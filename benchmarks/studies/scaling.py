@@ -81,12 +81,15 @@ def generate(path: str, rows: int, per_row: int) -> None:
 
 def measure(path: str, given: argparse.Namespace, threads: int) -> dict[str, Any]:
     """Measures one training run in this process."""
+    from sparserec_np.kernels.doors import sharing_at_once  # loads Numba
+
     config = sparserec_np.Config(
         dim=given.dim, density=given.density, epochs=given.epochs, validation=0, learning_rate=0.01
     )
     with AnonymousPeak() as anonymous, tempfile.TemporaryDirectory() as folder:
         log, reading = timed(lambda: sparserec_np.read_interactions(path))
-        fitted = sparserec_np.train(log, config, threads=threads)
+        with sharing_at_once():
+            fitted = sparserec_np.train(log, config, threads=threads)
         run = os.path.join(folder, "run")
         _, saving = timed(lambda: sparserec_np.save_run(run, fitted, log))
         sha = hashlib.sha256()

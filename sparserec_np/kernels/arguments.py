@@ -200,8 +200,9 @@ class ItemBlocks(NamedTuple):
             dimension whole.
         places: (entries,) uint8, each entry's item as a place in its block.
         values: (entries,) each entry's value.
-        extremes: (2 * dim, lines * 64) the largest (row 2c) and the smallest (row 2c + 1) value of
-            each block in dimension c, an absent entry counting as zero; a line is 64 blocks.
+        extremes: (2 * dim * lines * 64,) the largest (row 2c) and the smallest (row 2c + 1) value
+            of each block in dimension c, one row after the other, an absent entry counting as zero;
+            a line is 64 blocks.
     """
 
     order: Array

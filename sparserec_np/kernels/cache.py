@@ -24,7 +24,7 @@ from sparserec_np.errors import SparseRecError
 # The file beside the kernels that says which version of the library they are of, and how their
 # files are laid out, which :mod:`sparserec_np.kernels.cache_files` says.
 STAMP = "sparserec_np.version"
-MARK = f"{__version__}, with sums"
+MARK = f"{__version__}, with sums and prices"
 
 
 class CacheFolderWarning(UserWarning):

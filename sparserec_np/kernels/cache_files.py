@@ -16,13 +16,16 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.registry import cpu_target
 
-from sparserec_np.kernels.cache import CacheFolderWarning
+from sparserec_np.kernels.cache import STAMP, CacheFolderWarning
+from sparserec_np.kernels.compiling import progress, turns
 
 ENDINGS = (".nbi", ".nbc")
 SUM_BYTES = hashlib.sha256().digest_size
@@ -62,17 +65,23 @@ _told = _Told()
 
 
 class KernelFiles(IndexDataCacheFile):
-    """The files of one kernel."""
+    """The files of one kernel.
+
+    Attributes:
+        price: seconds of processor time that what was last saved or loaded took to compile.
+    """
+
+    price = 0.0
 
     def save(self, key: Any, data: Any) -> None:
         """Keeps what was compiled for ``key``: first the data, then its place in the index."""
         name = self._name_of(key)
         self._write(self._data_path(name), self._dump(data))
-        self._save_index({**self._load_index(), key: name})
+        self._save_index({**self._load_index(), key: (name, self.price)})
 
     def load(self, key: Any) -> Any:
         """Returns what was compiled for ``key``, or None."""
-        name = self._load_index().get(key)
+        name, self.price = self._load_index().get(key, (None, 0.0))
         return None if name is None else self._unpickled(self._data_path(name))
 
     def known(self) -> list[Any]:
@@ -84,18 +93,22 @@ class KernelFiles(IndexDataCacheFile):
         path: str = self._data_path(self._name_of(key))
         return path
 
+    def holds(self, key: Any) -> bool:
+        """Tells whether there is something compiled for ``key``, without reading it."""
+        return key in self._load_index()
+
     def _name_of(self, key: Any) -> str:
         """Makes a name of the types and the processor, the first two parts of a key."""
         base = self._index_name.removesuffix(".nbi")
         return f"{base}.{hashlib.sha256(repr(key[:2]).encode()).hexdigest()[:16]}.nbc"
 
-    def _load_index(self) -> dict[Any, str]:
+    def _load_index(self) -> dict[Any, tuple[str, float]]:
         found = self._unpickled(self._index_path)
         if found is None or found[:2] != (self._version, self._source_stamp):
             return {}
         return dict(found[2])
 
-    def _save_index(self, overloads: dict[Any, str]) -> None:
+    def _save_index(self, overloads: dict[Any, tuple[str, float]]) -> None:
         self._write(self._index_path, self._dump((self._version, self._source_stamp, overloads)))
 
     def _unpickled(self, path: str) -> Any:
@@ -123,20 +136,59 @@ class KernelCache(FunctionCache):
 
     def __init__(self, function: Any) -> None:
         super().__init__(function)
-        self._cache_file.__class__ = KernelFiles  # the same names and stamps, other ways to read and write
+        self._files: Any = self._cache_file
+        self._files.__class__ = KernelFiles  # the same names and stamps, other ways to read and write
+        self._name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
+        self._begun = 0.0
+        self.prices: dict[Any, float] = {}
+
+    @property
+    def _turn(self) -> tuple[str, str]:
+        return os.path.join(self.cache_path, STAMP), self._name
+
+    @property
+    def price(self) -> float:
+        """Seconds of processor time that everything in use took to compile, when it was."""
+        return sum(self.prices.values())
+
+    def holds(self, sig: Any) -> bool:
+        """Tells whether something is kept for these argument types, without reading it."""
+        return bool(self._files.holds(self._index_key(sig, cpu_target.target_context.codegen())))
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Returns what was compiled before, or None, upon which Numba compiles.
+
+        Where another process is about to compile the same, waits for what it makes.
+        """
+        found = super().load_overload(sig, target_context)
+        if found is None:
+            progress.begin(self._name)
+            turns.take(*self._turn)
+            found = super().load_overload(sig, target_context)
+            if found is not None:
+                turns.give_back(*self._turn)
+                progress.leave(self._name)
+        if found is not None:
+            self.prices[sig] = self._files.price
+        self._begun = time.thread_time()
+        return found
 
     def kept(self, context: Any) -> list[tuple[Any, str]]:
         """Lists the forms made for this processor: the types of arguments, and the file."""
         context.refresh()
         codegen = context.codegen()
-        files = self._cache_file
-        assert isinstance(files, KernelFiles)
-        mine = [key for key in files.known() if key == self._index_key(key[0], codegen)]
-        found = [(key[0], files.path_of(key)) for key in mine]
+        mine = [key for key in self._files.known() if key == self._index_key(key[0], codegen)]
+        found = [(key[0], self._files.path_of(key)) for key in mine]
         return [(types, path) for types, path in found if os.path.exists(path)]
+
+    def loads(self, sig: Any, context: Any) -> bool:
+        """Loads what is kept for these argument types, waiting for nobody; returns whether it could."""
+        return super().load_overload(sig, context) is not None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keeps what was compiled; warns where it cannot be kept, as on a full disk."""
+        self.prices[sig] = self._files.price = time.thread_time() - self._begun
+        progress.end(self._name, self.prices[sig])
         try:
             super().save_overload(sig, data)
         except OSError as error:
@@ -146,3 +198,5 @@ class KernelCache(FunctionCache):
                 f"Compiled kernels cannot be kept in {self.cache_path} ({reason}): they are compiled anew in later"
                 " runs. Make room there, or set NUMBA_CACHE_DIR to a folder that has some.",
             )
+        finally:
+            turns.give_back(*self._turn)

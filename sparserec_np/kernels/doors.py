@@ -1,25 +1,38 @@
 """The doors of compiled kernels: what stands between a call from Python and the machine code.
 
-Kernels are marked ``@kernel``, or ``@parallel`` where their loops are shared out among threads. The
-latter are entered in turn where Numba's threading layer bears one thread at a time. A process whose
-threads were left behind by a fork (see :mod:`sparserec_np.machine.threads`) gets the same source
-compiled for one thread: loops are independent of each other, so the bits are the same. It is
-compiled on its first call there, and nobody else waits for it.
+Kernels are marked ``@kernel``, or ``@parallel`` where their loops may be shared out among threads,
+and ``@inner`` where other kernels alone call them.
+
+A parallel kernel has two forms, of the same source: one for all threads, and one for a single one,
+which takes less than half as long to compile. Loops are independent of each other, so the bits are
+the same. A kernel begins on one thread, unless its form for all is compiled and kept already. It is
+compiled for all once it has run for so long that this pays. So a first run on little data waits for
+little, and a long one for nothing that it would not gain. A process whose threads were left behind
+by a fork (see :mod:`sparserec_np.machine.threads`) stays on one. Kernels on all threads are entered
+in turn where Numba's threading layer bears one caller at a time.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numba
 from numba.core.compiler_lock import global_compiler_lock
 
 from sparserec_np.kernels.cache_files import KernelCache
-from sparserec_np.machine.threads import parallel_turn, threads_are_gone
+from sparserec_np.machine.threads import parallel_turn, shared_threads, threads_are_gone
+
+# The form for all threads takes some 2.5 times as long to compile as that for one. It is made when
+# all threads would have saved as much by then: whatever comes after, no more than twice is lost.
+PATIENCE = 2.5
+OPTIONS: Any = {"nogil": True, "no_cfunc_wrapper": True}  # nobody calls kernels from C
+OF_INNER: Any = {"no_cpython_wrapper": True}
 
 if hasattr(os, "register_at_fork"):
     # Nobody compiles while the process forks: the child could never compile what was half done.
@@ -32,16 +45,21 @@ if hasattr(os, "register_at_fork"):
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compiles a function for one thread, on first call, and keeps what was compiled."""
-    return _kept(numba.njit(nogil=True)(function))
+    return _kept(numba.njit(**OPTIONS)(function))
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Compiles a function that other kernels call and Python does not, as a part of each that does."""
+    return numba.njit(**OPTIONS, **OF_INNER)(function)
 
 
 def parallel(function: Callable[..., Any]) -> Any:
-    """Compiles a function whose ``prange`` loops are shared out among Numba's threads.
+    """Compiles a function whose ``prange`` loops can be shared out among Numba's threads.
 
     It is called from Python; other kernels cannot call it. Where Numba's compiler is switched off,
     the function stays as it is.
     """
-    together = _kept(numba.njit(parallel=True, nogil=True)(function))
+    together = _kept(numba.njit(parallel=True, **OPTIONS)(function))
     return function if together is function else ParallelKernel(together, function)
 
 
@@ -52,19 +70,60 @@ def _kept(compiled: Any) -> Any:
     return compiled
 
 
+class _Haste:
+    """Whether kernels are compiled for all threads at once, however short they run."""
+
+    on = False
+
+
+@contextmanager
+def sharing_at_once() -> Iterator[None]:
+    """Lets parallel kernels share out their loops from their first call, where there are threads.
+
+    For compiling ahead, and for whoever measures how fast they are.
+    """
+    before, _Haste.on = _Haste.on, True
+    try:
+        yield
+    finally:
+        _Haste.on = before
+
+
 class ParallelKernel:
     """A parallel kernel with its door; it has the attributes of Numba's function, too."""
 
     def __init__(self, together: Any, function: Callable[..., Any]) -> None:
         functools.update_wrapper(self, function)
         self._together, self._function = together, function
+        self._shared = self._looked = False
+        self._seconds = 0.0  # on one thread
 
     def __call__(self, *arguments: Any) -> Any:
-        """Runs the kernel on the threads that there are."""
-        if threads_are_gone():
-            return self.alone(*arguments)
+        """Runs the kernel on all threads, or on one as long as that is as good."""
+        if threads_are_gone() or not (self._shared or self._is_to_be_shared(arguments)):
+            clock = time.thread_time()
+            try:
+                return self.alone(*arguments)
+            finally:
+                self._seconds += time.thread_time() - clock
         with parallel_turn():
             return self._together(*arguments)
+
+    @property
+    def forms(self) -> list[Any]:
+        """Both forms, as Numba's functions."""
+        return [self._together, self.alone]
+
+    def _is_to_be_shared(self, arguments: tuple[Any, ...]) -> bool:
+        """Decides whether the loops are shared out from now on."""
+        if not self._looked:
+            self._looked = True
+            self._shared = self._together._cache.holds(tuple(map(self._together.typeof_pyval, arguments)))
+        if not self._shared and (_Haste.on or self._seconds > PATIENCE * self.alone._cache.price):
+            threads = shared_threads()
+            saved = self._seconds * (1 - 1 / threads)
+            self._shared = threads > 1 and (_Haste.on or saved > PATIENCE * self.alone._cache.price)
+        return self._shared
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what Python asks of any object, while this one is made

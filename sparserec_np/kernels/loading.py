@@ -17,6 +17,7 @@ from numba.core.registry import cpu_target
 
 from sparserec_np.kernels import COMPILED_FILES
 from sparserec_np.kernels.cache_files import KernelCache
+from sparserec_np.kernels.doors import ParallelKernel
 
 
 def caches() -> Iterator[KernelCache]:
@@ -25,9 +26,10 @@ def caches() -> Iterator[KernelCache]:
     for name in COMPILED_FILES:
         module = importlib.import_module(f"sparserec_np.kernels.compiled.{name}")
         for value in vars(module).values():
-            cache = getattr(value, "_cache", None)
-            if isinstance(cache, KernelCache):
-                found[id(cache)] = cache
+            for form in value.forms if isinstance(value, ParallelKernel) else [value]:
+                cache = getattr(form, "_cache", None)
+                if isinstance(cache, KernelCache):
+                    found[id(cache)] = cache
     yield from found.values()
 
 
@@ -39,10 +41,10 @@ def loaded() -> dict[str, Any]:
         for types, path in cache.kept(context):
             there += 1
             try:
-                found = cache.load_overload(types, context)
+                sound = cache.loads(types, context)
             except Exception:  # whatever a file makes Numba raise, it is as good as none
-                found = None
-            if found is None:
+                sound = False
+            if not sound:
                 failed.append(path)
     return {"forms": there, "failed": failed}
 

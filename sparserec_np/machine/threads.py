@@ -175,6 +175,16 @@ def set_kernel_threads(threads: int | None) -> int:
     return count
 
 
+def shared_threads() -> int:
+    """Returns the number of threads that Numba is set to, for work that is shared out without Numba.
+
+    It is 1 where Numba's threads were left behind by a fork.
+    """
+    import numba
+
+    return 1 if _gone else int(numba.get_num_threads())
+
+
 @contextmanager
 def kernel_threads(threads: int | None) -> Iterator[int]:
     """Sets Numba's threads as :func:`set_kernel_threads` does, and sets them back afterwards."""

@@ -239,6 +239,47 @@ def test_a_file_is_there_before_the_index_names_it(tmp_path: Path) -> None:
     assert written == [".nbc", ".nbi"]
 
 
+def test_what_it_took_to_compile_is_kept_beside_it(tmp_path: Path) -> None:
+    files = KernelFiles(str(tmp_path), "kernel-1.py311", "stamp")
+    for kind, price in (("int32", 1.5), ("int64", 2.5)):
+        files.price = price
+        files.save((kind, "cpu", "code"), kind)
+    again = KernelFiles(str(tmp_path), "kernel-1.py311", "stamp")
+    assert again.holds(("int32", "cpu", "code")) and not again.holds(("int16", "cpu", "code"))
+    assert again.load(("int32", "cpu", "code")) == "int32" and again.price == 1.5
+    assert again.load(("int64", "cpu", "code")) == "int64" and again.price == 2.5
+    assert again.load(("int16", "cpu", "code")) is None
+
+
+# Has its turn at a kernel until somebody is waiting for it, and compiles it then.
+HOLD = """
+import sys
+import numpy as np
+from sparserec_np.kernels.compiled.sampling import group_by_row
+from sparserec_np.kernels.compiling import turns
+turns.take(*group_by_row._cache._turn)
+print("mine", flush=True)
+sys.stdin.readline()
+numbers = np.zeros(3, np.int32)
+group_by_row(numbers[:1], numbers, numbers, numbers, numbers)
+"""
+
+
+def test_a_process_waits_for_what_another_is_compiling_and_reads_it(sealed: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "own"), "NUMBA_NUM_THREADS": "1"}
+    stats = "\nprint(len(group_by_row.stats.cache_hits), len(group_by_row.stats.cache_misses))"
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": sealed, "env": environment}
+    with subprocess.Popen([sys.executable, "-c", HOLD], text=True, **streams) as first:
+        assert first.stdout is not None and first.stdout.readline() == "mine\n"
+        with subprocess.Popen([sys.executable, "-c", USE + stats], text=True, **streams) as second:
+            with pytest.raises(subprocess.TimeoutExpired):
+                second.wait(4)
+            first.communicate("\n")
+            said, _ = second.communicate()
+    assert said.splitlines()[-1] == "1 0"
+
+
 class _Gone(NamedTuple):
     """A type that a later version does not have."""
 

@@ -101,6 +101,7 @@ def test_every_kernel_becomes_an_object_for_boards(tmp_path: Path) -> None:
         NUMBA_CPU_NAME="generic",
         NUMBA_CPU_FEATURES="",
         NUMBA_CACHE_DIR=str(tmp_path),
+        NUMBA_NUM_THREADS="2",  # so that loops are shared out
     )
     sys.stderr.write(f"{found}\n")  # figures, with -s
     assert found["faults"] == []

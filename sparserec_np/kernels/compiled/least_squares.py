@@ -14,7 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from sparserec_np.kernels.doors import kernel, parallel
+from sparserec_np.kernels.doors import inner, parallel
 
 
 @parallel
@@ -86,7 +86,7 @@ def weigh_rows(own: Any, equations: Any, first: Any, values: Any, worths: Any) -
             worths[t, column] = curvature[column] * found[column] * found[column]
 
 
-@kernel
+@inner
 def _pull(row: Any, cross: Any) -> Any:
     """Computes ``row @ cross`` in float64, (dim,)."""
     pull = np.zeros(cross.shape[1])
@@ -96,7 +96,7 @@ def _pull(row: Any, cross: Any) -> Any:
     return pull
 
 
-@kernel
+@inner
 def _solution(
     kept: Any,
     other_starts: Any,

@@ -19,18 +19,20 @@ column for each item, all items are scored instead: what a user's dimensions lis
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import ItemBlocks
 from sparserec_np.kernels.compiled.lanes import LINE_NUMBERS, add_lines, lowest_bit, reaching
-from sparserec_np.kernels.doors import kernel, parallel
+from sparserec_np.kernels.doors import inner, kernel
+from sparserec_np.machine.threads import made_together, shared_threads
 
+BLOCK_BITS = 6
 BLOCK_ITEMS = (
     LINE_NUMBERS  # an item's place in its block fits uint8, and a block's items are the bits of a mask
 )
-GROUP_USERS = 64  # users that a thread ranks between two looks for more work
+GROUP_USERS = 64  # least users that a thread ranks between two looks for more work
+PARTS = 16  # most parts a thread that users are handed out in
 WHOLE = 16  # entries from which on a block stores its 64 places of a dimension: faster to add than to scatter
 MAXIMA = 16  # running maxima held side by side, because a single one is not vectorised
 LEVELS = (
@@ -42,99 +44,95 @@ LEVELS = (
 FEW = 4  # all items are scored where blocks times dimensions are more than this many times the entries
 
 
-@kernel
-def _block_order(lists, n_items):  # type: ignore[no-untyped-def]
+def _block_order(lists: SparseTable, n_items: int) -> Array:
     """Orders items by strongest dimension, there by falling magnitude: (n_items,) int32.
 
     Empty ones come last.
     """
-    dim = len(lists.indptr) - 1
-    strength = np.zeros(n_items, dtype=lists.values.dtype)
-    strongest = np.full(n_items, dim, dtype=np.int32)
+    dim = lists.rows
+    strength = np.zeros(n_items, dtype=np.float32)  # lists do not depend on what rounding makes equal
+    strongest = np.full(n_items, dim, dtype=np.uint64)
     for c in range(dim):
-        for e in range(lists.indptr[c], lists.indptr[c + 1]):
-            item = lists.columns[e]
-            magnitude = abs(lists.values[e])
-            if magnitude > strength[item]:
-                strength[item] = magnitude
-                strongest[item] = c
-    starts = np.zeros(dim + 2, dtype=np.int64)
-    for item in range(n_items):
-        starts[strongest[item] + 1] += 1
-    for c in range(dim + 1):
-        starts[c + 1] += starts[c]
-    order = np.empty(n_items, dtype=np.int32)
-    cursor = starts.copy()
-    for item in range(n_items):
-        order[cursor[strongest[item]]] = item
-        cursor[strongest[item]] += 1
-    for c in range(dim):
-        same = order[starts[c] : starts[c + 1]].copy()
-        order[starts[c] : starts[c + 1]] = same[np.argsort(-strength[same])]
-    return order
+        items = lists.columns[lists.indptr[c] : lists.indptr[c + 1]]
+        magnitudes = np.abs(lists.values[lists.indptr[c] : lists.indptr[c + 1]])
+        stronger = magnitudes > strength[items]
+        strength[items[stronger]] = magnitudes[stronger]
+        strongest[items[stronger]] = c
+    falling = np.uint32(0xFFFFFFFF) - strength.view(np.uint32)  # bits of a positive number rise with it
+    return np.argsort((strongest << np.uint64(32)) | falling).astype(np.int32)
 
 
-@kernel
-def _block_items(lists, n_items):  # type: ignore[no-untyped-def]
+def _block_items(lists: SparseTable, n_items: int) -> ItemBlocks:
     """Reorders the items of ``lists``, a table by dimension, into ItemBlocks."""
-    dim = len(lists.indptr) - 1
-    blocks = (n_items + BLOCK_ITEMS - 1) // BLOCK_ITEMS
+    dim, blocks = lists.rows, -(-n_items // BLOCK_ITEMS)
     order = _block_order(lists, n_items)
     position = np.empty(n_items, dtype=np.int32)
-    least = np.full(blocks, n_items, dtype=np.int32)
-    for p in range(n_items):
-        position[order[p]] = p
-        least[p // BLOCK_ITEMS] = min(least[p // BLOCK_ITEMS], order[p])
+    position[order] = np.arange(n_items, dtype=np.int32)
+    least = np.minimum.reduceat(order, np.arange(0, n_items, BLOCK_ITEMS)) if blocks else order
 
     counts = np.zeros((blocks, dim), dtype=np.int32)
-    extremes = np.zeros(
-        (2 * dim, (blocks + LINE_NUMBERS - 1) // LINE_NUMBERS * LINE_NUMBERS), dtype=lists.values.dtype
-    )
-    for c in range(dim):
-        high, low = extremes[2 * c], extremes[2 * c + 1]
-        for e in range(lists.indptr[c], lists.indptr[c + 1]):
-            b = position[lists.columns[e]] // BLOCK_ITEMS
-            value = lists.values[e]
-            if counts[b, c] == 0:
-                high[b] = value
-                low[b] = value
-            else:
-                high[b] = max(high[b], value)
-                low[b] = min(low[b], value)
-            counts[b, c] += 1
-
+    extremes = np.zeros((2 * dim, _width(blocks)), dtype=lists.values.dtype)
+    _find_extremes(lists.indptr, lists.columns, lists.values, position, counts, extremes)
     begins = np.zeros(blocks * dim + 1, dtype=np.int64)
-    for b in range(blocks):
-        for c in range(dim):
-            stored = counts[b, c] if counts[b, c] < WHOLE else BLOCK_ITEMS
-            begins[b * dim + c + 1] = begins[b * dim + c] + stored
-            if counts[b, c] < BLOCK_ITEMS:
-                extremes[2 * c, b] = max(extremes[2 * c, b], 0)
-                extremes[2 * c + 1, b] = min(extremes[2 * c + 1, b], 0)
-
+    np.cumsum(np.where(counts < WHOLE, counts, BLOCK_ITEMS).ravel(), out=begins[1:])
     places = np.empty(begins[-1], dtype=np.uint8)
     values = np.zeros(begins[-1], dtype=lists.values.dtype)
-    cursor = begins[:-1].copy()
-    for c in range(dim):
-        for e in range(lists.indptr[c], lists.indptr[c + 1]):
-            p = position[lists.columns[e]]
-            b = p // BLOCK_ITEMS
-            place = p - b * BLOCK_ITEMS
-            at = cursor[b * dim + c]
-            if counts[b, c] >= WHOLE:
-                at = begins[b * dim + c] + place
-            cursor[b * dim + c] += 1
-            places[at] = place
-            values[at] = lists.values[e]
-    return ItemBlocks(order, position, least, begins, places, values, extremes)
+    _fill_blocks(lists.indptr, lists.columns, lists.values, position, begins, counts, places, values)
+    return ItemBlocks(order, position, least, begins, places, values, extremes.ravel())
+
+
+def _width(blocks: int) -> int:
+    """Counts the places that bounds of so many blocks take: whole lines, and one or more."""
+    return max(1, -(-blocks // LINE_NUMBERS)) * LINE_NUMBERS
 
 
 @kernel
+def _find_extremes(indptr, columns, values, position, counts, extremes):  # type: ignore[no-untyped-def]
+    """Counts the entries of each block and dimension, and finds the largest and the smallest."""
+    for c in range(len(indptr) - 1):
+        high, low = extremes[2 * c], extremes[2 * c + 1]
+        for e in range(indptr[c], indptr[c + 1]):
+            b = position[columns[e]] >> BLOCK_BITS
+            if counts[b, c] == 0:
+                high[b] = values[e]
+                low[b] = values[e]
+            elif values[e] > high[b]:
+                high[b] = values[e]
+            elif values[e] < low[b]:
+                low[b] = values[e]
+            counts[b, c] += 1
+        for b in range(len(counts)):
+            if counts[b, c] < BLOCK_ITEMS:  # an absent entry counts as zero
+                if high[b] < 0:
+                    high[b] = 0
+                if low[b] > 0:
+                    low[b] = 0
+
+
+@kernel
+def _fill_blocks(indptr, columns, values, position, begins, counts, places, out):  # type: ignore[no-untyped-def]
+    """Moves the entries to their blocks; ``counts`` are those left to move, and zero in the end."""
+    dim = len(indptr) - 1
+    for c in range(dim):
+        for e in range(indptr[c], indptr[c + 1]):
+            p = position[columns[e]]
+            segment = (p >> BLOCK_BITS) * dim + c
+            at, end = begins[segment], begins[segment + 1]
+            if end - at == BLOCK_ITEMS:  # stored whole
+                at += p & (BLOCK_ITEMS - 1)
+            else:
+                at = end - counts[p >> BLOCK_BITS, c]
+                counts[p >> BLOCK_BITS, c] -= 1
+            places[at] = p & (BLOCK_ITEMS - 1)
+            out[at] = values[e]
+
+
+@inner
 def _worse(score_a, item_a, score_b, item_b):  # type: ignore[no-untyped-def]
     return score_a < score_b or (score_a == score_b and item_a > item_b)
 
 
-@kernel
+@inner
 def _sift_down(items, scores, size, item, score):  # type: ignore[no-untyped-def]
     """Replaces the root of a heap, its worst entry, by (item, score)."""
     at = 0
@@ -153,7 +151,7 @@ def _sift_down(items, scores, size, item, score):  # type: ignore[no-untyped-def
     items[at] = item
 
 
-@kernel
+@inner
 def _sort_heap(items, scores):  # type: ignore[no-untyped-def]
     """Sorts a heap best first, and marks with -1 the places that no item took."""
     for last in range(len(items) - 1, 0, -1):
@@ -165,31 +163,34 @@ def _sort_heap(items, scores):  # type: ignore[no-untyped-def]
             items[place] = -1
 
 
-@kernel
-def _bound_blocks(columns, values, blocks, begins, bounds):  # type: ignore[no-untyped-def]
+@inner
+def _bound_blocks(columns, values, blocks, begins, bounds, maxima):  # type: ignore[no-untyped-def]
     """Fills ``bounds`` with what no score of a block exceeds, -inf past the blocks.
 
     Returns the largest.
     """
-    width = blocks.extremes.shape[1]
+    width = len(bounds)
     for u in range(len(columns)):
         begins[u] = (2 * np.int64(columns[u]) + (values[u] <= 0)) * width
     bounds[:] = 0
     for start in range(0, width, LINE_NUMBERS):
-        add_lines(values, begins, 0, len(columns), start, blocks.extremes.ravel(), bounds, start)
+        add_lines(values, begins, 0, len(columns), start, blocks.extremes, bounds, start)
     bounds[len(blocks.least) :] = -np.inf
-    largest = bounds[:MAXIMA].copy()
+    maxima[:] = -np.inf
     for start in range(0, width, MAXIMA):
         part = bounds[start : start + MAXIMA]
         for lane in range(MAXIMA):
-            largest[lane] = part[lane] if part[lane] > largest[lane] else largest[lane]
-    return largest.max()
+            maxima[lane] = part[lane] if part[lane] > maxima[lane] else maxima[lane]
+    largest = maxima[0]
+    for lane in range(MAXIMA):
+        largest = maxima[lane] if maxima[lane] > largest else largest
+    return largest
 
 
-@kernel
+@inner
 def _score_block(b, columns, values, blocks, begins, scores):  # type: ignore[no-untyped-def]
     scores[:] = 0
-    first = b * (len(blocks.extremes) >> 1)
+    first = b * np.int64(len(begins))
     n = len(columns)
     u = 0
     while u < n:
@@ -209,7 +210,7 @@ def _score_block(b, columns, values, blocks, begins, scores):  # type: ignore[no
             u += 1
 
 
-@kernel
+@inner
 def _offer_block(b, blocks, block_scores, hidden, items, scores):  # type: ignore[no-untyped-def]
     """Takes a block's items but those ``hidden``, a mask, into the user's heap (items, scores)."""
     reach = reaching(block_scores, 0, scores[0]) & ~hidden
@@ -222,17 +223,18 @@ def _offer_block(b, blocks, block_scores, hidden, items, scores):  # type: ignor
                 _sift_down(items, scores, len(items), item, block_scores[place])
 
 
-@kernel
+@inner
 def _bit(position):  # type: ignore[no-untyped-def]
     return np.uint64(1) << np.uint64(position & (BLOCK_ITEMS - 1))
 
 
 @kernel
-def _rank_by_blocks(users, blocks, seen_indptr, seen_items, rows, turns, out_items, out_scores):  # type: ignore[no-untyped-def]
+def _rank_by_blocks(users, blocks, width, seen_indptr, seen_items, rows, turns, out_items, out_scores):  # type: ignore[no-untyped-def]
     n_items, n_blocks = len(blocks.order), len(blocks.least)
-    bounds = np.empty(max(LINE_NUMBERS, blocks.extremes.shape[1]), dtype=blocks.values.dtype)
+    bounds = np.empty(width, dtype=blocks.values.dtype)
     block_scores = np.empty(BLOCK_ITEMS, dtype=blocks.values.dtype)
-    begins = np.empty(len(blocks.extremes) >> 1, dtype=np.int64)
+    maxima = np.empty(MAXIMA, dtype=blocks.values.dtype)
+    begins = np.empty(len(blocks.extremes) // (2 * width), dtype=np.int64)
     hidden = np.zeros(n_blocks, dtype=np.uint64)
     for p in range(n_items, n_blocks * BLOCK_ITEMS):  # places that no item has
         hidden[p // BLOCK_ITEMS] |= _bit(p)
@@ -247,7 +249,7 @@ def _rank_by_blocks(users, blocks, seen_indptr, seen_items, rows, turns, out_ite
         items, scores = out_items[turn], out_scores[turn]
         items[:] = n_items  # any item is better than an empty place
         scores[:] = -np.inf
-        largest = _bound_blocks(columns, values, blocks, begins, bounds)
+        largest = _bound_blocks(columns, values, blocks, begins, bounds, maxima)
         for level in LEVELS:
             promising = scores.dtype.type(level * largest) if largest > 0 else scores.dtype.type(-np.inf)
             for start in range(0, len(bounds), LINE_NUMBERS):
@@ -295,25 +297,17 @@ def _rank_one_by_one(users, lists, n_items, seen_indptr, seen_items, rows, out_i
 
 
 @kernel
-def _by_strongest_dimension(users, rows):  # type: ignore[no-untyped-def]
-    """Orders users so that those who score the same blocks follow each other.
-
-    Returns (m,) places in ``rows``.
-
-    The blocks of one are then in the cache for the next.
-    """
-    strongest = np.zeros(len(rows), dtype=np.int32)
+def _find_strongest(users, rows, strongest):  # type: ignore[no-untyped-def]
+    """Finds the dimension in which each user's row is strongest; 0 for a row without entries."""
     for r in range(len(rows)):
-        begin, end = users.indptr[rows[r]], users.indptr[rows[r] + 1]
+        strongest[r] = 0
         strength = users.values.dtype.type(0)
-        for e in range(begin, end):
+        for e in range(users.indptr[rows[r]], users.indptr[rows[r] + 1]):
             if abs(users.values[e]) > strength:
                 strength = abs(users.values[e])
                 strongest[r] = users.columns[e]
-    return np.argsort(strongest, kind="mergesort")
 
 
-@parallel
 def top_items(
     users: SparseTable,
     items_by_dimension: SparseTable,
@@ -324,40 +318,30 @@ def top_items(
     out_items: Array,
     out_scores: Array,
 ) -> None:
-    """Fills in the lists of the plain twin, bit for bit, for any number of threads."""
-    # Only plain arrays may enter the loops: for a NamedTuple, Numba runs them on one thread and
-    # says nothing.
-    indptr, columns, values = users
-    m = len(rows)
-    groups = (m + GROUP_USERS - 1) // GROUP_USERS
-    dim = len(items_by_dimension.indptr) - 1
-    if n_items * dim > FEW * BLOCK_ITEMS * len(items_by_dimension.values):
-        list_indptr, list_columns, list_values = items_by_dimension
-        for group in numba.prange(groups):
-            start = group * GROUP_USERS
-            stop = min(start + GROUP_USERS, m)
-            _rank_one_by_one(
-                SparseTable(indptr, columns, values),
-                SparseTable(list_indptr, list_columns, list_values),
-                n_items,
-                seen_indptr,
-                seen_items,
-                rows[start:stop],
-                out_items[start:stop],
-                out_scores[start:stop],
-            )
-        return
-    blocks = _block_items(items_by_dimension, n_items)
-    order, position, least, begins, places, block_values, extremes = blocks
-    turns = _by_strongest_dimension(users, rows)
-    for group in numba.prange(groups):
-        _rank_by_blocks(
-            SparseTable(indptr, columns, values),
-            ItemBlocks(order, position, least, begins, places, block_values, extremes),
-            seen_indptr,
-            seen_items,
-            rows,
-            turns[group * GROUP_USERS : (group + 1) * GROUP_USERS],
-            out_items,
-            out_scores,
-        )
+    """Fills in the lists of the plain twin, bit for bit, for any number of threads.
+
+    This is plain Python that hands users out to threads: a loop that Numba shares out takes more
+    than twice as long to compile.
+    """
+    seen = seen_indptr, seen_items
+    if n_items * items_by_dimension.rows > FEW * BLOCK_ITEMS * items_by_dimension.nnz:
+
+        def rank(part: slice) -> None:
+            lists = out_items[part], out_scores[part]
+            _rank_one_by_one(users, items_by_dimension, n_items, *seen, rows[part], *lists)
+
+    else:
+        blocks = _block_items(items_by_dimension, n_items)
+        width = _width(len(blocks.least))
+        # Those who score the same blocks follow each other: the blocks of one are then in the cache
+        # for the next.
+        strongest = np.empty(len(rows), dtype=np.int32)
+        _find_strongest(users, rows, strongest)
+        turns = np.argsort(strongest, kind="stable")
+
+        def rank(part: slice) -> None:
+            _rank_by_blocks(users, blocks, width, *seen, rows, turns[part], out_items, out_scores)
+
+    threads = shared_threads()
+    size = max(GROUP_USERS, -(-len(rows) // (PARTS * threads)))
+    made_together(rank, [slice(start, start + size) for start in range(0, len(rows), size)], threads)

@@ -12,7 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from sparserec_np.kernels.doors import kernel, parallel
+from sparserec_np.kernels.doors import inner, parallel
 
 
 @parallel
@@ -65,7 +65,7 @@ def solve_users(
             values[t, k] = x[k]
 
 
-@kernel
+@inner
 def _columns_of(touched: Any, bounds: Any, columns: Any, dim: Any) -> Any:
     """Finds the columns in which a touched row has an entry, ascending."""
     there = np.zeros(dim, np.bool_)
@@ -75,7 +75,7 @@ def _columns_of(touched: Any, bounds: Any, columns: Any, dim: Any) -> Any:
     return np.flatnonzero(there)
 
 
-@kernel
+@inner
 def _products_of(
     touched: Any, trust: Any, bounds: Any, columns: Any, values: Any, kept: Any, dim: Any
 ) -> Any:
@@ -100,7 +100,7 @@ def _products_of(
     return products, target
 
 
-@kernel
+@inner
 def _eliminated(matrix: Any, target: Any, least: Any) -> Any:
     """Solves by elimination, as ``runtime._eliminated``; what it divides by is at least ``least``."""
     size = len(target)

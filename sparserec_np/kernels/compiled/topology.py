@@ -9,22 +9,21 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
-from sparserec_np.kernels.doors import kernel
+from sparserec_np.kernels.doors import inner, kernel
 
 LOW_BITS = 15  # of the 31 of a magnitude
 LOW = (1 << LOW_BITS) - 1
 HIGH_COUNTS = 1 << (31 - LOW_BITS)
 
 
-@numba.njit(nogil=True)
+@inner
 def _bits(value: Any) -> Any:
     return np.int64(np.float32(abs(value)).view(np.int32))
 
 
-@numba.njit(nogil=True)
+@inner
 def _first_reaching(counts: Any, wanted: int) -> Any:
     """Finds the place at which ``counts`` reach ``wanted``, and how much of it is wanted."""
     before = 0
@@ -87,7 +86,7 @@ def keep_larger(values: Any, count: int, kept: Any) -> float:
     return largest
 
 
-@numba.njit(nogil=True)
+@inner
 def _inactive(table: Any, explored: Any, row: int, out: Any) -> None:
     """Fills ``out`` (dim,) with the sums of a row, and zero in place of active entries."""
     indptr, columns, _ = table
@@ -104,15 +103,16 @@ def largest_inactive(table: Any, explored: Any, count: int, rows: Any, columns: 
     slots, sums = explored
     own = np.empty(sums.shape[1], dtype=np.float32)
     counts = np.zeros(HIGH_COUNTS, dtype=np.int64)  # of the largest magnitudes first
-    zeros = 0
+    there = 0
     for row in range(len(slots)):
         if slots[row] >= 0:
             _inactive(table, explored, row, own)
             for c in range(len(own)):
                 bits = _bits(own[c])
-                zeros += bits == 0
+                there += bits != 0
                 counts[HIGH_COUNTS - 1 - (bits >> LOW_BITS)] += 1
-    count = min(count, counts.sum() - zeros)
+    if there < count:
+        count = there
     if count == 0:
         return 0
     place, wanted = _first_reaching(counts, count)
@@ -189,7 +189,8 @@ def move(state: Any, kept: Any, places: Any, grown: Any) -> None:
 def rewrite(table: Any, kept: Any, places: Any, columns: Any, values: Any, indptr: Any) -> None:
     move(table[1], kept, places, columns)
     move(table[2], kept, places, values)
-    table[0][:] = indptr
+    for row in range(len(indptr)):  # as a slice it would take ten times as long to compile
+        table[0][row] = indptr[row]
 
 
 @kernel

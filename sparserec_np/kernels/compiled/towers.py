@@ -17,7 +17,7 @@ import numpy as np
 
 from sparserec_np.kernels.compiled.elementary import dot, total
 from sparserec_np.kernels.compiled.ranking import _sift_down, _sort_heap
-from sparserec_np.kernels.doors import kernel, parallel
+from sparserec_np.kernels.doors import inner, parallel
 
 PAIR_LANES = 64
 GROUP_USERS = 16  # users that a thread ranks between two looks for more work
@@ -76,7 +76,7 @@ def pull_projection(
                     every[m] += dot(weights[m], step)
 
 
-@kernel
+@inner
 def _second_layer(layer: Any, hidden: Any, bias: Any, second: Any) -> None:
     """Computes the second layer of a block, not yet rectified, from the rectified first."""
     for n in range(hidden.shape[1]):
@@ -89,7 +89,7 @@ def _second_layer(layer: Any, hidden: Any, bias: Any, second: Any) -> None:
                 own[x] += weight * source[x]
 
 
-@kernel
+@inner
 def _first_layer(left: Any, right: Any, users: Any, items: Any, layer: Any) -> None:
     """Computes the rectified first layer of a block of up to PAIR_LANES pairs."""
     zero = layer.dtype.type(0)
@@ -99,7 +99,7 @@ def _first_layer(left: Any, right: Any, users: Any, items: Any, layer: Any) -> N
             layer[j, x] = max(one[j] + other[j], zero)
 
 
-@kernel
+@inner
 def _add_block(second: Any, out: Any, scores: Any) -> None:
     """Adds what the second layer of a block comes to, once rectified, to its pairs' scores."""
     zero = second.dtype.type(0)  # a plain 0 would make float64 of it all
@@ -125,7 +125,7 @@ def add_scores(left: Any, right: Any, users: Any, items: Any, head: Any, scores:
             _add_block(second, out, scores[begin:end])
 
 
-@kernel
+@inner
 def _block_gradients(
     layer: Any, second: Any, hidden: Any, out: Any, slopes: Any, back: Any, line: Any, sums: Any, steps: Any
 ) -> None:
@@ -191,7 +191,7 @@ def sum_steps(rows: Any, starts: Any, order: Any, steps: Any, sums: Any) -> None
                 own[j] += step[j]
 
 
-@kernel
+@inner
 def _rank_rows(  # type: ignore[no-untyped-def]
     indptr, columns, values, bounds, numbers, weights, left, right, hidden, bias, out,
     seen_indptr, seen_items, rows, out_items, out_scores,
