@@ -138,6 +138,15 @@ def means(cells: Sequence[Cell]) -> list[list[float]]:
     ]
 
 
+def seeds_of(count: int) -> str:
+    """Says what the figures of so many seeds are.
+
+    >>> seeds_of(1), seeds_of(3)
+    ('one seed', 'means of 3 seeds, and the range at the end')
+    """
+    return "one seed" if count == 1 else f"means of {count} seeds, and the range at the end"
+
+
 def section(name: str, cells: Sequence[Cell], pictures: Sequence[str]) -> str:
     """Writes the table of a data set, and links the pictures."""
     rows = []
@@ -151,7 +160,7 @@ def section(name: str, cells: Sequence[Cell], pictures: Sequence[str]) -> str:
                 spread = f"{min(reached):.4f} to {max(reached):.4f}" if rounds == found[-1][0] else ""
                 rows.append([title, f"{rounds:.0f}", f"{sent / 1000:.2f}", f"{ndcg:.4f}", spread])
     what, count = cells[0]["what"], len({cell["what"]["seed"] for cell in cells})
-    words = f"{what['dim']} columns, {what['entries']:,} entries; means of {count} seeds, and the range at the end."
+    words = f"{what['dim']} columns, {what['entries']:,} entries; {seeds_of(count)}."
     head = ["way", "rounds of gradients", "kB up, median client", "NDCG@20", "range"]
     links = [
         f"![{name}: NDCG@20 over {kind}]({picture})" for kind, picture in zip(AXES, pictures, strict=False)
