@@ -31,6 +31,7 @@ from sparserec_np.serving.web.titles import Titled, origin_of
 
 TITLE = "Recommendations"
 MODULES = ("sparserec.js", "solving.js", "refusals.js")
+CHECKS = "checks.js"  # the module in full, which is asked what is wrong with a file
 WHOLE = 2**53  # integers below it are numbers in JavaScript
 HEAD = """<link rel="stylesheet" href="page.css">
 <link rel="manifest" href="manifest.webmanifest">
@@ -123,10 +124,8 @@ def _folder(content: bytes, items: str, title: str, origins: str) -> dict[str, b
         f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:{origins}; connect-src 'self';"
         " manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'"
     )
-    texts = {
-        name: read_source(name) for name in ("page.css", "page.js", "icon.svg", "solving.js", "refusals.js")
-    }
-    texts |= {"sparserec.js": read_source("sparserec.min.js"), "items.json": items}
+    texts = {name: read_source(name) for name in ("page.css", "page.js", "icon.svg")}
+    texts |= modules() | {"items.json": items}
     texts["manifest.webmanifest"] = json.dumps(
         {
             "name": title,
@@ -147,6 +146,13 @@ def _folder(content: bytes, items: str, title: str, origins: str) -> dict[str, b
     kept = json.dumps(["./", *sorted(files.keys() - {"manifest.webmanifest"})])
     worker = read_source("worker.js").replace("$version", digest).replace("$files", kept)
     return files | {"worker.js": worker.encode("utf-8")}
+
+
+def modules() -> dict[str, str]:
+    """Makes the modules of a site: the short forms, and what says why a file is refused."""
+    texts = {name: read_source(name.replace(".js", ".min.js")) for name in ("sparserec.js", "solving.js")}
+    refusals = read_source("refusals.js").replace("./sparserec.js", f"./{CHECKS}")
+    return texts | {"refusals.js": refusals, CHECKS: read_source("sparserec.js")}
 
 
 def _one_file(content: bytes, items: str, title: str, origins: str) -> dict[str, bytes]:

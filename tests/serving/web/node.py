@@ -15,6 +15,7 @@ import sparserec_np.serving.web as package
 from sparserec_np.runtime import ArtifactError, Recommender, SeenItemsMissingError, UnknownIdError
 
 SOURCES = Path(package.__file__).parent
+FORMS = ("sparserec.js", "sparserec.min.js")
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="Node was not found: there is no node on the path")
 # Method of the module -> the runtime's.
