@@ -1,3 +1,4 @@
+// @ts-self-types="./sparserec.d.ts"
 // Serves a model file in a browser, a worker, Node or Deno: the twin of runtime.py, whose checks, lists and float32
 // scores these are. docs/web.md says how to use it, docs/model-file.md what a file holds.
 const { abs, ceil, fround, max, min, sqrt } = Math,
