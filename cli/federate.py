@@ -1,4 +1,4 @@
-"""``sparserec federate``: a table learned from what clients answer, all of them in this process."""
+"""``sparserec federate``: a table learned from what clients answer, in this process or over HTTP."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ import click
 import numpy as np
 
 from sparserec_np import kernels
-from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.splitting import hold_out
 from sparserec_np.errors import ConfigError
 from sparserec_np.federated.measuring import Measure
 from sparserec_np.federated.server import Server, settings_for
-from sparserec_np.federated.simulation import Conditions, Ledger, clients_of, figures, simulate
+from sparserec_np.federated.simulation import Conditions, Ledger, figures
 from sparserec_np.federated.ways import WAYS
 from sparserec_np.machine.memory import peak_bytes
 from sparserec_np.machine.threads import set_kernel_threads
@@ -26,6 +24,7 @@ from sparserec_np.training.fitted import Fitted, Record
 from sparserec_np.training.run_directory import RunDirectory
 from sparserec_np.training.settings import Config
 
+from .audience import Audience, Simulated
 from .epochs import recorded
 from .groups import CHOSEN, CLIENTS, STORED, GroupedCommand, GroupedOption
 from .interrupts import held_interrupts
@@ -33,6 +32,7 @@ from .options import json_option, overwrite_option, reader_options
 from .output import counted, emit_json, human_bytes, table
 from .reading import read_log
 from .resuming import NEVER, Keeping
+from .serve_options import OF_SERVERS, OF_SIMULATIONS, devices, refuse_misplaced, serve_options
 from .threads import threads_option
 from .writing import Source, run_directory
 
@@ -83,30 +83,29 @@ class Asking:
 
     Attributes:
         config: what is stored, and the seed.
-        conditions: how they take part.
+        audience: the clients.
         enough: part of them who are to answer.
         on_pass: is called with the record of each pass.
     """
 
     config: Config
-    conditions: Conditions
+    audience: Audience
     enough: float
     on_pass: Callable[[Record], None]
 
-    def learned(self, name: str, log: Interactions, held_out: Interactions | None) -> Learned:
-        """Learns by a protocol; lists are measured by what is held out, if anything is."""
+    def learned(self, name: str, measured: bool) -> Learned:
+        """Learns by a protocol; where that is ``measured``, clients keep items back."""
         way = WAYS[name]
         own = settings_for(way, self.config)
-        last = [] if held_out is None else [Measure(own)]
-        server = Server(log.item_ids, way, own, log.n_users, self.enough, last)
-        started = {"phase": "federated", "protocol": name, "measured": held_out is not None, "epoch": 0}
+        last = [Measure(own)] if measured else []
+        server = Server(self.audience.item_ids, way, own, self.audience.clients, self.enough, last)
+        started = {"phase": "federated", "protocol": name, "measured": measured, "epoch": 0}
 
         def told(record: Record) -> None:
             self.on_pass(started | record)
 
-        clients = clients_of(log, held_out, self.config.seed)
-        ledger = simulate(server, clients, self.conditions, self.config.seed, told)
-        return Learned(name, held_out is not None, server, ledger, server.finish())
+        ledger = self.audience.run(server, measured, told)
+        return Learned(name, measured, server, ledger, server.finish())
 
 
 def _option(group: str, *names: str, **rest: Any) -> Callable[[Any], Any]:
@@ -122,6 +121,7 @@ def _part(name: str, text: str) -> Callable[[Any], Any]:
 @click.argument("train_file", metavar="TRAIN")
 @click.option("-o", "--output", "run", metavar="RUN", required=True, help="Directory to write the run to.")
 @click.option("--simulate", is_flag=True, help="Make every user of TRAIN a client in this process.")
+@serve_options
 @_option(
     STORED,
     "--protocol",
@@ -203,44 +203,62 @@ def command(train_file: str, run: str, as_json: bool, **options: Any) -> None:
     lists; then all of their items are learned from. With --protocol and --validation 0 there is one
     training, and nothing is measured.
 
-    What each client sent and was sent is in the report, and in RUN/metrics.jsonl. There is no
-    server for other processes yet: --simulate has to be given.
+    What each client sent and was sent is in the report, and in RUN/metrics.jsonl.
+
+    With --serve clients are devices that ask over HTTP, each with a token of its own, and TRAIN is
+    a list of the items that there are. The server speaks plain HTTP: put a proxy with TLS before
+    it. It ends when all passes are over, or at Ctrl-C, which keeps nothing of the training.
     """
-    if not options.pop("simulate"):
-        raise click.UsageError("Give --simulate: clients in other processes cannot be served yet.")
-    conditions = Conditions(*(options.pop(name) for name in ("asked", "silent", "late", "repeated", "gone")))
+    place, simulated = options.pop("place"), options.pop("simulate")
+    if simulated == (place is not None):
+        raise click.UsageError("Give --simulate, or --serve HOST:PORT for devices that ask over HTTP.")
+    refuse_misplaced(click.get_current_context(), simulated)
     with run_directory(run, options.pop("overwrite"), Keeping("federate", every=NEVER)) as held:
-        report = _federate_into(held.directory, train_file, conditions, options, quiet=as_json)
+        how = {name: options.pop(name) for name in (*OF_SIMULATIONS, *OF_SERVERS)}
+        with _audience(train_file, place, how, options) as audience:
+            report = _federate_into(held.directory, audience, options, quiet=as_json)
     if as_json:
         emit_json(report)
     else:
-        click.echo(f"Written to {run}. Next: sparserec evaluate {run} TEST --known {train_file}")
+        click.echo(f"Written to {run}. Next: {audience.next_step(run)}")
+
+
+@contextmanager
+def _audience(
+    file: str, place: tuple[str, int] | None, how: dict[str, Any], options: dict[str, Any]
+) -> Iterator[Audience]:
+    """Finds the clients that the options speak of."""
+    part = options["validation"]
+    if place is not None:
+        with devices(place, file, how, part) as served:
+            yield served
+        return
+    conditions = Conditions(*(how[name] for name in OF_SIMULATIONS))
+    log, source = read_log(file, options["reader"]), Source(file, None, options["reader"])
+    yield Simulated.of(log, part, conditions, options["seed"], source)
 
 
 def _federate_into(
-    directory: RunDirectory, train_file: str, conditions: Conditions, options: dict[str, Any], quiet: bool
+    directory: RunDirectory, audience: Audience, options: dict[str, Any], quiet: bool
 ) -> dict[str, Any]:
     """Learns as the options say, writes the run, and returns the report."""
     config, names, part = _settings(options), _protocols(options), options["validation"]
     _ = kernels.compiled  # Numba, before the clock starts
     set_kernel_threads(options["threads"])
-    log = read_log(train_file, options["reader"])
-    kept, held_out = hold_out(log, part, np.random.default_rng([config.seed, 1])) if part else (log, None)
     if not quiet:
-        click.echo(f"{log.n_users:,} clients, {log.n_items:,} items, {log.n_interactions:,} interactions")
+        click.echo(audience.title())
     clock = time.perf_counter()
     with recorded(directory, _pass_progress()) as on_pass:
-        how = Asking(config, conditions, options["enough"], on_pass)
-        found = [how.learned(name, kept, held_out) for name in names]
+        how = Asking(config, audience, options["enough"], on_pass)
+        found = [how.learned(name, part > 0) for name in names]
         made = best = max(found, key=lambda one: one.fitted.reached)
         if part and options["refit"]:
-            made = how.learned(best.name, log, None)
+            made = how.learned(best.name, False)
             made.fitted.history = best.fitted.history
             found.append(made)
     directory.add({"phase": "federated", "protocol": made.name, **made.fitted.history[0]})
     with held_interrupts():
-        source = Source(train_file, None, options["reader"])
-        file_bytes = directory.finish(made.fitted, made.server.nobody, source.to_dict())
+        file_bytes = directory.finish(made.fitted, made.server.nobody, audience.source.to_dict())
     report = {
         "run": directory.path,
         "protocol": made.name,
@@ -248,12 +266,13 @@ def _federate_into(
         "budget": made.server.budget.nnz,
         "nnz": made.fitted.model.served().nnz,
         **_validation(made.fitted),
-        "clients": log.n_users,
-        "items": log.n_items,
+        "clients": audience.clients,
+        "items": len(audience.item_ids),
         "trainings": [one.told() for one in found],
         "bytes": figures(
             *(np.sum([getattr(one.ledger, way) for one in found], axis=0) for way in ("up", "down"))
         ),
+        **audience.told(),
         "seconds": time.perf_counter() - clock,
         "file_bytes": file_bytes,
         "memory": {"peak_resident": peak_bytes()},

@@ -34,7 +34,7 @@ COMMANDS = {
     "tune": "Search for the best settings, and train with them.",
     "distill": "Train a small model that ranks like a trained one.",
     "update": "Let a saved run learn on, within the same budget.",
-    "federate": "Learn from clients who keep their items; all simulated in one process.",
+    "federate": "Learn from clients who keep their items, simulated or over HTTP.",
     "recommend": "The best items for given users, or for a list of items.",
     "similar": "The items or users nearest to a given one.",
     "export": "Write one small file for a device, C source, or a page for browsers.",

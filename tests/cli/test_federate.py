@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
 import click
 import pytest
@@ -11,6 +18,8 @@ from cli import federate
 from cli.groups import GROUPS
 from sparserec_np.data.formats import write_interactions
 from sparserec_np.data.synthetic import generate
+from sparserec_np.federated.device import Line, Patience, take_part
+from tests.cli.conftest import ROOT, _command
 from tests.cli.test_groups import sections
 
 
@@ -83,7 +92,12 @@ def test_a_part_that_has_left_is_told(run, train_file, tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ((), "Give --simulate"),
+        ((), "Give --simulate, or --serve HOST:PORT"),
+        (("--simulate", "--serve", "0"), "Give --simulate, or --serve HOST:PORT"),
+        (("--simulate", "--deadline", "5m"), "--deadline goes with --serve alone"),
+        (("--serve", "0", "--silent", "0.5"), "--silent goes with --simulate alone"),
+        (("--serve", "0"), "give --tokens FILE"),
+        (("--serve", "host:http", "--tokens", "x"), "is no place: expected a port"),
         (("--simulate", "--validation", "0"), "give --protocol"),
         (("--simulate", "--density", "0.1", "--entries", "5"), "not both"),
         (("--simulate", "--silent", "0.5", "--late", "0.5"), "some must answer"),
@@ -93,6 +107,93 @@ def test_a_part_that_has_left_is_told(run, train_file, tmp_path):
 def test_refusals_are_sentences(run, train_file, tmp_path, given, said):
     done = run("federate", train_file, "-o", tmp_path / "run", *given)
     assert done.returncode == 2 and said in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def files(train_file, tmp_path):
+    """A list of items, tokens, and what three devices have: (items, tokens, [(items, token)])."""
+    rows = [line.split(",")[:2] for line in Path(train_file).read_text().splitlines()[1:]]
+    users = sorted({user for user, _ in rows})[:3]
+    (tmp_path / "items.txt").write_text("\n".join(sorted({item for _, item in rows})))
+    (tmp_path / "tokens.txt").write_text("\n".join(f"token-of-user-{user:0>8}" for user in users))
+    has = [([item for user, item in rows if user == one], f"token-of-user-{one:0>8}") for one in users]
+    return tmp_path / "items.txt", tmp_path / "tokens.txt", has
+
+
+@contextlib.contextmanager
+def listening(items, tokens, place, *given):
+    """The command in a process of its own, and the address where it listens."""
+    words = [
+        "federate",
+        items,
+        "-o",
+        place,
+        "--serve",
+        "0",
+        "--tokens",
+        tokens,
+        *QUICK[1:],
+        "--pause",
+        "1",
+        *given,
+    ]
+    process = subprocess.Popen(
+        [*_command(), *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    try:
+        said = process.stderr.readline()
+        assert "Listening at http://127.0.0.1:" in said, said + process.stderr.read()
+        yield process, said.split()[2]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_devices_take_part_over_http(files, tmp_path):
+    items, tokens, has = files
+    patience = Patience(longest=0.05)
+    with listening(items, tokens, tmp_path / "run", "--json") as (process, address):
+        jobs = [
+            threading.Thread(target=take_part, args=(Line(address, token, patience), own, token.encode()))
+            for own, token in has
+        ]
+        for job in jobs:
+            job.start()
+        for job in jobs:
+            job.join(120)
+        stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    report = json.loads(stdout)
+    assert (report["clients"], report["items"], report["nnz"]) == (3, 50, 120)
+    assert [one["measured"] for one in report["trainings"]] == [True, True, False]
+    assert all(one["answers"] == 3 for training in report["trainings"] for one in training["passes"])
+    assert report["validation_ndcg@20"] >= 0 and report["requests_refused"] == {}
+    assert report["bytes"]["up_median"] > 500 and (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_server_and_leaves_nothing(files, tmp_path, number):
+    items, tokens, has = files
+    with listening(items, tokens, tmp_path / "run") as (process, address):
+        assert len(Line(address, has[0][1]).items()) == 50
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 128 + number and stderr.strip() == "Interrupted."
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_a_place_that_is_taken_is_named(run, files, tmp_path):
+    items, tokens, _ = files
+    given = ("-o", tmp_path / "run", "--tokens", tokens)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run("federate", items, *given, "--serve", taken.getsockname()[1])
+    assert done.returncode == 1 and "already: name another, or 0 for any" in done.stderr
+    done = run("federate", items, *given, "--serve", "192.0.2.1:0")
+    assert done.returncode == 1 and "Cannot listen on port 0 of 192.0.2.1" in done.stderr
+    done = run("federate", items, "-o", tmp_path / "run", "--tokens", tmp_path / "no.txt", "--serve", "0")
+    assert done.returncode == 1 and "no.txt: No such file" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -108,4 +209,13 @@ def test_every_option_stands_in_its_group():
         "--repeated",
         "--gone",
         "--enough",
+    ]
+    assert listed["Devices over HTTP"] == [
+        "--serve",
+        "--tokens",
+        "--origin",
+        "--deadline",
+        "--least",
+        "--pause",
+        "--connections",
     ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import http.server
 import os
 import re
+from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
+
+from sparserec_np.machine.http_server import BLOCK, PlainHandler, PlainServer
 
 INDEX = "index.html"
 # End of a name -> what browsers are told that the file is; they run no module of another type.
@@ -29,11 +31,9 @@ TYPES = {
 }
 OTHER = "application/octet-stream"
 HOSTS = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
-BLOCK = 1 << 16  # bytes that are sent at once
-PATIENCE = 30  # seconds that a connection may say nothing
 
 
-class FolderServer(http.server.ThreadingHTTPServer):
+class FolderServer(PlainServer):
     """Answers GET and HEAD for the files of a folder, on 127.0.0.1.
 
     Args:
@@ -43,27 +43,11 @@ class FolderServer(http.server.ThreadingHTTPServer):
     Raises OSError where the port is taken, NotADirectoryError where ``folder`` is none.
     """
 
-    daemon_threads = True
-
     def __init__(self, folder: str, port: int = 0) -> None:
         self.folder = os.path.realpath(folder)
         if not os.path.isdir(self.folder):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
         super().__init__(("127.0.0.1", port), _Handler)
-
-    @property
-    def address(self) -> str:
-        """Where browsers find it."""
-        return f"http://127.0.0.1:{self.server_port}/"
-
-    def server_bind(self) -> None:
-        """Takes the port, without asking a name server what this machine is called."""
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = "localhost", self.server_address[1]
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing of browsers that hang up."""
 
 
 def find_file(folder: str, target: str) -> str | None:
@@ -110,9 +94,7 @@ def part_of(asked: str | None, size: int) -> tuple[int, int] | None:
     return first, end
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout = PATIENCE
+class _Handler(PlainHandler):
     server: FolderServer
 
     def do_GET(self) -> None:
@@ -122,13 +104,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         """Tells what GET would."""
         self._answer(with_content=False)
-
-    def version_string(self) -> str:
-        """Names the server."""
-        return "sparserec"
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keeps no log."""
 
     def _answer(self, with_content: bool) -> None:
         # A page of another host that gets its name to lead here must not read these files.
@@ -165,7 +140,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(HTTPStatus.OK if part is None else HTTPStatus.PARTIAL_CONTENT)
         self._end_headers({**headers, "Accept-Ranges": "bytes"})
         if with_content:
-            self._copy(file, first, end)
+            self.send_blocks(self._blocks(file, first, end), end - first)
 
     def _end_headers(self, headers: dict[str, str]) -> None:
         for name, value in {
@@ -176,7 +151,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def _copy(self, file: BinaryIO, first: int, end: int) -> None:
+    def _blocks(self, file: BinaryIO, first: int, end: int) -> Iterator[bytes]:
         file.seek(first)
         left = end - first
         while left:
@@ -184,5 +159,5 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if not block:  # the file was cut short meanwhile
                 self.close_connection = True
                 return
-            self.wfile.write(block)
+            yield block
             left -= len(block)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,12 +30,8 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium was not f
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
     """Serves a folder on this machine, and gives the address."""
-    with FolderServer(str(folder)) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        yield server.address
-        server.shutdown()
-        thread.join()
+    with FolderServer(str(folder)).running() as address:
+        yield address
 
 
 def dump(address: str) -> str:
