@@ -159,7 +159,7 @@ def in_browser(chromium: str, path: Path, asked: Asked) -> dict[str, Any]:
             )
             page = browser.new_page()
             page.goto(server.address)
-            page.wait_for_selector("#told:not(:empty)")
+            page.wait_for_selector("#told:not(:empty)", timeout=180_000)
             told = json.loads(page.inner_text("#told"))
             browser.close()
         server.shutdown()

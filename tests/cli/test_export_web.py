@@ -130,4 +130,4 @@ def test_a_page_may_take_part_in_training_and_what_is_wrong_is_said(run, trained
         done = run(*words, "--federated", server)
         assert done.returncode == code and said in done.stderr, done.stderr
     done = run("export", trained, "--to", "web", "-o", tmp_path / "y", "--federated", "http://example.org")
-    assert done.returncode == 1 and "has no TLS" in done.stderr and not (tmp_path / "y").exists()
+    assert done.returncode == 2 and "has no TLS" in done.stderr and not (tmp_path / "y").exists()

@@ -64,9 +64,7 @@ function best(numbers, n) {
     found.sort((a, b) => numbers[b] - numbers[a]).splice(n);
     least = numbers[found[n - 1]] ?? least;
   };
-  numbers.forEach((number, k) => {
-    if (number > least && found.push(k) > 2 * n + 99) cut();
-  });
+  for (let k = 0; k < numbers.length; k++) if (numbers[k] > least && found.push(k) > 2 * n + 99) cut();
   cut();
   return found;
 }
@@ -199,7 +197,7 @@ async function read(bytes) {
     return dtype == "F16"
       ? Float32Array.from(array, half)
       : dtype == "I64"
-        ? Array.from(array, (x) => (BigInt.asIntN(54, x) == x ? Number(x) : x))
+        ? [...array].map((x) => (BigInt.asIntN(54, x) == x ? Number(x) : x))
         : array;
   };
   const maybe = (name, ...what) => (has(name) ? take(name, ...what) : null);
@@ -287,11 +285,11 @@ async function read(bytes) {
       }
       must(!ids.some((id) => id.endsWith("\0")), "zero", name);
     }
-    const known = new Map(Array.from(ids, (id, row) => [`${id}`, row]));
+    const known = new Map([...ids].map((id, row) => [`${id}`, row]));
     must(known.size == rows, "twice", name, "id");
     // Integers are known in every spelling.
     const find = (id, onUnknown = "raise") => {
-      const row = known.get(kind != "text" && /^\s*[+-]?\d+\s*$/.test(id) ? `${BigInt(id)}` : `${id}`) ?? -1;
+      const row = known.get(`${kind != "text" && /^\s*[+-]?\d+\s*$/.test(id) ? BigInt(id) : id}`) ?? -1;
       if (row < 0 && onUnknown == "raise") throw new UnknownIdError(`unknown ${owner} ${id}`);
       return row;
     };
@@ -375,7 +373,7 @@ async function read(bytes) {
       levels.length,
       "weights.levels",
     );
-    let weights = codes ? Array.from(codes, (code) => levels[code]) : take("weights", "F32 F16");
+    let weights = codes ? [...codes].map((code) => levels[code]) : take("weights", "F32 F16");
     const filled = range(nItems).filter((row) => bounds[row] < bounds[row + 1]);
     if (weights.length != nItems) {
       must(
@@ -474,7 +472,7 @@ async function read(bytes) {
   const needsSeen = (unless) => {
     if (!hasSeen && !unless)
       throw new SeenItemsMissingError(
-        "the model file was exported without what users have seen: use exclude, filterSeen: false or recommendForItems",
+        "exported without what users have seen: give exclude, filterSeen: false, or use recommendForItems",
       );
   };
   const counts = new Float64Array(nItems);
@@ -490,8 +488,8 @@ async function read(bytes) {
     return findUser(id, onUnknown);
   };
   const wish = ({ n = 10, items, exclude = [], filterSeen = true, onUnknown = "raise" }) => {
-    if (!(Number.isInteger(n) && n > 0)) throw new RangeError(`n must be at least 1, not ${n}`);
-    if (!ON_UNKNOWN.includes(onUnknown)) throw new RangeError(`onUnknown must be one of ${ON_UNKNOWN}`);
+    if (!(Number.isInteger(n) && n > 0)) throw new RangeError("n must be at least 1");
+    if (!ON_UNKNOWN.includes(onUnknown)) throw new RangeError(`onUnknown must be ${ON_UNKNOWN}`);
     return {
       n,
       filterSeen,
@@ -504,37 +502,38 @@ async function read(bytes) {
   // Item rows of a list of ids, the latest last, and how much each counts: rows ascend, and of an item told twice the
   // later counts.
   const touchedOf = (liked, onUnknown) => {
-    const latest = [...new Set(Array.from(liked, (id) => itemOf(id, onUnknown)).reverse())].filter((row) => row >= 0),
+    const latest = [...new Set([...liked].map((id) => itemOf(id, onUnknown)).reverse())].filter((row) => row >= 0),
       rows = latest.slice().sort(ascending);
     return [rows, rows.map((row) => level(min(latest.indexOf(row), 255)))];
   };
   const folding = () => {
-    if (model == "itemknn" && dim != nItems)
-      throw new ModelError("an itemknn model of some items alone folds nobody in");
+    if (model == "itemknn" && dim != nItems) throw new ModelError("some items alone fold nobody in");
     return way;
   };
   const userRow = (user) => (stored ? rowOf(users, user) : way.row(...touchedBy(user)));
   const knows = (user) => touchedBy(user)[0].length > 0 || (!allSeen && stored && rowOf(users, user)[1].some((x) => x));
 
-  // Adds up something of each item's entries.
-  const perItem = (add) =>
-    new Float64Array(nItems).map((total, item) => {
-      for (let e = bounds[item]; e < bounds[item + 1]; e++) total = add(total, e);
-      return total;
-    });
+  // Entries by column: an item's row and a value, one after the other.
+  const byColumn = range(dim).map(() => []);
+  for (let item = 0, e = 0; item < nItems; item++)
+    for (; e < bounds[item + 1]; e++) byColumn[columns[e]].push(item, values[e]);
   // Scores all items for a row, in the runtime's order: columns ascending, each product and each sum in float32.
-  const scoresOf = (row) => {
-    const wanted = spread(...row, dim);
-    return perItem((total, e) => fround(total + fround(wanted[columns[e]] * values[e])));
-  };
-  const scoresFor = (user) => knows(user) && scoresOf(userRow(user));
-  const ranked = () => {
-    const scores = new Float64Array(nItems);
-    popularItems().forEach((item, place) => {
-      scores[item] = -place;
+  const scoresOf = ([columns, values]) => {
+    const scores = new Float32Array(nItems);
+    columns.forEach((column, k) => {
+      const list = byColumn[column],
+        factor = values[k];
+      for (let place = 0; place < list.length;) scores[list[place++]] += fround(factor * list[place++]);
     });
     return scores;
   };
+  const scoresFor = (user) => knows(user) && scoresOf(userRow(user));
+  const ranked = () =>
+    spread(
+      popularItems(),
+      popularItems().map((_, place) => -place),
+      nItems,
+    );
   // Makes a list of scores, or else one that is the same for everybody, or of nothing for somebody unknown.
   const list = (found, { n, among, excluded, onUnknown }, hidden, unknown = true) => {
     let scores = found || (unknown && onUnknown == "skip" ? [] : ranked());
@@ -566,6 +565,7 @@ async function read(bytes) {
   };
 
   return {
+    __proto__: Recommender.prototype,
     metadata,
     itemIds,
     userIds,
@@ -589,19 +589,22 @@ async function read(bytes) {
       const wished = wish(options),
         [rows, shares] = touchedOf(liked, wished.onUnknown),
         scale = fround(scaleOf(rows));
-      if (!rows.length && wished.onUnknown == "raise") throw new RangeError("nobody is folded in from no items");
-      const scores =
-        rows.length && scoresOf(folding().row(rows, shares)).map((x) => fround(max(-3e38, min(3e38, x * scale))));
+      if (!rows.length && wished.onUnknown == "raise") throw new RangeError("no items to fold in");
+      let scores = rows.length && scoresOf(folding().row(rows, shares));
+      if (scores && scale != 1) scores = scores.map((x) => max(-3e38, min(3e38, x * scale)));
       return list(scores, wished, wished.filterSeen ? rows : NONE);
     },
     similarItems(item, { n = 10, onUnknown = "raise" } = {}) {
       const own = itemOf(item, onUnknown),
-        lengths = perItem((total, e) => total + values[e] * values[e]).map((x) => fround(sqrt(x)));
+        squares = new Float64Array(nItems);
+      for (let item = 0, e = 0; item < nItems; item++)
+        for (; e < bounds[item + 1]; e++) squares[item] += values[e] * values[e];
+      const lengths = Float32Array.from(squares, sqrt);
       const scores =
         own >= 0 &&
         scoresOf(rowOf(items, own)).map((x, k) => {
           const length = fround(lengths[k] * lengths[own]);
-          return length > 0 && (!allSeen || (counts[k] && counts[own])) ? fround(x / length) : -Infinity;
+          return length > 0 && (!allSeen || (counts[k] && counts[own])) ? x / length : -Infinity;
         });
       return list(scores, wish({ n, onUnknown: "skip" }), [own]);
     },
@@ -634,7 +637,7 @@ export class Recommender {
     }
     const bytes = new Uint8Array(content.buffer ?? content, content.byteOffset, content.byteLength);
     try {
-      return Object.setPrototypeOf(await read(bytes), Recommender.prototype);
+      return await read(bytes);
     } catch (error) {
       throw error instanceof ModelError
         ? new ModelError(
