@@ -37,9 +37,9 @@ def command(folder: str, port: int, address: str | None) -> None:
     reaches it, and nothing outside DIR is sent. To publish a page, copy DIR to any web server.
 
     With --federated the page has a switch, off until the person says yes, by which it answers the
-    questions of a federated server, and shows what it sends. No file in DIR changes. To publish such
-    a page, give --federated to `sparserec export`. The server has to name the page's origin, as
-    `sparserec federate --serve 9000 --origin http://127.0.0.1:8000` does.
+    questions of a federated server, and shows what it sends. No file in DIR changes. To publish
+    such a page, give --federated to `sparserec export`. The server has to name the page's origin,
+    as `sparserec federate --serve 9000 --origin http://127.0.0.1:8000` does.
     """
     with contextlib.ExitStack() as stack:
         instead = None if address is None else _with_training(folder, address, stack)
@@ -47,22 +47,24 @@ def command(folder: str, port: int, address: str | None) -> None:
 
 
 def _with_training(folder: str, address: str, stack: contextlib.ExitStack) -> str:
-    """Writes the files of a page that takes part in training, for as long as the stack is open; returns their folder."""
-    texts = []
-    for name in ("index.html", "worker.js"):
-        try:
-            with open(os.path.join(folder, name), encoding="utf-8") as file:
-                texts.append(file.read())
-        except (FileNotFoundError, UnicodeDecodeError):
-            raise DataError(
-                f"{folder} holds no {name} of a page: expected what `sparserec export --to web` writes"
-            ) from None
-    files = with_training(*texts, address)
+    """Writes the files of a page that takes part in training, for as long as the stack is open."""
+    files = with_training(_read(folder, "index.html"), _read(folder, "worker.js"), address)
     instead = stack.enter_context(tempfile.TemporaryDirectory())
     for name, text in files.items():
         with open(os.path.join(instead, name), "w", encoding="utf-8", newline="") as file:
             file.write(text)
     return instead
+
+
+def _read(folder: str, name: str) -> str:
+    """Reads a file of a page. Raises DataError where there is none."""
+    try:
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            return file.read()
+    except (FileNotFoundError, UnicodeDecodeError):
+        raise DataError(
+            f"{folder} holds no {name} of a page: expected what `sparserec export --to web` writes"
+        ) from None
 
 
 def _serve(folder: str, port: int, instead: str | None) -> None:

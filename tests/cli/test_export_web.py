@@ -122,7 +122,11 @@ def test_a_page_may_take_part_in_training_and_what_is_wrong_is_said(run, trained
     done = run("export", trained, "--to", "web", "-o", site, "--federated", server)
     assert done.returncode == 0 and f'data-address="{server}"' in (site / "index.html").read_text()
     for words, code, said in (
-        (("export", trained, "--to", "web", "--one-file", "-o", tmp_path / "x.html"), 2, "leave out --one-file"),
+        (
+            ("export", trained, "--to", "web", "--one-file", "-o", tmp_path / "x.html"),
+            2,
+            "leave out --one-file",
+        ),
         (("export", trained, "-o", tmp_path / "x"), 2, "--federated is for pages"),
         (("serve", tmp_path, "--port", "0"), 1, "holds no index.html of a page"),
         (("serve", site, "--port", "0"), 1, "takes part in training already"),

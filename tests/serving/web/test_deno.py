@@ -69,7 +69,9 @@ def test_lists_are_the_runtimes_to_the_last_bit_and_damaged_files_are_refused(
 def test_types_are_found_beside_the_modules(tmp_path: Path) -> None:
     program = tmp_path / "typed.ts"
     program.write_text(TYPED.replace("MODULE", SOURCES.as_uri()))
-    sound = subprocess.run([str(DENO), "check", str(program)], capture_output=True, encoding="utf-8", check=False)
+    sound = subprocess.run(
+        [str(DENO), "check", str(program)], capture_output=True, encoding="utf-8", check=False
+    )
     assert sound.returncode == 0, sound.stderr
     program.write_text(program.read_text().replace("personal", "persnal"))
     assert subprocess.run([str(DENO), "check", str(program)], capture_output=True, check=False).returncode
@@ -84,4 +86,6 @@ def test_a_worker_opens_files_too(tmp_path: Path) -> None:
         [*RUN, str(tmp_path / "page.mjs")], capture_output=True, encoding="utf-8", timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == Recommender.open(tmp_path / "model").recommend_for_items([1, 2, 3]).items
+    assert (
+        json.loads(done.stdout) == Recommender.open(tmp_path / "model").recommend_for_items([1, 2, 3]).items
+    )

@@ -1,4 +1,4 @@
-"""The page's part in federated training: its answers are the client's byte for byte, and a training comes out the same."""
+"""A page's part in federated training: the client's answers byte for byte, and the same model."""
 
 from __future__ import annotations
 
@@ -68,9 +68,7 @@ def by_page(asked: Sequence[Asked]) -> list[Any]:
         token = Client(items, b"secret")._token(int.from_bytes(packet[8:12], "little"))
         question = base64.b64encode(packet).decode()
         told.append({"question": question, "items": items, "heldOut": held_out, "token": str(token)})
-    return [
-        base64.b64decode(one) if isinstance(one, str) else one for one in json.loads(run(ANSWERS, told))
-    ]
+    return [base64.b64decode(one) if isinstance(one, str) else one for one in json.loads(run(ANSWERS, told))]
 
 
 def questions(seed: int, n_items: int, width: int) -> Iterator[Question]:
@@ -120,7 +118,9 @@ def test_lists_are_measured_as_the_client_measures_them(kind: str) -> None:
     write_artifact(file, artifact.arrays, artifact.metadata)
     rng, asked = np.random.default_rng(0), []
     for tag, length in enumerate((1, 5, 20, 45)):
-        question = Question(Kind.RANK, tag, 50, lands=False, list_length=length, model=file.getvalue()).encode()
+        question = Question(
+            Kind.RANK, tag, 50, lands=False, list_length=length, model=file.getvalue()
+        ).encode()
         for size in (0, 1, 8, 20):
             order = rng.permutation(50).tolist()
             asked.append((question, sorted(order[:size]), sorted(order[size : size + 7])))
@@ -133,7 +133,8 @@ def test_lists_are_measured_as_the_client_measures_them(kind: str) -> None:
 
 @needs_node
 def test_signs_are_shake_128_over_more_than_a_block() -> None:
-    code = "const { shake128 } = await import('./federated.js'); console.log(JSON.stringify([...shake128(7n, 2n ** 63n + 5n, 400)]));"
+    code = "const { shake128 } = await import('./federated.js');"
+    code += "console.log(JSON.stringify([...shake128(7n, 2n ** 63n + 5n, 400)]));"
     found = np.unpackbits(np.array(json.loads(run(code)), np.uint8)).astype(np.float32) * 2 - 1
     assert np.array_equal(found, signs_of(7, 2**63 + 5, 3200))
 
@@ -160,7 +161,9 @@ console.log(JSON.stringify(await Promise.all(JSON.parse(await text(process.stdin
 
 def take_part_in_node(address: str, tokens: Sequence[str], items: Sequence[Sequence[Any]]) -> list[Any]:
     """Lets the page's module take part for each list of ids; what each was told."""
-    given = [{"address": address, "token": one, "ids": list(ids)} for one, ids in zip(tokens, items, strict=True)]
+    given = [
+        {"address": address, "token": one, "ids": list(ids)} for one, ids in zip(tokens, items, strict=True)
+    ]
     found: list[Any] = json.loads(run(TAKE_PART, given))
     return found
 

@@ -95,20 +95,21 @@ def shown(folder: Path, clients: int) -> Iterator[Shown]:
     log, _ = world(clients, 40)
     write_site(MODEL, folder / "site", "int8", TITLES)
     (folder / "instead").mkdir()
-    with FolderServer(str(folder / "site"), 0, str(folder / "instead")) as pages, pages.running() as address:
-        with served(clients, log.item_ids, origins=[address.rstrip("/")], connections=64) as place:
-            texts = [(folder / "site" / name).read_text() for name in ("index.html", "worker.js")]
-            for name, text in with_training(*texts, place.address).items():
-                (folder / "instead" / name).write_text(text)
-            with playwright.sync_playwright() as drive:
-                browser = drive.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-                page = browser.new_page()
-                page.goto(address)
-                page.wait_for_selector("html[data-ready=yes]")
-                asked: list[str] = []
-                page.on("request", lambda request: asked.append(request.url))
-                yield Shown(page, place, server_for(log, SpectralWay()), asked)
-                browser.close()
+    server = FolderServer(str(folder / "site"), 0, str(folder / "instead"))
+    origins = [server.address.rstrip("/")]
+    with server, server.running() as address, served(clients, log.item_ids, origins=origins) as place:
+        texts = [(folder / "site" / name).read_text() for name in ("index.html", "worker.js")]
+        for name, text in with_training(*texts, place.address).items():
+            (folder / "instead" / name).write_text(text)
+        with playwright.sync_playwright() as drive:
+            browser = drive.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            page = browser.new_page()
+            page.goto(address)
+            page.wait_for_selector("html[data-ready=yes]")
+            asked: list[str] = []
+            page.on("request", lambda request: asked.append(request.url))
+            yield Shown(page, place, server_for(log, SpectralWay()), asked)
+            browser.close()
 
 
 @needs_chromium
@@ -125,7 +126,9 @@ def test_nothing_is_sent_until_the_person_says_yes_and_what_is_sent_is_shown(tmp
         for name in ("Film 3", "Film 7"):
             page.fill("#search", name)
             page.click("#found li:first-child button")
-        liked = sorted(page.locator("#picked .name").all_inner_texts(), key=lambda title: int(title.split()[1]))
+        liked = sorted(
+            page.locator("#picked .name").all_inner_texts(), key=lambda title: int(title.split()[1])
+        )
         page.wait_for_timeout(300)
         assert not [one for one in seen.asked if one.startswith(seen.place.address)]
         with running(seen.place.desk, seen.server) as ledgers:
@@ -140,7 +143,9 @@ def test_nothing_is_sent_until_the_person_says_yes_and_what_is_sent_is_shown(tmp
             thread.join(20)
         passes = len(ledgers[0].passes)
         assert [one["answers"] for one in ledgers[0].passes] == [6] * passes
-        assert page.inner_text("#training-status").startswith(f"The training is over: {passes} answers of yours")
+        assert page.inner_text("#training-status").startswith(
+            f"The training is over: {passes} answers of yours"
+        )
         sent = page.locator("#training-sent li").all_inner_texts()
         assert len(sent) == passes and any(f"that your list holds {', '.join(liked)}" in one for one in sent)
         assert any("whole numbers from -127 to 127, computed from your list" in one for one in sent)
@@ -183,5 +188,3 @@ def running_alone(seen: Shown) -> Iterator[None]:
     seen.place.desk.end(20)
     for thread in threads:
         thread.join(20)
-
-
