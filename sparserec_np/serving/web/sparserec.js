@@ -285,11 +285,12 @@ async function read(bytes) {
       }
       must(!ids.some((id) => id.endsWith("\0")), "zero", name);
     }
-    const known = new Map([...ids].map((id, row) => [`${id}`, row]));
-    must(known.size == rows, "twice", name, "id");
+    let known;
+    const rowsOf = () => (known ??= new Map([...ids].map((id, row) => [`${id}`, row])));
+    must(kind == "range" || rowsOf().size == rows, "twice", name, "id");
     // Integers are known in every spelling.
     const find = (id, onUnknown = "raise") => {
-      const row = known.get(`${kind != "text" && /^\s*[+-]?\d+\s*$/.test(id) ? BigInt(id) : id}`) ?? -1;
+      const row = rowsOf().get(`${kind != "text" && /^\s*[+-]?\d+\s*$/.test(id) ? BigInt(id) : id}`) ?? -1;
       if (row < 0 && onUnknown == "raise") throw new UnknownIdError(`unknown ${owner} ${id}`);
       return row;
     };
@@ -472,7 +473,7 @@ async function read(bytes) {
   const needsSeen = (unless) => {
     if (!hasSeen && !unless)
       throw new SeenItemsMissingError(
-        "exported without what users have seen: give exclude, filterSeen: false, or use recommendForItems",
+        "exported without what users have seen: give exclude, filterSeen: false or use recommendForItems",
       );
   };
   const counts = new Float64Array(nItems);
@@ -488,7 +489,7 @@ async function read(bytes) {
     return findUser(id, onUnknown);
   };
   const wish = ({ n = 10, items, exclude = [], filterSeen = true, onUnknown = "raise" }) => {
-    if (!(Number.isInteger(n) && n > 0)) throw new RangeError("n must be at least 1");
+    if (!(Number.isInteger(n) && n > 0)) throw new RangeError("n must be 1 or more");
     if (!ON_UNKNOWN.includes(onUnknown)) throw new RangeError(`onUnknown must be ${ON_UNKNOWN}`);
     return {
       n,
@@ -507,7 +508,7 @@ async function read(bytes) {
     return [rows, rows.map((row) => level(min(latest.indexOf(row), 255)))];
   };
   const folding = () => {
-    if (model == "itemknn" && dim != nItems) throw new ModelError("some items alone fold nobody in");
+    if (model == "itemknn" && dim != nItems) throw new ModelError("some items fold nobody in");
     return way;
   };
   const userRow = (user) => (stored ? rowOf(users, user) : way.row(...touchedBy(user)));
