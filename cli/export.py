@@ -19,7 +19,7 @@ from sparserec_np.serving.onnx_export import write_onnx
 from sparserec_np.serving.packing import VALUES, count_tables, pack, write_export
 from sparserec_np.serving.slices import keep_items, keep_users, without_seen
 from sparserec_np.serving.vectors import write_vectors
-from sparserec_np.serving.web.site import write_site
+from sparserec_np.serving.web.site import Page, write_site
 from sparserec_np.serving.web.titles import read_titles
 
 from .names import known
@@ -55,6 +55,11 @@ from .run_argument import reading_run, run_argument
     "titles_file",
     metavar="FILE",
     help="With --to web: lines of an item, its title and, if wanted, the address of a picture.",
+)
+@click.option(
+    "--federated",
+    metavar="URL",
+    help="With --to web: the page takes part in the training of `federate --serve` at URL, if the person says yes.",
 )
 @click.option(
     "--drop",
@@ -140,6 +145,7 @@ class Order:
     test_file: str | None
     one_file: bool
     titles_file: str | None
+    federated: str | None
     reader: dict[str, Any]
 
     def check(self) -> None:
@@ -154,9 +160,17 @@ class Order:
                     raise click.UsageError(
                         f"{flag} is of no use with --to {self.to}, which keeps float32; leave it out."
                     )
-        for flag, is_given in (("--one-file", self.one_file), ("--titles", self.titles_file is not None)):
+        for flag, is_given in (
+            ("--one-file", self.one_file),
+            ("--titles", self.titles_file is not None),
+            ("--federated", self.federated is not None),
+        ):
             if is_given and self.to != "web":
                 raise click.UsageError(f"{flag} is for pages: it goes with --to web.")
+        if self.one_file and self.federated is not None:
+            raise click.UsageError(
+                "--federated needs a page with an address, which a server can name: leave out --one-file."
+            )
 
     def check_c(self, model: ServedModel) -> None:
         """Refuses a type of values where C source of ``model`` has but one. Raises UsageError."""
@@ -189,7 +203,8 @@ def _report_web(order: Order, model: ServedModel, as_json: bool) -> None:
     titles = (
         {} if order.titles_file is None else read_titles(order.titles_file, Ids.from_array(model.item_ids))
     )
-    sizes = write_site(model, path, order.dtype or "int8", titles, one_file=order.one_file)
+    page = Page(one_file=order.one_file, training=order.federated)
+    sizes = write_site(model, path, order.dtype or "int8", titles, page)
     total = sum(sizes.values())
     if as_json:
         emit_json(

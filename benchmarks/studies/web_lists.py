@@ -32,6 +32,7 @@ from sparserec_np.runtime import Recommender
 from sparserec_np.serving import web
 from sparserec_np.serving.packing import VALUES, pack, write_export
 from sparserec_np.serving.web.server import FolderServer
+from sparserec_np.serving.web.site import modules
 
 SOURCES = Path(web.__file__).parent
 MEASURE = """
@@ -114,7 +115,7 @@ def questions(recommender: Recommender, users: int, folds: int, n: int) -> Asked
 
 def compare(path: Path, asked: Asked) -> dict[str, Any]:
     """Counts the lists that differ, and times both."""
-    told = json.dumps({"module": str(SOURCES / "sparserec.js"), "file": str(path), "asked": asked})
+    told = json.dumps({"module": str(SOURCES / "sparserec.min.js"), "file": str(path), "asked": asked})
     command = [shutil.which("node") or "node", "--input-type=module", "-e", MEASURE + IN_NODE]
     by_node = json.loads(
         subprocess.run(command, input=told, capture_output=True, check=True, text=True).stdout
@@ -146,9 +147,8 @@ def in_browser(chromium: str, path: Path, asked: Asked) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as name, FolderServer(name) as server:
         folder = Path(name)
-        for source in ("solving.js", "refusals.js"):
-            shutil.copy(SOURCES / source, folder)
-        shutil.copy(SOURCES / "sparserec.min.js", folder / "sparserec.js")
+        for source, text in modules().items():
+            (folder / source).write_text(text, encoding="utf-8")
         shutil.copy(path, folder / "model")
         (folder / "asked.json").write_text(json.dumps(asked))
         (folder / "index.html").write_text(IN_PAGE.replace("MEASURE", MEASURE))
@@ -159,7 +159,7 @@ def in_browser(chromium: str, path: Path, asked: Asked) -> dict[str, Any]:
             )
             page = browser.new_page()
             page.goto(server.address)
-            page.wait_for_selector("#told:not(:empty)")
+            page.wait_for_selector("#told:not(:empty)", timeout=180_000)
             told = json.loads(page.inner_text("#told"))
             browser.close()
         server.shutdown()

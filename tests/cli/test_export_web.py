@@ -114,3 +114,24 @@ def test_a_port_that_is_taken_and_a_folder_that_is_none_are_refused(run, tmp_pat
         assert done.returncode == 1 and f"Something listens on port {port} already" in done.stderr
     done = run("serve", tmp_path / "missing", "--port", 0)
     assert done.returncode == 1 and "missing: Not a directory" in done.stderr
+
+
+def test_a_page_may_take_part_in_training_and_what_is_wrong_is_said(run, trained, tmp_path):
+    server = "https://example.org/learn"
+    site = tmp_path / "site"
+    done = run("export", trained, "--to", "web", "-o", site, "--federated", server)
+    assert done.returncode == 0 and f'data-address="{server}"' in (site / "index.html").read_text()
+    for words, code, said in (
+        (
+            ("export", trained, "--to", "web", "--one-file", "-o", tmp_path / "x.html"),
+            2,
+            "leave out --one-file",
+        ),
+        (("export", trained, "-o", tmp_path / "x"), 2, "--federated is for pages"),
+        (("serve", tmp_path, "--port", "0"), 1, "holds no index.html of a page"),
+        (("serve", site, "--port", "0"), 1, "takes part in training already"),
+    ):
+        done = run(*words, "--federated", server)
+        assert done.returncode == code and said in done.stderr, done.stderr
+    done = run("export", trained, "--to", "web", "-o", tmp_path / "y", "--federated", "http://example.org")
+    assert done.returncode == 2 and "has no TLS" in done.stderr and not (tmp_path / "y").exists()

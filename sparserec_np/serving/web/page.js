@@ -154,6 +154,7 @@ function recommend() {
 
 function show(said) {
   keep();
+  document.dispatchEvent(new CustomEvent("picked", { detail: picked }));
   at("recommended-title").textContent = picked.length ? "Recommended for you" : "To begin with";
   fill(
     at("picked"),

@@ -1,3 +1,4 @@
+// @ts-self-types="./ranges.d.ts"
 // Fetches of a model file what folding in takes: the items. Where the server answers range requests, the rows of users,
 // their ids and what they have seen are not even loaded.
 import { ModelError } from "./sparserec.js";

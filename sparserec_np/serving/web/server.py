@@ -39,14 +39,16 @@ class FolderServer(PlainServer):
     Args:
         folder: what is served. A link that leads out of it is not followed.
         port: 0 for any that is free.
+        instead: another folder, whose files are served instead of those of the same names.
 
     Raises OSError where the port is taken, NotADirectoryError where ``folder`` is none.
     """
 
-    def __init__(self, folder: str, port: int = 0) -> None:
+    def __init__(self, folder: str, port: int = 0, instead: str | None = None) -> None:
         self.folder = os.path.realpath(folder)
         if not os.path.isdir(self.folder):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
+        self.folders = ([] if instead is None else [os.path.realpath(instead)]) + [self.folder]
         super().__init__(("127.0.0.1", port), _Handler)
 
 
@@ -112,7 +114,8 @@ class _Handler(PlainHandler):
             return
         with contextlib.ExitStack() as stack:
             try:
-                path = find_file(self.server.folder, self.path)
+                found = (find_file(folder, self.path) for folder in self.server.folders)
+                path = next((one for one in found if one is not None), None)
                 file = None if path is None else stack.enter_context(open(path, "rb"))
             except (OSError, ValueError):
                 path = file = None

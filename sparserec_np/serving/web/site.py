@@ -16,6 +16,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from string import Template
 from typing import Any
@@ -28,9 +29,11 @@ from sparserec_np.serving.model_file import ServedModel
 from sparserec_np.serving.packing import pack, write_export
 from sparserec_np.serving.slices import keep_users, without_seen
 from sparserec_np.serving.web.titles import Titled, origin_of
+from sparserec_np.serving.web.training import check_address, with_training
 
 TITLE = "Recommendations"
 MODULES = ("sparserec.js", "solving.js", "refusals.js")
+CHECKS = "checks.js"  # the module in full, which is asked what is wrong with a file
 WHOLE = 2**53  # integers below it are numbers in JavaScript
 HEAD = """<link rel="stylesheet" href="page.css">
 <link rel="manifest" href="manifest.webmanifest">
@@ -38,36 +41,45 @@ HEAD = """<link rel="stylesheet" href="page.css">
 <meta name="theme-color" content="#0b5cad">"""
 
 
+@dataclass(frozen=True)
+class Page:
+    """What a page is like.
+
+    Attributes:
+        title: of the page.
+        one_file: whether everything is in a single file.
+        training: address of a federated server in whose training people may take part.
+    """
+
+    title: str = TITLE
+    one_file: bool = False
+    training: str | None = None
+
+
 def write_site(
-    model: ServedModel,
-    output: Path,
-    dtype: str,
-    titles: Mapping[int, Titled],
-    title: str = TITLE,
-    one_file: bool = False,
+    model: ServedModel, output: Path, dtype: str, titles: Mapping[int, Titled], page: Page | None = None
 ) -> dict[str, int]:
     """Writes the page of a model, and returns the bytes of each file.
 
     Args:
         model: what it recommends by; of its users nothing is written.
-        output: a folder, made if it is not there; with ``one_file`` the path of an HTML file.
+        output: a folder, made if it is not there; of a page that is one file, its path.
         dtype: of the stored values, a key of ``packing.VALUES``.
         titles: item row -> what is shown of the item; others are shown by their ids.
-        title: of the page.
-        one_file: whether everything is in a single file.
+        page: what the page is like.
 
-    Raises ArtifactError for a model that cannot be exported, or is not served in browsers; OSError.
+    Raises ArtifactError for a model that cannot be exported, or is not served in browsers;
+    ConfigError for an address of a server that is none; OSError.
     """
+    page = page or Page()
+    if page.training is not None:
+        check_address(page.training)
     content = _model_file(model, dtype)
     items = _items(model, titles)
-    make = _one_file if one_file else _folder
-    files = make(
-        content,
-        json.dumps(items, ensure_ascii=False, separators=(",", ":")),
-        title,
-        _origins(titles.values()),
-    )
-    if one_file:
+    make = _one_file if page.one_file else _folder
+    listed = json.dumps(items, ensure_ascii=False, separators=(",", ":"))
+    files = make(content, listed, page, _origins(titles.values()))
+    if page.one_file:
         (name,) = files
         with replacing(output) as file:
             file.write(files[name])
@@ -117,20 +129,18 @@ def _origins(titles: Iterable[Titled]) -> str:
     return "".join(f" {origin}" for origin in sorted(origin for origin in found if origin))
 
 
-def _folder(content: bytes, items: str, title: str, origins: str) -> dict[str, bytes]:
+def _folder(content: bytes, items: str, page: Page, origins: str) -> dict[str, bytes]:
     """Makes the files of a site by their names."""
     policy = (
         f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:{origins}; connect-src 'self';"
         " manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'"
     )
-    texts = {
-        name: read_source(name) for name in ("page.css", "page.js", "icon.svg", "solving.js", "refusals.js")
-    }
-    texts |= {"sparserec.js": read_source("sparserec.min.js"), "items.json": items}
+    texts = {name: read_source(name) for name in ("page.css", "page.js", "icon.svg")}
+    texts |= modules() | {"items.json": items}
     texts["manifest.webmanifest"] = json.dumps(
         {
-            "name": title,
-            "short_name": title,
+            "name": page.title,
+            "short_name": page.title,
             "start_url": "./",
             "scope": "./",
             "display": "standalone",
@@ -141,15 +151,25 @@ def _folder(content: bytes, items: str, title: str, origins: str) -> dict[str, b
         indent=1,
     )
     body = '<script type="module" src="page.js"></script>'
-    texts["index.html"] = _page(title, policy, HEAD, body)
+    texts["index.html"] = _filled(page.title, policy, HEAD, body)
     files = {name: text.encode("utf-8") for name, text in texts.items()} | {"model.safetensors": content}
     digest = hashlib.sha256(b"".join(name.encode() + files[name] for name in sorted(files))).hexdigest()[:16]
     kept = json.dumps(["./", *sorted(files.keys() - {"manifest.webmanifest"})])
     worker = read_source("worker.js").replace("$version", digest).replace("$files", kept)
-    return files | {"worker.js": worker.encode("utf-8")}
+    if page.training is None:
+        return files | {"worker.js": worker.encode("utf-8")}
+    changed = with_training(texts["index.html"], worker, page.training)
+    return files | {name: text.encode("utf-8") for name, text in changed.items()}
 
 
-def _one_file(content: bytes, items: str, title: str, origins: str) -> dict[str, bytes]:
+def modules() -> dict[str, str]:
+    """Makes the modules of a site: the short forms, and what says why a file is refused."""
+    texts = {name: read_source(name.replace(".js", ".min.js")) for name in ("sparserec.js", "solving.js")}
+    refusals = read_source("refusals.js").replace("./sparserec.js", f"./{CHECKS}")
+    return texts | {"refusals.js": refusals, CHECKS: read_source("sparserec.js")}
+
+
+def _one_file(content: bytes, items: str, page: Page, origins: str) -> dict[str, bytes]:
     """Makes a single page that asks for nothing."""
     style, program = read_source("page.css"), bundled([*MODULES, "page.js"])
     policy = (
@@ -164,10 +184,10 @@ def _one_file(content: bytes, items: str, title: str, origins: str) -> dict[str,
             f'<script type="module">{program}</script>',
         ]
     )
-    return {"index.html": _page(title, policy, f"<style>{style}</style>", body).encode("utf-8")}
+    return {"index.html": _filled(page.title, policy, f"<style>{style}</style>", body).encode("utf-8")}
 
 
-def _page(title: str, policy: str, head: str, body: str) -> str:
+def _filled(title: str, policy: str, head: str, body: str) -> str:
     filled = Template(read_source("page.html"))
     return filled.substitute(
         title=html.escape(title), policy=html.escape(policy, quote=True), head=head, body=body

@@ -1,18 +1,19 @@
 // Rows of users that are solved for: a part of sparserec.js, which loads it for the models that need it. Python solves
 // the equations of mf by LAPACK, so that sums may differ there in their last bits; those of fism are the same bits.
-import { ModelError, ascending, best, range, rowOf, spread, sum } from "./sparserec.js";
-
 const MOST_COLUMNS = 4096,
   FEWEST = 8,
   MOST = 64,
   PRODUCTS = 1 << 24;
+const range = (n) => Array.from({ length: n }, (_, k) => k),
+  ascending = (a, b) => a - b;
 
 /**
  * Makes rows x of (untouched V'V + Y'Y + ridge m I) x = Y'1: V are all items, Y the touched ones, and m is the mean
- * square of V's rows, or columns. `fism` says that the model makes all its users so: there items count by their shares.
+ * square of V's rows, or columns. `lent` is what sparserec.js lends of the model and of its functions. `fism` says that the model makes all its users so: there items count by their shares.
  */
-export function solving(model, untouched, ridge, fism) {
-  const { items, dim, nItems, rowEntries } = model;
+export function solving(lent, untouched = 0.1, ridge = 0.06, fism = false) {
+  const [items, users, dim, rowEntries, touchedBy, best, rowOf, spread, dot, sum, ModelError] = lent,
+    nItems = items[0].length - 1;
   let base, worth, least, places, size, fitted;
 
   const addProducts = (sums, n, place, [columns, values], trust) => {
@@ -34,7 +35,7 @@ export function solving(model, untouched, ridge, fism) {
           `${dim.toLocaleString("en")} columns: expected at most ${MOST_COLUMNS.toLocaleString("en")}`,
       );
     }
-    const used = [...new Set(items.columns)].sort(ascending);
+    const used = [...new Set(items[1])].sort(ascending);
     size = used.length;
     places = numbered(used);
     base = new Float64Array(size * size);
@@ -88,67 +89,51 @@ export function solving(model, untouched, ridge, fism) {
 
   const parts = (touched, shares, wanted) => {
     const [kept, matrix, , rows] = equations(touched, shares);
-    const solved = spread(
-      kept,
-      eliminate(
-        matrix,
-        Float64Array.from(kept, (column) => wanted[column]),
-        least,
-      ),
-      dim,
-    );
-    return rows.map(
-      ([columns, values], k) =>
-        columns.reduce((total, column, e) => total + values[e] * solved[column], 0) * (fism ? shares[k] : 1),
-    );
+    const asked = Float64Array.from(kept, (column) => wanted[column]),
+      solved = spread(kept, eliminate(matrix, asked, least), dim);
+    return rows.map((row, k) => dot(row, solved) * (fism ? shares[k] : 1));
   };
 
-  // Brings scores of folded-in rows to the scale of stored ones, as people show whose rows are known.
-  const scale = (count, recommender) => {
-    fitted ??= dim > MOST_COLUMNS ? null : fit(model, recommender, row);
+  // Fits what brings scores of folded-in rows to the scale of stored ones, as people show whose rows are known.
+  const fit = () => {
+    const people = range(users[0].length - 1).filter((user) => touchedBy(user)[0].length),
+      n = people.length,
+      count = Math.min(Math.max(Math.floor(PRODUCTS / dim ** 2), FEWEST), MOST, n);
+    const compared = range(count).map((k) => {
+      const user = people[k && k == count - 1 ? n - 1 : Math.floor(k * ((n - 1) / (count - 1 || 1)))],
+        [touched] = touchedBy(user),
+        own = new Float64Array(dim);
+      for (const item of touched) {
+        const [columns, values] = rowOf(items, item);
+        columns.forEach((column, e) => {
+          own[column] += values[e];
+        });
+      }
+      return [touched.length, dot(rowOf(users, user), own), dot(row(touched), own)];
+    });
+    const total = (numbers) => sum(Float64Array.from(numbers)),
+      counts = compared.map(([items]) => items),
+      usable = compared.filter(([, stored, folded]) => stored > 0 && folded > 0),
+      logs = usable.map(([items]) => Math.log(items)),
+      mean = total(logs) / logs.length;
+    let power = 0;
+    if (usable.length >= FEWEST && Math.max(...logs) > Math.min(...logs)) {
+      const slope =
+        total(usable.map(([, stored, folded], k) => (logs[k] - mean) * Math.log(stored / folded))) /
+        total(logs.map((x) => (x - mean) ** 2));
+      power = Math.min(Math.max(slope, -0.5), 0.5);
+    }
+    const all = total(compared.map(([items, , folded]) => folded * items ** power)),
+      factor = all > 0 ? total(compared.map(([, stored]) => stored)) / all : 1;
+    return factor > 1e-6 && factor < 1e6
+      ? { factor, power, least: Math.min(...counts), most: Math.max(...counts) }
+      : null;
+  };
+  const scale = (count) => {
+    fitted ??= dim > MOST_COLUMNS ? null : fit();
     return fitted ? fitted.factor * Math.min(Math.max(count, fitted.least), fitted.most) ** fitted.power : 1;
   };
   return fism ? { row, parts } : { row, parts, scale };
-}
-
-function fit({ items, dim, users, seenBounds, disliked }, recommender, fold) {
-  const touches = (user) => {
-    for (let k = seenBounds[user]; k < seenBounds[user + 1]; k++) if (!disliked[k]) return true;
-    return false;
-  };
-  const people = range(seenBounds.length - 1).filter(touches),
-    n = people.length;
-  const count = Math.min(Math.max(Math.floor(PRODUCTS / dim ** 2), FEWEST), MOST, n);
-  const compared = range(count).map((k) => {
-    const user = people[k && k == count - 1 ? n - 1 : Math.floor(k * ((n - 1) / (count - 1 || 1)))];
-    const [touched] = recommender.touchedBy(user),
-      own = new Float64Array(dim);
-    for (const item of touched) {
-      const [columns, values] = rowOf(items, item);
-      columns.forEach((column, e) => {
-        own[column] += values[e];
-      });
-    }
-    const scored = ([columns, values]) => columns.reduce((total, column, e) => total + own[column] * values[e], 0);
-    return [touched.length, scored(rowOf(users, user)), scored(fold(touched))];
-  });
-  const total = (numbers) => sum(Float64Array.from(numbers));
-  const counts = compared.map(([items]) => items),
-    usable = compared.filter(([, stored, folded]) => stored > 0 && folded > 0);
-  const logs = usable.map(([items]) => Math.log(items)),
-    mean = total(logs) / logs.length;
-  let power = 0;
-  if (usable.length >= FEWEST && Math.max(...logs) > Math.min(...logs)) {
-    const slope =
-      total(usable.map(([, stored, folded], k) => (logs[k] - mean) * Math.log(stored / folded))) /
-      total(logs.map((x) => (x - mean) ** 2));
-    power = Math.min(Math.max(slope, -0.5), 0.5);
-  }
-  const all = total(compared.map(([items, , folded]) => folded * items ** power));
-  const factor = all > 0 ? total(compared.map(([, stored]) => stored)) / all : 1;
-  return factor > 1e-6 && factor < 1e6
-    ? { factor, power, least: Math.min(...counts), most: Math.max(...counts) }
-    : null;
 }
 
 // Solves equations by elimination without pivoting: `a` is symmetric, and read on its diagonal and right of it.

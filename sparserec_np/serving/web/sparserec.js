@@ -1,7 +1,8 @@
+// @ts-self-types="./sparserec.d.ts"
 // Serves a model file in a browser, a worker, Node or Deno: the twin of runtime.py, whose checks, lists and float32
 // scores these are. docs/web.md says how to use it, docs/model-file.md what a file holds.
 const { abs, ceil, fround, max, min, sqrt } = Math,
-  { keys, entries, values: valuesOf } = Object;
+  { keys, entries } = Object;
 const ARRAYS = {
   U8: Uint8Array,
   I8: Int8Array,
@@ -14,9 +15,10 @@ const ARRAYS = {
   F32: Float32Array,
   F64: Float64Array,
 };
-const LEFT_OUT = "the model file was exported without the items that users have seen";
-const BOUNDS = ["I32", "I64"],
-  COUNTS = ["U8", "U16", "U32"],
+const BOUNDS = "I32 I64",
+  COUNTS = "U8 U16 U32",
+  REAL = /^ *[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)? *$/i,
+  ON_UNKNOWN = ["raise", "popular", "skip"],
   NONE = [];
 
 export class ModelError extends Error {
@@ -29,16 +31,17 @@ export class SeenItemsMissingError extends Error {
   name = "SeenItemsMissingError";
 }
 
-// Refuses a file. What is said names the rule and the field; refusals.js, loaded then, makes runtime.py's sentence of it.
-const refuse = (...what) => {
-  throw Object.assign(new ModelError(what.join(" ").slice(0, 500)), { what });
+// Refuses a file, unless a rule holds. What is told names the rule and the facts, of which refusals.js, loaded then, makes
+// runtime.py's sentence. The short form keeps the rules alone; refusals.js then asks this form for the facts.
+const refusal = (what) => Object.assign(new ModelError(what[0]), { what });
+const must = (sound, ...what) => {
+  if (!sound) throw refusal(what);
 };
-const isObject = (value) => value && typeof value == "object" && !Array.isArray(value);
+const isObject = (value) => value instanceof Object && !Array.isArray(value);
 const printable = (text) => !/\p{C}|(?! )\p{Z}/u.test(text);
-const range = (n) => Array.from({ length: n }, (_, k) => k);
+const range = (n, from = 0) => Array.from({ length: n }, (_, k) => from + k);
 const ascending = (a, b) => a - b;
 const largest = (numbers) => numbers.reduce((most, x) => max(most, abs(x)), 0);
-const expect = (name, found, count) => found == count || refuse("count", name, found, count);
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 // Adds up as NumPy does: eight sums side by side, and in halves where there are many numbers.
@@ -55,322 +58,19 @@ function sum(a, from = 0, n = a.length - from) {
 
 // Finds where the n largest numbers are, the largest first, of equals the first; what is hidden is -Infinity.
 function best(numbers, n) {
-  if (n > 999)
-    return range(numbers.length)
-      .filter((k) => numbers[k] > -Infinity)
-      .sort((a, b) => numbers[b] - numbers[a] || a - b)
-      .slice(0, n);
   const found = [];
   let least = -Infinity;
-  for (let k = 0; k < numbers.length; k++) {
-    const number = numbers[k];
-    if (!(number > least)) continue;
-    let place = found.length;
-    while (place && numbers[found[place - 1]] < number) place--;
-    found.splice(place, 0, k);
-    if (found.length > n) found.pop();
-    if (found.length == n) least = numbers[found[n - 1]];
-  }
+  const cut = () => {
+    found.sort((a, b) => numbers[b] - numbers[a]).splice(n);
+    least = numbers[found[n - 1]] ?? least;
+  };
+  for (let k = 0; k < numbers.length; k++) if (numbers[k] > least && found.push(k) > 2 * n + 99) cut();
+  cut();
   return found;
 }
 
-// -- the file
-
-function half(bits) {
-  const power = (bits >> 10) & 31,
-    rest = bits & 1023,
-    sign = bits >> 15 ? -1 : 1;
-  return sign * (power > 30 ? (rest ? NaN : Infinity) : power ? (1 + rest / 1024) * 2 ** (power - 15) : rest / 2 ** 24);
-}
-
-// Reads strict JSON, in which no name stands twice; with `whole` numbers that are not spelt as whole ones become null.
-function readJSON(text, field, whole) {
-  let names = 0,
-    value;
-  const count = (one) => {
-    if (isObject(one)) names -= keys(one).length;
-    if (one && typeof one == "object") valuesOf(one).forEach(count);
-  };
-  try {
-    JSON.parse(text);
-    value = JSON.parse(
-      text.replace(/("(?:[^"\\]|\\.)*")(\s*:)?|-?\d+[.eE][\d.eE+-]*/g, (all, string, colon) => {
-        if (colon) names++;
-        return string || !whole ? all : null;
-      }),
-    );
-    count(value);
-  } catch {
-    refuse("JSON", field);
-  }
-  return names ? refuse("twice", field, "name") : value;
-}
-
-// Reads the header of a file of `size` bytes, of which `bytes` are the first.
-function readHeader(bytes, size) {
-  if (size < 8) refuse("short", size);
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true),
-    most = min(size - 8, 1 << 20);
-  if (length < 2 || length > most) refuse("header length", length, most, bytes.subarray(0, 8));
-  const start = 8 + Number(length),
-    places = Object.create(null),
-    available = size - start;
-  let text = "",
-    end = 0;
-  try {
-    text = utf8.decode(bytes.subarray(8, start));
-  } catch {
-    /* the empty text is no JSON */
-  }
-  const header = readJSON(text, "the header", true);
-  if (!isObject(header)) refuse("object", "the header");
-  const { __metadata__: metadata = {}, ...arrays } = header;
-  if (!isObject(metadata)) refuse("object", "__metadata__");
-  for (const [key, value] of entries(metadata)) {
-    if (typeof value != "string" || !printable(key + value)) refuse("printable", key);
-  }
-  for (const [name, entry] of entries(arrays)) places[name] = readEntry(name, entry, available);
-  for (const [name, { first, last }] of entries(places).sort(([, a], [, b]) => a.first - b.first || a.last - b.last)) {
-    if (first != end) refuse("start", name, first, end);
-    end = last;
-  }
-  if (end != available) refuse("end", end, available);
-  return { start, places, metadata: Object.assign(Object.create(null), metadata) };
-}
-
-function readEntry(name, entry, available) {
-  const must = (sound, ...what) => sound || refuse(what[0], name, ...what.slice(1));
-  must(printable(name) && isObject(entry) && `${keys(entry).sort()}` == "data_offsets,dtype,shape", "entry");
-  const { dtype, shape, data_offsets: offsets } = entry;
-  must(keys(ARRAYS).includes(dtype), "dtype", dtype, keys(ARRAYS));
-  for (const field of ["shape", "data_offsets"]) {
-    must(Array.isArray(entry[field]) && entry[field].every((x) => Number.isInteger(x) && x >= 0), "integers", field);
-  }
-  const [first, last] = offsets,
-    width = ARRAYS[dtype].BYTES_PER_ELEMENT;
-  must(offsets.length == 2 && first <= last && last <= available, "outside", offsets, available);
-  must(shape.length < 9 && shape.reduce((n, x) => n * x, width) == last - first, "fill", shape, dtype, offsets);
-  must(shape.reduce((n, x) => n * (x || 1), width) < 2 ** 63, "shape", shape);
-  return { dtype, shape, first, last };
-}
-
-// -- the model
-
-class Model {
-  // `bytesOf` returns a copy of the data between two places.
-  constructor({ metadata, places }, bytesOf) {
-    Object.assign(this, { metadata, places, bytesOf });
-    const { format, format_version, model, method, seen } = metadata;
-    if (format != "sparserec_np") refuse("format", format);
-    if (format_version != "1") refuse("version", format_version);
-    if (!model || !method) refuse("missing", `metadata ${model ? "method" : "model"}`);
-    this.whole("budget");
-    if ("seed" in metadata) this.whole("seed");
-    const dim = (this.dim = this.whole("dim"));
-    if (dim < 1 || dim > 65536) refuse("dim", dim);
-    const nUsers = (this.nUsers = this.whole("n_users")),
-      nItems = (this.nItems = this.whole("n_items"));
-    if (!keys(KINDS).includes(model)) refuse("model", model, keys(KINDS));
-    this.stored = model != "fism";
-    this.users = this.stored ? this.table("users", nUsers) : this.noUsers();
-    this.items = this.table("items", nItems);
-    if (dim * max(largest(this.users.values), largest(this.items.values)) ** 2 > 1e38) refuse("overflow", "values");
-    this.hasSeen = seen != "left out";
-    this.allSeen = this.hasSeen && seen != "in part";
-    this.seenItems = NONE;
-    this.seenBounds = this.hasSeen ? this.readSeen() : new Uint8Array(nUsers + 1);
-    const metrics = readJSON(metadata.metrics ?? "{}", "metadata metrics"),
-      n = this.seenItems.length;
-    if (
-      !isObject(metrics) ||
-      entries(metrics).some(([name, x]) => !printable(name) || typeof x != "number" || abs(x) > 1e300)
-    ) {
-      refuse("metrics");
-    }
-    this.userIds = this.ids("user", nUsers);
-    this.itemIds = this.ids("item", nItems);
-    const average = ceil(this.users.values.length / max(nUsers, 1));
-    this.rowEntries = min(max("row_entries" in metadata ? this.whole("row_entries") : average, 1), dim);
-    this.ages = this.maybe("seen.ages", ["U8"]);
-    if (this.ages) expect("seen.ages", this.ages.length, n);
-    this.disliked = new Uint8Array(n);
-    for (const name of ["seen.held_out", "seen.disliked"]) {
-      const found = this.maybe(name, BOUNDS) ?? NONE;
-      if (!found.every((x, k) => x >= 0 && x < n && (!k || x > found[k - 1]))) refuse("places", name, n);
-      if (name == "seen.disliked") for (const place of found) this.disliked[place] = 1;
-    }
-    const weights = (this.seenWeights = this.maybe("seen.weights", ["F32"]));
-    if (weights) expect("seen.weights", weights.length, n);
-    if (weights?.some((x) => !(x > 0 && x < Infinity))) refuse("above 0", "seen.weights");
-  }
-
-  whole(key) {
-    const text = this.metadata[key] ?? "";
-    return /^\d{1,18}$/.test(text) ? +text : refuse("number", key, text);
-  }
-
-  number(key, least, most, missing) {
-    const text = this.metadata[key] ?? missing;
-    return /^ *[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)? *$/i.test(text) && +text >= least && +text <= most
-      ? +text
-      : refuse("between", key, this.metadata[key], least, most);
-  }
-
-  maybe(name, kinds) {
-    return name in this.places ? this.take(name, kinds) : null;
-  }
-
-  take(name, kinds) {
-    const { dtype, shape, first, last } = this.places[name] ?? refuse("missing", name);
-    if (shape.length != 1 || !kinds.includes(dtype)) refuse("type", name, shape.length, dtype, kinds);
-    const array = new ARRAYS[dtype](this.bytesOf(first, last));
-    if (dtype == "F16") return Float32Array.from(array, half);
-    return dtype == "I64" ? Array.from(array, (x) => (Number.isSafeInteger(Number(x)) ? Number(x) : x)) : array;
-  }
-
-  table(name, rows) {
-    const { dim, metadata, places } = this,
-      steps = `${name}.steps` in places,
-      field = `${name}.${steps ? "steps" : "columns"}`;
-    const columns = steps
-      ? readSteps(field, this.take(field, ["U8"]), dim)
-      : this.take(field, [dim > 256 ? "U16" : "U8"]);
-    const bounds = this.rising(field, name, columns, rows, dim, steps);
-    const stored = this.take(`${name}.values`, ["F32", "F16", "I8"]);
-    if (stored.length != columns.length) refuse("values", name, stored.length, columns.length);
-    if (!(largest(stored) < Infinity)) refuse("finite", `${name}.values`);
-    if (!(stored instanceof Int8Array)) return { bounds, columns, values: stored };
-    const scales = this.take(`${name}.scales`, ["F32"]),
-      marks = "item_columns" in metadata ? this.whole("item_columns") : 0;
-    const last = min(max(dim - marks, 0) + 1, dim) - 1;
-    expect(`${name}.scales`, scales.length, last + 1);
-    if (!(largest(scales) < 1e36)) refuse("scales", `${name}.scales`);
-    return { bounds, columns, values: Float32Array.from(stored, (x, e) => x * scales[min(columns[e], last)]) };
-  }
-
-  noUsers() {
-    const name = keys(this.places).find((one) => one.startsWith("users."));
-    if (name) refuse("users", name);
-    if (this.nUsers && this.metadata.seen == "left out") refuse("n_users", this.nUsers);
-    return { bounds: NONE, columns: NONE, values: NONE };
-  }
-
-  readSeen() {
-    const { nUsers, nItems, places } = this,
-      gaps = "seen.gaps" in places,
-      field = gaps ? "seen.gaps" : "seen.items";
-    this.seenItems = gaps ? readVarints(this.take(field, ["U8"]), nItems) : this.take(field, COUNTS);
-    return this.rising(field, "seen", this.seenItems, nUsers, nItems, gaps);
-  }
-
-  // Reads where rows end, and checks that numbers rise within each; gaps are added up.
-  rising(field, name, numbers, rows, limit, gaps) {
-    const end = numbers.length,
-      bounds = this.bounds(name, rows, end, field);
-    if (!gaps && largest(numbers) >= limit && end) refuse("below", `${field} holds`, largest(numbers), limit);
-    for (let row = 0; row < rows; row++) {
-      for (let e = bounds[row], last = -1; e < bounds[row + 1]; e++) {
-        if (gaps) numbers[e] += last + 1;
-        if (numbers[e] <= last) refuse("rise", field);
-        if ((last = numbers[e]) >= limit)
-          refuse("below", `${field} lead to ${name == "seen" ? "item" : "column"}`, last, limit);
-      }
-    }
-    return bounds;
-  }
-
-  // Reads the bounds of rows: stored so, as lengths or as bits.
-  bounds(name, rows, end, target) {
-    const bits = this.maybe(`${name}.ends`, ["U8"]),
-      lengths = bits ? null : this.maybe(`${name}.lengths`, COUNTS);
-    if (!bits && !lengths) return checkBounds(`${name}.indptr`, this.take(`${name}.indptr`, BOUNDS), rows, end, target);
-    // Nothing is made as long as a file says, before the file holds as much.
-    if (lengths) expect(`${name}.lengths`, lengths.length, rows);
-    else if (bits.length != ceil((rows + end) / 8)) refuse("bytes", `${name}.ends`, bits.length, rows, end, target);
-    const bounds = new Float64Array(rows + 1);
-    if (lengths) {
-      lengths.forEach((x, row) => {
-        bounds[row + 1] = bounds[row] + x;
-      });
-      if (bounds[rows] != end) refuse("add up", `${name}.lengths`, end, target);
-      return bounds;
-    }
-    let row = 0;
-    for (let bit = 0; bit < 8 * bits.length; bit++)
-      if ((bits[bit >> 3] >> (bit & 7)) & 1) bounds[++row] = bit + 1 - row;
-    if (row != rows || bounds[rows] != end) refuse("ones", `${name}.ends`, rows, end, target);
-    return bounds;
-  }
-
-  ids(owner, rows) {
-    const kind = this.metadata[`${owner}_id_kind`],
-      name = `${owner}_ids`;
-    let ids;
-    if (kind == "range") ids = range(rows);
-    else if (kind == "int")
-      expect(name, (ids = this.take(name, ["U8", "I8", "U16", "I16", "U32", "I32", "I64"])).length, rows);
-    else if (kind == "text") {
-      const text = this.take(`${name}.text`, ["U8"]),
-        ends = checkBounds(`${name}.offsets`, this.take(`${name}.offsets`, BOUNDS), rows, text.length, `${name}.text`);
-      try {
-        ids = range(rows).map((row) => utf8.decode(text.subarray(ends[row], ends[row + 1])));
-      } catch {
-        refuse("UTF-8", name);
-      }
-      if (ids.some((id) => id.endsWith("\0"))) refuse("zero", name);
-    } else refuse("id kind", owner, kind);
-    let known;
-    const rowOf = () => (known ??= new Map(Array.from(ids, (id, row) => [`${id}`, row])));
-    if (kind != "range" && rowOf().size != rows) refuse("twice", name, "id");
-    // "12" finds 12, and 12 finds "12".
-    const find = (id) =>
-      rowOf().get(kind == "text" || !/^\s*[+-]?\d+\s*$/.test(id) ? `${id}` : `${BigInt(`${id}`.replace("+", ""))}`) ??
-      -1;
-    return { ids, find };
-  }
-}
-
-function checkBounds(name, bounds, rows, end, target) {
-  expect(name, bounds.length, rows + 1);
-  if (bounds[0] != 0 || bounds[rows] != end || bounds.some((x, k) => x < bounds[k - 1]))
-    refuse("bounds", name, end, target);
-  return bounds;
-}
-
-function readSteps(name, data, dim) {
-  const limit = 256 - max(0, ceil((dim - 256) / 255)),
-    steps = [];
-  for (let k = 0; k < data.length; k++) {
-    let step = data[k];
-    if (step >= limit) {
-      if (++k == data.length) refuse("step", name);
-      step = limit + 256 * (step - limit) + data[k];
-    }
-    if (step >= dim) refuse("below", `${name} hold`, step, dim);
-    steps.push(step);
-  }
-  return Uint32Array.from(steps);
-}
-
-function readVarints(data, limit) {
-  const numbers = [];
-  let number = 0,
-    place = 0;
-  for (const byte of data) {
-    number += (byte & 127) * 128 ** place++;
-    if (place > 4 && byte > 127) break;
-    if (byte > 127) continue;
-    if (number >= limit) refuse("below", "seen.gaps holds", number, limit);
-    numbers.push(number);
-    number = place = 0;
-  }
-  return place ? refuse("5 bytes") : Uint32Array.from(numbers);
-}
-
-// -- rows of users, made of the items they touched
-
-const rowOf = ({ bounds, columns, values }, row) =>
-  [columns, values].map((one) => one.subarray(bounds[row], bounds[row + 1]));
+const rowOf = ([bounds, columns, values], row) =>
+  [columns, values].map((one) => [...one.slice(bounds[row], bounds[row + 1])]);
 
 function spread(columns, values, dim) {
   const row = new Float64Array(dim);
@@ -380,378 +80,573 @@ function spread(columns, values, dim) {
   return row;
 }
 
-// Rows that are sums of weighted ones, and behind them, with marks, a column for each item.
-function summed(model, marked) {
-  const { items, nItems, rowEntries } = model,
-    dim = marked ? model.dim - nItems : model.dim;
-  if (marked && (model.whole("item_columns") != nItems || dim < 1))
-    refuse("item_columns", model.whole("item_columns"), model.dim, nItems);
-  model.recency = model.number("recency", 0, 4, "0");
-  if (model.recency && (model.ages?.length ?? 0) != model.seenItems.length) refuse("ages");
-  const codes = model.maybe("weights.codes", ["U8"]),
-    levels = codes && model.take("weights.levels", ["F32"]);
-  if (codes?.length && largest(codes) >= levels.length)
-    refuse("below", "weights.codes hold", largest(codes), levels.length, "weights.levels");
-  let weights = codes ? Float32Array.from(codes, (code) => levels[code]) : model.take("weights", ["F32", "F16"]);
-  const filled = range(nItems).filter((row) => items.bounds[row] < items.bounds[row + 1]);
-  if (weights.length != nItems) {
-    if (weights.length != filled.length)
-      refuse("weights", codes ? "weights.codes" : "weights", weights.length, nItems, filled.length);
-    weights = Float32Array.from(spread(filled, weights, nItems));
-  }
-  if (!(model.dim * ((1 + nItems * largest(weights)) * largest(items.values)) ** 2 < 1e38))
-    refuse("overflow", "weights");
-  model.popular = new Float64Array(nItems);
-  for (const row of filled) if (weights[row]) model.popular[row] = 1 / abs(weights[row]);
-  const row = (touched, shares) => {
-    const sums = new Float32Array(dim);
-    touched.forEach((item, k) => {
-      const [columns, values] = rowOf(items, item),
-        factor = fround(shares[k] * weights[item]);
-      columns.forEach((column, e) => {
-        if (column < dim) sums[column] += fround(factor * values[e]);
-      });
-    });
-    const kept = best(
-      sums.map((x) => abs(x) || -Infinity),
-      rowEntries,
-    ).sort(ascending);
-    return marked
-      ? [
-          [...kept, ...touched.map((item) => dim + item)],
-          [...kept.map((c) => sums[c]), ...shares],
-        ]
-      : [kept, kept.map((c) => sums[c])];
-  };
-  const parts = (touched, shares, wanted) => {
-    const kept = new Set(row(touched, shares)[0]);
-    return touched.map((item, k) => {
-      const [columns, values] = rowOf(items, item);
-      let product = 0;
-      columns.forEach((column, e) => {
-        if (column < dim) product += values[e] * (kept.has(column) ? wanted[column] : 0);
-      });
-      return fround(shares[k] * weights[item]) * product + (marked ? shares[k] * wanted[dim + item] : 0);
-    });
-  };
-  return { row, parts };
+const dot = ([columns, values], row) => columns.reduce((total, column, e) => total + values[e] * row[column], 0);
+
+// -- the file
+
+// Reads a number of float16; what is not finite becomes NaN.
+function half(bits) {
+  const power = (bits >> 10) & 31;
+  return (bits >> 15 ? -1 : 1) * (power > 30 ? NaN : ((bits & 1023) + (power && 1024)) * 2 ** (max(power, 1) - 25));
 }
 
-// Rows of itemknn: 1 in the columns of the touched items.
-function counted({ dim, nItems }) {
-  const check = () => dim == nItems || refuse("an itemknn model of some items alone folds nobody in");
-  return {
-    row: (touched) => check() && [touched, touched.map(() => 1)],
-    parts: (touched, shares, wanted) => check() && touched.map((item, k) => shares[k] * wanted[item]),
-  };
-}
-
-// What makes users' rows, by the model: `row` of touched items and how much each counts, and `parts` of its product
-// with a wanted row. Rows that are solved for are those of solving.js, loaded where a model has them.
-const solved =
-  (...settings) =>
-  (model) => ({ solved: [model, ...settings] });
-const KINDS = {
-  mf: solved(0.1, 0.06),
-  popularity: solved(0.1, 0.06),
-  itemknn: counted,
-  fism(model) {
-    const { metadata, dim } = model,
-      way = metadata.user_rows ?? "sum";
-    if (!("row_entries" in metadata)) refuse("row_entries");
-    if (way == "sum" || way == "neighbours") return summed(model, way != "sum");
-    if (way != "ridge") refuse("user_rows", way);
-    if (keys(model.places).some((name) => /^weights(\.codes|\.levels)?$/.test(name))) refuse("no weights");
-    if (dim > 4096) refuse("pairs", dim);
-    const made = solved(
-      model.number("untouched_weight", 0, 1e6, ""),
-      model.number("ridge", 1e-3, 1e6, ""),
-      true,
-    )(model);
-    model.recency = model.number("recency", 0, 4, "0");
-    return made;
-  },
-};
-
-export class Recommender {
-  // Opens the model file at an address, or its content.
-  static async open(source) {
-    const named = typeof source == "string" || source instanceof URL;
-    let content = source;
-    if (named) {
-      const answer = await fetch(source);
-      if (!answer.ok) throw new Error(`${source}: ${answer.status} ${answer.statusText}`);
-      content = await answer.arrayBuffer();
-    }
-    const bytes =
-      content instanceof ArrayBuffer
-        ? new Uint8Array(content)
-        : new Uint8Array(content.buffer, content.byteOffset, content.byteLength);
-    try {
-      const header = readHeader(bytes, bytes.length),
-        at = header.start;
-      const model = new Model(header, (first, last) => bytes.slice(at + first, at + last).buffer),
-        way = KINDS[model.metadata.model](model);
-      return new Recommender(model, way.solved ? (await import("./solving.js")).solving(...way.solved) : way);
-    } catch (error) {
-      if (!error.what) throw error;
-      const { sentence } = await import("./refusals.js");
-      throw new ModelError(sentence(named ? source : bytes.length, error.what));
-    }
-  }
-
-  constructor(model, way) {
-    const { items, nItems, itemIds, metadata, seenItems, disliked, dim } = model,
-      { columns, bounds, values } = items;
-    // The items' entries once more, by column.
-    const starts = new Uint32Array(dim + 1),
-      rows = new Uint32Array(columns.length),
-      entries = new Float32Array(columns.length);
-    for (const column of columns) starts[column + 1]++;
-    starts.forEach((n, k) => {
-      if (k) starts[k] += starts[k - 1];
-    });
-    const free = starts.slice();
-    for (let row = 0; row < nItems; row++) {
-      for (let e = bounds[row]; e < bounds[row + 1]; e++) {
-        const place = free[columns[e]]++;
-        rows[place] = row;
-        entries[place] = values[e];
-      }
-    }
-    Object.assign(this, {
-      model,
-      way,
-      starts,
-      rows,
-      entries,
-      metadata,
-      itemIds: itemIds.ids,
-      userIds: model.userIds.ids,
-    });
-    this.levels = range(256).map((age) => fround((age + 1) ** -(model.recency ?? 0)));
-    const counts = (this.degrees = new Float64Array(nItems));
-    seenItems.forEach((item, place) => {
-      counts[item] += 1 - disliked[place];
-    });
-    this.popular = model.popular && !model.allSeen ? model.popular : counts;
-  }
-
-  // Rows of all items, those first that most users touched.
-  get popularItems() {
-    const { popular } = this;
-    return (this.order ??= range(popular.length).sort((a, b) => popular[b] - popular[a] || a - b));
-  }
-
-  // Lists the best items for a user: { items, scores, personal }.
-  recommend(user, options = {}) {
-    const { model } = this,
-      { n, filterSeen, among, excluded, onUnknown } = this.wish(options),
-      row = this.user(user, onUnknown);
-    if (row < 0) return this.general(n, [excluded], among, onUnknown);
-    const [first, last] = model.seenBounds.slice(row, row + 2),
-      known = this.knows(row);
-    const scores = known ? this.scoresOf(this.rowOf(row)) : this.ranked();
-    if (filterSeen && !model.hasSeen && !options.exclude)
-      throw new SeenItemsMissingError(`${LEFT_OUT}: give them to exclude, or set filterSeen to false`);
-    const hidden = model.seenItems.slice(first, last).filter((_, k) => filterSeen || model.disliked[first + k]);
-    return this.list(scores, n, [hidden, excluded], among, known);
-  }
-
-  // Lists the best items for somebody who touched others, the latest last.
-  recommendForItems(liked, options = {}) {
-    const { n, filterSeen, among, excluded, onUnknown } = this.wish(options),
-      [rows, shares] = this.touched(liked, onUnknown);
-    const hidden = [filterSeen ? rows : NONE, excluded];
-    if (!rows.length && onUnknown != "raise") return this.general(n, hidden, among, onUnknown);
-    const scores = this.scoresOf(this.fold(rows, shares)),
-      scale = fround(this.way.scale?.(rows.length, this) ?? 1),
-      most = fround(3e38);
-    if (scale != 1)
-      scores.forEach((x, k) => {
-        scores[k] = max(-most, min(most, x * scale));
-      });
-    return this.list(scores, n, hidden, among);
-  }
-
-  // Lists the items whose rows are nearest to one by cosine.
-  similarItems(item, { n = 10, onUnknown = "raise" } = {}) {
-    const { model, rows, entries, degrees } = this,
-      own = this.item(item, onUnknown);
-    this.count(n);
-    if (own < 0) return this.list(NONE, n, NONE, null, false);
-    const squares = new Float64Array(model.nItems),
-      scores = this.scoresOf(rowOf(model.items, own));
-    rows.forEach((row, e) => {
-      squares[row] += entries[e] * entries[e];
-    });
-    const lengths = Float32Array.from(squares, sqrt);
-    scores.forEach((x, k) => {
-      const length = fround(lengths[k] * lengths[own]);
-      scores[k] = length > 0 && (!model.allSeen || (degrees[k] && degrees[own])) ? x / length : -Infinity;
-    });
-    return this.list(scores, n, [[own]]);
-  }
-
-  // Scores items for a user, seen or not, as lists do.
-  score(user, items) {
-    const row = this.user(user),
-      places = items.map((item) => this.item(item));
-    const scores = this.knows(row) ? this.scoresOf(this.rowOf(row)) : [];
-    return places.map((place) => scores[place] ?? 0);
-  }
-
-  // Says which of the items that a user touched speak for an item: { items, scores, score, exact }.
-  explain(user, item, options) {
-    const { model, way } = this,
-      row = this.user(user),
-      wanted = this.item(item);
-    if (!model.hasSeen) throw new SeenItemsMissingError(`${LEFT_OUT}, so nothing tells what speaks for an item`);
-    return this.explained(
-      ...(way.scale || !model.stored ? this.touchedBy(row) : rowOf(model.users, row).map((one) => [...one])),
-      wanted,
-      options,
+// Reads strict JSON, in which no name stands twice; with `whole` numbers that are not spelt as whole ones become null.
+function readJSON(textOf, field, whole) {
+  let names = 1,
+    value;
+  try {
+    const text = textOf();
+    JSON.parse(text);
+    value = JSON.parse(
+      text.replace(/("(?:[^"\\]|\\.)*")(\s*:)?|-?\d+[.eE][\d.eE+-]*/g, (all, string, colon) => {
+        if (colon) names++;
+        return string || !whole ? all : null;
+      }),
+      function (_, one) {
+        names -= !Array.isArray(this);
+        return one;
+      },
     );
+  } catch {
+    must(false, "JSON", field);
   }
+  must(!names, "twice", field, "name");
+  return value;
+}
 
-  // The same of somebody who touched items, the latest last.
-  explainForItems(liked, item, options) {
-    return this.explained(...this.touched(liked), this.item(item), options);
+function readSteps(name, data, dim) {
+  const limit = 256 - max(0, ceil((dim - 256) / 255)),
+    steps = [];
+  for (let k = 0; k < data.length; k++) {
+    let step = data[k];
+    if (step >= limit) {
+      must(++k < data.length, "step", name);
+      step = limit + 256 * (step - limit) + data[k];
+    }
+    must(step < dim, "below", `${name} hold`, step, dim);
+    steps.push(step);
   }
+  return steps;
+}
 
-  // -- inside
+function readVarints(data, limit) {
+  const numbers = [];
+  let number = 0,
+    place = 0;
+  for (const byte of data) {
+    number += (byte & 127) * 128 ** place++;
+    if (byte < 128) {
+      must(number < limit, "below", "seen.gaps holds", number, limit);
+      numbers.push(number);
+      number = place = 0;
+    }
+    must(place < 5, "5 bytes");
+  }
+  must(!place, "5 bytes");
+  return numbers;
+}
 
-  explained(touched, shares, wanted, { n = 10 } = {}) {
-    const { model, way } = this,
-      scale = way.scale && touched.length ? way.scale(touched.length, this) : 1;
-    const parts = touched.length
-      ? way.parts(touched, shares, spread(...rowOf(model.items, wanted), model.dim)).map((x) => x * scale)
-      : NONE;
-    if (n) this.count(n);
-    const order = best(parts, n ?? Infinity);
-    return {
-      items: order.map((k) => this.itemIds[touched[k]]),
-      scores: order.map((k) => parts[k]),
-      score: sum(parts),
-      exact: !way.scale,
+// Reads a model of a file's content, and checks all of it.
+async function read(bytes) {
+  const size = bytes.length,
+    longest = min(size - 8, 1 << 20);
+  must(size > 7, "short", size);
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+  must(length > 1 && length <= longest, "header length", length, longest, bytes);
+  const start = 8 + Number(length),
+    available = size - start,
+    header = readJSON(() => utf8.decode(bytes.slice(8, start)), "the header", true);
+  must(isObject(header), "object", "the header");
+  const { __metadata__: metadata = {}, ...places } = header;
+  must(isObject(metadata), "object", "__metadata__");
+  for (const key in metadata)
+    must(typeof metadata[key] == "string" && printable(key + metadata[key]), "printable", key);
+
+  const spans = entries(places).map(([name, entry]) => {
+    must(printable(name) && `${keys(entry ?? 0).sort()}` == "data_offsets,dtype,shape", "entry", name);
+    const { dtype, shape, data_offsets: offsets } = entry;
+    must(keys(ARRAYS).includes(dtype), "dtype", name, dtype);
+    for (const list of [shape, offsets])
+      must(Array.isArray(list) && list.every((x) => Number.isInteger(x) && x >= 0), "integers", name, list, entry);
+    const [first, last] = offsets;
+    must(offsets.length == 2 && first <= last && last <= available, "outside", name, offsets, available);
+    const volume = (least) => shape.reduce((n, x) => n * max(x, least), ARRAYS[dtype].BYTES_PER_ELEMENT);
+    must(shape.length < 9 && volume(0) == last - first, "fill", name, shape, dtype, offsets);
+    must(volume(1) < 2 ** 63, "shape", name, shape);
+    return [first, last, name];
+  });
+  let end = 0;
+  for (const [first, last, name] of spans.sort((a, b) => a[0] - b[0] || a[1] - b[1])) {
+    must(first == end, "start", name, first, end);
+    end = last;
+  }
+  must(end == available, "end", end, available);
+
+  // An array by its name, of one of some types, and of so many numbers where a count is told.
+  const has = (name) => name in places;
+  const take = (name, types, count) => {
+    must(has(name), "missing", name);
+    const {
+        dtype,
+        shape,
+        data_offsets: [first, last],
+      } = places[name],
+      array = new ARRAYS[dtype](bytes.slice(start + first, start + last).buffer);
+    must(shape.length == 1 && types.split(" ").includes(dtype), "type", name, shape, dtype, types);
+    must(array.length == (count ?? array.length), "count", name, array.length, count);
+    return dtype == "F16"
+      ? Float32Array.from(array, half)
+      : dtype == "I64"
+        ? [...array].map((x) => (BigInt.asIntN(54, x) == x ? Number(x) : x))
+        : array;
+  };
+  const maybe = (name, ...what) => (has(name) ? take(name, ...what) : null);
+  // A number in the metadata: a whole one, or of another form.
+  const number = (key, missing, least = 0, most = 1e18, form = /^\d{1,18}$/) => {
+    const text = metadata[key] ?? missing;
+    must(
+      form.test(text) && text >= least && text <= most,
+      "number",
+      key,
+      metadata[key],
+      least,
+      most,
+      form != REAL && form,
+    );
+    return +text;
+  };
+
+  // Reads and checks the bounds of rows: the first is 0, the last the end of what they are bounds of.
+  const checkBounds = (name, rows, end, target, bounds = take(name, BOUNDS)) => {
+    must(
+      bounds.length == rows + 1 && bounds[0] == 0 && bounds[rows] == end && !bounds.some((x, k) => x < bounds[k - 1]),
+      "bounds",
+      name,
+      bounds.length,
+      rows,
+      end,
+      target,
+    );
+    return bounds;
+  };
+  // The same, stored as such, as lengths or as bits.
+  const readBounds = (name, rows, end, target) => {
+    const bits = maybe(`${name}.ends`, "U8"),
+      lengths = !bits && maybe(`${name}.lengths`, COUNTS),
+      bounds = [0];
+    if (!bits && !lengths) return checkBounds(`${name}.indptr`, rows, end, target);
+    if (lengths) for (const x of lengths) bounds.push(bounds.at(-1) + x);
+    else {
+      must(bits.length == ceil((rows + end) / 8), "bytes", `${name}.ends`, bits.length, rows, end, target);
+      for (let bit = 0; bit < 8 * bits.length; bit++)
+        if ((bits[bit >> 3] >> (bit & 7)) & 1) bounds.push(bit + 1 - bounds.length);
+    }
+    return checkBounds(`${name}.${bits ? "ends" : "lengths"}`, rows, end, target, bounds);
+  };
+  // The same, and checks that numbers rise within each row; gaps are added up.
+  const rising = (field, name, numbers, rows, limit, gaps) => {
+    const bounds = readBounds(name, rows, numbers.length, field);
+    for (let row = 0; row < rows; row++)
+      for (let e = bounds[row], last = -1; e < bounds[row + 1]; last = numbers[e++]) {
+        if (gaps) numbers[e] += last + 1;
+        must(numbers[e] > last && numbers[e] < limit, "rise", field, numbers, limit, gaps, e);
+      }
+    return bounds;
+  };
+  const table = (name, rows) => {
+    const steps = has(`${name}.steps`),
+      field = `${name}.${steps ? "steps" : "columns"}`,
+      columns = steps ? readSteps(field, take(field, "U8"), dim) : take(field, dim > 256 ? "U16" : "U8"),
+      bounds = rising(field, name, columns, rows, dim, steps);
+    let values = take(`${name}.values`, "F32 F16 I8", columns.length);
+    must(largest(values) < Infinity, "finite", `${name}.values`);
+    if (values instanceof Int8Array) {
+      const count = min(max(dim - number("item_columns", 0), 0) + 1, dim),
+        scales = take(`${name}.scales`, "F32", count);
+      must(largest(scales) < 1e36, "scales", `${name}.scales`);
+      values = Float32Array.from(values, (x, e) => x * scales[min(columns[e], count - 1)]);
+    }
+    return [bounds, columns, values];
+  };
+  const ids = (owner, rows) => {
+    const kind = metadata[`${owner}_id_kind`],
+      name = `${owner}_ids`;
+    let ids;
+    if (kind == "range") ids = range(rows);
+    else if (kind == "int") ids = take(name, "U8 I8 U16 I16 U32 I32 I64", rows);
+    else {
+      must(kind == "text", "id kind", owner, kind);
+      const text = take(`${name}.text`, "U8"),
+        ends = checkBounds(`${name}.offsets`, rows, text.length, `${name}.text`);
+      try {
+        ids = range(rows).map((row) => utf8.decode(text.slice(ends[row], ends[row + 1])));
+      } catch {
+        must(false, "UTF-8", name);
+      }
+      must(!ids.some((id) => id.endsWith("\0")), "zero", name);
+    }
+    let known;
+    const rowsOf = () => (known ??= new Map([...ids].map((id, row) => [`${id}`, row])));
+    must(kind == "range" || rowsOf().size == rows, "twice", name, "id");
+    // Integers are known in every spelling.
+    const find = (id, onUnknown = "raise") => {
+      const row = rowsOf().get(`${kind != "text" && /^\s*[+-]?\d+\s*$/.test(id) ? BigInt(id) : id}`) ?? -1;
+      if (row < 0 && onUnknown == "raise") throw new UnknownIdError(`unknown ${owner} ${id}`);
+      return row;
     };
-  }
+    return [ids, find];
+  };
 
-  count(n) {
-    if (!(Number.isInteger(n) && n > 0)) throw new RangeError(`n must be at least 1, not ${n}`);
+  const { format, format_version, model, method, seen } = metadata;
+  must(format == "sparserec_np", "format", format);
+  must(format_version == "1", "version", format_version);
+  must(model && method, "missing", `metadata ${model ? "method" : "model"}`);
+  number("budget");
+  number("seed", 0);
+  const dim = number("dim", "", 1, 65536);
+  const nUsers = number("n_users"),
+    nItems = number("n_items"),
+    stored = model != "fism",
+    hasSeen = seen != "left out",
+    allSeen = hasSeen && seen != "in part";
+  must(["mf", "popularity", "itemknn", "fism"].includes(model), "model", model);
+  if (!stored) {
+    for (const name in places) must(!name.startsWith("users."), "users", name);
+    must(hasSeen || !nUsers, "n_users", nUsers);
   }
+  const users = stored ? table("users", nUsers) : [NONE, NONE, NONE],
+    items = table("items", nItems);
+  const [bounds, columns, values] = items,
+    most = largest(values);
+  must(dim * max(largest(users[2]), most) ** 2 <= 1e38, "overflow", "values");
+  let seenItems = NONE,
+    seenBounds = NONE;
+  if (hasSeen) {
+    const gaps = has("seen.gaps"),
+      field = gaps ? "seen.gaps" : "seen.items";
+    seenItems = gaps ? readVarints(take(field, "U8"), nItems) : take(field, COUNTS);
+    seenBounds = rising(field, "seen", seenItems, nUsers, nItems, gaps);
+  }
+  const metrics = readJSON(() => metadata.metrics ?? "{}", "metadata metrics"),
+    n = seenItems.length;
+  must(
+    isObject(metrics) &&
+      entries(metrics).every(([name, x]) => printable(name) && typeof x == "number" && abs(x) <= 1e300),
+    "metrics",
+  );
+  const [userIds, findUser] = ids("user", nUsers),
+    [itemIds, itemOf] = ids("item", nItems),
+    rowEntries = min(max(number("row_entries", ceil(users[2].length / max(nUsers, 1))), 1), dim),
+    ages = maybe("seen.ages", "U8", n),
+    seenWeights = maybe("seen.weights", "F32", n);
+  const [, dislikes] = ["seen.held_out", "seen.disliked"].map((name) => {
+    const found = maybe(name, BOUNDS) ?? NONE;
+    must(
+      found.every((x, k) => x >= 0 && x < n && !(x <= found[k - 1])),
+      "places",
+      name,
+      n,
+    );
+    return found;
+  });
+  const disliked = new Set(dislikes);
+  must(!seenWeights?.some((x) => !(x > 0 && x < Infinity)), "above 0", "seen.weights");
 
-  wish({ n = 10, items, exclude = [], filterSeen = true, onUnknown = "raise" }) {
-    this.count(n);
-    if (!["raise", "popular", "skip"].includes(onUnknown))
-      throw new RangeError("onUnknown must be raise, popular or skip");
+  // -- rows of users, made of the items they touched: `row` of touched items and how much each counts, and `parts` of its
+  // product with a wanted row
+
+  let recency = 0,
+    popular;
+  const readRecency = () => (recency = number("recency", 0, 0, 4, REAL));
+
+  // Rows that are sums of weighted ones, and behind them, with marks, a column for each item.
+  const summed = (marked) => {
+    const own = marked ? dim - nItems : dim;
+    if (marked) must(number("item_columns") == nItems && own > 0, "item_columns", metadata.item_columns, dim, nItems);
+    must(!readRecency() || ages || !n, "ages");
+    const codes = maybe("weights.codes", "U8"),
+      levels = codes ? take("weights.levels", "F32") : NONE;
+    must(
+      !codes?.some((code) => code >= levels.length),
+      "below",
+      "weights.codes hold",
+      codes,
+      levels.length,
+      "weights.levels",
+    );
+    let weights = codes ? [...codes].map((code) => levels[code]) : take("weights", "F32 F16");
+    const filled = range(nItems).filter((row) => bounds[row] < bounds[row + 1]);
+    if (weights.length != nItems) {
+      must(
+        weights.length == filled.length,
+        "weights",
+        codes ? "weights.codes" : "weights",
+        weights.length,
+        nItems,
+        filled.length,
+      );
+      weights = spread(filled, weights, nItems);
+    }
+    must(dim * ((1 + nItems * largest(weights)) * most) ** 2 < 1e38, "overflow", "weights");
+    popular = spread(
+      filled,
+      filled.map((row) => weights[row] && 1 / abs(weights[row])),
+      nItems,
+    );
+    const keep = (touched, shares) => {
+      const sums = new Float32Array(own);
+      touched.forEach((item, k) => {
+        const [columns, values] = rowOf(items, item),
+          factor = fround(shares[k] * weights[item]);
+        columns.forEach((column, e) => {
+          sums[column] += fround(factor * values[e]);
+        });
+      });
+      const kept = best(
+        sums.map((x) => abs(x) || -Infinity),
+        rowEntries,
+      ).sort(ascending);
+      return [kept, kept.map((column) => sums[column])];
+    };
+    return {
+      row(touched, shares) {
+        const [kept, values] = keep(touched, shares);
+        return marked
+          ? [
+              [...kept, ...touched.map((item) => own + item)],
+              [...values, ...shares],
+            ]
+          : [kept, values];
+      },
+      parts(touched, shares, wanted) {
+        const [kept] = keep(touched, shares),
+          shown = spread(
+            kept,
+            kept.map((column) => wanted[column]),
+            dim,
+          );
+        return touched.map(
+          (item, k) =>
+            fround(shares[k] * weights[item]) * dot(rowOf(items, item), shown) + shares[k] * (wanted[own + item] || 0),
+        );
+      },
+    };
+  };
+  // Rows that are solved for, by a module that is loaded where a model has them.
+  const solved = async (...settings) =>
+    (await import("./solving.js")).solving(
+      [items, users, dim, rowEntries, touchedBy, best, rowOf, spread, dot, sum, ModelError],
+      ...settings,
+    );
+  // Rows of itemknn: 1 in the columns of the touched items.
+  const counted = {
+    row: (touched) => [touched, touched.map(() => 1)],
+    parts: (touched, shares, wanted) => touched.map((item, k) => shares[k] * wanted[item]),
+  };
+  const fism = () => {
+    const way = metadata.user_rows ?? "sum";
+    must("row_entries" in metadata, "row_entries");
+    if (way == "sum" || way == "neighbours") return summed(way != "sum");
+    must(way == "ridge", "user_rows", way);
+    must(!["weights", "weights.codes", "weights.levels"].some(has), "no weights");
+    must(dim <= 4096, "pairs", dim);
+    readRecency();
+    return solved(number("untouched_weight", "", 0, 1e6, REAL), number("ridge", "", 1e-3, 1e6, REAL), true);
+  };
+
+  // What a user touched, dislikes left out: item rows, and how much each counts.
+  const level = (age) => fround((age + 1) ** -recency);
+  const placesOf = (user) => range(seenBounds[user + 1] - seenBounds[user], seenBounds[user]);
+  const touchedBy = (user) => {
+    const places = placesOf(user).filter((place) => !disliked.has(place)),
+      weights = places.map((place) => seenWeights?.[place] ?? 1),
+      mean = fround((weights[0] + sum(weights, 1)) / weights.length);
+    return [
+      places.map((place) => seenItems[place]),
+      places.map((place, k) => fround(level(ages?.[place] ?? 0) * fround(weights[k] / mean))),
+    ];
+  };
+  const way = await (stored ? (model == "itemknn" ? counted : solved()) : fism());
+
+  // -- answers
+
+  const needsSeen = (unless) => {
+    if (!hasSeen && !unless)
+      throw new SeenItemsMissingError(
+        "exported without what users have seen: give exclude, filterSeen: false or use recommendForItems",
+      );
+  };
+  const counts = new Float64Array(nItems);
+  seenItems.forEach((item, place) => {
+    counts[item] += 1 - disliked.has(place);
+  });
+  if (!popular || allSeen) popular = counts;
+  let order;
+  const popularItems = () => (order ??= best(popular, nItems));
+
+  const userOf = (id, onUnknown) => {
+    needsSeen(stored);
+    return findUser(id, onUnknown);
+  };
+  const wish = ({ n = 10, items, exclude = [], filterSeen = true, onUnknown = "raise" }) => {
+    if (!(Number.isInteger(n) && n > 0)) throw new RangeError("n must be 1 or more");
+    if (!ON_UNKNOWN.includes(onUnknown)) throw new RangeError(`onUnknown must be ${ON_UNKNOWN}`);
     return {
       n,
       filterSeen,
       onUnknown,
-      among: items?.map((item) => this.item(item, onUnknown)),
-      excluded: exclude.map(this.model.itemIds.find),
+      among: items && new Set(items.map((item) => itemOf(item, onUnknown))),
+      excluded: exclude.map((id) => itemOf(id, "skip")),
     };
-  }
+  };
 
-  find(ids, noun, id, onUnknown) {
-    const row = ids.find(id);
-    if (row < 0 && onUnknown == "raise") throw new UnknownIdError(`unknown ${noun} ${id}`);
-    return row;
-  }
+  // Item rows of a list of ids, the latest last, and how much each counts: rows ascend, and of an item told twice the
+  // later counts.
+  const touchedOf = (liked, onUnknown) => {
+    const latest = [...new Set([...liked].map((id) => itemOf(id, onUnknown)).reverse())].filter((row) => row >= 0),
+      rows = latest.slice().sort(ascending);
+    return [rows, rows.map((row) => level(min(latest.indexOf(row), 255)))];
+  };
+  const folding = () => {
+    if (model == "itemknn" && dim != nItems) throw new ModelError("some items fold nobody in");
+    return way;
+  };
+  const userRow = (user) => (stored ? rowOf(users, user) : way.row(...touchedBy(user)));
+  const knows = (user) => touchedBy(user)[0].length > 0 || (!allSeen && stored && rowOf(users, user)[1].some((x) => x));
 
-  item(id, onUnknown = "raise") {
-    return this.find(this.model.itemIds, "item", id, onUnknown);
-  }
-
-  user(id, onUnknown = "raise") {
-    const { hasSeen, stored, userIds } = this.model;
-    if (!hasSeen && !stored)
-      throw new SeenItemsMissingError(
-        `${LEFT_OUT}, its users are made of nothing else: give somebody's items to recommendForItems`,
-      );
-    return this.find(userIds, "user", id, onUnknown);
-  }
-
-  // What a user touched, dislikes left out: item rows, and how much each counts.
-  touchedBy(user) {
-    const { seenBounds, seenItems, disliked, ages, seenWeights } = this.model,
-      places = [];
-    for (let place = seenBounds[user]; place < seenBounds[user + 1]; place++) if (!disliked[place]) places.push(place);
-    const weights = places.map((place) => seenWeights?.[place] ?? 1),
-      mean = fround((weights[0] + sum(weights, 1)) / weights.length);
-    return [
-      places.map((place) => seenItems[place]),
-      places.map((place, k) => fround(this.levels[ages?.[place] ?? 0] * fround(weights[k] / mean))),
-    ];
-  }
-
-  // The same of a list of ids, the latest last: rows ascend, and of an item told twice the later counts.
-  touched(liked, onUnknown) {
-    const order = new Set();
-    for (const id of liked) {
-      const row = this.item(id, onUnknown);
-      order.delete(row);
-      order.add(row);
-    }
-    order.delete(-1);
-    const ages = new Map([...order].reverse().map((row, age) => [row, min(age, 255)])),
-      rows = [...order].sort(ascending);
-    return [rows, rows.map((row) => this.levels[ages.get(row)])];
-  }
-
-  fold(rows, shares) {
-    if (!rows.length) throw new RangeError("nobody is folded in from no items");
-    return this.way.row(rows, shares);
-  }
-
-  rowOf(user) {
-    return this.model.stored ? rowOf(this.model.users, user) : this.way.row(...this.touchedBy(user));
-  }
-
-  knows(user) {
-    return (
-      this.touchedBy(user)[0].length > 0 ||
-      (!this.model.allSeen && this.model.stored && rowOf(this.model.users, user)[1].some((x) => x))
-    );
-  }
-
+  // Entries by column: an item's row and a value, one after the other.
+  const byColumn = range(dim).map(() => []);
+  for (let item = 0, e = 0; item < nItems; item++)
+    for (; e < bounds[item + 1]; e++) byColumn[columns[e]].push(item, values[e]);
   // Scores all items for a row, in the runtime's order: columns ascending, each product and each sum in float32.
-  scoresOf([columns, values]) {
-    const { starts, rows, entries } = this,
-      scores = new Float32Array(this.model.nItems);
+  const scoresOf = ([columns, values]) => {
+    const scores = new Float32Array(nItems);
     columns.forEach((column, k) => {
-      const factor = values[k];
-      for (let e = starts[column]; e < starts[column + 1]; e++) scores[rows[e]] += fround(factor * entries[e]);
+      const list = byColumn[column],
+        factor = values[k];
+      for (let place = 0; place < list.length;) scores[list[place++]] += fround(factor * list[place++]);
     });
     return scores;
-  }
-
-  ranked() {
-    const scores = new Float64Array(this.model.nItems);
-    this.popularItems.forEach((item, place) => {
-      scores[item] = -place;
-    });
-    return scores;
-  }
-
-  general(n, hidden, among, onUnknown) {
-    return this.list(onUnknown == "skip" ? [] : this.ranked(), n, hidden, among, false);
-  }
-
-  list(scores, n, hidden, among, personal = true) {
-    for (const rows of hidden) for (const row of rows) scores[row] = -Infinity;
-    if (among) {
-      const kept = new Set(among);
-      scores = scores.map((x, row) => (kept.has(row) ? x : -Infinity));
-    }
+  };
+  const scoresFor = (user) => knows(user) && scoresOf(userRow(user));
+  const ranked = () =>
+    spread(
+      popularItems(),
+      popularItems().map((_, place) => -place),
+      nItems,
+    );
+  // Makes a list of scores, or else one that is the same for everybody, or of nothing for somebody unknown.
+  const list = (found, { n, among, excluded, onUnknown }, hidden, unknown = true) => {
+    let scores = found || (unknown && onUnknown == "skip" ? [] : ranked());
+    for (const row of [...hidden, ...excluded]) scores[row] = -Infinity;
+    if (among) scores = scores.map((x, row) => (among.has(row) ? x : -Infinity));
     const order = best(scores, n);
     return {
-      items: order.map((row) => this.itemIds[row]),
-      scores: order.map((row) => (personal ? scores[row] : 0)),
-      personal,
+      items: order.map((row) => itemIds[row]),
+      scores: order.map((row) => (found ? scores[row] : 0)),
+      personal: !!found,
     };
+  };
+
+  const scaleOf = (touched) => way.scale?.(touched.length) ?? 1;
+  const explained = (touched, shares, item, { n = 10 } = {}) => {
+    const scale = scaleOf(touched),
+      parts = touched.length
+        ? folding()
+            .parts(touched, shares, spread(...rowOf(items, item), dim))
+            .map((x) => x * scale)
+        : NONE;
+    const order = best(parts, wish({ n: n ?? parts.length + 1 }).n);
+    return {
+      items: order.map((k) => itemIds[touched[k]]),
+      scores: order.map((k) => parts[k]),
+      score: sum(parts),
+      exact: !way.scale,
+    };
+  };
+
+  return {
+    __proto__: Recommender.prototype,
+    metadata,
+    itemIds,
+    userIds,
+    get popularItems() {
+      return popularItems();
+    },
+    recommend(user, options = {}) {
+      const wished = wish(options),
+        row = userOf(user, wished.onUnknown),
+        scores = scoresFor(row);
+      needsSeen(row < 0 || !wished.filterSeen || options.exclude);
+      const hidden = placesOf(row).filter((place) => wished.filterSeen || disliked.has(place));
+      return list(
+        scores,
+        wished,
+        hidden.map((place) => seenItems[place]),
+        row < 0,
+      );
+    },
+    recommendForItems(liked, options = {}) {
+      const wished = wish(options),
+        [rows, shares] = touchedOf(liked, wished.onUnknown),
+        scale = fround(scaleOf(rows));
+      if (!rows.length && wished.onUnknown == "raise") throw new RangeError("no items to fold in");
+      let scores = rows.length && scoresOf(folding().row(rows, shares));
+      if (scores && scale != 1) scores = scores.map((x) => max(-3e38, min(3e38, x * scale)));
+      return list(scores, wished, wished.filterSeen ? rows : NONE);
+    },
+    similarItems(item, { n = 10, onUnknown = "raise" } = {}) {
+      const own = itemOf(item, onUnknown),
+        squares = new Float64Array(nItems);
+      for (let item = 0, e = 0; item < nItems; item++)
+        for (; e < bounds[item + 1]; e++) squares[item] += values[e] * values[e];
+      const lengths = Float32Array.from(squares, sqrt);
+      const scores =
+        own >= 0 &&
+        scoresOf(rowOf(items, own)).map((x, k) => {
+          const length = fround(lengths[k] * lengths[own]);
+          return length > 0 && (!allSeen || (counts[k] && counts[own])) ? x / length : -Infinity;
+        });
+      return list(scores, wish({ n, onUnknown: "skip" }), [own]);
+    },
+    score(user, items) {
+      const row = userOf(user),
+        scores = scoresFor(row);
+      return items.map((item) => scores[itemOf(item)] ?? 0);
+    },
+    explain(user, item, options) {
+      const row = userOf(user),
+        wanted = itemOf(item);
+      needsSeen();
+      return explained(...(way.scale || !stored ? touchedBy(row) : rowOf(users, row)), wanted, options);
+    },
+    explainForItems(liked, item, options) {
+      return explained(...touchedOf(liked), itemOf(item), options);
+    },
+  };
+}
+
+export class Recommender {
+  // Opens the model file at an address, or its content.
+  static async open(source) {
+    const named = source.byteLength == null;
+    let content = source;
+    if (named) {
+      const answer = await fetch(source);
+      if (!answer.ok) throw new Error(`${source}: ${answer.status}`);
+      content = await answer.arrayBuffer();
+    }
+    const bytes = new Uint8Array(content.buffer ?? content, content.byteOffset, content.byteLength);
+    try {
+      return await read(bytes);
+    } catch (error) {
+      throw error instanceof ModelError
+        ? new ModelError(
+            await (await import("./refusals.js")).sentence(named ? source : bytes.length, error.what ?? bytes),
+          )
+        : error;
+    }
   }
 }
 
-export { ascending, best, range, rowOf, spread, sum };
+export { read, sum };

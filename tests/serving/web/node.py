@@ -15,6 +15,7 @@ import sparserec_np.serving.web as package
 from sparserec_np.runtime import ArtifactError, Recommender, SeenItemsMissingError, UnknownIdError
 
 SOURCES = Path(package.__file__).parent
+FORMS = ("sparserec.js", "sparserec.min.js")
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="Node was not found: there is no node on the path")
 # Method of the module -> the runtime's.
@@ -35,12 +36,16 @@ ERRORS["ArtifactError"] = "ModelError"
 Asked = Sequence[Any]  # a method of the module, and what it is given; options come last, as an object
 
 
-def ask(jobs: Iterable[tuple[Path, Sequence[Asked]]], module: str = "sparserec.js") -> list[dict[str, Any]]:
-    """Asks the module in Node about files: for each what was refused, or the answers."""
+def ask(
+    jobs: Iterable[tuple[Path, Sequence[Asked]]],
+    module: str = "sparserec.js",
+    engine: Sequence[str] = (str(NODE),),
+) -> list[dict[str, Any]]:
+    """Asks the module, in Node or what ``engine`` runs, about files: for each what was refused, or the answers."""
     told = [{"file": str(file), "asked": asked} for file, asked in jobs]
     done = subprocess.run(
-        [str(NODE), str(Path(__file__).parent / "ask.mjs")],
-        input=json.dumps({"module": str(SOURCES / module), "jobs": told}),
+        [*engine, str(Path(__file__).parent / "ask.mjs")],
+        input=json.dumps({"module": (SOURCES / module).as_uri(), "jobs": told}),
         capture_output=True,
         encoding="utf-8",
         check=False,

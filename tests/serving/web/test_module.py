@@ -26,7 +26,7 @@ from tests.makers.served_models import (
     make_ridge_model,
     make_towers_model,
 )
-from tests.serving.web.node import NODE, SOURCES, Asked, ask, ask_runtime, needs_node, same
+from tests.serving.web.node import FORMS, NODE, SOURCES, Asked, ask, ask_runtime, needs_node, same
 
 IDS = {
     "user_ids": np.arange(30)[::-1] * 7 + 10**12,
@@ -114,7 +114,9 @@ def written(folder: Path, name: str) -> list[Path]:
 def test_lists_and_scores_are_the_runtimes_to_the_last_bit(tmp_path: Path, name: str) -> None:
     recommenders = [(path, Recommender.open(path)) for path in written(tmp_path, name)]
     asked = [questions(recommender) for _, recommender in recommenders]
-    answers = ask((path, one) for (path, _), one in zip(recommenders, asked, strict=True))
+    jobs = [(path, one) for (path, _), one in zip(recommenders, asked, strict=True)]
+    answers, short = (ask(jobs, module) for module in FORMS)
+    assert [one["answers"] for one in short] == [one.get("answers") for one in answers]
     for (path, recommender), one, answer in zip(recommenders, asked, answers, strict=True):
         assert "refused" not in answer, (path.name, answer)
         for question, found in zip(one, answer["answers"], strict=True):
@@ -172,7 +174,7 @@ def few_questions(recommender: Recommender) -> list[Asked]:
     return [*asked, ("recommendForItems", items), ("recommendForItems", items[:1], {"filterSeen": False})]
 
 
-def verdicts(folder: Path, first: int, count: int) -> list[tuple[str | None, dict[str, Any]]]:
+def verdicts(folder: Path, module: str, first: int, count: int) -> list[tuple[str | None, dict[str, Any]]]:
     """Makes damaged files: for each what the runtime says of it, None if it is sound, and the module's answer."""
     sound, said, jobs = sound_files(), [], []
     for number in range(first, first + count):
@@ -187,7 +189,7 @@ def verdicts(folder: Path, first: int, count: int) -> list[tuple[str | None, dic
         except ArtifactError as error:
             said.append(str(error))
         jobs.append((folder / str(number), asked))
-    return list(zip(said, ask(jobs), strict=True))
+    return list(zip(said, ask(jobs, module), strict=True))
 
 
 SERVED = ("mf", "popularity", "itemknn", "fism")
@@ -225,8 +227,9 @@ def check_verdicts(found: list[tuple[str | None, dict[str, Any]]]) -> None:
 
 
 @needs_node
-def test_damaged_files_are_refused_as_the_runtime_refuses_them(tmp_path: Path) -> None:
-    check_verdicts(verdicts(tmp_path, 0, 400))
+@pytest.mark.parametrize("module", FORMS)
+def test_damaged_files_are_refused_as_the_runtime_refuses_them(tmp_path: Path, module: str) -> None:
+    check_verdicts(verdicts(tmp_path, module, 0, 400))
 
 
 @needs_node
@@ -235,7 +238,7 @@ def test_damaged_files_are_refused_as_the_runtime_refuses_them(tmp_path: Path) -
 def test_ten_thousand_damaged_files_are_refused_as_the_runtime_refuses_them(
     tmp_path: Path, first: int
 ) -> None:
-    check_verdicts(verdicts(tmp_path, first, 2_000))
+    check_verdicts(verdicts(tmp_path, "sparserec.min.js", first, 2_000))
 
 
 @needs_node

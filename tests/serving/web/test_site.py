@@ -16,7 +16,7 @@ import pytest
 from sparserec_np.errors import DataError
 from sparserec_np.runtime import ArtifactError, Ids, Recommender, read_artifact
 from sparserec_np.serving.slices import keep_items
-from sparserec_np.serving.web.site import bundled, write_site
+from sparserec_np.serving.web.site import Page, bundled, write_site
 from sparserec_np.serving.web.titles import Titled, read_titles
 from tests.makers.served_models import make_fism_model, make_model, make_ridge_model
 from tests.serving.web.browser import CHROMIUM, FLAGS, dump, needs_chromium, serving
@@ -66,7 +66,7 @@ def test_the_worker_keeps_what_the_page_asks_for_and_changes_with_it(tmp_path: P
 
 
 def test_a_single_file_asks_for_nothing_and_its_policy_names_its_own_scripts(tmp_path: Path) -> None:
-    write_site(MODEL, tmp_path / "one.html", "int8", TITLES, title="<b>Mine", one_file=True)
+    write_site(MODEL, tmp_path / "one.html", "int8", TITLES, Page("<b>Mine", one_file=True))
     page = (tmp_path / "one.html").read_text(encoding="utf-8")
     policy = policy_of(page)
     scripts = re.findall(r"<script type=\"module\">(.*?)</script>", page, flags=re.S)
@@ -101,7 +101,7 @@ def test_a_model_without_items_makes_no_page(tmp_path: Path) -> None:
 def test_modules_are_bundled_without_imports() -> None:
     text = bundled(["sparserec.js", "solving.js", "refusals.js", "page.js"])
     assert not re.search(r"^\s*(import|export)\b|import\(", text, flags=re.M)
-    assert "return { ModelError, UnknownIdError, SeenItemsMissingError, Recommender, ascending," in text
+    assert "return { ModelError, UnknownIdError, SeenItemsMissingError, Recommender, read, sum };" in text
 
 
 # -- titles
@@ -225,7 +225,7 @@ def test_the_page_recommends_keeps_and_deletes(tmp_path: Path, kind: str) -> Non
 @needs_chromium
 @pytest.mark.slow
 def test_a_single_file_works_where_it_lies(tmp_path: Path) -> None:
-    write_site(MODEL, tmp_path / "one.html", "float16", TITLES, one_file=True)
+    write_site(MODEL, tmp_path / "one.html", "float16", TITLES, Page(one_file=True))
     page = dump((tmp_path / "one.html").as_uri())
     assert 'data-ready="yes"' in page and "<title>Recommendations</title>" in page
     shown = re.findall(r'<p class="name">(.*?)</p>', page, flags=re.S)
