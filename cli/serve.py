@@ -13,6 +13,8 @@ from sparserec_np.errors import DataError
 from sparserec_np.serving.web.server import FolderServer
 from sparserec_np.serving.web.training import with_training
 
+from .interrupts import check_interrupts
+
 
 @click.command(short_help="Show a page of `export --to web` on this machine.")
 @click.argument("folder", metavar="DIR")
@@ -77,6 +79,7 @@ def _serve(folder: str, port: int, instead: str | None) -> None:
             f"Something listens on port {port} already: say --port 0 for any that is free"
         ) from error
     with server:
+        server.on_turn = check_interrupts  # of which nothing may have come
         click.echo(f"Serving {folder} at {server.address} (Ctrl-C ends it)")
         try:
             server.serve_forever(poll_interval=0.1)

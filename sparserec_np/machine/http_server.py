@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 IDLE = 5.0  # seconds that a connection may say nothing between requests
@@ -33,9 +33,14 @@ class PlainServer(http.server.ThreadingHTTPServer):
         handler: answers requests.
         connections: more than so many are told to try again, and closed.
 
+    Attributes:
+        on_turn: is called after each visitor, and whenever one was waited for in vain; what it
+            raises ends the server.
+
     Raises OSError where the port is taken or the host is not of this machine.
     """
 
+    on_turn: Callable[[], object] | None = None
     daemon_threads = True
     request_queue_size = 128
 
@@ -64,6 +69,11 @@ class PlainServer(http.server.ThreadingHTTPServer):
             self.shutdown()
             thread.join()
             self.server_close()
+
+    def service_actions(self) -> None:
+        """Does what is to be done in each turn."""
+        if self.on_turn is not None:
+            self.on_turn()
 
     def server_bind(self) -> None:
         """Takes the port, without asking a name server what this machine is called."""

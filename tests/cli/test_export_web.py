@@ -105,6 +105,25 @@ def test_a_folder_is_served_until_ctrl_c(trained, tmp_path):
     assert process.returncode == 0
 
 
+def test_ctrl_c_of_which_nothing_came_ends_it_all_the_same(tmp_path):
+    """The exception is lost where it is raised while something else is taken apart."""
+    (tmp_path / "index.html").write_text("<p>home")
+    code = (
+        "import os, signal, sys, threading\n"
+        "from cli.main import main\n"
+        "class Last:\n    def __del__(self): os.kill(os.getpid(), signal.SIGINT); print(end='')\n"
+        "from sparserec_np.machine.http_server import PlainServer\n"
+        "plain = PlainServer.service_actions\n"
+        "lasts = [Last()]\n"
+        "def turn(self):\n    lasts.clear()\n    plain(self)\n"
+        "PlainServer.service_actions = turn\n"
+        f"sys.argv = ['sparserec', 'serve', {str(tmp_path)!r}, '--port', '0']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode == 0 and done.stderr == "\nEnded.\n"
+
+
 def test_a_port_that_is_taken_and_a_folder_that_is_none_are_refused(run, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

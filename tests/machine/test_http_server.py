@@ -141,6 +141,21 @@ def test_the_head_of_a_request_is_bounded(port: int) -> None:
     assert ask(port, "/still") == (200, b"/still")
 
 
+def test_a_server_ends_where_something_asks_for_it_while_nobody_comes() -> None:
+    turns = []
+
+    def third() -> None:
+        turns.append(None)
+        if len(turns) == 3:
+            raise KeyboardInterrupt
+
+    with PlainServer(("127.0.0.1", 0), Echo) as server:
+        server.on_turn = third
+        with pytest.raises(KeyboardInterrupt):
+            server.serve_forever(poll_interval=0.01)
+    assert len(turns) == 3
+
+
 def test_a_server_can_begin_again_at_once() -> None:
     server = PlainServer(("127.0.0.1", 0), Echo)
     place = server.server_port
