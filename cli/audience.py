@@ -24,6 +24,7 @@ from sparserec_np.federated.tokens import Tokens
 from sparserec_np.training.checkpoints import Checkpoints
 from sparserec_np.training.fitted import Record
 
+from .interrupts import check_interrupts
 from .output import counted
 from .writing import Source
 
@@ -194,6 +195,7 @@ def serving(
     """Lets devices ask while the context is open; those that are around are told when it is over."""
     item_ids = read_items(items_file)
     endpoint = Endpoint(place, desk, tokens, item_ids, manners)
+    desk.on_turn = check_interrupts  # of which nothing may have come
     with endpoint.running() as address:
         click.echo(f"Listening at {address} (Ctrl-C ends it)", err=True)
         yield Served(item_ids, desk, endpoint, part)

@@ -59,7 +59,10 @@ class Desk:
 
     Attributes:
         is_over: whether there is nothing to ask for any more.
+        on_turn: is called now and then by who waits for clients; what it raises ends the training.
     """
+
+    on_turn: Callable[[], object] | None = None
 
     def __init__(self, clients: int, rules: Rules) -> None:
         self.is_over = False
@@ -160,6 +163,8 @@ class Desk:
                 if left <= 0 and server.answers >= least:
                     return
                 self._door.wait(LOOK if left <= 0 else min(left, LOOK))
+                if self.on_turn is not None:
+                    self.on_turn()
 
     def _close(self) -> None:
         with self._door:

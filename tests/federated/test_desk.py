@@ -95,3 +95,19 @@ def test_who_was_around_is_told_that_it_is_over() -> None:
     begun = time.monotonic()
     desk.end(30)
     assert time.monotonic() - begun < 10
+
+
+def test_who_waits_can_be_asked_to_end() -> None:
+    log, _ = world(3, 30)
+    server, desk = server_for(log, SpectralWay(), dim=4, nnz=60), Desk(3, Rules())
+    turns = []
+
+    def second() -> None:
+        turns.append(None)
+        if len(turns) == 2:
+            raise KeyboardInterrupt
+
+    desk.on_turn = second
+    with pytest.raises(KeyboardInterrupt):
+        desk.run(server, 0.0, lambda record: None)
+    assert len(turns) == 2 and desk.question_for(0) is None
