@@ -25,7 +25,7 @@ from sparserec_np.data.synthetic import generate
 from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation.evaluate import evaluate
 from sparserec_np.kernels.compiling import progress
-from sparserec_np.kernels.doors import sharing_at_once
+from sparserec_np.kernels.sharing import sharing_at_once
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.models.model import Gradients

@@ -9,7 +9,7 @@ import numba  # noqa: F401
 import pytest
 from hypothesis import settings
 
-from sparserec_np.kernels.doors import sharing_at_once
+from sparserec_np.kernels.sharing import sharing_at_once
 from tests.makers.web import serving
 
 # A shell starts what it puts in the background with Ctrl-C ignored, and so would these tests and

@@ -268,7 +268,7 @@ def topology_calls(m: Material) -> Iterator[Work]:
     """Calls the kernels of a topology update."""
     t, log, rng, rows = m.table, m.log, m.rng, m.rows
     degrees = np.concatenate([log.user_degrees, log.item_degrees])
-    chosen = Exploration(0.1).draw(degrees, np.empty(0), rng)
+    chosen = Exploration(0.1).draw(degrees, np.empty(0), np.ones(rows, dtype=bool), rng)
     looked_at = Explored.of(chosen, rows, DIM)
     looked_at.sums[:] = rng.standard_normal(looked_at.sums.shape, dtype=np.float32)
     inside, kept = looked_at.slots >= 0, np.empty(t.nnz, bool)

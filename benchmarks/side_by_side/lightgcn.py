@@ -43,7 +43,10 @@ def ours(density: float, log: sparserec_np.Interactions, threads: int, steps: in
     model = plan.model_over(table, log)
     optimizer = OPTIMIZERS["adam"](table.nnz, rows)
     wanted = Exploration(config.explore, config.importance).draw(
-        np.concatenate([log.user_degrees, log.item_degrees]), np.zeros(0), np.random.default_rng(1)
+        np.concatenate([log.user_degrees, log.item_degrees]),
+        np.zeros(0),
+        np.ones(rows, dtype=bool),
+        np.random.default_rng(1),
     )
     explored = Explored.of(wanted if density < 1 else wanted[:0], rows, DIM)
     gradients = Gradients(np.zeros(table.nnz, np.float32), explored)

@@ -13,6 +13,7 @@ import sys
 from benchmarks.side_by_side.contender import Setting
 from benchmarks.side_by_side.parts import PARTS
 from benchmarks.side_by_side.processes import measure
+from sparserec_np.kernels.sharing import sharing_at_once
 
 
 def main() -> None:
@@ -22,8 +23,6 @@ def main() -> None:
     if row == "prepare":
         record = part.prepare(setting)
     elif row is None:
-        from sparserec_np.kernels.doors import sharing_at_once  # loads Numba
-
         if part.prepare:
             part.prepare(setting)
         with sharing_at_once():

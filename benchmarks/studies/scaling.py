@@ -37,6 +37,7 @@ from benchmarks.arguments import parser_of
 from benchmarks.output import find_pyplot, save_picture, write_json
 from benchmarks.processes import memory, peak_resident, run_module
 from benchmarks.timing import timed
+from sparserec_np.kernels.sharing import sharing_at_once
 
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 QUICK = 100_000
@@ -81,8 +82,6 @@ def generate(path: str, rows: int, per_row: int) -> None:
 
 def measure(path: str, given: argparse.Namespace, threads: int) -> dict[str, Any]:
     """Measures one training run in this process."""
-    from sparserec_np.kernels.doors import sharing_at_once  # loads Numba
-
     config = sparserec_np.Config(
         dim=given.dim, density=given.density, epochs=given.epochs, validation=0, learning_rate=0.01
     )

@@ -18,14 +18,14 @@ import functools
 import os
 import time
 import types
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numba
 from numba.core.compiler_lock import global_compiler_lock
 
 from sparserec_np.kernels.cache_files import KernelCache
+from sparserec_np.kernels.sharing import Haste
 from sparserec_np.machine.threads import parallel_turn, shared_threads, threads_are_gone
 
 # The form for all threads takes some 2.5 times as long to compile as that for one. It is made when
@@ -70,25 +70,6 @@ def _kept(compiled: Any) -> Any:
     return compiled
 
 
-class _Haste:
-    """Whether kernels are compiled for all threads at once, however short they run."""
-
-    on = False
-
-
-@contextmanager
-def sharing_at_once() -> Iterator[None]:
-    """Lets parallel kernels share out their loops from their first call, where there are threads.
-
-    For compiling ahead, and for whoever measures how fast they are.
-    """
-    before, _Haste.on = _Haste.on, True
-    try:
-        yield
-    finally:
-        _Haste.on = before
-
-
 class ParallelKernel:
     """A parallel kernel with its door; it has the attributes of Numba's function, too."""
 
@@ -119,10 +100,10 @@ class ParallelKernel:
         if not self._looked:
             self._looked = True
             self._shared = self._together._cache.holds(tuple(map(self._together.typeof_pyval, arguments)))
-        if not self._shared and (_Haste.on or self._seconds > PATIENCE * self.alone._cache.price):
+        if not self._shared and (Haste.on or self._seconds > PATIENCE * self.alone._cache.price):
             threads = shared_threads()
             saved = self._seconds * (1 - 1 / threads)
-            self._shared = threads > 1 and (_Haste.on or saved > PATIENCE * self.alone._cache.price)
+            self._shared = threads > 1 and (Haste.on or saved > PATIENCE * self.alone._cache.price)
         return self._shared
 
     def __getattr__(self, name: str) -> Any:

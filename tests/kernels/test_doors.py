@@ -14,7 +14,8 @@ import pytest
 from sparserec_np import kernels
 from sparserec_np.data.synthetic import generate
 from sparserec_np.kernels import doors
-from sparserec_np.kernels.doors import ParallelKernel, parallel, sharing_at_once
+from sparserec_np.kernels.doors import ParallelKernel, parallel
+from sparserec_np.kernels.sharing import Haste, sharing_at_once
 from sparserec_np.training.settings import Config
 from sparserec_np.training.train import train
 from tests.makers.small import same_bits
@@ -66,7 +67,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> ParallelKernel:
     """A kernel of which nothing is kept, asked by somebody who is in no haste; there are two threads."""
     made: ParallelKernel = parallel(halves.py_func)
     monkeypatch.setattr(made._together._cache, "holds", lambda sig: False)
-    monkeypatch.setattr(doors._Haste, "on", False)
+    monkeypatch.setattr(Haste, "on", False)
     monkeypatch.setattr(doors, "shared_threads", lambda: 2)
     made.alone._cache.prices["any"] = 10.0
     monkeypatch.setattr(made, "_together", Mock(wraps=made._together))
@@ -109,7 +110,7 @@ def test_whoever_is_in_haste_has_all_threads_from_the_first_call(fresh: Parallel
     with sharing_at_once():
         halved(fresh)
     fresh._together.assert_called_once()
-    assert not doors._Haste.on
+    assert not Haste.on
 
 
 @pytest.mark.parametrize(
