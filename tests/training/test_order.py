@@ -80,7 +80,7 @@ def test_it_learns(optimizer: str, loss: str, negatives: int) -> None:
     assert losses[-1] < 0.9 * losses[0]
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method != "rigl"])
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in ("rigl", "granet")])
 def test_every_method_keeps_its_budget(method: str) -> None:
     fitted = fit(method=method, epochs=4)
     assert fitted.model.table.nnz == fitted.budget.nnz
