@@ -39,7 +39,10 @@ const must = (sound, ...what) => {
 };
 const isObject = (value) => value instanceof Object && !Array.isArray(value);
 const printable = (text) => !/\p{C}|(?! )\p{Z}/u.test(text);
-const range = (n, from = 0) => Array.from({ length: n }, (_, k) => from + k);
+const range = (n) => // none for NaN
+  Array(n | 0)
+    .fill()
+    .map((_, k) => k);
 const ascending = (a, b) => a - b;
 const largest = (numbers) => numbers.reduce((most, x) => max(most, abs(x)), 0);
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -456,7 +459,7 @@ async function read(bytes) {
 
   // What a user touched, dislikes left out: item rows, and how much each counts.
   const level = (age) => fround((age + 1) ** -recency);
-  const placesOf = (user) => range(seenBounds[user + 1] - seenBounds[user], seenBounds[user]);
+  const placesOf = (user) => range(seenBounds[user + 1] - seenBounds[user]).map((k) => k + seenBounds[user]);
   const touchedBy = (user) => {
     const places = placesOf(user).filter((place) => !disliked.has(place)),
       weights = places.map((place) => seenWeights?.[place] ?? 1),
@@ -473,7 +476,7 @@ async function read(bytes) {
   const needsSeen = (unless) => {
     if (!hasSeen && !unless)
       throw new SeenItemsMissingError(
-        "exported without what users have seen: give exclude, filterSeen: false or use recommendForItems",
+        "exported without seen items: give exclude or filterSeen: false",
       );
   };
   const counts = new Float64Array(nItems);
