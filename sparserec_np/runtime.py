@@ -2378,6 +2378,10 @@ def _project(table: Table, first: int, weights: Array) -> Array:
 class Unserved(Scorer):
     """Refusal of all scores, for a model that is not known here: it can be inspected, no more."""
 
+    def knows(self, user: int) -> bool:
+        """Says so of everybody: what such a model knows cannot be told, so nobody gets other lists."""
+        return True
+
     def _refusal(self) -> ArtifactError:
         return ArtifactError(
             f"a model {self.model.metadata['model']!r} is none of those that are served, {', '.join(SERVED)}: update"

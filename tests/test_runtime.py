@@ -495,6 +495,19 @@ def test_a_model_that_is_not_known_is_inspected_and_not_served() -> None:
             call()
 
 
+def test_nor_does_somebody_of_dislikes_alone_get_a_list_of_a_model_that_is_not_known() -> None:
+    model = make_model()
+    first, last = model.seen_indptr[3:5].tolist()
+    oracle = replace(
+        model,
+        metadata={**model.metadata, "model": "oracle"},
+        disliked=np.arange(first, last, dtype=np.int32),
+    )
+    assert not recommender_of(replace(oracle, metadata=model.metadata)).recommend(3).personal
+    with pytest.raises(ArtifactError, match="model 'oracle' is none of those that are served"):
+        recommender_of(oracle).recommend(3)
+
+
 def test_every_base_model_is_served() -> None:
     assert runtime.SERVED.keys() == BASE_MODELS.keys()
     for name, model in BASE_MODELS.items():

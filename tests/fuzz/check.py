@@ -15,6 +15,7 @@ from types import FrameType
 import numpy as np
 
 from sparserec_np.runtime import (
+    FOLDED_DIMENSIONS,
     SERVED,
     SMALLEST_SQUARE,
     ArtifactError,
@@ -29,6 +30,8 @@ LONGEST_SENTENCE = 1_000  # characters
 SECONDS = 5.0
 MEMORY = 8 << 20  # bytes, and what follows for each byte of the file
 MEMORY_PER_BYTE = 64
+DENSE_BYTES = 32  # for each number of the rows written out, which these checks do several times
+PRODUCT_BYTES = 24  # for each pair of columns, where rows are solved for
 USERS = 4
 
 
@@ -41,21 +44,23 @@ def check(path: Path) -> str | None:
 
     Raises Fault, or whatever the reader should not have raised, unless it is refused with an
     ArtifactError of one printable line, or serves lists that are right; within ``SECONDS``, and
-    memory in proportion to its size.
+    memory in proportion to its size and, where it is served, to its rows written out and to the
+    pairs of its columns.
     """
     tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()
     with time_limit(SECONDS):
-        sentence = _open_and_use(path)
+        sentence, served = _open_and_use(path)
     if tracemalloc.is_tracing():
         _, peak = tracemalloc.get_traced_memory()
-        allowed = MEMORY + MEMORY_PER_BYTE * os.path.getsize(path)
+        allowed = MEMORY + MEMORY_PER_BYTE * os.path.getsize(path) + served
         if peak - before > allowed:
             raise Fault(f"took {peak - before:,} bytes of memory, expected at most {allowed:,}")
     return sentence
 
 
-def _open_and_use(path: Path) -> str | None:
+def _open_and_use(path: Path) -> tuple[str | None, int]:
+    """Returns the sentence a file was refused with, or None and the bytes that its answers may take."""
     try:
         recommender = Recommender.open(path)
     except ArtifactError as error:
@@ -63,7 +68,7 @@ def _open_and_use(path: Path) -> str | None:
         if not sentence.isprintable() or len(sentence) > LONGEST_SENTENCE:
             raise Fault(f"refused with {len(sentence):,} characters: {sentence[:200]!r}") from error
         _must_refuse_too(path)
-        return sentence
+        return sentence, 0
     decode_model(read_artifact(path))  # the same once more, by itself
     loaded = load_model(path)
     json.dumps(recommender.inspect(), allow_nan=False).encode("ascii")
@@ -75,7 +80,8 @@ def _open_and_use(path: Path) -> str | None:
             _check_lists(recommender, loaded, row)
     if len(recommender.user_ids) and len(recommender.item_ids):
         _check_other_answers(recommender)
-    return None
+    numbers = (loaded.users.rows + loaded.items.rows) * loaded.dim
+    return None, DENSE_BYTES * numbers + PRODUCT_BYTES * min(loaded.dim, FOLDED_DIMENSIONS) ** 2
 
 
 def _check_other_answers(recommender: Recommender) -> None:
@@ -123,7 +129,7 @@ def _check_lists(recommender: Recommender, model: ServedModel, row: int) -> None
     n_items = model.items.rows
     seen = set(model.seen_items[model.seen_indptr[row] : model.seen_indptr[row + 1]].tolist())
     if model.metadata["model"] not in SERVED:
-        _must_raise(ArtifactError, recommender, row)
+        _must_raise(ArtifactError, recommender, row, filter_seen=False)
         return
     exact, magnitude = EXACT[model.metadata["model"]](model, row)
     options = {}
@@ -159,9 +165,9 @@ def _check_popular(model: ServedModel, row: int, scores: list[float]) -> None:
         raise Fault("a list that is everybody's was given for somebody's, or has scores")
 
 
-def _must_raise(error: type[Exception], recommender: Recommender, row: int) -> None:
+def _must_raise(error: type[Exception], recommender: Recommender, row: int, filter_seen: bool = True) -> None:
     try:
-        recommender.recommend(recommender.user_ids[row])
+        recommender.recommend(recommender.user_ids[row], filter_seen=filter_seen)
     except error:
         return
     raise Fault(f"a list was given where {error.__name__} should be raised")

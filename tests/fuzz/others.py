@@ -38,7 +38,7 @@ from sparserec_np.training.checkpoints import Checkpoint, CheckpointFile
 from sparserec_np.training.run_directory import CONFIG, FILES, METRICS, load_run, read_config, save_run
 from sparserec_np.training.train import train
 from tests.fuzz.check import LONGEST_SENTENCE, MEMORY, MEMORY_PER_BYTE, SECONDS, Fault, time_limit
-from tests.fuzz.run import shape_of
+from tests.fuzz.run import parts, shape_of
 from tests.fuzz.scratch import SCRATCH
 from tests.makers.small import small_log
 from tests.makers.trainings import LOG, TINY, stop_at
@@ -336,10 +336,15 @@ def main() -> int:
     for name in given.kind:
         clock = time.perf_counter()
         with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
-            sentences, faults = fuzz(
-                KINDS[name], given.seed, given.first, given.count, Path(folder), given.trace
-            )
-        for line in _shown(sentences, faults):
+            sentences: Counter[str] = Counter()
+            faults: list[str] = []
+            for first, count in parts(given.first, given.count):
+                said, wrong = fuzz(KINDS[name], given.seed, first, count, Path(folder), given.trace)
+                sentences += said
+                faults += wrong
+                told = f"{name}, to {first + count:,}: {len(faults)} faults"
+                sys.stderr.write("\n".join([told, *wrong]) + "\n")
+        for line in _shown(sentences):
             sys.stdout.write(f"{line}\n")
         seconds = time.perf_counter() - clock
         found = f"{len(sentences)} answers, {len(faults)} faults"
@@ -348,10 +353,9 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _shown(sentences: Counter[str], faults: list[str]) -> Iterator[str]:
+def _shown(sentences: Counter[str]) -> Iterator[str]:
     for sentence, times in sentences.most_common(40):
         yield f"{times:9,}  {sentence[:140]}"
-    yield from faults[:50]
 
 
 if __name__ == "__main__":

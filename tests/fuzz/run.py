@@ -17,6 +17,7 @@ import tempfile
 import time
 import tracemalloc
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ import numpy as np
 from tests.fuzz.check import check
 from tests.fuzz.mutations import mutate, sound_files
 from tests.fuzz.scratch import SCRATCH
+
+PART = 10_000  # files
 
 
 def make_file(sound: list[bytes], seed: int, number: int) -> bytes:
@@ -65,6 +68,12 @@ def fuzz(
     return sentences, faults
 
 
+def parts(first: int, count: int) -> Iterator[tuple[int, int]]:
+    """Splits a run into parts of ``PART`` files, after each of which is told how it stands."""
+    for start in range(first, first + count, PART):
+        yield start, min(PART, first + count - start)
+
+
 def shape_of(sentence: str) -> str:
     """A sentence without what is particular to one file: quoted names, lists and numbers."""
     return re.sub(
@@ -86,13 +95,19 @@ def main() -> int:
     given = parser.parse_args()
     faulthandler.enable()
     start = time.perf_counter()
+    sentences: Counter[str] = Counter()
+    faults: list[str] = []
     with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
-        sentences, faults = fuzz(given.seed, given.first, given.count, Path(folder), given.keep)
+        for first, count in parts(given.first, given.count):
+            said, wrong = fuzz(given.seed, first, count, Path(folder), given.keep)
+            sentences += said
+            faults += wrong
+            print(
+                f"to {first + count:,}: {len(faults)} faults", *wrong, sep="\n", file=sys.stderr, flush=True
+            )
     seconds = time.perf_counter() - start
     for sentence, times in sentences.most_common():
         print(f"{times:9,}  {sentence[:140]}")
-    for fault in faults[:50]:
-        print(fault, file=sys.stderr)
     print(f"{given.count:,} files in {seconds:.0f} s, {len(sentences)} answers, {len(faults)} faults")
     return 1 if faults else 0
 
