@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
 
@@ -38,12 +38,16 @@ def text_array(texts: Sequence[str]) -> Array:
     >>> text_array(["ann", "bob"]).dtype.kind, text_array(["ann"] * 9_999 + ["x" * 500]).dtype.kind
     ('U', 'O')
     """
-    width = max(map(len, texts), default=0)
-    if 4 * width * len(texts) <= FREE_BYTES + TIMES_OBJECTS * _object_bytes(texts):
+    if _are_short(max(map(len, texts), default=0), len(texts), _object_bytes(texts)):
         return np.array(texts, dtype=str)
     ids = np.empty(len(texts), dtype=object)
     ids[:] = texts
     return ids
+
+
+def _are_short(width: int, count: int, object_bytes: int) -> bool:
+    """Tells whether texts take less as an array that is as wide as the longest than as objects."""
+    return 4 * width * count <= FREE_BYTES + TIMES_OBJECTS * object_bytes
 
 
 def _object_bytes(texts: Sequence[str]) -> int:
@@ -127,11 +131,26 @@ def renumbered(codes: Array, place: Array) -> Array:
 
 def sorted_texts(numbers: TextNumbers) -> tuple[Array, Array]:
     """Sorts texts, which must be UTF-8: returns the place of each number, (n,) int32, and the texts."""
-    names = numbers.texts()
-    order = sorted(range(len(names)), key=names.__getitem__)  # in UTF-8 as by code point
-    place = np.empty(len(order), dtype=np.int32)
-    place[order] = np.arange(len(order), dtype=np.int32)
-    return place, text_array([names[at].decode("utf-8") for at in order])
+    order = numbers.order()  # in UTF-8 as by code point
+    place = np.empty(order.size, dtype=np.int32)
+    place[order] = np.arange(order.size, dtype=np.int32)
+    width = max(int(numbers.sizes.max(initial=0)), 1)
+    objects = int(numbers.sizes.sum()) + order.size * (sys.getsizeof("") + 8)
+    if not (numbers.are_ascii() and _are_short(width, order.size, objects)):
+        return place, text_array(
+            [name.decode("utf-8") for part in _parts(order) for name in numbers.cut(part)]
+        )
+    ids = np.empty(order.size, dtype=f"U{width}")
+    letters, filled = ids.view(np.uint32).reshape(-1, width), 0
+    for part in _parts(order):
+        letters[filled : filled + part.size] = numbers.written(part, width)
+        filled += part.size
+    return place, ids
+
+
+def _parts(order: Array) -> Iterator[Array]:
+    """Cuts an array (n,) into parts of ``TEXTS_AT_ONCE``."""
+    return (order[start : start + TEXTS_AT_ONCE] for start in range(0, order.size, TEXTS_AT_ONCE))
 
 
 def _arrow_texts(values: Any) -> Any:

@@ -19,9 +19,11 @@ Array = npt.NDArray[Any]
 WORD = 8  # bytes
 LONG = 256  # bytes; longer texts are rare, and each word takes a few calls
 FIRST_BITS = 12  # of the table's size
+AT_ONCE = 1 << 18  # words
 # Drawn anew in each process, so that nobody can write a file whose texts all meet in the table.
 # What is read does not depend on them.
 _MIXERS = np.frombuffer(os.urandom(3 * WORD), dtype=np.uint64) | np.uint64(1)
+_HIGH = np.uint64(0x8080808080808080)  # set in bytes that are no ASCII
 # Which bytes of the last word are a text's own, by their number.
 _OWN = np.array([(1 << WORD * size) - 1 for size in range(WORD + 1)], dtype=np.uint64)
 
@@ -73,12 +75,59 @@ class TextNumbers:
             fresh = np.union1d(fresh, more)
         return codes, fresh
 
-    def texts(self) -> list[bytes]:
-        """Lists the texts by their numbers."""
-        whole = self._words.taken().astype("<u8", copy=False).tobytes()
-        begins = (self._begins.taken() * WORD).tolist()
-        sizes = self._sizes.taken().tolist()
-        return [whole[begin : begin + size] for begin, size in zip(begins, sizes, strict=True)]
+    # ---- the texts, by their numbers
+
+    @property
+    def sizes(self) -> Array:
+        """The bytes of each text: ``(count,)`` int64."""
+        return self._sizes.taken()
+
+    def are_ascii(self) -> bool:
+        """Tells whether no text has a byte above 127."""
+        words = self._words.taken()
+        return not any((words[at : at + AT_ONCE] & _HIGH).any() for at in range(0, words.size, AT_ONCE))
+
+    def cut(self, numbers: Array) -> list[bytes]:
+        """Lists the texts of some numbers (m,)."""
+        whole = self._words.taken().astype("<u8", copy=False).view(np.uint8)
+        begins = (self._begins.taken()[numbers] * WORD).tolist()
+        sizes = self.sizes[numbers].tolist()
+        return [whole[begin : begin + size].tobytes() for begin, size in zip(begins, sizes, strict=True)]
+
+    def written(self, numbers: Array, width: int) -> Array:
+        """Writes the texts of some numbers (m,) out, with zeros behind each: ``(m, width)`` uint8."""
+        words = np.zeros((numbers.size, -(-width // WORD)), dtype="<u8")
+        sizes = self.sizes[numbers]
+        for place in range(words.shape[1]):
+            there = np.flatnonzero(sizes > place * WORD)
+            words[there, place] = self._words.taken()[self._begins.taken()[numbers[there]] + place]
+        return words.view(np.uint8)[:, :width]
+
+    def order(self) -> Array:
+        """Sorts the texts byte by byte: ``(count,)`` their numbers, from the first text to the last.
+
+        All are sorted by their first words, those that are equal by their second ones, and so on.
+        """
+        key = self._keys_at(0, np.arange(self.count))
+        order = np.argsort(key)
+        rows, runs = _equal(key[order], np.zeros(order.size, dtype=np.int32), np.arange(order.size))
+        place = 1
+        while rows.size:
+            some = order[rows]
+            left = bool((self.sizes[some] > place * WORD).any())
+            key = self._keys_at(place, some) if left else self.sizes[some]  # a zero is longer than nothing
+            by = np.lexsort((key, runs))
+            order[rows] = some[by]
+            rows, runs = _equal(key[by], runs, rows)
+            place += 1
+        return order
+
+    def _keys_at(self, place: int, numbers: Array) -> Array:
+        """Returns the words of some texts (m,) at a place, as numbers that sort as their bytes do."""
+        key = np.zeros(numbers.size, dtype=np.uint64)
+        there = np.flatnonzero(self.sizes[numbers] > place * WORD)
+        key[there] = self._words.taken()[self._begins.taken()[numbers[there]] + place].byteswap()
+        return key
 
     # ---- texts of a few words
 
@@ -223,6 +272,20 @@ class _Growing:
     def taken(self) -> Array:
         """Returns the values, (size,), as a view."""
         return self._room[: self.size]
+
+
+def _equal(key: Array, runs: Array, rows: Array) -> tuple[Array, Array]:
+    """Finds what a key leaves undecided: the rows that are in a run of equal ones, and their runs.
+
+    Args:
+        key: ``(m,)``, ascending within each run.
+        runs: ``(m,)`` which run of before each is in, ascending.
+        rows: ``(m,)`` the row of each.
+    """
+    new = np.ones(key.size + 1, dtype=bool)  # where a run begins, and the end
+    new[1:-1] = (key[1:] != key[:-1]) | (runs[1:] != runs[:-1])
+    shared = ~(new[:-1] & new[1:])
+    return rows[shared], np.cumsum(new[:-1], dtype=np.int32)[shared]
 
 
 def _words_of(padded: Array, starts: Array, sizes: Array) -> list[tuple[Array | None, Array]]:

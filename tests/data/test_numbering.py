@@ -14,7 +14,23 @@ from sparserec_np.data.numbering import TextNumbers
 
 PIECES = st.one_of(
     st.binary(max_size=20),
-    st.sampled_from([b"", b"a", b"a\0", b"a" * 8, b"a" * 9, b"a" * 255, b"a" * 256, b"a" * 257, b"b" * 257]),
+    st.sampled_from(
+        [
+            b"",
+            b"a",
+            b"a\0",
+            b"a\0\0\0\0\0\0\0\0",
+            b"a" * 7 + b"\0",
+            b"a" * 16 + b"b",
+            b"a" * 16 + b"\xff",
+            b"a" * 8,
+            b"a" * 9,
+            b"a" * 255,
+            b"a" * 256,
+            b"a" * 257,
+            b"b" * 257,
+        ]
+    ),
 )
 
 
@@ -33,8 +49,14 @@ def check(blocks: list[list[bytes]]) -> None:
         for text, code in zip(texts, codes.tolist(), strict=True):
             assert known.setdefault(text, code) == code
         assert sorted(known.values()) == list(range(numbers.count))
-    listed = numbers.texts()
+    listed = numbers.cut(np.arange(numbers.count))
     assert listed == sorted(known, key=known.__getitem__)
+    order = numbers.order()
+    assert [listed[number] for number in order.tolist()] == sorted(listed)
+    assert numbers.are_ascii() == all(text.isascii() for text in listed)
+    width = max(map(len, listed))
+    written = numbers.written(order, width)
+    assert [row.tobytes() for row in written] == [text.ljust(width, b"\0") for text in sorted(listed)]
 
 
 @given(st.lists(st.lists(PIECES, min_size=1), min_size=1, max_size=4))

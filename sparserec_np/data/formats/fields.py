@@ -211,6 +211,8 @@ class IdColumn:
             good &= values >= 0
         else:
             words = np.flatnonzero(~good)
+            good[words] = True
+            words = _may_be_none(given, words)
             good[words] = [_is_id(piece) for piece in given.cut(words)]
         bad.take(np.flatnonzero(~good), lambda row: self.fault(given, row))
         return good
@@ -233,9 +235,10 @@ class IdColumn:
         self._refuse_first(given, given.starts == given.ends)
         codes, fresh = self._names.take(given.text, given.starts, given.ends)
         self._codes.append(codes)
-        new = given.cut(fresh)
-        if not all(map(_is_id, new)):
-            raise self._source.refuse(*self.fault(given, int(fresh[list(map(_is_id, new)).index(False)])))
+        doubtful = _may_be_none(given, fresh)
+        ids = [_is_id(piece) for piece in given.cut(doubtful)]
+        if not all(ids):
+            raise self._source.refuse(*self.fault(given, int(doubtful[ids.index(False)])))
 
     def result(self) -> tuple[Array, Array]:
         """Returns codes ``(n,)`` of the ids taken, and the sorted unique ids, int64 or strings.
@@ -284,6 +287,28 @@ class IdColumn:
             return Bad(line, self._what, f"{found}, which stands for a missing one")
         advice = "convert the file to UTF-8, or name its --encoding"
         return Bad(line, f"{self._what} in UTF-8", found, advice)
+
+
+def _may_be_none(given: Pieces, rows: Array) -> Array:
+    """Finds which of some rows have a piece that may be no id: not ASCII, empty, or much like a missing one."""
+    if not given.block.text.isascii():
+        return rows
+    starts, ends = given.starts[rows], given.ends[rows]
+    sizes = np.minimum(ends - starts, len(_LIKE_MISSING) - 1)
+    last = np.maximum(ends - 1, starts)
+    return rows[_LIKE_MISSING[sizes, given.text[starts], given.text[last]]]
+
+
+def _like_missing() -> Array:
+    """Makes a table that tells, by length, first and last byte, which texts may stand for a missing value."""
+    table = np.zeros((max(map(len, MISSING)) + 2, 256, 256), dtype=bool)
+    table[0] = True  # an empty field
+    for text in MISSING:
+        table[len(text), text[0], text[-1]] = True
+    return table
+
+
+_LIKE_MISSING = _like_missing()
 
 
 def _is_id(piece: bytes) -> bool:
