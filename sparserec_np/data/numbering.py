@@ -206,7 +206,7 @@ class TextNumbers:
         """Enters different numbers, (n,) uint64, that are not there; makes room first."""
         if 2 * self._mixed.size > self._keys.size:
             while 2 * self._mixed.size > 1 << self._bits:
-                self._bits += 2
+                self._bits += 1
             self._make_table()
             mixed = self._mixed.taken()
             codes = self._numbers_of_mixed()
