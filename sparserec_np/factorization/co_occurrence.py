@@ -29,6 +29,28 @@ class Pairs(NamedTuple):
     values: Array
 
 
+class RankedPairs(NamedTuple):
+    """The strongest pairs of a log, with what they were compared by.
+
+    Attributes:
+        items, touched: as in :class:`Pairs`, sorted likewise.
+        weights: (n,) float32 ``c_ij sqrt(d_i d_j)``.
+        roots: (n_items,) float32 ``sqrt(d_i)``.
+    """
+
+    items: Array
+    touched: Array
+    weights: Array
+    roots: Array
+
+    def strongest(self, most: int) -> Pairs:
+        """Takes the ``most`` of largest weight, or all where there are fewer."""
+        items, touched, weights = _largest(self.items, self.touched, self.weights, most)
+        return Pairs(
+            items, touched, weights / self.roots[items] / self.roots[touched]
+        )  # sqrt(d_i d_j) is out
+
+
 @dataclass(frozen=True)
 class Nearness:
     """How much two of a user's interactions have to do with each other.
@@ -51,7 +73,18 @@ class Nearness:
 
 
 def strongest_pairs(log: Interactions, most: int, nearness: Nearness | None = None) -> Pairs:
-    """Finds the pairs of items that matter most for scores by the graph of users and items.
+    """Finds the pairs of items that matter most for scores by the graph; see :func:`ranked_pairs`.
+
+    >>> log = Interactions.from_pairs([0, 0, 1, 1, 2], [0, 1, 0, 1, 1])
+    >>> pairs = strongest_pairs(log, 2)
+    >>> pairs.items.tolist(), pairs.touched.tolist()
+    ([0, 1], [1, 0])
+    """
+    return ranked_pairs(log, most, nearness).strongest(most)
+
+
+def ranked_pairs(log: Interactions, most: int, nearness: Nearness | None = None) -> RankedPairs:
+    """Finds the ``most`` pairs of items that matter most for scores by the graph of users and items.
 
     With ``R~ = D_u^-1/2 R D_i^-1/2`` the interactions normalised by degrees, ``c = R~' R~`` is what
     two steps over the graph say of two items (the linear filter of GF-CF, Shen et al. 2021):
@@ -69,11 +102,6 @@ def strongest_pairs(log: Interactions, most: int, nearness: Nearness | None = No
 
     Memory: 20 bytes for each interaction; a block of items' pairs with all others; and three times
     ``most`` pairs.
-
-    >>> log = Interactions.from_pairs([0, 0, 1, 1, 2], [0, 1, 0, 1, 1])
-    >>> pairs = strongest_pairs(log, 2)
-    >>> pairs.items.tolist(), pairs.touched.tolist()
-    ([0, 1], [1, 0])
     """
     degrees, roots = log.user_degrees, np.sqrt(np.maximum(log.item_degrees, 1)).astype(np.float32)
     owners, later = log.pair_users(), later_ones(log)
@@ -96,8 +124,7 @@ def strongest_pairs(log: Interactions, most: int, nearness: Nearness | None = No
             log.indptr, log.items, owners, later, norms, bounds, places, levels, back, start, some
         )
         kept.add(start, some)
-    items, touched, weights = kept.largest()
-    return Pairs(items, touched, weights / roots[items] / roots[touched])  # sqrt(d_i d_j) is out
+    return RankedPairs(*kept.largest(), roots)
 
 
 class _Kept:
@@ -120,12 +147,17 @@ class _Kept:
             self._count = len(self._parts[0][0])
             self._least = self._parts[0][2].min(initial=np.inf) if self._most else np.float32(np.inf)
 
-    def largest(self) -> tuple[Array, ...]:
+    def largest(self) -> tuple[Array, Array, Array]:
         """Returns the items, the touched ones and the weights of the largest, sorted by both."""
         empty = (np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
         items, touched, weights = (np.concatenate(parts) for parts in zip(empty, *self._parts, strict=True))
-        if len(weights) > self._most:
-            best = np.lexsort((touched, items, -weights))[: self._most]
-            items, touched, weights = items[best], touched[best], weights[best]
-        order = np.lexsort((touched, items))
-        return items[order], touched[order], weights[order]
+        return _largest(items, touched, weights, self._most)
+
+
+def _largest(items: Array, touched: Array, weights: Array, most: int) -> tuple[Array, Array, Array]:
+    """Takes the pairs of the ``most`` largest weights, of equals the first, sorted by both items."""
+    if len(weights) > most:
+        best = np.lexsort((touched, items, -weights))[:most]
+        items, touched, weights = items[best], touched[best], weights[best]
+    order = np.lexsort((touched, items))
+    return items[order], touched[order], weights[order]

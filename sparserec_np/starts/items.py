@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from sparserec_np.factorization.pruning import Factors, prune_factors, widened
 from sparserec_np.machine.memory import give_back_freed
 from sparserec_np.machine.threads import one_blas_thread
 from sparserec_np.starts.condensed import Condensed
+from sparserec_np.starts.shelf import NO_SHELF, Shelf
 from sparserec_np.starts.spectral import Spectral
 from sparserec_np.starts.start import Start
 from sparserec_np.starts.uniform import Uniform
@@ -50,6 +51,10 @@ class ItemStart(Start, Protocol):
         """Returns the start that makes what settings ask for."""
         ...
 
+    def looking_in(self, shelf: Shelf) -> ItemStart:
+        """Returns the start that looks there for parts that others may have made."""
+        ...
+
 
 @dataclass(frozen=True)
 class SpectralItems:
@@ -64,10 +69,12 @@ class SpectralItems:
     Attributes:
         first: makes the factors.
         floor: entries that every row keeps, where the budget allows it.
+        shelf: where the rows are looked for.
     """
 
     first: Spectral = Spectral(rotation_iterations=20, sample=8_000)
     floor: int = 0
+    shelf: Shelf = field(default=NO_SHELF, compare=False)
     from_data: bool = True
 
     user_rows: ClassVar[str] = "sum"
@@ -80,9 +87,17 @@ class SpectralItems:
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
     ) -> SparseTable:
         """Makes a table of ``log.n_items`` rows; see :class:`~sparserec_np.starts.start.Start`."""
-        with one_blas_thread():
-            _, items = self.first.items(log, dim, rng, threads)
-            return prune_factors(Factors(items, items, 0, log.n_items), nnz, self.floor)
+
+        def make(count: int) -> SparseTable:
+            with one_blas_thread():
+                _, items = self.first.items(log, dim, rng, threads)
+                return prune_factors(Factors(items, items, 0, log.n_items), count, self.floor)
+
+        return self.shelf.rows((self, dim), nnz, dim * log.n_items, make)
+
+    def looking_in(self, shelf: Shelf) -> SpectralItems:
+        """Returns the start that looks there for its rows."""
+        return replace(self, shelf=shelf)
 
 
 @dataclass(frozen=True)
@@ -106,6 +121,10 @@ class FittedItems:
     def fitted_to(self, wishes: ItemWishes) -> FittedItems:
         """Returns itself: what it makes is for sums."""
         return self
+
+    def looking_in(self, shelf: Shelf) -> FittedItems:
+        """Returns the start that looks there for the rows that it fits."""
+        return replace(self, first=self.first.looking_in(shelf))
 
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
@@ -132,6 +151,10 @@ class UniformItems:
 
     def fitted_to(self, wishes: ItemWishes) -> UniformItems:
         """Returns itself: what it makes is the same for all users' rows."""
+        return self
+
+    def looking_in(self, shelf: Shelf) -> UniformItems:
+        """Returns itself: there is nothing that others make as well."""
         return self
 
     def __call__(
@@ -166,6 +189,10 @@ class LeastSquaresItems:
     def fitted_to(self, wishes: ItemWishes) -> LeastSquaresItems:
         """Returns the start for users' rows of other weights."""
         return replace(self, penalties=wishes.penalties or self.penalties)
+
+    def looking_in(self, shelf: Shelf) -> LeastSquaresItems:
+        """Returns itself: there is nothing that others make as well."""
+        return self
 
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
@@ -210,6 +237,10 @@ class CondensedItems:
     def fitted_to(self, wishes: ItemWishes) -> CondensedItems:
         """Returns the start for users' rows of other weights."""
         return replace(self, penalties=wishes.penalties or self.penalties)
+
+    def looking_in(self, shelf: Shelf) -> CondensedItems:
+        """Returns itself: there is nothing that others make as well."""
+        return self
 
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1

@@ -7,7 +7,7 @@ all of the budget, by 7 percent of the NDCG@20 on Gowalla. Our choice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,11 +15,12 @@ import numpy as np
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable, column_dtype, index_dtype
 from sparserec_np.errors import ConfigError
-from sparserec_np.factorization.co_occurrence import Nearness, Pairs, strongest_pairs
+from sparserec_np.factorization.co_occurrence import Nearness, Pairs, ranked_pairs
 from sparserec_np.factorization.own_share import OwnShareFit
 from sparserec_np.machine.memory import give_back_freed
 from sparserec_np.runtime import MOST_COLUMNS
 from sparserec_np.starts.items import FittedItems, ItemWishes, SpectralItems
+from sparserec_np.starts.shelf import NO_SHELF, Shelf
 
 NEIGHBOUR_SHARE = 0.5
 NEIGHBOUR_WEIGHT = 4.0
@@ -47,6 +48,7 @@ class NeighbourItems:
         nearness: how much more is said of what a user touched one soon after the other, where the
             log has times; None for no more.
         share: of the budget, for neighbours. Where there are fewer pairs, the rest goes to rows.
+        shelf: where both parts are looked for.
     """
 
     first: SpectralItems | FittedItems = FittedItems(fit=OwnShareFit(steps=6))
@@ -54,6 +56,7 @@ class NeighbourItems:
     popularity: float = NEIGHBOUR_POPULARITY
     nearness: Nearness | None = Nearness()
     share: float = NEIGHBOUR_SHARE
+    shelf: Shelf = field(default=NO_SHELF, compare=False)
     from_data: bool = True
 
     user_rows: ClassVar[str] = "neighbours"
@@ -66,6 +69,10 @@ class NeighbourItems:
             "popularity": wishes.neighbour_popularity,
         }
         return replace(self, **{name: value for name, value in asked.items() if value is not None})
+
+    def looking_in(self, shelf: Shelf) -> NeighbourItems:
+        """Returns the start that looks there for both parts."""
+        return replace(self, shelf=shelf, first=self.first.looking_in(shelf))
 
     def __call__(
         self, log: Interactions, dim: int, nnz: int, rng: np.random.Generator, threads: int = 1
@@ -82,7 +89,7 @@ class NeighbourItems:
             )
         # Where the rows are full, neighbours get what is left.
         most = max(round(self.share * nnz), nnz - dim * log.n_items)
-        pairs = strongest_pairs(log, most, self.nearness)
+        pairs = self.shelf.pairs(self.nearness, most, lambda count: ranked_pairs(log, count, self.nearness))
         pairs.values[:] *= told_of_items(log, self.weight, self.popularity)[pairs.items]
         give_back_freed()
         rows = self.first(log, dim, nnz - len(pairs.items), rng, threads)

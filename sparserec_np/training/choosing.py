@@ -26,6 +26,7 @@ from sparserec_np.runtime import MOST_COLUMNS
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.starts.condensed import Condensed
 from sparserec_np.starts.neighbours import told_anew, told_of_items
+from sparserec_np.starts.shelf import KeptParts
 from sparserec_np.training.checkpoints import NO_CHECKPOINTS, Checkpoints, facts_of
 from sparserec_np.training.counting import count
 from sparserec_np.training.fitted import LOOKED, SELECT_BY, Fitted, Record, Report
@@ -74,6 +75,7 @@ LOOKED_PRODUCTS = 5e10
 NEAR = 0.85  # of the best so far: below it no other width is looked at, for none makes up for so much
 FITTED_PRODUCTS = 1e11  # users times pairs of columns, for which "fitted" takes about two minutes
 DENSE_COLUMNS = 64  # of the full table of users and items that a density is a part of
+ENTRY_BYTES = 5  # of a budget that are taken by an entry, at the least
 VECTOR_BYTES = 1 << 28  # of the singular vectors, which bound the width
 
 
@@ -170,7 +172,8 @@ def choose(
         return Choice(_by_rule(kinds, config, free))
     checkpoints.expect("choice", lambda: facts_of(config, log, validation) | {"free": sorted(free)})
     with kernel_threads(threads) as given:
-        looks = _Looks(kept, held_out, given, on_look or (lambda record: None), checkpoints)
+        most = kinds[0].entries or (config.memory_budget or 0) // ENTRY_BYTES
+        looks = _Looks(kept, held_out, given, on_look or (lambda record: None), checkpoints, most)
         best = looks.look_at_all(kinds, {*LADDERS} & {*free})
         if "model" in free and log.n_interactions <= PAIRS_AT_ONCE:
             looks.count_baselines(config)
@@ -325,6 +328,9 @@ def _filled(config: Config, free: Collection[str]) -> Config:
 class _Looks:
     """The starts that were looked at, and the best of them.
 
+    Starts that have parts in common, as of one width, share them; so ``most`` says how many entries
+    a start may store.
+
     Attributes:
         best: settings of the best start; None before the first.
         records: of all, as they came.
@@ -338,6 +344,7 @@ class _Looks:
         threads: int,
         report: Report,
         checkpoints: Checkpoints,
+        most: int,
     ) -> None:
         self.best: Config | None = None
         self.records: list[Record] = []
@@ -347,6 +354,7 @@ class _Looks:
         self._reached = -1.0
         self._width = 0  # the best of the last kind
         self._made: tuple[Plan, Callable[[], Beginning]] | None = None  # the best start, and its plan
+        self._shelf = KeptParts(most)
 
     def look_at_all(self, kinds: list[_Kind], ladders: Collection[str]) -> Config:
         """Looks at all kinds, and climbs ``ladders`` in the best start; returns the best settings.
@@ -462,7 +470,7 @@ class _Looks:
         assert self._made is not None or not near
         if near and self._made is not None:
             return MadeOnce(functools.partial(self._near, *self._made, plan))
-        return MadeOnce(functools.partial(make_start, self._kept, plan, self._threads))
+        return MadeOnce(functools.partial(make_start, self._kept, plan, self._threads, self._shelf))
 
     def _near(self, best: Plan, made: Callable[[], Beginning], plan: Plan) -> Beginning:
         """Makes a start of the best one, which differs in recency and what neighbours say alone."""

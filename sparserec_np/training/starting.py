@@ -14,6 +14,7 @@ from sparserec_np.factorization.pruning import strongest_first
 from sparserec_np.machine.memory import give_back_freed
 from sparserec_np.models.model import NO_WEIGHTS, Model
 from sparserec_np.starts import ITEM_STARTS
+from sparserec_np.starts.shelf import NO_SHELF, Shelf
 from sparserec_np.training.memory_estimate import check_memory
 from sparserec_np.training.plan import Plan
 
@@ -51,8 +52,8 @@ class MadeOnce:
         return self._made
 
 
-def make_start(log: Interactions, plan: Plan, threads: int) -> Beginning:
-    """Makes the table that ``plan`` starts from.
+def make_start(log: Interactions, plan: Plan, threads: int, shelf: Shelf = NO_SHELF) -> Beginning:
+    """Makes the table that ``plan`` starts from, of parts on a ``shelf`` where there are some.
 
     It is full for a while for methods that prune later.
 
@@ -64,7 +65,7 @@ def make_start(log: Interactions, plan: Plan, threads: int) -> Beginning:
     assert plan.settings.start is not None
     name, start = plan.source.start(plan.settings.start, plan.base.stores_users)
     if plan.source.fresh and not plan.base.stores_users:
-        start = ITEM_STARTS[name].fitted_to(plan.settings.item_wishes)
+        start = ITEM_STARTS[name].fitted_to(plan.settings.item_wishes).looking_in(shelf)
     give_back_freed()  # what reading, or an earlier training, has left
     rng = np.random.default_rng([plan.settings.seed, 2])
     table = start(log, plan.budget.dim, plan.first_entries, rng, threads)
