@@ -184,7 +184,8 @@ def _train_into(
         how = common | {"validation": held_out, "on_epoch": on_epoch}
         if bare is not None:
             return train_with_features(log, bare.features, config, **how)
-        return train(log, config, source=FromTeacher(teacher[0]) if teacher else FROM_DATA, **how)
+        learns = FromTeacher(teacher[0]) if teacher else FROM_DATA
+        return train(log, config, source=learns, start=choice.start, **how)
 
     whole, more = (log, {}) if bare is None else (bare.whole(log), bare.counts(log))
     shown = None if request.as_json else sizes + ("" if bare is None else bare.said(log)) + said_of(choice)

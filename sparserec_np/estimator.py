@@ -40,7 +40,7 @@ from sparserec_np.runtime import (
 )
 from sparserec_np.serving.model_file import load_model, save_model
 from sparserec_np.training.asked import free_to_choose, with_only_model
-from sparserec_np.training.choosing import choose
+from sparserec_np.training.choosing import Choice, choose
 from sparserec_np.training.cold_items import train_with_features, with_items
 from sparserec_np.training.fitted import Fitted, Report
 from sparserec_np.training.parameters import Parameters
@@ -182,10 +182,11 @@ class SparseRec(Parameters):
         log = as_interactions(X, **options)
         features = None if item_features is None else as_item_features(item_features)
         with reporting(callbacks, verbose) as report:
-            config = self._chosen(log, report)
+            choice = self._chosen(log, report)
+            config = choice.config
             how: dict[str, Any] = {"threads": self.threads, "on_epoch": report}
             if features is None:
-                return self._keep(train(log, config, **how), log)
+                return self._keep(train(log, config, start=choice.start, **how), log)
             return self._keep(train_with_features(log, features, config, **how), with_items(log, features))
 
     def partial_fit(
@@ -496,11 +497,11 @@ class SparseRec(Parameters):
         """The settings, as they are before anything is chosen."""
         return Config.from_dict(self._given)
 
-    def _chosen(self, log: Interactions, report: Report) -> Config:
-        """The settings to train with: those that nobody named are chosen by validation."""
+    def _chosen(self, log: Interactions, report: Report) -> Choice:
+        """What to train: settings that nobody named are chosen by validation."""
         config = self._config
         free = free_to_choose(self._given, config, log)
-        return choose(log, config, free, threads=self.threads, on_look=report).config if free else config
+        return choose(log, config, free, threads=self.threads, on_look=report) if free else Choice(config)
 
     @property
     def _known(self) -> Interactions:

@@ -179,7 +179,15 @@ class SumAndItems:
     summary: ClassVar[str] = "the sum, and beside it the touched items themselves"
     trained: ClassVar[bool] = True
     solved: ClassVar[bool] = False
-    advice: ClassVar[Mapping[str, Any]] = {"learning_rate": 0.001, "epochs": 4}
+    # The first epoch adds 1.4 % to the NDCG@20 of what is held out (Yelp2018), .4 % (Gowalla, few
+    # entries), or nothing that is worth its time (Gowalla, ten times as many).
+    advice: ClassVar[Mapping[str, Any]] = {
+        "learning_rate": 0.001,
+        "epochs": 4,
+        "evaluate_every": 1,
+        "patience": 1,
+        "min_gain": 0.002,
+    }
     marks_items: ClassVar[bool] = True
     item_bytes: ClassVar[int] = 4
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -87,10 +87,14 @@ class Choice:
         config: the settings to train with.
         looks: a record for each start that was measured, and then for each baseline, as they came.
             Empty where nothing could be held out, and a rule has chosen.
+        start: makes the start that was chosen, or has made it: of the interactions that
+            :func:`~sparserec_np.training.train.train` keeps of the same log, by ``config``. None
+            where training holds out another part.
     """
 
     config: Config
     looks: tuple[Record, ...] = ()
+    start: Callable[[], Beginning] | None = field(default=None, compare=False, repr=False)
 
     @property
     def best(self) -> Record | None:
@@ -131,10 +135,11 @@ def choose(
     """Chooses the settings that are ``free`` by the NDCG@20 of starts on held-out interactions.
 
     A quarter of each user's interactions is held out, or ``config.validation`` where that is more,
-    from what training then sees as well, as ``config.hold_out`` says. Where there is an order of
-    time, half of it are the last ones. Then later interactions count more in users' rows. How much
-    more, and how much neighbours say, is looked at in the best start. Widths are climbed from the
-    first for as long as they help. Starts by least squares are looked at where they take seconds.
+    as ``config.hold_out`` says; where ``validation`` is free, epochs are chosen by the same part.
+    Where there is an order of time, half of it are the last ones. Then later interactions count
+    more in users' rows. How much more, and how much neighbours say, is looked at in the best start.
+    Widths are climbed from the first for as long as they help. Starts by least squares are looked
+    at where they take seconds.
     All starts store equally many entries: a density is a part of a full table of users and items,
     of ``config.dim`` columns or, where the width is free, of 64. With nothing to hold out, the
     first kind is chosen, in the width that the number of items suggests; where training is asked
@@ -177,15 +182,22 @@ def choose(
         best = looks.look_at_all(kinds, {*LADDERS} & {*free})
         if "model" in free and log.n_interactions <= PAIRS_AT_ONCE:
             looks.count_baselines(config)
-    return Choice(_filled(best, free), tuple(looks.records))
+    if validation is None and "validation" in free:  # epochs are chosen by what chose the start
+        best = replace(best, validation=_part(config))
+    same = best.validation == _part(config) or validation is not None
+    return Choice(_filled(best, free), tuple(looks.records), looks.start if same else None)
 
 
 def _split(log: Interactions, config: Config) -> tuple[Interactions, Interactions | None]:
     """Holds out what starts are chosen by, if anything is to be held out."""
     if config.validation <= 0:
         return log, None
-    part = max(config.validation, LOOKED_PART)
-    return hold_out(log, part, np.random.default_rng([config.seed, 1]), config.hold_out)
+    return hold_out(log, _part(config), np.random.default_rng([config.seed, 1]), config.hold_out)
+
+
+def _part(config: Config) -> float:
+    """Returns the part of each user's interactions that is held out to look at starts."""
+    return max(config.validation, LOOKED_PART)
 
 
 def _kinds_to_look_at(log: Interactions, config: Config, free: Collection[str]) -> list[_Kind]:
@@ -353,8 +365,13 @@ class _Looks:
         self._checkpoints = checkpoints
         self._reached = -1.0
         self._width = 0  # the best of the last kind
-        self._made: tuple[Plan, Callable[[], Beginning]] | None = None  # the best start, and its plan
+        self._made: tuple[Plan, MadeOnce] | None = None  # the best start, and its plan
         self._shelf = KeptParts(most)
+
+    @property
+    def start(self) -> MadeOnce | None:
+        """What makes the best start, or has made it; None before the first."""
+        return self._made[1] if self._made else None
 
     def look_at_all(self, kinds: list[_Kind], ladders: Collection[str]) -> Config:
         """Looks at all kinds, and climbs ``ladders`` in the best start; returns the best settings.
@@ -465,7 +482,7 @@ class _Looks:
             self.failure = failure
         return best
 
-    def _start(self, plan: Plan, near: bool) -> Callable[[], Beginning]:
+    def _start(self, plan: Plan, near: bool) -> MadeOnce:
         """Returns what makes the start of a plan, once; from the best one where it is ``near`` that."""
         assert self._made is not None or not near
         if near and self._made is not None:

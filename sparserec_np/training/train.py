@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from sparserec_np.training.plan import Plan
 from sparserec_np.training.search import search
 from sparserec_np.training.settings import Config, expect_config
 from sparserec_np.training.sources import FROM_DATA, Source
-from sparserec_np.training.starting import make_start
+from sparserec_np.training.starting import Beginning, make_start
 
 
 def train(
@@ -30,6 +31,7 @@ def train(
     *,
     validation: Any = None,
     source: Source = FROM_DATA,
+    start: Callable[[], Beginning] | None = None,
     threads: int | None = None,
     on_epoch: Report | None = None,
     checkpoints: Checkpoints = NO_CHECKPOINTS,
@@ -49,6 +51,8 @@ def train(
             (:class:`~sparserec_np.training.distillation.FromTeacher`) or to go on from
             (:class:`~sparserec_np.training.updating.FromPrevious`); by default the interactions
             alone.
+        start: makes the start of the search, or has made it, as a
+            :class:`~sparserec_np.training.choosing.Choice` does; by default it is made.
         threads: threads to work on; by default all.
         on_epoch: called with the record of each epoch as soon as it ends. Where it returns True,
             the training at hand ends with its best state so far, as after ``patience`` looks: the
@@ -77,9 +81,9 @@ def train(
             return count(log, kept, held_out, config, report)
         plan = Plan.of(config, log, source)
         if held_out is None:
-            start = functools.partial(make_start, log, plan, given)
-            return fit(log, plan, start, Phase("train", plan.settings.epochs), report, checkpoints)
-        chosen = search(kept, held_out, plan, given, report, checkpoints)
+            made = functools.partial(make_start, log, plan, given)
+            return fit(log, plan, made, Phase("train", plan.settings.epochs), report, checkpoints)
+        chosen = search(kept, held_out, plan, given, report, checkpoints, start)
         if kept is log or not config.refit or chosen.interrupted:
             return chosen
         return _refit(log, plan, chosen, given, report, checkpoints)

@@ -16,6 +16,7 @@ from sparserec_np.training.choosing import FIRST_RECENCY, FREE, LADDERS, LOOKED_
 from sparserec_np.training.fitted import SELECT_BY
 from sparserec_np.training.settings import PAIR_SETTINGS, SETTINGS, Config
 from sparserec_np.training.train import train
+from tests.makers.small import same_bits
 
 LOG = generate(n_users=150, n_items=120, n_interactions=3000, groups=5, seed=3)
 CONFIG = Config(density=0.1, validation=0.2)
@@ -76,6 +77,23 @@ def test_a_choice_is_what_training_reaches_at_epoch_0(part):
     config = replace(choice.config, epochs=0, refit=False, learning_rate=0.01)
     fitted = train(LOG, replace(config, validation=max(part, 0.25)))
     assert fitted.reached == choice.best[SELECT_BY]
+
+
+def test_epochs_are_chosen_by_what_chose_the_start_and_from_that_start():
+    choice = choose(LOG, replace(CONFIG, model="fism"), SETTINGS.keys() - {"model", "density"})
+    assert choice.config.validation == LOOKED_PART and choice.start is not None
+    told = []
+    fitted = train(LOG, choice.config, start=choice.start, on_epoch=told.append)
+    assert told[0]["phase"] == "search" and told[0][SELECT_BY] == choice.best[SELECT_BY]
+    again = train(LOG, choice.config)
+    assert fitted.best_epoch == again.best_epoch
+    assert same_bits(fitted.model.table, again.model.table)
+
+
+def test_a_start_is_not_handed_on_where_training_holds_out_another_part():
+    assert choose(LOG, CONFIG, ("dim",)).start is None
+    kept, held_out = split_random(LOG, 0.25, np.random.default_rng(0))
+    assert choose(kept, CONFIG, ("dim",), validation=held_out).start is not None
 
 
 def test_same_seed_same_choice():
