@@ -132,14 +132,16 @@ class _Kept:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._least = np.float32(0)  # no pair below it is among the largest
+        self._least = np.nextafter(np.float32(0), np.float32(1))  # no pair below it is among the largest
         self._parts: list[tuple[Array, ...]] = []
         self._count = 0
 
     def add(self, start: int, weights: Array) -> None:
         """Takes the weights (rows, n_items) of a block, whose first row is item ``start``."""
-        items, touched = np.nonzero((weights > 0) & (weights >= self._least))
-        found = weights[items, touched]
+        flat = weights.reshape(-1)
+        cells = np.flatnonzero(flat >= self._least)
+        items, touched = np.divmod(cells, weights.shape[1])
+        found = flat[cells]
         self._parts.append((items.astype(np.int32) + np.int32(start), touched.astype(np.int32), found))
         self._count += len(found)
         if self._count > 2 * self._most:
@@ -148,16 +150,20 @@ class _Kept:
             self._least = self._parts[0][2].min(initial=np.inf) if self._most else np.float32(np.inf)
 
     def largest(self) -> tuple[Array, Array, Array]:
-        """Returns the items, the touched ones and the weights of the largest, sorted by both."""
+        """Returns the items, the touched ones and the weights of the largest, in the order they came."""
         empty = (np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
         items, touched, weights = (np.concatenate(parts) for parts in zip(empty, *self._parts, strict=True))
         return _largest(items, touched, weights, self._most)
 
 
 def _largest(items: Array, touched: Array, weights: Array, most: int) -> tuple[Array, Array, Array]:
-    """Takes the pairs of the ``most`` largest weights, of equals the first, sorted by both items."""
-    if len(weights) > most:
-        best = np.lexsort((touched, items, -weights))[:most]
-        items, touched, weights = items[best], touched[best], weights[best]
-    order = np.lexsort((touched, items))
-    return items[order], touched[order], weights[order]
+    """Takes the pairs of the ``most`` largest weights, of equals the first; they keep their order."""
+    over = len(weights) - most
+    if over <= 0:
+        return items, touched, weights
+    if not most:
+        return items[:0], touched[:0], weights[:0]
+    last = np.partition(weights, over)[over]  # the smallest that is kept
+    kept = weights > last
+    kept[np.flatnonzero(weights == last)[: most - np.count_nonzero(kept)]] = True
+    return items[kept], touched[kept], weights[kept]
