@@ -22,8 +22,10 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import STRIP_COLUMNS
+from sparserec_np.machine.threads import made_together
 
 USERS_AT_ONCE = 1024  # whose rows are made together, all columns of them
+MULTIPLIED = 256  # rows of a product that a thread makes at a time
 POWER_STEPS = 10  # that find the length of a step
 
 
@@ -44,9 +46,12 @@ class OwnShareFit:
     rate: float = 0.7
     momentum: float = 0.5
 
-    def __call__(self, log: Interactions, table: SparseTable, dim: int) -> SparseTable:
-        """Fits the rows W of ``table`` (n_items, dim); call it with one BLAS thread."""
-        problem = _Problem(log, dim)
+    def __call__(self, log: Interactions, table: SparseTable, dim: int, threads: int = 1) -> SparseTable:
+        """Fits the rows W of ``table`` (n_items, dim).
+
+        Call it with one BLAS thread; the bits are then the same for any ``threads``.
+        """
+        problem = _Problem(log, dim, threads)
         roots = np.sqrt(problem.degrees)[table.row_numbers()]
         rows = SparseTable(table.indptr, table.columns, table.values / roots)
         largest = problem.largest_eigenvalue()
@@ -65,8 +70,8 @@ class _Problem:
         degrees: (n_items,) float32 number of users of each item, at least 1.
     """
 
-    def __init__(self, log: Interactions, dim: int) -> None:
-        self._log, self._dim, self._touched = log, dim, Touched(log)
+    def __init__(self, log: Interactions, dim: int, threads: int = 1) -> None:
+        self._log, self._dim, self._touched, self._threads = log, dim, Touched(log), threads
         self.degrees = np.maximum(log.item_degrees, 1).astype(np.float32)
         self._scales = 1 / np.sqrt(self.degrees)
         self._user_scales = np.maximum(log.user_degrees, 1).astype(np.float32) ** np.float32(-0.25)
@@ -109,11 +114,11 @@ class _Problem:
             kernels.fism.sum_rows(rows, scales, *of_users, own)
             kernels.fism.sum_rows(rows, scales * excess, *of_users, errors)
             lengths = np.square(self._user_scales[users])[:, None]
-            np.subtract(own @ products, errors, out=errors)
+            self._compare(own, products, errors)
             errors *= lengths
             kernels.at_entries.add_user_rows(rows, log.indptr, log.items, users, errors, first)
             scaled = own * lengths
-            users_products += own.T @ scaled
+            self._add_products(own, scaled, users_products)
             kernels.at_entries.add_user_rows(rows, log.indptr, log.items, users, scaled, second)
         first *= scales[owners]
         second *= scales[owners]
@@ -122,6 +127,27 @@ class _Problem:
         first -= 2 * diagonal.astype(np.float32)[owners] * rows.values
         kernels.at_entries.add_products(rows, users_products, first)
         return first
+
+    def _compare(self, own: Array, products: Array, errors: Array) -> None:
+        """Replaces ``errors`` (n, dim) by ``own products - errors``."""
+
+        def compare(some: slice) -> None:
+            np.subtract(own[some] @ products, errors[some], out=errors[some])
+
+        made_together(compare, _parts(len(own)), self._threads)
+
+    def _add_products(self, own: Array, scaled: Array, sums: Array) -> None:
+        """Adds ``own' scaled`` to ``sums`` (dim, dim)."""
+
+        def add(some: slice) -> None:
+            sums[some] += own[:, some].T @ scaled
+
+        made_together(add, _parts(len(sums)), self._threads)
+
+
+def _parts(rows: int) -> list[slice]:
+    """Divides rows into parts that threads multiply, the same for any number of these."""
+    return [slice(start, start + MULTIPLIED) for start in range(0, rows, MULTIPLIED)]
 
 
 def _products_of_columns(rows: SparseTable, dim: int) -> Array:

@@ -186,7 +186,7 @@ class SumAndItems:
         "epochs": 4,
         "evaluate_every": 1,
         "patience": 1,
-        "min_gain": 0.002,
+        "min_gain": 0.001,
     }
     marks_items: ClassVar[bool] = True
     item_bytes: ClassVar[int] = 4

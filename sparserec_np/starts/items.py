@@ -133,7 +133,7 @@ class FittedItems:
         table = self.first(log, dim, nnz, rng, threads)
         give_back_freed()  # what the full vectors have left
         with one_blas_thread():
-            return self.fit(log, table, dim)
+            return self.fit(log, table, dim, threads)
 
 
 @dataclass(frozen=True)

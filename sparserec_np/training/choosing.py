@@ -70,6 +70,9 @@ LADDERS: Mapping[str, tuple[float, ...]] = {
 BASELINES = ("popularity", "itemknn")
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 ITEMS_A_COLUMN = 40  # the best widths lay about there on four data sets of 1,700 to 41,000 items
+# What a width must reach, as a part of what the one before did, for the next to be looked at. Each
+# step adds less than the one before, and takes four times as long.
+WORTH_A_WIDTH = 1.015
 # Multiplications for which starts by least squares are looked at: some seconds for each.
 LOOKED_PRODUCTS = 5e10
 NEAR = 0.85  # of the best so far: below it no other width is looked at, for none makes up for so much
@@ -138,7 +141,7 @@ def choose(
     as ``config.hold_out`` says; where ``validation`` is free, epochs are chosen by the same part.
     Where there is an order of time, half of it are the last ones. Then later interactions count
     more in users' rows. How much more, and how much neighbours say, is looked at in the best start.
-    Widths are climbed from the first for as long as they help. Starts by least squares are looked
+    Widths are climbed for as long as each adds enough. Starts by least squares are looked
     at where they take seconds.
     All starts store equally many entries: a density is a part of a full table of users and items,
     of ``config.dim`` columns or, where the width is free, of 64. With nothing to hold out, the
@@ -252,6 +255,7 @@ class _Kind:
         entries: that it stores in all widths; None where the settings name bytes.
         follows: whether the best width of the kind before it is taken for the best.
         last: starts to look at in the best width alone.
+        suggested: whether the first width is what the number of items suggests.
         users: whose rows are fitted to.
     """
 
@@ -261,12 +265,22 @@ class _Kind:
     entries: int | None
     follows: bool
     last: tuple[str, ...]
+    suggested: bool
     users: int
 
     @property
     def first(self) -> int:
-        """The width to begin with."""
+        """The width that the number of items suggests, or that is given."""
         return self.config.dim
+
+    @property
+    def least(self) -> int:
+        """The width to begin with: where the first is a suggestion, a quarter of it."""
+        return (
+            max((w for w in self.widths if 4 * w <= self.first), default=self.widths[0])
+            if self.suggested
+            else self.first
+        )
 
     def at(self, width: int) -> Config:
         """Returns the settings at a width, with a full table where all entries cannot be had.
@@ -318,7 +332,14 @@ def _kinds(log: Interactions, config: Config, free: Collection[str]) -> Iterator
         climbed = widths if "dim" in free else (begin,)
         follows, before = before == (model, first), (model, first)
         yield _Kind(
-            some, climbed, base.rows(log), entries, follows, last if "start" in free else (), log.n_users
+            some,
+            climbed,
+            base.rows(log),
+            entries,
+            follows,
+            last if "start" in free else (),
+            first is None and "dim" in free,
+            log.n_users,
         )
 
 
@@ -422,9 +443,9 @@ class _Looks:
                 break
 
     def _climb(self, kind: _Kind) -> int:
-        """Looks at widths for as long as they lead upwards; returns the best."""
-        begin = kind.widths.index(kind.first)
-        best, reached = kind.first, self._look(kind.at(kind.first))
+        """Looks at widths for as long as they lead upwards, and by enough; returns the best."""
+        best, reached = kind.least, self._look(kind.at(kind.least))
+        begin = kind.widths.index(best)
         if 0 <= reached < NEAR * self._reached:
             return best
         for way in (kind.widths[begin + 1 :], kind.widths[:begin][::-1]):
@@ -434,8 +455,11 @@ class _Looks:
                 following = self._look(kind.at(width), widened=True)
                 if following <= reached:
                     break
+                enough = following < WORTH_A_WIDTH * reached
                 best, reached = width, following
-            if best > kind.first:  # where wider is better, narrower is not
+                if enough:
+                    break
+            if best > kind.least:  # where wider is better, narrower is not
                 break
         return best
 

@@ -8,6 +8,7 @@ import pytest
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.synthetic import generate
 from sparserec_np.data.table import SparseTable
+from sparserec_np.factorization import own_share
 from sparserec_np.factorization.own_share import OwnShareFit, _Problem
 from sparserec_np.machine.threads import one_blas_thread
 from tests.makers.kernel_cases import assert_threads_change_nothing, needs_two_threads
@@ -74,3 +75,12 @@ def test_threads_change_no_bit(rows):
 def test_no_entries_are_no_error():
     empty = SparseTable.from_dense(np.zeros((LOG.n_items, DIM), np.float32))
     assert OwnShareFit()(LOG, empty, DIM).nnz == 0
+
+
+def test_any_number_of_threads_gives_the_same_bits(rows, monkeypatch):
+    monkeypatch.setattr(own_share, "MULTIPLIED", 2)
+    with one_blas_thread():
+        fitted = [OwnShareFit(3)(LOG, rows, DIM, threads).values for threads in (1, 2, 5)]
+    assert fitted[0].tobytes() == fitted[1].tobytes() == fitted[2].tobytes()
+    monkeypatch.undo()
+    np.testing.assert_allclose(OwnShareFit(3)(LOG, rows, DIM).values, fitted[0], rtol=1e-4, atol=1e-6)
