@@ -159,11 +159,13 @@ class PairSampler:
         log: the training interactions.
         batch_size: pairs in a batch; the last one of an epoch may be smaller.
         negatives: how negatives are drawn.
+        together: most pairs of a user that stay together when pairs are shuffled.
     """
 
     log: Interactions
     batch_size: int
     negatives: Negatives
+    together: int = 1
 
     @property
     def batches(self) -> int:
@@ -177,7 +179,7 @@ class PairSampler:
         """
         log, scale = self.log, self.log.weight_scale
         for user_of_pair, items, weights in self._windows(rng):
-            order = rng.permutation(np.arange(len(items), dtype=np.int32))
+            order = shuffled(user_of_pair, self.together, rng)
             for start in range(0, len(order), self.batch_size):
                 pairs = np.sort(order[start : start + self.batch_size])
                 users = user_of_pair[pairs]
@@ -220,3 +222,34 @@ class PairSampler:
                 log.items[pairs],
                 None if log.weights is None else log.weights[pairs],
             )
+
+
+def shuffled(users: Array, together: int, rng: np.random.Generator) -> Array:
+    """Draws an order of pairs (n,), in which up to ``together`` pairs of a user follow each other.
+
+    Which of a user's pairs these are is drawn, too.
+
+    Args:
+        users: ``(n,)`` the user of each pair, ascending.
+        together: at least 1, for any order.
+        rng: draws.
+
+    Returns:
+        ``(n,)`` int32 places of pairs.
+
+    >>> users = np.repeat([0, 1, 2], 4)
+    >>> users[shuffled(users, 4, np.random.default_rng(0))].tolist()
+    [2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0]
+    """
+    places = np.arange(len(users), dtype=np.int32)
+    if together == 1:
+        return rng.permutation(places)
+    mixed = rng.permutation(places)
+    mixed = mixed[np.argsort(users[mixed], kind="stable")]  # by user, each user's at random
+    first = np.flatnonzero(np.diff(users, prepend=-1))
+    among_own = places - np.repeat(first, np.diff(np.append(first, len(users))))
+    starts = np.flatnonzero(among_own % together == 0)
+    sizes = np.diff(np.append(starts, len(users)))
+    drawn = rng.permutation(len(starts))
+    ends = np.cumsum(sizes[drawn])
+    return mixed[np.repeat(starts[drawn] - ends + sizes[drawn], sizes[drawn]) + places]

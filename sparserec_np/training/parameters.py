@@ -54,6 +54,8 @@ class Parameters:
         order: Random batches, or pair after pair in cells: many times as fast. One of batches,
             cells.
         batch_size: Pairs in a batch; in cells, that share their negatives.
+        pairs_together: Most pairs of one user that come in the same batch because they are the same
+            user's.
         optimizer: How values follow their gradients. One of adam, adagrad, sgd.
         learning_rate: Learning rate at first; it falls to zero as a cosine.
         l2_user: L2 weight of a pair's user.
@@ -109,6 +111,7 @@ class Parameters:
     epochs: int
     order: str
     batch_size: int | None
+    pairs_together: int
     optimizer: str | None
     learning_rate: float | None
     l2_user: float | None
@@ -165,6 +168,7 @@ class Parameters:
         epochs: int = 20,
         order: str = "batches",
         batch_size: int | None = None,
+        pairs_together: int = 1,
         optimizer: str | None = None,
         learning_rate: float | None = None,
         l2_user: float | None = None,

@@ -126,7 +126,7 @@ class Plan:
         assert self.settings.batch_size is not None and self.settings.negatives is not None
         if self.settings.order == "cells":
             return CellOrder(log, self.objective, self.settings.negatives, self.settings.batch_size)
-        sampler = PairSampler(log, self.settings.batch_size, self.negatives)
+        sampler = PairSampler(log, self.settings.batch_size, self.negatives, self.settings.pairs_together)
         return BatchOrder(sampler, self.objective, self.optimizer(weights, 1))
 
     def decay(self, origin: Array) -> Decay:

@@ -365,6 +365,17 @@ class Config:
         distill=InCommand(words=str(BATCH_SIZES["batches"]), help="Pairs in a batch."),
         update=AS_IN_RUN,
     )
+    pairs_together: int = setting(
+        1,
+        "Most pairs of one user that come in the same batch because they are the same user's.",
+        "learning",
+        "A row that is made of what its user touched is then made for all of them at once. Not in cells.",
+        low=1,
+        high=COUNT,
+        unsaid=True,
+        distill=None,
+        update=AS_IN_RUN,
+    )
     optimizer: str | None = setting(
         None,
         "How values follow their gradients.",
@@ -515,6 +526,7 @@ class Config:
         "What adds less than a validation part can tell is not kept, and not waited for.",
         low=0,
         high=1,
+        unsaid=True,
         distill=None,
         update=AS_IN_RUN,
     )
@@ -809,6 +821,7 @@ def _check_cells(config: Config) -> None:
         "temperature": config.temperature in (None, 1),
         "embedding_dropout": config.embedding_dropout == 0,
         "dislikes_first": config.dislikes_first == 0,
+        "pairs_together": config.pairs_together == 1,
         "method": not isinstance(growth, LastBatchGrowth),
         "importance": config.importance != "gradient" or not growth.grows,
     }

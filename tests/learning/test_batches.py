@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparserec_np.data.interactions import Interactions
+from sparserec_np.data.synthetic import generate
 from sparserec_np.learning.batches import (
     Batch,
     DislikesFirst,
@@ -17,6 +18,7 @@ from sparserec_np.learning.batches import (
     OnePerPair,
     PairSampler,
     SharedBlock,
+    shuffled,
 )
 from tests.makers.small import small_log
 
@@ -190,3 +192,44 @@ def test_a_part_of_a_shared_block_is_disliked_by_users_of_the_batch(part: float,
         DislikesFirst(SharedBlock(16), part).draw(users, LOG, rng(3)),
         SharedBlock(16).draw(users, LOG, rng(3)),
     )
+
+
+@given(
+    st.lists(st.integers(0, 12), max_size=40),
+    st.integers(1, 6),
+    st.integers(0, 2**32 - 1),
+)
+def test_pairs_of_a_user_stay_together(lengths: list[int], together: int, seed: int) -> None:
+    users = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    order = shuffled(users, together, np.random.default_rng(seed))
+    assert order.dtype == np.int32 and sorted(order.tolist()) == list(range(len(users)))
+    # Cut anew wherever another user comes, or `together` of one have come: one run for each group.
+    runs, left, before = 0, 0, None
+    for user in users[order].tolist():
+        if user != before or not left:
+            runs, left = runs + 1, together
+        before, left = user, left - 1
+    groups = sum(-(-length // together) for length in lengths)
+    assert together == 1 or runs <= groups
+    assert order.tolist() == shuffled(users, together, np.random.default_rng(seed)).tolist()
+
+
+def test_together_all_pairs_of_a_user_make_one_run_in_an_order_that_is_drawn() -> None:
+    users = np.repeat(np.arange(50, dtype=np.int32), 5)
+    order = shuffled(users, 100, np.random.default_rng(1))
+    assert np.count_nonzero(np.diff(users[order])) == 49
+    assert (users[order][::5] != np.arange(50)).any()
+    assert not all((np.diff(order[start : start + 5]) > 0).all() for start in range(0, 250, 5))
+
+
+def test_an_epoch_of_pairs_together_has_every_pair_once_and_few_users_in_a_batch() -> None:
+    log = generate(200, 80, 3000, seed=2)
+    made = list(PairSampler(log, 100, OnePerPair(), together=100).epoch(rng()))
+    pairs = [
+        (int(user), int(item) - log.n_users)
+        for batch in made
+        for user, item in zip(batch.user_of, batch.positives, strict=True)
+    ]
+    assert sorted(pairs) == list(zip(log.pair_users().tolist(), log.items.tolist(), strict=True))
+    alone = list(PairSampler(log, 100, OnePerPair()).epoch(rng()))
+    assert 3 * sum(len(b.users.rows) for b in made) < sum(len(b.users.rows) for b in alone)
