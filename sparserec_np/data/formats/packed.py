@@ -119,5 +119,7 @@ def _of_archive(outer: io.BufferedReader[Any], name: str) -> Unpacked:
 def _is_beside(one: zipfile.ZipInfo) -> bool:
     """Tells whether something in an archive is no file of its own: a folder, or what macOS adds."""
     return (
-        one.is_dir() or one.filename.startswith("__MACOSX/") or os.path.basename(one.filename) == ".DS_Store"
+        one.filename.endswith("/")
+        or one.filename.startswith("__MACOSX/")
+        or os.path.basename(one.filename) == ".DS_Store"
     )

@@ -90,6 +90,9 @@ def test_what_else_an_archive_holds(tmp_path: Path) -> None:
     assert pairs(tmp_path, "a.zip", zipped(CONTENTS["csv"], "inside/ratings", *beside)) == WANTED
     stored = zipped(CONTENTS["csv"], method=zipfile.ZIP_STORED)
     assert pairs(tmp_path, "a.zip", stored) == WANTED
+    # A name that was damaged to nothing, over which Python's own is_dir stumbles.
+    nameless = zipped(CONTENTS["csv"], "x").replace(b"x", b"\0")
+    assert pairs(tmp_path, "a.zip", nameless) == WANTED
     several = zipped(CONTENTS["csv"], "ratings.csv", "movies.csv")
     assert refusal(tmp_path, "a.zip", several).startswith(" is a zip archive, of 'ratings.csv' and others;")
     nested = zipped(zipped(CONTENTS["csv"], "ratings.csv"))
