@@ -64,6 +64,9 @@ def coordinates(matrix: Any) -> Any:
 
     if hasattr(matrix, "check_format"):  # of the forms with bounds
         matrix.check_format(full_check=True)
+        bounds = matrix.indptr  # which is left alone there where the last says that there are no entries
+        if (bounds[1:] < bounds[:-1]).any():
+            raise ValueError("index pointer values must form a non-decreasing sequence")
     found = sparse.coo_matrix(matrix)
     for axis, numbers, size in (("row", found.row, found.shape[0]), ("column", found.col, found.shape[1])):
         if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) < size:

@@ -44,6 +44,15 @@ def test_bounds_that_lead_out_of_the_arrays_are_refused(form: str) -> None:
         coordinates(matrix)
 
 
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr"])
+def test_bounds_of_a_matrix_that_seems_empty_are_looked_at(form: str) -> None:
+    """SciPy takes the last one for the number of entries, and looks at none of the others if it is 0."""
+    matrix = sparse.csr_matrix((3, 3)).asformat(form)
+    matrix.indptr = np.array([0, 500, -500, 0], dtype=np.int32)
+    with pytest.raises(ValueError, match="non-decreasing"):
+        coordinates(matrix)
+
+
 @pytest.mark.parametrize(("axis", "value"), [("row", 3), ("row", -1), ("col", 4), ("col", -1)])
 def test_coordinates_outside_of_the_matrix_are_refused(axis: str, value: int) -> None:
     matrix = sparse.coo_matrix(np.ones((3, 4)))
