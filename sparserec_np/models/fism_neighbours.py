@@ -109,6 +109,11 @@ class FismWithNeighbours:
         sums.backward(batch, slopes, decay._replace(origin=origin), own)
         gradients.active[self._places] += active
 
+    @property
+    def trained_values(self) -> Array:
+        """Values of rows (n,) as they are now, without those of pairs."""
+        return self.table.values[self._places]
+
     def _read(self) -> None:
         """Takes the values of both parts as they are now."""
         sums = self._sums

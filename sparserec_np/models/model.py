@@ -134,3 +134,12 @@ class Model(Protocol):
     def workspace_bytes(self) -> int:
         """Bytes of the arrays that batches are worked on in."""
         ...
+
+
+def root_mean_square(model: Model) -> float:
+    """Computes that of the stored values that training moves, in float64; 1 where all are 0.
+
+    These are all of the table's, or what a model names as its ``trained_values``.
+    """
+    values = getattr(model, "trained_values", model.table.values)
+    return float(np.sqrt(np.square(values, dtype=np.float64).mean())) or 1.0 if len(values) else 1.0

@@ -182,7 +182,9 @@ class SumAndItems:
     # The first epoch adds 1.4 % to the NDCG@20 of what is held out (Yelp2018), .4 % (Gowalla, few
     # entries), or nothing that is worth its time (Gowalla, ten times as many).
     advice: ClassVar[Mapping[str, Any]] = {
-        "learning_rate": 0.001,
+        "learning_rate": 0.004,
+        "relative_rate": True,
+        "pairs_together": 16,
         "epochs": 4,
         "evaluate_every": 1,
         "patience": 1,

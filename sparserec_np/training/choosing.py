@@ -37,6 +37,7 @@ from sparserec_np.training.search import TRIED_BYTES, TRIED_PRODUCTS, starts_to_
 from sparserec_np.training.settings import PAIR_SETTINGS, SETTINGS, Config, expect_config
 from sparserec_np.training.starting import Beginning, MadeOnce, make_start
 
+GOES_WITH = {"relative_rate": "learning_rate"}
 # What can be chosen.
 FREE = ("model", "dim", "start", "user_rows", "recency", *PAIR_SETTINGS)
 # What is looked at, the usual first: a model, how its users' rows are made, the width to begin with
@@ -355,7 +356,10 @@ def _filled(config: Config, free: Collection[str]) -> Config:
         return config
     rows = config.resolved().user_rows
     advice = {**BASE_MODELS[config.model].advice, **(USER_ROWS[rows].advice if rows else {})}
-    return replace(config, **{name: value for name, value in advice.items() if name in free})
+    # What a rate is counted in goes with the rate.
+    return replace(
+        config, **{name: value for name, value in advice.items() if GOES_WITH.get(name, name) in free}
+    )
 
 
 class _Looks:

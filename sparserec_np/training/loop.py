@@ -17,7 +17,7 @@ from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.errors import SparseRecError
 from sparserec_np.evaluation.evaluate import evaluate_accuracy
 from sparserec_np.kernels.arguments import Explored
-from sparserec_np.models.model import Decay, Model
+from sparserec_np.models.model import Decay, Model, root_mean_square
 from sparserec_np.sparsity.growth import NO_ROWS
 from sparserec_np.sparsity.schedules import cosine
 from sparserec_np.sparsity.topology import prune
@@ -174,6 +174,7 @@ class _Course:
         self.training.explored_bytes = kept.facts["explored_bytes"]
         self.order.load(within("order", kept.arrays))
         set_states(self.generators, kept.facts["generators"])
+        self.epochs.unit = kept.facts["rate_unit"]
         self.best.load(kept)
         self.records.tell_all()
         return False
@@ -195,15 +196,22 @@ class _Course:
             "explored_bytes": self.training.explored_bytes,
             "generators": states_of(self.generators),
             "best": kept,
+            "rate_unit": self.epochs.unit,
         }
         return Snapshot(arrays | {"begun": self.beginning.weights}, facts)
 
 
 class _Epochs:
-    """The epochs of a training, each with the topology update at its end."""
+    """The epochs of a training, each with the topology update at its end.
+
+    Attributes:
+        generators: of random numbers.
+        unit: what learning rates are counted in.
+    """
 
     def __init__(self, log: Interactions, plan: Plan, training: Training, order: Order) -> None:
         self._log, self._plan, self._training, self._order = log, plan, training, order
+        self.unit = root_mean_square(training.model) if plan.settings.relative_rate else 1.0
         seed = plan.settings.seed
         self.generators = [np.random.default_rng([seed, stream]) for stream in (3, 4)]
         self._batch_rng, self._growth_rng = self.generators
@@ -222,7 +230,7 @@ class _Epochs:
         self._explore(epoch)
 
         def rate(step: int, steps: int) -> float:
-            return plan.highest_rate * cosine(((epoch - 1) * steps + step) / (epochs * steps))
+            return self.unit * plan.highest_rate * cosine(((epoch - 1) * steps + step) / (epochs * steps))
 
         total = self._order.epoch(training, self._batch_rng, rate, growth if fraction > 0 else None)
         if not (np.isfinite(total) and training.is_finite()):

@@ -54,6 +54,7 @@ class Parameters:
         order: Random batches, or pair after pair in cells: many times as fast. One of batches,
             cells.
         batch_size: Pairs in a batch; in cells, that share their negatives.
+        relative_rate: Count the learning rate in root mean squares of the values to be trained.
         pairs_together: Most pairs of one user that come in the same batch because they are the same
             user's.
         optimizer: How values follow their gradients. One of adam, adagrad, sgd.
@@ -111,6 +112,7 @@ class Parameters:
     epochs: int
     order: str
     batch_size: int | None
+    relative_rate: bool
     pairs_together: int
     optimizer: str | None
     learning_rate: float | None
@@ -168,6 +170,7 @@ class Parameters:
         epochs: int = 20,
         order: str = "batches",
         batch_size: int | None = None,
+        relative_rate: bool = False,
         pairs_together: int = 1,
         optimizer: str | None = None,
         learning_rate: float | None = None,

@@ -365,6 +365,17 @@ class Config:
         distill=InCommand(words=str(BATCH_SIZES["batches"]), help="Pairs in a batch."),
         update=AS_IN_RUN,
     )
+    relative_rate: bool = setting(
+        False,
+        "Count the learning rate in root mean squares of the values to be trained.",
+        "learning",
+        "Adam moves a value by the rate in a step, however large it is; of a start from the data the"
+        " values are the larger the fewer are stored. Adafactor (Shazeer and Stern 2018) does likewise."
+        " Not in cells.",
+        unsaid=True,
+        distill=None,
+        update=AS_IN_RUN,
+    )
     pairs_together: int = setting(
         1,
         "Most pairs of one user that come in the same batch because they are the same user's.",
@@ -822,6 +833,7 @@ def _check_cells(config: Config) -> None:
         "embedding_dropout": config.embedding_dropout == 0,
         "dislikes_first": config.dislikes_first == 0,
         "pairs_together": config.pairs_together == 1,
+        "relative_rate": not config.relative_rate,
         "method": not isinstance(growth, LastBatchGrowth),
         "importance": config.importance != "gradient" or not growth.grows,
     }

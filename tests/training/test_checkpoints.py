@@ -41,6 +41,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "lightgcn": {"model": "lightgcn", "epochs": 3},
     "neumf": {"model": "neumf", "epochs": 3},
     "fism": {"model": "fism", "start": "spectral", "decay_to": "start", "learning_rate": None},
+    "relative": {"model": "fism", "start": "spectral", "relative_rate": True, "pairs_together": 3},
     "no validation": {"validation": 0.0},
     "no second training": {"refit": False, "learning_rate": None},
 }

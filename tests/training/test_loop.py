@@ -371,6 +371,23 @@ def test_what_gains_too_little_is_neither_kept_nor_waited_for(monkeypatch: pytes
     assert kept(0.02) == (0, 3)
 
 
+@pytest.mark.parametrize("start", ["spectral", "neighbours"])
+def test_a_relative_rate_is_counted_in_the_values_that_are_trained(start: str) -> None:
+    changes = {"model": "fism", "start": start, "epochs": 3, "refit": False, "patience": 0}
+    table = fit(**changes | {"epochs": 0}).model.table
+    values = table.values[table.columns < TINY.dim].astype(np.float64)
+    unit = float(np.sqrt(np.square(values).mean()))
+    relative = fit(**changes, learning_rate=0.01, relative_rate=True)
+    assert same_bits(relative.model.table, fit(**changes, learning_rate=unit * 0.01).model.table)
+    assert relative.history[1]["learning_rate"] == 0.01 and abs(unit - 1) > 0.05
+
+
+def test_pairs_together_are_another_order_of_the_same_pairs() -> None:
+    first, second = (fit(epochs=2, validation=0.0, pairs_together=most) for most in (1, 5))
+    assert not same_bits(first.model.table, second.model.table)
+    assert first.history[1]["loss"] == pytest.approx(second.history[1]["loss"], rel=0.1)
+
+
 def test_validation_comes_every_few_epochs_and_at_the_end() -> None:
     fitted = fit(epochs=7, evaluate_every=3, patience=0, refit=False)
     assert [r["epoch"] for r in fitted.history if SELECT_BY in r] == [0, 3, 6, 7]
