@@ -179,8 +179,8 @@ class SumAndItems:
     summary: ClassVar[str] = "the sum, and beside it the touched items themselves"
     trained: ClassVar[bool] = True
     solved: ClassVar[bool] = False
-    # The first epoch adds 1.4 % to the NDCG@20 of what is held out (Yelp2018), .4 % (Gowalla, few
-    # entries), or nothing that is worth its time (Gowalla, ten times as many).
+    # On parts held out from Gowalla and Yelp2018 it adds 1 to 2 percent in three epochs, with many
+    # entries and with few; a rate that is counted in values is about right for all four.
     advice: ClassVar[Mapping[str, Any]] = {
         "learning_rate": 0.004,
         "relative_rate": True,
