@@ -187,8 +187,6 @@ class SumAndItems:
         "pairs_together": 16,
         "epochs": 4,
         "evaluate_every": 1,
-        "patience": 1,
-        "min_gain": 0.001,
     }
     marks_items: ClassVar[bool] = True
     item_bytes: ClassVar[int] = 4

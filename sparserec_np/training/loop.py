@@ -76,7 +76,7 @@ def fit(
     training = begin(log, plan, beginning)
     order = plan.order(log, len(training.model.weights))
     records = _Records(plan, phase, beginning.name, report)
-    best = _Best(log, phase.held_out, plan.budget.nnz, plan.settings.min_gain)
+    best = _Best(log, phase.held_out, plan.budget.nnz)
     epochs = _Epochs(log, plan, training, order)
     course = _Course(training, order, epochs, best, records, beginning._replace(table=NO_TABLE))
     del beginning
@@ -287,11 +287,11 @@ class _Best:
     """The best state of a training so far, by held-out interactions.
 
     Attributes:
-        misses: how many measurements in a row were not better than the best by ``min_gain``.
+        misses: how many measurements in a row were not better than the best.
     """
 
-    def __init__(self, log: Interactions, held_out: Interactions | None, nnz: int, min_gain: float) -> None:
-        self.misses, self._least = 0, 1 + min_gain
+    def __init__(self, log: Interactions, held_out: Interactions | None, nnz: int) -> None:
+        self.misses = 0
         self._log, self._held_out, self._nnz = log, held_out, nnz
         self._kept: tuple[float, int, SparseTable, np.ndarray] | None = None
 
@@ -304,7 +304,7 @@ class _Best:
         if self._held_out is None or model.table.nnz > self._nnz:
             return {}
         measured = evaluate_accuracy(model.ranker(), self._held_out, self._log)
-        if self._kept is None or measured[SELECT_BY] > self._least * self._kept[0]:
+        if self._kept is None or measured[SELECT_BY] > self._kept[0]:
             self._kept = measured[SELECT_BY], epoch, model.table.copy(), model.weights.copy()
             self.misses = 0
         else:

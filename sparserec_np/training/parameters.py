@@ -75,7 +75,6 @@ class Parameters:
         hold_out: Which part of each user's interactions is held out. One of last, random, both.
         evaluate_every: Epochs between two looks at the validation part.
         patience: Looks without getting better before training stops; 0 never stops.
-        min_gain: Part by which a look must beat the best before to count as better.
         refit: Train again on all data for the epochs chosen.
         seed: Seed of all random numbers.
         threads: Threads to work on; all by default.
@@ -131,7 +130,6 @@ class Parameters:
     hold_out: str | None
     evaluate_every: int
     patience: int
-    min_gain: float
     refit: bool
     seed: int
     threads: int | None
@@ -189,7 +187,6 @@ class Parameters:
         hold_out: str | None = None,
         evaluate_every: int = 5,
         patience: int = 4,
-        min_gain: float = 0.0,
         refit: bool = True,
         seed: int = 0,
         threads: int | None = None,

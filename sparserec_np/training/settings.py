@@ -530,17 +530,6 @@ class Config:
         high=COUNT,
         update=AS_IN_RUN,
     )
-    min_gain: float = setting(
-        0.0,
-        "Part by which a look must beat the best before to count as better.",
-        "validation",
-        "What adds less than a validation part can tell is not kept, and not waited for.",
-        low=0,
-        high=1,
-        unsaid=True,
-        distill=None,
-        update=AS_IN_RUN,
-    )
     refit: bool = setting(
         True,
         "Train again on all data for the epochs chosen.",

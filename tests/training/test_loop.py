@@ -356,21 +356,6 @@ def test_patience() -> None:
     assert len(fit(**hopeless, patience=2, evaluate_every=2).history) == 5
 
 
-def test_what_gains_too_little_is_neither_kept_nor_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    def kept(least: float) -> tuple[int, int]:
-        measured = iter([1.0, 1.004, 1.01, 1.012, 1.03, 1.031, 1.032])
-        monkeypatch.setattr(
-            "sparserec_np.training.loop.evaluate_accuracy",
-            lambda *_: {SELECT_BY: next(measured), "recall@20": 0.0},
-        )
-        fitted = fit(epochs=6, evaluate_every=1, patience=2, refit=False, min_gain=least)
-        return fitted.best_epoch, len(fitted.history)
-
-    assert kept(0.0) == (6, 7)
-    assert kept(0.005) == (4, 7)  # 1 -> 1.01 -> 1.03, with one look between that adds too little
-    assert kept(0.02) == (0, 3)
-
-
 @pytest.mark.parametrize("start", ["spectral", "neighbours"])
 def test_a_relative_rate_is_counted_in_the_values_that_are_trained(start: str) -> None:
     changes = {"model": "fism", "start": start, "epochs": 3, "refit": False, "patience": 0}
