@@ -74,7 +74,7 @@ def _option(row: Setting, command: str, shown: str | None, repeated: bool) -> Ca
     assert own is not None
     written = own.written or row.written
     is_switch = row.kind is bool
-    names = f"{flag(row.name)}/--no-{row.name}" if is_switch else flag(row.name)
+    names = f"{flag(row.name)}/{flag('no_' + row.name)}" if is_switch else flag(row.name)
     usual = "" if row.tells_default(command) else row.shown_default(command)
     return click.option(
         names,

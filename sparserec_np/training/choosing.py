@@ -150,8 +150,7 @@ def choose(
     for, by its settings, the first that is trained.
 
     Args:
-        log: the training interactions, in any form that
-            :func:`~sparserec_np.data.conversion.as_interactions` takes; ``validation`` likewise.
+        log: interactions, as :func:`~sparserec_np.training.train.train` takes them.
         config: the other settings. Starts that do not go with them are not looked at.
         free: names of settings that may change: those of :data:`FREE` are chosen, and others are
             set to what the chosen model trains best with, if it says so.
@@ -186,10 +185,7 @@ def choose(
         best = looks.look_at_all(kinds, {*LADDERS} & {*free})
         if "model" in free and log.n_interactions <= PAIRS_AT_ONCE:
             looks.count_baselines(config)
-    if validation is None and "validation" in free:  # epochs are chosen by what chose the start
-        best = replace(best, validation=_part(config))
-    same = best.validation == _part(config) or validation is not None
-    return Choice(_filled(best, free), tuple(looks.records), looks.start if same else None)
+    return looks.choice(best, free, validation is not None, _part(config))
 
 
 def _split(log: Interactions, config: Config) -> tuple[Interactions, Interactions | None]:
@@ -397,6 +393,13 @@ class _Looks:
     def start(self) -> MadeOnce | None:
         """What makes the best start, or has made it; None before the first."""
         return self._made[1] if self._made else None
+
+    def choice(self, best: Config, free: Collection[str], given: bool, part: float) -> Choice:
+        """Makes the choice of ``best``, by interactions that were ``given``, or by a part of the log."""
+        if not given and "validation" in free:  # epochs are chosen by what chose the start
+            best = replace(best, validation=part)
+        same = given or best.validation == part
+        return Choice(_filled(best, free), tuple(self.records), self.start if same else None)
 
     def look_at_all(self, kinds: list[_Kind], ladders: Collection[str]) -> Config:
         """Looks at all kinds, and climbs ``ladders`` in the best start; returns the best settings.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,7 @@ class Plan:
         negatives: how they are drawn.
         optimizer: makes the state beside the entries, of their number and that of the rows.
         full_epochs: epochs that train a full table, before it is pruned to the budget.
+        made: makes the start of a search, or has made it; None where settings alone say it.
     """
 
     given: Config
@@ -68,6 +70,7 @@ class Plan:
     negatives: Negatives
     optimizer: Callable[[int, int], Optimizer]
     full_epochs: int
+    made: Callable[[], Any] | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, config: Config, log: Interactions, source: Source = FROM_DATA) -> Plan:

@@ -39,11 +39,8 @@ def search(
     threads: int,
     report: Report,
     checkpoints: Checkpoints = NO_CHECKPOINTS,
-    made: Callable[[], Beginning] | None = None,
 ) -> Fitted:
     """Trains with each start and learning rate to try, and keeps the best on held-out interactions.
-
-    Where there is one start to try, ``made`` may make it, or have made it.
 
     All epochs are compared, and of starts and learning rates all that are tried where none is
     given. Ctrl-C ends the search with the best so far; before there is any, it is raised.
@@ -61,8 +58,8 @@ def search(
             reached: list[float] = []
             first = plan.with_trial(name, plan.highest_rate)
             start = MadeOnce(functools.partial(make_start, log, first, threads))  # the one before goes
-            if made is not None and len(names) == 1:
-                start = MadeOnce(made)
+            if plan.made is not None and len(names) == 1:
+                start = MadeOnce(plan.made)
             while (rate := next_rate(plan, reached)) is not None:
                 trial = Trial(log, plan.with_trial(name, rate), start, phase, checkpoints)
                 try:

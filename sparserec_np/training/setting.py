@@ -207,7 +207,7 @@ class Setting:
             return own.words
         default = self.default if own.default is None else own.default
         if isinstance(default, bool):
-            return self.name if default else f"no-{self.name}"
+            return (self.name if default else f"no_{self.name}").replace("_", "-")
         if default is not None:
             return str(default)
         owners = {owner: value for owner, value in self.owners(command).items() if value is not None}

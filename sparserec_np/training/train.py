@@ -41,18 +41,14 @@ def train(
     The same interactions, configuration and seed give the same bits for any number of threads.
 
     Args:
-        log: the training interactions, in any form that
-            :func:`~sparserec_np.data.conversion.as_interactions` takes.
+        log: interactions, as :func:`~sparserec_np.data.conversion.as_interactions` takes them.
         config: settings; by default :class:`~sparserec_np.training.settings.Config`'s.
         validation: interactions to choose by, likewise; by default the part of ``log`` that
             ``config.validation`` says. Who and what is not in ``log`` is left out of it. Where it
             is given, training on ``log`` again would change nothing.
-        source: a model trained before, to learn from
-            (:class:`~sparserec_np.training.distillation.FromTeacher`) or to go on from
-            (:class:`~sparserec_np.training.updating.FromPrevious`); by default the interactions
-            alone.
-        start: makes the start of the search, or has made it, as a
-            :class:`~sparserec_np.training.choosing.Choice` does; by default it is made.
+        source: a model to learn from (:class:`~sparserec_np.training.distillation.FromTeacher`) or
+            to go on from (:class:`~sparserec_np.training.updating.FromPrevious`), if there is one.
+        start: makes the start of the search, or has made it: a Choice's; by default it is made.
         threads: threads to work on; by default all.
         on_epoch: called with the record of each epoch as soon as it ends. Where it returns True,
             the training at hand ends with its best state so far, as after ``patience`` looks: the
@@ -65,8 +61,7 @@ def train(
         training, with the best state so far.
 
     Raises:
-        DataError: ``log`` is no interactions, there is nothing to train on, or nothing that can be
-            held out.
+        DataError: there is nothing to train on, or nothing that can be held out.
         ConfigError: the budget is impossible, ``threads`` is no number of threads, or the settings
             do not go with the source, or a checkpoint is of others.
         SparseRecError: training diverged.
@@ -81,9 +76,12 @@ def train(
             return count(log, kept, held_out, config, report)
         plan = Plan.of(config, log, source)
         if held_out is None:
-            made = functools.partial(make_start, log, plan, given)
-            return fit(log, plan, made, Phase("train", plan.settings.epochs), report, checkpoints)
-        chosen = search(kept, held_out, plan, given, report, checkpoints, start)
+            phase, made = (
+                Phase("train", plan.settings.epochs),
+                functools.partial(make_start, log, plan, given),
+            )
+            return fit(log, plan, made, phase, report, checkpoints)
+        chosen = search(kept, held_out, replace(plan, made=start), given, report, checkpoints)
         if kept is log or not config.refit or chosen.interrupted:
             return chosen
         return _refit(log, plan, chosen, given, report, checkpoints)
