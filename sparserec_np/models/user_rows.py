@@ -182,7 +182,7 @@ class SumAndItems:
     # On parts held out from Gowalla and Yelp2018 it adds 1 to 2 percent in three epochs, with many
     # entries and with few; a rate that is counted in values is about right for all four.
     advice: ClassVar[Mapping[str, Any]] = {
-        "learning_rate": 0.004,
+        "learning_rate": 0.0025,
         "relative_rate": True,
         "pairs_together": 16,
         "epochs": 4,
