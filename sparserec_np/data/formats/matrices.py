@@ -24,6 +24,9 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.matrices import cell_weights, checked_cells, coordinates
 from sparserec_np.errors import DataError
 
+LINE_BYTES = 1 << 20  # most in a line of Matrix Market, which by its definition has 1,024
+HEADING_BYTES = 1 << 24  # before which a Matrix Market file says how large it is
+_SIZES = re.compile(rb"^[ \t\r]*[^%\s]", re.MULTILINE)
 _ADDRESS = re.compile(r"(The file )?<_io\.BytesIO[^>]*>")
 FIRST_ID = {"npz": 0, "mtx": 1}
 
@@ -41,7 +44,7 @@ def read_matrix(source: Source, kind: str, options: ReaderOptions, tally: Tally)
         DataError: it is no such matrix, nearly all of it is empty, or something is asked for that
             needs values, of a matrix without.
     """
-    content = source.everything()
+    content = source.everything() if kind == "npz" else _matrix_market(source)
     min_rating = options.min_rating
     if kind == "mtx" and b"pattern" in content[: content.find(b"\n")].lower():
         _refuse_pattern(source.name, options)
@@ -137,6 +140,36 @@ def _check_size(source: Source, shape: tuple[int, int], entries: int) -> None:
         )
     if max(shape) > np.iinfo(np.int32).max:
         raise DataError(f"{source.name} must have fewer than 2^31 rows and columns, found {tuple(shape)}.")
+
+
+def _matrix_market(source: Source) -> bytes:
+    """Reads a whole Matrix Market file; refuses one that no program writes before it is in memory.
+
+    What is packed may hold a thousand times its bytes.
+    """
+    parts: list[bytes] = []
+    size = line = 0
+    for part in source.parts():
+        parts.append(part)
+        first, last = part.find(b"\n"), part.rfind(b"\n")
+        longest = line + (first if first >= 0 else len(part))
+        line = len(part) - last - 1 if first >= 0 else longest
+        begun, size = size < HEADING_BYTES, size + len(part)
+        if longest > LINE_BYTES:
+            raise DataError(
+                f"{source.name} is no readable Matrix Market matrix: a line has over {LINE_BYTES:,} bytes."
+            )
+        if begun and size >= HEADING_BYTES and not _has_sizes(b"".join(parts)):
+            raise DataError(
+                f"{source.name} is no readable Matrix Market matrix: its first {HEADING_BYTES:,} bytes do not say how"
+                " large it is."
+            )
+    return b"".join(parts)
+
+
+def _has_sizes(head: bytes) -> bool:
+    """Tells whether there is a line that is neither empty nor a comment."""
+    return _SIZES.search(head) is not None
 
 
 def _check_promises(source: Source, content: bytes) -> None:

@@ -144,10 +144,12 @@ class Source:
 
     def everything(self) -> bytes:
         """Reads the whole content, unpacked."""
-        parts = []
+        return b"".join(self.parts())
+
+    def parts(self) -> Iterator[bytes]:
+        """Yields the content, unpacked, part by part."""
         while part := self._read(BLOCK_BYTES):
-            parts.append(part)
-        return b"".join(parts)
+            yield part
 
     def mapped(self) -> mmap.mmap | bytearray:
         """Maps the whole content of a plain file into memory; of anything else it makes a copy.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import time
 import zipfile
@@ -9,6 +10,7 @@ import pytest
 from scipy import sparse
 
 from tests.makers.files import pairs, pairs_of, reading, refusal
+from tests.makers.small import peak_of
 
 HEADER = "%%MatrixMarket matrix coordinate"
 
@@ -72,3 +74,20 @@ def test_an_archive_whose_headers_are_no_python_is_refused(damage, tmp_path):
         for name in sound.namelist():
             damaged.writestr(name, sound.read(name).replace(*damage))
     assert "is no readable SciPy sparse matrix" in refusal(tmp_path, "a.npz", packed.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("filler", "said"),
+    [(b" ", "a line has over 1,048,576 bytes"), (b"\n", "first 16,777,216 bytes do not say how large it is")],
+)
+def test_a_bomb_of_nothing_is_refused_before_it_is_in_memory(filler, said, tmp_path):
+    bomb = gzip.compress(f"{HEADER} real general\n".encode() + filler * 40_000_000, compresslevel=1)
+    clock = time.perf_counter()
+    peak = peak_of(lambda: refusal(tmp_path, "a.mtx.gz", bomb))
+    assert said in refusal(tmp_path, "a.mtx.gz", bomb)
+    assert peak < 60_000_000 and time.perf_counter() - clock < 30
+
+
+def test_long_comments_are_read_over(tmp_path):
+    content = f"{HEADER} real general\n" + "%" * 1000 + "\n\n  \n" + "% \n" * 9 + "2 2 1\n1 2 3.5\n"
+    assert pairs(tmp_path, "a.mtx", content) == [(1, 2)]
