@@ -107,12 +107,13 @@ class TextNumbers:
         """Sorts the texts byte by byte: ``(count,)`` their numbers, from the first text to the last.
 
         All are sorted by their first words, those that are equal by their second ones, and so on.
+        The few that have more words than that in common are sorted by Python.
         """
         key = self._keys_at(0, np.arange(self.count))
         order = np.argsort(key)
         rows, runs = _equal(key[order], np.zeros(order.size, dtype=np.int32), np.arange(order.size))
         place = 1
-        while rows.size:
+        while rows.size and place < LONG // WORD:
             some = order[rows]
             left = bool((self.sizes[some] > place * WORD).any())
             key = self._keys_at(place, some) if left else self.sizes[some]  # a zero is longer than nothing
@@ -120,6 +121,8 @@ class TextNumbers:
             order[rows] = some[by]
             rows, runs = _equal(key[by], runs, rows)
             place += 1
+        names = list(zip(runs.tolist(), self.cut(order[rows]), strict=True))
+        order[rows] = order[rows[sorted(range(len(names)), key=names.__getitem__)]]
         return order
 
     def _keys_at(self, place: int, numbers: Array) -> Array:
