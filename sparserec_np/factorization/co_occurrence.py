@@ -46,9 +46,8 @@ class RankedPairs(NamedTuple):
     def strongest(self, most: int) -> Pairs:
         """Takes the ``most`` of largest weight, or all where there are fewer."""
         items, touched, weights = _largest(self.items, self.touched, self.weights, most)
-        return Pairs(
-            items, touched, weights / self.roots[items] / self.roots[touched]
-        )  # sqrt(d_i d_j) is out
+        values = weights / self.roots[items] / self.roots[touched]  # sqrt(d_i d_j) is out
+        return Pairs(items, touched, values)
 
 
 @dataclass(frozen=True)

@@ -242,9 +242,9 @@ def shuffled(users: Array, together: int, rng: np.random.Generator) -> Array:
     [2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0]
     """
     places = np.arange(len(users), dtype=np.int32)
-    if together == 1:
-        return rng.permutation(places)
     mixed = rng.permutation(places)
+    if together == 1:
+        return mixed
     mixed = mixed[np.argsort(users[mixed], kind="stable")]  # by user, each user's at random
     first = np.flatnonzero(np.diff(users, prepend=-1))
     among_own = places - np.repeat(first, np.diff(np.append(first, len(users))))

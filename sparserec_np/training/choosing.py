@@ -37,6 +37,7 @@ from sparserec_np.training.search import TRIED_BYTES, TRIED_PRODUCTS, starts_to_
 from sparserec_np.training.settings import PAIR_SETTINGS, SETTINGS, Config, expect_config
 from sparserec_np.training.starting import Beginning, MadeOnce, make_start
 
+# What may be changed where another setting may, which it says the meaning of.
 GOES_WITH = {"relative_rate": "learning_rate"}
 # What can be chosen.
 FREE = ("model", "dim", "start", "user_rows", "recency", *PAIR_SETTINGS)

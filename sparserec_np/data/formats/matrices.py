@@ -26,6 +26,7 @@ from sparserec_np.errors import DataError
 
 LINE_BYTES = 1 << 20  # most in a line of Matrix Market, which by its definition has 1,024
 HEADING_BYTES = 1 << 24  # before which a Matrix Market file says how large it is
+# A line that is neither empty nor a comment.
 _SIZES = re.compile(rb"^[ \t\r]*[^%\s]", re.MULTILINE)
 _ADDRESS = re.compile(r"(The file )?<_io\.BytesIO[^>]*>")
 FIRST_ID = {"npz": 0, "mtx": 1}
@@ -159,17 +160,12 @@ def _matrix_market(source: Source) -> bytes:
             raise DataError(
                 f"{source.name} is no readable Matrix Market matrix: a line has over {LINE_BYTES:,} bytes."
             )
-        if begun and size >= HEADING_BYTES and not _has_sizes(b"".join(parts)):
+        if begun and size >= HEADING_BYTES and not _SIZES.search(b"".join(parts)):
             raise DataError(
                 f"{source.name} is no readable Matrix Market matrix: its first {HEADING_BYTES:,} bytes do not say how"
                 " large it is."
             )
     return b"".join(parts)
-
-
-def _has_sizes(head: bytes) -> bool:
-    """Tells whether there is a line that is neither empty nor a comment."""
-    return _SIZES.search(head) is not None
 
 
 def _check_promises(source: Source, content: bytes) -> None:
