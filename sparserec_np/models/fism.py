@@ -37,6 +37,7 @@ from sparserec_np.models.user_rows import SumOfRows, UserRows, full_rows
 from sparserec_np.models.views import View
 
 USERS_AT_ONCE = 256  # whose rows are made together, all columns of them
+RANKED_AT_ONCE = 16_384  # whose rows, cut, are held to be ranked together
 
 
 class Fism:
@@ -347,8 +348,8 @@ class MadeRowsRanker:
         items = np.empty((len(users), n), dtype=np.int32)
         scores = np.empty((len(users), n), dtype=self.items.values.dtype)
         by_dimension, made = self.items.by_column(self.dim), self.user_rows.made_by(self.items, self.dim)
-        for start in range(0, len(users), USERS_AT_ONCE):
-            some = users[start : start + USERS_AT_ONCE]
+        for start in range(0, len(users), RANKED_AT_ONCE):
+            some = users[start : start + RANKED_AT_ONCE]
             part = slice(start, start + len(some))
             kernels.ranking.top_items(
                 made.rows_of(some, self.history),
@@ -370,17 +371,11 @@ class MadeRowsRanker:
     def factors(self) -> SparseTable:
         """Makes the rows of all users, and stacks them on those of the items.
 
-        Memory: a cut row for each user, and a block of whole rows.
+        Memory: a cut row for each user.
         """
-        made, n_users = self.user_rows.made_by(self.items, self.dim), self.history.log.n_users
-        blocks = [
-            made.rows_of(np.arange(start, min(start + USERS_AT_ONCE, n_users), dtype=np.int32), self.history)
-            for start in range(0, n_users, USERS_AT_ONCE)
-        ]
-        lengths = np.concatenate([np.diff(block.indptr) for block in blocks])
-        columns, values = (np.concatenate(arrays) for arrays in list(zip(*blocks, strict=True))[1:])
-        indptr = np.append(0, np.cumsum(lengths, dtype=np.int64))
-        return stacked(SparseTable(indptr, columns, values), self.items)
+        made = self.user_rows.made_by(self.items, self.dim)
+        users = made.rows_of(np.arange(self.history.log.n_users, dtype=np.int32), self.history)
+        return stacked(users, self.items)
 
 
 def _seen_of(users: Array, seen: Interactions) -> tuple[Array, Array]:

@@ -12,7 +12,10 @@ from sparserec_np import kernels
 from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable, column_dtype, index_dtype
 from sparserec_np.kernels.arguments import NO_TRUSTS
+from sparserec_np.machine.threads import made_together, shared_threads
 from sparserec_np.runtime import RidgeTerms, Table, ridge_terms, row_entries
+
+USERS_AT_ONCE = 1024  # whose rows a thread makes together
 
 
 class UserRows(Protocol):
@@ -92,8 +95,19 @@ class _Sums:
     dim: int
 
     def rows_of(self, users: Array, touched: Touched) -> SparseTable:
-        full = full_rows(self.items, self.kind.weights, touched.of_users(users), self.dim)
-        return cut_rows(full, self.kind.row_entries or row_entries(self.dim))
+        most = min(self.kind.row_entries or row_entries(self.dim), self.dim)
+        columns = np.empty((len(users), most), np.int32)
+        values = np.empty(columns.shape, self.items.values.dtype)
+        counts = np.empty(len(users), np.int32)
+
+        def make(some: slice) -> None:
+            made = columns[some], values[some], counts[some]
+            of_users = touched.of_users(users[some])
+            kernels.fism.cut_sums(self.items, self.kind.weights, *of_users, self.dim, *made)
+
+        starts = range(0, len(users), USERS_AT_ONCE)
+        made_together(make, [slice(start, start + USERS_AT_ONCE) for start in starts], shared_threads())
+        return _first_of(columns, values, counts, self.dim)
 
 
 @dataclass(frozen=True)
@@ -155,10 +169,7 @@ class _Solutions:
         kernels.ridge.solve_users(
             self.items, *self.terms, log.indptr, log.items, trusts, users, columns, values, counts
         )
-        there = np.arange(self.most) < counts[:, None]
-        indptr = np.zeros(len(users) + 1, index_dtype(int(counts.sum())))
-        np.cumsum(counts, out=indptr[1:])
-        return SparseTable(indptr, columns[there].astype(column_dtype(len(self.terms.places))), values[there])
+        return _first_of(columns, values, counts, len(self.terms.places))
 
 
 @dataclass(frozen=True)
@@ -251,16 +262,9 @@ def full_rows(table: SparseTable, weights: Array, of_users: tuple[Array, Array, 
     return rows
 
 
-def cut_rows(full: Array, entries: int) -> SparseTable:
-    """Keeps the ``entries`` entries of largest magnitude of each of ``full`` (m, dim); of equals the lower column.
-
-    >>> cut_rows(np.array([[1.0, -3.0, 0.0, 2.0], [0.0, 0.0, 0.0, 1.0]]), 2).to_dense(4).tolist()
-    [[0.0, -3.0, 0.0, 2.0], [0.0, 0.0, 0.0, 1.0]]
-    """
-    keep = full != 0
-    if full.shape[1] > entries:
-        best = np.argsort(-np.abs(full), axis=1, kind="stable")[:, :entries]
-        kept = np.zeros_like(keep)
-        np.put_along_axis(kept, best, True, axis=1)
-        keep &= kept
-    return SparseTable.from_dense(full, keep)
+def _first_of(columns: Array, values: Array, counts: Array, dim: int) -> SparseTable:
+    """Makes a table whose row t holds the first ``counts[t]`` of ``columns`` (m, most) and ``values``."""
+    there = np.arange(columns.shape[1]) < counts[:, None]
+    indptr = np.zeros(len(counts) + 1, index_dtype(int(counts.sum())))
+    np.cumsum(counts, out=indptr[1:])
+    return SparseTable(indptr, columns[there].astype(column_dtype(dim)), values[there])

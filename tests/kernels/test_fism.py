@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparserec_np.data.table import SparseTable
+from sparserec_np.data.table import SparseTable, column_dtype
 from sparserec_np.kernels.arguments import Explored
 from sparserec_np.kernels.compiled import fism as compiled
 from sparserec_np.kernels.reference import fism as reference
@@ -103,6 +103,16 @@ def sums(kernel: Any, case: Case) -> Array:
     out = np.full((len(case.sums_of[0]) - 1, case.dim), 77, dtype=case.table.values.dtype)
     kernel.sum_rows(case.table, case.weights, *case.sums_of, out)
     return out
+
+
+def cut(kernel: Any, case: Case, most: int) -> SparseTable:
+    users, kind = len(case.sums_of[0]) - 1, case.table.values.dtype
+    columns, values = np.full((users, most), 77, np.int32), np.full((users, most), 77, kind)
+    counts = np.full(users, 77, np.int32)
+    kernel.cut_sums(case.table, case.weights, *case.sums_of, case.dim, columns, values, counts)
+    there = np.arange(most) < counts[:, None]
+    indptr = np.append(0, np.cumsum(counts))
+    return SparseTable(indptr, columns[there].astype(column_dtype(case.dim)), values[there])
 
 
 def squares(kernel: Any, case: Case) -> Array:
@@ -254,6 +264,25 @@ def test_marks_of_touched_items(block: bool, case: Case) -> None:
     expected = expected if block else expected.ravel()
     for kernel in (compiled, reference):
         assert_close(marked(kernel, case, partners, block), expected, scale=4 * items**0.5)
+
+
+@BOTH
+@settings(deadline=None)  # the first call compiles
+@given(case=ODD_CASES, most=st.sampled_from([1, 2, 3, 64]), rounded=st.booleans())
+def test_cut_sums_keep_the_largest_entries(kernel: Any, case: Case, most: int, rounded: bool) -> None:
+    most = min(most, case.dim)
+    if rounded:  # sums of small whole numbers are exact, and many are equal
+        table = case.table._replace(values=np.round(2 * case.table.values))
+        starts, items, shares = case.sums_of
+        ones = np.ones_like(case.weights), (starts, items, np.ones_like(shares))
+        case = case._replace(table=table, weights=ones[0], sums_of=ones[1])
+    table = cut(kernel, case, most)
+    table.validate(case.dim)
+    for row, made in zip(sums(kernel, case), table.to_dense(case.dim), strict=True):
+        order = sorted((c for c in range(case.dim) if row[c]), key=lambda c: (-abs(row[c]), c))[:most]
+        expected = np.zeros_like(row)
+        expected[order] = row[order]
+        np.testing.assert_array_equal(made, expected)
 
 
 @needs_two_threads

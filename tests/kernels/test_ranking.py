@@ -216,6 +216,22 @@ def test_few_entries_in_many_dimensions(
     )
 
 
+@pytest.mark.parametrize("beyond", [0, 1, 70])
+def test_few_entries_of_more_items_than_are_scored_at_a_time(beyond: int) -> None:
+    rng, n_items, dim = np.random.default_rng(6), 2 * compiled.SCORED + beyond, 1500
+    columns = np.sort(rng.integers(0, 500, (n_items, 3)) * 3 + np.arange(3), axis=1).astype(np.uint16)
+    values = rng.standard_normal(columns.size).astype(np.float32)
+    items = SparseTable(np.arange(n_items + 1, dtype=np.int32) * 3, columns.reshape(-1), values)
+    assert is_scored_one_by_one(items, dim)
+    users = random_table(rng, 3, dim, 0.3, np.float32, False)
+    seen = random_seen(rng, 3, n_items, 0.1)
+    for k in (20, n_items):
+        assert_same(
+            rank(compiled, users, items, dim, seen, [1, 0, 2], k),
+            rank(reference, users, items, dim, seen, [1, 0, 2], k),
+        )
+
+
 @pytest.mark.parametrize("dim", [1, 64])
 @pytest.mark.parametrize("sign", [1.0, -1.0], ids=["positive", "negative"])
 def test_blocks_stored_whole_and_in_part(dim: int, sign: float) -> None:

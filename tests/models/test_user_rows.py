@@ -6,13 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import SparseTable
-from sparserec_np.models.user_rows import USER_ROWS, RidgeSolve, SumAndItems, SumOfRows, cut_rows
+from sparserec_np.models.user_rows import USER_ROWS, RidgeSolve, SumAndItems, SumOfRows
 from sparserec_np.runtime import MADE_ROWS, RidgeTerms, Table, recency_levels, ridge_terms, solved_row
 from tests.makers.small import random_table, same_bits, small_log
 
@@ -20,18 +18,6 @@ LOG = small_log(12, 9, 40)
 LOG = replace(LOG, times=np.random.default_rng(5).permutation(LOG.n_interactions))
 TOUCHED = Touched(LOG, 0.75)
 SHARES = recency_levels(0.75)[TOUCHED.ages]
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 12))
-def test_a_cut_row_keeps_its_largest_entries(seed: int, dim: int, entries: int) -> None:
-    full = np.random.default_rng(seed).integers(-3, 4, (4, dim)).astype(np.float32)
-    table = cut_rows(full, entries)
-    table.validate(dim)
-    for row, made in zip(full, table.to_dense(dim), strict=True):
-        order = sorted((c for c in range(dim) if row[c]), key=lambda c: (-abs(row[c]), c))[:entries]
-        expected = np.zeros(dim)
-        expected[order] = row[order]
-        np.testing.assert_array_equal(made, expected)
 
 
 def test_the_ways_to_make_rows_are_those_that_are_served() -> None:

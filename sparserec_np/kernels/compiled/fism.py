@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from sparserec_np.kernels.compiled.elementary import dot
-from sparserec_np.kernels.doors import parallel
+from sparserec_np.kernels.doors import inner, kernel, parallel
 
 # Groups are handed to threads in runs of this many, so that a run's scratch row is allocated once.
 RUN = 64
@@ -27,6 +27,80 @@ def sum_rows(table: Any, weights: Any, starts: Any, items: Any, shares: Any, out
             weight = shares[m] * weights[items[m]]
             for k in range(bounds[items[m]], bounds[items[m] + 1]):
                 own[columns[k]] += weight * values[k]
+
+
+@inner
+def _count(sizes: Any, least: Any) -> Any:
+    count = 0
+    for size in sizes:
+        count += size >= least
+    return count
+
+
+@inner
+def _between(sizes: Any, most: int) -> Any:
+    """Finds bounds of the size from which on ``most`` are kept.
+
+    All from the upper one on are, and of those between both, which are equal, as many as are left.
+    """
+    kind = sizes.dtype.type
+    largest = kind(0)
+    filled = 0
+    for size in sizes:
+        largest = max(largest, size)
+        filled += size > 0
+    low, high = kind(0), largest + largest
+    if filled <= most:
+        return low, low
+    while True:
+        middle = low + (high - low) / kind(2)
+        if middle <= low or middle >= high:
+            return low, high
+        count = _count(sizes, middle)
+        if count == most:
+            return middle, middle
+        if count > most:
+            low = middle
+        else:
+            high = middle
+
+
+@kernel
+def cut_sums(
+    table: Any,
+    weights: Any,
+    starts: Any,
+    items: Any,
+    shares: Any,
+    dim: int,
+    columns: Any,
+    values: Any,
+    counts: Any,
+) -> None:
+    bounds, stored, numbers = table
+    full, sizes = np.empty(dim, dtype=numbers.dtype), np.empty(dim, dtype=numbers.dtype)
+    most = columns.shape[1]
+    for t in range(len(counts)):
+        full[:] = 0
+        for m in range(starts[t], starts[t + 1]):
+            weight = shares[m] * weights[items[m]]
+            for k in range(bounds[items[m]], bounds[items[m] + 1]):
+                full[stored[k]] += weight * numbers[k]
+        for c in range(dim):
+            sizes[c] = abs(full[c])
+        low, high = _between(sizes, most)
+        equals = most - _count(sizes, high) if low < high else 0
+        count = 0
+        for c in range(dim):
+            if sizes[c] < low or full[c] == 0:
+                continue
+            if sizes[c] < high:
+                if equals == 0:
+                    continue
+                equals -= 1
+            columns[t, count], values[t, count] = c, full[c]
+            count += 1
+        counts[t] = count
 
 
 @parallel

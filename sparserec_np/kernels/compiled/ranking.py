@@ -41,6 +41,7 @@ LEVELS = (
     0.4,
     -np.inf,
 )  # a pass takes blocks whose bound is at least this part of the user's largest
+SCORED = 8192  # items in a range, where all are scored: whole lines that stay in the first cache
 FEW = 4  # all items are scored where blocks times dimensions are more than this many times the entries
 
 
@@ -269,30 +270,48 @@ def _rank_by_blocks(users, blocks, width, seen_indptr, seen_items, rows, turns, 
         _sort_heap(items, scores)
 
 
+def _divided(lists: SparseTable, n_items: int) -> tuple[Array, Array, Array]:
+    """Divides each list of ``lists``, a table by dimension, into ranges of SCORED items.
+
+    Returns where the entries of each dimension and range begin, flat with one more at the end; and
+    their places in the range, uint16, and values.
+    """
+    ranges = max(1, -(-n_items // SCORED))
+    owners = lists.row_numbers() * np.int64(ranges) + lists.columns // SCORED
+    begins = np.zeros(lists.rows * ranges + 1, dtype=lists.indptr.dtype)
+    np.cumsum(np.bincount(owners, minlength=lists.rows * ranges), out=begins[1:])
+    return begins, (lists.columns % SCORED).astype(np.uint16), lists.values
+
+
 @kernel
-def _rank_one_by_one(users, lists, n_items, seen_indptr, seen_items, rows, out_items, out_scores):  # type: ignore[no-untyped-def]
-    item_scores = np.full(
-        (n_items + LINE_NUMBERS - 1) // LINE_NUMBERS * LINE_NUMBERS, -np.inf, dtype=lists.values.dtype
-    )
+def _rank_one_by_one(users, divided, n_items, seen_indptr, seen_items, rows, out_items, out_scores):  # type: ignore[no-untyped-def]
+    begins, places, values = divided
+    ranges = (n_items + SCORED - 1) // SCORED
+    range_scores = np.empty(SCORED, dtype=values.dtype)
     for r in range(len(rows)):
         row = rows[r]
-        item_scores[:n_items] = 0
-        for u in range(users.indptr[row], users.indptr[row + 1]):
-            c, value = users.columns[u], users.values[u]
-            for e in range(lists.indptr[c], lists.indptr[c + 1]):
-                item_scores[lists.columns[e]] += value * lists.values[e]
-        for item in seen_items[seen_indptr[row] : seen_indptr[row + 1]]:
-            item_scores[item] = -np.inf
+        seen, seen_end = seen_indptr[row], seen_indptr[row + 1]
         items, scores = out_items[r], out_scores[r]
         items[:] = n_items
         scores[:] = -np.inf
-        for start in range(0, len(item_scores), LINE_NUMBERS):
-            reach = reaching(item_scores, start, scores[0])
-            while reach:
-                item = start + lowest_bit(reach)
-                reach &= reach - np.uint64(1)
-                if item_scores[item] > scores[0]:  # of equal scores the lower item, which came before
-                    _sift_down(items, scores, len(items), item, item_scores[item])
+        for number in range(ranges):
+            first = number * SCORED
+            range_scores[:] = 0
+            for u in range(users.indptr[row], users.indptr[row + 1]):
+                segment = np.int64(users.columns[u]) * ranges + number
+                for e in range(np.uint64(begins[segment]), np.uint64(begins[segment + 1])):
+                    range_scores[places[e]] += users.values[u] * values[e]
+            range_scores[n_items - first :] = -np.inf  # places that no item has
+            while seen < seen_end and seen_items[seen] < first + SCORED:
+                range_scores[seen_items[seen] - first] = -np.inf
+                seen += 1
+            for start in range(0, min(SCORED, n_items - first), LINE_NUMBERS):
+                reach = reaching(range_scores, start, scores[0])
+                while reach:
+                    place = start + lowest_bit(reach)
+                    reach &= reach - np.uint64(1)
+                    if range_scores[place] > scores[0]:  # of equal scores the lower item, which came before
+                        _sift_down(items, scores, len(items), first + place, range_scores[place])
         _sort_heap(items, scores)
 
 
@@ -325,10 +344,10 @@ def top_items(
     """
     seen = seen_indptr, seen_items
     if n_items * items_by_dimension.rows > FEW * BLOCK_ITEMS * items_by_dimension.nnz:
+        divided = _divided(items_by_dimension, n_items)
 
         def rank(part: slice) -> None:
-            lists = out_items[part], out_scores[part]
-            _rank_one_by_one(users, items_by_dimension, n_items, *seen, rows[part], *lists)
+            _rank_one_by_one(users, divided, n_items, *seen, rows[part], out_items[part], out_scores[part])
 
     else:
         blocks = _block_items(items_by_dimension, n_items)

@@ -22,6 +22,8 @@ the bits do not depend on the number of threads.
 
 from __future__ import annotations
 
+import numpy as np
+
 from sparserec_np.data.table import Array, SparseTable
 
 
@@ -45,6 +47,40 @@ def sum_rows(
         part = slice(starts[t], starts[t + 1])
         own = items[part]
         out[t] = (shares[part] * weights[own]) @ dense[own]
+
+
+def cut_sums(
+    table: SparseTable,
+    weights: Array,
+    starts: Array,
+    items: Array,
+    shares: Array,
+    dim: int,
+    columns: Array,
+    values: Array,
+    counts: Array,
+) -> None:
+    """Keeps of each user's sum, as :func:`sum_rows` makes it, the entries of largest magnitude.
+
+    Of equals those of the lower columns are kept, and zeros never. They are in the order of their
+    columns.
+
+    Args:
+        table: see above.
+        weights: see above.
+        starts, items, shares: those of :func:`sum_rows`.
+        dim: number of columns of the table.
+        columns: (users, most) int32, most >= 1; the first ``counts[t]`` of row t are overwritten.
+        values: (users, most) of the values' dtype, likewise.
+        counts: (users,) int32, overwritten by the number of entries that are kept, at most ``most``.
+    """
+    full = np.empty((len(counts), dim), dtype=table.values.dtype)
+    sum_rows(table, weights, starts, items, shares, full)
+    for t, row in enumerate(full):
+        best = np.argsort(-np.abs(row), kind="stable")[: columns.shape[1]]
+        kept = np.sort(best[row[best] != 0])
+        counts[t] = len(kept)
+        columns[t, : len(kept)], values[t, : len(kept)] = kept, row[kept]
 
 
 def own_products(table: SparseTable, rows: Array, out: Array) -> None:
