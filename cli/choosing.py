@@ -44,7 +44,9 @@ def said_of(choice: Choice) -> str:
             others[look["model"]] = look  # the best of each model stays
     compared = "".join(f"; {_named(look)} {look[SELECT_BY]:.4f}" for look in reversed(list(others.values())))
     looked = f"the best of {counted(len(starts), 'start')} looked at" if len(starts) > 1 else "the only start"
-    return f"\nChosen: {_named(best)}, {looked}: validation ndcg@20 {best[SELECT_BY]:.4f}{compared}"
+    measured = f"validation ndcg@20 {best[SELECT_BY]:.4f}{compared}"
+    users = f" ({counted(choice.users, 'user')} drawn)" if choice.users else ""
+    return f"\nChosen: {_named(best)}, {looked}: {measured}{users}"
 
 
 def warn_of_baseline(choice: Choice) -> None:

@@ -60,6 +60,9 @@ class FismWithNeighbours:
             table.values[~first],
         )
         self._others = np.flatnonzero(~first)
+        self._active = np.zeros_like(self._sums.table.values)
+        self._nothing = Explored.of(NO_ROWS, table.rows, summed, table.values.dtype)
+        self._origin = self._own_origin = self._active[:0]
         self.weights = self._sums.weights
         self.row_entries: int | None = None
 
@@ -71,7 +74,8 @@ class FismWithNeighbours:
     def workspace_bytes(self) -> int:
         """Bytes of copies of both parts, of their places, and of what sums take."""
         own = self._sums.table.nbytes + self._pairs.nbytes + self._places.nbytes + self._others.nbytes
-        return self._sums.workspace_bytes + own
+        beside = self._active.nbytes + self._nothing.nbytes + self._own_origin.nbytes
+        return self._sums.workspace_bytes + own + beside
 
     @property
     def served_weights(self) -> Array:
@@ -88,8 +92,9 @@ class FismWithNeighbours:
 
     def forward(self, batch: Batch) -> Scores:
         """Scores the pairs, each without its own item, and their negatives."""
-        self._read()
-        scores, made, starts = self._sums.forward(batch), self._sums.made_for(batch), batch.users.starts
+        sums, pairs, made = self._sums.table, self._pairs, self._sums.made_for(batch)
+        kernels.fism.split_rows(self.table, sums.indptr, made.touched, sums.values, pairs.values)
+        scores, starts = self._sums.forward(batch), batch.users.starts
         kernels.fism.add_marked_pairs(*made.of_users, starts, made.positives, self._pairs, scores.positives)
         if batch.shared:  # of an item that the user touched it stays minus infinity
             kernels.fism.add_marked_block(*made.of_users, made.negatives, self._pairs, scores.negatives)
@@ -101,13 +106,14 @@ class FismWithNeighbours:
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
         """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says; none of pairs."""
-        sums = self._sums
-        active = np.zeros(sums.table.nnz, dtype=sums.table.values.dtype)
-        origin = decay.origin[self._places] if len(decay.origin) else decay.origin
-        nothing = Explored.of(NO_ROWS, sums.table.rows, sums.dim, sums.table.values.dtype)
-        own = Gradients(active, nothing, gradients.weights)
-        sums.backward(batch, slopes, decay._replace(origin=origin), own)
-        gradients.active[self._places] += active
+        sums, rows = self._sums, self.touched(batch)
+        if decay.origin is not self._origin:
+            self._origin = decay.origin
+            self._own_origin = decay.origin[self._places] if len(decay.origin) else decay.origin
+        own = Gradients(self._active, self._nothing, gradients.weights)
+        sums.backward(batch, slopes, decay._replace(origin=self._own_origin), own)
+        bounds = self.table.indptr, sums.table.indptr
+        kernels.fism.move_first(*bounds, rows, self._active, gradients.active)
 
     @property
     def trained_values(self) -> Array:

@@ -267,6 +267,30 @@ def test_marks_of_touched_items(block: bool, case: Case) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_in_two_parts(kernel: Any, dtype: Any) -> None:
+    rng = np.random.default_rng(5)
+    table = random_table(rng, 30, 9, 0.4, dtype)
+    firsts = np.array([rng.integers(0, n + 1) for n in np.diff(table.indptr)])
+    bounds = np.append(0, np.cumsum(firsts)).astype(np.int32)
+    is_first = np.arange(table.nnz) - table.indptr[table.row_numbers()] < firsts[table.row_numbers()]
+    rows = random_rows(rng, 30, 20)
+    named = np.isin(table.row_numbers(), rows)
+    own, others = np.full(bounds[-1], 77, dtype), np.full(table.nnz - bounds[-1], 77, dtype)
+    kernel.split_rows(table, bounds, rows, own, others)
+    expected = np.where(named, table.values, 77)
+    np.testing.assert_array_equal(own, expected[is_first])
+    np.testing.assert_array_equal(others, expected[~is_first])
+    gradient, active = rng.standard_normal(bounds[-1]).astype(dtype), np.ones(table.nnz, dtype)
+    moved = np.ones(table.nnz, dtype)
+    moved[is_first] += np.where(named[is_first], gradient, 0)
+    left = np.where(named[is_first], 0, gradient)
+    kernel.move_first(table.indptr, bounds, rows, gradient, active)
+    np.testing.assert_array_equal(active, moved)
+    np.testing.assert_array_equal(gradient, left)
+
+
+@BOTH
 @settings(deadline=None)  # the first call compiles
 @given(case=ODD_CASES, most=st.sampled_from([1, 2, 3, 64]), rounded=st.booleans())
 def test_cut_sums_keep_the_largest_entries(kernel: Any, case: Case, most: int, rounded: bool) -> None:

@@ -25,7 +25,7 @@ def sum_rows(table: Any, weights: Any, starts: Any, items: Any, shares: Any, out
         own[:] = 0
         for m in range(starts[t], starts[t + 1]):
             weight = shares[m] * weights[items[m]]
-            for k in range(bounds[items[m]], bounds[items[m] + 1]):
+            for k in range(np.uint64(bounds[items[m]]), np.uint64(bounds[items[m] + 1])):
                 own[columns[k]] += weight * values[k]
 
 
@@ -84,7 +84,7 @@ def cut_sums(
         full[:] = 0
         for m in range(starts[t], starts[t + 1]):
             weight = shares[m] * weights[items[m]]
-            for k in range(bounds[items[m]], bounds[items[m] + 1]):
+            for k in range(np.uint64(bounds[items[m]]), np.uint64(bounds[items[m] + 1])):
                 full[stored[k]] += weight * numbers[k]
         for c in range(dim):
             sizes[c] = abs(full[c])
@@ -108,7 +108,7 @@ def own_products(table: Any, rows: Any, out: Any) -> None:
     indptr, _, values = table
     for t in numba.prange(len(rows)):
         square = values.dtype.type(0)
-        for k in range(indptr[rows[t]], indptr[rows[t] + 1]):
+        for k in range(np.uint64(indptr[rows[t]]), np.uint64(indptr[rows[t] + 1])):
             square += values[k] * values[k]
         out[t] = square
 
@@ -146,14 +146,14 @@ def spread_rows(
                 for c in range(dim):
                     own[c] += weight * scratch[c]
             else:  # of the others, stored columns alone are asked for
-                for k in range(first, last):
+                for k in range(np.uint64(first), np.uint64(last)):
                     scratch[columns[k]] = 0
                 for m in range(starts[g], starts[g + 1]):
                     source, share = local[members[m]], shares[m]
-                    for k in range(first, last):
+                    for k in range(np.uint64(first), np.uint64(last)):
                         scratch[columns[k]] += share * source[columns[k]]
             product = values.dtype.type(0)
-            for k in range(first, last):
+            for k in range(np.uint64(first), np.uint64(last)):
                 active[k] += weight * scratch[columns[k]]
                 product += values[k] * scratch[columns[k]]
             weight_gradient[row] += product
@@ -181,7 +181,7 @@ def leave_out(
         twice = -(slope + slope) * weights[row]
         slot = slots[row]
         square = values.dtype.type(0)
-        for k in range(indptr[row], indptr[row + 1]):
+        for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + 1])):
             square += values[k] * values[k]
             active[k] += twice * values[k]
             if slot >= 0:
@@ -196,7 +196,7 @@ def score_pairs(full: Any, starts: Any, partners: Any, table: Any, out: Any) -> 
         own = full[t]
         for m in range(starts[t], starts[t + 1]):
             score = values.dtype.type(0)
-            for k in range(indptr[partners[m]], indptr[partners[m] + 1]):
+            for k in range(np.uint64(indptr[partners[m]]), np.uint64(indptr[partners[m] + 1])):
                 score += own[columns[k]] * values[k]
             out[m] = score
 
@@ -208,7 +208,7 @@ def score_block(full: Any, rows: Any, table: Any, out: Any) -> None:
         own = full[t]
         for s in range(len(rows)):
             score = values.dtype.type(0)
-            for k in range(indptr[rows[s]], indptr[rows[s] + 1]):
+            for k in range(np.uint64(indptr[rows[s]]), np.uint64(indptr[rows[s] + 1])):
                 score += own[columns[k]] * values[k]
             out[t, s] = score
 
@@ -219,7 +219,7 @@ def add_partners(partners: Any, starts: Any, slopes: Any, table: Any, out: Any) 
     for t in numba.prange(len(out)):
         own = out[t]
         for m in range(starts[t], starts[t + 1]):
-            for k in range(indptr[partners[m]], indptr[partners[m] + 1]):
+            for k in range(np.uint64(indptr[partners[m]]), np.uint64(indptr[partners[m] + 1])):
                 own[columns[k]] += slopes[m] * values[k]
 
 
@@ -232,7 +232,7 @@ def add_block(rows: Any, slopes: Any, table: Any, out: Any) -> None:
             slope = slopes[t, s]
             if slope == 0:  # of an item that the user touched
                 continue
-            for k in range(indptr[rows[s]], indptr[rows[s] + 1]):
+            for k in range(np.uint64(indptr[rows[s]]), np.uint64(indptr[rows[s] + 1])):
                 own[columns[k]] += slope * values[k]
 
 
@@ -256,7 +256,7 @@ def pull_pairs(
         slot = slots[rows[g]]
         for m in range(starts[g], starts[g + 1]):
             slope, source = slopes[members[m]], full[owners[members[m]]]
-            for k in range(first, last):
+            for k in range(np.uint64(first), np.uint64(last)):
                 active[k] += slope * source[columns[k]]
             if slot >= 0:
                 for c in range(dim):
@@ -271,7 +271,7 @@ def pull_block(by_column: Any, rows: Any, slopes: Any, table: Any, active: Any, 
     for s in numba.prange(len(rows)):
         slot = slots[rows[s]]
         own = slopes[s]
-        for k in range(indptr[rows[s]], indptr[rows[s] + 1]):
+        for k in range(np.uint64(indptr[rows[s]]), np.uint64(indptr[rows[s] + 1])):
             active[k] += dot(own, by_column[columns[k]])
         if slot >= 0:
             for c in range(dim):
@@ -291,7 +291,7 @@ def add_marked_pairs(
                 marks[touched[m]] = shares[m]
             for m in range(starts[t], starts[t + 1]):
                 score = values.dtype.type(0)
-                for k in range(indptr[partners[m]], indptr[partners[m] + 1]):
+                for k in range(np.uint64(indptr[partners[m]]), np.uint64(indptr[partners[m] + 1])):
                     score += marks[columns[k]] * values[k]
                 out[m] += score
             for m in range(touched_starts[t], touched_starts[t + 1]):
@@ -309,8 +309,31 @@ def add_marked_block(touched_starts: Any, touched: Any, shares: Any, rows: Any, 
                 marks[touched[m]] = shares[m]
             for s in range(len(rows)):
                 score = values.dtype.type(0)
-                for k in range(indptr[rows[s]], indptr[rows[s] + 1]):
+                for k in range(np.uint64(indptr[rows[s]]), np.uint64(indptr[rows[s] + 1])):
                     score += marks[columns[k]] * values[k]
                 out[t, s] += score
             for m in range(touched_starts[t], touched_starts[t + 1]):
                 marks[touched[m]] = 0
+
+
+@kernel
+def split_rows(table: Any, bounds: Any, rows: Any, own: Any, others: Any) -> None:
+    indptr, _, values = table
+    for row in rows:
+        first, end = indptr[row], indptr[row + 1]
+        shift = bounds[row] - first
+        middle = bounds[row + 1] - shift
+        for k in range(first, middle):
+            own[k + shift] = values[k]
+        shift = -bounds[row + 1]
+        for k in range(middle, end):
+            others[k + shift] = values[k]
+
+
+@kernel
+def move_first(indptr: Any, bounds: Any, rows: Any, gradient: Any, active: Any) -> None:
+    for row in rows:
+        shift = indptr[row] - bounds[row]
+        for k in range(np.uint64(bounds[row]), np.uint64(bounds[row + 1])):
+            active[k + shift] += gradient[k]
+            gradient[k] = 0

@@ -44,7 +44,9 @@ def adam(table: Any, rows: Any, gradient: Any, moments: Any, rate: Any, betas: A
         # Powers in float64: 1 - beta2**t loses half its digits in float32 for the first steps.
         scale1 = kind(1 / (1 - np.float64(beta1) ** steps[row]))
         scale2 = kind(1 / (1 - np.float64(beta2) ** steps[row]))
-        for k in range(indptr[row], indptr[row + 1]):
+        for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + 1])):
+            if gradient[k] == 0 and first[k] == 0 and second[k] == 0:
+                continue  # as of entries that are never trained: nothing would change
             first[k] = kind(beta1) * first[k] + kind(1 - beta1) * gradient[k]
             second[k] = kind(beta2) * second[k] + kind(1 - beta2) * gradient[k] * gradient[k]
             values[k] -= kind(rate) * first[k] * scale1 / (np.sqrt(second[k] * scale2) + kind(epsilon))

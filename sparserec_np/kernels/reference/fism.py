@@ -323,3 +323,40 @@ def add_marked_block(
     for t in range(len(out)):
         own = slice(touched_starts[t], touched_starts[t + 1])
         out[t] += dense[:, touched[own]] @ shares[own]
+
+
+def split_rows(table: SparseTable, bounds: Array, rows: Array, own: Array, others: Array) -> None:
+    """Copies the values of ``rows`` (m,), none twice, to two arrays: the first of each row, and the others.
+
+    Of row r the first ``bounds[r + 1] - bounds[r]`` go to ``own[bounds[r]:bounds[r + 1]]``, and the
+    others to where those of all rows would lie one row after the other.
+
+    Args:
+        table: see above.
+        bounds: (n_items + 1,) integers, rising, from 0.
+        rows: see above.
+        own: (``bounds[-1]``,) of the values' dtype; those of other rows stay as they are.
+        others: (nnz - ``bounds[-1]``,) likewise.
+    """
+    for row in rows:
+        values = table.values[table.indptr[row] : table.indptr[row + 1]]
+        first = bounds[row + 1] - bounds[row]
+        own[bounds[row] : bounds[row + 1]] = values[:first]
+        start = table.indptr[row] - bounds[row]
+        others[start : start + len(values) - first] = values[first:]
+
+
+def move_first(indptr: Array, bounds: Array, rows: Array, gradient: Array, active: Array) -> None:
+    """Adds ``gradient`` of the first entries of ``rows`` (m,), none twice, to ``active``, and sets it to zero.
+
+    Args:
+        indptr: (n_items + 1,) integers, where the rows begin in ``active``.
+        bounds: (n_items + 1,) where the first entries of each row begin in ``gradient``.
+        rows: see above.
+        gradient: (``bounds[-1]``,)
+        active: (nnz,)
+    """
+    for row in rows:
+        own = slice(bounds[row], bounds[row + 1])
+        active[indptr[row] : indptr[row] + bounds[row + 1] - bounds[row]] += gradient[own]
+        gradient[own] = 0
