@@ -13,7 +13,9 @@ way is short: a few steps, since the smoothness of those vectors is lost on a lo
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,10 +24,10 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import STRIP_COLUMNS
-from sparserec_np.machine.threads import made_together
+from sparserec_np.machine.threads import made_in_order, made_together
 
 USERS_AT_ONCE = 1024  # whose rows are made together, all columns of them
-MULTIPLIED = 256  # rows of a product that a thread makes at a time
+MULTIPLIED = 256  # rows of a product that are made at a time
 POWER_STEPS = 10  # that find the length of a step
 
 
@@ -38,8 +40,8 @@ class OwnShareFit:
         rate: length of a step, as a part of one over the largest eigenvalue of ``M'M``.
         momentum: part of a step that the next one goes on with.
 
-    Memory: three arrays of the stored values, four of all pairs of columns, and the rows of some
-    users.
+    Memory: three arrays of the stored values, and four of all pairs of columns; and for each thread
+    the rows of some users, three times, and one more of all pairs of columns.
     """
 
     steps: int = 4
@@ -107,19 +109,15 @@ class _Problem:
         products = _products_of_columns(rows, dim)
         users_products = np.zeros((dim, dim), np.float32)
         first, second = np.zeros_like(rows.values), np.zeros_like(rows.values)  # N B Z, N Z
-        for start in range(0, log.n_users, USERS_AT_ONCE):
+
+        def make(start: int) -> _Block:
             users = np.arange(start, min(start + USERS_AT_ONCE, log.n_users), dtype=np.int32)
-            own, errors = (np.empty((len(users), dim), np.float32) for _ in range(2))
-            of_users = self._touched.of_users(users)
-            kernels.fism.sum_rows(rows, scales, *of_users, own)
-            kernels.fism.sum_rows(rows, scales * excess, *of_users, errors)
-            lengths = np.square(self._user_scales[users])[:, None]
-            self._compare(own, products, errors)
-            errors *= lengths
-            kernels.at_entries.add_user_rows(rows, log.indptr, log.items, users, errors, first)
-            scaled = own * lengths
-            self._add_products(own, scaled, users_products)
-            kernels.at_entries.add_user_rows(rows, log.indptr, log.items, users, scaled, second)
+            return self._block(rows, users, excess, products)
+
+        for block in made_in_order(make, range(0, log.n_users, USERS_AT_ONCE), self._threads):
+            users_products += block.products
+            sides = (block.errors, first), (block.scaled, second)
+            made_together(functools.partial(self._add_users, rows, block.users), sides, self._threads)
         first *= scales[owners]
         second *= scales[owners]
         diagonal = np.bincount(owners, second * rows.values, minlength=rows.rows) - self._diagonal * excess
@@ -128,25 +126,43 @@ class _Problem:
         kernels.at_entries.add_products(rows, users_products, first)
         return first
 
-    def _compare(self, own: Array, products: Array, errors: Array) -> None:
-        """Replaces ``errors`` (n, dim) by ``own products - errors``."""
-
-        def compare(some: slice) -> None:
+    def _block(self, rows: SparseTable, users: Array, excess: Array, products: Array) -> _Block:
+        """Makes what is summed up over ``users``."""
+        own, errors = (np.empty((len(users), self._dim), np.float32) for _ in range(2))
+        of_users = self._touched.of_users(users)
+        kernels.fism.sum_rows(rows, self._scales, *of_users, own)
+        kernels.fism.sum_rows(rows, self._scales * excess, *of_users, errors)
+        lengths = np.square(self._user_scales[users])[:, None]
+        for some in _parts(len(own)):
             np.subtract(own[some] @ products, errors[some], out=errors[some])
+        errors *= lengths
+        scaled = own * lengths
+        sums = np.concatenate([own[:, some].T @ scaled for some in _parts(self._dim)])
+        return _Block(users, errors, scaled, sums)
 
-        made_together(compare, _parts(len(own)), self._threads)
+    def _add_users(self, rows: SparseTable, users: Array, side: tuple[Array, Array]) -> None:
+        """Adds the rows (m, dim) of ``users`` to sums (nnz,) at the stored entries of what they touched."""
+        kernels.at_entries.add_user_rows(rows, self._log.indptr, self._log.items, users, *side)
 
-    def _add_products(self, own: Array, scaled: Array, sums: Array) -> None:
-        """Adds ``own' scaled`` to ``sums`` (dim, dim)."""
 
-        def add(some: slice) -> None:
-            sums[some] += own[:, some].T @ scaled
+class _Block(NamedTuple):
+    """What some users add to the gradient.
 
-        made_together(add, _parts(len(sums)), self._threads)
+    Attributes:
+        users: (m,) int32
+        errors: (m, dim) their rows of ``M B Z``, times their scale.
+        scaled: (m, dim) those of ``M Z``, likewise.
+        products: (dim, dim) of all columns of both ``M Z``.
+    """
+
+    users: Array
+    errors: Array
+    scaled: Array
+    products: Array
 
 
 def _parts(rows: int) -> list[slice]:
-    """Divides rows into parts that threads multiply, the same for any number of these."""
+    """Divides rows into parts that are multiplied together."""
     return [slice(start, start + MULTIPLIED) for start in range(0, rows, MULTIPLIED)]
 
 
