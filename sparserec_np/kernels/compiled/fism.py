@@ -316,10 +316,11 @@ def add_marked_block(touched_starts: Any, touched: Any, shares: Any, rows: Any, 
                 marks[touched[m]] = 0
 
 
-@kernel
+@parallel
 def split_rows(table: Any, bounds: Any, rows: Any, own: Any, others: Any) -> None:
     indptr, _, values = table
-    for row in rows:
+    for t in numba.prange(len(rows)):
+        row = rows[t]
         first, end = indptr[row], indptr[row + 1]
         shift = bounds[row] - first
         middle = bounds[row + 1] - shift
@@ -330,10 +331,11 @@ def split_rows(table: Any, bounds: Any, rows: Any, own: Any, others: Any) -> Non
             others[k + shift] = values[k]
 
 
-@kernel
+@parallel
 def move_first(indptr: Any, bounds: Any, rows: Any, gradient: Any, active: Any) -> None:
-    for row in rows:
+    for t in numba.prange(len(rows)):
+        row = rows[t]
         shift = indptr[row] - bounds[row]
-        for k in range(np.uint64(bounds[row]), np.uint64(bounds[row + 1])):
+        for k in range(bounds[row], bounds[row + 1]):
             active[k + shift] += gradient[k]
             gradient[k] = 0
