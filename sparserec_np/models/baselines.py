@@ -5,12 +5,15 @@ Both are what a learnt model has to beat (Dacrema et al. 2019).
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.matrices import matrix_of_ones
 from sparserec_np.data.table import Array, SparseTable, column_dtype, index_dtype
 from sparserec_np.errors import DataError
+from sparserec_np.machine.threads import made_in_order, shared_threads
 
 ITEMS_AT_ONCE = 256  # items whose similarities to all others exist at once
 MOST_ITEMS = 65_536  # as many columns as a table can have
@@ -50,20 +53,23 @@ def item_neighbours(log: Interactions, neighbours: int, shrinkage: float) -> tup
     matrix = matrix_of_ones(log)
     by_item = matrix.T.tocsr()
     roots = np.sqrt(log.item_degrees)
-    lengths, columns, values = [np.diff(log.indptr)], [log.items], [matrix.data]
-    for start in range(0, log.n_items, ITEMS_AT_ONCE):
+
+    def of_some(start: int) -> tuple[Array, Array, Array]:
         shared = by_item[start : start + ITEMS_AT_ONCE] @ matrix
         shared.sort_indices()
-        for row in range(shared.shape[0]):
-            part = slice(shared.indptr[row], shared.indptr[row + 1])
-            others, counts = shared.indices[part], shared.data[part]
-            similar = np.where(
-                others == start + row, 0, counts / (roots[start + row] * roots[others] + shrinkage)
-            )
-            kept = _largest(similar, neighbours)
-            lengths.append(np.array([len(kept)]))
-            columns.append(others[kept])
-            values.append(similar[kept])
+        owners = np.repeat(np.arange(shared.shape[0]), np.diff(shared.indptr))
+        similar = shared.data / (roots[start + owners] * roots[shared.indices] + shrinkage)
+        similar[shared.indices == start + owners] = 0
+        kept = [
+            begin + _largest(similar[begin:end], neighbours)
+            for begin, end in itertools.pairwise(shared.indptr)
+        ]
+        places = np.concatenate(kept)
+        return np.array([len(some) for some in kept]), shared.indices[places], similar[places]
+
+    parts = [(np.diff(log.indptr), log.items, matrix.data)]
+    parts += made_in_order(of_some, range(0, log.n_items, ITEMS_AT_ONCE), shared_threads())
+    lengths, columns, values = zip(*parts, strict=True)
     indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
     table = SparseTable(
         indptr.astype(index_dtype(int(indptr[-1]))),
@@ -78,5 +84,11 @@ def _largest(numbers: Array, count: int) -> Array:
 
     Of equal ones the first.
     """
-    best = np.argsort(-numbers, kind="stable")[:count]
-    return np.sort(best[numbers[best] > 0])
+    over = len(numbers) - count
+    if over <= 0:
+        return np.flatnonzero(numbers > 0)
+    least = np.partition(numbers, over)[over]
+    kept = numbers > max(least, 0)
+    if least > 0:
+        kept[np.flatnonzero(numbers == least)[: count - np.count_nonzero(kept)]] = True
+    return np.flatnonzero(kept)
