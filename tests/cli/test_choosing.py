@@ -33,6 +33,7 @@ def test_a_line_tells_what_was_chosen_and_compared():
         " itemknn 0.2500; mf 64 (condensed) 0.1500"
     )
     assert said_of(Choice(Config(), LOOKS[:1])).endswith("the only start: validation ndcg@20 0.2000")
+    assert said_of(Choice(Config(), LOOKS[:1], users=20_000)).endswith("0.2000 (20,000 users drawn)")
     assert said_of(Choice(Config())) == ""
 
 

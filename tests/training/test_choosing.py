@@ -12,6 +12,7 @@ from sparserec_np.data.splitting import hold_out, split_random
 from sparserec_np.data.synthetic import generate
 from sparserec_np.errors import ConfigError, DataError
 from sparserec_np.models.base_models import BASE_MODELS
+from sparserec_np.training import choosing
 from sparserec_np.training.choosing import FIRST_RECENCY, FREE, LADDERS, LOOKED_PART, choose
 from sparserec_np.training.fitted import SELECT_BY
 from sparserec_np.training.settings import PAIR_SETTINGS, SETTINGS, Config
@@ -42,6 +43,22 @@ def test_the_best_start_is_taken(chosen):
     config = choice.config
     assert (config.model, config.dim, config.start) == (best["model"], best["dim"], best["start"])
     assert config.user_rows == best.get("user_rows")
+
+
+def test_of_many_users_some_are_drawn_to_look_by(monkeypatch, chosen):
+    assert chosen[0].users is None
+    monkeypatch.setattr(choosing, "LOOKED_USERS", 40)
+    held_out = hold_out(LOG, 0.25, np.random.default_rng(0))[1]
+    some, users = choosing._of_some_users(held_out, seed=1)
+    drawn = np.flatnonzero(some.user_degrees)
+    assert users == len(drawn) == 40
+    np.testing.assert_array_equal(some.user_degrees[drawn], held_out.user_degrees[drawn])
+    again, other = (choosing._of_some_users(held_out, seed)[0] for seed in (1, 2))
+    assert some.digest() == again.digest() != other.digest()
+    choice = choose(LOG, replace(CONFIG, model="fism", start="spectral"), ("dim",))
+    assert choice.users == 40
+    everybody = dict.fromkeys(look[SELECT_BY] for look in chosen[0].looks)
+    assert all(look[SELECT_BY] not in everybody for look in choice.looks)
 
 
 def test_both_models_and_all_starts_are_looked_at(chosen):
