@@ -147,15 +147,14 @@ def choose(
 
     A quarter of each user's interactions is held out, or ``config.validation`` where that is more,
     as ``config.hold_out`` says; where ``validation`` is free, epochs are chosen by the same part.
-    Where there is an order of time, half of it are the last ones. Then later interactions count
-    more in users' rows. How much more, and how much neighbours say, is looked at in the best start.
-    Widths are climbed for as long as each adds enough. Starts by least squares are looked at where
-    they take seconds. Where more than 20,000 users have something held out, starts are measured by
-    as many, drawn by the seed.
-    All starts store equally many entries: a density is a part of a full table of users and items,
-    of ``config.dim`` columns or, where the width is free, of 64. With nothing to hold out, the
-    first kind is chosen, in the width that the number of items suggests; where training is asked
-    for, by its settings, the first that is trained.
+    In an order of time, half of it are the last ones. Then later interactions count more in users'
+    rows. How much more, and how much neighbours say, is looked at in the best start. Widths are
+    climbed for as long as each adds enough. Starts by least squares are looked at where they take
+    seconds. Of more than 20,000 users, as many are drawn, by the seed, to measure starts by. All
+    starts store equally many entries: a density is a part of a full table of users and items, of
+    ``config.dim`` columns or, where the width is free, of 64. With nothing to hold out, the first
+    kind is chosen, in the width that the number of items suggests; where training is asked for, by
+    its settings, the first that is trained.
 
     Args:
         log: interactions, as :func:`~sparserec_np.training.train.train` takes them.
@@ -170,8 +169,7 @@ def choose(
             :func:`~sparserec_np.training.train.train`.
 
     Raises:
-        ConfigError: no start goes with the budget and the other settings, or a checkpoint is of
-            others.
+        ConfigError: no start goes with the settings, or a checkpoint is of others.
         DataError: there is nothing to train on, or nothing that can be held out.
     """
     config, log = expect_config(config), expect_some(as_interactions(log))
@@ -187,9 +185,9 @@ def choose(
     if held_out is None:
         return Choice(_by_rule(kinds, config, free))
     checkpoints.expect("choice", lambda: facts_of(config, log, validation) | {"free": sorted(free)})
+    some, users = _of_some_users(held_out, config.seed)
     with kernel_threads(threads) as given:
         most = kinds[0].entries or (config.memory_budget or 0) // ENTRY_BYTES
-        some, users = _of_some_users(held_out, config.seed)
         looks = _Looks(kept, some, given, on_look or (lambda record: None), checkpoints, most)
         best = looks.look_at_all(kinds, {*LADDERS} & {*free})
         if "model" in free and log.n_interactions <= PAIRS_AT_ONCE:

@@ -72,7 +72,7 @@ def cut_sums(
         dim: number of columns of the table.
         columns: (users, most) int32, most >= 1; the first ``counts[t]`` of row t are overwritten.
         values: (users, most) of the values' dtype, likewise.
-        counts: (users,) int32, overwritten by the number of entries that are kept, at most ``most``.
+        counts: (users,) int32, overwritten by the number of entries that are kept.
     """
     full = np.empty((len(counts), dim), dtype=table.values.dtype)
     sum_rows(table, weights, starts, items, shares, full)
