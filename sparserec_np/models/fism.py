@@ -116,10 +116,8 @@ class Fism:
         made, table, weights = self.made_for(batch), self.table, self.served_weights
         full, starts = made.full, batch.users.starts
         active, explored = gradients.active, gradients.explored
-        order, items = self._pairs.by_item(batch)
-        rows = items.rows - np.int32(self.log.n_users)
-        of_users, own, owners = np.zeros_like(full), made.own_shares * slopes.positives, made.owners
-        pairs = slopes.positives
+        order, starts_of, rows, pairs, owners = self.pairs_by_item(batch, slopes)
+        of_users, own = np.zeros_like(full), made.own_shares * slopes.positives
         kernels.fism.add_partners(made.positives, starts, slopes.positives, table, of_users)
         if batch.shared:
             kernels.fism.add_block(made.negatives, slopes.negatives, table, of_users)
@@ -128,12 +126,28 @@ class Fism:
         else:  # the negatives of pairs are grouped with the positives, and leave nothing out
             kernels.fism.add_partners(made.negatives, starts, slopes.negatives, table, of_users)
             own = np.concatenate([own, np.zeros_like(slopes.negatives)])
-            pairs, owners = np.concatenate([pairs, slopes.negatives]), np.concatenate([owners, owners])
-        kernels.fism.pull_pairs(full, order, items.starts, rows, pairs, owners, table, active, explored)
+        kernels.fism.pull_pairs(full, order, starts_of, rows, pairs, owners, table, active, explored)
         by_number = np.zeros_like(weights)
         kernels.fism.spread_rows(table, weights, *made.touched_by, of_users, active, explored, by_number)
-        kernels.fism.leave_out(table, weights, order, items.starts, rows, own, active, explored, by_number)
+        kernels.fism.leave_out(table, weights, order, starts_of, rows, own, active, explored, by_number)
         gradients.weights[:] += by_number * self.base
+        self.add_decay(table, batch, decay, active)
+
+    def pairs_by_item(self, batch: Batch, slopes: Scores) -> tuple[Array, Array, Array, Array, Array]:
+        """Groups the batch's pairs, and negatives that each has of its own, by item.
+
+        Returns members, bounds and items of the groups, and of each pair the slope and the place of
+        its user.
+        """
+        order, items = self._pairs.by_item(batch)
+        rows, owners = items.rows - np.int32(self.log.n_users), self.made_for(batch).owners
+        if batch.shared:
+            return order, items.starts, rows, slopes.positives, owners
+        both = np.concatenate([slopes.positives, slopes.negatives])
+        return order, items.starts, rows, both, np.concatenate([owners, owners])
+
+    def add_decay(self, table: SparseTable, batch: Batch, decay: Decay, active: Array) -> None:
+        """Adds the gradient of the L2 terms of items' rows in a table to ``active`` (nnz,)."""
         empty = np.zeros(self.log.n_users, dtype=table.indptr.dtype)  # rows of users, of which none is stored
         stacked = SparseTable(np.concatenate([empty, table.indptr]), table.columns, table.values)
         self._pairs.add_decay(stacked, batch, decay, active)
@@ -311,6 +325,13 @@ class MadeRows:
         self.touched = np.concatenate([rows, negatives[counts[negatives] == 0]])
         counts[rows] = 0
         self.full = np.empty((0, dim), dtype=np.float32)
+
+    def touched_by_item(self, n_items: int) -> tuple[Array, Array, Array, Array]:
+        """Returns the place of each item among the rows, or -1, and who touched it: members, shares, bounds."""
+        members, shares, bounds, rows = self.touched_by
+        places = np.full(n_items, -1, dtype=np.int32)
+        places[rows] = np.arange(len(rows), dtype=np.int32)
+        return places, members, shares, bounds
 
     def read(self, table: SparseTable, weights: Array) -> Array:
         """Makes the rows from the items' rows as they are now, and returns them."""

@@ -6,8 +6,7 @@ row i is ``p_ij``, what item i gets from who touched item j. So, in the words of
 
     score(u, i) = x_u . w_i + sum over j in N(u) of r_uj p_ij
 
-Training changes w and the numbers c, and neither p nor which entries are stored: pairs say what few
-users have in common, which no gradient of sampled pairs says better. Our choice.
+Training changes w, p and the numbers c, and not which entries are stored. Our choice.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from sparserec_np.sparsity.growth import NO_ROWS
 
 
 class FismWithNeighbours:
-    """Sums of rows that are trained, beside neighbours that stay; see the module.
+    """Sums of rows, beside what neighbours say; see the module.
 
     Attributes:
         table: (n_items) rows of both parts; row i is item i.
@@ -60,8 +59,13 @@ class FismWithNeighbours:
             table.values[~first],
         )
         self._others = np.flatnonzero(~first)
-        self._active = np.zeros_like(self._sums.table.values)
+        self._pair_starts = table.indptr[:-1] + np.diff(bounds)
+        self._active, self._of_pairs = (
+            np.zeros_like(self._sums.table.values),
+            np.zeros_like(self._pairs.values),
+        )
         self._nothing = Explored.of(NO_ROWS, table.rows, summed, table.values.dtype)
+        self._stored = np.flatnonzero(np.diff(table.indptr)).astype(np.int32)
         self._origin = self._own_origin = self._active[:0]
         self.weights = self._sums.weights
         self.row_entries: int | None = None
@@ -72,9 +76,9 @@ class FismWithNeighbours:
 
     @property
     def workspace_bytes(self) -> int:
-        """Bytes of copies of both parts, of their places, and of what sums take."""
+        """Bytes of copies and gradients of both parts, of their places, and of what sums take."""
         own = self._sums.table.nbytes + self._pairs.nbytes + self._places.nbytes + self._others.nbytes
-        beside = self._active.nbytes + self._nothing.nbytes + self._own_origin.nbytes
+        beside = self._active.nbytes + self._of_pairs.nbytes + self._nothing.nbytes + self._own_origin.nbytes
         return self._sums.workspace_bytes + own + beside
 
     @property
@@ -87,8 +91,12 @@ class FismWithNeighbours:
         self._sums.load_weights(weights)
 
     def touched(self, batch: Batch) -> Array:
-        """Finds the items that the batch's users touched, and its negatives; rows of the table."""
-        return self._sums.touched(batch)
+        """Names all rows with entries: all go on along their moments, whatever the batch holds.
+
+        A pair gets few gradients. An optimizer that left it alone between two of them would move it
+        by much less.
+        """
+        return self._stored
 
     def forward(self, batch: Batch) -> Scores:
         """Scores the pairs, each without its own item, and their negatives."""
@@ -105,20 +113,34 @@ class FismWithNeighbours:
         return scores
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
-        """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says; none of pairs."""
-        sums, rows = self._sums, self.touched(batch)
+        """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says. L2 terms have rows alone."""
+        sums, pairs, rows = self._sums, self._pairs, self._sums.touched(batch)
         if decay.origin is not self._origin:
             self._origin = decay.origin
             self._own_origin = decay.origin[self._places] if len(decay.origin) else decay.origin
         own = Gradients(self._active, self._nothing, gradients.weights)
         sums.backward(batch, slopes, decay._replace(origin=self._own_origin), own)
-        bounds = self.table.indptr, sums.table.indptr
-        kernels.fism.move_first(*bounds, rows, self._active, gradients.active)
+        kernels.fism.move_part(self.table.indptr, sums.table.indptr, rows, self._active, gradients.active)
+        made, by_item = sums.made_for(batch), sums.pairs_by_item(batch, slopes)
+        kernels.fism.pull_marked_pairs(by_item, made.of_users, pairs, self._of_pairs)
+        if batch.shared:
+            turned, touched_by = np.ascontiguousarray(slopes.negatives.T), made.touched_by_item(pairs.rows)
+            kernels.fism.pull_marked_block(made.negatives, turned, touched_by, pairs, self._of_pairs)
+        kernels.fism.move_part(self._pair_starts, pairs.indptr, rows, self._of_pairs, gradients.active)
 
-    @property
-    def trained_values(self) -> Array:
-        """Values of rows (n,) as they are now, without those of pairs."""
-        return self.table.values[self._places]
+    def level(self) -> None:
+        """Brings rows to the root mean square of pairs, so that one rate suits both.
+
+        The numbers c make up for it, and scores stay as they are.
+        """
+        rows, pairs = (
+            np.sqrt(np.square(self.table.values[places], dtype=np.float64).mean()) if len(places) else 0.0
+            for places in (self._places, self._others)
+        )
+        if rows > 0 and pairs > 0:
+            kind = self.table.values.dtype
+            self.table.values[self._places] *= np.asarray(pairs / rows, kind)
+            self._sums.base *= np.asarray((rows / pairs) ** 2, kind)
 
     def _read(self) -> None:
         """Takes the values of both parts as they are now."""

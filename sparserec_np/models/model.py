@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -136,10 +136,16 @@ class Model(Protocol):
         ...
 
 
-def root_mean_square(model: Model) -> float:
-    """Computes that of the stored values that training moves, in float64; 1 where all are 0.
+@runtime_checkable
+class OfParts(Protocol):
+    """A model that stores values of two kinds, whose sizes can be brought together."""
 
-    These are all of the table's, or what a model names as its ``trained_values``.
-    """
-    values = getattr(model, "trained_values", model.table.values)
+    def level(self) -> None:
+        """Brings all stored values to one root mean square, and leaves scores as they are."""
+        ...
+
+
+def root_mean_square(model: Model) -> float:
+    """Computes that of the stored values, in float64; 1 where all are 0."""
+    values = model.table.values
     return float(np.sqrt(np.square(values, dtype=np.float64).mean())) or 1.0 if len(values) else 1.0

@@ -35,7 +35,7 @@ from sparserec_np.training.snapshot import (
     under,
     within,
 )
-from sparserec_np.training.starting import Beginning
+from sparserec_np.training.starting import Beginning, levelled
 from sparserec_np.training.state import NO_ORIGIN, EntryState, Training
 
 NO_TABLE = SparseTable(np.zeros(1, np.int32), np.empty(0, np.uint8), np.empty(0, np.float32))
@@ -71,7 +71,7 @@ def fit(
         SparseRecError: training diverged.
     """
     kept = checkpoints.running()
-    beginning = start() if kept is None else _beginning_of(kept)
+    beginning = levelled(log, plan, start()) if kept is None else _beginning_of(kept)
     del start  # and what it may hold
     training = begin(log, plan, beginning)
     order = plan.order(log, len(training.model.weights))

@@ -12,7 +12,7 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.factorization.pruning import strongest_first
 from sparserec_np.machine.memory import give_back_freed
-from sparserec_np.models.model import NO_WEIGHTS, Model
+from sparserec_np.models.model import NO_WEIGHTS, Model, OfParts
 from sparserec_np.starts import ITEM_STARTS
 from sparserec_np.starts.shelf import NO_SHELF, Shelf
 from sparserec_np.training.memory_estimate import check_memory
@@ -76,6 +76,19 @@ def make_start(log: Interactions, plan: Plan, threads: int, shelf: Shelf = NO_SH
         scale(plan.model_over(table, log), plan.settings.start_score)
     weights = plan.source.weights(log)
     return Beginning(name, table, time.perf_counter() - clock, start.from_data, weights)
+
+
+def levelled(log: Interactions, plan: Plan, start: Beginning) -> Beginning:
+    """Returns the start with stored values of one size, where rates are counted in it."""
+    if not plan.settings.relative_rate:
+        return start
+    model = plan.model_over(start.table.copy(), log)
+    if not isinstance(model, OfParts):
+        return start
+    if len(start.weights):
+        model.load_weights(start.weights)
+    model.level()
+    return start._replace(table=model.table, weights=model.served_weights)
 
 
 def scale(model: Model, score: float) -> None:

@@ -285,7 +285,7 @@ def test_rows_in_two_parts(kernel: Any, dtype: Any) -> None:
     moved = np.ones(table.nnz, dtype)
     moved[is_first] += np.where(named[is_first], gradient, 0)
     left = np.where(named[is_first], 0, gradient)
-    kernel.move_first(table.indptr, bounds, rows, gradient, active)
+    kernel.move_part(table.indptr, bounds, rows, gradient, active)
     np.testing.assert_array_equal(active, moved)
     np.testing.assert_array_equal(gradient, left)
 
@@ -307,6 +307,63 @@ def test_cut_sums_keep_the_largest_entries(kernel: Any, case: Case, most: int, r
         expected = np.zeros_like(row)
         expected[order] = row[order]
         np.testing.assert_array_equal(made, expected)
+
+
+def marks_pulled(kernel: Any, case: Case, slopes: Array, block: bool) -> tuple[SparseTable, Array]:
+    """Gradients of what touched items say of the partners above, none of which comes twice."""
+    items, (starts, touched, shares) = case.table.rows, case.sums_of
+    touched, shares = touched[: starts[-1]], shares[: starts[-1]]
+    kind, users = case.table.values.dtype, len(starts) - 1
+    table = random_table(np.random.default_rng(0), items, items, 0.3, kind)
+    partners = distinct(items)
+    active = np.full(table.nnz, 2, dtype=kind)
+    if block:
+        by_item = np.argsort(touched, kind="stable")
+        rows, counts = np.unique(touched, return_counts=True)
+        places = np.full(items, -1, dtype=np.int32)
+        places[rows] = np.arange(len(rows))
+        bounds = np.append(0, np.cumsum(counts)).astype(np.int32)
+        owners = np.repeat(np.arange(users, dtype=np.int32), np.diff(starts))
+        of_items = places, owners[by_item], shares[by_item], bounds
+        kernel.pull_marked_block(partners, slopes, of_items, table, active)
+        return table, active
+    # Pair m is of the partner m // users and the user m % users, in an order of its own.
+    members = np.arange(slopes.size, dtype=np.int32).reshape(slopes.shape)[:, ::-1].ravel()
+    groups = np.arange(len(partners) + 1, dtype=np.int32) * users
+    owners = np.tile(np.arange(users, dtype=np.int32), len(partners))
+    pairs = members, groups, partners, slopes.ravel(), owners
+    kernel.pull_marked_pairs(pairs, case.sums_of, table, active)
+    return table, active
+
+
+def distinct(items: int) -> Array:
+    return np.random.default_rng(1).permutation(items)[:5].astype(np.int32)
+
+
+@pytest.mark.parametrize("block", [False, True])
+@settings(max_examples=30, deadline=None)
+@given(case=ODD_CASES)
+def test_gradients_of_marks(block: bool, case: Case) -> None:
+    items, (starts, touched, shares) = case.table.rows, case.sums_of
+    users, partners = len(starts) - 1, distinct(items)
+    slopes = np.random.default_rng(2).standard_normal((len(partners), users)).astype(case.table.values.dtype)
+    expected = np.zeros((items, items))
+    for partner, own in zip(partners, slopes, strict=True):
+        for t in range(users):
+            for m in range(starts[t], starts[t + 1]):
+                expected[partner, touched[m]] += float(own[t]) * float(shares[m])
+    for kernel in (compiled, reference):
+        table, found = marks_pulled(kernel, case, slopes, block)
+        stored = 2 + expected[table.row_numbers(), table.columns]
+        assert_close(found, stored, scale=4 * max(users, 1) ** 0.5)
+
+
+@needs_two_threads
+@pytest.mark.parametrize("block", [False, True])
+def test_the_number_of_threads_changes_no_gradient_of_marks(block: bool) -> None:
+    case = random_case(1, 500, (40, np.float32), 0.3, users=300, touched=0.2)
+    slopes = np.random.default_rng(2).standard_normal((5, len(case.sums_of[0]) - 1)).astype(np.float32)
+    assert_threads_change_nothing(lambda: [marks_pulled(compiled, case, slopes, block)[1]])
 
 
 @needs_two_threads

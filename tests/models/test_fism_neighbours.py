@@ -1,4 +1,4 @@
-"""FISM with neighbours: scores and gradients against dense loops, what training leaves alone, bits on any threads."""
+"""FISM with neighbours: scores and gradients against dense loops, sizes of both parts, bits on any threads."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def cost(dense: Array, numbers: Array, batch: Batch, loss: str) -> float:
 
 
 @FORMS
-def test_gradients_of_rows_are_those_of_the_loss_and_pairs_have_none(loss: str, negatives: Negatives) -> None:
+def test_gradients_of_rows_and_pairs_are_those_of_the_loss(loss: str, negatives: Negatives) -> None:
     model = a_model()
     batch = next(PairSampler(LOG, 25, negatives).epoch(np.random.default_rng(1)))
     nothing = Explored.of(batch.positives[:0], LOG.n_items, DIM, np.float64)
@@ -86,9 +86,8 @@ def test_gradients_of_rows_are_those_of_the_loss_and_pairs_have_none(loss: str, 
     assert total == pytest.approx(by_entries(dense.ravel()), rel=1e-6)  # shares are float32 there
     expected = oracles.central_differences(by_entries, dense.ravel()).reshape(dense.shape)
     stored = model.table.row_numbers(), model.table.columns
-    summed = model.table.columns < SUMMED
-    np.testing.assert_allclose(found.active[summed], expected[stored][summed], atol=1e-6)
-    assert not found.active[~summed].any() and np.abs(expected[stored][~summed]).max() > 0.01
+    np.testing.assert_allclose(found.active, expected[stored], atol=1e-6)
+    assert np.abs(expected[stored][model.table.columns >= SUMMED]).max() > 0.01
     weights = oracles.central_differences(
         lambda at: cost(dense, at * base, batch, loss), model.weights.copy()
     )
@@ -110,6 +109,26 @@ def test_l2_terms_draw_rows_to_their_origin_and_pairs_nowhere() -> None:
     counts = np.bincount(batch.positives - LOG.n_users, minlength=LOG.n_items)[model.table.row_numbers()]
     expected = 0.5 * counts * (model.table.values - origin) * (model.table.columns < SUMMED)
     np.testing.assert_allclose(found[1] - found[0], expected, atol=1e-12)
+
+
+def test_both_parts_are_brought_to_one_size_and_scores_stay() -> None:
+    model = a_model()
+    model.table.values[model.table.columns < SUMMED] *= 7
+    rows, pairs = model.table.columns < SUMMED, model.table.columns >= SUMMED
+    before, own = model.ranker().rank(np.arange(LOG.n_users), 4, LOG), model.table.values[pairs].copy()
+    model.level()
+    values = model.table.values
+    assert np.mean(values[rows] ** 2) == pytest.approx(np.mean(values[pairs] ** 2))
+    np.testing.assert_array_equal(values[pairs], own)
+    after = model.ranker().rank(np.arange(LOG.n_users), 4, LOG)
+    np.testing.assert_array_equal(after[0], before[0])
+    np.testing.assert_allclose(after[1], before[1], rtol=1e-5)
+
+
+def test_a_step_moves_all_rows_on_and_no_others() -> None:
+    model = a_model()
+    batch = next(PairSampler(LOG, 3, SharedBlock(2)).epoch(np.random.default_rng(1)))
+    np.testing.assert_array_equal(model.touched(batch), np.flatnonzero(np.diff(model.table.indptr)))
 
 
 def test_scores_are_scaled_in_both_parts() -> None:
@@ -162,8 +181,11 @@ def fit(threads: int = 1, **changes: Any) -> Fitted:
     return train(LARGER, replace(TINY, **changes), threads=threads)
 
 
-@pytest.mark.parametrize("changes", [{}, {"loss": "bpr", "negatives": 1}, {"method": "set"}])
-def test_training_moves_rows_and_neither_pairs_nor_the_mask_on_any_threads(changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"loss": "bpr", "negatives": 1}, {"method": "set"}, {"relative_rate": True, "pairs_together": 8}],
+)
+def test_training_moves_both_parts_and_not_the_mask_on_any_threads(changes: dict[str, Any]) -> None:
     start = fit(epochs=0, validation=0.0, **changes).model.table
     one, two = (fit(threads, validation=0.0, **changes) for threads in (1, 2))
     table = one.model.table
@@ -171,8 +193,8 @@ def test_training_moves_rows_and_neither_pairs_nor_the_mask_on_any_threads(chang
     np.testing.assert_array_equal(table.indptr, start.indptr)
     np.testing.assert_array_equal(table.columns, start.columns)
     summed = table.columns < 16
-    np.testing.assert_array_equal(table.values[~summed], start.values[~summed])
-    assert (table.values[summed] != start.values[summed]).mean() > 0.9
+    for part in (summed, ~summed):
+        assert (table.values[part] != start.values[part]).mean() > 0.9
     assert [record["nnz"] for record in one.history] == [700] * 4
 
 

@@ -332,10 +332,51 @@ def split_rows(table: Any, bounds: Any, rows: Any, own: Any, others: Any) -> Non
 
 
 @parallel
-def move_first(indptr: Any, bounds: Any, rows: Any, gradient: Any, active: Any) -> None:
+def move_part(indptr: Any, bounds: Any, rows: Any, gradient: Any, active: Any) -> None:
     for t in numba.prange(len(rows)):
         row = rows[t]
         shift = indptr[row] - bounds[row]
         for k in range(bounds[row], bounds[row + 1]):
             active[k + shift] += gradient[k]
             gradient[k] = 0
+
+
+@parallel
+def pull_marked_pairs(pairs: Any, of_users: Any, table: Any, active: Any) -> None:
+    members, starts, rows, slopes, owners = pairs
+    bounds, touched, shares = of_users
+    indptr, columns, _ = table
+    for g in numba.prange(len(rows)):
+        for m in range(starts[g], starts[g + 1]):
+            slope, user = slopes[members[m]], owners[members[m]]
+            place, end = np.int64(bounds[user]), np.int64(bounds[user + 1])
+            for k in range(indptr[rows[g]], indptr[rows[g] + 1]):
+                wanted = np.int32(columns[k])
+                last = end
+                while (
+                    place < last
+                ):  # the first that is not below it; columns rise, so it lies behind the one before
+                    middle = (place + last) // 2
+                    if touched[middle] < wanted:
+                        place = middle + 1
+                    else:
+                        last = middle
+                if place == end:
+                    break
+                if touched[place] == wanted:
+                    active[k] += slope * shares[place]
+
+
+@parallel
+def pull_marked_block(rows: Any, slopes: Any, touched_by: Any, table: Any, active: Any) -> None:
+    places, touching, shares, bounds = touched_by
+    indptr, columns, values = table
+    for s in numba.prange(len(rows)):
+        own = slopes[s]
+        for k in range(indptr[rows[s]], indptr[rows[s] + 1]):
+            place = places[columns[k]]
+            if place >= 0:
+                total = values.dtype.type(0)
+                for m in range(bounds[place], bounds[place + 1]):
+                    total += shares[m] * own[touching[m]]
+                active[k] += total

@@ -346,7 +346,7 @@ def split_rows(table: SparseTable, bounds: Array, rows: Array, own: Array, other
         others[start : start + len(values) - first] = values[first:]
 
 
-def move_first(indptr: Array, bounds: Array, rows: Array, gradient: Array, active: Array) -> None:
+def move_part(indptr: Array, bounds: Array, rows: Array, gradient: Array, active: Array) -> None:
     """Adds ``gradient`` of the first entries of ``rows`` (m,), none twice, to ``active``, and sets it to zero.
 
     Args:
@@ -360,3 +360,67 @@ def move_first(indptr: Array, bounds: Array, rows: Array, gradient: Array, activ
         own = slice(bounds[row], bounds[row + 1])
         active[indptr[row] : indptr[row] + bounds[row + 1] - bounds[row]] += gradient[own]
         gradient[own] = 0
+
+
+def pull_marked_pairs(
+    pairs: tuple[Array, Array, Array, Array, Array],
+    of_users: tuple[Array, Array, Array],
+    table: SparseTable,
+    active: Array,
+) -> None:
+    """Adds the gradients of what touched items say of partners, as :func:`add_marked_pairs` adds it.
+
+    The entry j of row ``rows[g]`` gets ``sum_m slopes[m] share_j``, over the pairs m of the group
+    whose users touched j.
+
+    Args:
+        pairs: (members, starts, rows, slopes, owners); rows ``rows`` (groups,) int32, none twice,
+            have the pairs ``members[starts[g]:starts[g + 1]]``, places in ``slopes``, the
+            derivatives of the loss by each pair's score, and in ``owners``, int32 places of users.
+        of_users: (starts, touched, shares) of users, as in :func:`add_marked_pairs`, rising.
+        table: n_items rows and as many columns, which rise in each row.
+        active: see above.
+    """
+    members, starts, rows, slopes, owners = pairs
+    bounds, touched, shares = of_users
+    for g, row in enumerate(rows):
+        dense = np.zeros(table.rows, dtype=active.dtype)
+        for m in members[starts[g] : starts[g + 1]]:
+            own = slice(bounds[owners[m]], bounds[owners[m] + 1])
+            dense[touched[own]] += slopes[m] * shares[own]
+        _add_marked(table, row, dense, active)
+
+
+def pull_marked_block(
+    rows: Array,
+    slopes: Array,
+    touched_by: tuple[Array, Array, Array, Array],
+    table: SparseTable,
+    active: Array,
+) -> None:
+    """Adds the gradients of what touched items say of a block, as :func:`add_marked_block` adds it.
+
+    The entry j of row ``rows[s]`` gets ``sum_u slopes[s, u] share_j`` over the users who touched j.
+
+    Args:
+        rows: (s,) int32, none twice.
+        slopes: (s, users) derivative of the loss by each score, 0 where an item does not count.
+        touched_by: (places, members, shares, bounds): item j was touched by the users
+            ``members[bounds[p]:bounds[p + 1]]`` with those ``shares``, p being ``places[j]``, or by
+            nobody where that is -1. ``places`` is (n_items,) int32.
+        table: n_items rows and as many columns.
+        active: see above.
+    """
+    places, members, shares, bounds = touched_by
+    for row, own in zip(rows, slopes, strict=True):
+        dense = np.zeros(table.rows, dtype=active.dtype)
+        for item in np.flatnonzero(places >= 0):
+            part = slice(bounds[places[item]], bounds[places[item] + 1])
+            dense[item] = own[members[part]] @ shares[part]
+        _add_marked(table, row, dense, active)
+
+
+def _add_marked(table: SparseTable, row: int, dense: Array, active: Array) -> None:
+    """Adds the stored part of ``dense`` (n_items,), the gradient of a whole ``row``."""
+    own = slice(table.indptr[row], table.indptr[row + 1])
+    active[own] += dense[table.columns[own]]
