@@ -24,6 +24,7 @@ from sparserec_np.federated.secure import KEYS, Circle, MaskedSum, Masker, kind_
 from sparserec_np.federated.server import Server
 
 FEWEST = 10  # clients whose sum is opened; our choice
+TRIES = 10  # circles of a pass that may stay unopened before their clients are let go; our choice
 NUMBER = 4  # bytes of a client's number, beside what is sent to it or revealed of it
 
 
@@ -57,6 +58,20 @@ class Circles(Rounds):
         if len(clients) < FEWEST:
             raise ConfigError(f"A sum hides a client among {FEWEST} or more, found {len(clients)}")
 
+    def run(self, here: Array) -> list[bytes]:
+        """Asks until enough have answered; see :class:`~sparserec_np.federated.rounds.Rounds`.
+
+        Raises:
+            ConfigError: no sum could be opened.
+        """
+        late = super().run(here)
+        if not self.server.answers:
+            raise ConfigError(
+                f"No sum could be opened in the pass {self.server.pass_name}: of a circle too few have sent; ask more"
+                " at once (--asked), or be content with fewer (--enough)"
+            )
+        return late
+
     def ask(self, cohort: list[int], fates: Array) -> tuple[list[int], list[bytes]]:
         """Asks some clients, who make a circle; see :class:`~sparserec_np.federated.rounds.Rounds`."""
         circle = Circle(len(cohort), self._rounds)
@@ -80,7 +95,8 @@ class Circles(Rounds):
                 self._count("vectors", cohort[place], len(pack_masked(self._asked.tag, place, packet)))
                 self._expect_refusal(total, place, packet)
         if total is None or not self._opened(cohort, maskers, total):
-            return cohort, []
+            self._unopened += 1
+            return (cohort if self._unopened < TRIES else []), []
         return [client for place, client in enumerate(cohort) if place not in total.sent], []
 
     def record(self) -> dict[str, Any]:
@@ -130,7 +146,6 @@ class Circles(Rounds):
     def _opened(self, cohort: list[int], maskers: list[Masker], total: MaskedSum) -> bool:
         """Opens a sum, and hands it to the server; tells whether that could be done."""
         if len(total.sent) < self._least(len(cohort)):
-            self._unopened += 1
             return False
         if not self._hiding.masks:
             self._take(total.total)
@@ -144,7 +159,6 @@ class Circles(Rounds):
             self._take(total.opened(revealed))
         except PacketError as error:
             self.server.refused[error.reason] += 1
-            self._unopened += 1
             return False
         return True
 

@@ -14,6 +14,7 @@ from sparserec_np.federated.circles import FEWEST, Circles
 from sparserec_np.federated.gradient_rounds import GradientWay
 from sparserec_np.federated.least_squares import LeastSquaresWay
 from sparserec_np.federated.packets import Kind, Question
+from sparserec_np.federated.privacy import Privacy
 from sparserec_np.federated.rounds import Conditions, Hiding
 from sparserec_np.federated.secure import MaskedSum, kind_of, pack_masked, unpack_masked
 from sparserec_np.federated.simulation import simulate
@@ -101,8 +102,17 @@ def test_a_sum_over_few_is_not_opened_and_its_clients_are_asked_again() -> None:
         np.random.default_rng(0),
         Question(Kind.COUNT, 0, 30).encode(),
     )
-    lonely.run(np.arange(FEWEST - 1))
+    with pytest.raises(ConfigError, match="No sum could be opened"):
+        lonely.run(np.arange(FEWEST - 1))
     assert server.answers == 0 and not lonely.down.any()
+
+
+def test_a_pass_in_which_no_sum_can_be_opened_ends_with_a_sentence() -> None:
+    log, clients = world(40, 30)
+    noisy = Hiding(masks=False, privacy=Privacy(8, 1.0))
+    server = server_for(log, SpectralWay(), 4, 60)  # all are to answer, and a third is silent
+    with pytest.raises(ConfigError, match="pass count.*--enough"):
+        simulate(server, clients, Conditions(silent=0.3, hiding=noisy), 0)
 
 
 def test_numbers_have_room_for_sums_over_all_clients() -> None:
