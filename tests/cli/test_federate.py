@@ -33,6 +33,12 @@ def train_file(tmp_path_factory):
     return str(path)
 
 
+def same_file(one: Path, other: Path) -> bool:
+    """Whether the models of two runs have the same bytes."""
+    models = {(run / "model.safetensors").read_bytes() for run in (one, other)}
+    return len(models) == 1
+
+
 QUICK = ("--simulate", "--dim", "6", "--entries", "120", "--threads", "1")
 
 
@@ -307,8 +313,11 @@ def test_every_option_stands_in_its_group():
     ]
 
 
-def test_an_interrupt_between_passes_says_how_to_go_on(run, train_file, tmp_path, monkeypatch):
-    plain, given = CheckpointFile._write, ("--protocol", "spectral", "--validation", "0")
+@pytest.mark.parametrize("hidden", [(), ("--secure",)], ids=["plain", "masked"])
+def test_an_interrupt_between_passes_says_how_to_go_on(run, train_file, tmp_path, monkeypatch, hidden):
+    if hidden:
+        pytest.importorskip("cryptography")
+    plain, given = CheckpointFile._write, ("--protocol", "spectral", "--validation", "0", *hidden)
 
     def write(self, *state):
         plain(self, *state)
@@ -321,6 +330,8 @@ def test_an_interrupt_between_passes_says_how_to_go_on(run, train_file, tmp_path
     assert f"Go on with `sparserec federate --resume {tmp_path}/run`." in done.stderr
     resumed = run("federate", "--resume", tmp_path / "run", "--json")
     assert (resumed.returncode, json.loads(resumed.stdout)["nnz"]) == (0, 120)
+    assert run("federate", train_file, "-o", tmp_path / "whole", *QUICK, *given).returncode == 0
+    assert same_file(tmp_path / "run", tmp_path / "whole")
 
 
 def test_a_table_learns_on_from_more_items(run, train_file, tmp_path):
