@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,12 +18,14 @@ from sparserec_np.data.table import Array
 from sparserec_np.federated.desk import Desk
 from sparserec_np.federated.endpoint import Endpoint, Manners
 from sparserec_np.federated.ledger import Ledger
+from sparserec_np.federated.rounds import Conditions
 from sparserec_np.federated.server import Server
-from sparserec_np.federated.simulation import Conditions, clients_of, simulate
+from sparserec_np.federated.simulation import clients_of, simulate
 from sparserec_np.federated.tokens import Tokens
 from sparserec_np.training.checkpoints import Checkpoints
 from sparserec_np.training.fitted import Record
 
+from .hiding_options import privacy_told
 from .interrupts import check_interrupts
 from .output import counted
 from .writing import Source
@@ -45,6 +47,11 @@ class Audience(Protocol):
         ...
 
     @property
+    def ordered(self) -> bool:
+        """Whether they are known to have touched items in an order of time."""
+        ...
+
+    @property
     def source(self) -> Source:
         """Where the interactions come from."""
         ...
@@ -63,8 +70,8 @@ class Audience(Protocol):
         """Takes a server through its passes; ``measured`` if clients are to keep items back."""
         ...
 
-    def told(self) -> dict[str, Any]:
-        """Returns what there is to report besides."""
+    def told(self, passes: Sequence[Record]) -> dict[str, Any]:
+        """Returns what there is to report besides, of the passes that are over."""
         ...
 
     def next_step(self, run: str) -> str:
@@ -111,6 +118,11 @@ class Simulated:
         """The catalogue."""
         return self.log.item_ids
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the log has times, or an order."""
+        return self.log.times is not None
+
     def title(self) -> str:
         """Says who and what there is."""
         return (
@@ -119,19 +131,21 @@ class Simulated:
 
     def facts(self) -> dict[str, Any]:
         """Says what a training follows from: the log and the conditions."""
-        return {"interactions": self.log.digest(), **vars(self.conditions)}
+        hidden = {"hiding": repr(self.conditions.hiding)}
+        return {"interactions": self.log.digest(), **vars(self.conditions), **hidden}
 
     def run(
         self, server: Server, measured: bool, on_pass: Callable[[Record], None], checkpoints: Checkpoints
     ) -> Ledger:
         """Has users answer, as the conditions say."""
         halves = (self.kept, self.held_out) if measured else (self.log, None)
-        clients = clients_of(*halves, self.seed)
+        privacy = self.conditions.privacy
+        clients = clients_of(*halves, self.seed, None if privacy is None else privacy.items)
         return simulate(server, clients, self.conditions, self.seed, on_pass, checkpoints)
 
-    def told(self) -> dict[str, Any]:
-        """Has nothing more to report."""
-        return {}
+    def told(self, passes: Sequence[Record]) -> dict[str, Any]:
+        """Reports what noise has cost, where there is any."""
+        return privacy_told(self.conditions.privacy, passes)
 
     def next_step(self, run: str) -> str:
         """Says what may be done with the run."""
@@ -160,6 +174,11 @@ class Served:
         return len(self.endpoint.tokens)
 
     @property
+    def ordered(self) -> bool:
+        """Says that nobody has told."""
+        return False
+
+    @property
     def source(self) -> Source:
         """Says that nobody's interactions are here."""
         return Source(None, None, {})
@@ -179,7 +198,7 @@ class Served:
         """Waits for devices."""
         return self.desk.run(server, self.part if measured else 0.0, on_pass, checkpoints)
 
-    def told(self) -> dict[str, Any]:
+    def told(self, passes: Sequence[Record]) -> dict[str, Any]:
         """Reports the requests that were no packets."""
         return {"requests_refused": dict(self.endpoint.refused)}
 

@@ -32,6 +32,7 @@ class Earlier:
         table, item_ids: its rows, and whose they are.
         dim: its columns.
         budget: entries that it was allowed.
+        recency: how much more later items count in users' rows.
     """
 
     protocol: str
@@ -39,6 +40,7 @@ class Earlier:
     item_ids: Array
     dim: int
     budget: int
+    recency: float | None = None
 
     @classmethod
     def of(cls, run: str | None) -> Earlier | None:
@@ -57,7 +59,7 @@ class Earlier:
             own = settings_for(way, Config()).resolved()
             if (own.model, own.start, own.user_rows) == (made.model, made.start, made.user_rows):
                 budget = int(model.metadata["budget"])
-                return cls(name, model.items, model.item_ids, model.dim, budget)
+                return cls(name, model.items, model.item_ids, model.dim, budget, made.recency or None)
         raise ConfigError(f"{run} holds a model that no protocol makes: name a run of `sparserec federate`")
 
     def way(self, catalogue: Array) -> LearningOn:

@@ -14,11 +14,12 @@ import numpy as np
 from sparserec_np import kernels
 from sparserec_np.errors import ConfigError
 from sparserec_np.federated.ledger import figures
+from sparserec_np.federated.rounds import Conditions
 from sparserec_np.federated.server import Way
-from sparserec_np.federated.simulation import Conditions
 from sparserec_np.federated.ways import TRIED, WAYS
 from sparserec_np.machine.memory import peak_bytes
 from sparserec_np.machine.threads import set_kernel_threads
+from sparserec_np.runtime import MOST_RECENCY
 from sparserec_np.training.fitted import Record
 from sparserec_np.training.run_directory import was_stopped
 from sparserec_np.training.settings import Config
@@ -27,13 +28,14 @@ from .audience import Audience, Simulated
 from .earlier import Earlier, refuse_decided
 from .epochs import recorded
 from .groups import CHOSEN, CLIENTS, STORED, GroupedOption
+from .hiding_options import hiding_of, hiding_options, privacy_rows
 from .interrupts import held_interrupts
 from .options import json_option, overwrite_option, reader_options
 from .output import counted, emit_json, human_bytes, table
 from .protocols import Asking, Learned
 from .reading import read_log
 from .resuming import Keeping, ResumableCommand
-from .serve_options import OF_SERVERS, OF_SIMULATIONS, devices, refuse_misplaced, serve_options
+from .serve_options import OF_CONDITIONS, OF_SERVERS, OF_SIMULATIONS, devices, refuse_misplaced, serve_options
 from .threads import threads_option
 from .writing import Held, Source, run_directory
 
@@ -83,6 +85,14 @@ def _part(name: str, text: str) -> Callable[[Any], Any]:
     help="Learn on from the table in RUN0: known items keep their rows, and new ones get theirs, within its budget.",
 )
 @_option(
+    STORED,
+    "--recency",
+    type=click.FloatRange(0, MOST_RECENCY),
+    metavar="X",
+    help="How much more a user's later items count in their row; by default clients' held-out items choose, where"
+    " TRAIN has an order of time.",
+)
+@_option(
     CHOSEN,
     "--validation",
     type=click.FloatRange(0, 1, max_open=True),
@@ -120,6 +130,7 @@ def _part(name: str, text: str) -> Callable[[Any], Any]:
     metavar="PART",
     help="Part of the clients who are to answer in a pass; it asks again until they have, while any are left.",
 )
+@hiding_options
 @_option(
     CHOSEN, "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is drawn."
 )
@@ -175,7 +186,8 @@ def _audience(
         with devices(place, file, how, part) as served:
             yield served
         return
-    conditions = Conditions(*(how[name] for name in OF_SIMULATIONS))
+    hiding = hiding_of(how, options["protocol"])
+    conditions = Conditions(hiding=hiding, **{name: how[name] for name in OF_CONDITIONS})
     log, source = read_log(file, options["reader"]), Source(file, None, options["reader"])
     yield Simulated.of(log, part, conditions, options["seed"], source)
 
@@ -209,7 +221,7 @@ def _federate_into(
         found = [how.tried(name, way, part > 0) for name, way in ways.items()]
         made = best = max(found, key=lambda one: one.reached)
         if part and options["refit"]:
-            made = how.learned(best.name, ways[best.name])
+            made = how.learned(best, ways[best.name])
             found.append(made)
     fitted = made.fitted
     assert fitted is not None  # checkpoints keep that of the best
@@ -224,11 +236,12 @@ def _federate_into(
         "budget": fitted.budget.nnz,
         "nnz": fitted.model.served().nnz,
         **best.validation,
+        "recency": fitted.config.recency or 0.0,
         "clients": audience.clients,
         "items": len(audience.item_ids),
         "trainings": [one.told() for one in found],
         "bytes": figures(*(np.sum([one.sent[way] for one in found], axis=0) for way in ("up", "down"))),
-        **audience.told(),
+        **audience.told([record for one in found for record in one.passes]),
         "seconds": held.checkpoints.earlier + time.perf_counter() - clock,
         "file_bytes": file_bytes,
         "memory": {"peak_resident": peak_bytes()},
@@ -243,18 +256,24 @@ def _settings(options: dict[str, Any], earlier: Earlier | None) -> Config:
     if options["density"] is not None and options["entries"] is not None:
         raise click.UsageError("Give --density or --entries, not both.")
     budget = {name: options[name] for name in ("density", "entries") if options[name] is not None}
+    recency = options["recency"]
     if earlier is not None:
-        return Config(dim=earlier.dim, seed=options["seed"], **budget or {"entries": earlier.budget})
-    return Config(dim=options["dim"], seed=options["seed"], **budget)
+        budget, recency = budget or {"entries": earlier.budget}, recency or earlier.recency
+        return Config(model="fism", dim=earlier.dim, seed=options["seed"], recency=recency, **budget)
+    return Config(model="fism", dim=options["dim"], seed=options["seed"], recency=recency, **budget)
 
 
 def _protocols(options: dict[str, Any]) -> dict[str, Way]:
     """Finds the protocols to try."""
     if options["protocol"]:
-        return {options["protocol"]: WAYS[options["protocol"]]}
+        way = WAYS[options["protocol"]]
+        if options["recency"] and way.settings["user_rows"] != "sum":
+            raise ConfigError("With --recency rows of users are sums: give --protocol spectral or gradients")
+        return {options["protocol"]: way}
     if not options["validation"]:
         raise ConfigError("With --validation 0 nothing tells which protocol is better: give --protocol")
-    return {name: WAYS[name] for name in TRIED}
+    sums = {name for name in TRIED if WAYS[name].settings["user_rows"] == "sum"}
+    return {name: WAYS[name] for name in TRIED if not options["recency"] or name in sums}
 
 
 def _print(report: dict[str, Any], found: list[Learned]) -> None:
@@ -275,9 +294,11 @@ def _print(report: dict[str, Any], found: list[Learned]) -> None:
     rows = [
         ["protocol", report["protocol"]],
         ["stored entries", report["nnz"]],
+        ["recency", report["recency"]],
         ["sent by a client in all", human_bytes(report["bytes"]["up_median"])],
         ["at most", human_bytes(report["bytes"]["up_largest"])],
         *([name.replace("_", " "), value] for name, value in report.items() if "@" in name),
+        *privacy_rows(report),
         ["seconds", round(report["seconds"], 1)],
         ["peak resident memory", human_bytes(report["memory"]["peak_resident"])],
     ]

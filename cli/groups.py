@@ -14,11 +14,12 @@ STEPS = "How it is trained: steps"
 MASK = "How it is trained: the mask"
 CHOSEN = "How it is trained: what is held out"
 CLIENTS = "How clients take part"
+HIDDEN = "What hides clients' answers"
 SERVED = "Devices over HTTP"
 RUNNING = "Running"
 # In the order in which a training is thought through. What a run needs, RUN above all, stands last,
 # where a terminal ends.
-GROUPS = (DATA, STORED, STARTED, LOSS, STEPS, MASK, CHOSEN, CLIENTS, SERVED, RUNNING)
+GROUPS = (DATA, STORED, STARTED, LOSS, STEPS, MASK, CHOSEN, CLIENTS, HIDDEN, SERVED, RUNNING)
 # Group of a setting, as the table of settings has it -> group of its option.
 OF_SETTINGS = {
     "model": STORED,

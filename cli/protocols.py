@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sparserec_np.data.table import Array
 from sparserec_np.federated.ledger import figures
-from sparserec_np.federated.measuring import Measure
-from sparserec_np.federated.server import Server, Way, settings_for
+from sparserec_np.federated.measuring import measures
+from sparserec_np.federated.server import Server, Way, settings_for, with_recency
 from sparserec_np.training.checkpoints import Checkpoints
 from sparserec_np.training.fitted import Fitted, Record, reached_in
 from sparserec_np.training.settings import Config
@@ -63,7 +63,11 @@ class Learned:
     @property
     def metrics(self) -> dict[str, Any]:
         """What clients have measured."""
-        return {name: value for name, value in self.history[-1].items() if "@" in name or name == "users"}
+        return {
+            name: value
+            for name, value in self.history[-1].items()
+            if "@" in name or name in ("users", "recency")
+        }
 
     @property
     def validation(self) -> dict[str, float]:
@@ -133,15 +137,17 @@ class Asking:
         stage = self.checkpoints.take(f"{name}, measured: {measured}", make, told, again)
         return Learned(name, measured, stage.history, stage.fitted)
 
-    def learned(self, name: str, way: Way) -> Learned:
-        """Learns from all items, by the protocol that was the best."""
-        fitted = self._run(self._server(way, False), name, False, self.on_pass)
-        return Learned(name, False, fitted.history, fitted)
+    def learned(self, best: Learned, way: Way) -> Learned:
+        """Learns from all items, by the protocol that was the best, with the recency that was."""
+        config = with_recency(self.config, best.history[-1])
+        server = replace(self, config=config)._server(way, False)
+        fitted = self._run(server, best.name, False, self.on_pass)
+        return Learned(best.name, False, fitted.history, fitted)
 
     def _server(self, way: Way, measured: bool) -> Server:
         audience = self.audience
         own = settings_for(way, self.config)
-        last = [Measure(own)] if measured else []
+        last = measures(own, audience.ordered) if measured else []
         return Server(audience.item_ids, way, own, audience.clients, self.enough, last)
 
     def _run(self, server: Server, name: str, measured: bool, report: Callable[[Record], object]) -> Fitted:

@@ -22,7 +22,9 @@ from .resuming import Duration
 
 LOOPBACK = "127.0.0.1"
 # What is about simulated clients, or about the files they come from.
-OF_SIMULATIONS = ("asked", "silent", "late", "repeated", "gone")
+OF_CONDITIONS = ("asked", "silent", "late", "repeated", "gone")
+OF_HIDING = ("secure", "noise", "clip", "delta")
+OF_SIMULATIONS = (*OF_CONDITIONS, *OF_HIDING)
 OF_SERVERS = ("tokens", "origins", "deadline", "least", "pause", "connections")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from sparserec_np.sparsity.methods import METHODS
 
 CHECKOUT = Path(__file__).parents[1]
 FILES = sorted(path for folder in ("sparserec_np", "cli") for path in (CHECKOUT / folder).rglob("*.py"))
+TESTS = sorted((CHECKOUT / "tests").rglob("test_*.py"))
 MOST_LINES, MOST_ARGUMENTS, MOST_COLUMNS = 60, 6, 100
 # What is imported inside a function for the sake of those who wait for one list.
 LIGHT = {"_everybodys_lists"}
@@ -82,6 +84,18 @@ def wide_prose(text: str) -> list[str]:
         found += [line for one in prose for line in one.splitlines()]
     found += [line for line in lines if line.lstrip().startswith("# ")]
     return [line for line in found if len(line) > MOST_COLUMNS]
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.relative_to(CHECKOUT).as_posix())
+def test_the_names_that_a_test_imports_are_there(path: Path) -> None:
+    """Where one is not, pytest's doctests leave the whole file out, and nothing fails."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("sparserec_np", "cli"):
+            module = importlib.import_module(str(node.module))
+            for name in (one.name for one in node.names):
+                if not hasattr(module, name):
+                    importlib.import_module(f"{node.module}.{name}")
 
 
 def test_few_modules_lie_at_the_top() -> None:

@@ -34,8 +34,9 @@ from sparserec_np.evaluation.measuring import measure
 from sparserec_np.federated.client import Client
 from sparserec_np.federated.gradient_rounds import GradientWay
 from sparserec_np.federated.least_squares import LeastSquaresWay
+from sparserec_np.federated.rounds import Conditions
 from sparserec_np.federated.server import Server, Way
-from sparserec_np.federated.simulation import Conditions, clients_of, simulate
+from sparserec_np.federated.simulation import clients_of, simulate
 from sparserec_np.federated.spectral import SpectralWay
 from sparserec_np.sparsity.exploration import Exploration
 from sparserec_np.sparsity.schedules import DropSchedule

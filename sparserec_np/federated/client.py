@@ -22,9 +22,12 @@ class Client:
     so that a server counts it once.
 
     Args:
-        items: numbers of the items that the person touched, each in any order.
+        items: numbers of the items that the person touched, in the order of time as far as there is
+            one; of an item that is named twice the last place counts.
         secret: bytes that nobody else knows; the tokens of answers are made of them.
         held_out: numbers of items that are kept back, to measure lists by.
+        most: items that it answers from, at most, drawn by the secret; lists of its own are made of
+            all.
 
     >>> from sparserec_np.federated.packets import Answer, Kind, Question
     >>> question = Question(Kind.COUNT, tag=7, n_items=10)
@@ -32,9 +35,17 @@ class Client:
     [2, 8]
     """
 
-    def __init__(self, items: Iterable[int], secret: bytes, held_out: Sequence[int] = ()) -> None:
-        self._items = np.unique(np.fromiter(items, np.int64))
+    def __init__(
+        self,
+        items: Iterable[int],
+        secret: bytes,
+        held_out: Sequence[int] = (),
+        most: int | None = None,
+    ) -> None:
+        self._in_order = np.array(list(dict.fromkeys(reversed(list(items))))[::-1], np.int64)
+        self._items = np.sort(self._in_order)
         self._secret = secret
+        self._told = self._items if most is None else _some_of(self._items, most, secret)
         self._held_out = np.setdiff1d(np.asarray(held_out, np.int64), self._items)
 
     def answer(self, packet: bytes) -> bytes:
@@ -45,10 +56,11 @@ class Client:
                 a model that nothing can be computed from.
         """
         question = Question.decode(packet)
-        items = self._items[self._items < question.n_items]  # others are newer than the question
+        items = self._told[self._told < question.n_items]  # others are newer than the question
         try:
             if question.kind == Kind.RANK:
-                values, shift = _measured(question, items, self._held_out), 0
+                own = self._in_order[self._in_order < question.n_items]
+                values, shift = _measured(question, own, self._held_out), 0
             elif question.kind == Kind.GRADIENT:
                 values, shift = answered(question, items), 0
             else:
@@ -62,6 +74,12 @@ class Client:
         """Makes the number by which answers to a pass are counted once; no two passes share it."""
         made = hashlib.blake2b(struct.pack("<I", tag), key=self._secret[:64], digest_size=8).digest()
         return int.from_bytes(made, "little")
+
+
+def _some_of(items: Array, most: int, secret: bytes) -> Array:
+    """Draws at most ``most`` of the items, by a secret: always the same ones."""
+    seed = int.from_bytes(hashlib.blake2b(b"answered from", key=secret[:64]).digest(), "little")
+    return np.sort(np.random.default_rng(seed).permutation(items)[:most])
 
 
 def _values(question: Question, items: Array) -> tuple[Array, int]:

@@ -195,7 +195,8 @@ def take_part(line: Line, ids: Sequence[str | int], secret: bytes) -> int:
 
     Args:
         line: to the server.
-        ids: of the items that the person touched; those that the server does not know are left out.
+        ids: of the items that the person touched, the latest last as far as that is known; those
+            that the server does not know are left out.
         secret: of this device, 16 bytes or more that it keeps: what is held back, and the tokens of
             answers, are drawn from it.
 
@@ -207,7 +208,7 @@ def take_part(line: Line, ids: Sequence[str | int], secret: bytes) -> int:
             client does not understand.
     """
     numbers = {name: number for number, name in enumerate(line.items())}
-    items = sorted({numbers[name] for name in map(str, ids) if name in numbers})
+    items = [numbers[name] for name in map(str, ids) if name in numbers]
     counted = 0
     while (asked := line.question()) is not None:
         try:
@@ -224,13 +225,19 @@ def take_part(line: Line, ids: Sequence[str | int], secret: bytes) -> int:
 def kept_back(items: Sequence[int], part: float, secret: bytes) -> tuple[list[int], list[int]]:
     """Keeps back a part of the items, drawn by the secret; one is always left to learn from.
 
-    >>> kept_back([3, 5, 8, 9], 0.5, b"secret")
-    ([3, 5], [8, 9])
+    Both keep the order of the items, of which each counts once, where it comes last. What is drawn
+    does not depend on it.
+
+    >>> kept_back([9, 3, 5, 8], 0.5, b"secret")
+    ([3, 5], [9, 8])
     """
+    in_order = list(dict.fromkeys(reversed(items)))[::-1]
+    items = sorted(in_order)
     size = max(min(math.floor(part * len(items) + 0.5), len(items) - 1), 0)
     seed = int.from_bytes(hashlib.blake2b(b"kept back", key=secret[:64]).digest(), "little")
     order = np.random.default_rng(seed).permutation(len(items)).tolist()
-    return sorted(items[k] for k in order[size:]), sorted(items[k] for k in order[:size])
+    out = {items[k] for k in order[:size]}
+    return [one for one in in_order if one not in out], [one for one in in_order if one in out]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

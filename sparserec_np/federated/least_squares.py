@@ -31,7 +31,7 @@ from sparserec_np.factorization.rotation import of_length_one, varimax
 from sparserec_np.factorization.singular_vectors import products_of_columns
 from sparserec_np.federated.packets import Kind, Question, grid_for, quantised
 from sparserec_np.federated.server import MOST_SHIFT, Count, Learned, Step, Sums
-from sparserec_np.federated.spectral import Sketch, taken_vectors
+from sparserec_np.federated.spectral import Products, Sketch
 from sparserec_np.kernels.arguments import NO_TRUSTS, Equations
 from sparserec_np.machine.threads import one_blas_thread
 
@@ -138,8 +138,8 @@ class FirstRows:
     def take(self, learned: Learned, sums: Sums) -> None:
         """Takes the leading vectors times the roots of degrees for rows."""
         self.sketch.take(learned, sums)
-        vectors = taken_vectors(learned, self.sketch.width)
-        some = vectors[0 : learned.n_items][:, : self.rows.width].astype(np.float64)
+        vectors = Products(learned).vectors(self.rows.width)
+        some = vectors[0 : learned.n_items].astype(np.float64)
         learned.kept = {"rows": some * np.sqrt(learned.degrees)[:, None]}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from sparserec_np.serving.packing import pack
 from sparserec_np.training.saving import served_model
 from sparserec_np.training.settings import Config
 
+POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of recency, as `train` looks at
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -23,18 +25,24 @@ class Measure:
     Attributes:
         config: of the model.
         length: of lists.
-        name: of the pass.
+        recency: how much more later items count in users' rows; None for as the settings say.
     """
 
     config: Config
     length: int = 20
-    name: str = "measure"
+    recency: float | None = None
     part: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """A word for the pass."""
+        return f"measure, recency {self.recency:g}" if self.recency else "measure"
 
     def ask(self, learned: Learned) -> Question:
         """Sends the model, as an int8 file whose items are their numbers."""
         nobody = Interactions.from_codes([], [], np.empty(0, np.int64), np.arange(learned.n_items))
-        artifact = pack(served_model(fitted_of(learned, self.config, nobody), nobody), "int8")
+        config = self.config if self.recency is None else replace(self.config, recency=self.recency)
+        artifact = pack(served_model(fitted_of(learned, config, nobody), nobody), "int8")
         content = io.BytesIO()
         write_artifact(content, artifact.arrays, artifact.metadata)
         return Question(
@@ -42,9 +50,24 @@ class Measure:
         )
 
     def take(self, learned: Learned, sums: Sums) -> None:
-        """Keeps the mean recall and NDCG of those who had something to find."""
+        """Keeps the mean recall and NDCG of those who had something to find, if these are the best so far."""
         users, recall, ndcg = sums.measured.tolist()
-        if users:
-            figures = {"recall": recall / users / WHOLE, "ndcg": ndcg / users / WHOLE}
-            learned.measured = {f"{name}@{self.length}": value for name, value in figures.items()}
-            learned.measured["users"] = users
+        best = f"ndcg@{self.length}"
+        if not users or ndcg / users / WHOLE <= learned.measured.get(best, -1.0):
+            return
+        learned.measured = {f"recall@{self.length}": recall / users / WHOLE, best: ndcg / users / WHOLE}
+        learned.measured["users"] = users
+        if self.recency is not None:
+            learned.measured["recency"] = self.recency
+
+
+def measures(config: Config, ordered: bool) -> list[Measure]:
+    """Plans the passes that measure: where clients know an order of time, one for each power of recency.
+
+    Args:
+        config: of the model; with a recency of its own there is nothing to choose.
+        ordered: whether clients know in which order they touched their items.
+    """
+    if not ordered or config.recency is not None or config.user_rows != "sum":
+        return [Measure(config)]
+    return [Measure(config, recency=power) for power in POWERS]

@@ -12,15 +12,18 @@ take away, and no more.
 The server is taken to be honest about who has sent; it may read all that it gets. A server that
 makes up clients, or tells different ones different things, is not kept out.
 
-Numbers are whole, modulo 2 ** 64, so that the sum is that of the plain vectors, to the last bit.
-This module needs the package ``cryptography`` (``pip install "sparserec_np[secure]"``).
+Numbers are whole, modulo 2 ** 64, or 2 ** 32 where no sum of so many clients can be larger. So the
+sum is that of the plain vectors, to the last bit. This module needs the package ``cryptography``
+(``pip install "sparserec_np[secure]"``).
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import secrets
 import struct
+import zlib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,7 +32,7 @@ import numpy as np
 
 from sparserec_np.errors import PacketError, SparseRecError
 from sparserec_np.federated.gradient_sums import GradientSums
-from sparserec_np.federated.packets import Answer, Array, Kind, Question
+from sparserec_np.federated.packets import CHECK, LARGEST, VERSION, WHOLE, Answer, Array, Kind, Question
 
 with suppress(ImportError):  # where it is missing, whoever begins is told
     from cryptography.exceptions import InvalidTag
@@ -45,6 +48,8 @@ PRIME = 2**521 - 1  # of the field that secrets are shared in
 SHARE = 66  # bytes of a number below it
 KEYS = struct.Struct("<I32s32s")  # a client's number, and its two public keys
 ONCE = bytes(16)  # a key is used for one stream
+MASKED = struct.Struct("<BII")  # version, tag of the pass, number in the circle
+LARGE = 1 << 31  # of a number that one client can add, as far as 32 bits go
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,8 @@ class Circle:
         """Lists the neighbours of a client, ascending."""
         if self.clients - 1 <= self.neighbours:
             return [other for other in range(self.clients) if other != number]
-        order = np.random.default_rng(self.seed).permutation(self.clients)
-        place = int(np.flatnonzero(order == number)[0])
+        order, places = _circle(self.clients, self.seed)
+        place = int(places[number])
         steps = [*range(-(self.neighbours // 2), 0), *range(1, self.neighbours // 2 + 1)]
         return sorted(int(order[(place + step) % self.clients]) for step in steps)
 
@@ -82,6 +87,13 @@ class Circle:
         return min(self.clients - 1, self.neighbours) // 3 + 1
 
 
+@functools.lru_cache(maxsize=1)
+def _circle(clients: int, seed: int) -> tuple[Array, Array]:
+    """Draws the order of clients in a circle, and finds the place of each in it."""
+    order = np.random.default_rng(seed).permutation(clients)
+    return order, np.argsort(order)
+
+
 class Masker:
     """A client's part in one pass: its keys are for this pass alone.
 
@@ -92,7 +104,7 @@ class Masker:
     """
 
     def __init__(self, number: int, circle: Circle, least: int) -> None:
-        _expect_cryptography()
+        expect_cryptography()
         self.number, self._circle, self._least = number, circle, least
         self._neighbours = circle.of(number)
         self._mask_key, self._letter_key = X25519PrivateKey.generate(), X25519PrivateKey.generate()
@@ -144,7 +156,7 @@ class Masker:
             raise PacketError("garbage", f"The shares of client {sender} cannot be read") from error
 
     def masked(self, vector: Array) -> Array:
-        """Adds masks to ``vector`` (n,) uint64: one of its own, and one for each who has dealt.
+        """Adds masks to ``vector`` (n,), uint64 or uint32: its own, and one for each who has dealt.
 
         Raises:
             PacketError: it has sent a vector in this pass; two would tell their difference.
@@ -152,9 +164,9 @@ class Masker:
         if self._has_sent:
             raise PacketError("repeated", "A masked vector is sent once: take new keys for another")
         self._has_sent = True
-        made = vector + _stream(self._seed, len(vector))
+        made = vector + _stream(self._seed, vector)
         for other in self._dealt:
-            made += _signed(self.number, other, _shared(self._mask_key, self._keys[other][0]), len(made))
+            _add_mask(made, self.number, other, _shared(self._mask_key, self._keys[other][0]))
         return made
 
     def reveal(self, sent: Collection[int]) -> dict[int, bytes]:
@@ -191,12 +203,22 @@ class MaskedSum:
         circle: of the pass.
         keys: public keys of those who dealt, by number.
         length: of vectors.
+        kind: of their numbers, uint64 or uint32.
+
+    Attributes:
+        total: (length,) sum of the vectors that were sent, as they were sent.
+        sent: numbers of the clients who have.
     """
 
-    def __init__(self, circle: Circle, keys: Mapping[int, bytes], length: int) -> None:
-        _expect_cryptography()
+    def __init__(
+        self,
+        circle: Circle,
+        keys: Mapping[int, bytes],
+        length: int,
+        kind: type[np.unsignedinteger] = np.uint64,
+    ) -> None:
         self._circle, self._keys = circle, {number: KEYS.unpack(packet)[1] for number, packet in keys.items()}
-        self._total = np.zeros(length, np.uint64)
+        self.total = np.zeros(length, kind)
         self.sent: set[int] = set()
 
     def take(self, number: int, vector: Array) -> None:
@@ -207,13 +229,14 @@ class MaskedSum:
         """
         if number not in self._keys or number in self.sent:
             raise PacketError("repeated", f"Client {number} has dealt no shares, or has sent its vector")
-        if vector.shape != self._total.shape or vector.dtype != np.uint64:
-            raise PacketError("length", f"A masked vector must have {len(self._total):,} numbers of 8 bytes")
-        self._total += vector
+        if vector.shape != self.total.shape or vector.dtype != self.total.dtype:
+            wanted = f"{len(self.total):,} numbers of {self.total.itemsize} bytes"
+            raise PacketError("length", f"A masked vector must have {wanted}")
+        self.total += vector
         self.sent.add(number)
 
     def opened(self, revealed: Mapping[int, Mapping[int, bytes]]) -> Array:
-        """Takes the masks away that are left: the sum (n,) uint64 of the vectors that were sent.
+        """Takes the masks away that are left: the sum (n,) of the vectors that were sent.
 
         Args:
             revealed: by client, what it has revealed of each neighbour.
@@ -221,7 +244,8 @@ class MaskedSum:
         Raises:
             PacketError: a secret lacks shares.
         """
-        total = self._total.copy()
+        expect_cryptography()
+        total = self.total.copy()
         for number in sorted(self._keys):
             shares = {
                 owner: int.from_bytes(theirs[number], "little")
@@ -234,15 +258,20 @@ class MaskedSum:
                 )
             secret = join_secret(dict(list(shares.items())[: self._circle.threshold]))
             if number in self.sent:
-                total -= _stream(secret, len(total))
+                total -= _stream(secret, total)
                 continue
             key = X25519PrivateKey.from_private_bytes(secret)
             for other in set(self._circle.of(number)) & self.sent:
-                total += _signed(number, other, _shared(key, self._keys[other]), len(total))
+                _add_mask(total, number, other, _shared(key, self._keys[other]))
         return total
 
 
-def _expect_cryptography() -> None:
+def expect_cryptography() -> None:
+    """Refuses to begin without the package that masks come from.
+
+    Raises:
+        SparseRecError: it is missing.
+    """
     if importlib.util.find_spec("cryptography") is None:
         raise SparseRecError("Masked sums need the package cryptography: pip install 'sparserec_np[secure]'")
 
@@ -253,16 +282,18 @@ def _shared(own: X25519PrivateKey, other: bytes) -> bytes:
     return HKDF(hashes.SHA256(), 32, None, b"sparserec federated").derive(secret)
 
 
-def _stream(key: bytes, length: int) -> Array:
-    """Draws ``length`` numbers, uint64, from a key."""
-    drawn = Cipher(ChaCha20(key, ONCE), mode=None).encryptor().update(bytes(8 * length))
-    return np.frombuffer(drawn, "<u8").astype(np.uint64)
+def _stream(key: bytes, like: Array) -> Array:
+    """Draws as many numbers as ``like`` has, of its kind, from a key."""
+    drawn = Cipher(ChaCha20(key, ONCE), mode=None).encryptor().update(bytes(like.nbytes))
+    return np.frombuffer(drawn, like.dtype.newbyteorder("<")).astype(like.dtype, copy=False)
 
 
-def _signed(number: int, other: int, key: bytes, length: int) -> Array:
-    """Makes the mask that ``number`` adds for ``other``: the lower of both adds, the higher takes away."""
-    mask = _stream(key, length)
-    return mask if number < other else np.uint64(0) - mask
+def _add_mask(total: Array, number: int, other: int, key: bytes) -> None:
+    """Adds the mask of ``number`` for ``other``, in place: the lower of both adds it, the higher takes away."""
+    if number < other:
+        total += _stream(key, total)
+    else:
+        total -= _stream(key, total)
 
 
 def split_secret(secret: bytes, points: Collection[int], threshold: int) -> dict[int, int]:
@@ -299,6 +330,44 @@ def join_secret(shares: Mapping[int, int]) -> bytes:
     if secret >= 2**256:
         raise PacketError("garbage", "Shares do not go together")
     return secret.to_bytes(32, "little")
+
+
+def pack_masked(tag: int, number: int, vector: Array) -> bytes:
+    """Writes a vector as a packet: a head of 9 bytes, its numbers, and a CRC-32 of both."""
+    body = MASKED.pack(VERSION, tag, number) + vector.astype(vector.dtype.newbyteorder("<")).tobytes()
+    return body + CHECK.pack(zlib.crc32(body))
+
+
+def unpack_masked(packet: bytes, tag: int, kind: type[np.unsignedinteger]) -> tuple[int, Array]:
+    """Reads a packet of :func:`pack_masked`: the number of the client, and the vector.
+
+    Raises:
+        PacketError: it is damaged, or for another pass.
+
+    >>> unpack_masked(pack_masked(7, 3, np.array([1, 2], np.uint32)), 7, np.uint32)
+    (3, array([1, 2], dtype=uint32))
+    """
+    size = np.dtype(kind).itemsize
+    body = packet[: -CHECK.size]
+    if len(body) < MASKED.size or (len(body) - MASKED.size) % size:
+        raise PacketError("length", f"A masked packet has {len(packet):,} bytes, which none can have")
+    if CHECK.unpack_from(packet, len(body))[0] != zlib.crc32(body):
+        raise PacketError("garbage", "A masked packet is damaged: its check sum is another")
+    version, said, number = MASKED.unpack_from(body)
+    if version != VERSION or said != tag:
+        raise PacketError("pass", "A masked packet is for another pass, or another training")
+    return number, np.frombuffer(body, f"<u{size}", offset=MASKED.size).astype(kind)
+
+
+def kind_of(question: Question, clients: int) -> type[np.unsignedinteger]:
+    """Finds the numbers in which sums over so many clients have room: uint32, or else uint64.
+
+    >>> kind_of(Question(Kind.COUNT, 0, 10), 1_000).__name__, kind_of(Question(Kind.SOLVE, 0, 10), 9).__name__
+    ('uint32', 'uint64')
+    """
+    largest = {Kind.RANK: WHOLE, Kind.GRADIENT: LARGE, Kind.SOLVE: LARGE}
+    most = largest.get(question.kind, LARGEST << question.most)
+    return np.uint32 if most * clients < 1 << 31 else np.uint64
 
 
 def vector_of(question: Question, answer: Answer) -> Array:

@@ -140,6 +140,7 @@ class Learned:
         dim: columns of the table to make.
         nnz: entries of the table to make.
         seed: of all that is drawn.
+        clients: how many there are.
         counts: (n_items,) int64 how many clients listed each item when they were counted.
         table: (n_items, dim) what was made.
         measured: figures of lists of the table, which clients have measured themselves.
@@ -151,6 +152,7 @@ class Learned:
     dim: int
     nnz: int
     seed: int
+    clients: int = 0
     counts: Array = field(default_factory=lambda: np.empty(0, np.int64))
     table: SparseTable | None = None
     measured: dict[str, float] = field(default_factory=dict)
@@ -229,7 +231,8 @@ class Server:
         way: the protocol.
         config: dim, budget and seed; the model, its start and its users' rows are the protocol's.
         clients: how many there are.
-        part: of the clients, who are to answer before a pass is done, above 0 and at most 1.
+        part: of the clients, who are to answer before a pass is done, above 0 and at most 1; kept
+            as an attribute.
         last: passes after the protocol's, as one that measures.
 
     Raises:
@@ -253,9 +256,9 @@ class Server:
         self.nobody = Interactions.from_codes([], [], np.empty(0, np.int64), item_ids)
         self.config = settings_for(way, config)
         self.budget = budget_of(self.nobody, self.config.resolved())
-        self.learned = Learned(len(item_ids), self.budget.dim, self.budget.nnz, self.config.seed)
+        self.learned = Learned(len(item_ids), self.budget.dim, self.budget.nnz, self.config.seed, clients)
         self.refused: Counter[str] = Counter()
-        self._part, self._clients = part, clients
+        self.part, self._clients = part, clients
         self._steps = [*way.steps(self.learned), *last]
         self._session = os.urandom(16)  # so that no answer to another training is taken for one to this
         self._number = 0  # passes that have begun
@@ -285,7 +288,7 @@ class Server:
     @property
     def _wanted(self) -> int:
         """How many clients are to answer in this pass."""
-        return int(np.ceil(self._part * self._steps[self._number - 1].part * self._clients))
+        return int(np.ceil(self.part * self._steps[self._number - 1].part * self._clients))
 
     def next_pass(self) -> bytes:
         """Ends a pass, and begins the next: returns its question, or nothing after the last.
@@ -330,14 +333,15 @@ class Server:
         """Adds a sum over clients, made of vectors that hide their parts.
 
         Args:
-            vector: (n,) uint64; see :func:`~sparserec_np.federated.secure.vector_of`.
+            vector: (n,) uint64, or uint32 where that has room for sums; see
+                :func:`~sparserec_np.federated.secure.vector_of`.
 
         Raises:
             PacketError: it is refused, and no sum has changed.
         """
         if self._sums is None:
             raise PacketError("pass", "A sum has come while no pass goes on")
-        self._sums.add_vector(vector.view(np.int64))
+        self._sums.add_vector(vector.view(f"i{vector.itemsize}").astype(np.int64))
 
     def end_pass(self) -> None:
         """Ends the pass that goes on, if one does: what it was for is made of its sums.
@@ -390,12 +394,12 @@ class Server:
         if self._number < len(self._steps):
             left = len(self._steps) - self._number
             raise ConfigError(f"There are {left} passes left: ask clients until next_pass returns nothing")
-        return fitted_of(self.learned, self.config, self.nobody)
+        return fitted_of(self.learned, with_recency(self.config, self.learned.measured), self.nobody)
 
     def fitted(self, table: SparseTable, weights: Array, history: list[Record]) -> Fitted:
         """Makes once more a model that this training gave: of its table, weights and records."""
         learned = replace(self.learned, table=table, counts=np.zeros(self.learned.n_items, np.int64))
-        made = fitted_of(learned, self.config, self.nobody)
+        made = fitted_of(learned, with_recency(self.config, history[-1]), self.nobody)
         if len(weights):
             made.model.load_weights(weights)
         made.history = history
@@ -410,6 +414,11 @@ def settings_for(way: Way, config: Config) -> Config:
     """
     own = {"model": "fism", "start": way.start, "epochs": 0, "validation": 0.0, **way.settings}
     return replace(config, **own)
+
+
+def with_recency(config: Config, found: Mapping[str, Any]) -> Config:
+    """Fills in the recency that measured lists have chosen, if they have chosen one."""
+    return replace(config, recency=found["recency"]) if "recency" in found else config
 
 
 def fitted_of(learned: Learned, config: Config, nobody: Interactions) -> Fitted:

@@ -23,6 +23,7 @@ from sparserec_np.federated.device import Line, Patience, take_part
 from sparserec_np.training.checkpoints import CheckpointFile
 from tests.cli.conftest import ROOT, _command
 from tests.cli.test_groups import sections
+from tests.makers.clients import moving_on
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,12 @@ def train_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "log.csv"
     write_interactions(generate(80, 50, 900, groups=5, seed=1), path)
     return str(path)
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether the models of two runs have the same bytes."""
+    models = {(run / "model.safetensors").read_bytes() for run in (one, other)}
+    return len(models) == 1
 
 
 QUICK = ("--simulate", "--dim", "6", "--entries", "120", "--threads", "1")
@@ -91,6 +98,84 @@ def test_a_part_that_has_left_is_told(run, train_file, tmp_path):
     assert "on all items" not in done.stdout and "validation ndcg@20" in done.stdout
 
 
+SPECTRAL = ("--protocol", "spectral", "--validation", "0")
+
+
+def test_masks_change_no_byte_of_the_model(run, train_file, tmp_path):
+    pytest.importorskip("cryptography")
+    given = (*QUICK, *SPECTRAL, "--silent", "0.2", "--enough", "0.7")
+    models, reports = [], []
+    for name, more in (("plain", ()), ("masked", ("--secure",))):
+        done = run("federate", train_file, "-o", tmp_path / name, *given, *more, "--json")
+        assert done.returncode == 0, done.stderr
+        reports.append(json.loads(done.stdout))
+        models.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert models[0] == models[1]
+    plain, masked = (report["trainings"][0]["passes"] for report in reports)
+    assert [one["answers"] for one in plain] == [one["answers"] for one in masked]
+    assert all(one["answers"] < one["asked"] == 80 for one in masked)
+    sketch = masked[1]
+    assert sketch["up_largest"] > 4 * 50 * 18 > 20 * plain[1]["up_largest"]
+    assert set(sketch["up_mean"]) == {"keys", "letters", "vectors", "shares"}
+
+
+def test_noise_is_counted(run, train_file, tmp_path):
+    pytest.importorskip("dp_accounting")
+    epsilons = []
+    for noise in ("1", "4"):
+        given = (*QUICK, *SPECTRAL, "--noise", noise, "--clip", "8", "--delta", "1e-4", "--overwrite")
+        done = run("federate", train_file, "-o", tmp_path / "run", *given, "--json")
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)["privacy"]
+        assert (told["clip"], told["noise"], told["releases"], told["delta"]) == (8, float(noise), 3, 1e-4)
+        epsilons.append(told["epsilon"])
+    assert epsilons[0] > 3 * epsilons[1] > 0
+    done = run(
+        "federate", train_file, "-o", tmp_path / "run", *QUICK, *SPECTRAL, "--noise", "1", "--overwrite"
+    )
+    assert "epsilon, for a delta of 1e-05" in done.stdout
+
+
+@pytest.fixture
+def in_order(tmp_path):
+    """A file whose lines list users' items in the order of time."""
+    log = moving_on()
+    lines = []
+    for user in range(log.n_users):
+        place = slice(log.indptr[user], log.indptr[user + 1])
+        items = log.items[place][log.times[place].argsort()]
+        lines.append(" ".join(map(str, [user, *items.tolist()])))
+    (tmp_path / "log.txt").write_text("\n".join(lines))
+    return tmp_path / "log.txt"
+
+
+def test_later_items_count_more_where_that_was_measured_to_be_better(run, in_order, tmp_path):
+    quick = ("--simulate", "--dim", "6", "--entries", "120", "--threads", "1", "--protocol", "spectral")
+    done = run("federate", in_order, "-o", tmp_path / "run", *quick, "--validation", "0.2", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    tried, made = report["trainings"]
+    assert report["recency"] > 0
+    assert [one["pass"] for one in tried["passes"]][-5:] == [
+        "measure",
+        *(f"measure, recency {power}" for power in ("0.25", "0.5", "0.75", "1")),
+    ]
+    assert not any("measure" in one["pass"] for one in made["passes"])
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert report["recency"] in (config.get("recency"), config.get("config", {}).get("recency"))
+    lists = [
+        json.loads(run("recommend", tmp_path / "run", "--items", items, "-n", "5", "--json").stdout)
+        for items in ("2,25", "25,2")
+    ]
+    assert lists[0] != lists[1]
+    given = run(
+        "federate", in_order, "-o", tmp_path / "given", *quick, "--validation", "0", "--recency", "0.5"
+    )
+    assert given.returncode == 0 and "recency" in given.stdout
+    on = ("--simulate", "--earlier", tmp_path / "given", "--validation", "0", "--json")
+    assert json.loads(run("federate", in_order, "-o", tmp_path / "on", *on).stdout)["recency"] == 0.5
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -104,6 +189,10 @@ def test_a_part_that_has_left_is_told(run, train_file, tmp_path):
         (("--simulate", "--density", "0.1", "--entries", "5"), "not both"),
         (("--simulate", "--silent", "0.5", "--late", "0.5"), "some must answer"),
         (("--simulate", "--entries", "999999"), "impossible"),
+        (("--simulate", "--noise", "1"), "goes with --protocol spectral alone"),
+        (("--simulate", "--clip", "5"), "give --noise, too"),
+        (("--simulate", "--protocol", "least-squares", "--recency", "1"), "rows of users are sums"),
+        (("--serve", "0", "--secure"), "--secure goes with --simulate alone"),
     ],
 )
 def test_refusals_are_sentences(run, train_file, tmp_path, given, said):
@@ -212,6 +301,7 @@ def test_every_option_stands_in_its_group():
         "--gone",
         "--enough",
     ]
+    assert listed["What hides clients' answers"] == ["--secure", "--noise", "--clip", "--delta"]
     assert listed["Devices over HTTP"] == [
         "--serve",
         "--tokens",
@@ -223,8 +313,11 @@ def test_every_option_stands_in_its_group():
     ]
 
 
-def test_an_interrupt_between_passes_says_how_to_go_on(run, train_file, tmp_path, monkeypatch):
-    plain, given = CheckpointFile._write, ("--protocol", "spectral", "--validation", "0")
+@pytest.mark.parametrize("hidden", [(), ("--secure",)], ids=["plain", "masked"])
+def test_an_interrupt_between_passes_says_how_to_go_on(run, train_file, tmp_path, monkeypatch, hidden):
+    if hidden:
+        pytest.importorskip("cryptography")
+    plain, given = CheckpointFile._write, ("--protocol", "spectral", "--validation", "0", *hidden)
 
     def write(self, *state):
         plain(self, *state)
@@ -237,6 +330,8 @@ def test_an_interrupt_between_passes_says_how_to_go_on(run, train_file, tmp_path
     assert f"Go on with `sparserec federate --resume {tmp_path}/run`." in done.stderr
     resumed = run("federate", "--resume", tmp_path / "run", "--json")
     assert (resumed.returncode, json.loads(resumed.stdout)["nnz"]) == (0, 120)
+    assert run("federate", train_file, "-o", tmp_path / "whole", *QUICK, *given).returncode == 0
+    assert same_file(tmp_path / "run", tmp_path / "whole")
 
 
 def test_a_table_learns_on_from_more_items(run, train_file, tmp_path):

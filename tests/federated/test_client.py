@@ -8,9 +8,14 @@ import sys
 import numpy as np
 import pytest
 
+from sparserec_np.data.table import SparseTable
 from sparserec_np.errors import PacketError
 from sparserec_np.federated.client import Client
+from sparserec_np.federated.measuring import Measure
 from sparserec_np.federated.packets import Answer, Kind, Question, grid_for, signs_of
+from sparserec_np.federated.server import Learned, settings_for
+from sparserec_np.federated.spectral import SpectralWay
+from sparserec_np.training.settings import Config
 
 N_ITEMS, WIDTH, MOST = 12, 5, 10
 ITEMS = [7, 2, 3]
@@ -105,3 +110,23 @@ def test_it_refuses_questions_that_nothing_can_be_computed_from() -> None:
     for question in wrong:
         with pytest.raises(PacketError, match="cannot be answered"):
             Client(ITEMS, b"me", held_out=[1]).answer(question.encode())
+
+
+def test_a_list_is_made_of_items_in_the_order_of_time() -> None:
+    rows = SparseTable.from_dense(np.eye(4, dtype=np.float32).repeat(2, axis=0))
+    config = Config(model="fism", dim=4, entries=8, recency=1.0)
+    own = settings_for(SpectralWay(), config)
+    learned = Learned(8, 4, 8, 0, counts=np.ones(8, np.int64), table=rows)
+    measure = Measure(own, length=1).ask(learned).encode()
+    question = Question.decode(measure)
+    # Items 0 and 2 were touched; 1 is like 0, and 3 like 2: the later one's is listed first.
+    for items, first in (([0, 2], 3), ([2, 0], 1), ([0, 2, 0], 1)):
+        found = [
+            Answer.decode(Client(items, b"x", [held_out]).answer(measure), question).values[2] > 0
+            for held_out in (1, 3)
+        ]
+        assert found == [first == 1, first == 3]
+    # What is added up does not tell the order.
+    count = Question(Kind.COUNT, 1, 8)
+    packets = {Client(items, b"x").answer(count.encode()) for items in ([0, 2], [2, 0])}
+    assert len(packets) == 1

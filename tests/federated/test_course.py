@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from sparserec_np.federated.measuring import Measure
+from sparserec_np.federated.rounds import Conditions
 from sparserec_np.federated.server import Way, settings_for
-from sparserec_np.federated.simulation import Conditions, clients_of, simulate
+from sparserec_np.federated.simulation import clients_of, simulate
 from sparserec_np.training.checkpoints import NoCheckpoints
 from sparserec_np.training.settings import Config
 from sparserec_np.training.snapshot import Snapshot

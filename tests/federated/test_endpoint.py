@@ -14,8 +14,9 @@ import pytest
 
 from sparserec_np.errors import PacketError
 from sparserec_np.federated.least_squares import LeastSquaresWay
+from sparserec_np.federated.rounds import Conditions
 from sparserec_np.federated.server import Server
-from sparserec_np.federated.simulation import Conditions, clients_of, simulate
+from sparserec_np.federated.simulation import clients_of, simulate
 from sparserec_np.federated.spectral import SpectralWay
 from sparserec_np.training.run_directory import save_run
 from sparserec_np.training.settings import Config

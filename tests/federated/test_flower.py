@@ -31,7 +31,8 @@ from sparserec_np.federated.flower import (
     run_passes,
     server_app,
 )
-from sparserec_np.federated.simulation import Conditions, simulate
+from sparserec_np.federated.rounds import Conditions
+from sparserec_np.federated.simulation import simulate
 from sparserec_np.federated.spectral import SpectralWay
 from tests.makers.clients import server_for, world
 from tests.makers.small import same_bits

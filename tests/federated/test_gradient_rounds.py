@@ -13,8 +13,9 @@ from sparserec_np.data.table import SparseTable
 from sparserec_np.errors import PacketError
 from sparserec_np.evaluation.measuring import measure
 from sparserec_np.federated.gradient_rounds import GradientWay
+from sparserec_np.federated.rounds import Conditions
 from sparserec_np.federated.server import Server
-from sparserec_np.federated.simulation import Conditions, clients_of, simulate
+from sparserec_np.federated.simulation import clients_of, simulate
 from sparserec_np.federated.spectral import SpectralWay
 from sparserec_np.models.fism import Fism
 from sparserec_np.sparsity.exploration import Exploration

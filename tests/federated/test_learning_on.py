@@ -12,8 +12,9 @@ from sparserec_np.errors import ConfigError
 from sparserec_np.evaluation.measuring import measure
 from sparserec_np.federated.learning_on import LearningOn
 from sparserec_np.federated.least_squares import LeastSquaresWay
+from sparserec_np.federated.rounds import Conditions
 from sparserec_np.federated.server import Way
-from sparserec_np.federated.simulation import Conditions, clients_of, simulate
+from sparserec_np.federated.simulation import clients_of, simulate
 from sparserec_np.federated.spectral import SpectralWay
 from sparserec_np.starts.previous import spread_rows
 from sparserec_np.training.plan import model_over

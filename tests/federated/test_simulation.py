@@ -7,7 +7,8 @@ import pytest
 
 from sparserec_np.errors import ConfigError
 from sparserec_np.federated.least_squares import LeastSquaresWay
-from sparserec_np.federated.simulation import Conditions, clients_of, simulate
+from sparserec_np.federated.rounds import Conditions
+from sparserec_np.federated.simulation import clients_of, simulate
 from sparserec_np.federated.spectral import SpectralWay
 from tests.makers.clients import server_for, world
 from tests.makers.small import same_bits
@@ -32,11 +33,12 @@ def test_the_ledger_counts_bytes() -> None:
     ledger = simulate(server, clients, Conditions(), 0, told.append)
     assert ledger.passes == told
     assert [record["pass"] for record in told] == ["count", "sketch", "iteration 1"]
-    assert [record["down_largest"] for record in told] == [48, 48 + 4 * 60, 48 + 4 * 60 + 9 * 60]
-    assert [record["up_largest"] for record in told[1:]] == [told[0]["up_largest"] + 9] * 2
+    assert [record["down_largest"] for record in told] == [48, 48 + 4 * 60, 48 + 4 * 60 + 6 * 60]
+    lists = told[0]["up_largest"]
+    assert [record["up_largest"] for record in told[1:]] == [lists + 18, lists + 6]
     lists = log.user_degrees + 1 + 18  # no gap takes two bytes
     assert told[0]["up_median"] == int(np.median(lists))
-    assert ledger.up.tolist() == (3 * lists + 18).tolist()
+    assert ledger.up.tolist() == (3 * lists + 24).tolist()
     assert ledger.totals()["down_median"] == sum(record["down_median"] for record in told)
 
 

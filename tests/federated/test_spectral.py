@@ -12,7 +12,7 @@ from sparserec_np.federated.client import Client
 from sparserec_np.federated.packets import Answer, Question
 from sparserec_np.federated.server import Learned, Sums
 from sparserec_np.federated.simulation import clients_of
-from sparserec_np.federated.spectral import Sketch, SpectralWay, Vectors
+from sparserec_np.federated.spectral import Products, Sketch, SpectralWay
 from sparserec_np.models.fism import Fism
 from sparserec_np.starts.items import SpectralItems
 from tests.makers.clients import all_answer, server_for, world
@@ -34,34 +34,65 @@ def normalised(log) -> np.ndarray:
     return matrix.T @ matrix
 
 
+def taught(log, clients: list[Client], widths: list[int]) -> list[np.ndarray]:
+    """The vectors (n_items, k) that passes of these widths find, after each."""
+    learned = Learned(log.n_items, dim=4, nnz=10, seed=3, counts=log.item_degrees.astype(np.int64))
+    found = []
+    for number, width in enumerate(widths):
+        sketch = Sketch(width, f"pass {number}")
+        sketch.take(learned, summed(sketch.ask(learned), clients))
+        found.append(Products(learned).vectors(width)[0 : log.n_items])
+    return found
+
+
 def test_vectors_are_those_of_the_matrix() -> None:
     log, clients = world()
-    learned = Learned(log.n_items, dim=4, nnz=10, seed=3, counts=log.item_degrees.astype(np.int64))
-    vectors = Vectors(width=log.n_items, dim=4)
     strengths, axes = np.linalg.eigh(normalised(log))
-    for name in ("sketch", "iteration 1"):
-        sketch = Sketch(vectors, name)
-        sketch.take(learned, summed(sketch.ask(learned), clients))
-        found = vectors.found
-        assert found is not None
-        rows = found[0 : log.n_items]
-        assert rows.T @ rows == pytest.approx(np.eye(log.n_items), abs=1e-3)
-        assert found.strengths[:5] ** 2 == pytest.approx(strengths[::-1][:5] / strengths[-1], rel=0.02)
+    learned = Learned(log.n_items, dim=4, nnz=10, seed=3, counts=log.item_degrees.astype(np.int64))
+    sketch = Sketch(log.n_items, "sketch")
+    sketch.take(learned, summed(sketch.ask(learned), clients))
+    found = Products(learned)
+    assert found.strengths[:5] ** 2 == pytest.approx(strengths[::-1][:5] / strengths[-1], rel=0.02)
+    for rows in taught(log, clients, [log.n_items, 20]):
+        rows = rows[:, :20]
+        assert rows.T @ rows == pytest.approx(np.eye(20), abs=1e-3)
         angles = np.linalg.svd(axes[:, ::-1][:, :5].T @ rows[:, :5])[1]
         assert angles[:4].min() > 0.98
 
 
 def test_an_iteration_comes_closer() -> None:
     log, clients = world()
-    learned = Learned(log.n_items, dim=4, nnz=10, seed=3, counts=log.item_degrees.astype(np.int64))
     best = np.linalg.eigh(normalised(log))[1][:, ::-1][:, :5]
-    vectors, caught = Vectors(width=8, dim=4), []
-    for name in ("sketch", "iteration 1", "iteration 2"):
-        sketch = Sketch(vectors, name)
-        sketch.take(learned, summed(sketch.ask(learned), clients))
-        assert vectors.found is not None
-        caught.append(float(np.square(best.T @ vectors.found[0 : log.n_items]).sum()))
+    caught = [float(np.square(best.T @ rows).sum()) for rows in taught(log, clients, [8, 8, 8])]
     assert caught[0] < caught[1] < caught[2] and caught[2] > 0.97 * 5
+
+
+def test_no_product_is_forgotten() -> None:
+    log, clients = world()
+    best = np.linalg.eigh(normalised(log))[1][:, ::-1][:, :4]
+    learned = Learned(log.n_items, dim=4, nnz=10, seed=3, counts=log.item_degrees.astype(np.int64))
+    for name, width in (("sketch", 16), ("iteration 1", 6)):
+        sketch = Sketch(width, name)
+        sketch.take(learned, summed(sketch.ask(learned), clients))
+    both, alone = Products(learned), Products(learned)
+    rows = np.concatenate([both.sent(block)[:, 16:] for block in both.blocks()]).astype(np.float64)
+    alone.parts, width = [alone.parts[1]], rows.shape[1]
+    matrix = normalised(log)
+    assert alone.parts[0] == pytest.approx(matrix @ rows, abs=0.02 * np.abs(matrix @ rows).max())
+    own = np.linalg.qr(matrix @ rows)[0]
+    caught = [np.square(best.T @ some).sum() for some in (both.vectors(4)[0 : log.n_items], own[:, :width])]
+    assert caught[0] > caught[1]  # four vectors of both catch more than all six of the last alone
+
+
+def test_what_is_sent_is_of_one_size() -> None:
+    log, clients = world()
+    learned = Learned(log.n_items, dim=4, nnz=10, seed=3, counts=log.item_degrees.astype(np.int64))
+    sketch = Sketch(16, "sketch")
+    sketch.take(learned, summed(sketch.ask(learned), clients))
+    question = Sketch(12, "iteration 1").ask(learned)
+    said = [Answer.decode(client.answer(question.encode()), question) for client in clients]
+    sizes = np.sqrt(np.square([one.values.astype(float) * 2.0**one.shift for one in said]).mean(axis=0))
+    assert sizes.max() < 2 * sizes.min()
 
 
 def test_lists_are_as_good_as_those_of_one_machine() -> None:

@@ -1,4 +1,4 @@
-"""Masked sums and apps of Flower say which package they need where it is missing."""
+"""Masked sums, noise and apps of Flower say which package they need where it is missing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sparserec_np.federated.secure import Circle, MaskedSum, Masker
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     circle = Circle(5, 0)
-    for begin in (lambda: Masker(0, circle, 3), lambda: MaskedSum(circle, {}, 3)):
+    for begin in (lambda: Masker(0, circle, 3), lambda: MaskedSum(circle, {}, 3).opened({})):
         with pytest.raises(SparseRecError, match="need the package cryptography: pip install"):
             begin()
 

@@ -29,3 +29,15 @@ def all_answer(server: Server, clients: list[Client], order: np.random.Generator
         places = range(len(clients)) if order is None else order.permutation(len(clients)).tolist()
         for place in places:
             server.take(clients[place].answer(question))
+
+
+def moving_on(n_users: int = 80, n_items: int = 60) -> Interactions:
+    """A log whose users touch items of one group, and then of the next: what came last tells what comes."""
+    rng, size = np.random.default_rng(4), n_items // 6
+    users, items = [], []
+    for user in range(n_users):
+        first = int(rng.integers(6))
+        for step in range(3):
+            users += [user] * 5
+            items += (((first + step) % 6) * size + rng.choice(size, 5, replace=False)).tolist()
+    return Interactions.from_pairs(users, items, times=np.arange(len(items)))

@@ -62,12 +62,14 @@ export function readQuestion(packet) {
 }
 
 /**
- * Answers a question with a person's items: numbers in the catalogue, ascending. `heldOut` are others that are kept back,
- * to measure lists by; `token` is the answer's number, a bigint; `open` opens a model file, as Recommender.open does.
+ * Answers a question with a person's items: numbers in the catalogue, the latest last. `heldOut` are others that are
+ * kept back, to measure lists by; `token` is the answer's number, a bigint; `open` opens a model file, as Recommender.open does.
  */
 export async function answer(question, { items, heldOut = [], token, open }) {
-  const own = items.filter((item) => item < question.nItems);
-  if (question.kind == "rank") return written(question, own, token, 0, await measured(question, own, heldOut, open));
+  const inOrder = items.filter((item) => item < question.nItems),
+    own = [...inOrder].sort((a, b) => a - b);
+  if (question.kind == "rank")
+    return written(question, own, token, 0, await measured(question, inOrder, heldOut, open));
   const made = own.length && question.width ? ANSWERS[question.kind](question, own) : new Float64Array(question.width);
   if (!made.every(Number.isFinite)) fail("The question cannot be answered: it holds numbers that are not finite");
   const { shift, values } = onGrid(made, question.grid, question.most);
@@ -257,9 +259,9 @@ export async function numbersFrom(secret) {
 export async function keptBack(items, part, numberOf) {
   const size = Math.max(Math.min(Math.floor(part * items.length + 0.5), items.length - 1), 0),
     drawn = await Promise.all(items.map(async (item) => [await numberOf(`kept back ${item}`), item]));
-  const order = drawn.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, item]) => item),
-    sorted = (list) => list.sort((a, b) => a - b);
-  return [sorted(order.slice(size)), sorted(order.slice(0, size))];
+  const order = [...drawn].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, item]) => item),
+    out = new Set(order.slice(0, size));
+  return [items.filter((item) => !out.has(item)), items.filter((item) => out.has(item))];
 }
 
 /**

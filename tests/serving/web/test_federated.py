@@ -18,7 +18,8 @@ from sparserec_np.data.safetensors_writer import write_artifact
 from sparserec_np.federated.client import Client
 from sparserec_np.federated.least_squares import LeastSquaresWay
 from sparserec_np.federated.packets import Kind, Question, quantised, signs_of
-from sparserec_np.federated.simulation import Conditions, clients_of, simulate
+from sparserec_np.federated.rounds import Conditions
+from sparserec_np.federated.simulation import clients_of, simulate
 from sparserec_np.federated.spectral import SpectralWay
 from sparserec_np.serving.packing import pack
 from tests.federated.test_endpoint import items_of, model_bytes
