@@ -1,7 +1,7 @@
 """How many seconds pass from reading a file until everybody can have a list, phase by phase, beside ALS?
 
     python -m benchmarks.studies.time_to_lists TRAIN TEST [--rows 512:453370 512:906740 1024:453370]
-    [--start spectral] [--repeat 3] [--name NAME] [--page PAGE.md] [--threads 2] [--json]
+    [--start spectral] [--recency 0] [--repeat 3] [--name NAME] [--page PAGE.md] [--threads 2] [--json]
 
 About 4 minutes for Gowalla. A row COLUMNS:ENTRIES is a fism that its start alone makes, without any
 training: `sparserec_np.train` with 0 epochs on all of TRAIN. Beside it implicit's ALS with 64
@@ -80,11 +80,11 @@ class Phases:
 # ---- one measurement, in a process of its own
 
 
-def measure(row: str, train: str, test: str, start: str, threads: int) -> Record:
-    """Measures a row: its phases, its quality and its memory."""
+def measure(row: str, train: str, test: str, options: dict[str, Any], threads: int) -> Record:
+    """Measures a row: its phases, its quality and its memory. Options are start and recency."""
     pin(threads)
     phases = Phases()
-    make = make_als if row == ALS else functools.partial(make_ours, row, start)
+    make = make_als if row == ALS else functools.partial(make_ours, row, options)
     clock = make(train, threads, phases)
     log, ranker, entries, size = clock["log"], clock["ranker"], clock["entries"], clock["bytes"]
     peak = peak_resident()  # what follows is not the row's
@@ -102,14 +102,14 @@ def measure(row: str, train: str, test: str, start: str, threads: int) -> Record
     }
 
 
-def make_ours(row: str, start: str, train: str, threads: int, phases: Phases) -> Record:
+def make_ours(row: str, options: dict[str, Any], train: str, threads: int, phases: Phases) -> Record:
     """Reads and makes a fism, and the first list of it."""
     from sparserec_np.factorization import own_share
     from sparserec_np.starts import items, spectral
 
     dim, entries = map(int, row.split(":"))
-    settings: dict[str, Any] = {"model": "fism", "dim": dim, "start": start, "epochs": 0}
-    load_kernels(settings | {"dim": 32, "entries": 900})
+    settings: dict[str, Any] = {"model": "fism", "dim": dim, "epochs": 0} | options
+    load_kernels(settings | {"dim": 32, "entries": 900, "recency": 0.0})  # of a log without an order
     config = sparserec_np.Config(**settings, entries=entries, validation=0.0)
     begin, processors = time.perf_counter(), time.process_time()
     log = phases.timed("read", sparserec_np.read_interactions)(train)
@@ -160,7 +160,8 @@ def measure_all(given: argparse.Namespace) -> dict[str, list[Record]]:
     found: dict[str, list[Record]] = {row: [] for row in rows}
     for turn in range(given.repeat):
         for row, records in found.items():
-            words = json.dumps([row, given.train, given.test, given.start, given.threads])
+            options = {"start": given.start, "recency": given.recency}
+            words = json.dumps([row, given.train, given.test, options, given.threads])
             said = run_module("benchmarks.studies.time_to_lists", ["--one", words], given.threads)
             records.append(json.loads(said.splitlines()[-1]))
             print(f"{turn + 1}  {records[-1]['seconds']:7.2f} s  {row}", flush=True)
@@ -209,6 +210,7 @@ def main() -> None:
     parser.add_argument("test", nargs="?", help="the interactions to measure quality on")
     parser.add_argument("--rows", nargs="*", default=["512:453370", "512:906740", "1024:453370"])
     parser.add_argument("--start", default="spectral", help="spectral, fitted or neighbours")
+    parser.add_argument("--recency", type=float, default=0.0, help="of users' rows")
     parser.add_argument("--repeat", type=int, default=3)
     add_page(parser)
     parser.add_argument("--threads", type=int, default=2)
