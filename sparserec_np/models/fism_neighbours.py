@@ -25,6 +25,8 @@ from sparserec_np.models.user_rows import SumAndItems
 from sparserec_np.models.views import View
 from sparserec_np.sparsity.growth import NO_ROWS
 
+FARTHEST = 1e6  # between the sizes of rows and pairs; the square of it has to be a float32
+
 
 class FismWithNeighbours:
     """Sums of rows, beside what neighbours say; see the module.
@@ -131,13 +133,14 @@ class FismWithNeighbours:
     def level(self) -> None:
         """Brings rows to the root mean square of pairs, so that one rate suits both.
 
-        The numbers c make up for it, and scores stay as they are.
+        The numbers c make up for it, and scores stay as they are. Where one part is next to
+        nothing beside the other, both stay.
         """
         rows, pairs = (
             np.sqrt(np.square(self.table.values[places], dtype=np.float64).mean()) if len(places) else 0.0
             for places in (self._places, self._others)
         )
-        if rows > 0 and pairs > 0:
+        if rows > 0 and pairs > 0 and 1 / FARTHEST < rows / pairs < FARTHEST:
             kind = self.table.values.dtype
             self.table.values[self._places] *= np.asarray(pairs / rows, kind)
             self._sums.base *= np.asarray((rows / pairs) ** 2, kind)

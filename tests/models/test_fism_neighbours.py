@@ -125,6 +125,16 @@ def test_both_parts_are_brought_to_one_size_and_scores_stay() -> None:
     np.testing.assert_allclose(after[1], before[1], rtol=1e-5)
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1e30])
+def test_a_part_that_is_next_to_nothing_stays(size: float) -> None:
+    model = a_model()
+    model.table.values[model.table.columns < SUMMED] *= size
+    before, numbers = model.table.values.copy(), model.served_weights.copy()
+    model.level()
+    np.testing.assert_array_equal(model.table.values, before)
+    np.testing.assert_array_equal(model.served_weights, numbers)
+
+
 def test_a_step_moves_all_rows_on_and_no_others() -> None:
     model = a_model()
     batch = next(PairSampler(LOG, 3, SharedBlock(2)).epoch(np.random.default_rng(1)))

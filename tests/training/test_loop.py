@@ -356,15 +356,25 @@ def test_patience() -> None:
     assert len(fit(**hopeless, patience=2, evaluate_every=2).history) == 5
 
 
-@pytest.mark.parametrize("start", ["spectral", "neighbours"])
-def test_a_relative_rate_is_counted_in_the_values_that_are_trained(start: str) -> None:
-    changes = {"model": "fism", "start": start, "epochs": 3, "refit": False, "patience": 0}
-    table = fit(**changes | {"epochs": 0}).model.table
-    values = table.values[table.columns < TINY.dim].astype(np.float64)
+def test_a_relative_rate_is_counted_in_the_values() -> None:
+    changes = {"model": "fism", "start": "spectral", "epochs": 3, "refit": False, "patience": 0}
+    values = fit(**changes | {"epochs": 0}).model.table.values.astype(np.float64)
     unit = float(np.sqrt(np.square(values).mean()))
     relative = fit(**changes, learning_rate=0.01, relative_rate=True)
     assert same_bits(relative.model.table, fit(**changes, learning_rate=unit * 0.01).model.table)
     assert relative.history[1]["learning_rate"] == 0.01 and abs(unit - 1) > 0.05
+
+
+def test_a_relative_rate_brings_both_parts_to_one_size_before_the_first_step() -> None:
+    changes = {"model": "fism", "start": "neighbours", "validation": 0.0, "epochs": 1}
+    plain, levelled = (
+        fit(**changes, learning_rate=1e-12, relative_rate=relative) for relative in (False, True)
+    )
+    values = levelled.model.table.values.astype(np.float64)
+    sums = levelled.model.table.columns < TINY.dim
+    assert np.square(values[sums]).mean() == pytest.approx(np.square(values[~sums]).mean(), rel=1e-3)
+    np.testing.assert_array_equal(values[~sums], plain.model.table.values[~sums])
+    assert not np.allclose(values[sums], plain.model.table.values[sums], rtol=0.05)
 
 
 def test_pairs_together_are_another_order_of_the_same_pairs() -> None:

@@ -381,7 +381,7 @@ MUTANTS = (
     Mutant(
         "Adam counts steps for all rows", UPDATES, "steps[row] += 1", "steps[row] = steps.max() + (t == 0)"
     ),
-    Mutant("Adam without bias correction", UPDATES, "1 / (1 - np.float64(beta2) ** steps[row])", "1.0"),
+    Mutant("Adam without bias correction", UPDATES, "1 / (1 - np.float64(beta2) ** made)", "1.0"),
     Mutant(
         "Adam's second moment of first powers",
         UPDATES,
@@ -391,8 +391,8 @@ MUTANTS = (
     Mutant(
         "Adam leaves a row's last entry",
         UPDATES,
-        "for k in range(indptr[row], indptr[row + 1]):",
-        "for k in range(indptr[row], indptr[row + 1] - 1):",
+        "np.uint64(indptr[row + 1])):",
+        "np.uint64(indptr[row + 1] - 1)):",
     ),
     Mutant(
         "first moment not begun anew",

@@ -83,9 +83,9 @@ def cut_sums(
     for t in range(len(counts)):
         full[:] = 0
         for m in range(starts[t], starts[t + 1]):
-            weight = shares[m] * weights[items[m]]
+            counted = shares[m] * weights[items[m]]
             for k in range(np.uint64(bounds[items[m]]), np.uint64(bounds[items[m] + 1])):
-                full[stored[k]] += weight * numbers[k]
+                full[stored[k]] += counted * numbers[k]
         for c in range(dim):
             sizes[c] = abs(full[c])
         low, high = _between(sizes, most)
