@@ -5,10 +5,10 @@
     [--factors 4 8 16 32 64] [--page PAGE.md] [--threads 2]
 
 About 90 minutes for Gowalla. Each cell of the table is trained by the installed command `sparserec`
-in a process of its own, with whatever it chooses by a held-out tenth of TRAIN, exported in float32
+in a process of its own, with whatever it chooses by a held-out part of TRAIN, exported in float32
 and in int8, and evaluated on TEST, once. A density is a part of a full table of 64 columns for
 users and items, and all sparse ways store as many entries of it. implicit's ALS chooses its
-regularization and weight by the same held-out tenth. Bytes are those of values, columns, row bounds
+regularization and weight by a held-out tenth. Bytes are those of values, columns, row bounds
 and item weights, without ids and without what users had. Cells are lines of JSON in FOLDER, and
 those that are there are not made again. PAGE shows all cells in FOLDER, of all data sets, and
 beside it a picture of each where matplotlib is installed.
@@ -277,7 +277,7 @@ def page(cells: Cells, path: Path) -> str:
         "NDCG@20 on the test part against the bytes of the served tables, without ids and without what users had."
         " `fism` stores no users: they are made of what they touched, which a server has to know anyhow, and a device"
         " of its own person. Seconds are those of the whole command, which tries several models and settings, and of"
-        " implicit's ALS those of the last fit. Settings were chosen on a held-out tenth of the training part;"
+        " implicit's ALS those of the last fit. Settings were chosen on a held-out part of the training part;"
         " LightGCN's figures are published, with the best epoch chosen on the test part. int8 has a scale for each"
         " column."
     )
