@@ -9,31 +9,26 @@ plain rounds, and so the same clients are summed up.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError, PacketError
-from sparserec_np.federated.client import Client
 from sparserec_np.federated.packets import Answer, Question
 from sparserec_np.federated.privacy import releases
-from sparserec_np.federated.rounds import Conditions, Hiding, Rounds
+from sparserec_np.federated.rounds import Hiding, Rounds
 from sparserec_np.federated.secure import KEYS, Circle, MaskedSum, Masker, kind_of, pack_masked, vector_of
-from sparserec_np.federated.server import Server
 
 FEWEST = 10  # clients whose sum is opened; our choice
 TRIES = 10  # circles of a pass that may stay unopened before their clients are let go; our choice
 NUMBER = 4  # bytes of a client's number, beside what is sent to it or revealed of it
 
 
+@dataclass
 class Circles(Rounds):
     """A pass over simulated clients, whose answers are whole vectors.
-
-    Args:
-        server, clients, conditions, rng, question: as of
-            :class:`~sparserec_np.federated.rounds.Rounds`.
 
     Raises:
         ConfigError: there are too few clients to hide among, or the answers cannot be noised.
@@ -41,22 +36,18 @@ class Circles(Rounds):
 
     fewest: ClassVar[int] = FEWEST
 
-    def __init__(
-        self,
-        server: Server,
-        clients: Sequence[Client],
-        conditions: Conditions,
-        rng: np.random.Generator,
-        question: bytes,
-    ) -> None:
-        super().__init__(server, clients, conditions, rng, question)
-        self._hiding, self._asked = conditions.hiding or Hiding(masks=True), Question.decode(question)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._hiding, self._asked = (
+            self.conditions.hiding or Hiding(masks=True),
+            Question.decode(self.question),
+        )
         self._sent: Counter[str] = Counter()  # bytes of all clients, by what they are
         self._unopened = 0
         if self._hiding.privacy is not None:
             self._hiding.privacy.expect(self._asked)
-        if len(clients) < FEWEST:
-            raise ConfigError(f"A sum hides a client among {FEWEST} or more, found {len(clients)}")
+        if len(self.clients) < FEWEST:
+            raise ConfigError(f"A sum hides a client among {FEWEST} or more, found {len(self.clients)}")
 
     def run(self, here: Array) -> list[bytes]:
         """Asks until enough have answered; see :class:`~sparserec_np.federated.rounds.Rounds`.
@@ -113,7 +104,7 @@ class Circles(Rounds):
         if privacy is None:
             return vector_of(asked, answer).astype(kind_of(asked, len(self.clients)))
         vector = vector_of(asked, privacy.clipped(asked, answer))
-        return privacy.noised(asked, vector, self._least(together), self._rng)
+        return privacy.noised(asked, vector, self._least(together), self.rng)
 
     def _least(self, together: int) -> int:
         """Counts the fewest of so many clients whose sum is opened.

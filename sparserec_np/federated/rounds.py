@@ -74,35 +74,30 @@ class Conditions:
             )
 
 
+@dataclass
 class Rounds:
     """A pass over simulated clients, whose answers are packets that the server reads.
 
-    Args:
+    Attributes:
         server: in the pass.
         clients: all that there are.
         conditions: how they take part.
         rng: draws who is asked, and what becomes of it.
         question: of the pass.
-
-    Attributes:
         up, down: (clients,) int64 bytes so far.
     """
 
+    server: Server
+    clients: Sequence[Client]
+    conditions: Conditions
+    rng: np.random.Generator
+    question: bytes
+
     fewest: ClassVar[int] = 1  # clients that a round asks
 
-    def __init__(
-        self,
-        server: Server,
-        clients: Sequence[Client],
-        conditions: Conditions,
-        rng: np.random.Generator,
-        question: bytes,
-    ) -> None:
-        self.server, self.clients, self.conditions = server, clients, conditions
-        self.question = question
-        self.up, self.down = np.zeros(len(clients), np.int64), np.zeros(len(clients), np.int64)
-        self._rng, self._refused_before = rng, Counter(server.refused)
-        self._rounds = 0
+    def __post_init__(self) -> None:
+        self.up, self.down = (np.zeros(len(self.clients), np.int64) for _ in range(2))
+        self._refused_before, self._rounds = Counter(self.server.refused), 0
 
     def deliver(self, packets: Sequence[bytes]) -> None:
         """Gives packets to the server, which may refuse them."""
@@ -114,7 +109,7 @@ class Rounds:
 
     def run(self, here: Array) -> list[bytes]:
         """Asks until enough have answered, or nobody is left; returns what is late."""
-        waiting = self._rng.permutation(here).tolist()
+        waiting = self.rng.permutation(here).tolist()
         size = max(1, int(np.ceil(self.conditions.asked * len(self.clients))))
         late: list[bytes] = []
         while waiting and not self.server.enough and self._rounds < ROUNDS:
@@ -122,7 +117,7 @@ class Rounds:
             if len(cohort) < self.fewest:
                 break
             self._rounds += 1
-            fates = self._rng.random((len(cohort), 2))
+            fates = self.rng.random((len(cohort), 2))
             again, too_late = self.ask(cohort, fates)
             waiting += again
             late += too_late

@@ -131,13 +131,15 @@ class Fism:
         kernels.fism.spread_rows(table, weights, *made.touched_by, of_users, active, explored, by_number)
         kernels.fism.leave_out(table, weights, order, starts_of, rows, own, active, explored, by_number)
         gradients.weights[:] += by_number * self.base
-        self.add_decay(table, batch, decay, active)
+        empty = np.zeros(self.log.n_users, dtype=table.indptr.dtype)  # rows of users, of which none is stored
+        stacked = SparseTable(np.concatenate([empty, table.indptr]), table.columns, table.values)
+        self._pairs.add_decay(stacked, batch, decay, active)
 
     def pairs_by_item(self, batch: Batch, slopes: Scores) -> tuple[Array, Array, Array, Array, Array]:
         """Groups the batch's pairs, and negatives that each has of its own, by item.
 
-        Returns members, bounds and items of the groups, and of each pair the slope and the place of
-        its user.
+        Returns members (m,) int32, bounds (groups + 1,) int32 and items (groups,) int32 of the
+        groups, and of each pair the slope (m,) and the place of its user, (m,) int32.
         """
         order, items = self._pairs.by_item(batch)
         rows, owners = items.rows - np.int32(self.log.n_users), self.made_for(batch).owners
@@ -145,12 +147,6 @@ class Fism:
             return order, items.starts, rows, slopes.positives, owners
         both = np.concatenate([slopes.positives, slopes.negatives])
         return order, items.starts, rows, both, np.concatenate([owners, owners])
-
-    def add_decay(self, table: SparseTable, batch: Batch, decay: Decay, active: Array) -> None:
-        """Adds the gradient of the L2 terms of items' rows in a table to ``active`` (nnz,)."""
-        empty = np.zeros(self.log.n_users, dtype=table.indptr.dtype)  # rows of users, of which none is stored
-        stacked = SparseTable(np.concatenate([empty, table.indptr]), table.columns, table.values)
-        self._pairs.add_decay(stacked, batch, decay, active)
 
     def made_for(self, batch: Batch) -> MadeRows:
         """Returns what was found for this batch, which is kept until the next."""
@@ -327,7 +323,10 @@ class MadeRows:
         self.full = np.empty((0, dim), dtype=np.float32)
 
     def touched_by_item(self, n_items: int) -> tuple[Array, Array, Array, Array]:
-        """Returns the place of each item among the rows, or -1, and who touched it: members, shares, bounds."""
+        """Finds who touched an item: the place of each among the rows, (n_items,) int32, or -1.
+
+        After the places come members, shares and bounds, as of ``touched_by``.
+        """
         members, shares, bounds, rows = self.touched_by
         places = np.full(n_items, -1, dtype=np.int32)
         places[rows] = np.arange(len(rows), dtype=np.int32)

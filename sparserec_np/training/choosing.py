@@ -150,7 +150,7 @@ def choose(
     In an order of time, half of it are the last ones. Then later interactions count more in users'
     rows. How much more, and how much neighbours say, is looked at in the best start. Widths are
     climbed for as long as each adds enough. Starts by least squares are looked at where they take
-    seconds. Of more than 20,000 users, as many are drawn, by the seed, to measure starts by. All
+    seconds. Of more than 30,000 users, as many are drawn, by the seed, to measure starts by. All
     starts store equally many entries: a density is a part of a full table of users and items, of
     ``config.dim`` columns or, where the width is free, of 64. With nothing to hold out, the first
     kind is chosen, in the width that the number of items suggests; where training is asked for, by

@@ -353,9 +353,8 @@ def pull_marked_pairs(pairs: Any, of_users: Any, table: Any, active: Any) -> Non
             for k in range(indptr[rows[g]], indptr[rows[g] + 1]):
                 wanted = np.int32(columns[k])
                 last = end
-                while (
-                    place < last
-                ):  # the first that is not below it; columns rise, so it lies behind the one before
+                # The first that is not below it lies behind the one before, as columns rise.
+                while place < last:
                     middle = (place + last) // 2
                     if touched[middle] < wanted:
                         place = middle + 1
