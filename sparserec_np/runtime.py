@@ -148,6 +148,10 @@ def row_entries(dim: int) -> int:
     return max(ROW_ENTRIES, dim // 8)
 
 
+# What a mark's factor may be of an item's number.
+MARK_POWERS = (0.0, 0.125, 0.25, 0.375)
+
+
 def recency_levels(power: float) -> Array:
     """Lists how much an interaction counts by its age, the number of later ones: (256,) float32.
 
@@ -155,6 +159,22 @@ def recency_levels(power: float) -> Array:
     ([1.0, 0.5, 0.3333333432674408], {1.0})
     """
     return np.array([float(place) ** -power for place in range(1, AGES + 1)], dtype=np.float32)
+
+
+def mark_factors(weights: Array, power: float) -> Array:
+    """Says how much a touched item's mark counts: ``max(c, 0) ** power`` of its number c, (n_items,).
+
+    It is made of square roots, each rounded, so that it is the same to the last bit on any machine.
+    ``power`` is one of ``MARK_POWERS``.
+
+    >>> mark_factors(np.array([16, -1, 0.0625], np.float32), 0.25).tolist()
+    [2.0, 0.0, 0.5]
+    """
+    if not power:
+        return np.ones_like(weights)
+    fourth = np.sqrt(np.sqrt(np.maximum(weights, 0)))
+    eighth: Array = np.sqrt(fourth)
+    return {0.125: eighth, 0.25: fourth, 0.375: fourth * eighth}[power]
 
 
 def locate(path: Path) -> str:

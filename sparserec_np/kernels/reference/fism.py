@@ -22,6 +22,8 @@ the bits do not depend on the number of threads.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
@@ -325,25 +327,98 @@ def add_marked_block(
         out[t] += dense[:, touched[own]] @ shares[own]
 
 
-def split_rows(table: SparseTable, bounds: Array, rows: Array, own: Array, others: Array) -> None:
-    """Copies the values of ``rows`` (m,), none twice, to two arrays: the first of each row, and the others.
+def copy_part(table: SparseTable, bounds: Array, rows: Array, own: Array) -> None:
+    """Copies the first values of ``rows`` (m,), none twice.
 
-    Of row r the first ``bounds[r + 1] - bounds[r]`` go to ``own[bounds[r]:bounds[r + 1]]``, and the
-    others to where those of all rows would lie one row after the other.
+    Of row r the first ``bounds[r + 1] - bounds[r]`` go to ``own[bounds[r]:bounds[r + 1]]``.
 
     Args:
         table: see above.
         bounds: (n_items + 1,) integers, rising, from 0.
         rows: see above.
         own: (``bounds[-1]``,) of the values' dtype; those of other rows stay as they are.
-        others: (nnz - ``bounds[-1]``,) likewise.
     """
     for row in rows:
-        values = table.values[table.indptr[row] : table.indptr[row + 1]]
-        first = bounds[row + 1] - bounds[row]
-        own[bounds[row] : bounds[row + 1]] = values[:first]
-        start = table.indptr[row] - bounds[row]
-        others[start : start + len(values) - first] = values[first:]
+        first = slice(bounds[row], bounds[row + 1])
+        own[first] = table.values[table.indptr[row] :][: bounds[row + 1] - bounds[row]]
+
+
+def spread_pairs(table: SparseTable, sources: Array, values: Array, factors: Array) -> None:
+    """Makes the values of a table of pairs that speak both ways, each times the factor of its column.
+
+    ``table[r, c] = factors[c] * values[sources[k]]``, k being the entry's place.
+
+    Args:
+        table: n_items rows and as many columns; its values are overwritten.
+        sources: (entries,) integers, places in ``values``.
+        values: (n,) of the table's dtype.
+        factors: (n_items,) likewise.
+    """
+    table.values[:] = factors[table.columns] * values[sources]
+
+
+def gather_pairs(
+    table: SparseTable,
+    sources: Array,
+    turned: Array,
+    gradient: Array,
+    values: Array,
+    factors: Array,
+    active: Array,
+    of_factors: Array,
+) -> None:
+    """Adds the gradient of what :func:`spread_pairs` makes to those of the values and of the factors.
+
+    Args:
+        table: see there; its values are not read. No item is paired with itself.
+        sources: see there; each place twice, once for either direction.
+        turned: (entries,) integers, the place of each entry's other direction.
+        gradient: (entries,) by the table's values.
+        values, factors: see there.
+        active: (n,) by the values, added to.
+        of_factors: (n_items,) by the factors, added to.
+    """
+    rows = table.row_numbers()
+    np.add.at(of_factors, rows, gradient[turned] * values[sources])
+    first = table.columns < rows
+    pulled = factors[table.columns] * gradient + factors[rows] * gradient[turned]
+    active[sources[first]] += pulled[first]
+
+
+def replies(
+    table: SparseTable,
+    starts: Array,
+    items: Array,
+    marks: Array,
+    begins: Array,
+    columns: Array,
+    values: Array,
+    counts: Array,
+) -> None:
+    """Sums up what the rows of users' items hold: ``sum over m of marks[m] * table[items[m], c]``.
+
+    Row t gets the sums of ``starts[t] <= m < starts[t + 1]``, in that order, in all columns that
+    any of these rows has an entry in, ascending.
+
+    Args:
+        table: n_items rows and as many columns.
+        starts: (users + 1,) integers.
+        items: (n,) int32.
+        marks: (n,) of the values' dtype.
+        begins: (users + 1,) integers, rising from 0: row t has room from ``begins[t]`` on, for as
+            many entries as its items have together.
+        columns: (``begins[-1]``,) int32; the first ``counts[t]`` of row t are overwritten.
+        values: (``begins[-1]``,) of the values' dtype, likewise.
+        counts: (users,) int32, overwritten by the number of columns.
+    """
+    for t in range(len(counts)):
+        sums: dict[int, Any] = {}
+        for m in range(starts[t], starts[t + 1]):
+            for k in range(table.indptr[items[m]], table.indptr[items[m] + 1]):
+                column = int(table.columns[k])
+                sums[column] = sums.get(column, table.values.dtype.type(0)) + marks[m] * table.values[k]
+        own = slice(begins[t], begins[t] + len(sums))
+        counts[t], columns[own], values[own] = len(sums), sorted(sums), [sums[c] for c in sorted(sums)]
 
 
 def move_part(indptr: Array, bounds: Array, rows: Array, gradient: Array, active: Array) -> None:
