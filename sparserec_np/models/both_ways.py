@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sparserec_np import kernels
@@ -17,19 +19,17 @@ class BothWays:
     Attributes:
         table: (n_items) rows and as many columns, which rise in each row.
         sources: (entries,) int32 or int64 where the value of each stands among those of the pairs.
-        turned: (entries,) int32 or int64 which entry is the other direction of each.
         gradient: (entries,) zeros, for the gradient of the table's values.
     """
 
-    def __init__(self, rows: Array, columns: Array, places: Array, n_items: int, dtype: np.dtype) -> None:
+    def __init__(
+        self, rows: Array, columns: Array, places: Array, n_items: int, dtype: np.dtype[Any]
+    ) -> None:
         """Lays the pairs (n,) of ``rows`` and ``columns`` out, whose values stand at ``places``."""
         owners, others = np.concatenate([rows, columns]), np.concatenate([columns, rows])
         order = np.lexsort((others, owners))
-        kind, n = index_dtype(max(len(order), int(places.max(initial=0)) + 1)), len(rows)
-        where = np.empty(len(order), kind)
-        where[order] = np.arange(len(order), dtype=kind)
+        kind = index_dtype(max(len(order), int(places.max(initial=0)) + 1))
         self.sources = np.concatenate([places, places])[order].astype(kind)
-        self.turned = np.concatenate([where[n:], where[:n]])[order]
         indptr = np.zeros(n_items + 1, kind)
         np.cumsum(np.bincount(owners, minlength=n_items), out=indptr[1:])
         self.gradient: Array = np.zeros(len(order), dtype)
@@ -40,15 +40,23 @@ class BothWays:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        return self.table.nbytes + self.sources.nbytes + self.turned.nbytes + self.gradient.nbytes
+        return self.table.nbytes + self.sources.nbytes + self.gradient.nbytes
 
-    def read(self, values: Array, factors: Array) -> SparseTable:
-        """Takes the pairs' ``values``, in their places, and ``factors`` (n_items,); returns the table."""
-        kernels.fism.spread_pairs(self.table, self.sources, values, factors)
+    def read(self, rows: Array, values: Array, factors: Array) -> SparseTable:
+        """Makes ``rows`` (m,) of the pairs' ``values``, in their places, and ``factors`` (n_items,).
+
+        Returns the table, whose other rows are as they were.
+        """
+        kernels.fism.spread_pairs(self.table, rows, self.sources, values, factors)
         return self.table
 
-    def pull(self, values: Array, factors: Array, active: Array, of_factors: Array) -> None:
-        """Adds the gradient to those of the pairs, in their places, and of the factors, and sets it to zero."""
-        ways = self.sources, self.turned
-        kernels.fism.gather_pairs(self.table, *ways, self.gradient, values, factors, active, of_factors)
-        self.gradient[:] = 0
+    def pull(self, rows: Array, values: Array, factors: Array, active: Array) -> Array:
+        """Adds the gradient of ``rows`` (m,) to that of the pairs, ``active``, and sets it to zero.
+
+        Returns the gradient by the factors, (n_items,).
+        """
+        of_factors = np.zeros_like(factors)
+        kernels.fism.gather_pairs(
+            self.table, rows, self.sources, self.gradient, values, factors, active, of_factors
+        )
+        return of_factors

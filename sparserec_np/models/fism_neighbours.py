@@ -70,6 +70,7 @@ class FismWithNeighbours:
         self._nothing = Explored.of(NO_ROWS, table.rows, summed, table.values.dtype)
         self._stored = np.flatnonzero(np.diff(table.indptr)).astype(np.int32)
         self._origin = self._own_origin = self._active[:0]
+        self._scored = self._stored[:0]  # items of the batch at hand
         self.weights = self._sums.weights
         self.row_entries: int | None = None
 
@@ -105,7 +106,8 @@ class FismWithNeighbours:
         """Scores the pairs, each without its own item, and their negatives."""
         sums, made = self._sums.table, self._sums.made_for(batch)
         kernels.fism.copy_part(self.table, sums.indptr, made.touched, sums.values)
-        pairs = self._pairs.read(self.table.values, self._factors())
+        self._scored = np.unique(np.concatenate([made.positives, made.negatives]))
+        pairs = self._pairs.read(self._scored, self.table.values, self._factors())
         scores, starts = self._sums.forward(batch), batch.users.starts
         kernels.fism.add_marked_pairs(*made.of_users, starts, made.positives, pairs, scores.positives)
         if batch.shared:  # of an item that the user touched it stays minus infinity
@@ -133,8 +135,8 @@ class FismWithNeighbours:
         if batch.shared:
             turned, touched_by = np.ascontiguousarray(slopes.negatives.T), made.touched_by_item(pairs.rows)
             kernels.fism.pull_marked_block(made.negatives, turned, touched_by, pairs, found)
-        factors, of_factors = self._factors(), np.zeros_like(self.weights)
-        self._pairs.pull(self.table.values, factors, gradients.active, of_factors)
+        factors = self._factors()
+        of_factors = self._pairs.pull(self._scored, self.table.values, factors, gradients.active)
         # A factor's derivative by c is power m / c, and c is the weight times its base.
         there = factors > 0
         slopes_of_weights = self.power * of_factors[there] * factors[there] / self.weights[there]
@@ -168,7 +170,7 @@ class FismWithNeighbours:
         """Takes the values of both parts as they are now."""
         sums = self._sums
         sums.table = sums.table._replace(values=self.table.values[self._places])
-        self._pairs.read(self.table.values, self._factors())
+        self._pairs.read(np.arange(self.table.rows, dtype=np.int32), self.table.values, self._factors())
 
     def served(self) -> SparseTable:
         """Returns the stored rows, those of items."""

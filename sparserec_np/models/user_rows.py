@@ -196,8 +196,9 @@ class SumAndItems:
     # On parts held out from Gowalla and Yelp2018 it adds 1 to 2 percent, with many
     # entries and with few; a rate that is counted in values is about right for all four.
     advice: ClassVar[Mapping[str, Any]] = {
-        "learning_rate": 0.0015,
+        "learning_rate": 0.003,
         "relative_rate": True,
+        "negatives": 512,
         "pairs_together": 8,
         "epochs": 8,
         "evaluate_every": 2,

@@ -47,9 +47,7 @@ def a_model(seed: int = 0, power: float = 0.375) -> FismWithNeighbours:
     return model
 
 
-def score(
-    dense: Array, numbers: Array, user: int, item: int, without: bool, power: float = 0.375
-) -> float:
+def score(dense: Array, numbers: Array, user: int, item: int, without: bool, power: float = 0.375) -> float:
     total = 0.0
     for place in range(LOG.indptr[user], LOG.indptr[user + 1]):
         j = LOG.items[place]

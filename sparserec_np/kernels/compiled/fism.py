@@ -337,18 +337,18 @@ def move_part(indptr: Any, bounds: Any, rows: Any, gradient: Any, active: Any) -
 
 
 @parallel
-def spread_pairs(table: Any, sources: Any, values: Any, factors: Any) -> None:
+def spread_pairs(table: Any, rows: Any, sources: Any, values: Any, factors: Any) -> None:
     indptr, columns, out = table
-    for row in numba.prange(len(indptr) - 1):
-        for k in range(indptr[row], indptr[row + 1]):
+    for t in numba.prange(len(rows)):
+        for k in range(indptr[rows[t]], indptr[rows[t] + 1]):
             out[k] = factors[columns[k]] * values[sources[k]]
 
 
-@parallel
+@kernel
 def gather_pairs(
     table: Any,
+    rows: Any,
     sources: Any,
-    turned: Any,
     gradient: Any,
     values: Any,
     factors: Any,
@@ -356,14 +356,12 @@ def gather_pairs(
     of_factors: Any,
 ) -> None:
     indptr, columns, _ = table
-    for row in numba.prange(len(indptr) - 1):
-        total = of_factors[row]
+    for row in rows:
         for k in range(indptr[row], indptr[row + 1]):
-            other, source, back = columns[k], sources[k], gradient[turned[k]]
-            total += back * values[source]
-            if other < row:
-                active[source] += factors[other] * gradient[k] + factors[row] * back
-        of_factors[row] = total
+            if gradient[k] != 0:
+                active[sources[k]] += factors[columns[k]] * gradient[k]
+                of_factors[columns[k]] += gradient[k] * values[sources[k]]
+                gradient[k] = 0
 
 
 @kernel

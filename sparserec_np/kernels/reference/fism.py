@@ -343,24 +343,27 @@ def copy_part(table: SparseTable, bounds: Array, rows: Array, own: Array) -> Non
         own[first] = table.values[table.indptr[row] :][: bounds[row + 1] - bounds[row]]
 
 
-def spread_pairs(table: SparseTable, sources: Array, values: Array, factors: Array) -> None:
-    """Makes the values of a table of pairs that speak both ways, each times the factor of its column.
+def spread_pairs(table: SparseTable, rows: Array, sources: Array, values: Array, factors: Array) -> None:
+    """Makes the values of some rows of a table of pairs that speak both ways, each times its column's factor.
 
     ``table[r, c] = factors[c] * values[sources[k]]``, k being the entry's place.
 
     Args:
-        table: n_items rows and as many columns; its values are overwritten.
+        table: n_items rows and as many columns; the values of the rows are overwritten.
+        rows: (m,) int32, none twice.
         sources: (entries,) integers, places in ``values``.
         values: (n,) of the table's dtype.
         factors: (n_items,) likewise.
     """
-    table.values[:] = factors[table.columns] * values[sources]
+    for row in rows:
+        own = slice(table.indptr[row], table.indptr[row + 1])
+        table.values[own] = factors[table.columns[own]] * values[sources[own]]
 
 
 def gather_pairs(
     table: SparseTable,
+    rows: Array,
     sources: Array,
-    turned: Array,
     gradient: Array,
     values: Array,
     factors: Array,
@@ -369,20 +372,22 @@ def gather_pairs(
 ) -> None:
     """Adds the gradient of what :func:`spread_pairs` makes to those of the values and of the factors.
 
+    That of the rows is set to zero.
+
     Args:
-        table: see there; its values are not read. No item is paired with itself.
-        sources: see there; each place twice, once for either direction.
-        turned: (entries,) integers, the place of each entry's other direction.
+        table: see there; its values are not read.
+        rows: see there.
+        sources: see there.
         gradient: (entries,) by the table's values.
         values, factors: see there.
         active: (n,) by the values, added to.
         of_factors: (n_items,) by the factors, added to.
     """
-    rows = table.row_numbers()
-    np.add.at(of_factors, rows, gradient[turned] * values[sources])
-    first = table.columns < rows
-    pulled = factors[table.columns] * gradient + factors[rows] * gradient[turned]
-    active[sources[first]] += pulled[first]
+    for row in rows:
+        own = slice(table.indptr[row], table.indptr[row + 1])
+        np.add.at(active, sources[own], factors[table.columns[own]] * gradient[own])
+        np.add.at(of_factors, table.columns[own], gradient[own] * values[sources[own]])
+        gradient[own] = 0
 
 
 def replies(
