@@ -1355,8 +1355,13 @@ class Scorer:
         return 1.0
 
     def factors(self) -> tuple[Table, Table]:
-        """Makes the rows of users and of items whose inner products are the scores."""
+        """Makes the rows of users and of items, (width), whose inner products are the scores."""
         raise self._refusal()
+
+    @property
+    def width(self) -> int:
+        """Columns of the rows that :meth:`factors` makes."""
+        return self.model.dim
 
     def explain(self, user: int, item: int) -> tuple[Array, Array]:
         """Finds what each item that a user touched adds to the score of another.
@@ -1657,15 +1662,30 @@ class TouchedItems(StoredRows):
         _check_any(items)
         return self._made.row(items, self._levels[ages])
 
+    def scores_of_row(self, columns: Array, values: Array) -> Array:
+        """Scores all items for a user's row; see :class:`Scorer`."""
+        behind = int(np.searchsorted(columns, self.model.dim))  # there is one item for each column there
+        scores = super().scores_of_row(columns[:behind], values[:behind])
+        scores[columns[behind:] - self.model.dim] += values[behind:]
+        return scores
+
     def factors(self) -> tuple[Table, Table]:
-        """Makes the rows of all users, beside the stored ones of items; see :class:`Scorer`."""
-        return self._users.table, self.model.items
+        """Makes the rows of all users, beside those of items; see :class:`Scorer`."""
+        return self._users.table, self._made.item_rows()
+
+    @property
+    def width(self) -> int:
+        """Columns of users' rows; see :class:`Scorer`."""
+        return self._made.width
+
+    def similar_items(self, item: int) -> Array:
+        """Compares every item with one; see :class:`Scorer`."""
+        return self._among_known(self._compared.cosines(item), item, self._touched)
 
     def explain(self, user: int, item: int) -> tuple[Array, Array]:
         """Takes the score apart into what each touched item adds; see :class:`Scorer`."""
         items, ages, shares = self.model.touched_by(user)
-        wanted = self.model.items.dense_row(item, self.model.dim)
-        return items, self._made.parts(items, self._levels[ages] * shares, wanted)
+        return items, self._made.parts(items, self._levels[ages] * shares, item)
 
     def popularity(self) -> Array | None:
         """Says how popular items are; see :class:`Scorer`.
@@ -1689,21 +1709,25 @@ class TouchedItems(StoredRows):
         return {**super().resident_bytes, **self._made.resident_bytes}
 
     @cached_property
+    def _compared(self) -> ByDimension:
+        rows = self._made.compared_rows()
+        return self._items if rows is self.model.items else ByDimension(rows, self.model.dim)
+
+    @cached_property
     def _users(self) -> ByDimension:
-        model, n_users = self.model, len(self.model.user_ids)
-        if n_users * model.row_entries > MADE_ENTRIES:
+        if (most := self._made.most_entries()) > MADE_ENTRIES:
             raise ArtifactError(
-                f"to compare users all their rows are made, which may have {n_users * model.row_entries:,} entries:"
+                f"to compare users all their rows are made, which may have {most:,} entries:"
                 f" expected at most {MADE_ENTRIES:,}"
             )
-        _, columns, values, _ = empty_rows(0, model.dim)
-        made = [(columns, values)]
-        for user in range(n_users):
+        width = np.min_scalar_type(self.width - 1)
+        made = [(np.zeros(0, width), np.zeros(0, np.float32))]
+        for user in range(len(self.model.user_ids)):
             places, numbers = self._row_of_user(user)
-            made.append((places.astype(columns.dtype), numbers))
+            made.append((places.astype(width), numbers))
         bounds = np.cumsum([len(numbers) for _, numbers in made])
         columns, values = (np.concatenate(parts) for parts in zip(*made, strict=True))
-        return ByDimension(Table(bounds, columns, values), model.dim)
+        return ByDimension(Table(bounds, columns, values), self.width)
 
 
 class MadeRows(ABC):
@@ -1732,8 +1756,25 @@ class MadeRows(ABC):
         """
 
     @abstractmethod
-    def parts(self, items: Array, shares: Array, wanted: Array) -> Array:
-        """Finds what each item adds to the row's product with ``wanted`` (dim,): (m,) float64."""
+    def parts(self, items: Array, shares: Array, item: int) -> Array:
+        """Finds what each of ``items`` adds to the row's score of ``item``: (m,) float64."""
+
+    @property
+    def width(self) -> int:
+        """Columns of a row: those of the items' table, and behind them, if any, one for each item."""
+        return self.model.dim
+
+    def item_rows(self) -> Table:
+        """Makes the rows of items whose products with users' rows are the scores, (n_items, width)."""
+        return self.model.items
+
+    def compared_rows(self) -> Table:
+        """Makes the rows by which items are compared with each other, (n_items, dim)."""
+        return self.model.items
+
+    def most_entries(self) -> int:
+        """Bounds the number of entries of all users' rows."""
+        return len(self.model.user_ids) * self.model.row_entries
 
     @property
     def resident_bytes(self) -> dict[str, int]:
@@ -1772,43 +1813,62 @@ class SummedRows(MadeRows):
     def row(self, items: Array, shares: Array) -> tuple[Array, Array]:
         """Adds up the weighted rows of ``items`` (m,), and cuts the sum; see :class:`MadeRows`."""
         lengths, columns, values = self.model.items.entries_of(items)
-        return self._cut(
-            columns, np.repeat(shares * self.model.weights[items], lengths) * values, self.model.dim
-        )
+        numbers = np.repeat(shares * self.model.weights[items], lengths) * values
+        return self._cut(_added_up(columns, numbers, self.model.dim))
 
-    def parts(self, items: Array, shares: Array, wanted: Array) -> Array:
+    def parts(self, items: Array, shares: Array, item: int) -> Array:
         """Multiplies each weighted row, in the columns that the sum keeps; see :class:`MadeRows`."""
-        kept = self.row(items, shares)[0]
+        return self._parts_of_sums(items, shares, item, self.row(items, shares)[0])
+
+    def _parts_of_sums(self, items: Array, shares: Array, item: int, kept: Array) -> Array:
+        wanted = self.model.items.dense_row(item, self.model.dim)
         reached = np.zeros_like(wanted)
         reached[kept] = wanted[kept]
-        return self._parts_of_sums(items, shares, reached)
+        return shares * self.model.weights[items] * self._products(items, reached)
 
-    def _parts_of_sums(self, items: Array, shares: Array, reached: Array) -> Array:
+    def _products(self, items: Array, wanted: Array) -> Array:
+        """Multiplies the rows of ``items`` (m,) with ``wanted`` (dim,): (m,) float64."""
         lengths, columns, values = self.model.items.entries_of(items)
-        products = np.bincount(
-            np.repeat(np.arange(len(items)), lengths), values * reached[columns], minlength=len(items)
-        )
-        return shares * self.model.weights[items] * products
+        owners = np.repeat(np.arange(len(items)), lengths)
+        products: Array = np.bincount(owners, values * wanted[columns], minlength=len(items))
+        return products
 
-    def _cut(self, columns: Array, shares: Array, dim: int) -> tuple[Array, Array]:
-        """Adds up ``shares`` (n,) in their ``columns`` (n,), below ``dim``, and keeps the largest sums."""
-        row = np.zeros(dim, dtype=np.float32)
-        # One after the other, as they stand; it wants the machine's own index type.
-        np.add.at(row, columns.astype(np.intp), shares)
+    def _cut(self, row: Array) -> tuple[Array, Array]:
+        """Keeps the largest of a row of sums (columns,): where they are, and they."""
         kept = row.nonzero()[0]
         if len(kept) > self.model.row_entries:
             kept = kept[_largest_places(np.abs(row[kept]), self.model.row_entries)]
         return kept, row[kept]
 
 
-class SumsAndItems(SummedRows):
-    """Rows of two parts: the sum of the touched rows, and a mark for each touched item.
+def _added_up(columns: Array, numbers: Array, dim: int) -> Array:
+    """Adds up float32 ``numbers`` (n,) in their ``columns`` (n,), one after the other: (dim,) float32."""
+    row = np.zeros(dim, dtype=np.float32)
+    np.add.at(row, columns.astype(np.intp), numbers)  # it wants the machine's own index type
+    return row
 
-    The last columns of the table are the items, one each, and what comes before them are the first
-    ``dim - n_items``. There, a row is as :class:`SummedRows` makes it of these columns alone; in
-    the columns of the items that the user touched it is how much each of them counts. What an
-    item's row holds in them are its neighbours: what it gets from who touched which.
+
+class SumsAndItems(SummedRows):
+    """Rows of three parts: the sum of the touched rows, marks of the touched items, and replies.
+
+    The last columns of the items' table are the items, one each; before them are ``summed`` others.
+    An entry q in row i and column ``summed + j`` is a pair, which speaks both ways. A user's row is
+
+    * the sum, as :class:`SummedRows` makes it, of the columns before ``summed`` alone;
+    * in column ``summed + j`` of each touched item j its mark ``s_j = r_j m_j``, r_j being how much
+      it counts and m_j its weight to the metadata's ``mark_power`` (:func:`mark_factors`);
+    * in column ``dim + i`` of each item i its replies, the sum of ``s_j q`` over the entries q in
+      column ``summed + i`` of the touched rows j, ascending.
+
+    Items have a 1 in column ``dim + i``, which no file stores. So the score of item i is the sum of
+    its row's products with the row, and then its replies.
     """
+
+    def __init__(self, model: StoredModel) -> None:
+        super().__init__(model)
+        self._power = _mark_power(model.metadata)
+        self._n_items = len(model.items.indptr) - 1
+        self._summed = model.dim - self._n_items
 
     @classmethod
     def decode(cls, artifact: Artifact, model: StoredModel) -> StoredModel:
@@ -1819,24 +1879,77 @@ class SumsAndItems(SummedRows):
                 f"metadata item_columns is {marked:,} of dim {model.dim:,}, expected one for each of {n_items:,} items,"
                 " behind others: a model of some items alone does not tell which column is which item's"
             )
-        return super().decode(artifact, model)
+        _mark_power(model.metadata)
+        model = super().decode(artifact, model)
+        # Shares add up to the number of items at most, and no mark factor is larger than 1 or the
+        # weight: so neither is an entry of a row, of users or of items, than this.
+        most = n_items * (2 + _largest(model.weights)) * max(1.0, model.items.largest())
+        if not (model.dim + n_items) * most**2 < 1e38:
+            raise ArtifactError(
+                "weights or items.values are so large that marks and replies would overflow float32: the training"
+                " diverged"
+            )
+        return model
 
     def row(self, items: Array, shares: Array) -> tuple[Array, Array]:
-        """Makes both parts of the row of a user of ``items``; see :class:`MadeRows`."""
-        dim = self.model.dim - (len(self.model.items.indptr) - 1)
+        """Makes the three parts of the row of a user of ``items``; see :class:`MadeRows`."""
         lengths, columns, values = self.model.items.entries_of(items)
-        summed = columns < dim
-        numbers = np.repeat(shares * self.model.weights[items], lengths)[summed] * values[summed]
-        kept, sums = self._cut(columns[summed], numbers, dim)
-        return np.concatenate([kept, items + dim]), np.append(sums, shares)
+        weights, marks = shares * self.model.weights[items], self._marks(items, shares)
+        factors = np.where(columns < self._summed, np.repeat(weights, lengths), np.repeat(marks, lengths))
+        row = _added_up(columns, factors * values, self.model.dim)
+        kept, sums = self._cut(row[: self._summed])
+        replies = row[self._summed :]
+        answered = replies.nonzero()[0]
+        return (
+            np.concatenate([kept, items + self._summed, answered + self.model.dim]),
+            np.concatenate([sums, marks, replies[answered]]),
+        )
 
-    def parts(self, items: Array, shares: Array, wanted: Array) -> Array:
-        """Adds what the marks say to the parts of the sum; see :class:`MadeRows`."""
-        dim = self.model.dim - (len(self.model.items.indptr) - 1)
-        kept = self.row(items, shares)[0][: -len(items) or None]
-        reached = np.zeros_like(wanted)
-        reached[kept] = wanted[kept]
-        return self._parts_of_sums(items, shares, reached) + shares * wanted[dim + items]
+    def parts(self, items: Array, shares: Array, item: int) -> Array:
+        """Adds what marks and replies say to the parts of the sum; see :class:`MadeRows`."""
+        columns = self.row(items, shares)[0]
+        sums = self._parts_of_sums(items, shares, item, columns[columns < self._summed])
+        marked = self.model.items.dense_row(item, self.model.dim)[self._summed + items]
+        replied = self._products(items, np.arange(self.model.dim) == self._summed + item)
+        return sums + self._marks(items, shares) * (marked + replied)
+
+    def _marks(self, items: Array, shares: Array) -> Array:
+        return shares * mark_factors(self.model.weights[items], self._power)
+
+    @property
+    def width(self) -> int:
+        """Columns of sums, marks and replies; see :class:`MadeRows`."""
+        return self.model.dim + self._n_items
+
+    def item_rows(self) -> Table:
+        """Adds to each item's row the 1 that its replies count by; see :class:`MadeRows`."""
+        indptr, columns, _, _ = items = self.model.items
+        own, ends = np.arange(self._n_items), indptr[1:]
+        wide = np.insert(columns.astype(np.min_scalar_type(self.width - 1)), ends, self.model.dim + own)
+        return Table(np.append(indptr[:1], ends + own + 1), wide, np.insert(items.floats(), ends, np.float32(1)))
+
+    def compared_rows(self) -> Table:
+        """Enters each pair into the rows of both its items, whichever stores it; see :class:`MadeRows`."""
+        items, dim = self.model.items, self.model.dim
+        rows, columns, values = items.row_numbers(), items.columns.astype(np.int64), items.floats()
+        paired = columns >= self._summed
+        mirrored = (columns[paired] - self._summed) * dim + self._summed + rows[paired]
+        places = np.concatenate([rows * np.int64(dim) + columns, mirrored])
+        order = places.argsort(kind="stable")
+        starts = np.flatnonzero(np.diff(places[order], prepend=-1))
+        sums = np.append(values, values[paired])[order]
+        sums = np.add.reduceat(sums, starts) if len(starts) else sums
+        owners, found = np.divmod(places[order][starts], dim)
+        indptr = np.zeros(self._n_items + 1, np.int64)
+        np.cumsum(np.bincount(owners, minlength=self._n_items), out=indptr[1:])
+        return Table(indptr, found.astype(items.columns.dtype), sums)
+
+    def most_entries(self) -> int:
+        """Bounds the number of entries of all users' rows; see :class:`MadeRows`."""
+        most, seen = super().most_entries(), self.model.seen_items
+        lengths = np.diff(self.model.items.indptr) + 1  # its replies at most, and its mark
+        blocks = range(0, len(seen), BLOCK)
+        return most + sum(int(lengths[seen[first : first + BLOCK]].sum()) for first in blocks)
 
 
 def _largest_places(numbers: Array, most: int) -> Array:
@@ -1885,11 +1998,12 @@ class SolvedRows(MadeRows):
         """Solves for the row of a user of ``items`` (m,); see :func:`solved_row`."""
         return solved_row(self.model.items, items, self._terms, self.model.row_entries, shares)
 
-    def parts(self, items: Array, shares: Array, wanted: Array) -> Array:
-        """Solves the equations for ``wanted``, and multiplies each row with that; see :class:`MadeRows`.
+    def parts(self, items: Array, shares: Array, item: int) -> Array:
+        """Solves the equations for the item's row, and multiplies each with that; see :class:`MadeRows`.
 
-        The matrix is symmetric, so the row's product with ``wanted`` is the sum of these.
+        The matrix is symmetric, so the user's product with the item's row is the sum of these.
         """
+        wanted = self.model.items.dense_row(item, self.model.dim)
         kept, _ = self.row(items, shares)
         lengths, columns, values = self.model.items.entries_of(items)
         rows = np.zeros((len(items), self.model.dim))
@@ -1933,6 +2047,17 @@ def _recency(metadata: Mapping[str, str]) -> float:
             f"metadata recency is {metadata['recency']!r}, expected a number from 0 to {MOST_RECENCY:g}"
         )
     return power
+
+
+def _mark_power(metadata: Mapping[str, str]) -> float:
+    """Reads the power of an item's weight that it marks with. Raises ArtifactError."""
+    text = metadata.get("mark_power")
+    powers = {spelled: power for power in MARK_POWERS for spelled in (str(power), format(power, "g"))}
+    if text not in powers:
+        raise ArtifactError(
+            f"metadata mark_power is {text!r}, expected {' or '.join(format(one, 'g') for one in MARK_POWERS)}"
+        )
+    return powers[text]
 
 
 def _ridge_settings(metadata: Mapping[str, str]) -> tuple[float, float]:
@@ -2698,10 +2823,11 @@ class Recommender:
         no SciPy. An index of nearest neighbours over them gives the lists of :meth:`recommend`, but
         for what that leaves out (seen and disliked items) and puts in (popular items for users
         without interactions). Columns are the model's dimensions. A fism model's users are made of
-        what they touched, cut as for lists; one with neighbours has a column more for each item,
-        behind the others, where a user's row marks what they touched and an item's row holds its
-        neighbours, so that it is better kept sparse. Of lightgcn they are the rows after
-        propagation, which are full, the users' divided by the temperature.
+        what they touched, cut as for lists; one with neighbours has two columns more for each item,
+        so that it is better kept sparse. In the first a user's row marks what they touched, and an
+        item's row holds its pairs. In the second a user's row holds what the pairs of touched rows
+        say of the item, and the item's row is 1. Of lightgcn they are the rows after propagation,
+        which are full, the users' divided by the temperature.
 
         Raises ArtifactError for a model whose scores are no inner products, as of neumf; and where
         making the rows of all users would take too much memory.
@@ -2925,7 +3051,7 @@ class Recommender:
 
     def _factors(self, table: Table, dense: bool) -> Any:
         """Makes a SciPy CSR matrix of a table, or a dense array."""
-        shape = len(table.indptr) - 1, self.model.dim
+        shape = len(table.indptr) - 1, self._scorer.width
         if dense:
             rows = np.zeros(shape, dtype=np.float32)
             rows[table.row_numbers(), table.columns] = table.floats()

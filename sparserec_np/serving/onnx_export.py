@@ -21,7 +21,7 @@ import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.machine.files import replacing
-from sparserec_np.runtime import ArtifactError, Path, Recommender, recency_levels, served_as
+from sparserec_np.runtime import ArtifactError, Path, Recommender, mark_factors, recency_levels, served_as
 from sparserec_np.serving.model_file import ServedModel
 
 OPSET = 18
@@ -87,11 +87,13 @@ def make_onnx(model: ServedModel) -> bytes:
     graph = Graph()
     n_items, dim = model.items.rows, model.dim
     rows, columns, values = graph.table("items", model.items)
-    row, inputs = _maker_of(model)(graph, model, (rows, columns, values))
+    row, replies, inputs = _maker_of(model)(graph, model, (rows, columns, values))
     zeros = graph.constant("no_scores", np.zeros(n_items, np.float32))
     # The item's entry times the user's, as the runtime multiplies.
     products = graph.add("Mul", graph.add("Gather", row, columns), values)
     scores = graph.scatter(zeros, rows, products)
+    if replies:
+        scores = graph.add("Add", scores, replies)
     graph.nodes.append(onnx.helper.make_node("Identity", [scores], ["scores"]))
     output = onnx.helper.make_tensor_value_info("scores", onnx.TensorProto.FLOAT, [n_items])
     made = onnx.helper.make_graph(graph.nodes, "sparserec", inputs, [output], graph.constants)
@@ -110,8 +112,8 @@ def make_onnx(model: ServedModel) -> bytes:
     return content
 
 
-def _maker_of(model: ServedModel) -> Callable[..., tuple[str, list[Any]]]:
-    """Looks up what adds the user's row to a graph."""
+def _maker_of(model: ServedModel) -> Callable[..., tuple[str, str, list[Any]]]:
+    """Looks up what adds the user's row to a graph, and what is added to the scores at last, if any."""
     if model.stores_users:
         return _stored_row
     if not model.has_numbers:
@@ -124,7 +126,7 @@ def _marks(model: ServedModel) -> int:
     return int(model.metadata.get("item_columns", 0))
 
 
-def _stored_row(graph: Graph, model: ServedModel, _: tuple[str, str, str]) -> tuple[str, list[Any]]:
+def _stored_row(graph: Graph, model: ServedModel, _: tuple[str, str, str]) -> tuple[str, str, list[Any]]:
     """Adds the stored row of ``user``."""
     onnx = _onnx()
     rows, columns, values = graph.table("users", model.users)
@@ -132,30 +134,49 @@ def _stored_row(graph: Graph, model: ServedModel, _: tuple[str, str, str]) -> tu
     row = graph.scatter(
         graph.constant("no_row", np.zeros(model.dim, np.float32)), columns, graph.add("Mul", own, values)
     )
-    return row, [onnx.helper.make_tensor_value_info("user", onnx.TensorProto.INT64, [1])]
+    return row, "", [onnx.helper.make_tensor_value_info("user", onnx.TensorProto.INT64, [1])]
 
 
-def _touched_row(graph: Graph, model: ServedModel, table: tuple[str, str, str]) -> tuple[str, list[Any]]:
-    """Adds the row of somebody who touched ``items``: a sum that is cut, and marks."""
+def _touched_row(
+    graph: Graph, model: ServedModel, table: tuple[str, str, str]
+) -> tuple[str, str, list[Any]]:
+    """Adds the row of somebody who touched ``items``: a sum that is cut, marks, and replies apart."""
     onnx = _onnx()
     touched = graph.scatter(
         graph.constant("nothing", np.zeros(model.items.rows, np.float32)), "items", "shares"
     )
-    row = _cut_sum(graph, model, table, touched)
+    row, replies = _cut_sum(graph, model, table, touched), ""
     if _marks(model):
-        row = graph.add("Concat", row, touched, axis=0)
+        factors = mark_factors(model.weights.astype(np.float32), float(model.metadata["mark_power"]))
+        marks = graph.add("Mul", touched, graph.constant("mark_factors", factors))
+        row = graph.add("Concat", row, marks, axis=0)
+        replies = _behind(graph, model, _added_up(graph, marks, table))
     kinds = {"items": onnx.TensorProto.INT64, "shares": onnx.TensorProto.FLOAT}
-    return row, [onnx.helper.make_tensor_value_info(name, kind, ["k"]) for name, kind in kinds.items()]
+    inputs = [onnx.helper.make_tensor_value_info(name, kind, ["k"]) for name, kind in kinds.items()]
+    return row, replies, inputs
+
+
+def _added_up(graph: Graph, factors: str, table: tuple[str, str, str]) -> str:
+    """Adds the sum of the rows of a table, each times its factor; columns have the constant ``no_row``."""
+    rows, columns, values = table
+    return graph.scatter("no_row", columns, graph.add("Mul", graph.add("Gather", factors, rows), values))
+
+
+def _behind(graph: Graph, model: ServedModel, row: str) -> str:
+    """Takes the columns of a row that stand for items."""
+    ends = [model.dim - _marks(model), model.dim]
+    return graph.add(
+        "Slice", row, *(graph.constant(f"mark_{at}", np.array([at], np.int64)) for at in ends)
+    )
 
 
 def _cut_sum(graph: Graph, model: ServedModel, table: tuple[str, str, str], touched: str) -> str:
     """Adds the sum of the touched rows, with zeros but for its largest entries."""
-    rows, columns, values = table
     dim = model.dim - _marks(model)
     factors = graph.add("Mul", touched, graph.constant("weights", model.weights.astype(np.float32)))
-    numbers = graph.add("Mul", graph.add("Gather", factors, rows), values)
+    graph.constant("no_row", np.zeros(model.dim, np.float32))
     # Columns that stand for items are no part of the sum; they are added up, and left behind.
-    whole = graph.scatter(graph.constant("no_row", np.zeros(model.dim, np.float32)), columns, numbers)
+    whole = _added_up(graph, factors, table)
     first, end = (graph.constant(name, np.array([at], np.int64)) for name, at in (("begin", 0), ("end", dim)))
     row = graph.add("Slice", whole, first, end)
     most = min(int(model.metadata["row_entries"]), dim)

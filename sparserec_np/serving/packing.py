@@ -4,8 +4,8 @@ It is a model file like any other (docs/model-file.md), in its smaller forms: va
 float16 or int8, the lengths or the ends of the rows in place of their bounds, steps between columns
 where a column would take two bytes, seen items as gaps. int8 has one scale for each dimension and
 table, our choice: on Gowalla it loses as little NDCG as a scale for each row, and that would take
-four bytes a row. The items' weights of a fism model are stored for items with entries alone, in
-float32 or float16, and with int8 as codes of one byte. ``slices`` leaves out what a device does not
+four bytes a row. The items' weights of a fism model are stored for items with entries alone, or for
+all where items have columns, in float32 or float16, and with int8 as codes of one byte. ``slices`` leaves out what a device does not
 need, and ``loss`` measures what that, and the smaller values, cost.
 """
 
@@ -57,8 +57,7 @@ def pack(model: ServedModel, dtype: str) -> Artifact:
         scaled = min(model.dim - int(model.metadata.get("item_columns", 0)) + 1, model.dim)
         arrays |= {f"{name}.{part}": array for part, array in VALUES[dtype](name, table, scaled).items()}
     if model.has_numbers:
-        filled = np.diff(model.items.indptr) > 0  # who touches an item without entries adds nothing
-        arrays |= WEIGHTS[dtype](arrays.pop("weights")[filled])
+        arrays |= WEIGHTS[dtype](used_weights(model, arrays.pop("weights")))
     if model.has_seen:
         arrays |= _smaller_rows("seen", arrays.pop("seen.indptr"))
         del arrays["seen.items"]
@@ -129,6 +128,15 @@ def _weight_codes(weights: Array) -> dict[str, Array]:
         sums = np.bincount(codes, weights.astype(np.float64), minlength=len(filled))
         levels = sums / np.bincount(codes, minlength=len(filled))
     return {"weights.codes": codes.astype(np.uint8), "weights.levels": levels.astype(np.float32)}
+
+
+def used_weights(model: ServedModel, weights: Array) -> Array:
+    """Takes, of the items' ``weights`` (n_items,), those that users' rows are made with.
+
+    Who touches an item without entries adds nothing; but where items have columns, its pairs may
+    stand in other rows, and all weights are taken.
+    """
+    return weights if "item_columns" in model.metadata else weights[np.diff(model.items.indptr) > 0]
 
 
 LEVELS = 256  # that one byte tells apart

@@ -25,10 +25,11 @@ def write_vectors(model: ServedModel, path: Path) -> dict[str, int]:
     """
     recommender = Recommender(model.encode())
     users = model.users.rows if model.stores_users else 0
-    taken = 4 * model.dim * (model.items.rows + users)
+    columns = recommender._scorer.width
+    taken = 4 * columns * (model.items.rows + users)
     if taken > MOST_BYTES:
         raise ArtifactError(
-            f"dense rows of {model.dim:,} columns would take {taken:,} bytes, expected at most {MOST_BYTES:,}:"
+            f"dense rows of {columns:,} columns would take {taken:,} bytes, expected at most {MOST_BYTES:,}:"
             " Recommender.item_factors gives sparse ones"
         )
     arrays: dict[str, Any] = {"item_ids": model.item_ids, "item_vectors": _dense(recommender.item_factors)}
@@ -36,7 +37,7 @@ def write_vectors(model: ServedModel, path: Path) -> dict[str, int]:
         arrays |= {"user_ids": model.user_ids, "user_vectors": _dense(recommender.user_factors)}
     with replacing(path) as file:
         np.savez(file, **arrays)
-    return {"items": model.items.rows, "users": users, "columns": model.dim}
+    return {"items": model.items.rows, "users": users, "columns": columns}
 
 
 def _dense(factors: Any) -> Any:

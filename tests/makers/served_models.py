@@ -25,16 +25,27 @@ def make_towers_model(hidden: int = 6, seed: int = 0, **settings: Any) -> Served
 
 
 def make_fism_model(
-    row_entries: int = 5, seed: int = 0, *, recency: float = 0.0, marks: bool = False, **settings: Any
+    row_entries: int = 5,
+    seed: int = 0,
+    *,
+    recency: float = 0.0,
+    marks: bool = False,
+    mark_power: float = 0.25,
+    **settings: Any,
 ) -> ServedModel:
     """A random fism, of which users 2 and 5 (if there are as many) have seen nothing.
 
-    Of what others have seen the order of time is drawn, if there is ``recency``. With ``marks``, items have columns.
+    Of what others have seen the order of time is drawn, if there is ``recency``. With ``marks``, items have columns,
+    and pairs stand at random: once, twice, and of an item with itself. Half of the weights are below 0.
     """
     told: dict[str, str] = {"recency": str(recency)} if recency else {}
     if marks:
         n_items = settings.get("n_items", 50)
-        told |= {"user_rows": "neighbours", "item_columns": str(n_items)}
+        told |= {
+            "user_rows": "neighbours",
+            "item_columns": str(n_items),
+            "mark_power": str(mark_power),
+        }
         settings["dim"] = settings.get("dim", 8) + n_items
     model = make_model(seed=seed, **settings)
     users = np.repeat(np.arange(model.users.rows), np.diff(model.seen_indptr))

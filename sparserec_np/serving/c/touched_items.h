@@ -1,8 +1,9 @@
 /* The item table lies by item, as in the model file: item_ends are bits, the lowest of a byte first, a zero for each
- * entry and a one after each item; item_steps lead from dimension to dimension, in one byte or two; item_values and,
- * for each item that has entries, item_weights follow in the same order. It is read from end to end. */
+ * entry and a one after each item; item_steps lead from dimension to dimension, in one byte or two; item_values follow
+ * in the same order, and $whose, weights. It is read from end to end. */
 
 #define SPARSEREC_SUMMED $summed /* dimensions of sums; behind them, if there are any, each item has one */
+#define SPARSEREC_PAIRS $pairs /* whether there are any: an entry there is of a pair of items, and speaks both ways */
 #define SPARSEREC_ROW_ENTRIES $row_entries /* that a user's row is cut to */
 #define SPARSEREC_RECENCY $recency /* whether later items count more */
 #define SPARSEREC_STEP_LIMIT UINT32_C($limit) /* a byte below it is a step, any other the first half of one */
@@ -13,16 +14,16 @@
 #else
 #define SPARSEREC_SHARE(ages, at) 1.0f
 #endif
-#if SPARSEREC_SUMMED < SPARSEREC_DIM
-#define SPARSEREC_MARK(row, item, share) ((row)[SPARSEREC_SUMMED + (item)] = (share))
-#else
-#define SPARSEREC_MARK(row, item, share) ((void)0)
-#endif
 
+/* In the dimension of an item that was touched, the row holds its mark, by which it counts in the rows of others; in
+ * that of another item its replies, what the rows of touched items say of it. */
 typedef struct {
     float row[SPARSEREC_DIM];
-    float magnitudes[SPARSEREC_ROW_ENTRIES]; /* of the row's largest entries, */
+    float magnitudes[SPARSEREC_ROW_ENTRIES]; /* of the largest sums, */
     uint32_t dimensions[SPARSEREC_ROW_ENTRIES]; /* and where they are */
+#if SPARSEREC_PAIRS
+    uint32_t touched[(SPARSEREC_ITEMS + 31) / 32]; /* a bit for each item, the lowest first */
+#endif
 } sparserec_scratch;
 
 typedef char sparserec_scratch_is_as_large_as_stated
@@ -33,6 +34,31 @@ typedef struct {
     uint32_t item, bit, next_dimension; /* at least that of the item's next entry; 0 before its first */
     size_t step, entry, filled; /* items with entries so far */
 } sparserec_place;
+
+/* Begins a row. */
+static inline void sparserec_clear(sparserec_scratch *scratch)
+{
+    size_t at;
+    for (at = 0; at < SPARSEREC_DIM; at++)
+        scratch->row[at] = 0;
+#if SPARSEREC_PAIRS
+    for (at = 0; at < (SPARSEREC_ITEMS + 31) / 32; at++)
+        scratch->touched[at] = 0;
+#endif
+}
+
+#if SPARSEREC_PAIRS
+/* Notes that an item was touched; all are noted before the first is added to the row. */
+static inline void sparserec_note(sparserec_scratch *scratch, uint32_t item)
+{
+    scratch->touched[item >> 5] |= UINT32_C(1) << (item & 31);
+}
+
+static inline int sparserec_is_touched(const sparserec_scratch *scratch, uint32_t item)
+{
+    return scratch->touched[item >> 5] >> (item & 31) & 1;
+}
+#endif
 
 /* A fused multiply-add rounds once where two roundings are meant, and could turn the order of two items. */
 #if defined(__GNUC__) && !defined(__clang__)
@@ -66,11 +92,17 @@ static inline uint32_t sparserec_dimension(sparserec_place *place)
     return step;
 }
 
-/* Adds the weighted sums of an item, times its share, to the row, after the items before it are passed over. */
-static inline void sparserec_touch(sparserec_place *place, uint32_t item, float share, float *row)
+/* Adds an item, times its share, to the row, after the items before it are passed over: its weighted sums, and with
+ * pairs its mark and its replies. */
+static inline void sparserec_touch(sparserec_place *place, uint32_t item, float share, sparserec_scratch *scratch)
 {
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
+#endif
+    float *row = scratch->row;
+#if SPARSEREC_PAIRS
+    float mark = share * $mark;
+    row[SPARSEREC_SUMMED + item] = mark;
 #endif
     while (place->item < item)
         if (sparserec_has_entry(place)) {
@@ -84,24 +116,41 @@ static inline void sparserec_touch(sparserec_place *place, uint32_t item, float 
         float product = weight * value;
         if (dimension < SPARSEREC_SUMMED)
             row[dimension] += product;
+#if SPARSEREC_PAIRS
+        else if (!sparserec_is_touched(scratch, dimension - SPARSEREC_SUMMED)) {
+            float reply = mark * value;
+            row[dimension] += reply;
+        }
+#endif
         place->entry++;
     }
 }
 
-/* The inner product of the row and that of the item at a place, dimensions ascending. */
-static inline float sparserec_score(sparserec_place *place, const float *row)
+/* The inner product of the row and that of the item at a place, dimensions ascending; with pairs of sums and marks
+ * alone, and last the replies to an item that was not touched. */
+static inline float sparserec_score(sparserec_place *place, const sparserec_scratch *scratch)
 {
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #endif
+    const float *row = scratch->row;
     float score = 0;
+#if SPARSEREC_PAIRS
+    uint32_t item = place->item;
+#endif
     while (sparserec_has_entry(place)) {
         uint32_t dimension = sparserec_dimension(place);
         float value = $value;
         float product = row[dimension] * value;
-        score += product;
+#if SPARSEREC_PAIRS
+        if (dimension < SPARSEREC_SUMMED || sparserec_is_touched(scratch, dimension - SPARSEREC_SUMMED))
+#endif
+            score += product;
         place->entry++;
     }
+#if SPARSEREC_PAIRS
+    score += row[SPARSEREC_SUMMED + item];
+#endif
     return score;
 }
 
@@ -132,12 +181,12 @@ static inline void sparserec_cut(sparserec_scratch *scratch)
 }
 
 /* Offers a list the items from a place to before `stop`. */
-static inline void sparserec_offer(sparserec_place *place, uint32_t stop, const float *row, size_t n, uint32_t *items,
-                                   float *scores)
+static inline void sparserec_offer(sparserec_place *place, uint32_t stop, const sparserec_scratch *scratch, size_t n,
+                                   uint32_t *items, float *scores)
 {
     while (place->item < stop) {
         uint32_t item = place->item;
-        float score = sparserec_score(place, row);
+        float score = sparserec_score(place, scratch);
         if (sparserec_is_worse(scores[0], items[0], score, item))
             sparserec_sift_down(items, scores, n, item, score);
     }
@@ -206,20 +255,21 @@ static inline size_t sparserec_recommend_for_items(uint32_t *touched, ${ages}siz
     n = n < left ? n : left;
     if (n == 0 || count == 0)
         return 0;
-    for (at = 0; at < SPARSEREC_DIM; at++)
-        scratch->row[at] = 0;
+    sparserec_clear(scratch);
+#if SPARSEREC_PAIRS
     for (at = 0; at < count; at++)
-        sparserec_touch(&place, touched[at], SPARSEREC_SHARE(ages, at), scratch->row);
+        sparserec_note(scratch, touched[at]);
+#endif
+    for (at = 0; at < count; at++)
+        sparserec_touch(&place, touched[at], SPARSEREC_SHARE(ages, at), scratch);
     sparserec_cut(scratch);
-    for (at = 0; at < count; at++)
-        SPARSEREC_MARK(scratch->row, touched[at], SPARSEREC_SHARE(ages, at));
     sparserec_begin(items, scores, n);
     place = start;
     for (at = 0; at < count; at++) {
-        sparserec_offer(&place, touched[at], scratch->row, n, items, scores);
-        sparserec_score(&place, scratch->row); /* passes over it */
+        sparserec_offer(&place, touched[at], scratch, n, items, scores);
+        sparserec_score(&place, scratch); /* passes over it */
     }
-    sparserec_offer(&place, SPARSEREC_ITEMS, scratch->row, n, items, scores);
+    sparserec_offer(&place, SPARSEREC_ITEMS, scratch, n, items, scores);
     sparserec_sort(items, scores, n);
     return n;
 }

@@ -2,7 +2,8 @@
 
 The items' table lies as in the exported file, in steps and ends, and is read from end to end: once
 to make the row, and once to score. So its entries are there once, in few bytes, and the memory to
-work in depends on the number of dimensions alone.
+work in depends on the number of dimensions alone; where items have dimensions, in which pairs of
+them stand, there is a bit more for each item.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from string import Template
 
 import numpy as np
 
-from sparserec_np.runtime import Array, ArtifactError, recency_levels, step_limit
+from sparserec_np.runtime import Array, ArtifactError, mark_factors, recency_levels, step_limit
 from sparserec_np.serving.c.source import (
     Source,
     id_arrays,
@@ -21,16 +22,18 @@ from sparserec_np.serving.c.source import (
     strangers_of,
 )
 from sparserec_np.serving.model_file import ServedModel
-from sparserec_np.serving.packing import VALUES, WEIGHTS, encode_ends, encode_steps
+from sparserec_np.serving.packing import VALUES, WEIGHTS, encode_ends, encode_steps, used_weights
 
 IS_STRANGER = "sparserec_seen_starts[user] == sparserec_seen_starts[user + 1]"
-# Type of the values -> how C reads the value, and the weight of the item, at a place.
+# Type of the values -> how C reads the value at a place, the weight that stands at a number, and what
+# is made of that weight as the factor of marks.
 READ = {
-    "float32": ("sparserec_item_values[place->entry]", "sparserec_weights[place->filled]"),
+    "float32": ("sparserec_item_values[place->entry]", "sparserec_weights[{}]", "sparserec_weights_marks[{}]"),
     "int8": (
         "sparserec_item_scales[dimension < SPARSEREC_SUMMED ? dimension : SPARSEREC_SUMMED]"
         " * (float)sparserec_item_values[place->entry]",
-        "sparserec_weights_levels[sparserec_weights_codes[place->filled]]",
+        "sparserec_weights_levels[sparserec_weights_codes[{}]]",
+        "sparserec_weights_marks[sparserec_weights_codes[{}]]",
     ),
 }
 
@@ -64,7 +67,10 @@ def of_touched_items(model: ServedModel, stored: dict[str, Array], dtype: str) -
     summed = dim - int(model.metadata.get("item_columns", 0))
     recency = float(model.metadata.get("recency", 0))
     values = VALUES[dtype]("items", table, min(summed + 1, dim))
-    weights = WEIGHTS[dtype](stored["weights"][np.diff(table.indptr) > 0])
+    pairs, power = summed < dim, float(model.metadata.get("mark_power", 0))
+    weights = WEIGHTS[dtype](used_weights(model, stored["weights"]))
+    if power:  # roots, which C would need a library for
+        weights["weights_marks"] = mark_factors(weights.get("weights.levels", stored["weights"]), power)
     strangers = strangers_of(model, IS_STRANGER)
     groups = {
         "items": {
@@ -78,7 +84,7 @@ def of_touched_items(model: ServedModel, stored: dict[str, Array], dtype: str) -
         **strangers.groups,
         "ids": {**(id_arrays("user", stored) if users else {}), **id_arrays("item", stored)},
     }
-    value, weight = READ[dtype]
+    value, weight, mark = READ[dtype]
     row_entries = min(max(int(model.metadata["row_entries"]), 1), summed)
     ranking = Template(read_source("touched_items.h")).substitute(
         summed=summed,
@@ -89,8 +95,12 @@ def of_touched_items(model: ServedModel, stored: dict[str, Array], dtype: str) -
         row_entries=row_entries,
         limit=step_limit(dim),
         value=value,
-        weight=weight,
+        weight=weight.format("place->item" if pairs else "place->filled"),
+        mark=mark.format("item") if power else "1.0f",
+        whose="for each item" if pairs else "for each item that has entries",
+        pairs=int(pairs),
         of_users=Template(read_source("touched_users.h")).substitute(strangers.ranking) if users else "",
     )
     finds, program = (("user", "item"), "main.c") if users else (("item",), "main_items.c")
-    return Source(none_empty(groups), 4 * dim + 8 * row_entries, ranking, finds, program, strangers.told)
+    scratch = 4 * dim + 8 * row_entries + (4 * -(-table.rows // 32) if pairs else 0)
+    return Source(none_empty(groups), scratch, ranking, finds, program, strangers.told)

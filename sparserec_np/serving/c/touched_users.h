@@ -17,20 +17,21 @@ static inline size_t sparserec_recommend(uint32_t user, size_t n, uint32_t *item
     n = n < left ? n : left;
     if (n == 0)
         return 0;
-$strangers    for (at = 0; at < SPARSEREC_DIM; at++)
-        scratch->row[at] = 0;
+$strangers    sparserec_clear(scratch);
+#if SPARSEREC_PAIRS
     for (at = first; at < end; at++)
-        sparserec_touch(&place, sparserec_seen_items[at], SPARSEREC_SHARE(sparserec_seen_ages, at), scratch->row);
+        sparserec_note(scratch, sparserec_seen_items[at]);
+#endif
+    for (at = first; at < end; at++)
+        sparserec_touch(&place, sparserec_seen_items[at], SPARSEREC_SHARE(sparserec_seen_ages, at), scratch);
     sparserec_cut(scratch);
-    for (at = first; at < end; at++)
-        SPARSEREC_MARK(scratch->row, sparserec_seen_items[at], SPARSEREC_SHARE(sparserec_seen_ages, at));
     sparserec_begin(items, scores, n);
     place = start;
     for (at = first; at < end; at++) {
-        sparserec_offer(&place, sparserec_seen_items[at], scratch->row, n, items, scores);
-        sparserec_score(&place, scratch->row); /* passes over it */
+        sparserec_offer(&place, sparserec_seen_items[at], scratch, n, items, scores);
+        sparserec_score(&place, scratch); /* passes over it */
     }
-    sparserec_offer(&place, SPARSEREC_ITEMS, scratch->row, n, items, scores);
+    sparserec_offer(&place, SPARSEREC_ITEMS, scratch, n, items, scores);
     sparserec_sort(items, scores, n);
     return n;
 }

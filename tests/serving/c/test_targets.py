@@ -16,7 +16,7 @@ from sparserec_np.serving.c.export import HEADER, MAIN, write_c
 from tests.makers.served_models import make_fism_model, make_model
 from tests.serving.c.test_export import IDS, STRICT
 
-KINDS = ("wide", "text", "touched")
+KINDS = ("wide", "text", "touched", "pairs")
 # Compiler and emulator of each. s390x, PowerPC and MIPS put the highest byte first.
 TARGETS = {
     "aarch64": ("aarch64-linux-gnu-gcc", "qemu-aarch64"),
@@ -34,8 +34,9 @@ needs_cc = pytest.mark.skipif(NATIVE is None, reason="no C compiler was found: t
 
 def written(kind: str, folder: Path) -> None:
     """Writes a model's source; of those who touched nothing, the program says so on stderr."""
-    if kind == "touched":
-        model = make_fism_model(n_users=40, n_items=700, dim=24, recency=0.7, seed=5)
+    if kind in ("touched", "pairs"):
+        settings = {"marks": True, "density": 0.02} if kind == "pairs" else {}
+        model = make_fism_model(n_users=40, n_items=700, dim=24, recency=0.7, seed=5, **settings)
         write_c(model, folder, dtype="int8")
     else:
         write_c(make_model(40, 700, 24, 0.3, 5, user_ids=IDS[kind](40), item_ids=IDS[kind](700)), folder)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sparserec_np.data.table import SparseTable
-from sparserec_np.runtime import Recommender
+from sparserec_np.runtime import MARK_POWERS, Recommender
 from sparserec_np.serving.c.export import HEADER, write_c
 from sparserec_np.serving.model_file import ServedModel
 from sparserec_np.serving.packing import pack
@@ -60,7 +60,7 @@ def list_of_runtime(recommender: Recommender, n: int, touched: list[object]) -> 
     dtype=st.sampled_from(["float32", "int8"]),
     item_ids=st.sampled_from(["range", "wide", "text"]),
     recency=st.sampled_from([0.0, 0.75]),
-    marks=st.booleans(),
+    power=st.sampled_from([None, *MARK_POWERS]),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_lists_for_items_are_those_of_the_runtime(
@@ -73,7 +73,7 @@ def test_lists_for_items_are_those_of_the_runtime(
     dtype: str,
     item_ids: str,
     recency: float,
-    marks: bool,
+    power: float | None,
     seed: int,
 ) -> None:
     ids = IDS[item_ids](n_items)
@@ -81,7 +81,8 @@ def test_lists_for_items_are_those_of_the_runtime(
         row_entries,
         seed,
         recency=recency,
-        marks=marks,
+        marks=power is not None,
+        mark_power=power or 0.0,
         n_items=n_items,
         dim=dim,
         density=density,
@@ -109,7 +110,7 @@ def test_lists_for_items_are_those_of_the_runtime(
     user_ids=st.sampled_from(["range", "bytes", "wide", "text"]),
     item_ids=st.sampled_from(["range", "text"]),
     recency=st.sampled_from([0.0, 0.75]),
-    marks=st.booleans(),
+    power=st.sampled_from([None, *MARK_POWERS]),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_lists_of_users_are_those_of_the_runtime(
@@ -121,7 +122,7 @@ def test_lists_of_users_are_those_of_the_runtime(
     user_ids: str,
     item_ids: str,
     recency: float,
-    marks: bool,
+    power: float | None,
     seed: int,
 ) -> None:
     """Users 2 and 5 have seen nothing."""
@@ -129,7 +130,8 @@ def test_lists_of_users_are_those_of_the_runtime(
         5,
         seed,
         recency=recency,
-        marks=marks,
+        marks=power is not None,
+        mark_power=power or 0.0,
         n_users=n_users,
         n_items=n_items,
         dim=dim,
@@ -165,11 +167,13 @@ def test_of_entries_of_one_magnitude_the_lower_dimensions_stay(tmp_path: Path) -
 
 
 @pytest.mark.skipif(not fused(), reason="no C compiler, or no processor known to fuse multiply and add")
+@pytest.mark.parametrize("marks", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
-def test_a_compiler_that_may_fuse_gives_the_same_bits(tmp_path: Path, dtype: str) -> None:
-    model = without_seen(make_fism_model(32, 4, n_items=2000, dim=64, density=0.5))
+def test_a_compiler_that_may_fuse_gives_the_same_bits(tmp_path: Path, dtype: str, marks: bool) -> None:
+    n_items, density = (600, 0.2) if marks else (2000, 0.5)
+    model = without_seen(make_fism_model(32, 4, n_items=n_items, dim=64, density=density, marks=marks))
     write_c(model, tmp_path, dtype)
-    touched = list(range(0, 2000, 30))
+    touched = list(range(0, n_items, 30))
     expected = list_of_runtime(served(model, dtype), 20, touched)
     assert list_of_c(build(tmp_path, *fused()), 20, touched) == expected
     # Left to itself it would not: otherwise this test could not fail.
@@ -261,10 +265,11 @@ int main(void)
     ],
 )
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("marks", [False, True])
 def test_items_may_be_told_twice_in_any_order_and_be_unknown(
-    tmp_path: Path, compiler: str, options: list[str], dtype: str
+    tmp_path: Path, compiler: str, options: list[str], dtype: str, marks: bool
 ) -> None:
-    model = without_seen(make_fism_model(dim=300, density=0.1, item_ids=IDS["bytes"](50)))
+    model = without_seen(make_fism_model(dim=300, density=0.1, item_ids=IDS["bytes"](50), marks=marks))
     sizes = write_c(model, tmp_path, dtype)
     (tmp_path / "calls.c").write_text(CALLS)
     done = subprocess.run(
@@ -304,3 +309,22 @@ def test_the_flash_bytes_are_those_in_the_program(tmp_path: Path, dtype: str) ->
     assert found["item_values"] == arrays["items.values"].nbytes
     assert found["item_ends"] == -(-(600 + model.items.nnz) // 8)
     assert sizes["scratch"] == 4 * 400 + 8 * 5
+
+
+@needs_cc
+@pytest.mark.parametrize(
+    ("dtype", "power", "own"), [("float32", 0.375, 4 * 70), ("int8", 0.125, 4 * 70), ("int8", 0.0, 0)]
+)
+def test_pairs_take_a_bit_for_each_item_and_no_library(
+    tmp_path: Path, dtype: str, power: float, own: int
+) -> None:
+    """Beside the weights of all items stand the factors of marks: of as many, or of each level."""
+    model = without_seen(make_fism_model(5, n_items=70, dim=9, marks=True, mark_power=power))
+    sizes = write_c(model, tmp_path, dtype)
+    assert sizes["scratch"] == 4 * (9 + 70) + 8 * 5 + 4 * 3
+    arrays = pack(model, dtype).arrays
+    weights = sum(array.nbytes for name, array in arrays.items() if name.startswith("weights"))
+    assert sizes["weights"] == weights + own
+    source = (tmp_path / HEADER).read_text()
+    assert "math.h" not in source and "sqrt" not in source
+    assert list_of_c(build(tmp_path), 70, [3, 69]) == list_of_runtime(served(model, dtype), 70, [3, 69])
