@@ -1926,7 +1926,9 @@ class SumsAndItems(SummedRows):
         indptr, columns, _, _ = items = self.model.items
         own, ends = np.arange(self._n_items), indptr[1:]
         wide = np.insert(columns.astype(np.min_scalar_type(self.width - 1)), ends, self.model.dim + own)
-        return Table(np.append(indptr[:1], ends + own + 1), wide, np.insert(items.floats(), ends, np.float32(1)))
+        return Table(
+            np.append(indptr[:1], ends + own + 1), wide, np.insert(items.floats(), ends, np.float32(1))
+        )
 
     def compared_rows(self) -> Table:
         """Enters each pair into the rows of both its items, whichever stores it; see :class:`MadeRows`."""
