@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
@@ -244,27 +244,25 @@ class _SumsAndItems:
     def rows_of(self, users: Array, touched: Touched) -> SparseTable:
         sums = self.sums.rows_of(users, touched)
         starts, items, shares = touched.of_users(users)
-        marks = shares * self.factors[items]
-        replies = self._replies(starts, items, marks)
-        every, behind = np.arange(len(users)), self.summed + self.pairs.rows
-        owners = np.concatenate(
-            [sums.row_numbers(), np.repeat(every, np.diff(starts)), replies.row_numbers()]
-        )
-        order = np.argsort(owners, kind="stable")  # of each row first the sums, then the marks
-        columns = np.concatenate([sums.columns, items + self.summed, replies.columns + behind])[order]
-        indptr = np.zeros(len(users) + 1, index_dtype(len(owners)))
-        np.cumsum(np.bincount(owners, minlength=len(users)), out=indptr[1:])
-        values = np.concatenate([sums.values, marks, replies.values])[order]
-        return SparseTable(indptr, columns.astype(np.uint32), values)
+        marks = SparseTable(starts, items, shares * self.factors[items])
+        firsts = 0, self.summed, self.summed + self.pairs.rows
+        return side_by_side((sums, marks, self._replies(marks)), firsts)
 
-    def _replies(self, starts: Array, items: Array, marks: Array) -> SparseTable:
-        """Sums up what the rows of the touched items say of others: a row for each user."""
-        bounds = np.concatenate([[0], np.cumsum(np.diff(self.pairs.indptr)[items])])
-        begins = bounds[starts]
+    def _replies(self, marks: SparseTable) -> SparseTable:
+        """Sums up what the rows of the marked items say of others: a row for each user."""
+        bounds = np.concatenate([[0], np.cumsum(np.diff(self.pairs.indptr)[marks.columns])])
+        begins = bounds[marks.indptr]
         columns = np.empty(begins[-1], np.int32)
         values = np.empty(begins[-1], self.pairs.values.dtype)
-        counts = np.empty(len(starts) - 1, np.int32)
-        kernels.fism.replies(self.pairs, starts, items, marks, begins, columns, values, counts)
+        counts = np.empty(marks.rows, np.int32)
+
+        def make(some: slice) -> None:
+            own = slice(some.start, some.stop + 1)
+            given = self.pairs, marks.indptr[own], marks.columns, marks.values, begins[own]
+            kernels.fism.replies(*given, columns, values, counts[some])
+
+        starts = range(0, marks.rows, USERS_AT_ONCE)
+        made_together(make, [slice(start, start + USERS_AT_ONCE) for start in starts], shared_threads())
         ends = np.repeat(begins[:-1] + counts, np.diff(begins))
         there = np.arange(len(columns)) < ends
         indptr = np.zeros(len(counts) + 1, index_dtype(int(begins[-1])))
@@ -289,6 +287,24 @@ def full_rows(table: SparseTable, weights: Array, of_users: tuple[Array, Array, 
     rows = np.empty((len(of_users[0]) - 1, dim), dtype=table.values.dtype)
     kernels.fism.sum_rows(table, weights, *of_users, rows)
     return rows
+
+
+def side_by_side(parts: Sequence[SparseTable], firsts: Sequence[int]) -> SparseTable:
+    """Puts tables of equally many rows beside each other; the columns of each begin at one of ``firsts``.
+
+    Columns of the result are uint32.
+    """
+    ends = np.zeros(parts[0].rows + 1, index_dtype(sum(part.nnz for part in parts)))
+    for part in parts:
+        ends += part.indptr.astype(ends.dtype)
+    columns, values = np.empty(ends[-1], np.uint32), np.empty(ends[-1], parts[0].values.dtype)
+    begins = ends[:-1].copy()
+    for part, first in zip(parts, firsts, strict=True):
+        lengths = np.diff(part.indptr)
+        places = np.arange(part.nnz) + np.repeat(begins - part.indptr[:-1], lengths)
+        columns[places], values[places] = part.columns + np.uint32(first), part.values
+        begins += lengths.astype(begins.dtype)
+    return SparseTable(ends, columns, values)
 
 
 def _first_of(columns: Array, values: Array, counts: Array, dim: int) -> SparseTable:

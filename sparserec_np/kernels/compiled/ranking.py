@@ -15,6 +15,7 @@ one: no ``fastmath`` here.)
 
 Bounds are as many as blocks times dimensions. Where entries are much fewer, as in a table with a
 column for each item, all items are scored instead: what a user's dimensions list is little then.
+So they are where users' rows have columns behind the dimensions.
 """
 
 from __future__ import annotations
@@ -287,20 +288,28 @@ def _divided(lists: SparseTable, n_items: int) -> tuple[Array, Array, Array]:
 def _rank_one_by_one(users, divided, n_items, seen_indptr, seen_items, rows, out_items, out_scores):  # type: ignore[no-untyped-def]
     begins, places, values = divided
     ranges = (n_items + SCORED - 1) // SCORED
+    dims = (len(begins) - 1) // ranges
     range_scores = np.empty(SCORED, dtype=values.dtype)
     for r in range(len(rows)):
         row = rows[r]
         seen, seen_end = seen_indptr[row], seen_indptr[row + 1]
+        own, own_end = users.indptr[row + 1], users.indptr[row + 1]
+        while own > users.indptr[row] and users.columns[own - 1] >= dims:
+            own -= 1
+        dims_end = own
         items, scores = out_items[r], out_scores[r]
         items[:] = n_items
         scores[:] = -np.inf
         for number in range(ranges):
             first = number * SCORED
             range_scores[:] = 0
-            for u in range(users.indptr[row], users.indptr[row + 1]):
+            for u in range(users.indptr[row], dims_end):
                 segment = np.int64(users.columns[u]) * ranges + number
                 for e in range(np.uint64(begins[segment]), np.uint64(begins[segment + 1])):
                     range_scores[places[e]] += users.values[u] * values[e]
+            while own < own_end and users.columns[own] < dims + first + SCORED:
+                range_scores[users.columns[own] - dims - first] += users.values[own]
+                own += 1
             range_scores[n_items - first :] = -np.inf  # places that no item has
             while seen < seen_end and seen_items[seen] < first + SCORED:
                 range_scores[seen_items[seen] - first] = -np.inf
@@ -343,7 +352,9 @@ def top_items(
     than twice as long to compile.
     """
     seen = seen_indptr, seen_items
-    if n_items * items_by_dimension.rows > FEW * BLOCK_ITEMS * items_by_dimension.nnz:
+    dims = items_by_dimension.rows
+    has_own = users.columns.max(initial=0) >= dims
+    if has_own or n_items * dims > FEW * BLOCK_ITEMS * items_by_dimension.nnz:
         divided = _divided(items_by_dimension, n_items)
 
         def rank(part: slice) -> None:

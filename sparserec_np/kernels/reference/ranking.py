@@ -23,12 +23,13 @@ def top_items(
     """Fills, for each of ``rows``, the k best items that the user has not seen, best first.
 
     The score of item i for user u is ``sum_c users[u, c] * items[i, c]`` over the dimensions stored
-    in row u, added up from zero in ascending order in the precision of the tables. Of equal scores
-    the lower item comes first. Where fewer than k items are left, the list ends with items -1 and
+    in row u, added up from zero in ascending order in the precision of the tables. Column
+    ``items_by_dimension.rows + i`` of a user's row is item i's own, where that has a 1. Of equal
+    scores the lower item comes first. Where fewer than k items are left, the list ends with items -1 and
     scores -inf.
 
     Args:
-        users: one row for each user; values finite.
+        users: one row for each user; columns ascending, values finite.
         items_by_dimension: one row for each dimension, which lists item numbers (int32, ascending)
             and their values, of the dtype of ``users.values``; finite, and so small that no score
             overflows.
@@ -46,6 +47,9 @@ def top_items(
         scores = np.zeros(n_items, dtype=users.values.dtype)
         for entry in range(users.indptr[row], users.indptr[row + 1]):
             c = int(users.columns[entry])
+            if c >= items_by_dimension.rows:
+                scores[c - items_by_dimension.rows] += users.values[entry]
+                continue
             begin, end = items_by_dimension.indptr[c], items_by_dimension.indptr[c + 1]
             scores[items_by_dimension.columns[begin:end]] += (
                 users.values[entry] * items_by_dimension.values[begin:end]
