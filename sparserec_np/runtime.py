@@ -513,6 +513,13 @@ class Table(NamedTuple):
         row[columns] = values
         return row
 
+    def column(self, number: int) -> tuple[Array, Array]:
+        """Reads the rows and float32 values of one column, for which it looks through all entries."""
+        places = np.flatnonzero(self.columns == number)
+        rows = np.searchsorted(self.indptr, places.astype(self.indptr.dtype), side="right") - 1
+        values = self.values[places].astype(np.float32, copy=False)
+        return rows, values if self.scales is None else values * self.scales[number]
+
     def floats(self, first: int = 0, last: int | None = None) -> Array:
         """Reads values ``first`` to before ``last`` in float32; a view where stored so."""
         values = self.values[first:last].astype(np.float32, copy=False)
@@ -1680,7 +1687,10 @@ class TouchedItems(StoredRows):
 
     def similar_items(self, item: int) -> Array:
         """Compares every item with one; see :class:`Scorer`."""
-        return self._among_known(self._compared.cosines(item), item, self._touched)
+        row, lengths = self._made.compared_row(item), self._item_lengths
+        products, lengths = self.scores_of_row(*row), lengths * lengths[item]
+        cosines = np.divide(products, lengths, out=np.full_like(products, -np.inf), where=lengths > 0)
+        return self._among_known(cosines, item, self._touched)
 
     def explain(self, user: int, item: int) -> tuple[Array, Array]:
         """Takes the score apart into what each touched item adds; see :class:`Scorer`."""
@@ -1709,9 +1719,8 @@ class TouchedItems(StoredRows):
         return {**super().resident_bytes, **self._made.resident_bytes}
 
     @cached_property
-    def _compared(self) -> ByDimension:
-        rows = self._made.compared_rows()
-        return self._items if rows is self.model.items else ByDimension(rows, self.model.dim)
+    def _item_lengths(self) -> Array:
+        return self._made.item_lengths()
 
     @cached_property
     def _users(self) -> ByDimension:
@@ -1768,9 +1777,17 @@ class MadeRows(ABC):
         """Makes the rows of items whose products with users' rows are the scores, (n_items, width)."""
         return self.model.items
 
-    def compared_rows(self) -> Table:
-        """Makes the rows by which items are compared with each other, (n_items, dim)."""
-        return self.model.items
+    def compared_row(self, item: int) -> tuple[Array, Array]:
+        """Makes the row of an item as it is compared with others, of columns as those of users' rows."""
+        columns, values = self.model.items.row(item)
+        return columns.astype(np.intp), values
+
+    def item_lengths(self) -> Array:
+        """Makes the lengths of all items' rows as they are compared, (n_items,) float32."""
+        items = self.model.items
+        squares = np.square(items.floats(), dtype=np.float64)
+        lengths: Array = np.sqrt(np.bincount(items.row_numbers(), squares, len(items.indptr) - 1))
+        return lengths.astype(np.float32)
 
     def most_entries(self) -> int:
         """Bounds the number of entries of all users' rows."""
@@ -1801,10 +1818,10 @@ class SummedRows(MadeRows):
                 "seen.ages are missing, on which the rows of users depend by metadata recency"
             )
         weights, n_items = _decode_item_weights(artifact, model.items), len(model.items.indptr) - 1
-        # Nobody touches an item twice, so no entry of a user's row is larger than this times the
-        # largest of the items'.
-        times = 1 + n_items * _largest(weights)
-        if not model.dim * (times * model.items.largest()) ** 2 < 1e38:
+        # Nobody touches an item twice, and no mark factor is larger than 1 or the weight, so no entry
+        # of a row, of users or of items, is larger than this.
+        most = n_items * (2 + _largest(weights)) * (1 + model.items.largest())
+        if not model.dim * most**2 < 5e37:
             raise ArtifactError(
                 "weights hold NaN or infinity, or would overflow float32: the training diverged"
             )
@@ -1880,16 +1897,7 @@ class SumsAndItems(SummedRows):
                 " behind others: a model of some items alone does not tell which column is which item's"
             )
         _mark_power(model.metadata)
-        model = super().decode(artifact, model)
-        # Shares add up to the number of items at most, and no mark factor is larger than 1 or the
-        # weight: so neither is an entry of a row, of users or of items, than this.
-        most = n_items * (2 + _largest(model.weights)) * max(1.0, model.items.largest())
-        if not (model.dim + n_items) * most**2 < 1e38:
-            raise ArtifactError(
-                "weights or items.values are so large that marks and replies would overflow float32: the training"
-                " diverged"
-            )
-        return model
+        return super().decode(artifact, model)
 
     def row(self, items: Array, shares: Array) -> tuple[Array, Array]:
         """Makes the three parts of the row of a user of ``items``; see :class:`MadeRows`."""
@@ -1926,23 +1934,34 @@ class SumsAndItems(SummedRows):
         indptr, columns, _, _ = items = self.model.items
         own, ends = np.arange(self._n_items), indptr[1:]
         wide = np.insert(columns.astype(np.min_scalar_type(self.width - 1)), ends, self.model.dim + own)
-        return Table(np.append(indptr[:1], ends + own + 1), wide, np.insert(items.floats(), ends, np.float32(1)))
+        return Table(
+            np.append(indptr[:1], ends + own + 1), wide, np.insert(items.floats(), ends, np.float32(1))
+        )
 
-    def compared_rows(self) -> Table:
-        """Enters each pair into the rows of both its items, whichever stores it; see :class:`MadeRows`."""
-        items, dim = self.model.items, self.model.dim
-        rows, columns, values = items.row_numbers(), items.columns.astype(np.int64), items.floats()
-        paired = columns >= self._summed
-        mirrored = (columns[paired] - self._summed) * dim + self._summed + rows[paired]
-        places = np.concatenate([rows * np.int64(dim) + columns, mirrored])
-        order = places.argsort(kind="stable")
-        starts = np.flatnonzero(np.diff(places[order], prepend=-1))
-        sums = np.append(values, values[paired])[order]
-        sums = np.add.reduceat(sums, starts) if len(starts) else sums
-        owners, found = np.divmod(places[order][starts], dim)
-        indptr = np.zeros(self._n_items + 1, np.int64)
-        np.cumsum(np.bincount(owners, minlength=self._n_items), out=indptr[1:])
-        return Table(indptr, found.astype(items.columns.dtype), sums)
+    def compared_row(self, item: int) -> tuple[Array, Array]:
+        """Makes the row with each pair of the item in it, whichever row stores it; see :class:`MadeRows`.
+
+        Its product with the row of another is made as a user's score is, with replies.
+        """
+        dim, items = self.model.dim, self.model.items
+        row = items.dense_row(item, dim).astype(np.float32)
+        owners, values = items.column(self._summed + item)
+        row[self._summed + owners] += values
+        others = row[self._summed :].nonzero()[0]
+        lengths, columns, values = items.entries_of(others)
+        said = np.repeat(row[self._summed + others], lengths) * values
+        replies = _added_up(columns, said, dim)[self._summed :]
+        kept, answered = row.nonzero()[0], replies.nonzero()[0]
+        return np.append(kept, dim + answered), np.append(row[kept], replies[answered])
+
+    def item_lengths(self) -> Array:
+        """Counts each pair in the lengths of both its rows, and one that stands twice as two."""
+        items = self.model.items
+        owners = np.stack([items.row_numbers(), items.columns.astype(np.intp) - self._summed], axis=1).ravel()
+        squares = np.repeat(np.square(items.floats(), dtype=np.float64), 2)
+        sums = np.bincount(owners[owners >= 0], squares[owners >= 0], self._n_items)
+        lengths: Array = np.sqrt(sums).astype(np.float32)
+        return lengths
 
     def most_entries(self) -> int:
         """Bounds the number of entries of all users' rows; see :class:`MadeRows`."""
@@ -2051,13 +2070,16 @@ def _recency(metadata: Mapping[str, str]) -> float:
 
 def _mark_power(metadata: Mapping[str, str]) -> float:
     """Reads the power of an item's weight that it marks with. Raises ArtifactError."""
-    text = metadata.get("mark_power")
-    powers = {spelled: power for power in MARK_POWERS for spelled in (str(power), format(power, "g"))}
-    if text not in powers:
+    try:
+        power = float(metadata.get("mark_power", "missing"))
+    except ValueError:
+        power = math.nan
+    if power not in MARK_POWERS:
         raise ArtifactError(
-            f"metadata mark_power is {text!r}, expected {' or '.join(format(one, 'g') for one in MARK_POWERS)}"
+            f"metadata mark_power is {metadata.get('mark_power')!r}, expected"
+            f" {' or '.join(format(one, 'g') for one in MARK_POWERS)}"
         )
-    return powers[text]
+    return power
 
 
 def _ridge_settings(metadata: Mapping[str, str]) -> tuple[float, float]:

@@ -137,9 +137,7 @@ def _stored_row(graph: Graph, model: ServedModel, _: tuple[str, str, str]) -> tu
     return row, "", [onnx.helper.make_tensor_value_info("user", onnx.TensorProto.INT64, [1])]
 
 
-def _touched_row(
-    graph: Graph, model: ServedModel, table: tuple[str, str, str]
-) -> tuple[str, str, list[Any]]:
+def _touched_row(graph: Graph, model: ServedModel, table: tuple[str, str, str]) -> tuple[str, str, list[Any]]:
     """Adds the row of somebody who touched ``items``: a sum that is cut, marks, and replies apart."""
     onnx = _onnx()
     touched = graph.scatter(
@@ -165,9 +163,7 @@ def _added_up(graph: Graph, factors: str, table: tuple[str, str, str]) -> str:
 def _behind(graph: Graph, model: ServedModel, row: str) -> str:
     """Takes the columns of a row that stand for items."""
     ends = [model.dim - _marks(model), model.dim]
-    return graph.add(
-        "Slice", row, *(graph.constant(f"mark_{at}", np.array([at], np.int64)) for at in ends)
-    )
+    return graph.add("Slice", row, *(graph.constant(f"mark_{at}", np.array([at], np.int64)) for at in ends))
 
 
 def _cut_sum(graph: Graph, model: ServedModel, table: tuple[str, str, str], touched: str) -> str:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from string import Template
 
-import numpy as np
-
 from sparserec_np.runtime import Array, ArtifactError, mark_factors, recency_levels, step_limit
 from sparserec_np.serving.c.source import (
     Source,
@@ -28,7 +26,11 @@ IS_STRANGER = "sparserec_seen_starts[user] == sparserec_seen_starts[user + 1]"
 # Type of the values -> how C reads the value at a place, the weight that stands at a number, and what
 # is made of that weight as the factor of marks.
 READ = {
-    "float32": ("sparserec_item_values[place->entry]", "sparserec_weights[{}]", "sparserec_weights_marks[{}]"),
+    "float32": (
+        "sparserec_item_values[place->entry]",
+        "sparserec_weights[{}]",
+        "sparserec_weights_marks[{}]",
+    ),
     "int8": (
         "sparserec_item_scales[dimension < SPARSEREC_SUMMED ? dimension : SPARSEREC_SUMMED]"
         " * (float)sparserec_item_values[place->entry]",
