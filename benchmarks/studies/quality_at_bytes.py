@@ -2,14 +2,15 @@
 
     python -m benchmarks.studies.quality_at_bytes TRAIN TEST --name NAME --folder FOLDER
     [--ways fism mf dense-small magnitude als] [--densities 0.01 0.025 0.05 0.1]
-    [--factors 4 8 16 32 64] [--page PAGE.md] [--threads 2]
+    [--factors 4 8 16 32 64] [--page PAGE.md] [--threads 2] [--shorter "--epochs 6"]
 
 About 90 minutes for Gowalla. Each cell of the table is trained by the installed command `sparserec`
 in a process of its own, with whatever it chooses by a held-out part of TRAIN, exported in float32
 and in int8, and evaluated on TEST, once. A density is a part of a full table of 64 columns for
 users and items, and all sparse ways store as many entries of it. implicit's ALS chooses its
 regularization and weight by a held-out tenth. Bytes are those of values, columns, row bounds
-and item weights, without ids and without what users had. Cells are lines of JSON in FOLDER, and
+and item weights, without ids and without what users had. SHORTER are options of `sparserec train`
+for all ways but `fism`, where trainings would take too long. Cells are lines of JSON in FOLDER, and
 those that are there are not made again. PAGE shows all cells in FOLDER, of all data sets, and
 beside it a picture of each where matplotlib is installed.
 """
@@ -189,6 +190,7 @@ def cells_of(given: argparse.Namespace, cells: Cells) -> None:
     for way in given.ways:
         for density in given.densities if way in WAYS else []:
             options = WAYS[way].format(entries=round(density * full), density=density)
+            options += f" {given.shorter}" if given.shorter and way != "fism" else ""
             what = about | {"way": way, "size": density, "options": options}
             cells.make(what, lambda o=options: measure_ours(given.train, given.test, o, given.threads))  # type: ignore[misc]
         for factors in given.factors if way == ALS else []:
@@ -304,6 +306,7 @@ def main() -> None:
     parser.add_argument("--densities", nargs="+", type=float, default=[0.01, 0.025, 0.05, 0.1])
     parser.add_argument("--factors", nargs="+", type=int, default=[4, 8, 16, 32, 64], help="of ALS")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--shorter", default="", help="options of training for all ways but fism")
     parser.add_argument("--als", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.als:

@@ -277,7 +277,8 @@ def suggested(trial: Any, search: Search) -> dict[str, Any]:
         if values.whole:
             found[name] = trial.suggest_int(name, int(values.low), int(values.high), log=values.log)
         else:
-            found[name] = trial.suggest_float(name, values.low, values.high, log=values.log)
+            step = values.step or None
+            found[name] = trial.suggest_float(name, values.low, values.high, log=values.log, step=step)
     return found
 
 

@@ -16,16 +16,16 @@ ITEMS_AT_ONCE = 32  # items whose pairs with all others exist at once
 
 
 class Pairs(NamedTuple):
-    """Pairs of items, sorted by the item that answers and then by the other.
+    """Pairs of items, sorted by the higher item and then by the lower one.
 
     Attributes:
-        items: (n,) int32 the item that gets a score.
-        touched: (n,) int32 the item that says so, of all who touched it.
-        values: (n,) float32 what it says.
+        items: (n,) int32 the higher item of each.
+        others: (n,) int32 the lower one.
+        values: (n,) float32 what each says of the other.
     """
 
     items: Array
-    touched: Array
+    others: Array
     values: Array
 
 
@@ -33,38 +33,36 @@ class RankedPairs(NamedTuple):
     """The strongest pairs of a log, with what they were compared by.
 
     Attributes:
-        items, touched: as in :class:`Pairs`, sorted likewise.
+        items, others: as in :class:`Pairs`, sorted likewise.
         weights: (n,) float32 ``c_ij sqrt(d_i d_j)``.
         roots: (n_items,) float32 ``sqrt(d_i)``.
     """
 
     items: Array
-    touched: Array
+    others: Array
     weights: Array
     roots: Array
 
     def strongest(self, most: int) -> Pairs:
         """Takes the ``most`` of largest weight, or all where there are fewer."""
-        items, touched, weights = _largest(self.items, self.touched, self.weights, most)
-        values = weights / self.roots[items] / self.roots[touched]  # sqrt(d_i d_j) is out
-        return Pairs(items, touched, values)
+        items, others, weights = _largest(self.items, self.others, self.weights, most)
+        values = weights / self.roots[items] / self.roots[others]  # sqrt(d_i d_j) is out
+        return Pairs(items, others, values)
 
 
 @dataclass(frozen=True)
 class Nearness:
     """How much two of a user's interactions have to do with each other.
 
-    By the number g of steps from one to the other in the order of time, ``1 / (1 + g / steps)``; a
-    part of it for what the later one says of the earlier. Both are our choice, on the last
-    interactions of each user in the training parts of Gowalla and Yelp2018.
+    By the number g of steps from one to the other in the order of time, ``1 / (1 + g / steps)``.
+    That is our choice, on the last interactions of each user in the training parts of Gowalla and
+    Yelp2018.
 
     Attributes:
         steps: after which half is left.
-        back: that part.
     """
 
     steps: float = 3.0
-    back: float = 0.5
 
     def levels(self, most: int) -> Array:
         """Lists nearness after 0 to ``most`` steps: (most + 1,) float32."""
@@ -76,8 +74,8 @@ def strongest_pairs(log: Interactions, most: int, nearness: Nearness | None = No
 
     >>> log = Interactions.from_pairs([0, 0, 1, 1, 2], [0, 1, 0, 1, 1])
     >>> pairs = strongest_pairs(log, 2)
-    >>> pairs.items.tolist(), pairs.touched.tolist()
-    ([0, 1], [1, 0])
+    >>> pairs.items.tolist(), pairs.others.tolist()
+    ([1], [0])
     """
     return ranked_pairs(log, most, nearness).strongest(most)
 
@@ -94,21 +92,21 @@ def ranked_pairs(log: Interactions, most: int, nearness: Nearness | None = None)
     says more of what they touched one soon after the other: a is then the nearness of both, and
     ``n_ui`` the sum of that of i and everything else that u touched, whatever came first.
 
-    A pair (i, j) says ``c_ij`` of item i to everybody who touched item j. Kept are those with the
-    largest ``c_ij sqrt(d_i d_j)``; of equals those of the lower item, then of the lower touched
-    one. No item is paired with itself. What is kept is our choice, on data held out from Gowalla
-    and Yelp2018.
+    A pair says ``c_ij`` of item i to everybody who touched item j, and of item j to everybody who
+    touched item i. So each stands once, i being the higher item. Kept are those with the largest
+    ``c_ij sqrt(d_i d_j)``; of equals those of the lower i, then of the lower j. What is kept is our
+    choice, on data held out from Gowalla and Yelp2018.
 
-    Memory: 20 bytes for each interaction; a block of items' pairs with all others; and three times
+    Memory: 20 bytes for each interaction; a block of items' pairs with all items; and three times
     ``most`` pairs.
     """
     degrees, roots = log.user_degrees, np.sqrt(np.maximum(log.item_degrees, 1)).astype(np.float32)
     owners, later = log.pair_users(), later_ones(log)
     if nearness is None or log.times is None:
-        levels, back = np.ones(1, np.float32), np.float32(1)
+        levels = np.ones(1, np.float32)
         sums = degrees[owners].astype(np.float64)
     else:
-        levels, back = nearness.levels(int(degrees.max(initial=1))), np.float32(nearness.back)
+        levels = nearness.levels(int(degrees.max(initial=1)))
         reached = np.cumsum(levels, dtype=np.float64)
         sums = reached[later] + reached[degrees[owners] - 1 - later] - 1  # of itself once
     norms = (1 / np.sqrt(sums)).astype(np.float32)
@@ -120,7 +118,7 @@ def ranked_pairs(log: Interactions, most: int, nearness: Nearness | None = None)
     for start in range(0, log.n_items, ITEMS_AT_ONCE):
         some = block[: log.n_items - start]
         kernels.co_occurrence.pair_weights(
-            log.indptr, log.items, owners, later, norms, bounds, places, levels, back, start, some
+            log.indptr, log.items, owners, later, norms, bounds, places, levels, start, some
         )
         kept.add(start, some)
     return RankedPairs(*kept.largest(), roots)
@@ -139,9 +137,9 @@ class _Kept:
         """Takes the weights (rows, n_items) of a block, whose first row is item ``start``."""
         flat = weights.reshape(-1)
         cells = np.flatnonzero(flat >= self._least)
-        items, touched = np.divmod(cells, weights.shape[1])
+        items, others = np.divmod(cells, weights.shape[1])
         found = flat[cells]
-        self._parts.append((items.astype(np.int32) + np.int32(start), touched.astype(np.int32), found))
+        self._parts.append((items.astype(np.int32) + np.int32(start), others.astype(np.int32), found))
         self._count += len(found)
         if self._count > 2 * self._most:
             self._parts = [self.largest()]
@@ -149,20 +147,20 @@ class _Kept:
             self._least = self._parts[0][2].min(initial=np.inf) if self._most else np.float32(np.inf)
 
     def largest(self) -> tuple[Array, Array, Array]:
-        """Returns the items, the touched ones and the weights of the largest, in the order they came."""
+        """Returns both items and the weight of the largest, in the order they came."""
         empty = (np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
-        items, touched, weights = (np.concatenate(parts) for parts in zip(empty, *self._parts, strict=True))
-        return _largest(items, touched, weights, self._most)
+        items, others, weights = (np.concatenate(parts) for parts in zip(empty, *self._parts, strict=True))
+        return _largest(items, others, weights, self._most)
 
 
-def _largest(items: Array, touched: Array, weights: Array, most: int) -> tuple[Array, Array, Array]:
+def _largest(items: Array, others: Array, weights: Array, most: int) -> tuple[Array, Array, Array]:
     """Takes the pairs of the ``most`` largest weights, of equals the first; they keep their order."""
     over = len(weights) - most
     if over <= 0:
-        return items, touched, weights
+        return items, others, weights
     if not most:
-        return items[:0], touched[:0], weights[:0]
+        return items[:0], others[:0], weights[:0]
     last = np.partition(weights, over)[over]  # the smallest that is kept
     kept = weights > last
     kept[np.flatnonzero(weights == last)[: most - np.count_nonzero(kept)]] = True
-    return items[kept], touched[kept], weights[kept]
+    return items[kept], others[kept], weights[kept]

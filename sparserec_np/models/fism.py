@@ -367,7 +367,7 @@ class MadeRowsRanker:
         users = np.asarray(users, dtype=np.int32)
         items = np.empty((len(users), n), dtype=np.int32)
         scores = np.empty((len(users), n), dtype=self.items.values.dtype)
-        by_dimension, made = self.items.by_column(self.dim), self.user_rows.made_by(self.items, self.dim)
+        by_dimension, made = self._by_dimension(), self.user_rows.made_by(self.items, self.dim)
         for start in range(0, len(users), RANKED_AT_ONCE):
             some = users[start : start + RANKED_AT_ONCE]
             part = slice(start, start + len(some))
@@ -382,6 +382,18 @@ class MadeRowsRanker:
             )
         return items, scores
 
+    def _by_dimension(self) -> SparseTable:
+        """Lists the items' entries by column: where users' rows hold replies, 1 of each item behind them."""
+        listed, n = self.items.by_column(self.dim), self.items.rows
+        if not self.user_rows.marks_items:
+            return listed
+        ends = listed.indptr[-1] + np.arange(1, n + 1, dtype=listed.indptr.dtype)
+        return SparseTable(
+            np.concatenate([listed.indptr, ends]),
+            np.concatenate([listed.columns, np.arange(n, dtype=listed.columns.dtype)]),
+            np.concatenate([listed.values, np.ones(n, listed.values.dtype)]),
+        )
+
     def item_rows(self) -> SparseTable:
         """Returns the items' rows as they are stored, without marks of other items."""
         if not self.user_rows.marks_items:
@@ -395,7 +407,9 @@ class MadeRowsRanker:
         """
         made = self.user_rows.made_by(self.items, self.dim)
         users = made.rows_of(np.arange(self.history.log.n_users, dtype=np.int32), self.history)
-        return stacked(users, self.items)
+        if not self.user_rows.marks_items:
+            return stacked(users, self.items)
+        return stacked(users, self._by_dimension().by_column(self.items.rows))
 
 
 def _seen_of(users: Array, seen: Interactions) -> tuple[Array, Array]:

@@ -2,11 +2,14 @@
 
 The table has two parts. Its first columns hold the items' rows w, as in
 :class:`~sparserec_np.models.fism.Fism`. Behind them each item has a column: what stands there in
-row i is ``p_ij``, what item i gets from who touched item j. So, in the words of that module,
+row i is ``q_ij``, what items i and j say of each other. It stands once, in either row, and counts
+both ways. So, in the words of that module,
 
-    score(u, i) = x_u . w_i + sum over j in N(u) of r_uj p_ij
+    score(u, i) = x_u . w_i + sum over j in N(u) of r_uj m_j (q_ij + q_ji),        m_j = c_j^power
 
-Training changes w, p and the numbers c, and not which entries are stored. Our choice.
+and m_j is 0 where c_j is below it. A power above 0 lets what many users touch say less of others,
+and no other number has to be stored for that. Training changes w, q and the numbers c, and not
+which entries are stored. Our choice.
 """
 
 from __future__ import annotations
@@ -19,10 +22,12 @@ from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
+from sparserec_np.models.both_ways import BothWays
 from sparserec_np.models.fism import USERS_AT_ONCE, Fism, MadeRowsRanker
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.models.user_rows import SumAndItems
 from sparserec_np.models.views import View
+from sparserec_np.runtime import mark_factors
 from sparserec_np.sparsity.growth import NO_ROWS
 
 FARTHEST = 1e6  # between the sizes of rows and pairs; the square of it has to be a float32
@@ -38,15 +43,18 @@ class FismWithNeighbours:
         history: what makes the users.
         weights: (n_items,) what is trained of the numbers; see
             :class:`~sparserec_np.models.fism.Fism`.
+        power: of the numbers, by which marks count; one of
+            :data:`~sparserec_np.runtime.MARK_POWERS`.
         row_entries: that sums are cut to for lists; None for as many as
             :func:`~sparserec_np.runtime.row_entries` says.
     """
 
     views: tuple[View, ...] = ()
 
-    def __init__(self, table: SparseTable, dim: int, touched: Touched) -> None:
+    def __init__(self, table: SparseTable, dim: int, touched: Touched, power: float = 0.0) -> None:
         self.table = table
         self.dim = dim
+        self.power = power
         self.history = touched
         self.log = touched.log
         summed = dim - table.rows
@@ -55,20 +63,14 @@ class FismWithNeighbours:
         self._places = np.flatnonzero(first)  # of the entries of rows, among all
         bounds = before[table.indptr]
         self._sums = Fism(SparseTable(bounds, table.columns[first], table.values[first]), summed, touched)
-        self._pairs = SparseTable(
-            table.indptr - bounds,
-            table.columns[~first] - np.asarray(summed, table.columns.dtype),
-            table.values[~first],
-        )
-        self._others = np.flatnonzero(~first)
-        self._pair_starts = table.indptr[:-1] + np.diff(bounds)
-        self._active, self._of_pairs = (
-            np.zeros_like(self._sums.table.values),
-            np.zeros_like(self._pairs.values),
-        )
+        others = np.flatnonzero(~first)
+        columns = table.columns[others].astype(np.int32) - np.int32(summed)
+        self._pairs = BothWays(table.row_numbers()[others], columns, others, table.rows, table.values.dtype)
+        self._active = np.zeros_like(self._sums.table.values)
         self._nothing = Explored.of(NO_ROWS, table.rows, summed, table.values.dtype)
         self._stored = np.flatnonzero(np.diff(table.indptr)).astype(np.int32)
         self._origin = self._own_origin = self._active[:0]
+        self._scored = self._stored[:0]  # items of the batch at hand
         self.weights = self._sums.weights
         self.row_entries: int | None = None
 
@@ -79,8 +81,8 @@ class FismWithNeighbours:
     @property
     def workspace_bytes(self) -> int:
         """Bytes of copies and gradients of both parts, of their places, and of what sums take."""
-        own = self._sums.table.nbytes + self._pairs.nbytes + self._places.nbytes + self._others.nbytes
-        beside = self._active.nbytes + self._of_pairs.nbytes + self._nothing.nbytes + self._own_origin.nbytes
+        own = self._sums.table.nbytes + self._pairs.nbytes + self._places.nbytes
+        beside = self._active.nbytes + self._nothing.nbytes + self._own_origin.nbytes
         return self._sums.workspace_bytes + own + beside
 
     @property
@@ -102,21 +104,26 @@ class FismWithNeighbours:
 
     def forward(self, batch: Batch) -> Scores:
         """Scores the pairs, each without its own item, and their negatives."""
-        sums, pairs, made = self._sums.table, self._pairs, self._sums.made_for(batch)
-        kernels.fism.split_rows(self.table, sums.indptr, made.touched, sums.values, pairs.values)
+        sums, made = self._sums.table, self._sums.made_for(batch)
+        kernels.fism.copy_part(self.table, sums.indptr, made.touched, sums.values)
+        self._scored = np.unique(np.concatenate([made.positives, made.negatives]))
+        pairs = self._pairs.read(self._scored, self.table.values, self._factors())
         scores, starts = self._sums.forward(batch), batch.users.starts
-        kernels.fism.add_marked_pairs(*made.of_users, starts, made.positives, self._pairs, scores.positives)
+        kernels.fism.add_marked_pairs(*made.of_users, starts, made.positives, pairs, scores.positives)
         if batch.shared:  # of an item that the user touched it stays minus infinity
-            kernels.fism.add_marked_block(*made.of_users, made.negatives, self._pairs, scores.negatives)
+            kernels.fism.add_marked_block(*made.of_users, made.negatives, pairs, scores.negatives)
         else:
-            kernels.fism.add_marked_pairs(
-                *made.of_users, starts, made.negatives, self._pairs, scores.negatives
-            )
+            kernels.fism.add_marked_pairs(*made.of_users, starts, made.negatives, pairs, scores.negatives)
         return scores
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
         """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says. L2 terms have rows alone."""
-        sums, pairs, rows = self._sums, self._pairs, self._sums.touched(batch)
+        sums, rows, pairs, found = (
+            self._sums,
+            self._sums.touched(batch),
+            self._pairs.table,
+            self._pairs.gradient,
+        )
         if decay.origin is not self._origin:
             self._origin = decay.origin
             self._own_origin = decay.origin[self._places] if len(decay.origin) else decay.origin
@@ -124,32 +131,46 @@ class FismWithNeighbours:
         sums.backward(batch, slopes, decay._replace(origin=self._own_origin), own)
         kernels.fism.move_part(self.table.indptr, sums.table.indptr, rows, self._active, gradients.active)
         made, by_item = sums.made_for(batch), sums.pairs_by_item(batch, slopes)
-        kernels.fism.pull_marked_pairs(by_item, made.of_users, pairs, self._of_pairs)
+        kernels.fism.pull_marked_pairs(by_item, made.of_users, pairs, found)
         if batch.shared:
             turned, touched_by = np.ascontiguousarray(slopes.negatives.T), made.touched_by_item(pairs.rows)
-            kernels.fism.pull_marked_block(made.negatives, turned, touched_by, pairs, self._of_pairs)
-        kernels.fism.move_part(self._pair_starts, pairs.indptr, rows, self._of_pairs, gradients.active)
+            kernels.fism.pull_marked_block(made.negatives, turned, touched_by, pairs, found)
+        factors = self._factors()
+        of_factors = self._pairs.pull(self._scored, self.table.values, factors, gradients.active)
+        # A factor's derivative by c is power m / c, and c is the weight times its base.
+        there = factors > 0
+        slopes_of_weights = self.power * of_factors[there] * factors[there] / self.weights[there]
+        gradients.weights[there] += slopes_of_weights.astype(factors.dtype)
+
+    def _factors(self) -> Array:
+        """Computes ``m`` (n_items,) as the numbers are now."""
+        return mark_factors(self.served_weights, self.power)
 
     def level(self) -> None:
-        """Brings rows to the root mean square of pairs, so that one rate suits both.
+        """Brings rows and pairs to one root mean square, so that one rate suits both.
 
         The numbers c make up for it, and scores stay as they are. Where one part is next to
         nothing beside the other, both stay.
         """
+        values, mine = self.table.values, np.zeros(self.table.nnz, dtype=bool)
+        mine[self._places] = True
         rows, pairs = (
-            np.sqrt(np.square(self.table.values[places], dtype=np.float64).mean()) if len(places) else 0.0
-            for places in (self._places, self._others)
+            np.sqrt(np.square(values[some], dtype=np.float64).mean()) if some.any() else 0.0
+            for some in (mine, ~mine)
         )
-        if rows > 0 and pairs > 0 and 1 / FARTHEST < rows / pairs < FARTHEST:
-            kind = self.table.values.dtype
-            self.table.values[self._places] *= np.asarray(pairs / rows, kind)
-            self._sums.base *= np.asarray((rows / pairs) ** 2, kind)
+        # Rows times t, c times t^-2 and so m times t^(-2 power), pairs times t^(2 power).
+        times = (pairs / rows) ** (1 / (1 - 2 * self.power)) if rows > 0 else 0.0
+        if 1 / FARTHEST < times < FARTHEST:
+            kind = values.dtype
+            values[mine] *= np.asarray(times, kind)
+            values[~mine] *= np.asarray(times ** (2 * self.power), kind)
+            self._sums.base *= np.asarray(times**-2, kind)
 
     def _read(self) -> None:
         """Takes the values of both parts as they are now."""
         sums = self._sums
         sums.table = sums.table._replace(values=self.table.values[self._places])
-        self._pairs = self._pairs._replace(values=self.table.values[self._others])
+        self._pairs.read(np.arange(self.table.rows, dtype=np.int32), self.table.values, self._factors())
 
     def served(self) -> SparseTable:
         """Returns the stored rows, those of items."""
@@ -167,18 +188,17 @@ class FismWithNeighbours:
             users = np.arange(start, min(start + USERS_AT_ONCE, log.n_users), dtype=np.int32)
             starts, items, shares = self.history.of_users(users)
             scores = np.zeros(len(items), dtype=self.table.values.dtype)
-            kernels.fism.add_marked_pairs(starts, items, shares, starts, items, self._pairs, scores)
+            kernels.fism.add_marked_pairs(starts, items, shares, starts, items, self._pairs.table, scores)
             total += float(scores.sum(dtype=np.float64))
         return self._sums.mean_product() + total / log.n_interactions
 
     def scale_scores(self, factor: float) -> None:
         """Multiplies all scores: values of pairs by the factor, those of rows by its root."""
         values = self.table.values
-        values[self._places] *= np.asarray(np.sqrt(factor), values.dtype)
-        values[self._others] *= np.asarray(factor, values.dtype)
+        values *= np.asarray(factor, values.dtype)
+        values[self._places] /= np.asarray(np.sqrt(factor), values.dtype)
 
     def ranker(self) -> MadeRowsRanker:
         """Ranks by the scores as they are now."""
-        return MadeRowsRanker(
-            self.table, SumAndItems(self.served_weights, self.row_entries), self.dim, self.history
-        )
+        made = SumAndItems(self.served_weights, self.power, self.row_entries)
+        return MadeRowsRanker(self.table, made, self.dim, self.history)

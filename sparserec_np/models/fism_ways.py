@@ -22,7 +22,7 @@ def fism(
     *,
     user_rows: str | None = None,
     recency: float = 0.0,
-    **penalties: float | None,
+    **others: float | None,
 ) -> Model:
     """Makes the model whose users' rows are made as ``user_rows`` says.
 
@@ -33,22 +33,27 @@ def fism(
         views: none; the settings refuse them.
         user_rows: a name in ``USER_ROWS``; None for sums.
         recency: power by which later interactions count more; 0 where all count alike.
-        penalties: ``untouched_weight`` and ``ridge``, where rows are solved for.
+        others: ``untouched_weight`` and ``ridge``, where rows are solved for, and
+            ``neighbour_popularity``, where neighbours are stored.
     """
     assert not views
-    return _WAYS[user_rows or "sum"](table, dim, Touched(log, recency), penalties)
+    return _WAYS[user_rows or "sum"](table, dim, Touched(log, recency), others)
 
 
-def _solved(table: SparseTable, dim: int, touched: Touched, penalties: Mapping[str, float | None]) -> Model:
-    untouched, ridge = penalties["untouched_weight"], penalties["ridge"]
+def _solved(table: SparseTable, dim: int, touched: Touched, others: Mapping[str, float | None]) -> Model:
+    untouched, ridge = others["untouched_weight"], others["ridge"]
     assert untouched is not None and ridge is not None  # the settings fill them in
     return FixedFism(table, dim, touched, RidgeSolve(untouched, ridge))
 
 
+def _neighbours(table: SparseTable, dim: int, touched: Touched, others: Mapping[str, float | None]) -> Model:
+    return FismWithNeighbours(table, dim, touched, others["neighbour_popularity"] or 0.0)
+
+
 # Way to make users' rows -> what makes the model, of the table, its columns, what was touched, and
-# weights of equations.
+# other settings.
 _WAYS: dict[str, Callable[[SparseTable, int, Touched, Mapping[str, float | None]], Model]] = {
-    "sum": lambda table, dim, touched, penalties: Fism(table, dim, touched),
+    "sum": lambda table, dim, touched, others: Fism(table, dim, touched),
     "ridge": _solved,
-    "neighbours": lambda table, dim, touched, penalties: FismWithNeighbours(table, dim, touched),
+    "neighbours": _neighbours,
 }

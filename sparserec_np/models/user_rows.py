@@ -13,7 +13,7 @@ from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable, column_dtype, index_dtype
 from sparserec_np.kernels.arguments import NO_TRUSTS
 from sparserec_np.machine.threads import made_together, shared_threads
-from sparserec_np.runtime import RidgeTerms, Table, ridge_terms, row_entries
+from sparserec_np.runtime import RidgeTerms, Table, mark_factors, ridge_terms, row_entries
 
 USERS_AT_ONCE = 1024  # whose rows a thread makes together
 
@@ -174,17 +174,20 @@ class _Solutions:
 
 @dataclass(frozen=True)
 class SumAndItems:
-    """Rows that are cut sums in the first columns, and mark the touched items in the last.
+    """Rows that are cut sums in the first columns, and mark the touched items in those behind.
 
-    A mark is how much the touching counts. See :class:`~sparserec_np.runtime.SumsAndItems`, of
-    which this is the compiled form.
+    Behind the marks, in as many columns more, are replies: what the touched items' rows say of
+    others in the columns of these. So a pair of items stands once, and counts both ways. See
+    :class:`~sparserec_np.runtime.SumsAndItems`, of which this is the compiled form.
 
     Attributes:
         weights: (n_items,) the numbers ``c``.
+        power: of the numbers, by which marks count.
         row_entries: of the sums; None for as many as for sums alone.
     """
 
     weights: Array
+    power: float = 0.0
     row_entries: int | None = None
 
     summary: ClassVar[str] = "the sum, and beside it the touched items themselves"
@@ -193,8 +196,9 @@ class SumAndItems:
     # On parts held out from Gowalla and Yelp2018 it adds 1 to 2 percent, with many
     # entries and with few; a rate that is counted in values is about right for all four.
     advice: ClassVar[Mapping[str, Any]] = {
-        "learning_rate": 0.0015,
+        "learning_rate": 0.003,
         "relative_rate": True,
+        "negatives": 512,
         "pairs_together": 8,
         "epochs": 8,
         "evaluate_every": 2,
@@ -209,38 +213,63 @@ class SumAndItems:
     def made_by(self, items: SparseTable, dim: int) -> RowMaker:
         """Gets ready to make rows; see :class:`UserRows`.
 
-        Memory: the entries of the first columns.
+        Memory: both parts of the entries.
         """
         summed = dim - items.rows
         first = items.columns < summed
         before = np.concatenate([[0], np.cumsum(first)]).astype(items.indptr.dtype)
         rows = SparseTable(before[items.indptr], items.columns[first], items.values[first])
-        return _SumsAndItems(SumOfRows(self.weights, self.row_entries).made_by(rows, summed), summed, dim)
+        pairs = SparseTable(
+            items.indptr - rows.indptr,
+            items.columns[~first] - np.asarray(summed, items.columns.dtype),
+            items.values[~first],
+        )
+        sums = SumOfRows(self.weights, self.row_entries).made_by(rows, summed)
+        return _SumsAndItems(sums, pairs, mark_factors(self.weights, self.power), summed)
 
     def maker_bytes(self, items: SparseTable, dim: int) -> int:
-        """Counts the entries of the first columns."""
-        first = int(np.count_nonzero(items.columns < dim - items.rows))
-        return first * (items.columns.itemsize + items.values.itemsize) + items.indptr.nbytes
+        """Counts a copy of the entries."""
+        return items.nbytes + items.indptr.nbytes
 
 
 @dataclass(frozen=True)
 class _SumsAndItems:
-    """The sums of rows, with marks of the touched items behind them."""
+    """The sums of rows, with marks of the touched items and replies behind them."""
 
     sums: RowMaker
-    summed: int  # columns of them
-    dim: int
+    pairs: SparseTable
+    factors: Array  # of marks
+    summed: int  # columns of sums
 
     def rows_of(self, users: Array, touched: Touched) -> SparseTable:
         sums = self.sums.rows_of(users, touched)
         starts, items, shares = touched.of_users(users)
-        owners = np.concatenate([sums.row_numbers(), np.repeat(np.arange(len(users)), np.diff(starts))])
+        marks = shares * self.factors[items]
+        replies = self._replies(starts, items, marks)
+        every, behind = np.arange(len(users)), self.summed + self.pairs.rows
+        owners = np.concatenate(
+            [sums.row_numbers(), np.repeat(every, np.diff(starts)), replies.row_numbers()]
+        )
         order = np.argsort(owners, kind="stable")  # of each row first the sums, then the marks
-        columns = np.concatenate([sums.columns.astype(column_dtype(self.dim)), items + self.summed])[order]
+        columns = np.concatenate([sums.columns, items + self.summed, replies.columns + behind])[order]
         indptr = np.zeros(len(users) + 1, index_dtype(len(owners)))
         np.cumsum(np.bincount(owners, minlength=len(users)), out=indptr[1:])
-        values = np.append(sums.values, shares)[order]
-        return SparseTable(indptr, columns.astype(column_dtype(self.dim)), values)
+        values = np.concatenate([sums.values, marks, replies.values])[order]
+        return SparseTable(indptr, columns.astype(np.uint32), values)
+
+    def _replies(self, starts: Array, items: Array, marks: Array) -> SparseTable:
+        """Sums up what the rows of the touched items say of others: a row for each user."""
+        bounds = np.concatenate([[0], np.cumsum(np.diff(self.pairs.indptr)[items])])
+        begins = bounds[starts]
+        columns = np.empty(begins[-1], np.int32)
+        values = np.empty(begins[-1], self.pairs.values.dtype)
+        counts = np.empty(len(starts) - 1, np.int32)
+        kernels.fism.replies(self.pairs, starts, items, marks, begins, columns, values, counts)
+        ends = np.repeat(begins[:-1] + counts, np.diff(begins))
+        there = np.arange(len(columns)) < ends
+        indptr = np.zeros(len(counts) + 1, index_dtype(int(begins[-1])))
+        np.cumsum(counts, out=indptr[1:])
+        return SparseTable(indptr, columns[there], values[there])
 
 
 # What --user-rows names.

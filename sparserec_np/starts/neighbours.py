@@ -23,7 +23,7 @@ from sparserec_np.starts.items import FittedItems, ItemWishes, SpectralItems
 from sparserec_np.starts.shelf import NO_SHELF, Shelf
 
 NEIGHBOUR_SHARE = 0.5
-NEIGHBOUR_WEIGHT = 4.0
+NEIGHBOUR_WEIGHT = 3.0
 NEIGHBOUR_POPULARITY = 0.125
 
 
@@ -32,19 +32,20 @@ class NeighbourItems:
     """Rows of a few columns, and a column for each item that holds what it says of others.
 
     The table has ``dim`` columns of spectral rows, fitted to the interactions, and one more for
-    each item: column ``dim + j`` holds in row i what item i gets from who touched item j
-    (:func:`~sparserec_np.factorization.co_occurrence.strongest_pairs`). A user's row is the sum of
-    the touched rows in the first columns, and 1 in those of the touched items
-    (:class:`~sparserec_np.models.user_rows.SumAndItems`).
+    each item: column ``dim + j`` holds in row i what items i and j say of each other, once, i being
+    the higher item (:func:`~sparserec_np.factorization.co_occurrence.strongest_pairs`). How that is
+    read says :class:`~sparserec_np.models.user_rows.SumAndItems`.
 
-    What pairs say is multiplied by ``weight (d_i / d)^popularity``, d_i being the number of users
-    of the item that gets it, and d the mean of that. Weights of 2 to 8 are best on held-out parts
-    of Gowalla and Yelp2018, with many entries and with few; GF-CF (Shen et al. 2021) has 1 / 0.3.
+    To who touched item j, a pair says ``weight c_ij (d_i / d)^popularity`` of item i, d_i being the
+    number of its users, and d the mean of that. Marks have their part of it, ``d_j^-popularity``,
+    so ``weight c_ij (d_i d_j / d)^popularity`` is stored. GF-CF (Shen et al. 2021) has a weight of
+    1 / 0.3.
 
     Attributes:
         first: makes the rows of the first columns.
         weight: how much neighbours say beside the rows.
-        popularity: how much more they say of an item that many users have.
+        popularity: how much more they say of an item that many users have; one of
+            :data:`~sparserec_np.runtime.MARK_POWERS`.
         nearness: how much more is said of what a user touched one soon after the other, where the
             log has times; None for no more.
         share: of the budget, for neighbours. Where there are fewer pairs, the rest goes to rows.
@@ -90,24 +91,24 @@ class NeighbourItems:
         # Where the rows are full, neighbours get what is left.
         most = max(round(self.share * nnz), nnz - dim * log.n_items)
         pairs = self.shelf.pairs(self.nearness, most, lambda count: ranked_pairs(log, count, self.nearness))
-        pairs.values[:] *= told_of_items(log, self.weight, self.popularity)[pairs.items]
+        told = told_of_items(log, self.weight, self.popularity)
+        pairs.values[:] *= told[pairs.items] * told[pairs.others]
         give_back_freed()
         rows = self.first(log, dim, nnz - len(pairs.items), rng, threads)
         return _beside(rows, pairs, dim)
 
 
 def told_of_items(log: Interactions, weight: float, popularity: float) -> Array:
-    """Says what pairs are multiplied by, for each item that gets a score: (n_items,) float32."""
-    degrees = np.maximum(log.item_degrees, 1).astype(np.float32)
-    return np.float32(weight) * (degrees / degrees.mean(dtype=np.float64)).astype(np.float32) ** np.float32(
-        popularity
-    )
+    """Says what a pair is multiplied by for each of its two items: (n_items,) float32."""
+    degrees = np.maximum(log.item_degrees, 1).astype(np.float64)
+    numbers: Array = (np.sqrt(weight) * (degrees / np.sqrt(degrees.mean())) ** popularity).astype(np.float32)
+    return numbers
 
 
 def told_anew(table: SparseTable, dim: int, told: Array) -> SparseTable:
-    """Multiplies what a table's pairs say by a number for each item that gets a score, (n_items,)."""
+    """Multiplies each pair of a table by a number for each of its two items, (n_items,)."""
     values, pairs = table.values.copy(), table.columns >= dim
-    values[pairs] *= told[table.row_numbers()[pairs]]
+    values[pairs] *= told[table.row_numbers()[pairs]] * told[table.columns[pairs] - dim]
     return table._replace(values=values)
 
 
@@ -116,7 +117,7 @@ def _beside(rows: SparseTable, pairs: Pairs, dim: int) -> SparseTable:
     kind = column_dtype(dim + rows.rows)
     owners = np.concatenate([rows.row_numbers(), pairs.items])
     order = np.argsort(owners, kind="stable")  # of each row first its own columns, then its pairs
-    columns = np.concatenate([rows.columns.astype(kind), (pairs.touched + dim).astype(kind)])
+    columns = np.concatenate([rows.columns.astype(kind), (pairs.others + dim).astype(kind)])
     values = np.concatenate([rows.values, pairs.values])
     indptr = np.zeros(rows.rows + 1, index_dtype(len(values)))
     np.cumsum(np.bincount(owners, minlength=rows.rows), out=indptr[1:])

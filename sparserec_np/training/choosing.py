@@ -22,7 +22,7 @@ from sparserec_np.errors import ConfigError, SparseRecError
 from sparserec_np.machine.threads import kernel_threads
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.models.user_rows import USER_ROWS
-from sparserec_np.runtime import MOST_COLUMNS
+from sparserec_np.runtime import MARK_POWERS, MOST_COLUMNS
 from sparserec_np.sparsity.methods import METHODS
 from sparserec_np.starts.condensed import Condensed
 from sparserec_np.starts.neighbours import told_anew, told_of_items
@@ -69,8 +69,8 @@ LADDERS: Mapping[str, tuple[float, ...]] = {
     "recency": (0.0, 0.25, 0.5, 0.75, 1.0),  # where there is an order of time
     # Held-out items that lie between a user's others favour neighbours: so half of all at most.
     "neighbour_share": (0.25, 0.375, 0.5),
-    "neighbour_weight": (1.0, 2.0, 4.0, 8.0, 16.0),
-    "neighbour_popularity": (0.0, 0.125, 0.25, 0.375),
+    "neighbour_weight": (0.75, 1.5, 3.0, 6.0, 12.0),
+    "neighbour_popularity": MARK_POWERS,
 }
 BASELINES = ("popularity", "itemknn")
 WIDTHS = (32, 64, 128, 256, 512, 1024)

@@ -174,7 +174,7 @@ class _Course:
         self.training.explored_bytes = kept.facts["explored_bytes"]
         self.order.load(within("order", kept.arrays))
         set_states(self.generators, kept.facts["generators"])
-        self.epochs.unit = kept.facts["rate_unit"]
+        self.training.unit = kept.facts["rate_unit"]
         self.best.load(kept)
         self.records.tell_all()
         return False
@@ -196,7 +196,7 @@ class _Course:
             "explored_bytes": self.training.explored_bytes,
             "generators": states_of(self.generators),
             "best": kept,
-            "rate_unit": self.epochs.unit,
+            "rate_unit": self.training.unit,
         }
         return Snapshot(arrays | {"begun": self.beginning.weights}, facts)
 
@@ -206,12 +206,11 @@ class _Epochs:
 
     Attributes:
         generators: of random numbers.
-        unit: what learning rates are counted in.
     """
 
     def __init__(self, log: Interactions, plan: Plan, training: Training, order: Order) -> None:
         self._log, self._plan, self._training, self._order = log, plan, training, order
-        self.unit = root_mean_square(training.model) if plan.settings.relative_rate else 1.0
+        training.unit = root_mean_square(training.model) if plan.settings.relative_rate else 1.0
         seed = plan.settings.seed
         self.generators = [np.random.default_rng([seed, stream]) for stream in (3, 4)]
         self._batch_rng, self._growth_rng = self.generators
@@ -230,7 +229,7 @@ class _Epochs:
         self._explore(epoch)
 
         def rate(step: int, steps: int) -> float:
-            return self.unit * plan.highest_rate * cosine(((epoch - 1) * steps + step) / (epochs * steps))
+            return plan.highest_rate * cosine(((epoch - 1) * steps + step) / (epochs * steps))
 
         total = self._order.epoch(training, self._batch_rng, rate, growth if fraction > 0 else None)
         if not (np.isfinite(total) and training.is_finite()):

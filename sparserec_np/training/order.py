@@ -118,7 +118,7 @@ class BatchOrder:
             if len(training.norms):
                 kernels.gradients.add_row_norms(model.table.indptr, touched, self._active, training.norms)
             now = rate(number, batches)
-            state.optimizer.step(model.table, touched, self._active, now)
+            state.optimizer.step(model.table, touched, self._active, now * training.unit)
             self.weights_optimizer.step(weights, the_row, self._weights, now)
         return total
 
@@ -183,7 +183,7 @@ class CellOrder:
         parts = self.division.parts
         weights = np.array(decay[:3], dtype=kind)
         steps = Steps(
-            np.array([rate(turn, parts) for turn in range(parts)], dtype=kind),
+            np.array([rate(turn, parts) * training.unit for turn in range(parts)], dtype=kind),
             weights,
             decay.origin,
             optimizer.squares if isinstance(optimizer, Adagrad) else table.values[:0],

@@ -26,12 +26,14 @@ class Range:
         low, high: the ends.
         log: whether the numbers are spread by their logarithms, which need ends above 0.
         whole: whether they are whole numbers.
+        step: between one number and the next; 0 where all between the ends are meant.
     """
 
     low: float
     high: float
     log: bool = False
     whole: bool = False
+    step: float = 0.0
 
     def at(self, part: float) -> float | int:
         """Returns the number that lies at a part of the way, from 0 to 1.
@@ -43,6 +45,9 @@ class Range:
             number = self.low * (self.high / self.low) ** part
         elif self.whole:  # each number has a share of the way as long
             number = math.floor(self.low + part * (self.high + 1 - self.low))
+        elif self.step:  # likewise
+            count = round((self.high - self.low) / self.step) + 1
+            number = self.low + self.step * min(math.floor(part * count), count - 1)
         else:
             number = self.low + part * (self.high - self.low)
         number = min(max(number, self.low), self.high)
@@ -72,7 +77,7 @@ RANGES = {
     "recency": Range(0.0, 1.0),
     "neighbour_share": Range(0.1, 0.6),
     "neighbour_weight": Range(0.5, 32.0, log=True),
-    "neighbour_popularity": Range(0.0, 0.5),
+    "neighbour_popularity": Range(0.0, 0.375, step=0.125),
 }
 # Settings that are varied where they are not 0, which stands for leaving out what they are of.
 UNLESS_0 = ("recency",)

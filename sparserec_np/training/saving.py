@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -77,7 +77,9 @@ def _said_of_rows(fitted: Fitted, log: Interactions) -> dict[str, str]:
         return {}
     entries = cast(RowsOfItems, fitted.model).row_entries or row_entries(config.dim)
     said = {"row_entries": str(entries)}
-    return said | {"item_columns": str(log.n_items)} if USER_ROWS[config.user_rows].marks_items else said
+    if USER_ROWS[config.user_rows].marks_items:
+        said |= {"item_columns": str(log.n_items), "mark_power": str(config.neighbour_popularity)}
+    return said
 
 
 def _said(config: Config) -> dict[str, str]:
@@ -231,14 +233,21 @@ def saved_config(metadata: dict[str, str]) -> Config:
             if setting in base.unsaid:
                 continue
             raise ArtifactError(f"metadata {setting} is missing, which the model {name} is scored with")
-        kind = SETTINGS[setting].kind
-        try:
-            settings[setting] = kind(metadata[setting])
-        except ValueError:
-            raise ArtifactError(
-                f"metadata {setting} is {metadata[setting]!r}, expected a value of type {kind.__name__}"
-            ) from None
+        settings[setting] = _read(metadata, setting, setting)
+    if "mark_power" in metadata:  # which is named after what it does to a file
+        settings["neighbour_popularity"] = _read(metadata, "mark_power", "neighbour_popularity")
     try:
         return Config(model=name, **settings)
     except ConfigError as error:
         raise ArtifactError(f"metadata: {error}") from error
+
+
+def _read(metadata: dict[str, str], field: str, setting: str) -> Any:
+    """Reads a field as the kind of value that a setting is. Raises ArtifactError for another."""
+    kind = SETTINGS[setting].kind
+    try:
+        return kind(metadata[field])
+    except ValueError:
+        raise ArtifactError(
+            f"metadata {field} is {metadata[field]!r}, expected a value of type {kind.__name__}"
+        ) from None

@@ -26,7 +26,7 @@ from sparserec_np.learning.optimizers import OPTIMIZERS
 from sparserec_np.models.base_models import BASE_MODELS, MODEL_SETTINGS
 from sparserec_np.models.user_rows import USER_ROWS
 from sparserec_np.models.views import SIMILARITIES
-from sparserec_np.runtime import FOLDED_DIMENSIONS, LEAST_RIDGE, MOST_RECENCY, MOST_RIDGE
+from sparserec_np.runtime import FOLDED_DIMENSIONS, LEAST_RIDGE, MARK_POWERS, MOST_RECENCY, MOST_RIDGE
 from sparserec_np.sparsity.exploration import IMPORTANCES
 from sparserec_np.sparsity.growth import LastBatchGrowth
 from sparserec_np.sparsity.methods import METHODS
@@ -294,8 +294,8 @@ class Config:
         None,
         "How much neighbours say beside rows, with {owners}; {default} by default.",
         "start",
-        "What the starts that store neighbours multiply them by. The command line looks at powers of 2 from"
-        " 1 to 16, and takes the best.",
+        "What the starts that store neighbours multiply them by. The command line looks at 0.75 to 12, and"
+        " takes the best.",
         low=0,
         high=1e6,
         train=InCommand(words="by validation"),
@@ -304,9 +304,10 @@ class Config:
         None,
         "How much more neighbours say of popular items, with {owners}; {default} by default.",
         "start",
-        "A power of the number of an item's users. The command line looks at 0 to 0.375, and takes the best.",
-        low=-1,
-        high=1,
+        "A power of the number of an item's users: 0, 0.125, 0.25 or 0.375. The command line looks at all, and"
+        " takes the best.",
+        low=0,
+        high=MARK_POWERS[-1],
         train=InCommand(words="by validation"),
     )
     embedding_dropout: float = setting(
@@ -786,6 +787,11 @@ def _check_user_rows(config: Config) -> None:
         raise ConfigError(
             f"The method {config.method} trains full tables, and neighbours of items are never full; set method to"
             " static, or user_rows to sum"
+        )
+    if config.neighbour_popularity not in (None, *MARK_POWERS):
+        raise ConfigError(
+            f"neighbour_popularity must be one of {', '.join(f'{power:g}' for power in MARK_POWERS)}, found"
+            f" {config.neighbour_popularity!r}"
         )
     for name in () if config.marks_items else PAIR_SETTINGS:
         if getattr(config, name) is not None:

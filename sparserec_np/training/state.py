@@ -61,6 +61,8 @@ class Training:
             never changes.
         decay: L2 weights, and what they draw to.
         explored_bytes: most that ``explored`` has taken.
+        unit: what the rates of stored values are counted in; weights begin at about 1, and theirs
+            are counted in that.
     """
 
     model: Model
@@ -70,6 +72,7 @@ class Training:
     waiting: Array
     decay: Decay
     explored_bytes: int = 0
+    unit: float = 1.0
 
     def explore(self, rows: Array) -> None:
         """Starts new sums of gradients, for ``rows`` (m,)."""

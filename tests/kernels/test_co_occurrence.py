@@ -28,7 +28,7 @@ def weigh(
     kernel: Any, log: Interactions, arrays: tuple[Any, ...], nearness: Array, first: int, rows: int
 ) -> Array:
     out = np.full((rows, log.n_items), 7, np.float32)
-    kernel.pair_weights(*arrays, nearness, np.float32(0.3), first, out)
+    kernel.pair_weights(*arrays, nearness, first, out)
     return out
 
 
@@ -41,9 +41,8 @@ def test_weights_are_those_written_out(first: int, rows: int, steps: int) -> Non
     expected = np.zeros((rows, 9))
     for p, (one, user) in enumerate(zip(log.items, log.pair_users(), strict=True)):
         for q in range(log.indptr[user], log.indptr[user + 1]):
-            if first <= one < first + rows and log.items[q] != one:
-                gap = int(later[q]) - int(later[p])
-                near = float(nearness[min(abs(gap), steps - 1)]) * (0.3 if gap < 0 else 1)
+            if first <= one < first + rows and log.items[q] < one:
+                near = float(nearness[min(abs(int(later[q]) - int(later[p])), steps - 1)])
                 expected[one - first, log.items[q]] += near * float(norms[p]) * float(norms[q])
     for kernel in (compiled, reference):
         np.testing.assert_allclose(weigh(kernel, log, arrays, nearness, first, rows), expected, rtol=1e-5)

@@ -276,11 +276,9 @@ def test_rows_in_two_parts(kernel: Any, dtype: Any) -> None:
     is_first = np.arange(table.nnz) - table.indptr[table.row_numbers()] < firsts[table.row_numbers()]
     rows = random_rows(rng, 30, 20)
     named = np.isin(table.row_numbers(), rows)
-    own, others = np.full(bounds[-1], 77, dtype), np.full(table.nnz - bounds[-1], 77, dtype)
-    kernel.split_rows(table, bounds, rows, own, others)
-    expected = np.where(named, table.values, 77)
-    np.testing.assert_array_equal(own, expected[is_first])
-    np.testing.assert_array_equal(others, expected[~is_first])
+    own = np.full(bounds[-1], 77, dtype)
+    kernel.copy_part(table, bounds, rows, own)
+    np.testing.assert_array_equal(own, np.where(named, table.values, 77)[is_first])
     gradient, active = rng.standard_normal(bounds[-1]).astype(dtype), np.ones(table.nnz, dtype)
     moved = np.ones(table.nnz, dtype)
     moved[is_first] += np.where(named[is_first], gradient, 0)
@@ -288,6 +286,66 @@ def test_rows_in_two_parts(kernel: Any, dtype: Any) -> None:
     kernel.move_part(table.indptr, bounds, rows, gradient, active)
     np.testing.assert_array_equal(active, moved)
     np.testing.assert_array_equal(gradient, left)
+
+
+def some_pairs(items: int, dtype: Any) -> tuple[SparseTable, Array, Array, Array]:
+    """A table of pairs that speak both ways, with places of values, values and factors."""
+    rng = np.random.default_rng(8)
+    table = random_table(rng, items, items, 0.2, dtype)
+    sources = rng.integers(0, 50, table.nnz).astype(np.int32)
+    return table, sources, rng.standard_normal(50).astype(dtype), rng.standard_normal(items).astype(dtype)
+
+
+@BOTH
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pairs_are_spread_and_gathered(kernel: Any, dtype: Any) -> None:
+    table, sources, values, factors = some_pairs(30, dtype)
+    rows = random_rows(np.random.default_rng(2), 30, 11)
+    named, before = np.isin(table.row_numbers(), rows), table.values.copy()
+    kernel.spread_pairs(table, rows, sources, values, factors)
+    expected = np.where(named, factors[table.columns] * values[sources], before)
+    np.testing.assert_array_equal(table.values, expected)
+    gradient = np.random.default_rng(3).standard_normal(table.nnz).astype(dtype)
+    gradient[::3] = 0
+    given, active, of_factors = gradient.copy(), np.ones(50, dtype), np.ones(30, dtype)
+    kernel.gather_pairs(table, rows, sources, gradient, values, factors, active, of_factors)
+    np.testing.assert_array_equal(gradient, np.where(named, 0, given))
+    wanted, of_wanted = np.ones(50), np.ones(30)
+    for k in np.flatnonzero(named):
+        wanted[sources[k]] += float(factors[table.columns[k]]) * float(given[k])
+        of_wanted[table.columns[k]] += float(values[sources[k]]) * float(given[k])
+    close = {"rtol": 1e-4, "atol": 1e-5} if dtype == np.float32 else {"rtol": 1e-12, "atol": 1e-12}
+    np.testing.assert_allclose(active, wanted, **close)
+    np.testing.assert_allclose(of_factors, of_wanted, **close)
+
+
+@settings(max_examples=30, deadline=None)
+@given(case=ODD_CASES)
+def test_replies_are_the_sums_of_what_rows_hold(case: Case) -> None:
+    items, (starts, touched, shares) = case.table.rows, case.sums_of
+    kind = case.table.values.dtype
+    table = random_table(np.random.default_rng(0), items, items, 0.3, kind)
+    marks, users = shares.astype(kind), len(starts) - 1
+    begins = np.append(0, np.cumsum(np.diff(table.indptr)[touched]))[starts]
+    found = []
+    for kernel in (compiled, reference):
+        columns, values = np.full(begins[-1], -1, np.int32), np.zeros(begins[-1], kind)
+        counts = np.zeros(users, np.int32)
+        kernel.replies(table, starts, touched, marks, begins, columns, values, counts)
+        dense = np.zeros((users, items), kind)
+        for t in range(users):
+            own = slice(begins[t], begins[t] + counts[t])
+            assert (np.diff(columns[own]) > 0).all()
+            dense[t, columns[own]] = values[own]
+        found.append((counts, dense))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])  # sums are in the order that is told
+    stored = table.to_dense(items).astype(float)
+    for t in range(users):
+        own = slice(starts[t], starts[t + 1])
+        expected = marks[own].astype(float) @ stored[touched[own]]
+        np.testing.assert_allclose(found[0][1][t], expected, rtol=1e-4, atol=1e-4)
+        assert found[0][0][t] == np.count_nonzero(stored[touched[own]].any(axis=0))
 
 
 @BOTH

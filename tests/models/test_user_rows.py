@@ -11,7 +11,15 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import SparseTable
 from sparserec_np.models.user_rows import USER_ROWS, RidgeSolve, SumAndItems, SumOfRows
-from sparserec_np.runtime import MADE_ROWS, RidgeTerms, Table, recency_levels, ridge_terms, solved_row
+from sparserec_np.runtime import (
+    MADE_ROWS,
+    MARK_POWERS,
+    RidgeTerms,
+    Table,
+    recency_levels,
+    ridge_terms,
+    solved_row,
+)
 from tests.makers.small import random_table, same_bits, small_log
 
 LOG = small_log(12, 9, 40)
@@ -38,22 +46,26 @@ def test_sums_of_rows_are_cut(entries: int) -> None:
         assert np.count_nonzero(row) == min(entries, 7)
 
 
+@pytest.mark.parametrize("power", MARK_POWERS)
 @pytest.mark.parametrize(("summed", "entries"), [(5, 2), (5, 64), (300, 3)])
-def test_sums_with_marks_of_the_touched_items_behind_them(summed: int, entries: int) -> None:
+def test_sums_with_marks_and_replies_behind_them(summed: int, entries: int, power: float) -> None:
     rng, dim = np.random.default_rng(0), summed + LOG.n_items
     table, weights = random_table(rng, LOG.n_items, dim, 60), rng.random(LOG.n_items, np.float32)
     users = np.array([4, 2, 4, 11], np.int32)
-    made = SumAndItems(weights, entries).made_by(table, dim).rows_of(users, TOUCHED)
-    made.validate(dim)
+    weights[3] = -0.5
+    made = SumAndItems(weights, power, entries).made_by(table, dim).rows_of(users, TOUCHED)
+    width = dim + LOG.n_items
+    made.validate(width)
     dense = table.to_dense(dim)
     alone = SparseTable.from_dense(dense[:, :summed])
     sums = SumOfRows(weights, entries).made_by(alone, summed).rows_of(users, TOUCHED).to_dense(summed)
-    np.testing.assert_array_equal(made.to_dense(dim)[:, :summed], sums)
-    marks = np.zeros((len(users), LOG.n_items))
+    np.testing.assert_array_equal(made.to_dense(width)[:, :summed], sums)
+    marks, factors = np.zeros((len(users), LOG.n_items)), np.maximum(weights.astype(float), 0) ** power
     for place, user in enumerate(users):
         own = slice(LOG.indptr[user], LOG.indptr[user + 1])
-        marks[place, LOG.items[own]] = SHARES[own]
-    np.testing.assert_array_equal(made.to_dense(dim)[:, summed:], marks)
+        marks[place, LOG.items[own]] = SHARES[own] * factors[LOG.items[own]]
+    np.testing.assert_allclose(made.to_dense(width)[:, summed:dim], marks, rtol=1e-5)
+    np.testing.assert_allclose(made.to_dense(width)[:, dim:], marks @ dense[:, summed:], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("dim", [7, 300])

@@ -40,9 +40,9 @@ def test_both_parts_are_what_they_are_alone() -> None:
     np.testing.assert_array_equal(dense[:, :DIM], rows.to_dense(DIM))
     pairs = strongest_pairs(LOG, 50)
     expected = np.zeros((LOG.n_items, LOG.n_items))
-    expected[pairs.items, pairs.touched] = pairs.values
+    expected[pairs.items, pairs.others] = pairs.values
     degrees = np.maximum(LOG.item_degrees, 1)
-    expected *= 4 * (degrees / degrees.mean())[:, None] ** 0.125
+    expected *= 3 * (degrees[:, None] * degrees / degrees.mean()) ** 0.125
     np.testing.assert_allclose(dense[:, DIM:], expected, rtol=1e-5)
 
 
@@ -53,7 +53,7 @@ def test_the_first_part_may_be_as_it_is() -> None:
     np.testing.assert_array_equal(dense[:, :DIM], rows.to_dense(DIM))
 
 
-@pytest.mark.parametrize("weight, popularity", [(1.0, 0.0), (2.0, 0.5), (0.0, 0.0)])
+@pytest.mark.parametrize("weight, popularity", [(1.0, 0.0), (2.0, 0.375), (0.0, 0.0)])
 def test_settings_say_how_much_neighbours_say(weight: float, popularity: float) -> None:
     plain = start(100, weight=1.0, popularity=0.0)
     made = NeighbourItems().fitted_to(ItemWishes(None, None, weight, popularity))
@@ -63,7 +63,8 @@ def test_settings_say_how_much_neighbours_say(weight: float, popularity: float) 
     told = told_of_items(LOG, weight, popularity)
     np.testing.assert_array_equal(table.values, told_anew(plain, DIM, told).values)
     degrees = np.maximum(LOG.item_degrees, 1)
-    np.testing.assert_allclose(told, weight * (degrees / degrees.mean()) ** popularity, rtol=1e-5)
+    expected = weight * (degrees[:, None] * degrees / degrees.mean()) ** popularity
+    np.testing.assert_allclose(told[:, None] * told, expected, rtol=1e-5)
 
 
 def test_a_share_that_is_asked_for_is_stored_in_pairs() -> None:
@@ -73,7 +74,7 @@ def test_a_share_that_is_asked_for_is_stored_in_pairs() -> None:
 
 
 def test_without_wishes_a_start_is_as_it_was() -> None:
-    own = NeighbourItems(weight=3.0, popularity=0.5)
+    own = NeighbourItems(weight=2.0, popularity=0.375)
     assert own.fitted_to(ItemWishes()) == own
 
 

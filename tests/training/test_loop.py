@@ -357,7 +357,7 @@ def test_patience() -> None:
 
 
 def test_a_relative_rate_is_counted_in_the_values() -> None:
-    changes = {"model": "fism", "start": "spectral", "epochs": 3, "refit": False, "patience": 0}
+    changes = {"model": "mf", "start": "spectral", "epochs": 3, "refit": False, "patience": 0}
     values = fit(**changes | {"epochs": 0}).model.table.values.astype(np.float64)
     unit = float(np.sqrt(np.square(values).mean()))
     relative = fit(**changes, learning_rate=0.01, relative_rate=True)
@@ -367,6 +367,7 @@ def test_a_relative_rate_is_counted_in_the_values() -> None:
 
 def test_a_relative_rate_brings_both_parts_to_one_size_before_the_first_step() -> None:
     changes = {"model": "fism", "start": "neighbours", "validation": 0.0, "epochs": 1}
+    changes["neighbour_popularity"] = 0.0
     plain, levelled = (
         fit(**changes, learning_rate=1e-12, relative_rate=relative) for relative in (False, True)
     )

@@ -22,7 +22,13 @@ def test_a_range_holds_the_default_and_lies_within_the_setting(name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "values", [Range(1, 4, whole=True), Range(2, 64, log=True, whole=True), Range(0.1, 0.9)]
+    "values",
+    [
+        Range(1, 4, whole=True),
+        Range(2, 64, log=True, whole=True),
+        Range(0.1, 0.9),
+        Range(0, 0.375, step=0.125),
+    ],
 )
 def test_parts_of_the_way_reach_both_ends(values: Range) -> None:
     assert (values.at(0.0), values.at(1.0)) == (values.low, values.high)
@@ -52,3 +58,8 @@ def test_what_is_given_stays() -> None:
     assert "learning_rate" not in ranges_for(Config(learning_rate=0.02), fixed=("learning_rate",))
     assert "start_score" not in ranges_for(Config(), fixed=("start_score",))
     assert ranges_for(Config(order="cells"))["learning_rate"] == LEARNING_RATES["cells"]
+
+
+def test_numbers_of_a_range_with_a_step_have_equal_shares() -> None:
+    values = Range(0, 0.375, step=0.125)
+    assert [values.at(part / 8) for part in range(8)] == [0, 0, 0.125, 0.125, 0.25, 0.25, 0.375, 0.375]

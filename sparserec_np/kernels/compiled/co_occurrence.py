@@ -22,7 +22,6 @@ def pair_weights(
     bounds: Any,
     places: Any,
     nearness: Any,
-    back: Any,
     first: Any,
     out: Any,
 ) -> None:
@@ -32,9 +31,6 @@ def pair_weights(
         row[:] = 0
         for m in range(bounds[first + r], bounds[first + r + 1]):
             place = places[m]
-            user = owners[place]
-            for q in range(indptr[user], indptr[user + 1]):
-                gap = later[q] - later[place]
-                near = nearness[min(gap, most)] if gap >= 0 else back * nearness[min(-gap, most)]
-                row[items[q]] += near * norms[place] * norms[q]
-        row[first + r] = 0
+            for q in range(indptr[owners[place]], place):
+                gap = abs(later[q] - later[place])
+                row[items[q]] += nearness[min(gap, most)] * norms[place] * norms[q]

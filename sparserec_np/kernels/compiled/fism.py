@@ -317,18 +317,13 @@ def add_marked_block(touched_starts: Any, touched: Any, shares: Any, rows: Any, 
 
 
 @parallel
-def split_rows(table: Any, bounds: Any, rows: Any, own: Any, others: Any) -> None:
+def copy_part(table: Any, bounds: Any, rows: Any, own: Any) -> None:
     indptr, _, values = table
     for t in numba.prange(len(rows)):
         row = rows[t]
-        first, end = indptr[row], indptr[row + 1]
-        shift = bounds[row] - first
-        middle = bounds[row + 1] - shift
-        for k in range(first, middle):
-            own[k + shift] = values[k]
-        shift = -bounds[row + 1]
-        for k in range(middle, end):
-            others[k + shift] = values[k]
+        shift = indptr[row] - bounds[row]
+        for k in range(bounds[row], bounds[row + 1]):
+            own[k] = values[k + shift]
 
 
 @parallel
@@ -339,6 +334,60 @@ def move_part(indptr: Any, bounds: Any, rows: Any, gradient: Any, active: Any) -
         for k in range(bounds[row], bounds[row + 1]):
             active[k + shift] += gradient[k]
             gradient[k] = 0
+
+
+@parallel
+def spread_pairs(table: Any, rows: Any, sources: Any, values: Any, factors: Any) -> None:
+    indptr, columns, out = table
+    for t in numba.prange(len(rows)):
+        for k in range(indptr[rows[t]], indptr[rows[t] + 1]):
+            out[k] = factors[columns[k]] * values[sources[k]]
+
+
+@kernel
+def gather_pairs(
+    table: Any,
+    rows: Any,
+    sources: Any,
+    gradient: Any,
+    values: Any,
+    factors: Any,
+    active: Any,
+    of_factors: Any,
+) -> None:
+    indptr, columns, _ = table
+    for row in rows:
+        for k in range(indptr[row], indptr[row + 1]):
+            if gradient[k] != 0:
+                active[sources[k]] += factors[columns[k]] * gradient[k]
+                of_factors[columns[k]] += gradient[k] * values[sources[k]]
+                gradient[k] = 0
+
+
+@kernel
+def replies(
+    table: Any, starts: Any, items: Any, marks: Any, begins: Any, columns: Any, values: Any, counts: Any
+) -> None:
+    indptr, others, numbers = table
+    sums = np.zeros(len(indptr) - 1, dtype=numbers.dtype)
+    there = np.zeros(len(sums), dtype=np.bool_)
+    for t in range(len(counts)):
+        count = 0
+        own = columns[begins[t] : begins[t + 1]]
+        for m in range(starts[t], starts[t + 1]):
+            for k in range(np.uint64(indptr[items[m]]), np.uint64(indptr[items[m] + 1])):
+                other = others[k]
+                if not there[other]:
+                    there[other] = True
+                    own[count] = other
+                    count += 1
+                sums[other] += marks[m] * numbers[k]
+        own[:count].sort()
+        for m in range(count):
+            values[begins[t] + m] = sums[own[m]]
+            sums[own[m]] = 0
+            there[own[m]] = False
+        counts[t] = count
 
 
 @parallel

@@ -19,28 +19,25 @@ def pair_weights(
     bounds: Array,
     places: Array,
     nearness: Array,
-    back: float,
     first: int,
     out: Array,
 ) -> None:
-    """Weighs the pairs of some items with all items, over the users who touched both.
+    """Weighs the pairs of some items with all items before them, over the users who touched both.
 
-    Row r is item ``first + r``. For each user who touched it, at place p, and each item j that this
-    user touched, at place q, ``out[r, j]`` gets ``near * norms[p] * norms[q]``. ``near`` is
-    ``nearness[g]`` where j came ``g >= 0`` interactions earlier, and ``back * nearness[g]`` where
-    it came later; from the last of ``nearness`` on, it stays the same. No item is paired with
-    itself: there ``out`` is 0.
+    Row r is item ``first + r``. For each user who touched it, at place p, and each item j below it
+    that this user touched, at place q, ``out[r, j]`` gets ``nearness[g] * norms[p] * norms[q]``, g
+    being the number of interactions from one to the other. From the last of ``nearness`` on, it
+    stays the same. Of an item itself, and of those behind it, ``out`` is 0.
 
     Args:
         indptr: (n_users + 1,) bounds of the users' interactions.
-        items: (n,) int32 item of each.
+        items: (n,) int32 item of each, rising for each user.
         owners: (n,) int32 user of each.
         later: (n,) int32 how many of the user's came later.
         norms: (n,) float32.
         bounds: (n_items + 1,) bounds of the items' interactions.
         places: (n,) where each of these stands in ``items``, ascending for each item.
         nearness: (m,) float32, m 1 or more.
-        back: float32.
         first: item of the first row.
         out: (rows, n_items) float32, overwritten. Terms are added in the order of the places.
     """
@@ -48,8 +45,6 @@ def pair_weights(
     for r, row in enumerate(out):
         row[:] = 0
         for place in places[bounds[first + r] : bounds[first + r + 1]]:
-            own = slice(indptr[owners[place]], indptr[owners[place] + 1])
-            gaps = later[own] - later[place]
-            near = nearness[np.minimum(np.abs(gaps), most)]
-            row[items[own]] += np.where(gaps < 0, back * near, near) * norms[place] * norms[own]
-        row[first + r] = 0
+            before = slice(indptr[owners[place]], place)
+            gaps = np.abs(later[before] - later[place])
+            row[items[before]] += nearness[np.minimum(gaps, most)] * norms[place] * norms[before]

@@ -22,6 +22,8 @@ the bits do not depend on the number of threads.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
@@ -325,25 +327,103 @@ def add_marked_block(
         out[t] += dense[:, touched[own]] @ shares[own]
 
 
-def split_rows(table: SparseTable, bounds: Array, rows: Array, own: Array, others: Array) -> None:
-    """Copies the values of ``rows`` (m,), none twice, to two arrays: the first of each row, and the others.
+def copy_part(table: SparseTable, bounds: Array, rows: Array, own: Array) -> None:
+    """Copies the first values of ``rows`` (m,), none twice.
 
-    Of row r the first ``bounds[r + 1] - bounds[r]`` go to ``own[bounds[r]:bounds[r + 1]]``, and the
-    others to where those of all rows would lie one row after the other.
+    Of row r the first ``bounds[r + 1] - bounds[r]`` go to ``own[bounds[r]:bounds[r + 1]]``.
 
     Args:
         table: see above.
         bounds: (n_items + 1,) integers, rising, from 0.
         rows: see above.
         own: (``bounds[-1]``,) of the values' dtype; those of other rows stay as they are.
-        others: (nnz - ``bounds[-1]``,) likewise.
     """
     for row in rows:
-        values = table.values[table.indptr[row] : table.indptr[row + 1]]
-        first = bounds[row + 1] - bounds[row]
-        own[bounds[row] : bounds[row + 1]] = values[:first]
-        start = table.indptr[row] - bounds[row]
-        others[start : start + len(values) - first] = values[first:]
+        first = slice(bounds[row], bounds[row + 1])
+        own[first] = table.values[table.indptr[row] :][: bounds[row + 1] - bounds[row]]
+
+
+def spread_pairs(table: SparseTable, rows: Array, sources: Array, values: Array, factors: Array) -> None:
+    """Makes the values of some rows of a table of pairs that speak both ways, each times its column's factor.
+
+    ``table[r, c] = factors[c] * values[sources[k]]``, k being the entry's place.
+
+    Args:
+        table: n_items rows and as many columns; the values of the rows are overwritten.
+        rows: (m,) int32, none twice.
+        sources: (entries,) integers, places in ``values``.
+        values: (n,) of the table's dtype.
+        factors: (n_items,) likewise.
+    """
+    for row in rows:
+        own = slice(table.indptr[row], table.indptr[row + 1])
+        table.values[own] = factors[table.columns[own]] * values[sources[own]]
+
+
+def gather_pairs(
+    table: SparseTable,
+    rows: Array,
+    sources: Array,
+    gradient: Array,
+    values: Array,
+    factors: Array,
+    active: Array,
+    of_factors: Array,
+) -> None:
+    """Adds the gradient of what :func:`spread_pairs` makes to those of the values and of the factors.
+
+    That of the rows is set to zero.
+
+    Args:
+        table: see there; its values are not read.
+        rows: see there.
+        sources: see there.
+        gradient: (entries,) by the table's values.
+        values, factors: see there.
+        active: (n,) by the values, added to.
+        of_factors: (n_items,) by the factors, added to.
+    """
+    for row in rows:
+        own = slice(table.indptr[row], table.indptr[row + 1])
+        np.add.at(active, sources[own], factors[table.columns[own]] * gradient[own])
+        np.add.at(of_factors, table.columns[own], gradient[own] * values[sources[own]])
+        gradient[own] = 0
+
+
+def replies(
+    table: SparseTable,
+    starts: Array,
+    items: Array,
+    marks: Array,
+    begins: Array,
+    columns: Array,
+    values: Array,
+    counts: Array,
+) -> None:
+    """Sums up what the rows of users' items hold: ``sum over m of marks[m] * table[items[m], c]``.
+
+    Row t gets the sums of ``starts[t] <= m < starts[t + 1]``, in that order, in all columns that
+    any of these rows has an entry in, ascending.
+
+    Args:
+        table: n_items rows and as many columns.
+        starts: (users + 1,) integers.
+        items: (n,) int32.
+        marks: (n,) of the values' dtype.
+        begins: (users + 1,) integers, rising from 0: row t has room from ``begins[t]`` on, for as
+            many entries as its items have together.
+        columns: (``begins[-1]``,) int32; the first ``counts[t]`` of row t are overwritten.
+        values: (``begins[-1]``,) of the values' dtype, likewise.
+        counts: (users,) int32, overwritten by the number of columns.
+    """
+    for t in range(len(counts)):
+        sums: dict[int, Any] = {}
+        for m in range(starts[t], starts[t + 1]):
+            for k in range(table.indptr[items[m]], table.indptr[items[m] + 1]):
+                column = int(table.columns[k])
+                sums[column] = sums.get(column, table.values.dtype.type(0)) + marks[m] * table.values[k]
+        own = slice(begins[t], begins[t] + len(sums))
+        counts[t], columns[own], values[own] = len(sums), sorted(sums), [sums[c] for c in sorted(sums)]
 
 
 def move_part(indptr: Array, bounds: Array, rows: Array, gradient: Array, active: Array) -> None:
