@@ -1818,8 +1818,8 @@ class SummedRows(MadeRows):
                 "seen.ages are missing, on which the rows of users depend by metadata recency"
             )
         weights, n_items = _decode_item_weights(artifact, model.items), len(model.items.indptr) - 1
-        # Nobody touches an item twice, and no mark factor is larger than 1 or the weight, so no entry
-        # of a row, of users or of items, is larger than this.
+        # Nobody touches an item twice, and no mark factor is larger than 1 or the weight, so no
+        # entry of a row, of users or of items, is larger than this.
         most = n_items * (2 + _largest(weights)) * (1 + model.items.largest())
         if not model.dim * most**2 < 5e37:
             raise ArtifactError(
