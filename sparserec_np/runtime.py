@@ -1716,8 +1716,9 @@ class TouchedItems(StoredRows):
         if model.has_all_seen or not self._made.has_numbers:
             return super().popularity()
         numbers = np.abs(model.weights).astype(np.float64)
-        filled = (model.items.indptr[1:] > model.items.indptr[:-1]) & (numbers > 0)
-        return np.divide(1, numbers, out=np.zeros(len(numbers)), where=filled)
+        # Of items without entries a smaller file may hold no weights, unless they may have pairs.
+        told = (model.items.indptr[1:] > model.items.indptr[:-1]) | (self.width > model.dim)
+        return np.divide(1, numbers, out=np.zeros(len(numbers)), where=told & (numbers > 0))
 
     def _row_of_user(self, user: int) -> tuple[Array, Array]:
         items, ages, shares = self.model.touched_by(user)

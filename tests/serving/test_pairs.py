@@ -13,7 +13,7 @@ from sparserec_np.data.table import SparseTable
 from sparserec_np.runtime import MARK_POWERS, ArtifactError, Recommender, mark_factors
 from sparserec_np.serving.model_file import ServedModel
 from sparserec_np.serving.packing import VALUES, pack
-from sparserec_np.serving.slices import keep_items, keep_users
+from sparserec_np.serving.slices import keep_items, keep_users, without_seen
 from tests.fuzz.mutations import with_opinions
 from tests.makers.served_models import largest_alone, make_fism_model, make_model, once
 
@@ -131,6 +131,13 @@ def test_an_export_keeps_the_weights_of_items_whose_pairs_stand_in_other_rows(dt
         near = 0.05 * np.abs(expected).max()
         np.testing.assert_allclose(found, expected, atol=near if dtype == "int8" else near / 20)
     assert any(np.any(scores_of(packed, [item])) for item in range(6))
+
+
+def test_what_is_popular_is_known_of_items_whose_pairs_stand_in_other_rows() -> None:
+    model = without_seen(once(make_fism_model(4, seed=5, marks=True)))
+    weights = (np.random.default_rng(1).permutation(ITEMS) + 1).astype(np.float32)
+    recommender = Recommender(pack(replace(model, weights=weights), "float32"))
+    assert recommender.popular_items.tolist() == np.argsort(weights).tolist()
 
 
 def test_rows_of_users_and_items_have_the_scores_as_products() -> None:

@@ -393,10 +393,9 @@ async function read(bytes) {
       weights = spread(filled, weights, nItems);
     }
     must(dim * (nItems * (2 + largest(weights)) * (1 + most)) ** 2 < 5e37, "overflow", "weights");
-    popular = spread(
-      filled,
-      filled.map((row) => weights[row] && 1 / abs(weights[row])),
-      nItems,
+    popular = Float64Array.from(
+      weights,
+      (weight, row) => (paired || bounds[row] < bounds[row + 1]) && weight && 1 / abs(weight),
     );
     const row = (touched, shares) => {
       const sums = new Float32Array(own);
