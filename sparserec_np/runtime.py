@@ -513,6 +513,13 @@ class Table(NamedTuple):
         row[columns] = values
         return row
 
+    def column(self, number: int) -> tuple[Array, Array]:
+        """Reads the rows and float32 values of one column, for which it looks through all entries."""
+        places = np.flatnonzero(self.columns == number)
+        rows = np.searchsorted(self.indptr, places.astype(self.indptr.dtype), side="right") - 1
+        values = self.values[places].astype(np.float32, copy=False)
+        return rows, values if self.scales is None else values * self.scales[number]
+
     def floats(self, first: int = 0, last: int | None = None) -> Array:
         """Reads values ``first`` to before ``last`` in float32; a view where stored so."""
         values = self.values[first:last].astype(np.float32, copy=False)
@@ -1347,6 +1354,10 @@ class Scorer:
         """Scores all items for a user's row that :meth:`fold_in` made: (n_items,) float32."""
         raise self._refusal()
 
+    def scores_of_items(self, items: Array, ages: Array) -> Array:
+        """Scores all items for somebody who is folded in, see there: (n_items,) float32."""
+        return self.scores_of_row(*self.fold_in(items, ages))
+
     def fold_scale(self, count: int) -> float:
         """Returns what scores of a row that is folded in from ``count`` items are multiplied by.
 
@@ -1655,12 +1666,18 @@ class TouchedItems(StoredRows):
 
     def scores(self, user: int) -> Array:
         """Scores all items for the user in row ``user``; see :class:`Scorer`."""
-        return self.scores_of_row(*self._row_of_user(user))
+        items, ages, shares = self.model.touched_by(user)
+        return self._made.scores(items, self._levels[ages] * shares, self._items)
 
     def fold_in(self, items: Array, ages: Array) -> tuple[Array, Array]:
         """Makes the row of a user of ``items`` (m,), ascending, as that of any other user."""
         _check_any(items)
         return self._made.row(items, self._levels[ages])
+
+    def scores_of_items(self, items: Array, ages: Array) -> Array:
+        """Scores all items for somebody who touched ``items``; see :class:`Scorer`."""
+        _check_any(items)
+        return self._made.scores(items, self._levels[ages], self._items)
 
     def scores_of_row(self, columns: Array, values: Array) -> Array:
         """Scores all items for a user's row; see :class:`Scorer`."""
@@ -1680,7 +1697,10 @@ class TouchedItems(StoredRows):
 
     def similar_items(self, item: int) -> Array:
         """Compares every item with one; see :class:`Scorer`."""
-        return self._among_known(self._compared.cosines(item), item, self._touched)
+        row, lengths = self._made.compared_row(item), self._item_lengths
+        products, lengths = self.scores_of_row(*row), lengths * lengths[item]
+        cosines = np.divide(products, lengths, out=np.full_like(products, -np.inf), where=lengths > 0)
+        return self._among_known(cosines, item, self._touched)
 
     def explain(self, user: int, item: int) -> tuple[Array, Array]:
         """Takes the score apart into what each touched item adds; see :class:`Scorer`."""
@@ -1696,8 +1716,9 @@ class TouchedItems(StoredRows):
         if model.has_all_seen or not self._made.has_numbers:
             return super().popularity()
         numbers = np.abs(model.weights).astype(np.float64)
-        filled = (model.items.indptr[1:] > model.items.indptr[:-1]) & (numbers > 0)
-        return np.divide(1, numbers, out=np.zeros(len(numbers)), where=filled)
+        # Of items without entries a smaller file may hold no weights, unless they may have pairs.
+        told = (model.items.indptr[1:] > model.items.indptr[:-1]) | (self.width > model.dim)
+        return np.divide(1, numbers, out=np.zeros(len(numbers)), where=told & (numbers > 0))
 
     def _row_of_user(self, user: int) -> tuple[Array, Array]:
         items, ages, shares = self.model.touched_by(user)
@@ -1709,9 +1730,8 @@ class TouchedItems(StoredRows):
         return {**super().resident_bytes, **self._made.resident_bytes}
 
     @cached_property
-    def _compared(self) -> ByDimension:
-        rows = self._made.compared_rows()
-        return self._items if rows is self.model.items else ByDimension(rows, self.model.dim)
+    def _item_lengths(self) -> Array:
+        return self._made.item_lengths()
 
     @cached_property
     def _users(self) -> ByDimension:
@@ -1755,6 +1775,10 @@ class MadeRows(ABC):
         ``shares`` (m,) float32 say how much each of them counts.
         """
 
+    def scores(self, items: Array, shares: Array, table: ByDimension) -> Array:
+        """Scores all items of ``table``, the model's, for a user of ``items``: (n_items,) float32."""
+        return table.scores(*self.row(items, shares))
+
     @abstractmethod
     def parts(self, items: Array, shares: Array, item: int) -> Array:
         """Finds what each of ``items`` adds to the row's score of ``item``: (m,) float64."""
@@ -1768,9 +1792,17 @@ class MadeRows(ABC):
         """Makes the rows of items whose products with users' rows are the scores, (n_items, width)."""
         return self.model.items
 
-    def compared_rows(self) -> Table:
-        """Makes the rows by which items are compared with each other, (n_items, dim)."""
-        return self.model.items
+    def compared_row(self, item: int) -> tuple[Array, Array]:
+        """Makes the row of an item as it is compared with others, of columns as those of users' rows."""
+        columns, values = self.model.items.row(item)
+        return columns.astype(np.intp), values
+
+    def item_lengths(self) -> Array:
+        """Makes the lengths of all items' rows as they are compared, (n_items,) float32."""
+        items = self.model.items
+        squares = np.square(items.floats(), dtype=np.float64)
+        lengths: Array = np.sqrt(np.bincount(items.row_numbers(), squares, len(items.indptr) - 1))
+        return lengths.astype(np.float32)
 
     def most_entries(self) -> int:
         """Bounds the number of entries of all users' rows."""
@@ -1801,10 +1833,10 @@ class SummedRows(MadeRows):
                 "seen.ages are missing, on which the rows of users depend by metadata recency"
             )
         weights, n_items = _decode_item_weights(artifact, model.items), len(model.items.indptr) - 1
-        # Nobody touches an item twice, so no entry of a user's row is larger than this times the
-        # largest of the items'.
-        times = 1 + n_items * _largest(weights)
-        if not model.dim * (times * model.items.largest()) ** 2 < 1e38:
+        # Nobody touches an item twice, and no mark factor is larger than 1 or the weight, so no
+        # entry of a row, of users or of items, is larger than this.
+        most = n_items * (2 + _largest(weights)) * (1 + model.items.largest())
+        if not model.dim * most**2 < 5e37:
             raise ArtifactError(
                 "weights hold NaN or infinity, or would overflow float32: the training diverged"
             )
@@ -1866,7 +1898,7 @@ class SumsAndItems(SummedRows):
 
     def __init__(self, model: StoredModel) -> None:
         super().__init__(model)
-        self._power = _mark_power(model.metadata)
+        self._factors = mark_factors(model.weights, _mark_power(model.metadata))
         self._n_items = len(model.items.indptr) - 1
         self._summed = model.dim - self._n_items
 
@@ -1880,30 +1912,29 @@ class SumsAndItems(SummedRows):
                 " behind others: a model of some items alone does not tell which column is which item's"
             )
         _mark_power(model.metadata)
-        model = super().decode(artifact, model)
-        # Shares add up to the number of items at most, and no mark factor is larger than 1 or the
-        # weight: so neither is an entry of a row, of users or of items, than this.
-        most = n_items * (2 + _largest(model.weights)) * max(1.0, model.items.largest())
-        if not (model.dim + n_items) * most**2 < 1e38:
-            raise ArtifactError(
-                "weights or items.values are so large that marks and replies would overflow float32: the training"
-                " diverged"
-            )
-        return model
+        return super().decode(artifact, model)
 
     def row(self, items: Array, shares: Array) -> tuple[Array, Array]:
         """Makes the three parts of the row of a user of ``items``; see :class:`MadeRows`."""
+        columns, values, replies = self._row_and_replies(items, shares)
+        answered = (replies != 0).nonzero()[0]  # of truth values it is found eight times as fast
+        return np.append(columns, answered + self.model.dim), np.append(values, replies[answered])
+
+    def scores(self, items: Array, shares: Array, table: ByDimension) -> Array:
+        """Adds the replies last, without a look at which there are; see :class:`MadeRows`."""
+        columns, values, replies = self._row_and_replies(items, shares)
+        scores = table.scores(columns, values)
+        scores += replies
+        return scores
+
+    def _row_and_replies(self, items: Array, shares: Array) -> tuple[Array, Array, Array]:
+        """Makes the columns and values of sums and marks, and the replies to all items."""
         lengths, columns, values = self.model.items.entries_of(items)
         weights, marks = shares * self.model.weights[items], self._marks(items, shares)
-        factors = np.where(columns < self._summed, np.repeat(weights, lengths), np.repeat(marks, lengths))
+        factors = np.where(columns < self._summed, weights.repeat(lengths), marks.repeat(lengths))
         row = _added_up(columns, factors * values, self.model.dim)
         kept, sums = self._cut(row[: self._summed])
-        replies = row[self._summed :]
-        answered = replies.nonzero()[0]
-        return (
-            np.concatenate([kept, items + self._summed, answered + self.model.dim]),
-            np.concatenate([sums, marks, replies[answered]]),
-        )
+        return np.concatenate([kept, items + self._summed]), np.append(sums, marks), row[self._summed :]
 
     def parts(self, items: Array, shares: Array, item: int) -> Array:
         """Adds what marks and replies say to the parts of the sum; see :class:`MadeRows`."""
@@ -1914,7 +1945,12 @@ class SumsAndItems(SummedRows):
         return sums + self._marks(items, shares) * (marked + replied)
 
     def _marks(self, items: Array, shares: Array) -> Array:
-        return shares * mark_factors(self.model.weights[items], self._power)
+        return shares * self._factors[items]
+
+    @property
+    def resident_bytes(self) -> dict[str, int]:
+        """Counts the factors of marks."""
+        return {"factors of marks": self._factors.nbytes}
 
     @property
     def width(self) -> int:
@@ -1930,21 +1966,30 @@ class SumsAndItems(SummedRows):
             np.append(indptr[:1], ends + own + 1), wide, np.insert(items.floats(), ends, np.float32(1))
         )
 
-    def compared_rows(self) -> Table:
-        """Enters each pair into the rows of both its items, whichever stores it; see :class:`MadeRows`."""
-        items, dim = self.model.items, self.model.dim
-        rows, columns, values = items.row_numbers(), items.columns.astype(np.int64), items.floats()
-        paired = columns >= self._summed
-        mirrored = (columns[paired] - self._summed) * dim + self._summed + rows[paired]
-        places = np.concatenate([rows * np.int64(dim) + columns, mirrored])
-        order = places.argsort(kind="stable")
-        starts = np.flatnonzero(np.diff(places[order], prepend=-1))
-        sums = np.append(values, values[paired])[order]
-        sums = np.add.reduceat(sums, starts) if len(starts) else sums
-        owners, found = np.divmod(places[order][starts], dim)
-        indptr = np.zeros(self._n_items + 1, np.int64)
-        np.cumsum(np.bincount(owners, minlength=self._n_items), out=indptr[1:])
-        return Table(indptr, found.astype(items.columns.dtype), sums)
+    def compared_row(self, item: int) -> tuple[Array, Array]:
+        """Makes the row with each pair of the item in it, whichever row stores it; see :class:`MadeRows`.
+
+        Its product with the row of another is made as a user's score is, with replies.
+        """
+        dim, items = self.model.dim, self.model.items
+        row = items.dense_row(item, dim).astype(np.float32)
+        owners, values = items.column(self._summed + item)
+        row[self._summed + owners] += values
+        others = (row[self._summed :] != 0).nonzero()[0]
+        lengths, columns, values = items.entries_of(others)
+        said = np.repeat(row[self._summed + others], lengths) * values
+        replies = _added_up(columns, said, dim)[self._summed :]
+        kept, answered = ((some != 0).nonzero()[0] for some in (row, replies))
+        return np.append(kept, dim + answered), np.append(row[kept], replies[answered])
+
+    def item_lengths(self) -> Array:
+        """Counts each pair in the lengths of both its rows, and one that stands twice as two."""
+        items = self.model.items
+        owners = np.stack([items.row_numbers(), items.columns.astype(np.intp) - self._summed], axis=1).ravel()
+        squares = np.repeat(np.square(items.floats(), dtype=np.float64), 2)
+        sums = np.bincount(owners[owners >= 0], squares[owners >= 0], self._n_items)
+        lengths: Array = np.sqrt(sums).astype(np.float32)
+        return lengths
 
     def most_entries(self) -> int:
         """Bounds the number of entries of all users' rows; see :class:`MadeRows`."""
@@ -2053,13 +2098,16 @@ def _recency(metadata: Mapping[str, str]) -> float:
 
 def _mark_power(metadata: Mapping[str, str]) -> float:
     """Reads the power of an item's weight that it marks with. Raises ArtifactError."""
-    text = metadata.get("mark_power")
-    powers = {spelled: power for power in MARK_POWERS for spelled in (str(power), format(power, "g"))}
-    if text not in powers:
+    try:
+        power = float(metadata.get("mark_power", "missing"))
+    except ValueError:
+        power = math.nan
+    if power not in MARK_POWERS:
         raise ArtifactError(
-            f"metadata mark_power is {text!r}, expected {' or '.join(format(one, 'g') for one in MARK_POWERS)}"
+            f"metadata mark_power is {metadata.get('mark_power')!r}, expected"
+            f" {' or '.join(format(one, 'g') for one in MARK_POWERS)}"
         )
-    return powers[text]
+    return power
 
 
 def _ridge_settings(metadata: Mapping[str, str]) -> tuple[float, float]:
@@ -3012,7 +3060,7 @@ class Recommender:
         hidden = [rows if wish.filter_seen else rows[:0], wish.excluded or []]
         if not len(rows) and wish.on_unknown != "raise":
             return self._impersonal(wish, hidden)
-        scores = self._scorer.scores_of_row(*self._scorer.fold_in(rows, ages))
+        scores = self._scorer.scores_of_items(rows, ages)
         if (scale := self._scorer.fold_scale(len(rows))) != 1:
             scores = np.clip(scores * scale, -LARGEST_SCORE, LARGEST_SCORE).astype(np.float32)
         return self._list(scores, wish.n, hidden, wish.among)

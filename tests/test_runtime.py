@@ -703,15 +703,20 @@ def test_a_damaged_fism_is_refused(metadata: dict[str, Any], arrays: dict[str, A
         Recommender(sound._replace(arrays=kept, metadata=told))
 
 
-def test_weights_of_any_size_that_is_allowed_give_finite_scores() -> None:
+@pytest.mark.parametrize("marks", [False, True])
+def test_weights_of_any_size_that_is_allowed_give_finite_scores(marks: bool) -> None:
     """Close below the bound, and with every item touched."""
-    largest = float(np.abs(FISM.items.values).max())
-    weight = np.sqrt(1e38 / 8) / largest / 50 * 0.999
-    assert weight > 1e16
-    recommender = recommender_of(replace(FISM, weights=np.full(50, weight, np.float32)))
+    model = make_fism_model(marks=marks, mark_power=0.375)
+    largest = float(np.abs(model.items.values).max())
+    weight = np.sqrt(5e37 / model.dim) / (1 + largest) / 50 * 0.999
+    assert weight > 1e15
+    recommender = recommender_of(replace(model, weights=np.full(50, weight, np.float32)))
     found = recommender.recommend_for_items(range(50), 50, filter_seen=False)
     assert np.isfinite(found.scores).all()
     assert np.isfinite(recommender.similar_users(3).scores).all()
+    assert np.isfinite(recommender.similar_items(3).scores).all()
+    with pytest.raises(ArtifactError, match="or would overflow float32"):
+        recommender_of(replace(model, weights=np.full(50, 1.01 * weight, np.float32)))
 
 
 @pytest.mark.parametrize("row_entries", [1, 3, 8, 64])

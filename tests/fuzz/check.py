@@ -233,7 +233,7 @@ def _towered_scores(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarra
 
 def _made_of_touched(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarray]:
     """Scores of a fism model, by the way that its users' rows are made."""
-    ways = {"sum": _sums_of_touched, "ridge": _solved_from_touched}
+    ways = {"sum": _sums_of_touched, "ridge": _solved_from_touched, "neighbours": _sums_and_pairs}
     return ways[model.metadata.get("user_rows", "sum")](model, row)
 
 
@@ -282,11 +282,27 @@ def _sums_of_touched(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarr
     Float32 may cut off another entry than float64, where the two are nearly equal: what these add
     counts as many times larger.
     """
+    return _cut_sums(model, row, model.items.to_dense(model.dim).astype(float))
+
+
+def _sums_and_pairs(model: ServedModel, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same of the first columns, and what the pairs in the others say, both ways."""
     touched, shares = _touched_by(model, row)
-    items, weights = model.items.to_dense(model.dim).astype(float), model.weights.astype(float)
-    numbers = shares * weights[touched]
+    dense = model.items.to_dense(model.dim).astype(float)
+    summed = model.dim - model.items.rows
+    exact, magnitude = _cut_sums(model, row, dense[:, :summed])
+    marks = shares * model.weights[touched].clip(0).astype(float) ** float(model.metadata["mark_power"])
+    pairs = dense[:, summed:] + dense[:, summed:].T
+    sizes = abs(dense[:, summed:]) + abs(dense[:, summed:].T)
+    return exact + pairs[:, touched] @ marks, magnitude + sizes[:, touched] @ marks
+
+
+def _cut_sums(model: ServedModel, row: int, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Products of ``items`` (n_items, columns) with the cut sum of those that a user touched."""
+    touched, shares = _touched_by(model, row)
+    numbers = shares * model.weights.astype(float)[touched]
     user, size = numbers @ items[touched], abs(numbers) @ abs(items[touched])
-    entries = min(max(int(model.metadata["row_entries"]), 1), model.dim)
+    entries = min(max(int(model.metadata["row_entries"]), 1), items.shape[1])
     last = np.sort(abs(user))[-entries]
     kept = user * (abs(user) >= last)
     unsure = abs(abs(user) - last) <= 1e-5 * (size + size[np.argsort(abs(user))[-entries]])

@@ -51,6 +51,12 @@ def sound_files() -> list[bytes]:
         make_fism_model(2, seed=12, n_users=7, n_items=9, dim=4, density=0.6),
         make_fism_model(3, seed=13, n_users=5, n_items=8, dim=300, density=0.02, user_ids=TEXTS[:5]),
     ]
+    pairs = [
+        make_fism_model(2, seed=16, marks=True, n_users=6, n_items=9, dim=3, density=0.4),
+        make_fism_model(
+            3, seed=17, marks=True, mark_power=0.375, n_users=4, n_items=300, dim=5, density=0.02
+        ),
+    ]
     solving = [
         make_ridge_model(3, seed=14, n_users=7, n_items=9, dim=4, density=0.6),
         make_ridge_model(6, seed=15, ridge=0.001, n_users=5, n_items=8, dim=300, density=0.02),
@@ -69,7 +75,8 @@ def sound_files() -> list[bytes]:
     return [
         *(_written(model.encode()) for model in models),
         *map(_written, packed),
-        *(_written(model.encode()) for model in (*solving, *opinions)),
+        *(_written(model.encode()) for model in (*solving, *opinions, *pairs)),
+        _written(pack(pairs[1], "int8")),
         _written(pack(opinions[1], "int8")),
     ]
 
@@ -338,9 +345,11 @@ def _change_number(draft: Draft, rng: Rng) -> None:
 
 def _change_user_rows(draft: Draft, rng: Rng) -> None:
     """How users' rows are made, and what they are solved for with."""
-    key = _any(rng, ["user_rows", "untouched_weight", "ridge"])
+    key = _any(rng, ["user_rows", "untouched_weight", "ridge", "mark_power", "item_columns"])
     numbers = ["0", "-1", "0.001", "1e-4", "1e6", "1e7", "nan", "inf", "x", "", "1" * 400, "0.3 ", "٣"]
-    _set_metadata(draft, key, _any(rng, ["sum", "ridge", "mean", ""] if key == "user_rows" else numbers))
+    numbers += ["0.375", "0.5", "-0", "9", "300"]
+    ways = ["sum", "ridge", "neighbours", "mean", ""]
+    _set_metadata(draft, key, _any(rng, ways if key == "user_rows" else numbers))
 
 
 def _change_kind(draft: Draft, rng: Rng) -> None:

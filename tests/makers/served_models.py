@@ -73,6 +73,16 @@ def make_fism_model(
     )
 
 
+def once(model: ServedModel) -> ServedModel:
+    """The same model with each pair once, in the row of the higher item; the first have no other entries, or none."""
+    dense = model.items.to_dense(model.dim).copy()
+    summed = model.dim - model.items.rows
+    dense[:, summed:] = np.tril(dense[:, summed:], -1)
+    dense[:6, :summed] = 0
+    items = SparseTable.from_dense(dense, dense != 0)
+    return replace(model, items=items, metadata={**model.metadata, "budget": str(items.nnz)})
+
+
 def make_ridge_model(
     row_entries: int = 64, seed: int = 0, untouched: float = 0.2, ridge: float = 1.0, **settings: Any
 ) -> ServedModel:

@@ -56,15 +56,18 @@ def test_the_budget_of_bytes_counts_wide_columns_and_is_kept(items: int, tmp_pat
 
 
 def test_lists_and_scores_are_those_of_the_formula(fitted: Fitted, tmp_path: Path) -> None:
-    """The sum of the touched rows, and what each touched item says of its neighbours."""
-    save_model(tmp_path / "m.safetensors", served_model(fitted, LOG))
+    """The sum of the touched rows, and what each touched item says of its neighbours, and they of it."""
+    model = served_model(fitted, LOG)
+    save_model(tmp_path / "m.safetensors", model)
+    factors = LOG.item_degrees ** -float(model.metadata["mark_power"])
     device = Recommender.open(tmp_path / "m.safetensors")
     dense = fitted.model.table.to_dense(150).astype(np.float64)
     for user in range(LOG.n_users):
         own = LOG.items[LOG.indptr[user] : LOG.indptr[user + 1]]
         sums = (dense[own, :80] / LOG.item_degrees[own, None]).sum(0)
         kept = np.argsort(-np.abs(sums), kind="stable")[:64]
-        expected = dense[:, kept] @ sums[kept] + dense[:, 80 + own].sum(1)
+        pairs = dense[:, 80:] + dense[:, 80:].T
+        expected = dense[:, kept] @ sums[kept] + pairs[:, own] @ factors[own]
         scores = device.score(LOG.user_ids[user].item(), LOG.item_ids.tolist())
         np.testing.assert_allclose(scores, expected, rtol=2e-4, atol=1e-5)
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from string import Template
 
-import numpy as np
-
 from sparserec_np.runtime import Array, ArtifactError, mark_factors, recency_levels, step_limit
 from sparserec_np.serving.c.source import (
     Source,
@@ -25,8 +23,8 @@ from sparserec_np.serving.model_file import ServedModel
 from sparserec_np.serving.packing import VALUES, WEIGHTS, encode_ends, encode_steps, used_weights
 
 IS_STRANGER = "sparserec_seen_starts[user] == sparserec_seen_starts[user + 1]"
-# Type of the values -> how C reads the value at a place, the weight that stands at a number, and what
-# is made of that weight as the factor of marks.
+# Type of the values -> how C reads the value at a place, the weight that stands at a number, and
+# what is made of that weight as the factor of marks.
 READ = {
     "float32": (
         "sparserec_item_values[place->entry]",

@@ -73,11 +73,13 @@ const SENTENCES = {
   "model": (model) =>
     `a model ${show(model)} is none of those that are served here, mf, popularity, itemknn, fism`,
   "number": (key, text, least, most, whole) =>
-    !whole
-      ? `metadata ${key} is ${show(text)}, expected a number from ${least} to ${most == 1e6 ? "1e+06" : most}`
-      : key == "dim" && whole.test(text)
-        ? `metadata dim is ${Number(text)}, expected 1 to 65,536`
-        : `metadata ${key} is ${show(text ?? "")}, expected a number`,
+    key == "mark_power"
+      ? SENTENCES.mark_power(text)
+      : !whole
+        ? `metadata ${key} is ${show(text)}, expected a number from ${least} to ${most == 1e6 ? "1e+06" : most}`
+        : key == "dim" && whole.test(text)
+          ? `metadata dim is ${Number(text)}, expected 1 to 65,536`
+          : `metadata ${key} is ${show(text ?? "")}, expected a number`,
   "type": (name, shape, dtype, kinds) =>
     `${name} is ${shape.length}-dimensional ${type(dtype)}, expected 1-dimensional ${kinds.replaceAll(" ", " or ")}`,
   "finite": (name) => `${name} holds NaN or infinity`,
@@ -120,6 +122,7 @@ const SENTENCES = {
   "item_columns": (marked, dim, items) =>
     `metadata item_columns is ${comma(marked)} of dim ${comma(dim)}, expected one for ` +
     `each of ${comma(items)} items, behind others: a model of some items alone does not tell which column is which item's`,
+  "mark_power": (power) => `metadata mark_power is ${show(power)}, expected 0 or 0.125 or 0.25 or 0.375`,
   "ages": () => "seen.ages are missing, on which the rows of users depend by metadata recency",
   "weights": (name, found, items, filled) =>
     `${name} hold ${comma(found)} numbers, expected ${comma(items)}, one an item, ` +

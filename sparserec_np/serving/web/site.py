@@ -32,7 +32,8 @@ from sparserec_np.serving.web.titles import Titled, origin_of
 from sparserec_np.serving.web.training import check_address, with_training
 
 TITLE = "Recommendations"
-MODULES = ("sparserec.js", "solving.js", "refusals.js")
+SHORTENED = ("sparserec.js", "solving.js", "pairs.js")
+MODULES = (*SHORTENED, "refusals.js")
 CHECKS = "checks.js"  # the module in full, which is asked what is wrong with a file
 WHOLE = 2**53  # integers below it are numbers in JavaScript
 HEAD = """<link rel="stylesheet" href="page.css">
@@ -164,7 +165,7 @@ def _folder(content: bytes, items: str, page: Page, origins: str) -> dict[str, b
 
 def modules() -> dict[str, str]:
     """Makes the modules of a site: the short forms, and what says why a file is refused."""
-    texts = {name: read_source(name.replace(".js", ".min.js")) for name in ("sparserec.js", "solving.js")}
+    texts = {name: read_source(name.replace(".js", ".min.js")) for name in SHORTENED}
     refusals = read_source("refusals.js").replace("./sparserec.js", f"./{CHECKS}")
     return texts | {"refusals.js": refusals, CHECKS: read_source("sparserec.js")}
 

@@ -39,10 +39,7 @@ const must = (sound, ...what) => {
 };
 const isObject = (value) => value instanceof Object && !Array.isArray(value);
 const printable = (text) => !/\p{C}|(?! )\p{Z}/u.test(text);
-const range = (n) => // none for NaN
-  Array(n | 0)
-    .fill()
-    .map((_, k) => k);
+const range = (n) => [...Array(n | 0).keys()]; // none for NaN
 const ascending = (a, b) => a - b;
 const largest = (numbers) => numbers.reduce((most, x) => max(most, abs(x)), 0);
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -117,7 +114,7 @@ function readJSON(textOf, field, whole) {
   return value;
 }
 
-function readSteps(name, data, dim) {
+function readSteps(data, dim, name) {
   const limit = 256 - max(0, ceil((dim - 256) / 255)),
     steps = [];
   for (let k = 0; k < data.length; k++) {
@@ -247,7 +244,7 @@ async function read(bytes) {
     return checkBounds(`${name}.${bits ? "ends" : "lengths"}`, rows, end, target, bounds);
   };
   // The same, and checks that numbers rise within each row; gaps are added up.
-  const rising = (field, name, numbers, rows, limit, gaps) => {
+  const rising = (name, numbers, rows, limit, gaps, field) => {
     const bounds = readBounds(name, rows, numbers.length, field);
     for (let row = 0; row < rows; row++)
       for (let e = bounds[row], last = -1; e < bounds[row + 1]; last = numbers[e++]) {
@@ -259,8 +256,8 @@ async function read(bytes) {
   const table = (name, rows) => {
     const steps = has(`${name}.steps`),
       field = `${name}.${steps ? "steps" : "columns"}`,
-      columns = steps ? readSteps(field, take(field, "U8"), dim) : take(field, dim > 256 ? "U16" : "U8"),
-      bounds = rising(field, name, columns, rows, dim, steps);
+      columns = steps ? readSteps(take(field, "U8"), dim, field) : take(field, dim > 256 ? "U16" : "U8"),
+      bounds = rising(name, columns, rows, dim, steps, field);
     let values = take(`${name}.values`, "F32 F16 I8", columns.length);
     must(largest(values) < Infinity, "finite", `${name}.values`);
     if (values instanceof Int8Array) {
@@ -328,7 +325,7 @@ async function read(bytes) {
     const gaps = has("seen.gaps"),
       field = gaps ? "seen.gaps" : "seen.items";
     seenItems = gaps ? readVarints(take(field, "U8"), nItems) : take(field, COUNTS);
-    seenBounds = rising(field, "seen", seenItems, nUsers, nItems, gaps);
+    seenBounds = rising("seen", seenItems, nUsers, nItems, gaps, field);
   }
   const metrics = readJSON(() => metadata.metrics ?? "{}", "metadata metrics"),
     n = seenItems.length;
@@ -362,10 +359,15 @@ async function read(bytes) {
     popular;
   const readRecency = () => (recency = number("recency", 0, 0, 4, REAL));
 
-  // Rows that are sums of weighted ones, and behind them, with marks, a column for each item.
-  const summed = (marked) => {
-    const own = marked ? dim - nItems : dim;
-    if (marked) must(number("item_columns") == nItems && own > 0, "item_columns", metadata.item_columns, dim, nItems);
+  // Rows that are sums of weighted ones, of the columns before those of items, if these have any.
+  const summed = async (paired) => {
+    const own = paired ? dim - nItems : dim;
+    let power;
+    if (paired) {
+      must(number("item_columns") == nItems && own > 0, "item_columns", metadata.item_columns, dim, nItems);
+      power = 8 * number("mark_power", "", 0, 0.375, REAL);
+      must(power % 1 == 0, "mark_power", metadata.mark_power);
+    }
     must(!readRecency() || ages || !n, "ages");
     const codes = maybe("weights.codes", "U8"),
       levels = codes ? take("weights.levels", "F32") : NONE;
@@ -390,13 +392,12 @@ async function read(bytes) {
       );
       weights = spread(filled, weights, nItems);
     }
-    must(dim * ((1 + nItems * largest(weights)) * most) ** 2 < 1e38, "overflow", "weights");
-    popular = spread(
-      filled,
-      filled.map((row) => weights[row] && 1 / abs(weights[row])),
-      nItems,
+    must(dim * (nItems * (2 + largest(weights)) * (1 + most)) ** 2 < 5e37, "overflow", "weights");
+    popular = Float64Array.from(
+      weights,
+      (weight, row) => (paired || bounds[row] < bounds[row + 1]) && weight && 1 / abs(weight),
     );
-    const keep = (touched, shares) => {
+    const row = (touched, shares) => {
       const sums = new Float32Array(own);
       touched.forEach((item, k) => {
         const [columns, values] = rowOf(items, item),
@@ -411,29 +412,20 @@ async function read(bytes) {
       ).sort(ascending);
       return [kept, kept.map((column) => sums[column])];
     };
-    return {
-      row(touched, shares) {
-        const [kept, values] = keep(touched, shares);
-        return marked
-          ? [
-              [...kept, ...touched.map((item) => own + item)],
-              [...values, ...shares],
-            ]
-          : [kept, values];
-      },
+    const sums = {
+      row,
       parts(touched, shares, wanted) {
-        const [kept] = keep(touched, shares),
+        const [kept] = row(touched, shares),
           shown = spread(
             kept,
             kept.map((column) => wanted[column]),
             dim,
           );
-        return touched.map(
-          (item, k) =>
-            fround(shares[k] * weights[item]) * dot(rowOf(items, item), shown) + shares[k] * (wanted[own + item] || 0),
-        );
+        return touched.map((item, k) => fround(shares[k] * weights[item]) * dot(rowOf(items, item), shown));
       },
     };
+    // Pairs of items, in a module that is loaded where a model has them.
+    return paired ? (await import("./pairs.js")).pairing(sums, items, own, weights, power, rowOf) : sums;
   };
   // Rows that are solved for, by a module that is loaded where a model has them.
   const solved = async (...settings) =>
@@ -514,6 +506,7 @@ async function read(bytes) {
     if (model == "itemknn" && dim != nItems) throw new ModelError("some items fold nobody in");
     return way;
   };
+
   const userRow = (user) => (stored ? rowOf(users, user) : way.row(...touchedBy(user)));
   const knows = (user) => touchedBy(user)[0].length > 0 || (!allSeen && stored && rowOf(users, user)[1].some((x) => x));
 
@@ -522,12 +515,16 @@ async function read(bytes) {
   for (let item = 0, e = 0; item < nItems; item++)
     for (; e < bounds[item + 1]; e++) byColumn[columns[e]].push(item, values[e]);
   // Scores all items for a row, in the runtime's order: columns ascending, each product and each sum in float32.
-  const scoresOf = ([columns, values]) => {
+  // Replies come last.
+  const scoresOf = ([columns, values, replies = NONE]) => {
     const scores = new Float32Array(nItems);
     columns.forEach((column, k) => {
       const list = byColumn[column],
         factor = values[k];
       for (let place = 0; place < list.length;) scores[list[place++]] += fround(factor * list[place++]);
+    });
+    replies.forEach((x, item) => {
+      scores[item] += x;
     });
     return scores;
   };
@@ -556,7 +553,7 @@ async function read(bytes) {
     const scale = scaleOf(touched),
       parts = touched.length
         ? folding()
-            .parts(touched, shares, spread(...rowOf(items, item), dim))
+            .parts(touched, shares, spread(...rowOf(items, item), dim), item)
             .map((x) => x * scale)
         : NONE;
     const order = best(parts, wish({ n: n ?? parts.length + 1 }).n);
@@ -603,10 +600,10 @@ async function read(bytes) {
         squares = new Float64Array(nItems);
       for (let item = 0, e = 0; item < nItems; item++)
         for (; e < bounds[item + 1]; e++) squares[item] += values[e] * values[e];
-      const lengths = Float32Array.from(squares, sqrt);
+      const lengths = Float32Array.from(way.squares ?? squares, sqrt);
       const scores =
         own >= 0 &&
-        scoresOf(rowOf(items, own)).map((x, k) => {
+        scoresOf((way.compared ?? rowOf)(items, own)).map((x, k) => {
           const length = fround(lengths[k] * lengths[own]);
           return length > 0 && (!allSeen || (counts[k] && counts[own])) ? x / length : -Infinity;
         });

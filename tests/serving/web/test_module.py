@@ -25,6 +25,7 @@ from tests.makers.served_models import (
     make_model,
     make_ridge_model,
     make_towers_model,
+    once,
 )
 from tests.serving.web.node import FORMS, NODE, SOURCES, Asked, ask, ask_runtime, needs_node, same
 
@@ -56,6 +57,8 @@ def models() -> dict[str, ServedModel]:
         "fism-wide": make_fism_model(40, seed=9, dim=700, density=0.05),
         "neighbours": with_opinions(make_fism_model(4, seed=10, recency=2.0, marks=True), 11),
         "neighbours-wide": make_fism_model(4, seed=12, marks=True, n_items=400, dim=9, density=0.1),
+        "pairs": once(make_fism_model(4, seed=16, marks=True, mark_power=0.375)),
+        "pairs-recency": once(make_fism_model(4, seed=17, marks=True, mark_power=0.125, recency=0.5)),
         "ridge": with_opinions(make_ridge_model(5, seed=13, recency=1.0), 14),
         "ridge-wide": make_ridge_model(30, seed=15, dim=270, density=0.04, **IDS),
     }
@@ -239,6 +242,23 @@ def test_ten_thousand_damaged_files_are_refused_as_the_runtime_refuses_them(
     tmp_path: Path, first: int
 ) -> None:
     check_verdicts(verdicts(tmp_path, "sparserec.min.js", first, 2_000))
+
+
+@needs_node
+@pytest.mark.parametrize("said", [None, "", "0.5", "-0.125", "nan", "1e-1", "a quarter", "0.125 0"])
+def test_another_power_of_marks_is_refused_as_the_runtime_refuses_it(
+    tmp_path: Path, said: str | None
+) -> None:
+    artifact = make_fism_model(4, marks=True).encode()
+    told = {name: text for name, text in artifact.metadata.items() if name != "mark_power"}
+    told |= {} if said is None else {"mark_power": said}
+    write_artifact(tmp_path / "model", artifact.arrays, told)
+    content = (tmp_path / "model").read_bytes()
+    with pytest.raises(ArtifactError) as error:
+        Recommender.open(content)
+    for module in FORMS:
+        (answer,) = ask([(tmp_path / "model", [])], module)
+        assert answer["refused"]["message"] == str(error.value)
 
 
 @needs_node

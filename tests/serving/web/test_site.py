@@ -16,7 +16,7 @@ import pytest
 from sparserec_np.errors import DataError
 from sparserec_np.runtime import ArtifactError, Ids, Recommender, read_artifact
 from sparserec_np.serving.slices import keep_items
-from sparserec_np.serving.web.site import Page, bundled, write_site
+from sparserec_np.serving.web.site import MODULES, Page, bundled, write_site
 from sparserec_np.serving.web.titles import Titled, read_titles
 from tests.makers.served_models import make_fism_model, make_model, make_ridge_model
 from tests.serving.web.browser import CHROMIUM, FLAGS, dump, needs_chromium, serving
@@ -99,7 +99,7 @@ def test_a_model_without_items_makes_no_page(tmp_path: Path) -> None:
 
 
 def test_modules_are_bundled_without_imports() -> None:
-    text = bundled(["sparserec.js", "solving.js", "refusals.js", "page.js"])
+    text = bundled([*MODULES, "page.js"])
     assert not re.search(r"^\s*(import|export)\b|import\(", text, flags=re.M)
     assert "return { ModelError, UnknownIdError, SeenItemsMissingError, Recommender, read, sum };" in text
 
