@@ -798,8 +798,8 @@ def _decode_table(artifact: Artifact, name: str, rows: int, dim: int) -> Table:
     if values.dtype != DTYPES["I8"]:
         return Table(indptr, columns, values)
     scales = _take(artifact, f"{name}.scales", ("F32",))
-    marks = _read_integer(artifact.metadata, "item_columns") if "item_columns" in artifact.metadata else 0
-    expected = min(max(dim - marks, 0) + 1, dim)  # one is for all dimensions that stand for items
+    # One is for all dimensions that stand for items.
+    expected = min(max(dim - _item_columns(artifact.metadata), 0) + 1, dim)
     if len(scales) != expected:
         raise ArtifactError(
             f"{name}.scales holds {len(scales):,} numbers, expected {expected:,}, one a dimension"
@@ -1832,7 +1832,8 @@ class SummedRows(MadeRows):
             raise ArtifactError(
                 "seen.ages are missing, on which the rows of users depend by metadata recency"
             )
-        weights, n_items = _decode_item_weights(artifact, model.items), len(model.items.indptr) - 1
+        first, n_items = model.dim - _item_columns(model.metadata), len(model.items.indptr) - 1
+        weights = _decode_item_weights(artifact, model.items, first)
         # Nobody touches an item twice, and no mark factor is larger than 1 or the weight, so no
         # entry of a row, of users or of items, is larger than this.
         most = n_items * (2 + _largest(weights)) * (1 + model.items.largest())
@@ -2260,10 +2261,24 @@ def _eliminated(matrix: Array, target: Array, least: float) -> Array:
     return target
 
 
-def _decode_item_weights(artifact: Artifact, items: Table) -> Array:
+def _item_columns(metadata: Mapping[str, str]) -> int:
+    """Reads how many of the last columns stand for items."""
+    return _read_integer(metadata, "item_columns") if "item_columns" in metadata else 0
+
+
+def weighed_items(items: Table, first: int) -> Array:
+    """Tells which items have an entry in their row, or in their column behind ``first``: (n_items,) bool."""
+    found: Array = items.indptr[1:] > items.indptr[:-1]
+    columns = items.columns[items.columns >= first].astype(np.intp) - first
+    found[columns] = True
+    return found
+
+
+def _decode_item_weights(artifact: Artifact, items: Table, first: int) -> Array:
     """Reads a weight for each item: (n_items,) float32, 0 where only those with entries have one.
 
-    They are stored so, or as codes, which are places in a short list of levels.
+    Those are told by :func:`weighed_items`. Weights are stored so, or as codes, which are places in
+    a short list of levels.
     """
     name = "weights.codes" if "weights.codes" in artifact.arrays else "weights"
     if name == "weights":
@@ -2275,7 +2290,7 @@ def _decode_item_weights(artifact: Artifact, items: Table) -> Array:
                 f"{name} hold {int(codes.max())}, expected less than {len(levels):,}, the number of weights.levels"
             )
         weights = levels[codes]
-    n_items, filled = len(items.indptr) - 1, items.indptr[1:] > items.indptr[:-1]
+    n_items, filled = len(items.indptr) - 1, weighed_items(items, first)
     n_filled = int(np.count_nonzero(filled))
     if len(weights) == n_items:
         return weights

@@ -4,10 +4,9 @@ It is a model file like any other (docs/model-file.md), in its smaller forms: va
 float16 or int8, the lengths or the ends of the rows in place of their bounds, steps between columns
 where a column would take two bytes, seen items as gaps. int8 has one scale for each dimension and
 table, our choice: on Gowalla it loses as little NDCG as a scale for each row, and that would take
-four bytes a row. The items' weights of a fism model are stored for items with entries alone, or for
-all where items have columns, in float32 or float16, and with int8 as codes of one byte. ``slices``
-leaves out what a device does not need, and ``loss`` measures what that, and the smaller values,
-cost.
+four bytes a row. The items' weights of a fism model are stored for items that have entries, in their
+row or their column, in float32 or float16, and with int8 as codes of one byte. ``slices`` leaves
+out what a device does not need, and ``loss`` measures what that, and the smaller values, cost.
 """
 
 from __future__ import annotations
@@ -24,10 +23,12 @@ from sparserec_np.runtime import (
     Artifact,
     ArtifactError,
     Path,
+    Table,
     count_bytes,
     decode_model,
     served_as,
     step_limit,
+    weighed_items,
 )
 from sparserec_np.serving.model_file import ServedModel
 
@@ -134,10 +135,10 @@ def _weight_codes(weights: Array) -> dict[str, Array]:
 def used_weights(model: ServedModel, weights: Array) -> Array:
     """Takes, of the items' ``weights`` (n_items,), those that users' rows are made with.
 
-    Who touches an item without entries adds nothing; but where items have columns, its pairs may
-    stand in other rows, and all weights are taken.
+    Who touches an item without entries adds nothing, but for its pairs that stand in other rows.
     """
-    return weights if "item_columns" in model.metadata else weights[np.diff(model.items.indptr) > 0]
+    first = model.dim - int(model.metadata.get("item_columns", 0))
+    return weights[weighed_items(Table(*model.items), first)]
 
 
 LEVELS = 256  # that one byte tells apart

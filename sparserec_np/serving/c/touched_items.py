@@ -10,7 +10,17 @@ from __future__ import annotations
 
 from string import Template
 
-from sparserec_np.runtime import Array, ArtifactError, mark_factors, recency_levels, step_limit
+import numpy as np
+
+from sparserec_np.runtime import (
+    Array,
+    ArtifactError,
+    Table,
+    mark_factors,
+    recency_levels,
+    step_limit,
+    weighed_items,
+)
 from sparserec_np.serving.c.source import (
     Source,
     id_arrays,
@@ -48,6 +58,17 @@ TIME_ORDER = """and others count for nothing. `touched` is in the order of time,
  * next call."""
 
 
+def _weights(model: ServedModel, numbers: Array, dtype: str, summed: int) -> dict[str, Array]:
+    """Makes the weights that the exported file has; with pairs over all items, each at its number."""
+    weights = WEIGHTS[dtype](used_weights(model, numbers))
+    if summed < model.dim:
+        name = next(iter(weights))  # of the weights themselves, or their codes
+        spread = np.zeros(model.items.rows, weights[name].dtype)
+        spread[weighed_items(Table(*model.items), summed)] = weights[name]
+        weights[name] = spread
+    return weights
+
+
 def of_touched_items(model: ServedModel, stored: dict[str, Array], dtype: str) -> Source:
     """Makes the parts of a model that stores no users.
 
@@ -70,9 +91,10 @@ def of_touched_items(model: ServedModel, stored: dict[str, Array], dtype: str) -
     recency = float(model.metadata.get("recency", 0))
     values = VALUES[dtype]("items", table, min(summed + 1, dim))
     pairs, power = summed < dim, float(model.metadata.get("mark_power", 0))
-    weights = WEIGHTS[dtype](used_weights(model, stored["weights"]))
+    weights = _weights(model, stored["weights"], dtype, summed)
     if power:  # roots, which C would need a library for
-        weights["weights_marks"] = mark_factors(weights.get("weights.levels", stored["weights"]), power)
+        numbers = weights["weights.levels"] if "weights.levels" in weights else weights["weights"]
+        weights["weights_marks"] = mark_factors(numbers, power)
     strangers = strangers_of(model, IS_STRANGER)
     groups = {
         "items": {

@@ -380,7 +380,8 @@ async function read(bytes) {
       "weights.levels",
     );
     let weights = codes ? [...codes].map((code) => levels[code]) : take("weights", "F32 F16");
-    const filled = range(nItems).filter((row) => bounds[row] < bounds[row + 1]);
+    const others = new Set(paired ? columns.map((column) => column - own) : []), // a row's own columns are no items
+      filled = range(nItems).filter((row) => bounds[row] < bounds[row + 1] || others.has(row));
     if (weights.length != nItems) {
       must(
         weights.length == filled.length,
