@@ -4,9 +4,10 @@ It is a model file like any other (docs/model-file.md), in its smaller forms: va
 float16 or int8, the lengths or the ends of the rows in place of their bounds, steps between columns
 where a column would take two bytes, seen items as gaps. int8 has one scale for each dimension and
 table, our choice: on Gowalla it loses as little NDCG as a scale for each row, and that would take
-four bytes a row. The items' weights of a fism model are stored for items that have entries, in their
-row or their column, in float32 or float16, and with int8 as codes of one byte. ``slices`` leaves
-out what a device does not need, and ``loss`` measures what that, and the smaller values, cost.
+four bytes a row. The items' weights of a fism model are stored for items that have entries, in
+their row or their column, in float32 or float16, and with int8 as codes of one byte. ``slices``
+leaves out what a device does not need, and ``loss`` measures what that, and the smaller values,
+cost.
 """
 
 from __future__ import annotations

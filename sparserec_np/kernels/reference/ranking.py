@@ -25,8 +25,8 @@ def top_items(
     The score of item i for user u is ``sum_c users[u, c] * items[i, c]`` over the dimensions stored
     in row u, added up from zero in ascending order in the precision of the tables. Column
     ``items_by_dimension.rows + i`` of a user's row is item i's own, where that has a 1. Of equal
-    scores the lower item comes first. Where fewer than k items are left, the list ends with items -1 and
-    scores -inf.
+    scores the lower item comes first. Where fewer than k items are left, the list ends with items
+    -1 and scores -inf.
 
     Args:
         users: one row for each user; columns ascending, values finite.
