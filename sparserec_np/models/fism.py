@@ -37,7 +37,6 @@ from sparserec_np.models.user_rows import SumOfRows, UserRows, full_rows, side_b
 from sparserec_np.models.views import View
 
 USERS_AT_ONCE = 256  # whose rows are made together, all columns of them
-RANKED_AT_ONCE = 16_384  # whose rows, cut, are held to be ranked together
 
 
 class Fism:
@@ -368,9 +367,8 @@ class MadeRowsRanker:
         items = np.empty((len(users), n), dtype=np.int32)
         scores = np.empty((len(users), n), dtype=self.items.values.dtype)
         by_dimension, made = self.items.by_column(self.dim), self.user_rows.made_by(self.items, self.dim)
-        for start in range(0, len(users), RANKED_AT_ONCE):
-            some = users[start : start + RANKED_AT_ONCE]
-            part = slice(start, start + len(some))
+        for part in made.blocks(users, self.history):
+            some = users[part]
             kernels.ranking.top_items(
                 made.rows_of(some, self.history),
                 by_dimension,
