@@ -44,7 +44,7 @@ class Parameters:
             ridge.
         ridge: Weight of a user's row's own length, with fism; 1 where user-rows is ridge.
         neighbour_share: Part of the entries that are neighbours, with fism; 0.5 by default.
-        neighbour_weight: How much neighbours say beside rows, with fism; 4 by default.
+        neighbour_weight: How much neighbours say beside rows, with fism; 3 by default.
         neighbour_popularity: How much more neighbours say of popular items, with fism; 0.125 by
             default.
         embedding_dropout: Probability that an entry is left out when a batch reads it.
