@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
@@ -75,8 +76,8 @@ class SumOfRows:
     summary: ClassVar[str] = "the sum of the touched items' rows, each times a number of the item's"
     trained: ClassVar[bool] = True
     solved: ClassVar[bool] = False
-    # Settings that it trains best with, besides the model's: on tenths held out from MovieLens 1M it
-    # then adds to what fitting reaches, where softmax, and a mask that changes, add nothing.
+    # Settings that it trains best with, besides the model's: on tenths held out from MovieLens 1M
+    # it then adds to what fitting reaches, where softmax, and a mask that changes, add nothing.
     advice: ClassVar[Mapping[str, Any]] = {
         "loss": "bpr",
         "method": "static",
@@ -322,8 +323,8 @@ def _equal_blocks(count: int, entries: Array | None = None) -> list[slice]:
     places = np.arange(count) // ROWS_AT_ONCE
     if entries is not None:
         places = np.maximum(places, np.cumsum(entries) // ENTRIES_AT_ONCE)
-    starts = np.flatnonzero(np.diff(places, prepend=-1)).tolist()
-    return [slice(start, end) for start, end in zip(starts, [*starts[1:], count], strict=True)]
+    bounds = [*np.flatnonzero(np.diff(places, prepend=-1)).tolist(), count]
+    return [slice(start, end) for start, end in itertools.pairwise(bounds)]
 
 
 def side_by_side(parts: Sequence[SparseTable], firsts: Sequence[int]) -> SparseTable:

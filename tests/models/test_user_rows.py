@@ -113,3 +113,22 @@ def test_the_shared_part_is_that_of_dense_algebra_at_any_size_of_a_piece(
         found.append(ridge_terms(Table(*table), 12, 0.5, 2.0))
         np.testing.assert_allclose(np.triu(found[-1].base), np.triu(expected), rtol=1e-12, atol=1e-12)
     assert found[0].base.tobytes() == found[1].base.tobytes() == found[2].base.tobytes()
+
+
+@pytest.mark.parametrize("entries", [7, 40, 10_000])
+@pytest.mark.parametrize("count", [0, 1, 12])
+def test_users_are_divided_into_parts_of_bounded_size(
+    count: int, entries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sparserec_np.models.user_rows.ENTRIES_AT_ONCE", entries)
+    dim, users = 5 + LOG.n_items, np.arange(count, dtype=np.int32)
+    table = random_table(np.random.default_rng(0), LOG.n_items, dim, 60)
+    maker = SumAndItems(np.ones(LOG.n_items, np.float32), 0.0).made_by(table, dim)
+    blocks = maker.blocks(users, TOUCHED)
+    whole = maker.rows_of(users, TOUCHED)
+    assert [place for block in blocks for place in users[block].tolist()] == users.tolist()
+    parts = [maker.rows_of(users[block], TOUCHED) for block in blocks]
+    assert sum(part.nnz for part in parts) == whole.nnz
+    behind = [int((part.columns >= 5).sum()) for part in parts if part.rows > 1]
+    assert all(many < 3 * entries for many in behind) or entries == 7
+    assert len(blocks) > 1 or entries > 7 or count < 2
