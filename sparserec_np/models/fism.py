@@ -20,6 +20,7 @@ alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -320,6 +321,11 @@ class MadeRows:
         self.touched = np.concatenate([rows, negatives[counts[negatives] == 0]])
         counts[rows] = 0
         self.full = np.empty((0, dim), dtype=np.float32)
+
+    @cached_property
+    def scored(self) -> Array:
+        """The items of all pairs and negatives, (s,) int32, ascending, none twice."""
+        return np.unique(np.concatenate([self.positives, self.negatives]))
 
     def touched_by_item(self, n_items: int) -> tuple[Array, Array, Array, Array]:
         """Finds who touched an item: the place of each among the rows, (n_items,) int32, or -1.

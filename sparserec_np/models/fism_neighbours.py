@@ -70,7 +70,6 @@ class FismWithNeighbours:
         self._nothing = Explored.of(NO_ROWS, table.rows, summed, table.values.dtype)
         self._stored = np.flatnonzero(np.diff(table.indptr)).astype(np.int32)
         self._origin = self._own_origin = self._active[:0]
-        self._scored = self._stored[:0]  # items of the batch at hand
         self.weights = self._sums.weights
         self.row_entries: int | None = None
 
@@ -106,8 +105,7 @@ class FismWithNeighbours:
         """Scores the pairs, each without its own item, and their negatives."""
         sums, made = self._sums.table, self._sums.made_for(batch)
         kernels.fism.copy_part(self.table, sums.indptr, made.touched, sums.values)
-        self._scored = np.unique(np.concatenate([made.positives, made.negatives]))
-        pairs = self._pairs.read(self._scored, self.table.values, self._factors())
+        pairs = self._pairs.read(made.scored, self.table.values, self._factors())
         scores, starts = self._sums.forward(batch), batch.users.starts
         kernels.fism.add_marked_pairs(*made.of_users, starts, made.positives, pairs, scores.positives)
         if batch.shared:  # of an item that the user touched it stays minus infinity
@@ -118,12 +116,8 @@ class FismWithNeighbours:
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
         """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says. L2 terms have rows alone."""
-        sums, rows, pairs, found = (
-            self._sums,
-            self._sums.touched(batch),
-            self._pairs.table,
-            self._pairs.gradient,
-        )
+        sums, rows = self._sums, self._sums.touched(batch)
+        pairs, found = self._pairs.table, self._pairs.gradient
         if decay.origin is not self._origin:
             self._origin = decay.origin
             self._own_origin = decay.origin[self._places] if len(decay.origin) else decay.origin
@@ -136,7 +130,9 @@ class FismWithNeighbours:
             turned, touched_by = np.ascontiguousarray(slopes.negatives.T), made.touched_by_item(pairs.rows)
             kernels.fism.pull_marked_block(made.negatives, turned, touched_by, pairs, found)
         factors = self._factors()
-        of_factors = self._pairs.pull(self._scored, self.table.values, factors, gradients.active)
+        of_factors = self._pairs.pull(made.scored, self.table.values, factors, gradients.active)
+        if not self.power:  # and factors are 1, whatever the numbers are
+            return
         # A factor's derivative by c is power m / c, and c is the weight times its base.
         there = factors > 0
         slopes_of_weights = self.power * of_factors[there] * factors[there] / self.weights[there]

@@ -124,7 +124,7 @@ class _Sums:
         return _first_of(columns, values, counts, self.dim)
 
     def blocks(self, users: Array, touched: Touched) -> list[slice]:
-        return _equal_blocks(len(users))
+        return _blocks_of(len(users))
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class _Solutions:
         return _first_of(columns, values, counts, len(self.terms.places))
 
     def blocks(self, users: Array, touched: Touched) -> list[slice]:
-        return _equal_blocks(len(users))
+        return _blocks_of(len(users))
 
 
 @dataclass(frozen=True)
@@ -271,7 +271,7 @@ class _SumsAndItems:
     def blocks(self, users: Array, touched: Touched) -> list[slice]:
         log = touched.log
         room = self._room(log.indptr, log.items)[users]
-        return _equal_blocks(len(users), room + np.diff(log.indptr)[users])
+        return _blocks_of(len(users), room + np.diff(log.indptr)[users])
 
     def _room(self, indptr: Array, items: Array) -> Array:
         """Bounds the replies of users who touched ``items``, one user after another: (users,) int64."""
@@ -318,7 +318,7 @@ def full_rows(table: SparseTable, weights: Array, of_users: tuple[Array, Array, 
     return rows
 
 
-def _equal_blocks(count: int, entries: Array | None = None) -> list[slice]:
+def _blocks_of(count: int, entries: Array | None = None) -> list[slice]:
     """Divides users into parts of ``ROWS_AT_ONCE``, or of ``ENTRIES_AT_ONCE`` of their entries (count,)."""
     places = np.arange(count) // ROWS_AT_ONCE
     if entries is not None:

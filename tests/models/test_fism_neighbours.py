@@ -96,6 +96,18 @@ def test_gradients_of_rows_and_pairs_are_those_of_the_loss(loss: str, negatives:
     np.testing.assert_allclose(found.weights, weights, atol=1e-6)
 
 
+def test_a_number_of_0_has_a_gradient_where_marks_all_count_alike() -> None:
+    model = a_model(power=0.0)
+    model.weights[3] = 0
+    batch = next(PairSampler(LOG, 25, SharedBlock(4)).epoch(np.random.default_rng(1)))
+    nothing = Explored.of(batch.positives[:0], LOG.n_items, DIM, np.float64)
+    found = Gradients(np.zeros(model.table.nnz), nothing, np.zeros(LOG.n_items))
+    scores = model.forward(batch)
+    LOSSES["softmax"].slopes(batch, scores)
+    model.backward(batch, scores, NOBODY, found)
+    assert np.isfinite(found.weights).all() and np.isfinite(found.active).all()
+
+
 def test_l2_terms_draw_rows_to_their_origin_and_pairs_nowhere() -> None:
     model = a_model()
     batch = next(PairSampler(LOG, 25, SharedBlock(4)).epoch(np.random.default_rng(3)))
