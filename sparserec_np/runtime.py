@@ -799,7 +799,7 @@ def _decode_table(artifact: Artifact, name: str, rows: int, dim: int) -> Table:
         return Table(indptr, columns, values)
     scales = _take(artifact, f"{name}.scales", ("F32",))
     # One is for all dimensions that stand for items.
-    expected = min(max(dim - _item_columns(artifact.metadata), 0) + 1, dim)
+    expected = min(max(dim - item_columns(artifact.metadata), 0) + 1, dim)
     if len(scales) != expected:
         raise ArtifactError(
             f"{name}.scales holds {len(scales):,} numbers, expected {expected:,}, one a dimension"
@@ -1832,7 +1832,7 @@ class SummedRows(MadeRows):
             raise ArtifactError(
                 "seen.ages are missing, on which the rows of users depend by metadata recency"
             )
-        first, n_items = model.dim - _item_columns(model.metadata), len(model.items.indptr) - 1
+        first, n_items = model.dim - item_columns(model.metadata), len(model.items.indptr) - 1
         weights = _decode_item_weights(artifact, model.items, first)
         # Nobody touches an item twice, and no mark factor is larger than 1 or the weight, so no
         # entry of a row, of users or of items, is larger than this.
@@ -1906,7 +1906,7 @@ class SumsAndItems(SummedRows):
     @classmethod
     def decode(cls, artifact: Artifact, model: StoredModel) -> StoredModel:
         """Takes the items' weights. Raises ArtifactError also where columns are no items."""
-        n_items, marked = len(model.items.indptr) - 1, _read_integer(model.metadata, "item_columns")
+        n_items, marked = len(model.items.indptr) - 1, item_columns(model.metadata)
         if marked != n_items or model.dim <= marked:
             raise ArtifactError(
                 f"metadata item_columns is {marked:,} of dim {model.dim:,}, expected one for each of {n_items:,} items,"
@@ -2261,9 +2261,13 @@ def _eliminated(matrix: Array, target: Array, least: float) -> Array:
     return target
 
 
-def _item_columns(metadata: Mapping[str, str]) -> int:
-    """Reads how many of the last columns stand for items."""
-    return _read_integer(metadata, "item_columns") if "item_columns" in metadata else 0
+def item_columns(metadata: Mapping[str, str]) -> int:
+    """Reads how many of the last columns stand for items, one each; 0 where rows are none of pairs.
+
+    Raises ArtifactError for pairs that do not say it.
+    """
+    paired = metadata.get("model") == "fism" and metadata.get("user_rows") == "neighbours"
+    return _read_integer(metadata, "item_columns") if paired else 0
 
 
 def weighed_items(items: Table, first: int) -> Array:

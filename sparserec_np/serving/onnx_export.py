@@ -21,7 +21,15 @@ import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.machine.files import replacing
-from sparserec_np.runtime import ArtifactError, Path, Recommender, mark_factors, recency_levels, served_as
+from sparserec_np.runtime import (
+    ArtifactError,
+    Path,
+    Recommender,
+    item_columns,
+    mark_factors,
+    recency_levels,
+    served_as,
+)
 from sparserec_np.serving.model_file import ServedModel
 
 OPSET = 18
@@ -121,11 +129,6 @@ def _maker_of(model: ServedModel) -> Callable[..., tuple[str, str, list[Any]]]:
     return _touched_row
 
 
-def _marks(model: ServedModel) -> int:
-    """Counts the last columns that stand for items, one each."""
-    return int(model.metadata.get("item_columns", 0))
-
-
 def _stored_row(graph: Graph, model: ServedModel, _: tuple[str, str, str]) -> tuple[str, str, list[Any]]:
     """Adds the stored row of ``user``."""
     onnx = _onnx()
@@ -144,7 +147,7 @@ def _touched_row(graph: Graph, model: ServedModel, table: tuple[str, str, str]) 
         graph.constant("nothing", np.zeros(model.items.rows, np.float32)), "items", "shares"
     )
     row, replies = _cut_sum(graph, model, table, touched), ""
-    if _marks(model):
+    if item_columns(model.metadata):
         factors = mark_factors(model.weights.astype(np.float32), float(model.metadata["mark_power"]))
         marks = graph.add("Mul", touched, graph.constant("mark_factors", factors))
         row = graph.add("Concat", row, marks, axis=0)
@@ -162,13 +165,13 @@ def _added_up(graph: Graph, factors: str, table: tuple[str, str, str]) -> str:
 
 def _behind(graph: Graph, model: ServedModel, row: str) -> str:
     """Takes the columns of a row that stand for items."""
-    ends = [model.dim - _marks(model), model.dim]
+    ends = [model.dim - item_columns(model.metadata), model.dim]
     return graph.add("Slice", row, *(graph.constant(f"mark_{at}", np.array([at], np.int64)) for at in ends))
 
 
 def _cut_sum(graph: Graph, model: ServedModel, table: tuple[str, str, str], touched: str) -> str:
     """Adds the sum of the touched rows, with zeros but for its largest entries."""
-    dim = model.dim - _marks(model)
+    dim = model.dim - item_columns(model.metadata)
     factors = graph.add("Mul", touched, graph.constant("weights", model.weights.astype(np.float32)))
     graph.constant("no_row", np.zeros(model.dim, np.float32))
     # Columns that stand for items are no part of the sum; they are added up, and left behind.

@@ -27,6 +27,7 @@ from sparserec_np.runtime import (
     Table,
     count_bytes,
     decode_model,
+    item_columns,
     served_as,
     step_limit,
     weighed_items,
@@ -57,7 +58,7 @@ def pack(model: ServedModel, dtype: str) -> Artifact:
         if steps.nbytes < arrays[f"{name}.columns"].nbytes:
             del arrays[f"{name}.columns"]
             arrays[f"{name}.steps"] = steps
-        scaled = min(model.dim - int(model.metadata.get("item_columns", 0)) + 1, model.dim)
+        scaled = min(model.dim - item_columns(model.metadata) + 1, model.dim)
         arrays |= {f"{name}.{part}": array for part, array in VALUES[dtype](name, table, scaled).items()}
     if model.has_numbers:
         arrays |= WEIGHTS[dtype](used_weights(model, arrays.pop("weights")))
@@ -138,7 +139,7 @@ def used_weights(model: ServedModel, weights: Array) -> Array:
 
     Who touches an item without entries adds nothing, but for its pairs that stand in other rows.
     """
-    first = model.dim - int(model.metadata.get("item_columns", 0))
+    first = model.dim - item_columns(model.metadata)
     return weights[weighed_items(Table(*model.items), first)]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparserec_np.data.recency import ages_of
 from sparserec_np.data.table import SparseTable, column_dtype, index_dtype
-from sparserec_np.runtime import SEEN_IN_PART, SEEN_LEFT_OUT, Array
+from sparserec_np.runtime import SEEN_IN_PART, SEEN_LEFT_OUT, Array, item_columns
 from sparserec_np.serving.model_file import ServedModel
 
 
@@ -108,7 +108,7 @@ def _marked_columns_left(
 
     Returns the table, its number of columns and what metadata say of them.
     """
-    marked = int(model.metadata.get("item_columns", 0))
+    marked = item_columns(model.metadata)
     if not marked:
         return items, model.dim, {}
     first = model.dim - marked

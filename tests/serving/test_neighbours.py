@@ -24,6 +24,7 @@ from sparserec_np.training.saving import restore, served_model
 from sparserec_np.training.settings import Config
 from sparserec_np.training.train import train
 from sparserec_np.training.updating import update
+from tests.makers.served_models import make_fism_model
 
 LOG = generate(n_users=90, n_items=70, n_interactions=1500, groups=4, seed=4)
 CONFIG = Config(model="fism", start="neighbours", dim=80, entries=900, validation=0.0, epochs=0)
@@ -144,6 +145,16 @@ def test_a_file_whose_columns_are_no_items_is_refused(fitted: Fitted, said: str,
     with pytest.raises(ArtifactError, match="item_columns"):
         save_model(tmp_path / "m.safetensors", model)
         Recommender.open(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("said", ["-0", "7", "999", "many", "\u0663"])
+def test_what_a_file_of_plain_sums_says_of_items_columns_is_not_read(said: str) -> None:
+    model = make_fism_model(5, seed=3)
+    expected = Recommender(pack(model, "int8"))
+    model.metadata["item_columns"] = said
+    for stored in (model.encode(), pack(model, "int8"), pack(keep_items(model, np.arange(50)), "int8")):
+        found = Recommender(stored)
+        assert found.recommend_for_items([1, 2, 3]).items == expected.recommend_for_items([1, 2, 3]).items
 
 
 def test_an_update_makes_the_start_of_all_interactions() -> None:

@@ -16,6 +16,7 @@ from sparserec_np.runtime import (
     Array,
     ArtifactError,
     Table,
+    item_columns,
     mark_factors,
     recency_levels,
     step_limit,
@@ -87,7 +88,7 @@ def of_touched_items(model: ServedModel, stored: dict[str, Array], dtype: str) -
             " them out with --drop seen"
         )
     table, dim = model.items, model.dim
-    summed = dim - int(model.metadata.get("item_columns", 0))
+    summed = dim - item_columns(model.metadata)
     recency = float(model.metadata.get("recency", 0))
     values = VALUES[dtype]("items", table, min(summed + 1, dim))
     pairs, power = summed < dim, float(model.metadata.get("mark_power", 0))

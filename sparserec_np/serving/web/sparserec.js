@@ -243,6 +243,8 @@ async function read(bytes) {
     }
     return checkBounds(`${name}.${bits ? "ends" : "lengths"}`, rows, end, target, bounds);
   };
+  // How many of the last columns stand for items, in a model of pairs.
+  const itemColumns = () => (model == "fism" && metadata.user_rows == "neighbours" ? number("item_columns") : 0);
   // The same, and checks that numbers rise within each row; gaps are added up.
   const rising = (name, numbers, rows, limit, gaps, field) => {
     const bounds = readBounds(name, rows, numbers.length, field);
@@ -261,7 +263,7 @@ async function read(bytes) {
     let values = take(`${name}.values`, "F32 F16 I8", columns.length);
     must(largest(values) < Infinity, "finite", `${name}.values`);
     if (values instanceof Int8Array) {
-      const count = min(max(dim - number("item_columns", 0), 0) + 1, dim),
+      const count = min(max(dim - itemColumns(), 0) + 1, dim),
         scales = take(`${name}.scales`, "F32", count);
       must(largest(scales) < 1e36, "scales", `${name}.scales`);
       values = Float32Array.from(values, (x, e) => x * scales[min(columns[e], count - 1)]);
@@ -364,7 +366,7 @@ async function read(bytes) {
     const own = paired ? dim - nItems : dim;
     let power;
     if (paired) {
-      must(number("item_columns") == nItems && own > 0, "item_columns", metadata.item_columns, dim, nItems);
+      must(itemColumns() == nItems && own > 0, "item_columns", metadata.item_columns, dim, nItems);
       power = 8 * number("mark_power", "", 0, 0.375, REAL);
       must(power % 1 == 0, "mark_power", metadata.mark_power);
     }

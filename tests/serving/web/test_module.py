@@ -262,6 +262,18 @@ def test_another_power_of_marks_is_refused_as_the_runtime_refuses_it(
 
 
 @needs_node
+@pytest.mark.parametrize("said", ["-0", "999", "many", FOREIGN_DIGITS])
+def test_what_a_file_of_plain_sums_says_of_items_columns_is_not_read(tmp_path: Path, said: str) -> None:
+    for dtype in ("float32", "int8"):
+        artifact = pack(make_fism_model(5, seed=3), dtype)
+        write_artifact(tmp_path / "model", artifact.arrays, artifact.metadata | {"item_columns": said})
+        recommender = Recommender.open(tmp_path / "model")
+        for module in FORMS:
+            (answer,) = ask([(tmp_path / "model", [("recommendForItems", [1, 2, 3])])], module)
+            assert answer["answers"][0]["items"] == recommender.recommend_for_items([1, 2, 3]).items
+
+
+@needs_node
 def test_nothing_is_made_as_long_as_a_file_says(tmp_path: Path) -> None:
     artifact = pack(make_model(), "float16")
     for field in ("n_items", "n_users"):
