@@ -23,7 +23,7 @@ from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.kernels.arguments import STRIP_COLUMNS
+from sparserec_np.kernels.arguments import STRIP_COLUMNS, Rows
 from sparserec_np.machine.threads import made_in_order, made_together
 
 USERS_AT_ONCE = 1024  # whose rows are made together, all columns of them
@@ -130,8 +130,8 @@ class _Problem:
         """Makes what is summed up over ``users``."""
         own, errors = (np.empty((len(users), self._dim), np.float32) for _ in range(2))
         of_users = self._touched.of_users(users)
-        kernels.fism.sum_rows(rows, self._scales, *of_users, own)
-        kernels.fism.sum_rows(rows, self._scales * excess, *of_users, errors)
+        kernels.fism.sum_rows(Rows.of(rows), self._scales, *of_users, own)
+        kernels.fism.sum_rows(Rows.of(rows), self._scales * excess, *of_users, errors)
         lengths = np.square(self._user_scales[users])[:, None]
         for some in _parts(len(own)):
             np.subtract(own[some] @ products, errors[some], out=errors[some])

@@ -21,6 +21,7 @@ COMPILED_FILES = (
     "gradients",
     "lanes",
     "least_squares",
+    "pairs",
     "products",
     "propagation",
     "ranking",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.kernels.compiled import gradients as gradients
     from sparserec_np.kernels.compiled import lanes as lanes
     from sparserec_np.kernels.compiled import least_squares as least_squares
+    from sparserec_np.kernels.compiled import pairs as pairs
     from sparserec_np.kernels.compiled import products as products
     from sparserec_np.kernels.compiled import propagation as propagation
     from sparserec_np.kernels.compiled import ranking as ranking

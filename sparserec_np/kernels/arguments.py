@@ -19,6 +19,61 @@ STRIP_COLUMNS = 16  # columns that are summed in a register: 64 bytes of float32
 NO_TRUSTS = np.empty(0, dtype=np.float32)  # all count 1
 
 
+class Rows(NamedTuple):
+    """The rows of a table, or the first entries of each, where these mean something else than the rest.
+
+    Attributes:
+        starts, ends: (n,) integers; the entries of row r are those from ``starts[r]`` to
+            ``ends[r]``.
+        columns, values: (nnz,) those of the whole table.
+    """
+
+    starts: Array
+    ends: Array
+    columns: Array
+    values: Array
+
+    @classmethod
+    def of(cls, table: SparseTable) -> Rows:
+        """Takes the whole rows of a table."""
+        return cls(table.indptr[:-1], table.indptr[1:], table.columns, table.values)
+
+
+class Pairs(NamedTuple):
+    """Pairs of items that stand once in a table and speak both ways, seen from each of their items.
+
+    Attributes:
+        bounds: (n_items + 1,) integers; those of item i are ``bounds[i]`` to ``bounds[i + 1] - 1``.
+        others: (n,) int32, the other item of each, which rise for an item.
+        sources: (n,) integers, where the pair's value stands; twice the same for two items.
+    """
+
+    bounds: Array
+    others: Array
+    sources: Array
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return int(self.bounds.nbytes + self.others.nbytes + self.sources.nbytes)
+
+
+class Found(NamedTuple):
+    """What of a batch's pairs of users and items stored pairs of items say something to.
+
+    Attributes:
+        begins: (m + 1,) int64; the pair m of a user and an item has room from ``begins[m]`` on.
+        counts: (m,) int32, how much of it is filled.
+        places: (n,) int32, places in :class:`Pairs`.
+        shares: (n,) float32, how much the user's touching of the other item counts.
+    """
+
+    begins: Array
+    counts: Array
+    places: Array
+    shares: Array
+
+
 class Explored(NamedTuple):
     """The gradient of every entry, summed over batches, for a few rows.
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
-from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.data.table import Array
+from sparserec_np.kernels.arguments import Rows
 from sparserec_np.learning.batches import Batch, Groups
 from sparserec_np.models.model import Decay
 
@@ -72,7 +73,7 @@ class BatchItems:
         self._places[items] = -1
         return valid
 
-    def add_decay(self, table: SparseTable, batch: Batch, decay: Decay, active: Array) -> None:
+    def add_decay(self, table: Rows, batch: Batch, decay: Decay, active: Array) -> None:
         """Adds the gradient of L2 terms, of the rows that the pairs read, to ``active`` (nnz,)."""
         kind = table.values.dtype
         if decay.user:

@@ -1,62 +1,65 @@
-"""Pairs of items that stand once in a table, and speak both ways: as a table of all directions."""
+"""Pairs of items that stand once in a table and speak both ways: which of them a batch has to do with."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from sparserec_np import kernels
-from sparserec_np.data.table import Array, SparseTable, column_dtype, index_dtype
+from sparserec_np.data.table import Array, index_dtype
+from sparserec_np.kernels.arguments import Found, Pairs
+from sparserec_np.learning.batches import Batch
+from sparserec_np.models.fism import MadeRows
 
 
-class BothWays:
-    """The pairs of a table with an entry for each direction, and the way back.
+def both_ways(rows: Array, columns: Array, places: Array, n_items: int) -> Pairs:
+    """Sees the pairs (n,) of items ``rows`` and ``columns``, whose values stand at ``places``, from both.
 
-    With ``q`` the value of a pair of items i and j, and ``m`` a factor for each item, the entry of
-    row i in column j is ``m_j q``, and that of row j in column i ``m_i q``.
+    >>> pairs = both_ways(np.array([2, 2]), np.array([0, 1]), np.array([7, 8]), 3)
+    >>> pairs.bounds.tolist(), pairs.others.tolist(), pairs.sources.tolist()
+    ([0, 1, 2, 4], [2, 2, 0, 1], [7, 8, 7, 8])
+    """
+    owners, others = np.concatenate([rows, columns]), np.concatenate([columns, rows])
+    order = np.lexsort((others, owners))
+    kind = index_dtype(max(len(order), int(places.max(initial=0)) + 1))
+    bounds = np.zeros(n_items + 1, kind)
+    np.cumsum(np.bincount(owners, minlength=n_items), out=bounds[1:])
+    sources = np.concatenate([places, places])[order].astype(kind)
+    return Pairs(bounds, others[order].astype(np.int32), sources)
+
+
+def found_pairs(pairs: Pairs, of_users: tuple[Array, Array, Array], starts: Array, partners: Array) -> Found:
+    """Finds the pairs that say something to users of the items ``partners`` (m,) they are paired with.
+
+    ``of_users`` are starts, items and shares of what they touched, and ``starts`` (users + 1,) the
+    bounds of what they are paired with.
+    """
+    begins = np.zeros(len(partners) + 1, np.int64)
+    np.cumsum(pairs.bounds[partners + 1] - pairs.bounds[partners], out=begins[1:])
+    room = int(begins[-1])
+    found = Found(
+        begins, np.empty(len(partners), np.int32), np.empty(room, np.int32), np.empty(room, np.float32)
+    )
+    kernels.pairs.find(pairs, of_users, starts, partners, found)
+    return found
+
+
+class SaidOfBatch:
+    """What pairs of items say to the users of a batch.
 
     Attributes:
-        table: (n_items) rows and as many columns, which rise in each row.
-        sources: (entries,) int32 or int64 where the value of each stands among those of the pairs.
-        gradient: (entries,) zeros, for the gradient of the table's values.
+        batch: the batch.
+        positives: of the items of its pairs.
+        negatives: (s,) int32 items that are negatives of all, if they are shared.
+        touched_by: who touched an item, as
+            :meth:`~sparserec_np.models.fism.MadeRows.users_of_items` tells, likewise.
+        of_each: of the negatives that each pair has of its own, otherwise.
     """
 
-    def __init__(
-        self, rows: Array, columns: Array, places: Array, n_items: int, dtype: np.dtype[Any]
-    ) -> None:
-        """Lays the pairs (n,) of ``rows`` and ``columns`` out, whose values stand at ``places``."""
-        owners, others = np.concatenate([rows, columns]), np.concatenate([columns, rows])
-        order = np.lexsort((others, owners))
-        kind = index_dtype(max(len(order), int(places.max(initial=0)) + 1))
-        self.sources = np.concatenate([places, places])[order].astype(kind)
-        indptr = np.zeros(n_items + 1, kind)
-        np.cumsum(np.bincount(owners, minlength=n_items), out=indptr[1:])
-        self.gradient: Array = np.zeros(len(order), dtype)
-        self.table = SparseTable(
-            indptr, others[order].astype(column_dtype(max(n_items, 1))), np.zeros(len(order), dtype)
-        )
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        return self.table.nbytes + self.sources.nbytes + self.gradient.nbytes
-
-    def read(self, rows: Array, values: Array, factors: Array) -> SparseTable:
-        """Makes ``rows`` (m,) of the pairs' ``values``, in their places, and ``factors`` (n_items,).
-
-        Returns the table, whose other rows are as they were.
-        """
-        kernels.fism.spread_pairs(self.table, rows, self.sources, values, factors)
-        return self.table
-
-    def pull(self, rows: Array, values: Array, factors: Array, active: Array) -> Array:
-        """Adds the gradient of ``rows`` (m,) to that of the pairs, ``active``, and sets it to zero.
-
-        Returns the gradient by the factors, (n_items,).
-        """
-        of_factors = np.zeros_like(factors)
-        kernels.fism.gather_pairs(
-            self.table, rows, self.sources, self.gradient, values, factors, active, of_factors
-        )
-        return of_factors
+    def __init__(self, pairs: Pairs, batch: Batch, made: MadeRows) -> None:
+        self.batch = batch
+        self.positives = found_pairs(pairs, made.of_users, batch.users.starts, made.positives)
+        self.negatives = made.negatives
+        if batch.shared:
+            self.touched_by = made.users_of_items
+        else:
+            self.of_each = found_pairs(pairs, made.of_users, batch.users.starts, made.negatives)

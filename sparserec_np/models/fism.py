@@ -30,6 +30,7 @@ from sparserec_np.data.interactions import FEW_PAIRS, Interactions
 from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable, stacked
 from sparserec_np.errors import ConfigError
+from sparserec_np.kernels.arguments import Rows
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import BatchItems
@@ -58,9 +59,11 @@ class Fism:
 
     views: tuple[View, ...] = ()
 
-    def __init__(self, table: SparseTable, dim: int, touched: Touched) -> None:
+    def __init__(self, table: SparseTable, dim: int, touched: Touched, ends: Array | None = None) -> None:
+        """Takes the rows of ``table``, or of each what stands before one of ``ends`` (n_items,)."""
         self.table = table
         self.dim = dim
+        self._ends = ends
         self.history = touched
         self.log = log = touched.log
         dtype = table.values.dtype
@@ -76,6 +79,12 @@ class Fism:
         """Bytes of numbers, blocks and counters; the rows of a batch's users come on top, and go with it."""
         own = self._pairs.nbytes + self._counts.nbytes
         return int(own + self.base.nbytes + self.history.nbytes)
+
+    @property
+    def rows(self) -> Rows:
+        """The items' rows as they are now."""
+        rows = Rows.of(self.table)
+        return rows if self._ends is None else rows._replace(ends=self._ends)
 
     @property
     def served_weights(self) -> Array:
@@ -97,7 +106,7 @@ class Fism:
 
     def forward(self, batch: Batch) -> Scores:
         """Scores the pairs, each without its own item, and their negatives."""
-        made, table, users = self.made_for(batch), self.table, batch.users
+        made, table, users = self.made_for(batch), self.rows, batch.users
         full = made.read(table, self.served_weights)
         positives, own = (np.empty(batch.size, dtype=full.dtype) for _ in range(2))
         kernels.fism.score_pairs(full, users.starts, made.positives, table, positives)
@@ -113,7 +122,7 @@ class Fism:
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
         """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says."""
-        made, table, weights = self.made_for(batch), self.table, self.served_weights
+        made, table, weights = self.made_for(batch), self.rows, self.served_weights
         full, starts = made.full, batch.users.starts
         active, explored = gradients.active, gradients.explored
         order, starts_of, rows, pairs, owners = self.pairs_by_item(batch, slopes)
@@ -131,9 +140,9 @@ class Fism:
         kernels.fism.spread_rows(table, weights, *made.touched_by, of_users, active, explored, by_number)
         kernels.fism.leave_out(table, weights, order, starts_of, rows, own, active, explored, by_number)
         gradients.weights[:] += by_number * self.base
-        empty = np.zeros(self.log.n_users, dtype=table.indptr.dtype)  # rows of users, of which none is stored
-        stacked = SparseTable(np.concatenate([empty, table.indptr]), table.columns, table.values)
-        self._pairs.add_decay(stacked, batch, decay, active)
+        empty = np.zeros(self.log.n_users, dtype=table.starts.dtype)  # rows of users, of which none is stored
+        starts, ends = (np.concatenate([empty, bounds]) for bounds in (table.starts, table.ends))
+        self._pairs.add_decay(Rows(starts, ends, table.columns, table.values), batch, decay, active)
 
     def pairs_by_item(self, batch: Batch, slopes: Scores) -> tuple[Array, Array, Array, Array, Array]:
         """Groups the batch's pairs, and negatives that each has of its own, by item.
@@ -164,7 +173,7 @@ class Fism:
 
     def mean_product(self) -> float:
         """Computes the mean score of the training pairs, each without its own item."""
-        log, table, weights = self.log, self.table, self.served_weights
+        log, table, weights = self.log, self.rows, self.served_weights
         total = 0.0
         for first, last in log.user_blocks(FEW_PAIRS):
             for start in range(first, last, USERS_AT_ONCE):
@@ -303,7 +312,7 @@ class MadeRows:
     """
 
     def __init__(self, batch: Batch, touched: Touched, dim: int, counts: Array) -> None:
-        self.batch, self._dim = batch, dim
+        self.batch, self._dim, self._n_items = batch, dim, touched.log.n_items
         users, n_users = batch.users.rows, np.int32(touched.log.n_users)
         self.positives, self.negatives = batch.positives - n_users, batch.negatives - n_users
         every = np.arange(len(users), dtype=np.int32)
@@ -323,21 +332,17 @@ class MadeRows:
         self.full = np.empty((0, dim), dtype=np.float32)
 
     @cached_property
-    def scored(self) -> Array:
-        """The items of all pairs and negatives, (s,) int32, ascending, none twice."""
-        return np.unique(np.concatenate([self.positives, self.negatives]))
-
-    def touched_by_item(self, n_items: int) -> tuple[Array, Array, Array, Array]:
+    def users_of_items(self) -> tuple[Array, Array, Array, Array]:
         """Finds who touched an item: the place of each among the rows, (n_items,) int32, or -1.
 
         After the places come members, shares and bounds, as of ``touched_by``.
         """
         members, shares, bounds, rows = self.touched_by
-        places = np.full(n_items, -1, dtype=np.int32)
+        places = np.full(self._n_items, -1, dtype=np.int32)
         places[rows] = np.arange(len(rows), dtype=np.int32)
         return places, members, shares, bounds
 
-    def read(self, table: SparseTable, weights: Array) -> Array:
+    def read(self, table: Rows, weights: Array) -> Array:
         """Makes the rows from the items' rows as they are now, and returns them."""
         self.full = full_rows(table, weights, self.of_users, self._dim)
         return self.full

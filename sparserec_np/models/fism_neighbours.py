@@ -22,7 +22,7 @@ from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
-from sparserec_np.models.both_ways import BothWays
+from sparserec_np.models.both_ways import SaidOfBatch, both_ways, found_pairs
 from sparserec_np.models.fism import USERS_AT_ONCE, Fism, MadeRowsRanker
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.models.user_rows import SumAndItems
@@ -37,7 +37,6 @@ class FismWithNeighbours:
     """Sums of rows, beside what neighbours say; see the module.
 
     Attributes:
-        table: (n_items) rows of both parts; row i is item i.
         dim: number of columns, those of items included.
         log: the training interactions: what is no negative.
         history: what makes the users.
@@ -52,26 +51,31 @@ class FismWithNeighbours:
     views: tuple[View, ...] = ()
 
     def __init__(self, table: SparseTable, dim: int, touched: Touched, power: float = 0.0) -> None:
-        self.table = table
         self.dim = dim
         self.power = power
         self.history = touched
         self.log = touched.log
-        summed = dim - table.rows
-        first = table.columns < summed
-        before = np.concatenate([[0], np.cumsum(first)]).astype(table.indptr.dtype)
-        self._places = np.flatnonzero(first)  # of the entries of rows, among all
-        bounds = before[table.indptr]
-        self._sums = Fism(SparseTable(bounds, table.columns[first], table.values[first]), summed, touched)
-        others = np.flatnonzero(~first)
-        columns = table.columns[others].astype(np.int32) - np.int32(summed)
-        self._pairs = BothWays(table.row_numbers()[others], columns, others, table.rows, table.values.dtype)
-        self._active = np.zeros_like(self._sums.table.values)
-        self._nothing = Explored.of(NO_ROWS, table.rows, summed, table.values.dtype)
+        self._summed = dim - table.rows
+        owners, others = table.row_numbers(), np.flatnonzero(table.columns >= self._summed)
+        counts = np.bincount(owners[others], minlength=table.rows)
+        ends = (table.indptr[1:] - counts).astype(table.indptr.dtype)
+        self._sums = Fism(table, self._summed, touched, ends)
+        columns = table.columns[others].astype(np.int32) - np.int32(self._summed)
+        self._pairs = both_ways(owners[others], columns, others, table.rows)
+        self._nothing = Explored.of(NO_ROWS, table.rows, self._summed, table.values.dtype)
         self._stored = np.flatnonzero(np.diff(table.indptr)).astype(np.int32)
-        self._origin = self._own_origin = self._active[:0]
+        self._said: SaidOfBatch | None = None
         self.weights = self._sums.weights
         self.row_entries: int | None = None
+
+    @property
+    def table(self) -> SparseTable:
+        """(n_items) rows of both parts; row i is item i."""
+        return self._sums.table
+
+    @table.setter
+    def table(self, table: SparseTable) -> None:
+        self._sums.table = table  # of other values: which entries are stored does not change
 
     def cut_rows_to(self, entries: int) -> None:
         """Takes the number of entries that a model file has the sums of users' rows cut to."""
@@ -79,10 +83,9 @@ class FismWithNeighbours:
 
     @property
     def workspace_bytes(self) -> int:
-        """Bytes of copies and gradients of both parts, of their places, and of what sums take."""
-        own = self._sums.table.nbytes + self._pairs.nbytes + self._places.nbytes
-        beside = self._active.nbytes + self._nothing.nbytes + self._own_origin.nbytes
-        return self._sums.workspace_bytes + own + beside
+        """Bytes of the ends of rows, of where pairs stand, and of what sums take."""
+        own = self._pairs.nbytes + self._stored.nbytes + self._nothing.nbytes
+        return self._sums.workspace_bytes + own
 
     @property
     def served_weights(self) -> Array:
@@ -103,40 +106,41 @@ class FismWithNeighbours:
 
     def forward(self, batch: Batch) -> Scores:
         """Scores the pairs, each without its own item, and their negatives."""
-        sums, made = self._sums.table, self._sums.made_for(batch)
-        kernels.fism.copy_part(self.table, sums.indptr, made.touched, sums.values)
-        pairs = self._pairs.read(made.scored, self.table.values, self._factors())
-        scores, starts = self._sums.forward(batch), batch.users.starts
-        kernels.fism.add_marked_pairs(*made.of_users, starts, made.positives, pairs, scores.positives)
+        scores = self._sums.forward(batch)
+        said = self._said_of(batch)
+        values, factors = self.table.values, self._factors()
+        kernels.pairs.add_found(self._pairs, said.positives, values, factors, scores.positives)
         if batch.shared:  # of an item that the user touched it stays minus infinity
-            kernels.fism.add_marked_block(*made.of_users, made.negatives, pairs, scores.negatives)
+            of_block = said.negatives, said.touched_by
+            kernels.pairs.add_block(self._pairs, *of_block, values, factors, scores.negatives)
         else:
-            kernels.fism.add_marked_pairs(*made.of_users, starts, made.negatives, pairs, scores.negatives)
+            kernels.pairs.add_found(self._pairs, said.of_each, values, factors, scores.negatives)
         return scores
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
         """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says. L2 terms have rows alone."""
-        sums, rows = self._sums, self._sums.touched(batch)
-        pairs, found = self._pairs.table, self._pairs.gradient
-        if decay.origin is not self._origin:
-            self._origin = decay.origin
-            self._own_origin = decay.origin[self._places] if len(decay.origin) else decay.origin
-        own = Gradients(self._active, self._nothing, gradients.weights)
-        sums.backward(batch, slopes, decay._replace(origin=self._own_origin), own)
-        kernels.fism.move_part(self.table.indptr, sums.table.indptr, rows, self._active, gradients.active)
-        made, by_item = sums.made_for(batch), sums.pairs_by_item(batch, slopes)
-        kernels.fism.pull_marked_pairs(by_item, made.of_users, pairs, found)
+        self._sums.backward(batch, slopes, decay, gradients._replace(explored=self._nothing))
+        said, factors = self._said_of(batch), self._factors()
+        of_factors = np.zeros_like(factors)
+        places = self.table.values, factors, gradients.active, of_factors
+        kernels.pairs.pull_found(self._pairs, said.positives, slopes.positives, *places)
         if batch.shared:
-            turned, touched_by = np.ascontiguousarray(slopes.negatives.T), made.touched_by_item(pairs.rows)
-            kernels.fism.pull_marked_block(made.negatives, turned, touched_by, pairs, found)
-        factors = self._factors()
-        of_factors = self._pairs.pull(made.scored, self.table.values, factors, gradients.active)
+            of_block = said.negatives, said.touched_by
+            kernels.pairs.pull_block(self._pairs, *of_block, slopes.negatives, *places)
+        else:
+            kernels.pairs.pull_found(self._pairs, said.of_each, slopes.negatives, *places)
         if not self.power:  # and factors are 1, whatever the numbers are
             return
         # A factor's derivative by c is power m / c, and c is the weight times its base.
         there = factors > 0
         slopes_of_weights = self.power * of_factors[there] * factors[there] / self.weights[there]
         gradients.weights[there] += slopes_of_weights.astype(factors.dtype)
+
+    def _said_of(self, batch: Batch) -> SaidOfBatch:
+        """Returns what was found for this batch, which is kept until the next."""
+        if self._said is None or self._said.batch is not batch:
+            self._said = SaidOfBatch(self._pairs, batch, self._sums.made_for(batch))
+        return self._said
 
     def _factors(self) -> Array:
         """Computes ``m`` (n_items,) as the numbers are now."""
@@ -148,8 +152,7 @@ class FismWithNeighbours:
         The numbers c make up for it, and scores stay as they are. Where one part is next to
         nothing beside the other, both stay.
         """
-        values, mine = self.table.values, np.zeros(self.table.nnz, dtype=bool)
-        mine[self._places] = True
+        values, mine = self.table.values, self.table.columns < self._summed
         rows, pairs = (
             np.sqrt(np.square(values[some], dtype=np.float64).mean()) if some.any() else 0.0
             for some in (mine, ~mine)
@@ -162,12 +165,6 @@ class FismWithNeighbours:
             values[~mine] *= np.asarray(times ** (2 * self.power), kind)
             self._sums.base *= np.asarray(times**-2, kind)
 
-    def _read(self) -> None:
-        """Takes the values of both parts as they are now."""
-        sums = self._sums
-        sums.table = sums.table._replace(values=self.table.values[self._places])
-        self._pairs.read(np.arange(self.table.rows, dtype=np.int32), self.table.values, self._factors())
-
     def served(self) -> SparseTable:
         """Returns the stored rows, those of items."""
         return self.table
@@ -178,13 +175,13 @@ class FismWithNeighbours:
 
     def mean_product(self) -> float:
         """Computes the mean score of the training pairs, each without its own item."""
-        self._read()
-        log, total = self.log, 0.0
+        log, total, factors = self.log, 0.0, self._factors()
         for start in range(0, log.n_users, USERS_AT_ONCE):
             users = np.arange(start, min(start + USERS_AT_ONCE, log.n_users), dtype=np.int32)
-            starts, items, shares = self.history.of_users(users)
-            scores = np.zeros(len(items), dtype=self.table.values.dtype)
-            kernels.fism.add_marked_pairs(starts, items, shares, starts, items, self._pairs.table, scores)
+            of_users = self.history.of_users(users)
+            scores = np.zeros(len(of_users[1]), dtype=self.table.values.dtype)
+            found = found_pairs(self._pairs, of_users, of_users[0], of_users[1])
+            kernels.pairs.add_found(self._pairs, found, self.table.values, factors, scores)
             total += float(scores.sum(dtype=np.float64))
         return self._sums.mean_product() + total / log.n_interactions
 
@@ -192,7 +189,7 @@ class FismWithNeighbours:
         """Multiplies all scores: values of pairs by the factor, those of rows by its root."""
         values = self.table.values
         values *= np.asarray(factor, values.dtype)
-        values[self._places] /= np.asarray(np.sqrt(factor), values.dtype)
+        values[self.table.columns < self._summed] /= np.asarray(np.sqrt(factor), values.dtype)
 
     def ranker(self) -> MadeRowsRanker:
         """Ranks by the scores as they are now."""

@@ -17,7 +17,7 @@ import numpy as np
 from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.kernels.arguments import STRIP_COLUMNS, Explored, Graph
+from sparserec_np.kernels.arguments import STRIP_COLUMNS, Explored, Graph, Rows
 from sparserec_np.learning.batches import Batch, Groups
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import BatchItems
@@ -209,7 +209,7 @@ class LightGCN:
         self._propagation.backward(self.table, rows, local, active, explored)
         for view in reversed(self._before):
             view.pull_back(self._all, active, explored)
-        self._pairs.add_decay(self.table, batch, decay, active)
+        self._pairs.add_decay(Rows.of(self.table), batch, decay, active)
 
     @property
     def served_weights(self) -> Array:

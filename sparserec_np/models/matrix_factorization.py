@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.kernels.arguments import Explored
+from sparserec_np.kernels.arguments import Explored, Rows
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import BatchItems
@@ -74,7 +74,7 @@ class MatrixFactorization:
             explored.sums[explored.slots[wanted]] += fresh.sums
         else:
             self._products.backward(self._seen, batch, slopes, by_item, active, explored)
-        self._pairs.add_decay(self.table, batch, decay, active)
+        self._pairs.add_decay(Rows.of(self.table), batch, decay, active)
 
     def factors(self) -> SparseTable:
         """Makes the table whose inner products are the scores; for cosines, rows of one length."""

@@ -25,7 +25,7 @@ from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.errors import ConfigError
-from sparserec_np.kernels.arguments import Explored, Head
+from sparserec_np.kernels.arguments import Explored, Head, Rows
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import BatchItems
@@ -132,7 +132,7 @@ class NeuMF:
         for view in reversed(self.views):
             view.pull_back(rows, active, fresh)
         explored.sums[explored.slots[wanted]] += fresh.sums
-        self._pairs.add_decay(self.table, batch, decay, active)
+        self._pairs.add_decay(Rows.of(self.table), batch, decay, active)
 
     @property
     def served_weights(self) -> Array:

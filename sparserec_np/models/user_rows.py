@@ -12,7 +12,7 @@ import numpy as np
 from sparserec_np import kernels
 from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable, column_dtype, index_dtype
-from sparserec_np.kernels.arguments import NO_TRUSTS
+from sparserec_np.kernels.arguments import NO_TRUSTS, Rows
 from sparserec_np.machine.threads import made_together, shared_threads
 from sparserec_np.runtime import RidgeTerms, Table, mark_factors, ridge_terms, row_entries
 
@@ -117,7 +117,7 @@ class _Sums:
         def make(some: slice) -> None:
             made = columns[some], values[some], counts[some]
             of_users = touched.of_users(users[some])
-            kernels.fism.cut_sums(self.items, self.kind.weights, *of_users, self.dim, *made)
+            kernels.fism.cut_sums(Rows.of(self.items), self.kind.weights, *of_users, self.dim, *made)
 
         starts = range(0, len(users), USERS_AT_ONCE)
         made_together(make, [slice(start, start + USERS_AT_ONCE) for start in starts], shared_threads())
@@ -288,7 +288,7 @@ class _SumsAndItems:
         def make(some: slice) -> None:
             own = slice(some.start, some.stop + 1)
             given = self.pairs, marks.indptr[own], marks.columns, marks.values, begins[own]
-            kernels.fism.replies(*given, columns, values, counts[some])
+            kernels.pairs.replies(*given, columns, values, counts[some])
 
         starts = range(0, marks.rows, USERS_AT_ONCE)
         made_together(make, [slice(start, start + USERS_AT_ONCE) for start in starts], shared_threads())
@@ -307,7 +307,7 @@ USER_ROWS: dict[str, type[SumOfRows] | type[RidgeSolve] | type[SumAndItems]] = {
 }
 
 
-def full_rows(table: SparseTable, weights: Array, of_users: tuple[Array, Array, Array], dim: int) -> Array:
+def full_rows(table: Rows, weights: Array, of_users: tuple[Array, Array, Array], dim: int) -> Array:
     """Makes every entry of the sums of m users: (m, dim) of the table's dtype.
 
     ``of_users`` are starts, items and shares, as :meth:`Touched.of_users

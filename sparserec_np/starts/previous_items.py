@@ -22,6 +22,7 @@ from sparserec_np.errors import ConfigError
 from sparserec_np.factorization.item_rows import RowPenalties, users_of_items
 from sparserec_np.factorization.largest_entries import LargestEntries, table_of
 from sparserec_np.factorization.pruning import row_ranges
+from sparserec_np.kernels.arguments import Rows
 from sparserec_np.machine.threads import one_blas_thread
 from sparserec_np.sparsity.topology import prune
 from sparserec_np.starts.previous import spread_rows
@@ -140,7 +141,7 @@ class PreviousItems(StoredItems):
         for start, stop in row_ranges(log.n_users):
             rows = np.empty((stop - start, self.dim), dtype=np.float32)
             users = np.arange(start, stop, dtype=np.int32)
-            kernels.fism.sum_rows(table, numbers, *gathered.of_users(users), rows)
+            kernels.fism.sum_rows(Rows.of(table), numbers, *gathered.of_users(users), rows)
             shares = rows / log.user_degrees[start:stop, None].clip(1).astype(np.float32)
             gram += rows.T @ shares
             if touched.indptr[stop] > touched.indptr[start]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np.data.table import SparseTable, column_dtype
-from sparserec_np.kernels.arguments import Explored
+from sparserec_np.kernels.arguments import Explored, Rows
 from sparserec_np.kernels.compiled import fism as compiled
 from sparserec_np.kernels.reference import fism as reference
 from tests.makers import oracles
@@ -31,6 +31,23 @@ from tests.makers.kernel_cases import (
 BOTH = pytest.mark.parametrize("kernel", [compiled, reference], ids=["compiled", "reference"])
 
 
+def rows_of(table: SparseTable, ends: Array | None) -> Rows:
+    rows = Rows.of(table)
+    return rows if ends is None else rows._replace(ends=ends)
+
+
+def first_parts(table: SparseTable) -> tuple[Array, SparseTable, Array]:
+    """Ends of a random part of each row, the table of these parts alone, and where its entries stand."""
+    lengths = np.diff(table.indptr)
+    ends = table.indptr[:-1] + (np.random.default_rng(4).random(len(lengths)) * (lengths + 1)).astype(
+        np.int32
+    )
+    kept = np.arange(table.nnz) < ends[table.row_numbers()]
+    before = np.append(0, np.cumsum(kept)).astype(table.indptr.dtype)
+    part = SparseTable(before[table.indptr], table.columns[kept], table.values[kept])
+    return ends.astype(table.indptr.dtype), part, kept
+
+
 class Case(NamedTuple):
     """Item rows with weights, users with the items they touched, and groups with gradients that are not zero."""
 
@@ -47,6 +64,12 @@ class Case(NamedTuple):
     active: Array
     explored: Explored
     weight_gradient: Array
+    ends: Array | None = None
+
+    @property
+    def own(self) -> Rows:
+        """The table's rows, or what stands before ``ends``."""
+        return rows_of(self.table, self.ends)
 
 
 def random_case(
@@ -101,7 +124,7 @@ ODD_CASES = st.builds(
 
 def sums(kernel: Any, case: Case) -> Array:
     out = np.full((len(case.sums_of[0]) - 1, case.dim), 77, dtype=case.table.values.dtype)
-    kernel.sum_rows(case.table, case.weights, *case.sums_of, out)
+    kernel.sum_rows(case.own, case.weights, *case.sums_of, out)
     return out
 
 
@@ -109,7 +132,7 @@ def cut(kernel: Any, case: Case, most: int) -> SparseTable:
     users, kind = len(case.sums_of[0]) - 1, case.table.values.dtype
     columns, values = np.full((users, most), 77, np.int32), np.full((users, most), 77, kind)
     counts = np.full(users, 77, np.int32)
-    kernel.cut_sums(case.table, case.weights, *case.sums_of, case.dim, columns, values, counts)
+    kernel.cut_sums(case.own, case.weights, *case.sums_of, case.dim, columns, values, counts)
     there = np.arange(most) < counts[:, None]
     indptr = np.append(0, np.cumsum(counts))
     return SparseTable(indptr, columns[there].astype(column_dtype(case.dim)), values[there])
@@ -117,7 +140,7 @@ def cut(kernel: Any, case: Case, most: int) -> SparseTable:
 
 def squares(kernel: Any, case: Case) -> Array:
     out = np.full(len(case.rows), 77, dtype=case.table.values.dtype)
-    kernel.own_products(case.table, case.rows, out)
+    kernel.own_products(case.own, case.rows, out)
     return out
 
 
@@ -128,7 +151,7 @@ def added(kernel: Any, name: str, case: Case) -> tuple[Array, Array, Array]:
     spreads = name == "spread_rows"
     members = (case.members, case.shares) if spreads else (case.members,)
     getattr(kernel, name)(
-        *(case.table, case.weights, *members, case.starts, case.rows, case.local if spreads else case.slopes),
+        *(case.own, case.weights, *members, case.starts, case.rows, case.local if spreads else case.slopes),
         *(active, Explored(slots, explored), weight_gradient),
     )
     return active, explored, weight_gradient
@@ -232,122 +255,6 @@ def test_the_way_back_is_that_of_the_sums(kernel: Any) -> None:
     assert weight_gradient[item] - case.weight_gradient[item] == pytest.approx(rise, rel=1e-9)
 
 
-def marked(kernel: Any, case: Case, partners: Array, block: bool) -> Array:
-    """What the touched items of a case say of partners, three for each user or all for each."""
-    rng, items = np.random.default_rng(0), case.table.rows
-    table = random_table(rng, items, items, 0.3, case.table.values.dtype)
-    users = len(case.sums_of[0]) - 1
-    if block:
-        out = np.full((users, len(partners)), 2, dtype=table.values.dtype)
-        kernel.add_marked_block(*case.sums_of, partners, table, out)
-        return out
-    out = np.full(3 * users, 2, dtype=table.values.dtype)
-    starts = np.arange(users + 1, dtype=np.int32) * 3
-    kernel.add_marked_pairs(*case.sums_of, starts, np.resize(partners, 3 * users), table, out)
-    return out
-
-
-@pytest.mark.parametrize("block", [False, True])
-@settings(max_examples=30, deadline=None)
-@given(case=ODD_CASES)
-def test_marks_of_touched_items(block: bool, case: Case) -> None:
-    items, (starts, touched, shares) = case.table.rows, case.sums_of
-    partners = np.random.default_rng(1).integers(0, items, 5).astype(np.int32)
-    table = random_table(np.random.default_rng(0), items, items, 0.3, case.table.values.dtype)
-    dense, users = table.to_dense(items).astype(float), len(starts) - 1
-    expected = np.full((users, 5 if block else 3), 2.0)
-    for t in range(users):
-        mine = partners if block else np.resize(partners, 3 * users)[3 * t : 3 * t + 3]
-        for place, partner in enumerate(mine):
-            for m in range(starts[t], starts[t + 1]):
-                expected[t, place] += float(shares[m]) * dense[partner, touched[m]]
-    expected = expected if block else expected.ravel()
-    for kernel in (compiled, reference):
-        assert_close(marked(kernel, case, partners, block), expected, scale=4 * items**0.5)
-
-
-@BOTH
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_rows_in_two_parts(kernel: Any, dtype: Any) -> None:
-    rng = np.random.default_rng(5)
-    table = random_table(rng, 30, 9, 0.4, dtype)
-    firsts = np.array([rng.integers(0, n + 1) for n in np.diff(table.indptr)])
-    bounds = np.append(0, np.cumsum(firsts)).astype(np.int32)
-    is_first = np.arange(table.nnz) - table.indptr[table.row_numbers()] < firsts[table.row_numbers()]
-    rows = random_rows(rng, 30, 20)
-    named = np.isin(table.row_numbers(), rows)
-    own = np.full(bounds[-1], 77, dtype)
-    kernel.copy_part(table, bounds, rows, own)
-    np.testing.assert_array_equal(own, np.where(named, table.values, 77)[is_first])
-    gradient, active = rng.standard_normal(bounds[-1]).astype(dtype), np.ones(table.nnz, dtype)
-    moved = np.ones(table.nnz, dtype)
-    moved[is_first] += np.where(named[is_first], gradient, 0)
-    left = np.where(named[is_first], 0, gradient)
-    kernel.move_part(table.indptr, bounds, rows, gradient, active)
-    np.testing.assert_array_equal(active, moved)
-    np.testing.assert_array_equal(gradient, left)
-
-
-def some_pairs(items: int, dtype: Any) -> tuple[SparseTable, Array, Array, Array]:
-    """A table of pairs that speak both ways, with places of values, values and factors."""
-    rng = np.random.default_rng(8)
-    table = random_table(rng, items, items, 0.2, dtype)
-    sources = rng.integers(0, 50, table.nnz).astype(np.int32)
-    return table, sources, rng.standard_normal(50).astype(dtype), rng.standard_normal(items).astype(dtype)
-
-
-@BOTH
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_pairs_are_spread_and_gathered(kernel: Any, dtype: Any) -> None:
-    table, sources, values, factors = some_pairs(30, dtype)
-    rows = random_rows(np.random.default_rng(2), 30, 11)
-    named, before = np.isin(table.row_numbers(), rows), table.values.copy()
-    kernel.spread_pairs(table, rows, sources, values, factors)
-    expected = np.where(named, factors[table.columns] * values[sources], before)
-    np.testing.assert_array_equal(table.values, expected)
-    gradient = np.random.default_rng(3).standard_normal(table.nnz).astype(dtype)
-    gradient[::3] = 0
-    given, active, of_factors = gradient.copy(), np.ones(50, dtype), np.ones(30, dtype)
-    kernel.gather_pairs(table, rows, sources, gradient, values, factors, active, of_factors)
-    np.testing.assert_array_equal(gradient, np.where(named, 0, given))
-    wanted, of_wanted = np.ones(50), np.ones(30)
-    for k in np.flatnonzero(named):
-        wanted[sources[k]] += float(factors[table.columns[k]]) * float(given[k])
-        of_wanted[table.columns[k]] += float(values[sources[k]]) * float(given[k])
-    close = {"rtol": 1e-4, "atol": 1e-5} if dtype == np.float32 else {"rtol": 1e-12, "atol": 1e-12}
-    np.testing.assert_allclose(active, wanted, **close)
-    np.testing.assert_allclose(of_factors, of_wanted, **close)
-
-
-@settings(max_examples=30, deadline=None)
-@given(case=ODD_CASES)
-def test_replies_are_the_sums_of_what_rows_hold(case: Case) -> None:
-    items, (starts, touched, shares) = case.table.rows, case.sums_of
-    kind = case.table.values.dtype
-    table = random_table(np.random.default_rng(0), items, items, 0.3, kind)
-    marks, users = shares.astype(kind), len(starts) - 1
-    begins = np.append(0, np.cumsum(np.diff(table.indptr)[touched]))[starts]
-    found = []
-    for kernel in (compiled, reference):
-        columns, values = np.full(begins[-1], -1, np.int32), np.zeros(begins[-1], kind)
-        counts = np.zeros(users, np.int32)
-        kernel.replies(table, starts, touched, marks, begins, columns, values, counts)
-        dense = np.zeros((users, items), kind)
-        for t in range(users):
-            own = slice(begins[t], begins[t] + counts[t])
-            assert (np.diff(columns[own]) > 0).all()
-            dense[t, columns[own]] = values[own]
-        found.append((counts, dense))
-    np.testing.assert_array_equal(found[0][0], found[1][0])
-    np.testing.assert_array_equal(found[0][1], found[1][1])  # sums are in the order that is told
-    stored = table.to_dense(items).astype(float)
-    for t in range(users):
-        own = slice(starts[t], starts[t + 1])
-        expected = marks[own].astype(float) @ stored[touched[own]]
-        np.testing.assert_allclose(found[0][1][t], expected, rtol=1e-4, atol=1e-4)
-        assert found[0][0][t] == np.count_nonzero(stored[touched[own]].any(axis=0))
-
-
 @BOTH
 @settings(deadline=None)  # the first call compiles
 @given(case=ODD_CASES, most=st.sampled_from([1, 2, 3, 64]), rounded=st.booleans())
@@ -365,72 +272,6 @@ def test_cut_sums_keep_the_largest_entries(kernel: Any, case: Case, most: int, r
         expected = np.zeros_like(row)
         expected[order] = row[order]
         np.testing.assert_array_equal(made, expected)
-
-
-def marks_pulled(kernel: Any, case: Case, slopes: Array, block: bool) -> tuple[SparseTable, Array]:
-    """Gradients of what touched items say of the partners above, none of which comes twice."""
-    items, (starts, touched, shares) = case.table.rows, case.sums_of
-    touched, shares = touched[: starts[-1]], shares[: starts[-1]]
-    kind, users = case.table.values.dtype, len(starts) - 1
-    table = random_table(np.random.default_rng(0), items, items, 0.3, kind)
-    partners = distinct(items)
-    active = np.full(table.nnz, 2, dtype=kind)
-    if block:
-        by_item = np.argsort(touched, kind="stable")
-        rows, counts = np.unique(touched, return_counts=True)
-        places = np.full(items, -1, dtype=np.int32)
-        places[rows] = np.arange(len(rows))
-        bounds = np.append(0, np.cumsum(counts)).astype(np.int32)
-        owners = np.repeat(np.arange(users, dtype=np.int32), np.diff(starts))
-        of_items = places, owners[by_item], shares[by_item], bounds
-        kernel.pull_marked_block(partners, slopes, of_items, table, active)
-        return table, active
-    # Pair m is of the partner m // users and the user m % users, in an order of its own.
-    members = np.arange(slopes.size, dtype=np.int32).reshape(slopes.shape)[:, ::-1].ravel()
-    groups = np.arange(len(partners) + 1, dtype=np.int32) * users
-    owners = np.tile(np.arange(users, dtype=np.int32), len(partners))
-    pairs = members, groups, partners, slopes.ravel(), owners
-    kernel.pull_marked_pairs(pairs, case.sums_of, table, active)
-    return table, active
-
-
-def distinct(items: int) -> Array:
-    return np.random.default_rng(1).permutation(items)[:5].astype(np.int32)
-
-
-@pytest.mark.parametrize("block", [False, True])
-@settings(max_examples=30, deadline=None)
-@given(case=ODD_CASES)
-def test_gradients_of_marks(block: bool, case: Case) -> None:
-    items, (starts, touched, shares) = case.table.rows, case.sums_of
-    users, partners = len(starts) - 1, distinct(items)
-    slopes = np.random.default_rng(2).standard_normal((len(partners), users)).astype(case.table.values.dtype)
-    expected = np.zeros((items, items))
-    for partner, own in zip(partners, slopes, strict=True):
-        for t in range(users):
-            for m in range(starts[t], starts[t + 1]):
-                expected[partner, touched[m]] += float(own[t]) * float(shares[m])
-    for kernel in (compiled, reference):
-        table, found = marks_pulled(kernel, case, slopes, block)
-        stored = 2 + expected[table.row_numbers(), table.columns]
-        assert_close(found, stored, scale=4 * max(users, 1) ** 0.5)
-
-
-@needs_two_threads
-@pytest.mark.parametrize("block", [False, True])
-def test_the_number_of_threads_changes_no_gradient_of_marks(block: bool) -> None:
-    case = random_case(1, 500, (40, np.float32), 0.3, users=300, touched=0.2)
-    slopes = np.random.default_rng(2).standard_normal((5, len(case.sums_of[0]) - 1)).astype(np.float32)
-    assert_threads_change_nothing(lambda: [marks_pulled(compiled, case, slopes, block)[1]])
-
-
-@needs_two_threads
-def test_the_number_of_threads_changes_no_mark() -> None:
-    case = random_case(1, 500, (40, np.float32), 0.3, users=11, touched=0.2)
-    partners = np.arange(200, dtype=np.int32)
-    assert_threads_change_nothing(
-        lambda: [marked(compiled, case, partners, block) for block in (True, False)]
-    )
 
 
 @needs_two_threads
@@ -457,6 +298,12 @@ class Batch(NamedTuple):
     of_users: Array
     active: Array
     explored: Explored
+    ends: Array | None = None
+
+    @property
+    def own(self) -> Rows:
+        """The table's rows, or what stands before ``ends``."""
+        return rows_of(self.table, self.ends)
 
 
 def random_batch(
@@ -499,7 +346,7 @@ ODD_BATCHES = st.builds(
     n_items=st.integers(1, 80),
     size=columns_and_dtype(1, 2, 7, 257),
     density=st.sampled_from([0.0, 0.1, 0.6, 1.0]),
-    users=st.integers(0, 20),
+    users=st.sampled_from([0, 1, 9, 20, 70, 130]),
     most=st.sampled_from([0, 1, 6]),
     block=st.integers(0, 70),
     part=st.sampled_from([0.0, 0.4, 1.0]),
@@ -524,9 +371,9 @@ def scored(kernel: Any, name: str, batch: Batch) -> list[Array]:
     shape = (len(batch.partners),) if name == "score_pairs" else batch.block_slopes.shape
     out = np.full(shape, 77, dtype=batch.full.dtype)
     if name == "score_pairs":
-        kernel.score_pairs(batch.full, batch.starts, batch.partners, batch.table, out)
+        kernel.score_pairs(batch.full, batch.starts, batch.partners, batch.own, out)
     else:
-        kernel.score_block(batch.full, batch.rows, batch.table, out)
+        kernel.score_block(batch.full, batch.rows, batch.own, out)
     return [out]
 
 
@@ -534,16 +381,16 @@ def added_to_users(kernel: Any, name: str, batch: Batch) -> list[Array]:
     """Gradients of the users' rows, after what the kernel added to those of the batch."""
     out = batch.of_users.copy()
     if name == "add_partners":
-        kernel.add_partners(batch.partners, batch.starts, batch.slopes, batch.table, out)
+        kernel.add_partners(batch.partners, batch.starts, batch.slopes, batch.own, out)
     else:
-        kernel.add_block(batch.rows, batch.block_slopes, batch.table, out)
+        kernel.add_block(batch.rows, batch.block_slopes, batch.own, out)
     return [out]
 
 
 def pulled(kernel: Any, name: str, batch: Batch) -> list[Array]:
     """Gradients of stored entries and of explored rows, after what the kernel added to those of the batch."""
     active, slots, explored = batch.active.copy(), batch.explored[0], batch.explored[1].copy()
-    places = (batch.table, active, Explored(slots, explored))
+    places = (batch.own, active, Explored(slots, explored))
     if name == "pull_pairs":
         kernel.pull_pairs(batch.full, *by_item(batch), batch.slopes, owners_of(batch), *places)
     else:
@@ -628,3 +475,36 @@ def test_who_has_no_pairs_and_items_without_entries_change_nothing(kernel: Any) 
 def test_threads_change_nothing_for_pairs_and_blocks(name: str) -> None:
     batch = random_batch(1, 500, (40, np.float32), 0.3, users=300, block=400)
     assert_threads_change_nothing(lambda: WAYS[name](compiled, name, batch))
+
+
+@BOTH
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_first_parts_of_rows_are_as_a_table_of_them_alone(kernel: Any, dtype: Any) -> None:
+    case = random_case(3, 40, (9, dtype), 0.6)
+    ends, part, kept = first_parts(case.table)
+    assert 0 < part.nnz < case.table.nnz
+    ours = case._replace(ends=ends)
+    alone = case._replace(table=part, active=case.active[kept])
+    for make in (sums, squares):
+        np.testing.assert_array_equal(make(kernel, ours), make(kernel, alone))
+    assert cut(kernel, ours, 3).to_dense(9).tobytes() == cut(kernel, alone, 3).to_dense(9).tobytes()
+    for name in ("spread_rows", "leave_out"):
+        (found, *beside), (wanted, *others) = (added(kernel, name, one) for one in (ours, alone))
+        np.testing.assert_array_equal(found[kept], wanted)
+        np.testing.assert_array_equal(found[~kept], case.active[~kept])
+        for one, other in zip(beside, others, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@BOTH
+@pytest.mark.parametrize("name", WAYS)
+def test_pairs_and_blocks_read_the_first_parts_of_rows(kernel: Any, name: str) -> None:
+    batch = random_batch(3, 40, (9, np.float32), 0.6, users=70)
+    ends, part, kept = first_parts(batch.table)
+    found = WAYS[name](kernel, name, batch._replace(ends=ends))
+    wanted = WAYS[name](kernel, name, batch._replace(table=part, active=batch.active[kept]))
+    if WAYS[name] is pulled:
+        np.testing.assert_array_equal(found[0][~kept], batch.active[~kept])
+        found[0] = found[0][kept]
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparserec_np.data.table import SparseTable
-from sparserec_np.kernels.arguments import Explored
+from sparserec_np.kernels.arguments import Explored, Rows
 from sparserec_np.kernels.compiled import gradients as compiled
 from sparserec_np.kernels.reference import gradients as reference
 from tests.makers import oracles
@@ -106,7 +106,9 @@ def gradients(kernel: Any, name: str, case: Case) -> tuple[Array, Array]:
     elif name == "spread_block":
         kernel.spread_block(table, case.others, case.block, gradient, explored)
     else:
-        kernel.decay_gradients(table, case.rows, case.block_slopes[:, 0].copy(), case.gradient, gradient)
+        kernel.decay_gradients(
+            Rows.of(table), case.rows, case.block_slopes[:, 0].copy(), case.gradient, gradient
+        )
     return gradient, sums
 
 
@@ -161,7 +163,9 @@ def test_no_origin_is_zero(kernel: Any, case: Case) -> None:
     ends = []
     for origin in (case.gradient[:0], np.zeros_like(case.gradient)):
         gradient = case.gradient.copy()
-        kernel.decay_gradients(case.table, case.rows, case.block_slopes[:, 0].copy(), origin, gradient)
+        kernel.decay_gradients(
+            Rows.of(case.table), case.rows, case.block_slopes[:, 0].copy(), origin, gradient
+        )
         ends.append(gradient)
     np.testing.assert_array_equal(*ends)
 

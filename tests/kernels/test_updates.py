@@ -151,3 +151,17 @@ def test_many_steps_in_float32_stay_near_those_in_float64(name: str) -> None:
 def test_the_number_of_threads_changes_nothing(name: str) -> None:
     table, batches = random_batches(4, 400, 20, 0.5, 5, 300, np.float32)
     assert_threads_change_nothing(lambda: run(compiled, name, table, batches))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_that_follow_each_other_step_as_each_of_them_does(dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    table = random_table(rng, 300, 40, 0.3, dtype)
+    some = [np.flatnonzero(rng.random(300) < part).astype(np.int32) for part in (1.0, 0.5, 0.9, 1.0)]
+    whole = [rng.standard_normal(table.nnz).astype(dtype) * (rng.random(table.nnz) < 0.5) for _ in some]
+    ascending = list(zip(some, whole, strict=True))
+    mixed = [(rng.permutation(rows), gradient) for rows, gradient in ascending]
+    for found, wanted in zip(
+        run(compiled, "adam", table, ascending), run(compiled, "adam", table, mixed), strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)

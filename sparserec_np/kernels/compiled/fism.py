@@ -11,21 +11,25 @@ import numba
 import numpy as np
 
 from sparserec_np.kernels.compiled.elementary import dot
+from sparserec_np.kernels.compiled.lanes import LINE_NUMBERS, add_lines
 from sparserec_np.kernels.doors import inner, kernel, parallel
 
 # Groups are handed to threads in runs of this many, so that a run's scratch row is allocated once.
 RUN = 64
 
+# Blocks are turned over in parts of this many rows: a cache line of float32.
+TILE = 16
+
 
 @parallel
 def sum_rows(table: Any, weights: Any, starts: Any, items: Any, shares: Any, out: Any) -> None:
-    bounds, columns, values = table
+    begins, ends, columns, values = table
     for t in numba.prange(len(out)):
         own = out[t]
         own[:] = 0
         for m in range(starts[t], starts[t + 1]):
             weight = shares[m] * weights[items[m]]
-            for k in range(np.uint64(bounds[items[m]]), np.uint64(bounds[items[m] + 1])):
+            for k in range(np.uint64(begins[items[m]]), np.uint64(ends[items[m]])):
                 own[columns[k]] += weight * values[k]
 
 
@@ -77,14 +81,14 @@ def cut_sums(
     values: Any,
     counts: Any,
 ) -> None:
-    bounds, stored, numbers = table
+    begins, ends, stored, numbers = table
     full, sizes = np.empty(dim, dtype=numbers.dtype), np.empty(dim, dtype=numbers.dtype)
     most = columns.shape[1]
     for t in range(len(counts)):
         full[:] = 0
         for m in range(starts[t], starts[t + 1]):
             counted = shares[m] * weights[items[m]]
-            for k in range(np.uint64(bounds[items[m]]), np.uint64(bounds[items[m] + 1])):
+            for k in range(np.uint64(begins[items[m]]), np.uint64(ends[items[m]])):
                 full[stored[k]] += counted * numbers[k]
         for c in range(dim):
             sizes[c] = abs(full[c])
@@ -105,10 +109,10 @@ def cut_sums(
 
 @parallel
 def own_products(table: Any, rows: Any, out: Any) -> None:
-    indptr, _, values = table
+    begins, ends, _, values = table
     for t in numba.prange(len(rows)):
         square = values.dtype.type(0)
-        for k in range(np.uint64(indptr[rows[t]]), np.uint64(indptr[rows[t] + 1])):
+        for k in range(np.uint64(begins[rows[t]]), np.uint64(ends[rows[t]])):
             square += values[k] * values[k]
         out[t] = square
 
@@ -126,7 +130,7 @@ def spread_rows(
     explored: Any,
     weight_gradient: Any,
 ) -> None:
-    indptr, columns, values = table
+    begins, ends, columns, values = table
     slots, sums = explored
     groups = len(rows)
     dim = local.shape[1]
@@ -134,7 +138,7 @@ def spread_rows(
         scratch = np.zeros(dim, dtype=values.dtype)
         for g in range(run * RUN, min(groups, (run + 1) * RUN)):
             row = rows[g]
-            first, last = indptr[row], indptr[row + 1]
+            first, last = begins[row], ends[row]
             weight = weights[row]
             if slots[row] >= 0:
                 scratch[:] = 0
@@ -171,7 +175,7 @@ def leave_out(
     explored: Any,
     weight_gradient: Any,
 ) -> None:
-    indptr, columns, values = table
+    begins, ends, columns, values = table
     slots, sums = explored
     for g in numba.prange(len(rows)):
         row = rows[g]
@@ -181,7 +185,7 @@ def leave_out(
         twice = -(slope + slope) * weights[row]
         slot = slots[row]
         square = values.dtype.type(0)
-        for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + 1])):
+        for k in range(np.uint64(begins[row]), np.uint64(ends[row])):
             square += values[k] * values[k]
             active[k] += twice * values[k]
             if slot >= 0:
@@ -191,49 +195,110 @@ def leave_out(
 
 @parallel
 def score_pairs(full: Any, starts: Any, partners: Any, table: Any, out: Any) -> None:
-    indptr, columns, values = table
+    begins, ends, columns, values = table
     for t in numba.prange(len(full)):
         own = full[t]
         for m in range(starts[t], starts[t + 1]):
             score = values.dtype.type(0)
-            for k in range(np.uint64(indptr[partners[m]]), np.uint64(indptr[partners[m] + 1])):
+            for k in range(np.uint64(begins[partners[m]]), np.uint64(ends[partners[m]])):
                 score += own[columns[k]] * values[k]
             out[m] = score
 
 
+@inner
+def _turned(block: Any, first: int, out: Any) -> None:
+    """Writes 64 rows of ``block`` (m, n) from ``first`` on, or as many as there are, as columns of a line each.
+
+    ``out[64 * c + u] = block[first + u, c]``; what stands beyond the last row stays as it is.
+    """
+    count, width = min(LINE_NUMBERS, len(block) - first), block.shape[1]
+    for begin in range(0, width, TILE):
+        for u in range(count):
+            row = block[first + u]
+            for c in range(begin, min(begin + TILE, width)):
+                out[LINE_NUMBERS * c + u] = row[c]
+
+
+@inner
+def _entries_of(rows: Any, begins: Any, ends: Any) -> Any:
+    """Counts the entries of ``rows`` (m,): where those of each begin in a row of all of them, (m + 1,)."""
+    bounds = np.zeros(len(rows) + 1, dtype=np.int64)
+    for s in range(len(rows)):
+        bounds[s + 1] = bounds[s] + (ends[rows[s]] - begins[rows[s]])
+    return bounds
+
+
 @parallel
 def score_block(full: Any, rows: Any, table: Any, out: Any) -> None:
-    indptr, columns, values = table
-    for t in numba.prange(len(full)):
-        own = full[t]
-        for s in range(len(rows)):
-            score = values.dtype.type(0)
-            for k in range(np.uint64(indptr[rows[s]]), np.uint64(indptr[rows[s] + 1])):
-                score += own[columns[k]] * values[k]
-            out[t, s] = score
+    begins, ends, columns, values = table
+    users, dim = full.shape
+    bounds = _entries_of(rows, begins, ends)
+    places, numbers = np.empty(bounds[-1], dtype=np.int64), np.empty(bounds[-1], dtype=values.dtype)
+    for s in range(len(rows)):
+        for e in range(bounds[s], bounds[s + 1]):
+            k = begins[rows[s]] + (e - bounds[s])
+            places[e], numbers[e] = LINE_NUMBERS * np.int64(columns[k]), values[k]
+    for strip in numba.prange((users + LINE_NUMBERS - 1) // LINE_NUMBERS):
+        first = strip * LINE_NUMBERS
+        turned, lines = (
+            np.zeros(LINE_NUMBERS * dim, values.dtype),
+            np.empty(LINE_NUMBERS * TILE, values.dtype),
+        )
+        _turned(full, first, turned)
+        for begin in range(0, len(rows), TILE):
+            end = min(begin + TILE, len(rows))
+            lines[:] = 0
+            for s in range(begin, end):
+                add_lines(
+                    numbers, places, bounds[s], bounds[s + 1], 0, turned, lines, (s - begin) * LINE_NUMBERS
+                )
+            for u in range(min(LINE_NUMBERS, users - first)):
+                for s in range(begin, end):
+                    out[first + u, s] = lines[(s - begin) * LINE_NUMBERS + u]
 
 
 @parallel
 def add_partners(partners: Any, starts: Any, slopes: Any, table: Any, out: Any) -> None:
-    indptr, columns, values = table
+    begins, ends, columns, values = table
     for t in numba.prange(len(out)):
         own = out[t]
         for m in range(starts[t], starts[t + 1]):
-            for k in range(np.uint64(indptr[partners[m]]), np.uint64(indptr[partners[m] + 1])):
+            for k in range(np.uint64(begins[partners[m]]), np.uint64(ends[partners[m]])):
                 own[columns[k]] += slopes[m] * values[k]
 
 
 @parallel
 def add_block(rows: Any, slopes: Any, table: Any, out: Any) -> None:
-    indptr, columns, values = table
-    for t in numba.prange(len(out)):
-        own = out[t]
-        for s in range(len(rows)):
-            slope = slopes[t, s]
-            if slope == 0:  # of an item that the user touched
-                continue
-            for k in range(np.uint64(indptr[rows[s]]), np.uint64(indptr[rows[s] + 1])):
-                own[columns[k]] += slope * values[k]
+    begins, ends, columns, values = table
+    users, dim = out.shape
+    bounds = np.zeros(dim + 1, dtype=np.int64)  # of the entries of the block, by column
+    for s in range(len(rows)):
+        for k in range(np.uint64(begins[rows[s]]), np.uint64(ends[rows[s]])):
+            bounds[columns[k] + 1] += 1
+    for c in range(dim):
+        bounds[c + 1] += bounds[c]
+    filled = bounds[:-1].copy()
+    places, numbers = np.empty(bounds[-1], dtype=np.int64), np.empty(bounds[-1], dtype=values.dtype)
+    for s in range(len(rows)):
+        for k in range(np.uint64(begins[rows[s]]), np.uint64(ends[rows[s]])):
+            e = filled[columns[k]]
+            places[e], numbers[e] = LINE_NUMBERS * s, values[k]
+            filled[columns[k]] = e + 1
+    for strip in numba.prange((users + LINE_NUMBERS - 1) // LINE_NUMBERS):
+        first = strip * LINE_NUMBERS
+        turned = np.zeros(LINE_NUMBERS * len(rows), values.dtype)
+        lines = np.empty(LINE_NUMBERS * TILE, values.dtype)
+        _turned(slopes, first, turned)
+        for begin in range(0, dim, TILE):
+            end = min(begin + TILE, dim)
+            lines[:] = 0
+            for c in range(begin, end):
+                add_lines(
+                    numbers, places, bounds[c], bounds[c + 1], 0, turned, lines, (c - begin) * LINE_NUMBERS
+                )
+            for u in range(min(LINE_NUMBERS, users - first)):
+                for c in range(begin, end):
+                    out[first + u, c] += lines[(c - begin) * LINE_NUMBERS + u]
 
 
 @parallel
@@ -248,11 +313,11 @@ def pull_pairs(
     active: Any,
     explored: Any,
 ) -> None:
-    indptr, columns, _ = table
+    begins, ends, columns, _ = table
     slots, sums = explored
     dim = full.shape[1]
     for g in numba.prange(len(rows)):
-        first, last = indptr[rows[g]], indptr[rows[g] + 1]
+        first, last = begins[rows[g]], ends[rows[g]]
         slot = slots[rows[g]]
         for m in range(starts[g], starts[g + 1]):
             slope, source = slopes[members[m]], full[owners[members[m]]]
@@ -265,166 +330,14 @@ def pull_pairs(
 
 @parallel
 def pull_block(by_column: Any, rows: Any, slopes: Any, table: Any, active: Any, explored: Any) -> None:
-    indptr, columns, values = table
+    begins, ends, columns, values = table
     slots, sums = explored
     dim, users = by_column.shape
     for s in numba.prange(len(rows)):
         slot = slots[rows[s]]
         own = slopes[s]
-        for k in range(np.uint64(indptr[rows[s]]), np.uint64(indptr[rows[s] + 1])):
+        for k in range(np.uint64(begins[rows[s]]), np.uint64(ends[rows[s]])):
             active[k] += dot(own, by_column[columns[k]])
         if slot >= 0:
             for c in range(dim):
                 sums[slot, c] += dot(own, by_column[c])
-
-
-@parallel
-def add_marked_pairs(
-    touched_starts: Any, touched: Any, shares: Any, starts: Any, partners: Any, table: Any, out: Any
-) -> None:
-    indptr, columns, values = table
-    users = len(starts) - 1
-    for run in numba.prange((users + RUN - 1) // RUN):
-        marks = np.zeros(len(indptr) - 1, dtype=values.dtype)
-        for t in range(run * RUN, min(users, (run + 1) * RUN)):
-            for m in range(touched_starts[t], touched_starts[t + 1]):
-                marks[touched[m]] = shares[m]
-            for m in range(starts[t], starts[t + 1]):
-                score = values.dtype.type(0)
-                for k in range(np.uint64(indptr[partners[m]]), np.uint64(indptr[partners[m] + 1])):
-                    score += marks[columns[k]] * values[k]
-                out[m] += score
-            for m in range(touched_starts[t], touched_starts[t + 1]):
-                marks[touched[m]] = 0
-
-
-@parallel
-def add_marked_block(touched_starts: Any, touched: Any, shares: Any, rows: Any, table: Any, out: Any) -> None:
-    indptr, columns, values = table
-    users = len(out)
-    for run in numba.prange((users + RUN - 1) // RUN):
-        marks = np.zeros(len(indptr) - 1, dtype=values.dtype)
-        for t in range(run * RUN, min(users, (run + 1) * RUN)):
-            for m in range(touched_starts[t], touched_starts[t + 1]):
-                marks[touched[m]] = shares[m]
-            for s in range(len(rows)):
-                score = values.dtype.type(0)
-                for k in range(np.uint64(indptr[rows[s]]), np.uint64(indptr[rows[s] + 1])):
-                    score += marks[columns[k]] * values[k]
-                out[t, s] += score
-            for m in range(touched_starts[t], touched_starts[t + 1]):
-                marks[touched[m]] = 0
-
-
-@parallel
-def copy_part(table: Any, bounds: Any, rows: Any, own: Any) -> None:
-    indptr, _, values = table
-    for t in numba.prange(len(rows)):
-        row = rows[t]
-        shift = indptr[row] - bounds[row]
-        for k in range(bounds[row], bounds[row + 1]):
-            own[k] = values[k + shift]
-
-
-@parallel
-def move_part(indptr: Any, bounds: Any, rows: Any, gradient: Any, active: Any) -> None:
-    for t in numba.prange(len(rows)):
-        row = rows[t]
-        shift = indptr[row] - bounds[row]
-        for k in range(bounds[row], bounds[row + 1]):
-            active[k + shift] += gradient[k]
-            gradient[k] = 0
-
-
-@parallel
-def spread_pairs(table: Any, rows: Any, sources: Any, values: Any, factors: Any) -> None:
-    indptr, columns, out = table
-    for t in numba.prange(len(rows)):
-        for k in range(indptr[rows[t]], indptr[rows[t] + 1]):
-            out[k] = factors[columns[k]] * values[sources[k]]
-
-
-@kernel
-def gather_pairs(
-    table: Any,
-    rows: Any,
-    sources: Any,
-    gradient: Any,
-    values: Any,
-    factors: Any,
-    active: Any,
-    of_factors: Any,
-) -> None:
-    indptr, columns, _ = table
-    for row in rows:
-        for k in range(indptr[row], indptr[row + 1]):
-            if gradient[k] != 0:
-                active[sources[k]] += factors[columns[k]] * gradient[k]
-                of_factors[columns[k]] += gradient[k] * values[sources[k]]
-                gradient[k] = 0
-
-
-@kernel
-def replies(
-    table: Any, starts: Any, items: Any, marks: Any, begins: Any, columns: Any, values: Any, counts: Any
-) -> None:
-    indptr, others, numbers = table
-    sums = np.zeros(len(indptr) - 1, dtype=numbers.dtype)
-    there = np.zeros(len(sums), dtype=np.bool_)
-    for t in range(len(counts)):
-        count = 0
-        own = columns[begins[t] : begins[t + 1]]
-        for m in range(starts[t], starts[t + 1]):
-            for k in range(np.uint64(indptr[items[m]]), np.uint64(indptr[items[m] + 1])):
-                other = others[k]
-                if not there[other]:
-                    there[other] = True
-                    own[count] = other
-                    count += 1
-                sums[other] += marks[m] * numbers[k]
-        own[:count].sort()
-        for m in range(count):
-            values[begins[t] + m] = sums[own[m]]
-            sums[own[m]] = 0
-            there[own[m]] = False
-        counts[t] = count
-
-
-@parallel
-def pull_marked_pairs(pairs: Any, of_users: Any, table: Any, active: Any) -> None:
-    members, starts, rows, slopes, owners = pairs
-    bounds, touched, shares = of_users
-    indptr, columns, _ = table
-    for g in numba.prange(len(rows)):
-        for m in range(starts[g], starts[g + 1]):
-            slope, user = slopes[members[m]], owners[members[m]]
-            place, end = np.int64(bounds[user]), np.int64(bounds[user + 1])
-            for k in range(indptr[rows[g]], indptr[rows[g] + 1]):
-                wanted = np.int32(columns[k])
-                last = end
-                # The first that is not below it lies behind the one before, as columns rise.
-                while place < last:
-                    middle = (place + last) // 2
-                    if touched[middle] < wanted:
-                        place = middle + 1
-                    else:
-                        last = middle
-                if place == end:
-                    break
-                if touched[place] == wanted:
-                    active[k] += slope * shares[place]
-
-
-@parallel
-def pull_marked_block(rows: Any, slopes: Any, touched_by: Any, table: Any, active: Any) -> None:
-    places, touching, shares, bounds = touched_by
-    indptr, columns, values = table
-    for s in numba.prange(len(rows)):
-        own = slopes[s]
-        for k in range(indptr[rows[s]], indptr[rows[s] + 1]):
-            place = places[columns[k]]
-            if place >= 0:
-                total = values.dtype.type(0)
-                for m in range(bounds[place], bounds[place + 1]):
-                    total += shares[m] * own[touching[m]]
-                active[k] += total

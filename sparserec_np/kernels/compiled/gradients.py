@@ -95,9 +95,9 @@ def spread_block(table: Any, rows: Any, block: Any, gradient: Any, explored: Any
 
 @parallel
 def decay_gradients(table: Any, rows: Any, weights: Any, origin: Any, gradient: Any) -> None:
-    indptr, _, values = table
+    starts, ends, _, values = table
     for g in numba.prange(len(rows)):
-        for k in range(indptr[rows[g]], indptr[rows[g] + 1]):
+        for k in range(starts[rows[g]], ends[rows[g]]):
             away = values[k] - origin[k] if len(origin) else values[k]
             gradient[k] += weights[g] * away
 

@@ -10,7 +10,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from sparserec_np.kernels.doors import parallel
+from sparserec_np.kernels.doors import inner, parallel
 
 # Rows are handed to threads in runs of this many.
 RUN = 64
@@ -35,15 +35,31 @@ def adagrad(table: Any, rows: Any, gradient: Any, squares: Any, rate: Any, epsil
             gradient[k] = 0
 
 
+@inner
+def _adam(
+    values: Any, gradient: Any, first: Any, second: Any, start: Any, stop: Any, keeps: Any, scales: Any
+) -> None:
+    old1, new1, old2, new2 = keeps
+    scale1, scale2, rate, epsilon = scales
+    for k in range(np.uint64(start), np.uint64(stop)):
+        mean = old1 * first[k] + new1 * gradient[k]
+        square = old2 * second[k] + new2 * gradient[k] * gradient[k]
+        # Not "/", which looks whether it divides by 0, and so takes one entry at a time.
+        values[k] -= np.divide(rate * mean * scale1, np.sqrt(square * scale2) + epsilon)
+        first[k], second[k], gradient[k] = mean, square, 0
+
+
 @parallel
 def adam(table: Any, rows: Any, gradient: Any, moments: Any, rate: Any, betas: Any, epsilon: Any) -> None:
     indptr, _, values = table
     first, second, steps = moments
     beta1, beta2 = betas
     kind = values.dtype.type
+    keeps = kind(beta1), kind(1 - beta1), kind(beta2), kind(1 - beta2)
     for run in numba.prange((len(rows) + RUN - 1) // RUN):
         made, scale1, scale2 = 0, kind(0), kind(0)
-        for t in range(run * RUN, min(len(rows), (run + 1) * RUN)):
+        t, end = run * RUN, min(len(rows), (run + 1) * RUN)
+        while t < end:
             row = rows[t]
             steps[row] += 1
             if steps[row] != made:  # powers take longer than an entry does, and rows often have one number
@@ -51,10 +67,13 @@ def adam(table: Any, rows: Any, gradient: Any, moments: Any, rate: Any, betas: A
                 # In float64: 1 - beta2**t loses half its digits in float32 for the first steps.
                 scale1 = kind(1 / (1 - np.float64(beta1) ** made))
                 scale2 = kind(1 / (1 - np.float64(beta2) ** made))
-            for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + 1])):
-                if gradient[k] == 0 and first[k] == 0 and second[k] == 0:
-                    continue  # as of entries that are never trained: nothing would change
-                first[k] = kind(beta1) * first[k] + kind(1 - beta1) * gradient[k]
-                second[k] = kind(beta2) * second[k] + kind(1 - beta2) * gradient[k] * gradient[k]
-                values[k] -= kind(rate) * first[k] * scale1 / (np.sqrt(second[k] * scale2) + kind(epsilon))
-                gradient[k] = 0
+            t += 1
+            last = (
+                row  # of rows that follow each other, with the same number of steps: one stretch of entries
+            )
+            while t < end and rows[t] == last + 1 and steps[last + 1] + 1 == made:
+                last += 1
+                steps[last] += 1
+                t += 1
+            scales = scale1, scale2, kind(rate), kind(epsilon)
+            _adam(values, gradient, first, second, indptr[row], indptr[last + 1], keeps, scales)

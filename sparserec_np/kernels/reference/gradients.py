@@ -23,6 +23,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.kernels.arguments import Rows
 
 
 def pair_gradients(
@@ -118,7 +119,7 @@ def spread_block(
         _add(table, row, block[:, s], gradient, explored)
 
 
-def decay_gradients(table: SparseTable, rows: Array, weights: Array, origin: Array, gradient: Array) -> None:
+def decay_gradients(table: Rows, rows: Array, weights: Array, origin: Array, gradient: Array) -> None:
     """Adds the gradients of L2 terms.
 
     They are ``sum_g weights[g] / 2 * |table[rows[g]] - origin[rows[g]]|^2``.
@@ -128,14 +129,14 @@ def decay_gradients(table: SparseTable, rows: Array, weights: Array, origin: Arr
     the origin this is L2-SP (Li, Grandvalet and Davoine 2018).
 
     Args:
-        table: see above.
+        table: the rows of one, or the part of each that has L2 terms.
         rows: (groups,) int32, none twice.
         weights: (groups,) L2 weight of each row.
         origin: (nnz,) what the values are drawn towards, or empty for zero.
         gradient: (nnz,) added to.
     """
     for row, weight in zip(rows, weights, strict=True):
-        own = slice(table.indptr[row], table.indptr[row + 1])
+        own = slice(table.starts[row], table.ends[row])
         away = table.values[own] - origin[own] if len(origin) else table.values[own]
         gradient[own] += weight * away
 
