@@ -31,6 +31,7 @@ from sparserec_np.kernels.compiled import (
 )
 from sparserec_np.learning.batches import OnePerPair, PairSampler, SharedBlock
 from sparserec_np.learning.cells import TOGETHER, CellDivision
+from sparserec_np.learning.optimizers import corrections_of
 from sparserec_np.models.batch_items import BatchItems
 from sparserec_np.models.inner_products import BATCH_PARTS
 from sparserec_np.models.lightgcn import CHUNKS
@@ -222,7 +223,12 @@ def step_calls(m: Material) -> Iterator[Work]:
     for name, kernel, state, rest in (
         ("sgd", updates.sgd, 0, (np.float32(1e-6),)),
         ("adagrad", updates.adagrad, 1, (second, np.float32(1e-6), np.float32(1e-10))),
-        ("adam", updates.adam, 2, ((first, second, steps), 1e-6, (0.9, 0.999), 1e-8)),
+        (
+            "adam",
+            updates.adam,
+            2,
+            ((first, second, steps), 1e-6, (0.9, 0.999), 1e-8, corrections_of(0.9, 0.999)),
+        ),
     ):
         counters = 8 if name == "adam" else 0
         yield Work(

@@ -153,9 +153,7 @@ def page(cells: Cells, _: Path) -> str:
         " sd is that of the held-out figure. R@20 and N@20 are on the test part."
     )
     names = dict.fromkeys((cell["what"]["data"], cell["what"]["options"]) for cell in cells.all)
-    sections = [
-        section(name, cells.of(data=name, options=options)) for name, options in names
-    ]
+    sections = [section(name, cells.of(data=name, options=options)) for name, options in names]
     machines = [cell["machine"] for cell in cells.all]
     return page_of("The three ideas, alone and together", "ablation", machines, words, sections)
 

@@ -7,6 +7,8 @@ seen.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Protocol
 
@@ -142,6 +144,7 @@ class Adam(_Beside):
             rate,
             self.betas,
             self.epsilon,
+            corrections_of(*self.betas),
         )
 
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
@@ -149,6 +152,22 @@ class Adam(_Beside):
         fresh = row_means(self.second)
         self.first = move(self.first, fresh.dtype.type(0))
         self.second = move(self.second, fresh)
+
+
+@functools.cache
+def corrections_of(beta1: float, beta2: float) -> Array:
+    """Computes what Adam's moving means are multiplied by, as they begin at zero.
+
+    Row t has ``1 / (1 - beta1^t)`` and ``1 / (1 - beta2^t)``, of the first step on until both are
+    1; row 0 has ones. In float64: in float32 ``1 - beta2^t`` loses half its digits in the first
+    steps.
+
+    >>> corrections_of(0.5, 0.75)[:3].tolist()
+    [[1.0, 1.0], [2.0, 4.0], [1.3333333333333333, 2.2857142857142856]]
+    """
+    last = 1 + math.ceil(54 * math.log(0.5) / math.log(max(beta1, beta2)))
+    powers = np.array([beta1, beta2]) ** np.arange(1, last + 1)[:, None]
+    return np.concatenate([np.ones((1, 2)), 1 / (1 - powers)])
 
 
 def one_row(weights: Array) -> SparseTable:

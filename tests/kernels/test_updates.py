@@ -13,6 +13,7 @@ from sparserec_np.data.table import SparseTable
 from sparserec_np.kernels.arguments import Moments
 from sparserec_np.kernels.compiled import updates as compiled
 from sparserec_np.kernels.reference import updates as reference
+from sparserec_np.learning.optimizers import corrections_of
 from tests.makers import oracles
 from tests.makers.kernel_cases import (
     PRECISIONS,
@@ -44,7 +45,7 @@ def step(
     elif name == "adagrad":
         kernel.adagrad(table, rows, gradient, state[0], kind(RATE), kind(EPSILON))
     else:
-        kernel.adam(table, rows, gradient, state, RATE, BETAS, EPSILON)
+        kernel.adam(table, rows, gradient, state, RATE, BETAS, EPSILON, corrections_of(*BETAS))
 
 
 def run(kernel: Any, name: str, start: SparseTable, batches: list[tuple[Array, Array]]) -> tuple[Array, ...]:
@@ -165,3 +166,15 @@ def test_rows_that_follow_each_other_step_as_each_of_them_does(dtype: Any) -> No
         run(compiled, "adam", table, ascending), run(compiled, "adam", table, mixed), strict=True
     ):
         np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("kernel", [compiled, reference], ids=["compiled", "reference"])
+def test_rows_of_very_many_steps_are_corrected_by_nothing(kernel: Any) -> None:
+    table = SparseTable(np.array([0, 1, 2], np.int32), np.zeros(2, np.uint8), np.ones(2))
+    moments = Moments(np.full(2, 0.5), np.full(2, 0.25), np.array([10**6, 2 * 10**9], np.int32))
+    gradient = np.ones(2)
+    corrections = corrections_of(*BETAS)
+    assert (corrections[-1] == 1).all() and (corrections[-2000] > 1).any()
+    kernel.adam(table, np.array([0, 1], np.int32), gradient, moments, RATE, BETAS, EPSILON, corrections)
+    mean, square = 0.9 * 0.5 + 0.1, 0.999 * 0.25 + 0.001
+    np.testing.assert_allclose(table.values, 1 - RATE * mean / (square**0.5 + EPSILON), rtol=1e-12)

@@ -50,23 +50,28 @@ def _adam(
 
 
 @parallel
-def adam(table: Any, rows: Any, gradient: Any, moments: Any, rate: Any, betas: Any, epsilon: Any) -> None:
+def adam(
+    table: Any,
+    rows: Any,
+    gradient: Any,
+    moments: Any,
+    rate: Any,
+    betas: Any,
+    epsilon: Any,
+    corrections: Any,
+) -> None:
     indptr, _, values = table
     first, second, steps = moments
     beta1, beta2 = betas
     kind = values.dtype.type
     keeps = kind(beta1), kind(1 - beta1), kind(beta2), kind(1 - beta2)
     for run in numba.prange((len(rows) + RUN - 1) // RUN):
-        made, scale1, scale2 = 0, kind(0), kind(0)
         t, end = run * RUN, min(len(rows), (run + 1) * RUN)
         while t < end:
             row = rows[t]
             steps[row] += 1
-            if steps[row] != made:  # powers take longer than an entry does, and rows often have one number
-                made = steps[row]
-                # In float64: 1 - beta2**t loses half its digits in float32 for the first steps.
-                scale1 = kind(1 / (1 - np.float64(beta1) ** made))
-                scale2 = kind(1 / (1 - np.float64(beta2) ** made))
+            made = steps[row]
+            known = min(made, len(corrections) - 1)
             t += 1
             last = (
                 row  # of rows that follow each other, with the same number of steps: one stretch of entries
@@ -75,5 +80,5 @@ def adam(table: Any, rows: Any, gradient: Any, moments: Any, rate: Any, betas: A
                 last += 1
                 steps[last] += 1
                 t += 1
-            scales = scale1, scale2, kind(rate), kind(epsilon)
+            scales = kind(corrections[known, 0]), kind(corrections[known, 1]), kind(rate), kind(epsilon)
             _adam(values, gradient, first, second, indptr[row], indptr[last + 1], keeps, scales)

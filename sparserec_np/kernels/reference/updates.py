@@ -60,14 +60,15 @@ def adam(
     rate: float,
     betas: tuple[float, float],
     epsilon: float,
+    corrections: Array,
 ) -> None:
     """Steps by Adam (Kingma and Ba 2015).
 
     A step count for each row instead of one for all is our choice.
 
     ``t <- t + 1``, ``m <- b1 m + (1 - b1) g``, ``v <- b2 v + (1 - b2) g^2``, then ``x <- x - rate *
-    m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon)``. The powers are taken in float64: in float32
-    ``1 - b2^t`` loses half its digits in the first steps.
+    m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon)``. The quotients of 1 by the powers
+    are given, as a power takes longer than an entry.
 
     Args:
         table: values of ``rows`` are changed in place.
@@ -78,6 +79,8 @@ def adam(
         rate: step length, a Python float.
         betas: (b1, b2), Python floats from 0 to below 1.
         epsilon: > 0, a Python float.
+        corrections: (n, 2) float64, ``1 / (1 - b1^t)`` and ``1 / (1 - b2^t)`` in row t; the last
+            row, of which both are 1, stands for all t behind it, and row 0 for none.
     """
     first, second, steps = moments
     beta1, beta2 = betas
@@ -86,7 +89,8 @@ def adam(
         steps[row] += 1
         first[own] = beta1 * first[own] + (1 - beta1) * gradient[own]
         second[own] = beta2 * second[own] + (1 - beta2) * gradient[own] ** 2
-        mean = first[own] / (1 - beta1 ** int(steps[row]))
-        square = second[own] / (1 - beta2 ** int(steps[row]))
+        scale1, scale2 = corrections[min(int(steps[row]), len(corrections) - 1)]
+        mean = first[own] * table.values.dtype.type(scale1)
+        square = second[own] * table.values.dtype.type(scale2)
         table.values[own] -= rate * mean / (np.sqrt(square) + epsilon)
         gradient[own] = 0
