@@ -1755,10 +1755,12 @@ class MadeRows(ABC):
 
     Attributes:
         has_numbers: whether the file holds a number for each item, as ``weights``.
+        has_pairs: whether the last columns of the items' table stand for items.
         model: the checked file.
     """
 
     has_numbers: ClassVar[bool] = True
+    has_pairs: ClassVar[bool] = False
 
     def __init__(self, model: StoredModel) -> None:
         self.model = model
@@ -1896,6 +1898,8 @@ class SumsAndItems(SummedRows):
     Items have a 1 in column ``dim + i``, which no file stores. So the score of item i is the sum of
     its row's products with the row, and then its replies.
     """
+
+    has_pairs = True
 
     def __init__(self, model: StoredModel) -> None:
         super().__init__(model)
@@ -2266,8 +2270,8 @@ def item_columns(metadata: Mapping[str, str]) -> int:
 
     Raises ArtifactError for pairs that do not say it.
     """
-    paired = metadata.get("model") == "fism" and metadata.get("user_rows") == "neighbours"
-    return _read_integer(metadata, "item_columns") if paired else 0
+    made = MADE_ROWS.get(metadata.get("user_rows", ""), SummedRows)
+    return _read_integer(metadata, "item_columns") if made.has_pairs else 0
 
 
 def weighed_items(items: Table, first: int) -> Array:

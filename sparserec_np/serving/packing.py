@@ -58,7 +58,7 @@ def pack(model: ServedModel, dtype: str) -> Artifact:
         if steps.nbytes < arrays[f"{name}.columns"].nbytes:
             del arrays[f"{name}.columns"]
             arrays[f"{name}.steps"] = steps
-        scaled = min(model.dim - item_columns(model.metadata) + 1, model.dim)
+        scaled = min(max(model.dim - item_columns(model.metadata), 0) + 1, model.dim)
         arrays |= {f"{name}.{part}": array for part, array in VALUES[dtype](name, table, scaled).items()}
     if model.has_numbers:
         arrays |= WEIGHTS[dtype](used_weights(model, arrays.pop("weights")))

@@ -244,7 +244,7 @@ async function read(bytes) {
     return checkBounds(`${name}.${bits ? "ends" : "lengths"}`, rows, end, target, bounds);
   };
   // How many of the last columns stand for items, in a model of pairs.
-  const itemColumns = () => (model == "fism" && metadata.user_rows == "neighbours" ? number("item_columns") : 0);
+  const itemColumns = () => (metadata.user_rows == "neighbours" ? number("item_columns") : 0);
   // The same, and checks that numbers rise within each row; gaps are added up.
   const rising = (name, numbers, rows, limit, gaps, field) => {
     const bounds = readBounds(name, rows, numbers.length, field);

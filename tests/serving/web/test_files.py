@@ -30,7 +30,7 @@ NPM = shutil.which("npm")
 def test_the_module_is_small() -> None:
     short = (SOURCES / "sparserec.min.js").read_bytes()
     assert len(short) <= 16_000
-    assert len(gzip.compress(short, 9)) <= 5_120  # zlib makes 5,102, others some bytes more or less
+    assert len(gzip.compress(short, 9)) <= 5_120  # zlib makes 5,097, others some bytes more or less
 
 
 def test_the_document_tells_the_sizes() -> None:
