@@ -14,12 +14,14 @@ which entries are stored. Our choice.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from sparserec_np import kernels
 from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.kernels.arguments import Explored
+from sparserec_np.kernels.arguments import Explored, Pairs
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.both_ways import SaidOfBatch, both_ways, found_pairs
@@ -56,12 +58,9 @@ class FismWithNeighbours:
         self.history = touched
         self.log = touched.log
         self._summed = dim - table.rows
-        owners, others = table.row_numbers(), np.flatnonzero(table.columns >= self._summed)
-        counts = np.bincount(owners[others], minlength=table.rows)
-        ends = (table.indptr[1:] - counts).astype(table.indptr.dtype)
+        before = np.append(0, np.cumsum(table.columns < self._summed)).astype(table.indptr.dtype)
+        ends = table.indptr[:-1] + np.diff(before[table.indptr])
         self._sums = Fism(table, self._summed, touched, ends)
-        columns = table.columns[others].astype(np.int32) - np.int32(self._summed)
-        self._pairs = both_ways(owners[others], columns, others, table.rows)
         self._nothing = Explored.of(NO_ROWS, table.rows, self._summed, table.values.dtype)
         self._stored = np.flatnonzero(np.diff(table.indptr)).astype(np.int32)
         self._said: SaidOfBatch | None = None
@@ -77,14 +76,23 @@ class FismWithNeighbours:
     def table(self, table: SparseTable) -> None:
         self._sums.table = table  # of other values: which entries are stored does not change
 
+    @cached_property
+    def _pairs(self) -> Pairs:
+        """The pairs, from both of their items: what training reads, and lists do not."""
+        table = self.table
+        places = np.flatnonzero(table.columns >= self._summed)
+        columns = table.columns[places].astype(np.int32) - np.int32(self._summed)
+        return both_ways(table.row_numbers()[places], columns, places, table.rows)
+
     def cut_rows_to(self, entries: int) -> None:
         """Takes the number of entries that a model file has the sums of users' rows cut to."""
         self.row_entries = entries
 
     @property
     def workspace_bytes(self) -> int:
-        """Bytes of the ends of rows, of where pairs stand, and of what sums take."""
-        own = self._pairs.nbytes + self._stored.nbytes + self._nothing.nbytes
+        """Bytes of the rows that are named, of where pairs stand once that was asked for, and of what sums take."""
+        pairs = self._pairs.nbytes if "_pairs" in self.__dict__ else 0
+        own = pairs + self._stored.nbytes + self._nothing.nbytes
         return self._sums.workspace_bytes + own
 
     @property
