@@ -350,8 +350,8 @@ MUTANTS = (
     Mutant(
         "made users: block overwrites users",
         FISM,
-        "own[columns[k]] += slope * values[k]",
-        "own[columns[k]] = slope * values[k]",
+        "out[first + u, c] += lines[",
+        "out[first + u, c] = lines[",
     ),
     # ---- scores
     Mutant("stale scores", SCORING, "                scratch[columns[k]] = 0\n", "                pass\n"),
@@ -381,18 +381,18 @@ MUTANTS = (
     Mutant(
         "Adam counts steps for all rows", UPDATES, "steps[row] += 1", "steps[row] = steps.max() + (t == 0)"
     ),
-    Mutant("Adam without bias correction", UPDATES, "1 / (1 - np.float64(beta2) ** made)", "1.0"),
+    Mutant("Adam without bias correction", UPDATES, "kind(corrections[known, 1])", "1.0"),
     Mutant(
         "Adam's second moment of first powers",
         UPDATES,
-        "kind(1 - beta2) * gradient[k] * gradient[k]",
-        "kind(1 - beta2) * gradient[k]",
+        "new2 * gradient[k] * gradient[k]",
+        "new2 * gradient[k]",
     ),
     Mutant(
         "Adam leaves a row's last entry",
         UPDATES,
-        "np.uint64(indptr[row + 1])):",
-        "np.uint64(indptr[row + 1] - 1)):",
+        "indptr[row], indptr[last + 1], keeps",
+        "indptr[row], indptr[last + 1] - 1, keeps",
     ),
     Mutant(
         "first moment not begun anew",
