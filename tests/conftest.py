@@ -23,10 +23,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ.pop("NUMBA_DISABLE_JIT", None)
 
 # What lets a change land must not depend on luck: there the examples are always the same. Runs by
-# hand draw new ones.
-settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# hand draw new ones. How long an example takes says more of the machine than of the code.
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("by hand", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "by hand")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -77,5 +77,6 @@ def _picture(curves: Sequence[Curve], axes: Axes) -> Iterator[Block]:
     ends = sorted((curve.points[-1][1] for curve in curves), reverse=True)
     kept = [curve for curve in curves if curve.points[-1][1] >= ends[:MOST][-1]][:MOST]
     left = len(curves) - len(kept)
-    caption = axes.title + (f"; the {left} that end lowest are left out" if left else "")
+    without = "the one that ends lowest is" if left == 1 else f"the {left} that end lowest are"
+    caption = f"{axes.title}; {without} left out" if left else axes.title
     yield Figure(draw(kept, axes), caption)

@@ -17,7 +17,7 @@ from sparserec_np.comparison.significance import Gain, gains
 from sparserec_np.comparison.sweep import Outcome, Sweep
 from sparserec_np.comparison.variants import COUNTED, Impossible, Variant
 from sparserec_np.comparison.versions import machine, versions
-from sparserec_np.comparison.words import bytes_of, figure_of, gain_of, p_of, seconds_of, signed
+from sparserec_np.comparison.words import bytes_of, figure_of, gain_of, named, p_of, seconds_of, signed
 from sparserec_np.training.fitted import Record
 from sparserec_np.training.run_directory import read_records
 
@@ -198,8 +198,9 @@ def _about(comparison: Comparison) -> Iterator[Block]:
         else "Each variant chose its start and its learning rate on held-out training data."
     )
     seeds = ", ".join(map(str, comparison.seeds))
+    train, test = sweep.sources.train, sweep.sources.test
     yield Prose(
-        f"Trained on {sweep.sources.train} and measured on {sweep.sources.test}, over {users:,} users, all items"
+        f"Trained on {named(train)} and measured on {named(test)}, over {users:,} users, all items"
         f" ranked. {tuned} The first seed chose, the others trained with what it chose. Seeds: {seeds}."
     )
 

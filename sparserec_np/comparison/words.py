@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 
 def figure_of(number: float) -> str:
@@ -75,3 +76,12 @@ def seconds_of(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def named(path: str) -> str:
+    """Leaves of a path the folder and the file: where a machine keeps them is nobody else's business.
+
+    >>> named("/home/ann/data/lastfm/train.txt.gz"), named("train.csv")
+    ('lastfm/train.txt.gz', 'train.csv')
+    """
+    return "/".join(Path(path).parts[-2:])
