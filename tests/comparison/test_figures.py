@@ -41,7 +41,9 @@ def test_the_lowest_are_left_out_where_there_are_too_many(drawn: list) -> None:
     some = [found(name, part, part + place) for place, name in enumerate(METHODS) for part in (0.1, 0.2)]
     blocks = list(curves_of(some, "ndcg@20"))
     assert [curve.name for curve in drawn[0][0]] == list(METHODS[1:])
-    assert isinstance(blocks[1], Figure) and blocks[1].caption.endswith("; the one that ends lowest is left out")
+    assert isinstance(blocks[1], Figure) and blocks[1].caption.endswith(
+        "; the one that ends lowest is left out"
+    )
 
 
 def test_epochs_are_drawn_where_there_are_two_looks(drawn: list) -> None:
