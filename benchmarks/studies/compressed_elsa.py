@@ -7,12 +7,12 @@ About 60 minutes for LastFM. The peer is `compresso-recsys`: put a CPU build of 
 then `pip install compresso-recsys`. It factors items alone, as `fism` does: a user is the sum of
 the rows of what they touched, and every row keeps as many entries, which --per-item says. Ours get
 as many in all, `--entries`, and choose the rest themselves. A setting of the peer is
-COLUMNS:BATCH:RATE:EPOCHS, where epochs are those after the search of the mask; all else is as the
-example of its documentation has it. The settings are compared on the quarter of TRAIN that `train`
-holds out as well. The best is fitted to all of TRAIN, and its own lists are measured on TEST, once;
-without TEST settings are tried, and that is all. Each fit is a process of its own. Cells are lines
-of JSON in FOLDER, and those that are there are not made again; PAGE shows all of them, of all data
-sets.
+COLUMNS:BATCH:RATE:EPOCHS:MOST, where epochs are those after the search of the mask, and at most
+MOST, by default 20, go into a stage of the search; all else is as the example of its documentation
+has it. The settings are compared on the quarter of TRAIN that `train` holds out as well. The best
+is fitted to all of TRAIN, and its own lists are measured on TEST, once; without TEST settings are
+tried, and that is all. Each fit is a process of its own. Cells are lines of JSON in FOLDER, and
+those that are there are not made again; PAGE shows all of them, of all data sets.
 """
 
 from __future__ import annotations
@@ -43,8 +43,7 @@ from sparserec_np.runtime import Array
 
 TOP = 20
 PART, SEED = 0.25, 0  # what `train` holds out to choose by, and the seed it draws that with
-STAGE_EPOCHS = 20  # most epochs of a stage of the search, as in the package's example
-MAX_OUTPUT = 10_000  # items that a batch is scored for, as there
+MAX_OUTPUT = 10_000  # items that a batch is scored for, as in the package's example
 OURS, PEER, TRIAL = "fism", "elsa", "trial"
 NAMES = {OURS: "fism", PEER: "Compressed ELSA"}
 PACKAGES = ("compresso-recsys", "compresso-pytorch", "torch")
@@ -58,22 +57,24 @@ class Setting(NamedTuple):
         batch: users at once.
         rate: of learning, which falls to nothing along a cosine once the mask is found.
         epochs: after the search of the mask.
+        stage: most epochs of a stage of the search, 20 in the package's example.
     """
 
     columns: int
     batch: int
     rate: float
     epochs: int
+    stage: int = 20
 
     @classmethod
     def read(cls, text: str) -> Setting:
-        """Reads COLUMNS:BATCH:RATE:EPOCHS.
+        """Reads COLUMNS:BATCH:RATE:EPOCHS, and perhaps :MOST.
 
         >>> Setting.read("64:1024:0.1:10")
-        Setting(columns=64, batch=1024, rate=0.1, epochs=10)
+        Setting(columns=64, batch=1024, rate=0.1, epochs=10, stage=20)
         """
-        columns, batch, rate, epochs = text.split(":")
-        return cls(int(columns), int(batch), float(rate), int(epochs))
+        columns, batch, rate, *epochs = text.split(":")
+        return cls(int(columns), int(batch), float(rate), *map(int, epochs))
 
 
 class Lists(NamedTuple):
@@ -141,7 +142,7 @@ def fitted(log: Any, per_item: int, setting: Setting, threads: int) -> Any:
         stability_window=5,
         change_threshold=0.01,
         mask_update_interval=10,
-        max_epochs_per_stage=STAGE_EPOCHS,
+        max_epochs_per_stage=setting.stage,
     )
     trainer = ELSATrainer(
         ELSAConfig(
@@ -268,7 +269,16 @@ def section(name: str, cells: Sequence[Cell]) -> str:
     for cell in sorted((one for one in cells if one["what"]["way"] in NAMES), key=_place):
         rows.append(_row(cell, [one for one in trials if _size(one) == _size(cell)]))
     lines = [f"## {name}", "", words, "", table(head, rows)]
-    head = ["entries an item", "columns", "batch", "rate", "epochs", "of the search", "stages cut short"]
+    head = [
+        "entries an item",
+        "columns",
+        "batch",
+        "rate",
+        "epochs",
+        "most of a stage",
+        "of the search",
+        "cut short",
+    ]
     head += ["held out R@20 / N@20", "s", "peak MB"]
     return "\n".join([*lines, "", "Settings of Compressed ELSA:", "", table(head, map(_trial, trials))])
 
@@ -297,7 +307,12 @@ def _row(cell: Cell, trials: Sequence[Cell]) -> list[str]:
 def _trial(cell: Cell) -> list[str]:
     setting, found = Setting(*cell["what"]["setting"]), cell["float32"]
     named = [f"{_size(cell)}", f"{setting.columns:,}", f"{setting.batch:,}", f"{setting.rate:g}"]
-    named += [f"{setting.epochs}", f"{cell['search_epochs']}", f"{cell['forced']} of {cell['stages']}"]
+    named += [
+        f"{setting.epochs}",
+        f"{setting.stage}",
+        f"{cell['search_epochs']}",
+        f"{cell['forced']} of {cell['stages']}",
+    ]
     reached = f"{found['recall']:.4f} / {found['ndcg']:.4f}"
     return [*named, reached, f"{cell['seconds']:,.0f}", f"{cell['peak_bytes'] / 1e6:,.0f}"]
 
@@ -333,7 +348,11 @@ def main() -> None:
         "--per-item", nargs="+", type=int, default=[6, 1], help="entries of a row of the peer"
     )
     parser.add_argument(
-        "--settings", nargs="*", type=Setting.read, default=[], help="of the peer: COLUMNS:BATCH:RATE:EPOCHS"
+        "--settings",
+        nargs="*",
+        type=Setting.read,
+        default=[],
+        help="of the peer: COLUMNS:BATCH:RATE:EPOCHS:MOST",
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--fit", help=argparse.SUPPRESS)

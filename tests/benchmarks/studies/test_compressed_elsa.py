@@ -26,7 +26,7 @@ from benchmarks.studies.compressed_elsa import (
 )
 from tests.makers.small import needs_compiler, small_log
 
-SETTING = Setting(64, 128, 0.1, 10)
+SETTING = Setting.read("64:128:0.1:10")
 
 
 def cell(way: str, per_item: int, ndcg: float, setting: Setting | None = None) -> dict[str, Any]:
@@ -101,8 +101,8 @@ def test_the_tables_have_a_row_for_each_cell() -> None:
         ["6", "fism", "64", "42"], ["6", "Compressed ELSA", "64", "42"], ["1", "fism", "64", "7"],
     ]  # fmt: skip
     assert rows[2][4:] == ["2.0", "0.4000 / 0.2000", "2.0", "0.4000 / 0.2000", "0.1200", "3", "100"]
-    assert [row[:7] for row in rows[5:]] == [
-        ["6", "64", "128", rate, "10", "9", "2 of 8"] for rate in ("0.1", "0.03")
+    assert [row[:8] for row in rows[5:]] == [
+        ["6", "64", "128", rate, "10", "20", "9", "2 of 8"] for rate in ("0.1", "0.03")
     ]
 
 
@@ -114,7 +114,7 @@ def test_all_of_it_on_a_small_log(tmp_path: Path) -> None:
     for log, path in zip((train, test), files, strict=True):
         sparserec_np.write_interactions(log, path)
     words = [*files, "--folder", tmp_path / "cells", "--per-item", "2", "--page", tmp_path / "page.md"]
-    words += ["--settings", "8:16:0.1:2", "8:16:0.01:1", "--json"]
+    words += ["--settings", "8:16:0.1:2", "8:16:0.01:1:5", "--json"]
     command = [sys.executable, "-m", "benchmarks.studies.compressed_elsa", *map(str, words)]
     done, again = (subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True) for _ in range(2))
     assert done.returncode == again.returncode == 0, done.stderr
