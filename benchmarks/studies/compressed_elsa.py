@@ -327,9 +327,9 @@ def page(cells: Cells, _: Path) -> str:
         " Compressed ELSA in float32 are of the package's own lists. Held out is the quarter of the training part by"
         " which both choose. Bytes are those of an export without ids and without what users had: values, in int8 with"
         " a scale for each column, the columns in one byte each where that is possible, lengths of rows, and of `fism`"
-        " a weight of each item. Seconds of `fism` are of the whole command, which tries widths, starts and epochs;"
-        " those of Compressed ELSA are of one fit, and trials come on top. Each has one thread, and peaks are of whole"
-        " processes, PyTorch among them."
+        " a weight of each item where it has any. Seconds of `fism` are of the whole command, which tries widths,"
+        " starts and epochs; those of Compressed ELSA are of one fit, and trials come on top. Each has one thread, and"
+        " peaks are of whole processes, PyTorch among them."
     )
     names = dict.fromkeys(cell["what"]["data"] for cell in cells.all)
     sections = [section(name, cells.of(data=name)) for name in names]
