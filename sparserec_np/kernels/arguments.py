@@ -44,7 +44,8 @@ class Pairs(NamedTuple):
 
     Attributes:
         bounds: (n_items + 1,) integers; those of item i are ``bounds[i]`` to ``bounds[i + 1] - 1``.
-        others: (n,) int32, the other item of each, which rise for an item.
+        others: (n,) int32, the other item of each, which rise for an item; one that stands in both
+            orders comes twice.
         sources: (n,) integers, where the pair's value stands; twice the same for two items.
     """
 

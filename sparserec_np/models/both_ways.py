@@ -34,7 +34,10 @@ def found_pairs(pairs: Pairs, of_users: tuple[Array, Array, Array], starts: Arra
     bounds of what they are paired with.
     """
     begins = np.zeros(len(partners) + 1, np.int64)
-    np.cumsum(pairs.bounds[partners + 1] - pairs.bounds[partners], out=begins[1:])
+    # No more than the item has, or than two for each that the user touched: a table may hold both
+    # the pair of i and j and that of j and i.
+    most = 2 * np.repeat(np.diff(of_users[0]), np.diff(starts))
+    np.cumsum(np.minimum(pairs.bounds[partners + 1] - pairs.bounds[partners], most), out=begins[1:])
     room = int(begins[-1])
     found = Found(
         begins, np.empty(len(partners), np.int32), np.empty(room, np.int32), np.empty(room, np.float32)

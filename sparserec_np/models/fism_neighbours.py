@@ -19,13 +19,14 @@ from functools import cached_property
 import numpy as np
 
 from sparserec_np import kernels
+from sparserec_np.data.interactions import FEW_PAIRS
 from sparserec_np.data.recency import Touched
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import Explored, Pairs
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.both_ways import SaidOfBatch, both_ways, found_pairs
-from sparserec_np.models.fism import USERS_AT_ONCE, Fism, MadeRowsRanker
+from sparserec_np.models.fism import Fism, MadeRowsRanker
 from sparserec_np.models.model import Decay, Gradients
 from sparserec_np.models.user_rows import SumAndItems
 from sparserec_np.models.views import View
@@ -184,9 +185,8 @@ class FismWithNeighbours:
     def mean_product(self) -> float:
         """Computes the mean score of the training pairs, each without its own item."""
         log, total, factors = self.log, 0.0, self._factors()
-        for start in range(0, log.n_users, USERS_AT_ONCE):
-            users = np.arange(start, min(start + USERS_AT_ONCE, log.n_users), dtype=np.int32)
-            of_users = self.history.of_users(users)
+        for first, last in log.user_blocks(FEW_PAIRS):
+            of_users = self.history.of_users(np.arange(first, last, dtype=np.int32))
             scores = np.zeros(len(of_users[1]), dtype=self.table.values.dtype)
             found = found_pairs(self._pairs, of_users, of_users[0], of_users[1])
             kernels.pairs.add_found(self._pairs, found, self.table.values, factors, scores)

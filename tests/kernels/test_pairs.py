@@ -90,7 +90,9 @@ ODD_CASES = st.builds(
 
 
 def found_by(kernel: Any, case: Case) -> Found:
-    begins = np.append(0, np.cumsum(np.diff(case.pairs.bounds)[case.partners])).astype(np.int64)
+    most = 2 * np.repeat(np.diff(case.of_users[0]), np.diff(case.starts))
+    rooms = np.minimum(np.diff(case.pairs.bounds)[case.partners], most)
+    begins = np.append(0, np.cumsum(rooms)).astype(np.int64)
     count, room = len(case.partners), int(begins[-1])
     found = Found(
         begins, np.full(count, 77, np.int32), np.full(room, -1, np.int32), np.zeros(room, np.float32)

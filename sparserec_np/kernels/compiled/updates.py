@@ -73,9 +73,8 @@ def adam(
             made = steps[row]
             known = min(made, len(corrections) - 1)
             t += 1
-            last = (
-                row  # of rows that follow each other, with the same number of steps: one stretch of entries
-            )
+            # Rows that follow each other, of as many steps, are one stretch of entries.
+            last = row
             while t < end and rows[t] == last + 1 and steps[last + 1] + 1 == made:
                 last += 1
                 steps[last] += 1

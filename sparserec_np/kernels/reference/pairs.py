@@ -46,7 +46,8 @@ def find(
         pairs, of_users: see above.
         starts: (users + 1,) int32 or int64.
         partners: (m,) int32 items.
-        found: of m pairs, with room for all of the items'; all but ``begins`` is overwritten.
+        found: of m pairs, with room for as many as the item has, or for two for each item that the
+            user touched where that is less; all but ``begins`` is overwritten.
     """
     for t in range(len(starts) - 1):
         own = slice(of_users[0][t], of_users[0][t + 1])
