@@ -38,6 +38,13 @@ class Optimizer(Protocol):
         """
         ...
 
+    def curvature(self, table: SparseTable) -> Array:
+        """Sums the squared gradients of each entry of ``table`` since the first step, (nnz,).
+
+        Not to be written to; empty where nobody keeps them.
+        """
+        ...
+
     def state(self) -> dict[str, Array]:
         """Names the arrays of the state."""
         ...
@@ -89,6 +96,10 @@ class SGD(_Beside):
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
         """Does nothing: there is no state."""
 
+    def curvature(self, table: SparseTable) -> Array:
+        """Returns nothing: there is no state."""
+        return table.values[:0]
+
 
 class Adagrad(_Beside):
     """Adagrad (Duchi et al. 2011): ``s <- s + g^2``, ``x <- x - rate * g / (sqrt(s) + epsilon)``.
@@ -111,6 +122,10 @@ class Adagrad(_Beside):
     def carry(self, move: Carry, row_means: Callable[[Array], Array]) -> None:
         """Moves the sums of kept entries; regrown ones start at their row's mean."""
         self.squares = move(self.squares, row_means(self.squares))
+
+    def curvature(self, table: SparseTable) -> Array:
+        """Returns the sums of squared gradients; see :meth:`Optimizer.curvature`."""
+        return self.squares
 
 
 class Adam(_Beside):
@@ -152,6 +167,14 @@ class Adam(_Beside):
         fresh = row_means(self.second)
         self.first = move(self.first, fresh.dtype.type(0))
         self.second = move(self.second, fresh)
+
+    def curvature(self, table: SparseTable) -> Array:
+        """Computes ``t v / (1 - b2^t)``, t steps of the mean square; see :meth:`Optimizer.curvature`."""
+        corrections = corrections_of(*self.betas)[:, 1]
+        factors = self.steps * corrections[np.minimum(self.steps, len(corrections) - 1)]
+        sums: Array = np.repeat(factors.astype(self.second.dtype), np.diff(table.indptr))
+        sums *= self.second
+        return sums
 
 
 @functools.cache

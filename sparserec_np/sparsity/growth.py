@@ -48,6 +48,11 @@ class Growth(Protocol):
         """
         ...
 
+    @property
+    def sums_gradients(self) -> bool:
+        """Whether it looks at gradients that were summed from one update to the next."""
+        ...
+
     def explore(self, degrees: Array, norms: Array, waiting: Array, rng: np.random.Generator) -> Array:
         """Chooses the rows to explore from now to the next topology update, (m,) int32.
 
@@ -77,6 +82,7 @@ class NoGrowth:
 
     grows: bool = False
     prunes_explored_only: bool = False
+    sums_gradients: bool = False
 
     def explore(self, degrees: Array, norms: Array, waiting: Array, rng: np.random.Generator) -> Array:
         """Chooses no row."""
@@ -124,6 +130,7 @@ class AccumulatedGrowth:
     exploration: Exploration = Exploration()
     grows: bool = True
     prunes_explored_only: bool = True
+    sums_gradients: bool = True
 
     def explore(self, degrees: Array, norms: Array, waiting: Array, rng: np.random.Generator) -> Array:
         """Draws rows by importance, none again before all were drawn."""
@@ -150,6 +157,7 @@ class LastBatchGrowth(AccumulatedGrowth):
     """Growth where the last batch's gradient is largest, in all rows that it touches (RigL)."""
 
     prunes_explored_only: bool = False
+    sums_gradients: bool = False
 
     def explore(self, degrees: Array, norms: Array, waiting: Array, rng: np.random.Generator) -> Array:
         """Chooses no row: only the last batch counts."""

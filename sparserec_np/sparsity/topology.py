@@ -19,7 +19,11 @@ import numpy.typing as npt
 from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import Explored
-from sparserec_np.sparsity.growth import NO_ROWS, Growth
+from sparserec_np.sparsity.exchange import best_exchanges, divide_by_roots
+from sparserec_np.sparsity.growth import NO_ROWS, Grown, Growth
+
+
+NO_CURVATURE = np.empty(0, np.float32)
 
 
 def prune(table: SparseTable, count: int, floor: int = 1) -> tuple[SparseTable, Array]:
@@ -56,6 +60,10 @@ class FollowsEntries(Protocol):
         """Takes what it holds through a topology update, as an optimizer does its state."""
         ...
 
+    def curvature(self, table: SparseTable) -> Array:
+        """Sums each entry's squared gradients, (nnz,); empty where nobody keeps them."""
+        ...
+
 
 @dataclass(frozen=True)
 class TopologyUpdate:
@@ -66,10 +74,14 @@ class TopologyUpdate:
         start: a regrown entry starts against its gradient, at this part of the largest magnitude
             that was pruned. At zero it could not learn where its partners' entries are zero too:
             the gradient of ``u_c`` is ``i_c - j_c``.
+        margin: how many times the worth of what is pruned what regrows for it has to have
+            (:mod:`~sparserec_np.sparsity.exchange`), where growth sums gradients; 0 for no such
+            test.
     """
 
     floor: int = 1
     start: float = 0.5
+    margin: float = 0.0
 
     def __call__(
         self,
@@ -82,7 +94,8 @@ class TopologyUpdate:
     ) -> int:
         """Prunes and regrows once, in place.
 
-        Memory: what growth takes, a byte an entry, the rows' bounds and what changes.
+        Memory: what growth takes, a byte an entry, the rows' bounds and what changes; with a
+        margin the curvature and the worth of what is within reach as well.
 
         The table is rewritten at one stroke: who is interrupted has it as it was before or as it is
         afterwards.
@@ -90,18 +103,20 @@ class TopologyUpdate:
         Args:
             table: overwritten, all three arrays.
             growth: which entries grow.
-            explored: gradients summed since the last update.
-            fraction: of the entries within reach, how many change.
+            explored: gradients summed since the last update; with a margin they are overwritten.
+            fraction: of the entries within reach, how many change at most.
             state: what lies beside the entries and follows them.
 
         Returns:
             How many entries are new.
         """
-        inside = explored.slots >= 0 if growth.prunes_explored_only else np.ones(table.rows, dtype=bool)
-        kept = np.empty(table.nnz, dtype=bool)
-        free = kernels.topology.mark_prunable(table, inside, self.floor, kept)
-        within = int(np.diff(table.indptr)[inside].sum())
-        new = growth.grow(table, explored, min(int(fraction * within), free), rng)
+        kept, most = self._prunable(table, growth, explored, fraction)
+        curvature = state.curvature(table) if self.margin > 0 and growth.sums_gradients else NO_CURVATURE
+        if len(curvature):
+            divide_by_roots(table, explored, curvature)
+            new = self._that_pay(table, growth.grow(table, explored, most, rng), curvature, kept)
+        else:
+            new = growth.grow(table, explored, most, rng)
         count = len(new.rows)
         if count == 0:
             return 0
@@ -127,3 +142,22 @@ class TopologyUpdate:
         values = signs.astype(table.values.dtype) * self.start * largest
         kernels.topology.rewrite(table, kept, places, new.columns, values.astype(table.values.dtype), indptr)
         return count
+
+    def _prunable(
+        self, table: SparseTable, growth: Growth, explored: Explored, fraction: float
+    ) -> tuple[Array, int]:
+        """Marks the entries that are kept in any case, (nnz,) bool, and says how many may change."""
+        inside = explored.slots >= 0 if growth.prunes_explored_only else np.ones(table.rows, dtype=bool)
+        kept = np.empty(table.nnz, dtype=bool)
+        free = kernels.topology.mark_prunable(table, inside, self.floor, kept)
+        within = int(np.diff(table.indptr)[inside].sum())
+        return kept, min(int(fraction * within), free)
+
+    def _that_pay(self, table: SparseTable, new: Grown, curvature: Array, kept: Array) -> Grown:
+        """Leaves those of ``new`` that are worth their place, and all but as many entries ``kept``."""
+        free = np.flatnonzero(~kept)
+        sizes = np.abs(table.values[free]) * np.sqrt(curvature[free])
+        going, coming = best_exchanges(sizes, np.abs(new.gradients), self.margin)
+        kept[:] = True
+        kept[free[going]] = False
+        return Grown(*(array[coming] for array in new))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,7 +114,8 @@ def begin(log: Interactions, plan: Plan, start: Beginning) -> Training:
     norms = np.zeros(rows if asked else 0, dtype=np.float32)
     waiting = np.ones(rows if plan.growth.grows else 0, dtype=bool)
     explored = Explored.of(NO_ROWS, rows, plan.budget.dim)
-    return Training(model, state, explored, norms, waiting, plan.decay(state.origin))
+    decay, margin = plan.decay(state.origin), plan.margin(start.from_data)
+    return Training(model, state, explored, norms, waiting, decay, margin=margin)
 
 
 def bytes_held(log: Interactions, training: Training, order: Order, copies: int) -> dict[str, int]:
@@ -174,7 +175,7 @@ class _Course:
         self.training.explored_bytes = kept.facts["explored_bytes"]
         self.order.load(within("order", kept.arrays))
         set_states(self.generators, kept.facts["generators"])
-        self.training.unit = kept.facts["rate_unit"]
+        self.training.unit, self.training.margin = kept.facts["rate_unit"], kept.facts["margin"]
         self.best.load(kept)
         self.records.tell_all()
         return False
@@ -197,6 +198,7 @@ class _Course:
             "generators": states_of(self.generators),
             "best": kept,
             "rate_unit": self.training.unit,
+            "margin": self.training.margin,
         }
         return Snapshot(arrays | {"begun": self.beginning.weights}, facts)
 
@@ -275,9 +277,10 @@ class _Epochs:
             model.table, kept = prune(model.table, entries, plan.settings.floor)
             state.carry(lambda array, grown: array[kept], lambda array: array[:0])
         if fraction > 0:
-            changed = plan.topology(
-                model.table, plan.growth, training.explored, fraction, state, self._growth_rng
-            )
+            # Squared gradients are summed over all epochs, gradients since the last update.
+            margin = training.margin * plan.settings.drop_interval / epoch
+            update = replace(plan.topology, margin=margin)
+            changed = update(model.table, plan.growth, training.explored, fraction, state, self._growth_rng)
             training.explore(NO_ROWS)  # the sums have done their work
         return changed
 

@@ -69,6 +69,8 @@ class Parameters:
         drop_until: Part of the epochs after which the mask stays.
         drop_interval: Epochs between topology updates.
         regrow_start: Start of a regrown entry, as a part of the largest pruned one.
+        swap_margin: How much more a regrown entry has to be worth than the one pruned for it; 0 for
+            any.
         floor: Entries that a row never loses.
         validation: Part of each user's items held out to choose the epoch by, or a file of them; 0
             for none.
@@ -125,6 +127,7 @@ class Parameters:
     drop_until: float
     drop_interval: int
     regrow_start: float
+    swap_margin: float
     floor: int
     validation: float
     hold_out: str | None
@@ -182,6 +185,7 @@ class Parameters:
         drop_until: float = 0.75,
         drop_interval: int = 1,
         regrow_start: float = 0.5,
+        swap_margin: float = 6.0,
         floor: int = 1,
         validation: float = 0.1,
         hold_out: str | None = None,

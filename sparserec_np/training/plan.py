@@ -141,6 +141,14 @@ class Plan:
         assert settings.l2_positive is not None and settings.l2_negative is not None
         return Decay(settings.l2_user or 0.0, settings.l2_positive, settings.l2_negative, origin)
 
+    def margin(self, from_data: bool) -> float:
+        """Returns how much more than a pruned entry a regrown one has to be worth.
+
+        Nothing is weighed where the values of the start do not come from the data: they are worth
+        nothing, and look as if they were.
+        """
+        return self.settings.swap_margin if from_data else 0.0
+
     def keeps_near(self, from_data: bool) -> bool:
         """Tells whether L2 terms draw to the start, and not to zero.
 

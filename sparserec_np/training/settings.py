@@ -482,6 +482,16 @@ class Config:
     regrow_start: float = setting(
         0.5, "Start of a regrown entry, as a part of the largest pruned one.", "mask", low=0
     )
+    swap_margin: float = setting(
+        6.0,
+        "How much more a regrown entry has to be worth than the one pruned for it; 0 for any.",
+        "mask",
+        "What each is worth is told by summed and by squared gradients, so it needs an optimizer that"
+        " keeps the latter: adam or adagrad. With the method sparserec, where the values of the start"
+        " come from the data; after a start at random as many change as the drop fraction says.",
+        low=0,
+        update=AS_IN_RUN,
+    )
     floor: int = setting(1, "Entries that a row never loses.", "mask", low=0, high=COUNT)
     validation: float = setting(
         0.1,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparserec_np.data.table import Array
+from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.optimizers import Optimizer
 from sparserec_np.models.model import Decay, Model
@@ -46,6 +46,10 @@ class EntryState:
             origin = self.origin if self._owned else self.origin.copy()
             self.take_origin(move(origin, origin.dtype.type(0)))
 
+    def curvature(self, table: SparseTable) -> Array:
+        """Sums each entry's squared gradients, as the optimizer knows them."""
+        return self.optimizer.curvature(table)
+
 
 @dataclass
 class Training:
@@ -63,6 +67,8 @@ class Training:
         explored_bytes: most that ``explored`` has taken.
         unit: what the rates of stored values are counted in; weights begin at about 1, and theirs
             are counted in that.
+        margin: how many times the worth of what is pruned what regrows for it has to have, with
+            squared gradients summed from one topology update to the next.
     """
 
     model: Model
@@ -73,6 +79,7 @@ class Training:
     decay: Decay
     explored_bytes: int = 0
     unit: float = 1.0
+    margin: float = 0.0
 
     def explore(self, rows: Array) -> None:
         """Starts new sums of gradients, for ``rows`` (m,)."""

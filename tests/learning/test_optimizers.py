@@ -53,6 +53,21 @@ def test_steps_are_those_of_the_formulas(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
+def test_curvature_is_the_sum_of_squared_gradients(name: str) -> None:
+    """Adam's is of a mean that forgets; few steps of much the same size are near enough to their sum."""
+    optimizer = OPTIMIZERS[name](NNZ, ROWS)
+    table, _, gradients = run(optimizer, 6)
+    found = optimizer.curvature(table)
+    if name == "sgd":
+        assert len(found) == 0
+        return
+    assert found.dtype == np.float32
+    assert found == pytest.approx(
+        np.nansum(np.square(gradients), axis=0), rel=0.01 if name == "adam" else 1e-5
+    )
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_rows_that_are_not_touched_keep_their_bits(name: str) -> None:
     _, values, gradients = run(OPTIMIZERS[name](NNZ, ROWS), 3)
     for before, after, gradient in zip(values[:-1], values[1:], gradients, strict=True):

@@ -56,6 +56,12 @@ def test_l2_terms_draw_to_a_start_that_knows_the_data(decay_to: str, from_data: 
     assert not planned(decay_to=decay_to, l2_user=0, l2_positive=0, l2_negative=0).keeps_near(from_data)
 
 
+def test_a_start_that_knows_nothing_is_not_weighed() -> None:
+    plan = planned(swap_margin=3.0)
+    assert plan.margin(from_data=True) == 3.0
+    assert plan.margin(from_data=False) == 0.0
+
+
 @pytest.mark.parametrize("model", ["mf", "fism"])
 def test_the_budget_in_entries_is_the_same_in_any_width(model: str) -> None:
     rows = 40 if model == "fism" else 100

@@ -1,0 +1,59 @@
+"""Exchanges of entries that pay: which regrown entries are worth what is pruned for them.
+
+To second order, an entry that grows from 0 lowers the loss by ``G^2 / (2 F)`` at best, and pruning
+an entry of value w raises it by ``w^2 F / 2`` (optimal brain damage, LeCun et al. 1990). G is the
+summed gradient. F is the curvature of the loss along the entry; the sum of squared gradients stands
+for it (the empirical Fisher information). So ``|G| / sqrt(F)`` is weighed against
+``|w| sqrt(F)``. The constant between the two kinds of F is nobody's to know: a margin stands for
+it. Weighing at all, and all of this, is our choice.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparserec_np import kernels
+from sparserec_np.data.table import Array, SparseTable
+from sparserec_np.kernels.arguments import Explored
+
+
+def divide_by_roots(table: SparseTable, explored: Explored, curvature: Array) -> None:
+    """Divides the sums of each explored row by the root of its entries' mean curvature, in place.
+
+    A row that has no curvature, for want of entries or of steps, gets the median of the others.
+
+    Args:
+        table: whose entries have the curvature.
+        explored: its sums are overwritten.
+        curvature: (nnz,) of each entry, at least 0.
+    """
+    means = np.empty(len(explored.sums), curvature.dtype)
+    kernels.topology.row_means(table.indptr, curvature, explored.rows, means)
+    known = means > 0
+    means[~known] = np.median(means[known]) if known.any() else 1
+    explored.sums[:] /= np.sqrt(means)[:, None]
+
+
+def best_exchanges(sizes: Array, gains: Array, margin: float) -> tuple[Array, Array]:
+    """Pairs the largest gains with the smallest sizes, for as long as it pays.
+
+    The n-th exchange pays where the n-th largest of ``gains`` is above ``margin`` times the n-th
+    smallest of ``sizes``.
+
+    Args:
+        sizes: (p,) what an entry that may go is worth, ``|w| sqrt(F)``.
+        gains: (g,) what an entry that may come is worth, ``|G| / sqrt(F)``; g is at most p.
+        margin: how many times as much.
+
+    Returns:
+        The places of those that go, and of as many that come, both ascending. Of equal ones the
+        first go, and the first come.
+
+    >>> best_exchanges(np.array([5.0, 1.0, 2.0]), np.array([3.0, 9.0]), 2.0)
+    (array([1]), array([1]))
+    """
+    going = np.argsort(sizes, kind="stable")[: len(gains)]
+    coming = np.argsort(-gains, kind="stable")
+    loses = gains[coming] <= margin * sizes[going]
+    count = int(np.argmax(loses)) if loses.any() else len(gains)
+    return np.sort(going[:count]), np.sort(coming[:count])
