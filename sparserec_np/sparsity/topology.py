@@ -22,7 +22,6 @@ from sparserec_np.kernels.arguments import Explored
 from sparserec_np.sparsity.exchange import best_exchanges, divide_by_roots
 from sparserec_np.sparsity.growth import NO_ROWS, Grown, Growth
 
-
 NO_CURVATURE = np.empty(0, np.float32)
 
 
