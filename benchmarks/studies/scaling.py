@@ -1,7 +1,7 @@
 """How do the seconds of an epoch and the peak of memory grow from ten thousand rows to ten million?
 
     python -m benchmarks.studies.scaling [--quick] [--most 1000000] [--threads 2] [--epochs 2]
-    [--json]
+    [--model fism --start spectral --dim 512 --entries-per-row 6.4 --name scaling-fism] [--json]
 
 About 15 minutes on two cores (1 minute with `--quick`), 2.7 GB of memory and 1 GB of disk: ten
 million rows are a hundred million interactions. The last epoch of two is a third of it; `--epochs
@@ -14,8 +14,8 @@ Each size is measured in a process of its own. The largest size up to 100,000 ro
 with one thread and with two, and both model files must have the same bytes.
 
 Peak memory is given twice: all of it, and without the pages of the mapped file, which the system
-can take back at any time. Writes scaling.json and scaling.png to benchmarks/results; exits with 1
-if the files differ. The picture needs matplotlib; without it the figures are written all the same.
+can take back at any time. Writes NAME.json and NAME.png to benchmarks/results; exits with 1 if the
+files differ. The picture needs matplotlib; without it the figures are written all the same.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from sparserec_np.kernels.sharing import sharing_at_once
 
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 QUICK = 100_000
-SETTINGS = ("dim", "density", "epochs", "per_row")
+SETTINGS = ("model", "start", "dim", "entries_per_row", "epochs", "per_row")
 RESULTS = machine.CHECKOUT / "benchmarks/results"
 
 
@@ -82,11 +82,17 @@ def generate(path: str, rows: int, per_row: int) -> None:
 
 def measure(path: str, given: argparse.Namespace, threads: int) -> dict[str, Any]:
     """Measures one training run in this process."""
-    config = sparserec_np.Config(
-        dim=given.dim, density=given.density, epochs=given.epochs, validation=0, learning_rate=0.01
-    )
     with AnonymousPeak() as anonymous, tempfile.TemporaryDirectory() as folder:
         log, reading = timed(lambda: sparserec_np.read_interactions(path))
+        config = sparserec_np.Config(
+            model=given.model,
+            start=given.start,
+            dim=given.dim,
+            entries=round(given.entries_per_row * (log.n_users + log.n_items)),
+            epochs=given.epochs,
+            validation=0,
+            learning_rate=0.01,
+        )
         with sharing_at_once():
             fitted = sparserec_np.train(log, config, threads=threads)
         run = os.path.join(folder, "run")
@@ -179,14 +185,22 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help=f"up to {QUICK:,} rows")
     parser.add_argument("--most", type=int, default=SIZES[-1], help="leave out sizes above")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--model", default="mf", help="base recommender")
+    parser.add_argument("--start", default="spectral", help="what it starts from")
     parser.add_argument("--dim", type=int, default=64)
-    parser.add_argument("--density", type=float, default=0.1)
+    parser.add_argument(
+        "--entries-per-row",
+        type=float,
+        default=6.4,
+        help="stored entries for each user and item, whoever stores them",
+    )
     parser.add_argument("--per-row", type=int, default=10, help="interactions for each row")
     parser.add_argument("--epochs", type=int, default=2, help="the mask changes in the first of two")
     parser.add_argument(
         "--folder", help="where the data are written for a while (default: the temporary folder)"
     )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of scaling.json and scaling.png")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the figures and the picture")
+    parser.add_argument("--name", default="scaling", help="of both files")
     parser.add_argument("--generate", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--file", help=argparse.SUPPRESS)
@@ -213,9 +227,9 @@ def main() -> int:
     report = {"settings": settings, "machine": machine.describe(given.threads)}
     report |= measure_sizes(given, [size for size in SIZES if size <= most])
     given.output.mkdir(parents=True, exist_ok=True)
-    write_json(given.output / "scaling.json", report)
+    write_json(given.output / f"{given.name}.json", report)
     if pyplot := find_pyplot():
-        draw(pyplot, report["sizes"], given.output / "scaling.png")
+        draw(pyplot, report["sizes"], given.output / f"{given.name}.png")
     else:
         print("The picture needs matplotlib: pip install matplotlib, and run this again.", file=sys.stderr)
     if given.json:

@@ -20,10 +20,11 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True)
 
 
-def test_a_size_is_measured(tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["mf", "fism"])
+def test_a_size_is_measured(tmp_path: Path, model: str) -> None:
     path = str(tmp_path / "log.safetensors")
     scaling.generate(path, rows=300, per_row=5)
-    settings = argparse.Namespace(dim=8, density=0.25, epochs=1)
+    settings = argparse.Namespace(model=model, start="spectral", dim=8, entries_per_row=2.0, epochs=1)
     one, two = (scaling.measure(path, settings, threads) for threads in (1, 2))
     assert (one["rows"], one["interactions"], one["nnz"]) == (300, 1500, 600)
     assert one["epoch_seconds"] > 0 and one["peak_resident"] > 1_000_000
