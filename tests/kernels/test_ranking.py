@@ -174,9 +174,10 @@ def test_a_large_catalogue() -> None:
         )
 
 
-def is_unbounded(items: SparseTable, dim: int) -> bool:
-    """Whether the compiled kernel bounds no dimension, as where entries are few in each."""
-    return len(compiled._divided(items.by_column(dim), items.rows)[1].indptr) == dim + 1
+def is_scored_one_by_one(items: SparseTable, dim: int) -> bool:
+    """Whether the compiled kernel does without blocks, as it does where entries are few."""
+    lists = items.by_column(dim)
+    return compiled.BOUNDED * lists.indptr[compiled._bounded(lists, items.rows)] < lists.nnz
 
 
 @pytest.mark.parametrize("density", [0.02, 0.002])
@@ -184,7 +185,7 @@ def test_more_than_256_dimensions(density: float) -> None:
     rng = np.random.default_rng(4)
     users, items = (random_table(rng, n, 300, d, np.float32, False) for n, d in ((3, 0.1), (150, density)))
     assert users.columns.dtype == np.uint16
-    assert is_unbounded(items, 300) == (density < 0.01)
+    assert is_scored_one_by_one(items, 300) == (density < 0.01)
     seen = random_seen(rng, 3, 150, 0.1)
     assert_same(
         rank(compiled, users, items, 300, seen, [0, 1, 2], 20),
@@ -208,7 +209,7 @@ def test_few_entries_in_many_dimensions(
     dim = 2000
     users = random_table(rng, 4, dim, 0.3, np.float32, whole)
     items = random_table(rng, n_items, dim, 0.001, np.float32, whole)
-    assume(is_unbounded(items, dim))  # one item may have too many by chance
+    assume(is_scored_one_by_one(items, dim))  # one item may have too many by chance
     seen = random_seen(rng, 4, n_items, part_seen)
     rows = [3, 0, 2, 2]
     assert_same(
@@ -218,11 +219,11 @@ def test_few_entries_in_many_dimensions(
 
 @pytest.mark.parametrize("beyond", [0, 1, 70])
 def test_few_entries_of_more_items_than_are_scored_at_a_time(beyond: int) -> None:
-    rng, n_items, dim = np.random.default_rng(6), 2 * 8192 + beyond, 1500
+    rng, n_items, dim = np.random.default_rng(6), 2 * compiled.SCORED + beyond, 1500
     columns = np.sort(rng.integers(0, 500, (n_items, 3)) * 3 + np.arange(3), axis=1).astype(np.uint16)
     values = rng.standard_normal(columns.size).astype(np.float32)
     items = SparseTable(np.arange(n_items + 1, dtype=np.int32) * 3, columns.reshape(-1), values)
-    assert is_unbounded(items, dim)
+    assert is_scored_one_by_one(items, dim)
     users = random_table(rng, 3, dim, 0.3, np.float32, False)
     seen = random_seen(rng, 3, n_items, 0.1)
     for k in (20, n_items):
@@ -235,7 +236,7 @@ def test_few_entries_of_more_items_than_are_scored_at_a_time(beyond: int) -> Non
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    n_items=st.integers(70, 400),
+    n_items=st.integers(200, 400),
     whole=st.booleans(),
     part_seen=st.sampled_from([0.0, 0.1, 0.95]),
     k=st.sampled_from([1, 7, 500]),
@@ -245,12 +246,12 @@ def test_short_lists_and_own_columns_behind_bounded_ones(
 ) -> None:
     """As rows with neighbours have them: a few wide dimensions, a column for each item, and one more."""
     rng = np.random.default_rng(seed)
-    wide, marks = 12, random_table(rng, n_items, n_items, 0.01, np.float32, whole)
+    wide, marks = 12, random_table(rng, n_items, n_items, 0.003, np.float32, whole)
     first = random_table(rng, n_items, wide, 0.5, np.float32, whole).to_dense(wide)
     items = SparseTable.from_dense(np.hstack([first, marks.to_dense(n_items)]))
     dim = wide + n_items
-    divided = compiled._divided(items.by_column(dim), n_items)
-    assert len(divided[1].indptr) - 1 <= n_items
+    assume(compiled._bounded(items.by_column(dim), n_items) < dim)  # as it is but for chance
+    assume(not is_scored_one_by_one(items, dim))
     users = random_table(rng, 6, dim + n_items, 0.1, np.float32, whole)
     seen = random_seen(rng, 6, n_items, part_seen)
     rows = [5, 0, 3, 3, 1]
@@ -281,7 +282,7 @@ def test_blocks_stored_whole_and_in_part(dim: int, sign: float) -> None:
 def test_the_number_of_threads_changes_nothing(dim: int, density: float) -> None:
     rng = np.random.default_rng(6)
     users, items = (random_table(rng, n, dim, density, np.float32, True) for n in (300, 500))
-    assert is_unbounded(items, dim) == (density < 0.01)
+    assert is_scored_one_by_one(items, dim) == (density < 0.01)
     seen = random_seen(rng, 300, 500, 0.05)
     before = numba.get_num_threads()
     lists = []

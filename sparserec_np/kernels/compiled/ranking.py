@@ -13,11 +13,13 @@ the same order as a score, in the same precision; rounding is monotone, so a rou
 below a rounded score of its block. (That needs multiplications and additions to be rounded one by
 one: no ``fastmath`` here.)
 
-Bounds are as many as blocks times dimensions, too many for dimensions that list little, as those of
-a table with a column for each item. Such dimensions come last, if there are any, and no bound knows
-of them. What they list for a user, and what the user's row holds in columns behind the dimensions,
-is added to the items that it concerns, each of them scored first by the dimensions before. These
-are offered to the user's list before any block, and are no more of their blocks then.
+Bounds are as many as blocks times dimensions. Where entries are much fewer, as in a table with a
+column for each item, all items are scored instead: what a user's dimensions list is little then.
+Where such dimensions stand behind others, as those of neighbours do, no bound knows of them. What
+they list for a user, and what the user's row holds in columns behind the dimensions, is chained up
+for each item that it concerns, and raises the bound that the item has by its block. The items are
+offered to the user's list before any block, each scored by itself where its bound asks for it, and
+are no more of their blocks then.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ LEVELS = (
     0.4,
     -np.inf,
 )  # a pass takes blocks whose bound is at least this part of the user's largest
+SCORED = 8192  # items in a range, where all are scored: whole lines that stay in the first cache
 FEW = 4  # dimensions are bounded as long as blocks are no more than this many times what each lists
+BOUNDED = 3  # all items are scored where fewer than one of so many entries would be bounded
 
 
 def _block_order(lists: SparseTable, n_items: int) -> Array:
@@ -143,14 +147,18 @@ def _fill_blocks(indptr, columns, values, position, counts, filled, blocks, rows
             filled[p] += 1
 
 
-def _divided(lists: SparseTable, n_items: int) -> tuple[ItemBlocks, ShortLists]:
-    """Divides a table by dimension: the first dimensions in blocks, and the others as short lists.
+def _bounded(lists: SparseTable, n_items: int) -> int:
+    """Counts the first dimensions of a table by dimension that are to be bounded.
 
-    The first are so many that entries are most beyond a ``FEW``-th of their bounds.
+    They are so many that entries are most beyond a ``FEW``-th of their bounds.
     """
     lengths = np.diff(lists.indptr).astype(np.int64)
     spared = np.cumsum(FEW * lengths - -(-n_items // BLOCK_ITEMS))
-    dims = int(np.argmax(spared)) + 1 if spared.max(initial=0) > 0 else 0
+    return int(np.argmax(spared)) + 1 if spared.max(initial=0) > 0 else 0
+
+
+def _divided(lists: SparseTable, n_items: int, dims: int) -> tuple[ItemBlocks, ShortLists]:
+    """Divides a table by dimension: the first dimensions in blocks, and the others as short lists."""
     long, last = lists.slice_rows(0, dims), lists.slice_rows(dims, lists.rows)
     blocks = _block_items(long, n_items)
     return blocks, ShortLists(last.indptr, blocks.position[last.columns], last.values)
@@ -436,6 +444,59 @@ def _rank(users, blocks, width, short, seen_indptr, seen_items, rows, turns, out
         _sort_heap(items, scores)
 
 
+def _in_ranges(lists: SparseTable, n_items: int) -> tuple[Array, Array, Array]:
+    """Divides each list of ``lists``, a table by dimension, into ranges of SCORED items.
+
+    Returns where the entries of each dimension and range begin, flat with one more at the end; and
+    their places in the range, uint16, and values.
+    """
+    ranges = max(1, -(-n_items // SCORED))
+    owners = lists.row_numbers() * np.int64(ranges) + lists.columns // SCORED
+    begins = np.zeros(lists.rows * ranges + 1, dtype=lists.indptr.dtype)
+    np.cumsum(np.bincount(owners, minlength=lists.rows * ranges), out=begins[1:])
+    return begins, (lists.columns % SCORED).astype(np.uint16), lists.values
+
+
+@kernel
+def _rank_one_by_one(users, ranged, n_items, seen_indptr, seen_items, rows, out_items, out_scores):  # type: ignore[no-untyped-def]
+    begins, places, values = ranged
+    ranges = (n_items + SCORED - 1) // SCORED
+    dims = (len(begins) - 1) // ranges
+    range_scores = np.empty(SCORED, dtype=values.dtype)
+    for r in range(len(rows)):
+        row = rows[r]
+        seen, seen_end = seen_indptr[row], seen_indptr[row + 1]
+        own, own_end = users.indptr[row + 1], users.indptr[row + 1]
+        while own > users.indptr[row] and users.columns[own - 1] >= dims:
+            own -= 1
+        dims_end = own
+        items, scores = out_items[r], out_scores[r]
+        items[:] = n_items
+        scores[:] = -np.inf
+        for number in range(ranges):
+            first = number * SCORED
+            range_scores[:] = 0
+            for u in range(users.indptr[row], dims_end):
+                segment = np.int64(users.columns[u]) * ranges + number
+                for e in range(np.uint64(begins[segment]), np.uint64(begins[segment + 1])):
+                    range_scores[places[e]] += users.values[u] * values[e]
+            while own < own_end and users.columns[own] < dims + first + SCORED:
+                range_scores[users.columns[own] - dims - first] += users.values[own]
+                own += 1
+            range_scores[n_items - first :] = -np.inf  # places that no item has
+            while seen < seen_end and seen_items[seen] < first + SCORED:
+                range_scores[seen_items[seen] - first] = -np.inf
+                seen += 1
+            for start in range(0, min(SCORED, n_items - first), LINE_NUMBERS):
+                reach = reaching(range_scores, start, scores[0])
+                while reach:
+                    place = start + lowest_bit(reach)
+                    reach &= reach - np.uint64(1)
+                    if range_scores[place] > scores[0]:  # of equal scores the lower item, which came before
+                        _sift_down(items, scores, len(items), first + place, range_scores[place])
+        _sort_heap(items, scores)
+
+
 @kernel
 def _find_strongest(users, rows, strongest):  # type: ignore[no-untyped-def]
     """Finds the dimension in which each user's row is strongest; 0 for a row without entries."""
@@ -463,16 +524,24 @@ def top_items(
     This is plain Python that hands users out to threads: a loop that Numba shares out takes more
     than twice as long to compile.
     """
-    blocks, short = _divided(items_by_dimension, n_items)
-    width = _width(len(blocks.least))
-    # Those who score the same blocks follow each other: the blocks of one are then in the cache for
-    # the next.
-    strongest = np.empty(len(rows), dtype=np.int32)
-    _find_strongest(users, rows, strongest)
-    turns = np.argsort(strongest, kind="stable")
+    seen, dims = (seen_indptr, seen_items), _bounded(items_by_dimension, n_items)
+    if BOUNDED * items_by_dimension.indptr[dims] < items_by_dimension.nnz:
+        ranged = _in_ranges(items_by_dimension, n_items)
 
-    def rank(part: slice) -> None:
-        _rank(users, blocks, width, short, seen_indptr, seen_items, rows, turns[part], out_items, out_scores)
+        def rank(part: slice) -> None:
+            _rank_one_by_one(users, ranged, n_items, *seen, rows[part], out_items[part], out_scores[part])
+
+    else:
+        blocks, short = _divided(items_by_dimension, n_items, dims)
+        width = _width(len(blocks.least))
+        # Those who score the same blocks follow each other: the blocks of one are then in the cache
+        # for the next.
+        strongest = np.empty(len(rows), dtype=np.int32)
+        _find_strongest(users, rows, strongest)
+        turns = np.argsort(strongest, kind="stable")
+
+        def rank(part: slice) -> None:
+            _rank(users, blocks, width, short, *seen, rows, turns[part], out_items, out_scores)
 
     threads = shared_threads()
     size = max(GROUP_USERS, -(-len(rows) // (PARTS * threads)))
