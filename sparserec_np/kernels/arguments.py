@@ -259,6 +259,10 @@ class ItemBlocks(NamedTuple):
         extremes: (2 * dim * lines * 64,) the largest (row 2c) and the smallest (row 2c + 1) value
             of each block in dimension c, one row after the other, an absent entry counting as zero;
             a line is 64 blocks.
+        starts: (n_items + 1,) int64 where the entries of the item at each place of ``order`` begin,
+            once more as rows of the items.
+        dimensions: (nnz,) int32, ascending for an item.
+        numbers: (nnz,) their values.
     """
 
     order: Array
@@ -268,3 +272,45 @@ class ItemBlocks(NamedTuple):
     places: Array
     values: Array
     extremes: Array
+    starts: Array
+    dimensions: Array
+    numbers: Array
+
+
+class ShortLists(NamedTuple):
+    """Dimensions that list too few items to be bounded.
+
+    Made and read by ``kernels.ranking`` alone. Places are those of ItemBlocks.
+
+    Attributes:
+        indptr: (lists + 1,) where the entries of each dimension begin.
+        places: (entries,) int32 each entry's item as a place in the order of blocks.
+        values: (entries,) each entry's value.
+    """
+
+    indptr: Array
+    places: Array
+    values: Array
+
+
+class Chains(NamedTuple):
+    """Items for which a user's row holds more than bounds know of: what is added to each, in order.
+
+    Made and read by ``kernels.ranking`` alone.
+
+    Attributes:
+        numbers: (n_items,) int32 the chain of the item at each place, or -1.
+        places: (chains,) int32 the place of the item of each.
+        bounds: (chains + 64,) what the item's score does not exceed.
+        first, last: (chains,) int32 links of each.
+        next: (links,) int32 the link behind each, or -1.
+        added: (links,) what each adds.
+    """
+
+    numbers: Array
+    places: Array
+    bounds: Array
+    first: Array
+    last: Array
+    next: Array
+    added: Array

@@ -63,7 +63,7 @@ class SpectralItems:
     With the factors ``w_i = d_i^1/2 v_i`` of :class:`~sparserec_np.starts.spectral.Spectral`, a
     user who is the sum of ``w_j / d_j`` over what they touched scores as that start does before it
     is pruned. No floor is kept: held-out data rate the lists alike. So do they a rotation that is
-    fitted to half of the rows in two thirds of the iterations, which takes most of the time in wide
+    fitted to half of the rows in 12 iterations instead of 30, which takes most of the time in wide
     tables.
 
     Attributes:
@@ -72,7 +72,7 @@ class SpectralItems:
         shelf: where the rows are looked for.
     """
 
-    first: Spectral = Spectral(rotation_iterations=20, sample=8_000)
+    first: Spectral = Spectral(rotation_iterations=12, sample=8_000)
     floor: int = 0
     shelf: Shelf = field(default=NO_SHELF, compare=False)
     from_data: bool = True

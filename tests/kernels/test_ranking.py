@@ -176,7 +176,8 @@ def test_a_large_catalogue() -> None:
 
 def is_scored_one_by_one(items: SparseTable, dim: int) -> bool:
     """Whether the compiled kernel does without blocks, as it does where entries are few."""
-    return items.rows * dim > compiled.FEW * compiled.BLOCK_ITEMS * items.nnz
+    lists = items.by_column(dim)
+    return compiled.BOUNDED * lists.indptr[compiled._bounded(lists, items.rows)] < lists.nnz
 
 
 @pytest.mark.parametrize("density", [0.02, 0.002])
@@ -230,6 +231,33 @@ def test_few_entries_of_more_items_than_are_scored_at_a_time(beyond: int) -> Non
             rank(compiled, users, items, dim, seen, [1, 0, 2], k),
             rank(reference, users, items, dim, seen, [1, 0, 2], k),
         )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_items=st.integers(200, 400),
+    whole=st.booleans(),
+    part_seen=st.sampled_from([0.0, 0.1, 0.95]),
+    k=st.sampled_from([1, 7, 500]),
+)
+def test_short_lists_and_own_columns_behind_bounded_ones(
+    seed: int, n_items: int, whole: bool, part_seen: float, k: int
+) -> None:
+    """As rows with neighbours have them: a few wide dimensions, a column for each item, and one more."""
+    rng = np.random.default_rng(seed)
+    wide, marks = 12, random_table(rng, n_items, n_items, 0.003, np.float32, whole)
+    first = random_table(rng, n_items, wide, 0.5, np.float32, whole).to_dense(wide)
+    items = SparseTable.from_dense(np.hstack([first, marks.to_dense(n_items)]))
+    dim = wide + n_items
+    assume(compiled._bounded(items.by_column(dim), n_items) < dim)  # as it is but for chance
+    assume(not is_scored_one_by_one(items, dim))
+    users = random_table(rng, 6, dim + n_items, 0.1, np.float32, whole)
+    seen = random_seen(rng, 6, n_items, part_seen)
+    rows = [5, 0, 3, 3, 1]
+    assert_same(
+        rank(compiled, users, items, dim, seen, rows, k), rank(reference, users, items, dim, seen, rows, k)
+    )
 
 
 @pytest.mark.parametrize("dim", [1, 64])

@@ -67,7 +67,6 @@ def test_both_models_and_all_starts_are_looked_at(chosen):
     assert seen >= {
         ("fism", "neighbours", "neighbours"),
         ("fism", "sum", "spectral"),
-        ("fism", "sum", "fitted"),
         ("fism", "ridge", "als"),
         ("fism", "ridge", "condensed"),
         ("mf", None, "spectral"),
@@ -154,6 +153,7 @@ def test_nothing_that_fits_is_refused_in_a_sentence():
 
 def test_least_squares_that_take_long_are_looked_at_only_where_nothing_else_goes(monkeypatch):
     monkeypatch.setattr("sparserec_np.training.choosing.LOOKED_PRODUCTS", 0)
+    monkeypatch.setattr("sparserec_np.training.choosing.NEAR_LAST", 0)
     choice = choose(LOG, CONFIG)
     assert {look.get("start") for look in choice.looks} == {
         "neighbours",
@@ -171,6 +171,13 @@ def test_a_kind_that_is_far_below_the_best_is_looked_at_in_one_width(near, monke
     monkeypatch.setattr("sparserec_np.training.choosing.NEAR", near)
     widths = {look["dim"] for look in choose(LOG, CONFIG).looks if look["model"] == "mf"}
     assert (len(widths) == 1) == (near > 1)
+
+
+@pytest.mark.parametrize("near", [0.0, 10.0])
+def test_the_last_starts_of_a_kind_that_is_below_the_best_are_not_looked_at(near, monkeypatch):
+    monkeypatch.setattr("sparserec_np.training.choosing.NEAR_LAST", near)
+    starts = {look.get("start") for look in choose(LOG, CONFIG).looks}
+    assert ("fitted" in starts) == (near < 1)
 
 
 def test_a_fit_that_takes_long_is_not_looked_at(monkeypatch):

@@ -15,7 +15,11 @@ one: no ``fastmath`` here.)
 
 Bounds are as many as blocks times dimensions. Where entries are much fewer, as in a table with a
 column for each item, all items are scored instead: what a user's dimensions list is little then.
-So they are where users' rows have columns behind the dimensions.
+Where such dimensions stand behind others, as those of neighbours do, no bound knows of them. What
+they list for a user, and what the user's row holds in columns behind the dimensions, is chained up
+for each item that it concerns, and raises the bound that the item has by its block. The items are
+offered to the user's list before any block, each scored by itself where its bound asks for it, and
+are no more of their blocks then.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.kernels.arguments import ItemBlocks
+from sparserec_np.kernels.arguments import Chains, ItemBlocks, ShortLists
 from sparserec_np.kernels.compiled.lanes import LINE_NUMBERS, add_lines, lowest_bit, reaching
 from sparserec_np.kernels.doors import inner, kernel
 from sparserec_np.machine.threads import made_together, shared_threads
@@ -43,7 +47,8 @@ LEVELS = (
     -np.inf,
 )  # a pass takes blocks whose bound is at least this part of the user's largest
 SCORED = 8192  # items in a range, where all are scored: whole lines that stay in the first cache
-FEW = 4  # all items are scored where blocks times dimensions are more than this many times the entries
+FEW = 4  # dimensions are bounded as long as blocks are no more than this many times what each lists
+BOUNDED = 3  # all items are scored where fewer than one of so many entries would be bounded
 
 
 def _block_order(lists: SparseTable, n_items: int) -> Array:
@@ -79,8 +84,13 @@ def _block_items(lists: SparseTable, n_items: int) -> ItemBlocks:
     np.cumsum(np.where(counts < WHOLE, counts, BLOCK_ITEMS).ravel(), out=begins[1:])
     places = np.empty(begins[-1], dtype=np.uint8)
     values = np.zeros(begins[-1], dtype=lists.values.dtype)
-    _fill_blocks(lists.indptr, lists.columns, lists.values, position, begins, counts, places, values)
-    return ItemBlocks(order, position, least, begins, places, values, extremes.ravel())
+    starts = np.zeros(n_items + 1, dtype=np.int64)
+    starts[1 + position] = np.bincount(lists.columns, minlength=n_items)
+    np.cumsum(starts, out=starts)
+    rows = starts, np.empty(lists.nnz, dtype=np.int32), np.empty(lists.nnz, dtype=lists.values.dtype)
+    filled = starts[:-1].copy()
+    _fill_blocks(*lists, position, counts, filled, (begins, places, values), rows)
+    return ItemBlocks(order, position, least, begins, places, values, extremes.ravel(), *rows)
 
 
 def _width(blocks: int) -> int:
@@ -112,8 +122,14 @@ def _find_extremes(indptr, columns, values, position, counts, extremes):  # type
 
 
 @kernel
-def _fill_blocks(indptr, columns, values, position, begins, counts, places, out):  # type: ignore[no-untyped-def]
-    """Moves the entries to their blocks; ``counts`` are those left to move, and zero in the end."""
+def _fill_blocks(indptr, columns, values, position, counts, filled, blocks, rows):  # type: ignore[no-untyped-def]
+    """Moves the entries to their blocks, and to rows of the items.
+
+    ``counts`` are those left to move, and zero in the end; ``filled`` is where the next entry of
+    each row goes.
+    """
+    begins, places, out = blocks
+    _, dimensions, numbers = rows
     dim = len(indptr) - 1
     for c in range(dim):
         for e in range(indptr[c], indptr[c + 1]):
@@ -127,6 +143,25 @@ def _fill_blocks(indptr, columns, values, position, begins, counts, places, out)
                 counts[p >> BLOCK_BITS, c] -= 1
             places[at] = p & (BLOCK_ITEMS - 1)
             out[at] = values[e]
+            dimensions[filled[p]], numbers[filled[p]] = c, values[e]
+            filled[p] += 1
+
+
+def _bounded(lists: SparseTable, n_items: int) -> int:
+    """Counts the first dimensions of a table by dimension that are to be bounded.
+
+    They are so many that entries are most beyond a ``FEW``-th of their bounds.
+    """
+    lengths = np.diff(lists.indptr).astype(np.int64)
+    spared = np.cumsum(FEW * lengths - -(-n_items // BLOCK_ITEMS))
+    return int(np.argmax(spared)) + 1 if spared.max(initial=0) > 0 else 0
+
+
+def _divided(lists: SparseTable, n_items: int, dims: int) -> tuple[ItemBlocks, ShortLists]:
+    """Divides a table by dimension: the first dimensions in blocks, and the others as short lists."""
+    long, last = lists.slice_rows(0, dims), lists.slice_rows(dims, lists.rows)
+    blocks = _block_items(long, n_items)
+    return blocks, ShortLists(last.indptr, blocks.position[last.columns], last.values)
 
 
 @inner
@@ -166,7 +201,7 @@ def _sort_heap(items, scores):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _bound_blocks(columns, values, blocks, begins, bounds, maxima):  # type: ignore[no-untyped-def]
+def _bound_blocks(columns, values, blocks, begins, bounds, _, maxima):  # type: ignore[no-untyped-def]
     """Fills ``bounds`` with what no score of a block exceeds, -inf past the blocks.
 
     Returns the largest.
@@ -187,6 +222,15 @@ def _bound_blocks(columns, values, blocks, begins, bounds, maxima):  # type: ign
     for lane in range(MAXIMA):
         largest = maxima[lane] if maxima[lane] > largest else largest
     return largest
+
+
+@inner
+def _score_item(p, full, blocks):  # type: ignore[no-untyped-def]
+    """Scores the item at place p for a user's row that is ``full`` with all bounded dimensions."""
+    score = full.dtype.type(0)
+    for k in range(np.uint64(blocks.starts[p]), np.uint64(blocks.starts[p + 1])):
+        score += full[blocks.dimensions[k]] * blocks.numbers[k]
+    return score
 
 
 @inner
@@ -230,13 +274,147 @@ def _bit(position):  # type: ignore[no-untyped-def]
     return np.uint64(1) << np.uint64(position & (BLOCK_ITEMS - 1))
 
 
+@inner
+def _most_links(users, rows, turns, short, bounded):  # type: ignore[no-untyped-def]
+    """Counts the links that a user's columns behind the ``bounded`` ones make, for the user with most."""
+    lists = len(short.indptr) - 1
+    most = 0
+    for turn in turns:
+        links = 0
+        for u in range(users.indptr[rows[turn]], users.indptr[rows[turn] + 1]):
+            c = np.int64(users.columns[u]) - bounded
+            if c >= lists:
+                links += 1
+            elif c >= 0:
+                links += short.indptr[c + 1] - short.indptr[c]
+        most = max(most, links)
+    return most
+
+
+@inner
+def _chains(links, n_items, values):  # type: ignore[no-untyped-def]
+    """Makes room for chains of so many links."""
+    items = min(links, n_items)
+    return Chains(
+        np.empty(n_items, dtype=np.int32),
+        np.empty(items, dtype=np.int32),
+        np.empty(items + LINE_NUMBERS, dtype=values.dtype),
+        np.empty(items, dtype=np.int32),
+        np.empty(items, dtype=np.int32),
+        np.empty(links, dtype=np.int32),
+        np.empty(links, dtype=values.dtype),
+    )
+
+
+@inner
+def _add_link(p, number, link, count, bound, chains):  # type: ignore[no-untyped-def]
+    """Adds a number to the chain of the item at place p, the next of ``count`` where it is below 0.
+
+    Returns how many chains there are.
+    """
+    t = chains.numbers[p]
+    if t < 0:
+        t = chains.numbers[p] = count
+        chains.places[t], chains.bounds[t], chains.first[t] = p, bound, link
+        count += 1
+    else:
+        chains.next[chains.last[t]] = link
+    chains.bounds[t] += number
+    chains.last[t], chains.next[link], chains.added[link] = link, -1, number
+    return count
+
+
+@inner
+def _gather(columns, values, bounded, blocks, short, bounds, hidden, chains):  # type: ignore[no-untyped-def]
+    """Makes a chain for each item that is not ``hidden`` and that a user's last columns are about.
+
+    Returns how many there are.
+    """
+    lists = len(short.indptr) - 1
+    count = links = 0
+    for u in range(len(columns)):
+        c = np.int64(columns[u]) - bounded
+        if c >= lists:  # an item's own
+            p = blocks.position[c - lists]
+            if not hidden[p >> BLOCK_BITS] & _bit(p):
+                count = _add_link(p, values[u], links, count, bounds[p >> BLOCK_BITS], chains)
+                links += 1
+            continue
+        for e in range(np.uint64(short.indptr[c]), np.uint64(short.indptr[c + 1])):
+            p = short.places[e]
+            if not hidden[p >> BLOCK_BITS] & _bit(p):
+                number = values[u] * short.values[e]
+                count = _add_link(p, number, links, count, bounds[p >> BLOCK_BITS], chains)
+                links += 1
+    return count
+
+
+@inner
+def _offer_chained(count, blocks, full, hidden, chains, items, scores):  # type: ignore[no-untyped-def]
+    """Takes the items of so many chains into the user's heap, the most promising first, and hides them."""
+    largest = scores.dtype.type(-np.inf)
+    for t in range(count):
+        largest = max(largest, chains.bounds[t])
+        p = chains.places[t]
+        hidden[p >> BLOCK_BITS] |= _bit(p)
+        chains.numbers[p] = -1
+    chains.bounds[count : count + LINE_NUMBERS] = np.nan
+    for level in LEVELS:
+        promising = scores.dtype.type(level * largest) if largest > 0 else scores.dtype.type(-np.inf)
+        for start in range(0, count, LINE_NUMBERS):
+            reach = reaching(chains.bounds, start, max(scores[0], promising))
+            while reach:
+                t = start + lowest_bit(reach)
+                reach &= reach - np.uint64(1)
+                if chains.bounds[t] < scores[0]:  # beaten since
+                    continue
+                chains.bounds[t] = np.nan
+                p = chains.places[t]
+                score = _score_item(p, full, blocks)
+                link = chains.first[t]
+                while link >= 0:
+                    score += chains.added[link]
+                    link = chains.next[link]
+                if _worse(scores[0], items[0], score, blocks.order[p]):
+                    _sift_down(items, scores, len(items), blocks.order[p], score)
+
+
+@inner
+def _offer_blocks(columns, values, largest, blocks, scratch, hidden, items, scores):  # type: ignore[no-untyped-def]
+    """Scores blocks, the most promising first, and takes what is not ``hidden`` into the user's heap."""
+    begins, bounds, block_scores, _ = scratch
+    n_blocks = len(blocks.least)
+    for level in LEVELS:
+        promising = scores.dtype.type(level * largest) if largest > 0 else scores.dtype.type(-np.inf)
+        for start in range(0, len(bounds), LINE_NUMBERS):
+            reach = reaching(bounds, start, max(scores[0], promising))
+            while reach:
+                b = start + lowest_bit(reach)
+                reach &= reach - np.uint64(1)
+                beaten = bounds[b] < scores[0]  # by a block scored since
+                if b >= n_blocks or beaten or (bounds[b] == scores[0] and blocks.least[b] > items[0]):
+                    continue
+                bounds[b] = np.nan  # done: fails every comparison, even with the -inf of an open place
+                _score_block(b, columns, values, blocks, begins, block_scores)
+                _offer_block(b, blocks, block_scores, hidden[b], items, scores)
+
+
+@inner
+def _turn_bits(items, position, masks):  # type: ignore[no-untyped-def]
+    """Turns the bits of items."""
+    for item in items:
+        masks[position[item] >> BLOCK_BITS] ^= _bit(position[item])
+
+
 @kernel
-def _rank_by_blocks(users, blocks, width, seen_indptr, seen_items, rows, turns, out_items, out_scores):  # type: ignore[no-untyped-def]
+def _rank(users, blocks, width, short, seen_indptr, seen_items, rows, turns, out_items, out_scores):  # type: ignore[no-untyped-def]
     n_items, n_blocks = len(blocks.order), len(blocks.least)
-    bounds = np.empty(width, dtype=blocks.values.dtype)
-    block_scores = np.empty(BLOCK_ITEMS, dtype=blocks.values.dtype)
-    maxima = np.empty(MAXIMA, dtype=blocks.values.dtype)
-    begins = np.empty(len(blocks.extremes) // (2 * width), dtype=np.int64)
+    kind = blocks.values.dtype
+    full = np.zeros(len(blocks.extremes) // (2 * width), dtype=kind)
+    begins, bounds = np.empty(len(full), dtype=np.int64), np.empty(width, dtype=kind)
+    scratch = begins, bounds, np.empty(BLOCK_ITEMS, dtype=kind), np.empty(MAXIMA, dtype=kind)
+    chains = _chains(_most_links(users, rows, turns, short, len(full)), n_items, blocks.values)
+    chains.numbers[:] = -1
     hidden = np.zeros(n_blocks, dtype=np.uint64)
     for p in range(n_items, n_blocks * BLOCK_ITEMS):  # places that no item has
         hidden[p // BLOCK_ITEMS] |= _bit(p)
@@ -244,34 +422,29 @@ def _rank_by_blocks(users, blocks, width, seen_indptr, seen_items, rows, turns, 
         row = rows[turn]
         columns = users.columns[users.indptr[row] : users.indptr[row + 1]]
         values = users.values[users.indptr[row] : users.indptr[row + 1]]
+        known = 0
+        while known < len(columns) and columns[known] < len(full):
+            full[columns[known]] = values[known]
+            known += 1
         seen = seen_items[seen_indptr[row] : seen_indptr[row + 1]]
-        for item in seen:
-            p = blocks.position[item]
-            hidden[p // BLOCK_ITEMS] |= _bit(p)
+        _turn_bits(seen, blocks.position, hidden)
         items, scores = out_items[turn], out_scores[turn]
         items[:] = n_items  # any item is better than an empty place
         scores[:] = -np.inf
-        largest = _bound_blocks(columns, values, blocks, begins, bounds, maxima)
-        for level in LEVELS:
-            promising = scores.dtype.type(level * largest) if largest > 0 else scores.dtype.type(-np.inf)
-            for start in range(0, len(bounds), LINE_NUMBERS):
-                reach = reaching(bounds, start, max(scores[0], promising))
-                while reach:
-                    b = start + lowest_bit(reach)
-                    reach &= reach - np.uint64(1)
-                    beaten = bounds[b] < scores[0]  # by a block scored since
-                    if b >= n_blocks or beaten or (bounds[b] == scores[0] and blocks.least[b] > items[0]):
-                        continue
-                    bounds[b] = np.nan  # done: fails every comparison, even with the -inf of an open place
-                    _score_block(b, columns, values, blocks, begins, block_scores)
-                    _offer_block(b, blocks, block_scores, hidden[b], items, scores)
-        for item in seen:
-            p = blocks.position[item]
-            hidden[p // BLOCK_ITEMS] &= ~_bit(p)
+        some, weights = columns[:known], values[:known]
+        largest = _bound_blocks(some, weights, blocks, *scratch)
+        count = _gather(columns[known:], values[known:], len(full), blocks, short, bounds, hidden, chains)
+        _offer_chained(count, blocks, full, hidden, chains, items, scores)
+        _offer_blocks(some, weights, largest, blocks, scratch, hidden, items, scores)
+        for t in range(count):
+            hidden[chains.places[t] >> BLOCK_BITS] ^= _bit(chains.places[t])
+        _turn_bits(seen, blocks.position, hidden)
+        for c in some:
+            full[c] = 0
         _sort_heap(items, scores)
 
 
-def _divided(lists: SparseTable, n_items: int) -> tuple[Array, Array, Array]:
+def _in_ranges(lists: SparseTable, n_items: int) -> tuple[Array, Array, Array]:
     """Divides each list of ``lists``, a table by dimension, into ranges of SCORED items.
 
     Returns where the entries of each dimension and range begin, flat with one more at the end; and
@@ -285,8 +458,8 @@ def _divided(lists: SparseTable, n_items: int) -> tuple[Array, Array, Array]:
 
 
 @kernel
-def _rank_one_by_one(users, divided, n_items, seen_indptr, seen_items, rows, out_items, out_scores):  # type: ignore[no-untyped-def]
-    begins, places, values = divided
+def _rank_one_by_one(users, ranged, n_items, seen_indptr, seen_items, rows, out_items, out_scores):  # type: ignore[no-untyped-def]
+    begins, places, values = ranged
     ranges = (n_items + SCORED - 1) // SCORED
     dims = (len(begins) - 1) // ranges
     range_scores = np.empty(SCORED, dtype=values.dtype)
@@ -351,17 +524,15 @@ def top_items(
     This is plain Python that hands users out to threads: a loop that Numba shares out takes more
     than twice as long to compile.
     """
-    seen = seen_indptr, seen_items
-    dims = items_by_dimension.rows
-    has_own = users.columns.max(initial=0) >= dims
-    if has_own or n_items * dims > FEW * BLOCK_ITEMS * items_by_dimension.nnz:
-        divided = _divided(items_by_dimension, n_items)
+    seen, dims = (seen_indptr, seen_items), _bounded(items_by_dimension, n_items)
+    if BOUNDED * items_by_dimension.indptr[dims] < items_by_dimension.nnz:
+        ranged = _in_ranges(items_by_dimension, n_items)
 
         def rank(part: slice) -> None:
-            _rank_one_by_one(users, divided, n_items, *seen, rows[part], out_items[part], out_scores[part])
+            _rank_one_by_one(users, ranged, n_items, *seen, rows[part], out_items[part], out_scores[part])
 
     else:
-        blocks = _block_items(items_by_dimension, n_items)
+        blocks, short = _divided(items_by_dimension, n_items, dims)
         width = _width(len(blocks.least))
         # Those who score the same blocks follow each other: the blocks of one are then in the cache
         # for the next.
@@ -370,7 +541,7 @@ def top_items(
         turns = np.argsort(strongest, kind="stable")
 
         def rank(part: slice) -> None:
-            _rank_by_blocks(users, blocks, width, *seen, rows, turns[part], out_items, out_scores)
+            _rank(users, blocks, width, short, *seen, rows, turns[part], out_items, out_scores)
 
     threads = shared_threads()
     size = max(GROUP_USERS, -(-len(rows) // (PARTS * threads)))
