@@ -259,10 +259,6 @@ class ItemBlocks(NamedTuple):
         extremes: (2 * dim * lines * 64,) the largest (row 2c) and the smallest (row 2c + 1) value
             of each block in dimension c, one row after the other, an absent entry counting as zero;
             a line is 64 blocks.
-        starts: (n_items + 1,) int64 where the entries of the item at each place of ``order`` begin,
-            once more as rows of the items.
-        dimensions: (nnz,) int32, ascending for an item.
-        numbers: (nnz,) their values.
     """
 
     order: Array
@@ -272,9 +268,6 @@ class ItemBlocks(NamedTuple):
     places: Array
     values: Array
     extremes: Array
-    starts: Array
-    dimensions: Array
-    numbers: Array
 
 
 class ShortLists(NamedTuple):

@@ -84,13 +84,8 @@ def _block_items(lists: SparseTable, n_items: int) -> ItemBlocks:
     np.cumsum(np.where(counts < WHOLE, counts, BLOCK_ITEMS).ravel(), out=begins[1:])
     places = np.empty(begins[-1], dtype=np.uint8)
     values = np.zeros(begins[-1], dtype=lists.values.dtype)
-    starts = np.zeros(n_items + 1, dtype=np.int64)
-    starts[1 + position] = np.bincount(lists.columns, minlength=n_items)
-    np.cumsum(starts, out=starts)
-    rows = starts, np.empty(lists.nnz, dtype=np.int32), np.empty(lists.nnz, dtype=lists.values.dtype)
-    filled = starts[:-1].copy()
-    _fill_blocks(*lists, position, counts, filled, (begins, places, values), rows)
-    return ItemBlocks(order, position, least, begins, places, values, extremes.ravel(), *rows)
+    _fill_blocks(lists.indptr, lists.columns, lists.values, position, begins, counts, places, values)
+    return ItemBlocks(order, position, least, begins, places, values, extremes.ravel())
 
 
 def _width(blocks: int) -> int:
@@ -122,14 +117,8 @@ def _find_extremes(indptr, columns, values, position, counts, extremes):  # type
 
 
 @kernel
-def _fill_blocks(indptr, columns, values, position, counts, filled, blocks, rows):  # type: ignore[no-untyped-def]
-    """Moves the entries to their blocks, and to rows of the items.
-
-    ``counts`` are those left to move, and zero in the end; ``filled`` is where the next entry of
-    each row goes.
-    """
-    begins, places, out = blocks
-    _, dimensions, numbers = rows
+def _fill_blocks(indptr, columns, values, position, begins, counts, places, out):  # type: ignore[no-untyped-def]
+    """Moves the entries to their blocks; ``counts`` are those left to move, and zero in the end."""
     dim = len(indptr) - 1
     for c in range(dim):
         for e in range(indptr[c], indptr[c + 1]):
@@ -143,8 +132,6 @@ def _fill_blocks(indptr, columns, values, position, counts, filled, blocks, rows
                 counts[p >> BLOCK_BITS, c] -= 1
             places[at] = p & (BLOCK_ITEMS - 1)
             out[at] = values[e]
-            dimensions[filled[p]], numbers[filled[p]] = c, values[e]
-            filled[p] += 1
 
 
 def _bounded(lists: SparseTable, n_items: int) -> int:
@@ -157,11 +144,16 @@ def _bounded(lists: SparseTable, n_items: int) -> int:
     return int(np.argmax(spared)) + 1 if spared.max(initial=0) > 0 else 0
 
 
-def _divided(lists: SparseTable, n_items: int, dims: int) -> tuple[ItemBlocks, ShortLists]:
-    """Divides a table by dimension: the first dimensions in blocks, and the others as short lists."""
-    long, last = lists.slice_rows(0, dims), lists.slice_rows(dims, lists.rows)
-    blocks = _block_items(long, n_items)
-    return blocks, ShortLists(last.indptr, blocks.position[last.columns], last.values)
+def _behind(
+    lists: SparseTable, n_items: int, dims: int, blocks: ItemBlocks
+) -> tuple[SparseTable, ShortLists]:
+    """Makes what is read behind ``blocks`` of the first dimensions of a table by dimension.
+
+    Returns rows of the items in the first dimensions, and the others as short lists.
+    """
+    last = lists.slice_rows(dims, lists.rows)
+    short = ShortLists(last.indptr, blocks.position[last.columns], last.values)
+    return lists.slice_rows(0, dims).by_column(n_items), short
 
 
 @inner
@@ -201,7 +193,7 @@ def _sort_heap(items, scores):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _bound_blocks(columns, values, blocks, begins, bounds, _, maxima):  # type: ignore[no-untyped-def]
+def _bound_blocks(columns, values, blocks, begins, bounds, maxima):  # type: ignore[no-untyped-def]
     """Fills ``bounds`` with what no score of a block exceeds, -inf past the blocks.
 
     Returns the largest.
@@ -225,11 +217,11 @@ def _bound_blocks(columns, values, blocks, begins, bounds, _, maxima):  # type: 
 
 
 @inner
-def _score_item(p, full, blocks):  # type: ignore[no-untyped-def]
-    """Scores the item at place p for a user's row that is ``full`` with all bounded dimensions."""
+def _score_item(item, full, table):  # type: ignore[no-untyped-def]
+    """Scores an item of a table for a user's row that is ``full`` with all bounded dimensions."""
     score = full.dtype.type(0)
-    for k in range(np.uint64(blocks.starts[p]), np.uint64(blocks.starts[p + 1])):
-        score += full[blocks.dimensions[k]] * blocks.numbers[k]
+    for k in range(np.uint64(table.indptr[item]), np.uint64(table.indptr[item + 1])):
+        score += full[table.columns[k]] * table.values[k]
     return score
 
 
@@ -350,7 +342,7 @@ def _gather(columns, values, bounded, blocks, short, bounds, hidden, chains):  #
 
 
 @inner
-def _offer_chained(count, blocks, full, hidden, chains, items, scores):  # type: ignore[no-untyped-def]
+def _offer_chained(count, order, table, full, hidden, chains, items, scores):  # type: ignore[no-untyped-def]
     """Takes the items of so many chains into the user's heap, the most promising first, and hides them."""
     largest = scores.dtype.type(-np.inf)
     for t in range(count):
@@ -369,20 +361,19 @@ def _offer_chained(count, blocks, full, hidden, chains, items, scores):  # type:
                 if chains.bounds[t] < scores[0]:  # beaten since
                     continue
                 chains.bounds[t] = np.nan
-                p = chains.places[t]
-                score = _score_item(p, full, blocks)
+                item = order[chains.places[t]]
+                score = _score_item(item, full, table)
                 link = chains.first[t]
                 while link >= 0:
                     score += chains.added[link]
                     link = chains.next[link]
-                if _worse(scores[0], items[0], score, blocks.order[p]):
-                    _sift_down(items, scores, len(items), blocks.order[p], score)
+                if _worse(scores[0], items[0], score, item):
+                    _sift_down(items, scores, len(items), item, score)
 
 
 @inner
-def _offer_blocks(columns, values, largest, blocks, scratch, hidden, items, scores):  # type: ignore[no-untyped-def]
+def _offer_blocks(columns, values, largest, blocks, begins, bounds, block_scores, hidden, items, scores):  # type: ignore[no-untyped-def]
     """Scores blocks, the most promising first, and takes what is not ``hidden`` into the user's heap."""
-    begins, bounds, block_scores, _ = scratch
     n_blocks = len(blocks.least)
     for level in LEVELS:
         promising = scores.dtype.type(level * largest) if largest > 0 else scores.dtype.type(-np.inf)
@@ -406,18 +397,42 @@ def _turn_bits(items, position, masks):  # type: ignore[no-untyped-def]
         masks[position[item] >> BLOCK_BITS] ^= _bit(position[item])
 
 
-@kernel
-def _rank(users, blocks, width, short, seen_indptr, seen_items, rows, turns, out_items, out_scores):  # type: ignore[no-untyped-def]
-    n_items, n_blocks = len(blocks.order), len(blocks.least)
-    kind = blocks.values.dtype
-    full = np.zeros(len(blocks.extremes) // (2 * width), dtype=kind)
-    begins, bounds = np.empty(len(full), dtype=np.int64), np.empty(width, dtype=kind)
-    scratch = begins, bounds, np.empty(BLOCK_ITEMS, dtype=kind), np.empty(MAXIMA, dtype=kind)
-    chains = _chains(_most_links(users, rows, turns, short, len(full)), n_items, blocks.values)
-    chains.numbers[:] = -1
+@inner
+def _room(blocks, width):  # type: ignore[no-untyped-def]
+    """Makes what ranking by blocks writes to: begins, bounds, a block's scores, maxima, hidden items."""
+    kind, n_blocks = blocks.values.dtype, len(blocks.least)
     hidden = np.zeros(n_blocks, dtype=np.uint64)
-    for p in range(n_items, n_blocks * BLOCK_ITEMS):  # places that no item has
+    for p in range(len(blocks.order), n_blocks * BLOCK_ITEMS):  # places that no item has
         hidden[p // BLOCK_ITEMS] |= _bit(p)
+    begins = np.empty(len(blocks.extremes) // (2 * width), dtype=np.int64)
+    return begins, np.empty(width, kind), np.empty(BLOCK_ITEMS, kind), np.empty(MAXIMA, kind), hidden
+
+
+@kernel
+def _rank_by_blocks(users, blocks, width, seen_indptr, seen_items, rows, turns, out_items, out_scores):  # type: ignore[no-untyped-def]
+    begins, bounds, block_scores, maxima, hidden = _room(blocks, width)
+    for turn in turns:
+        row = rows[turn]
+        columns = users.columns[users.indptr[row] : users.indptr[row + 1]]
+        values = users.values[users.indptr[row] : users.indptr[row + 1]]
+        seen = seen_items[seen_indptr[row] : seen_indptr[row + 1]]
+        _turn_bits(seen, blocks.position, hidden)
+        items, scores = out_items[turn], out_scores[turn]
+        items[:] = len(blocks.order)  # any item is better than an empty place
+        scores[:] = -np.inf
+        largest = _bound_blocks(columns, values, blocks, begins, bounds, maxima)
+        _offer_blocks(columns, values, largest, blocks, begins, bounds, block_scores, hidden, items, scores)
+        _turn_bits(seen, blocks.position, hidden)
+        _sort_heap(items, scores)
+
+
+@kernel
+def _rank_chained(users, blocks, width, behind, seen_indptr, seen_items, rows, turns, out_items, out_scores):  # type: ignore[no-untyped-def]
+    table, short = behind
+    begins, bounds, block_scores, maxima, hidden = _room(blocks, width)
+    full = np.zeros(len(begins), dtype=blocks.values.dtype)
+    chains = _chains(_most_links(users, rows, turns, short, len(full)), len(blocks.order), blocks.values)
+    chains.numbers[:] = -1
     for turn in turns:
         row = rows[turn]
         columns = users.columns[users.indptr[row] : users.indptr[row + 1]]
@@ -429,13 +444,13 @@ def _rank(users, blocks, width, short, seen_indptr, seen_items, rows, turns, out
         seen = seen_items[seen_indptr[row] : seen_indptr[row + 1]]
         _turn_bits(seen, blocks.position, hidden)
         items, scores = out_items[turn], out_scores[turn]
-        items[:] = n_items  # any item is better than an empty place
+        items[:] = len(blocks.order)
         scores[:] = -np.inf
         some, weights = columns[:known], values[:known]
-        largest = _bound_blocks(some, weights, blocks, *scratch)
+        largest = _bound_blocks(some, weights, blocks, begins, bounds, maxima)
         count = _gather(columns[known:], values[known:], len(full), blocks, short, bounds, hidden, chains)
-        _offer_chained(count, blocks, full, hidden, chains, items, scores)
-        _offer_blocks(some, weights, largest, blocks, scratch, hidden, items, scores)
+        _offer_chained(count, blocks.order, table, full, hidden, chains, items, scores)
+        _offer_blocks(some, weights, largest, blocks, begins, bounds, block_scores, hidden, items, scores)
         for t in range(count):
             hidden[chains.places[t] >> BLOCK_BITS] ^= _bit(chains.places[t])
         _turn_bits(seen, blocks.position, hidden)
@@ -532,7 +547,7 @@ def top_items(
             _rank_one_by_one(users, ranged, n_items, *seen, rows[part], out_items[part], out_scores[part])
 
     else:
-        blocks, short = _divided(items_by_dimension, n_items, dims)
+        blocks = _block_items(items_by_dimension.slice_rows(0, dims), n_items)
         width = _width(len(blocks.least))
         # Those who score the same blocks follow each other: the blocks of one are then in the cache
         # for the next.
@@ -540,8 +555,16 @@ def top_items(
         _find_strongest(users, rows, strongest)
         turns = np.argsort(strongest, kind="stable")
 
-        def rank(part: slice) -> None:
-            _rank(users, blocks, width, short, *seen, rows, turns[part], out_items, out_scores)
+        if users.columns.max(initial=0) < dims:
+
+            def rank(part: slice) -> None:
+                _rank_by_blocks(users, blocks, width, *seen, rows, turns[part], out_items, out_scores)
+
+        else:
+            behind = _behind(items_by_dimension, n_items, dims, blocks)
+
+            def rank(part: slice) -> None:
+                _rank_chained(users, blocks, width, behind, *seen, rows, turns[part], out_items, out_scores)
 
     threads = shared_threads()
     size = max(GROUP_USERS, -(-len(rows) // (PARTS * threads)))
