@@ -70,6 +70,10 @@ class Propagation:
         factors = (self._mean, self._into, self._out_of)
         return self.graph.nbytes + int(sum(array.nbytes for array in (*self._blocks, *numbers, *factors)))
 
+    def side_by_side(self, rows: Array) -> Array:
+        """Sorts ``rows`` (m,) int32 by place, which is the order in which they take least time."""
+        return self._order[np.sort(self._places[rows])]
+
     def forward(self, table: SparseTable, rows: Array) -> Array:
         """Computes the means for ``rows`` (m,) int32: (m, width), 0 in columns past ``dim``."""
         local = np.empty((len(rows), self.width), dtype=table.values.dtype)
@@ -179,7 +183,7 @@ class LightGCN:
         table = self.table
         for view in self._before:
             table = view.apply(table, self._all)
-        rows = self._pairs.touched(batch)
+        rows = self._propagation.side_by_side(self._pairs.touched(batch))
         read = SparseTable.full(self._propagation.forward(table, rows))
         self._places[rows] = np.arange(len(rows), dtype=np.int32)
         for view in self._after:
@@ -205,7 +209,7 @@ class LightGCN:
         L2 terms are of the stored rows that pairs name.
         """
         read = self._read
-        rows = self._pairs.touched(batch)
+        rows = self._propagation.side_by_side(self._pairs.touched(batch))
         order, items = self._pairs.by_item(batch)
         by_item = order, Groups(self._places[items.rows], items.starts)
         gradient = np.zeros_like(read.values)

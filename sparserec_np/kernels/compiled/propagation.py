@@ -15,7 +15,7 @@ import numpy as np
 
 from sparserec_np.kernels.arguments import BLOCK_COLUMNS, STRIP_COLUMNS
 from sparserec_np.kernels.compiled.elementary import add_to_rows, sum_wide_rows
-from sparserec_np.kernels.doors import inner, parallel
+from sparserec_np.kernels.doors import parallel
 
 RUN = 64
 HALVES = BLOCK_COLUMNS // STRIP_COLUMNS
@@ -31,29 +31,22 @@ def read_rows(table: Any, rows: Any, local: Any) -> None:
             own[columns[k]] = values[k]
 
 
-@inner
-def _end_of_strip(columns: Any, start: Any, end: Any, first: Any) -> Any:
-    """Finds the first entry of a row that is right of the strip, from ``start`` on."""
-    while start < end and columns[start] < first + BLOCK_COLUMNS:
-        start += 1
-    return start
-
-
 @parallel
 def read_columns(chunks: Any, table: Any, strip: Any, factors: Any, block: Any) -> None:
     indptr, columns, values = table
     first, order, begins = strip
+    past = first + BLOCK_COLUMNS
     # Numba drops what a parallel loop writes at its own index to an array out of a tuple: it takes
     # the array for one that nobody reads. So the loop goes over chunks.
     for chunk in numba.prange(len(chunks) - 1):
         for place in range(chunks[chunk], chunks[chunk + 1]):
             own = block[place]
             own[:] = 0
-            start = begins[place]
-            stop = _end_of_strip(columns, start, indptr[order[place] + 1], first)
-            for k in range(start, stop):
+            k, end = begins[place], indptr[order[place] + 1]
+            while k < end and columns[k] < past:
                 own[columns[k] - first] = values[k] * factors[place]
-            begins[place] = stop
+                k += 1
+            begins[place] = k
 
 
 @parallel
@@ -125,19 +118,19 @@ def pull_columns(
     first, order, begins = strip
     slots, sums = explored
     one = block.dtype.type(1)
-    width = min(BLOCK_COLUMNS, sums.shape[1] - first)
+    past, width = first + BLOCK_COLUMNS, min(BLOCK_COLUMNS, sums.shape[1] - first)
     for chunk in numba.prange(len(chunks) - 1):
         line = np.empty(BLOCK_COLUMNS, dtype=block.dtype)
         for place in range(chunks[chunk], chunks[chunk + 1]):
             row = order[place]
-            start, slot = begins[place], slots[row]
-            stop = _end_of_strip(columns, start, indptr[row + 1], first)
-            begins[place] = stop
-            if start == stop and slot < 0:
+            k, end, slot = begins[place], indptr[row + 1], slots[row]
+            if slot < 0 and (k == end or columns[k] >= past):
                 continue
             sum_wide_rows(block, neighbours, bounds[place], bounds[place + 1], one, line)
-            for k in range(start, stop):
+            while k < end and columns[k] < past:  # one loop: where it ends, nobody can foresee
                 gradient[k] += factors[place] * line[columns[k] - first]
+                k += 1
+            begins[place] = k
             if slot >= 0:
                 own = sums[slot]
                 for c in range(width):
