@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import Explored
+from sparserec_np.machine.threads import made_together, shared_threads
 from sparserec_np.sparsity.growth import NO_ROWS, Growth
 
 
@@ -101,11 +102,20 @@ class TopologyUpdate:
         kept = np.empty(table.nnz, dtype=bool)
         free = kernels.topology.mark_prunable(table, inside, self.floor, kept)
         within = int(np.diff(table.indptr)[inside].sum())
-        new = growth.grow(table, explored, min(int(fraction * within), free), rng)
+        wanted = min(int(fraction * within), free)
+
+        # Side by side: nearly always as many grow as are wanted.
+        makers: list[Callable[[], Any]] = [
+            lambda: growth.grow(table, explored, wanted, rng),
+            lambda: kernels.topology.keep_larger(table.values, wanted, kept),
+        ]
+        new, largest = made_together(lambda make: make(), makers, shared_threads())
         count = len(new.rows)
         if count == 0:
             return 0
-        largest = kernels.topology.keep_larger(table.values, count, kept)
+        if count < wanted:
+            kernels.topology.mark_prunable(table, inside, self.floor, kept)
+            largest = kernels.topology.keep_larger(table.values, count, kept)
         indptr, places = np.empty_like(table.indptr), np.empty(count, np.int64)
         kernels.topology.merge(table, kept, new.rows, new.columns, indptr, places)
         signs = -np.sign(new.gradients)
