@@ -20,7 +20,7 @@ from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import Explored
 from sparserec_np.machine.threads import made_together, shared_threads
-from sparserec_np.sparsity.growth import NO_ROWS, Growth
+from sparserec_np.sparsity.growth import NO_ROWS, Grown, Growth
 
 
 def prune(table: SparseTable, count: int, floor: int = 1) -> tuple[SparseTable, Array]:
@@ -98,24 +98,11 @@ class TopologyUpdate:
         Returns:
             How many entries are new.
         """
-        inside = explored.slots >= 0 if growth.prunes_explored_only else np.ones(table.rows, dtype=bool)
         kept = np.empty(table.nnz, dtype=bool)
-        free = kernels.topology.mark_prunable(table, inside, self.floor, kept)
-        within = int(np.diff(table.indptr)[inside].sum())
-        wanted = min(int(fraction * within), free)
-
-        # Side by side: nearly always as many grow as are wanted.
-        makers: list[Callable[[], Any]] = [
-            lambda: growth.grow(table, explored, wanted, rng),
-            lambda: kernels.topology.keep_larger(table.values, wanted, kept),
-        ]
-        new, largest = made_together(lambda make: make(), makers, shared_threads())
+        new, largest = self._choose(table, growth, explored, fraction, (rng, kept))
         count = len(new.rows)
         if count == 0:
             return 0
-        if count < wanted:
-            kernels.topology.mark_prunable(table, inside, self.floor, kept)
-            largest = kernels.topology.keep_larger(table.values, count, kept)
         indptr, places = np.empty_like(table.indptr), np.empty(count, np.int64)
         kernels.topology.merge(table, kept, new.rows, new.columns, indptr, places)
         signs = -np.sign(new.gradients)
@@ -137,3 +124,32 @@ class TopologyUpdate:
         values = signs.astype(table.values.dtype) * self.start * largest
         kernels.topology.rewrite(table, kept, places, new.columns, values.astype(table.values.dtype), indptr)
         return count
+
+    def _choose(
+        self,
+        table: SparseTable,
+        growth: Growth,
+        explored: Explored,
+        fraction: float,
+        drawn: tuple[np.random.Generator, Array],
+    ) -> tuple[Grown, float]:
+        """Chooses what grows, and marks which entries are kept.
+
+        ``drawn`` is what draws, and the marks, (nnz,) bool, overwritten. Returns the largest
+        magnitude that goes, too.
+        """
+        rng, kept = drawn
+        inside = explored.slots >= 0 if growth.prunes_explored_only else np.ones(table.rows, dtype=bool)
+        free = kernels.topology.mark_prunable(table, inside, self.floor, kept)
+        within = int(np.diff(table.indptr)[inside].sum())
+        wanted = min(int(fraction * within), free)
+        # Side by side: nearly always as many grow as are wanted.
+        makers: list[Callable[[], Any]] = [
+            lambda: growth.grow(table, explored, wanted, rng),
+            lambda: kernels.topology.keep_larger(table.values, wanted, kept),
+        ]
+        new, largest = made_together(lambda make: make(), makers, shared_threads())
+        if 0 < len(new.rows) < wanted:
+            kernels.topology.mark_prunable(table, inside, self.floor, kept)
+            largest = kernels.topology.keep_larger(table.values, len(new.rows), kept)
+        return new, largest
