@@ -16,7 +16,7 @@ from benchmarks.side_by_side import moved_bytes as moved
 from benchmarks.side_by_side.contender import Record
 from benchmarks.side_by_side.kernels import BATCH, BATCHES, DENSITY, DIM, HERE_AND_THERE, NEAR, NEGATIVES
 from benchmarks.timing import median_seconds
-from sparserec_np.kernels.arguments import STRIP_COLUMNS, Explored, Graph, Steps
+from sparserec_np.kernels.arguments import BLOCK_COLUMNS, STRIP_COLUMNS, Explored, Graph, Steps
 from sparserec_np.kernels.compiled import cells as cell_kernels
 from sparserec_np.kernels.compiled import (
     gradients,
@@ -34,7 +34,7 @@ from sparserec_np.learning.cells import TOGETHER, CellDivision
 from sparserec_np.learning.optimizers import corrections_of
 from sparserec_np.models.batch_items import BatchItems
 from sparserec_np.models.inner_products import BATCH_PARTS
-from sparserec_np.models.lightgcn import CHUNKS
+from sparserec_np.models.neighbourhoods import even_chunks
 from sparserec_np.runtime import Array
 from sparserec_np.sparsity.exploration import Exploration
 from sparserec_np.starts import STARTS
@@ -390,15 +390,14 @@ def product_calls(m: Material) -> Iterator[Work]:
     log, rng, rows = m.log, m.rng, m.rows
     graph = Graph.of(log)
     edges = len(graph.neighbours)
-    chunks = np.searchsorted(graph.indptr, np.linspace(0, edges, CHUNKS + 1)).astype(np.int32)
-    chunks[-1] = rows
-    x, y = rng.random((rows, STRIP_COLUMNS), dtype=np.float32), np.empty((rows, STRIP_COLUMNS), np.float32)
+    chunks = even_chunks(graph)
+    x, y = rng.random((rows, BLOCK_COLUMNS), dtype=np.float32), np.empty((rows, BLOCK_COLUMNS), np.float32)
     factors = np.full(rows, 0.1, np.float32)
     yield Work(
-        "propagation.propagate, 16 columns of all rows",
+        "propagation.propagate, 32 columns of all rows",
         propagation.propagate,
         [((graph.indptr, graph.neighbours), chunks, x, factors, y)],
-        edges * (4 + 4 * STRIP_COLUMNS) + rows * (moved.BOUNDS + 4 + 4 * STRIP_COLUMNS),
+        edges * (4 + 4 * BLOCK_COLUMNS) + rows * (moved.BOUNDS + 4 + 4 * BLOCK_COLUMNS),
         HERE_AND_THERE,
     )
 

@@ -15,6 +15,7 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable, index_dtype
 
 STRIP_COLUMNS = 16  # columns that are summed in a register: 64 bytes of float32, a cache line
+BLOCK_COLUMNS = 32  # columns of a step over the graph: two lines, which the processor fetches as a pair
 
 NO_TRUSTS = np.empty(0, dtype=np.float32)  # all count 1
 
@@ -224,6 +225,21 @@ class Graph(NamedTuple):
     def nbytes(self) -> int:
         """Bytes of both arrays."""
         return int(self.indptr.nbytes + self.neighbours.nbytes)
+
+
+class Strip(NamedTuple):
+    """Some columns of a table whose rows go in another order, and what is stored in them.
+
+    Attributes:
+        first: number of the first column.
+        order: (rows,) int32, the row at each place.
+        begins: (rows,) integers, by place: the row's first entry that is not left of ``first``.
+            Kernels move them on to the end of the columns that they have read.
+    """
+
+    first: int
+    order: Array
+    begins: Array
 
 
 class Head(NamedTuple):

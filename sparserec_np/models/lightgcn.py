@@ -6,7 +6,7 @@ operator is symmetric: the gradient by the stored rows is the same sum of the gr
 that were multiplied.
 
 Only the rows of a batch are made, and only the stored entries and the explored rows get a gradient:
-the last step each way leaves out the rest. In between, a step needs all rows of the graph, 16
+the last step each way leaves out the rest. In between, a step needs all rows of the graph, 32
 columns at a time.
 """
 
@@ -17,16 +17,15 @@ import numpy as np
 from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.kernels.arguments import STRIP_COLUMNS, Explored, Graph, Rows
+from sparserec_np.kernels.arguments import BLOCK_COLUMNS, STRIP_COLUMNS, Explored, Graph, Rows, Strip
 from sparserec_np.learning.batches import Batch, Groups
 from sparserec_np.learning.losses import Scores
 from sparserec_np.models.batch_items import BatchItems
 from sparserec_np.models.inner_products import InnerProducts, mean_product
 from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients, scale_values
+from sparserec_np.models.neighbourhoods import empty_block, even_chunks, neighbourhood_order, reordered
 from sparserec_np.models.table_ranker import TableRanker, table_ranker
 from sparserec_np.models.views import View, served_table
-
-CHUNKS = 64  # parts of the rows that threads share out
 
 
 class Propagation:
@@ -35,52 +34,61 @@ class Propagation:
     A step of rows divided by the root of their degree, ``z = D^-1/2 x``, is a plain mean over
     neighbours: ``D^-1 B z``. All steps but the last therefore read no weights.
 
+    Blocks hold rows in another order than the table, see
+    :mod:`~sparserec_np.models.neighbourhoods`; a row's number in it is its place.
+
     Attributes:
-        graph: of the training interactions.
+        graph: of the training interactions, by place.
         layers: number of steps, 1 or more.
         dim: columns of the tables.
-        width: columns of the rows that are made, ``dim`` rounded up to whole blocks.
+        width: columns of the rows that are made, ``dim`` rounded up to whole registers.
     """
 
-    def __init__(self, graph: Graph, layers: int, dim: int, dtype: np.dtype[np.floating]) -> None:
-        self.graph = graph
+    def __init__(self, log: Interactions, layers: int, dim: int, dtype: np.dtype[np.floating]) -> None:
+        graph, self._n_users = Graph.of(log), log.n_users
+        self._order = neighbourhood_order(graph, log.n_users, dtype)
+        self._places = np.empty_like(self._order)
+        self._places[self._order] = np.arange(len(self._order), dtype=np.int32)
+        self.graph = reordered(graph, self._order)
         self.layers = layers
         self.dim = dim
         self.width = -(-dim // STRIP_COLUMNS) * STRIP_COLUMNS
-        degrees = np.diff(graph.indptr).astype(np.float64)
+        degrees = np.diff(self.graph.indptr).astype(np.float64)
         with np.errstate(divide="ignore"):
             inverse = np.where(degrees > 0, 1 / degrees, 0)
         self._mean = inverse.astype(dtype)
         self._into = np.sqrt(inverse).astype(dtype)
         self._out_of = np.sqrt(degrees).astype(dtype)
         rows = len(degrees)
-        self._blocks = [
-            np.empty((rows if layers > 1 or n == 0 else 0, STRIP_COLUMNS), dtype) for n in range(2)
-        ]
-        # As many edges in each chunk: rows of popular items lie together, and their chunk would
-        # take longest.
-        marks = np.linspace(0, len(graph.neighbours) + rows, CHUNKS + 1)
-        self._chunks = np.searchsorted(graph.indptr + np.arange(rows + 1), marks).astype(np.int32)
-        self._edge_bounds = np.empty(rows + 1, dtype=graph.indptr.dtype)
+        self._blocks = [empty_block(rows if layers > 1 or n == 0 else 0, dtype) for n in range(2)]
+        self._chunks = even_chunks(self.graph)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the blocks, the factors and the bounds."""
-        factors = (self._mean, self._into, self._out_of, self._chunks, self._edge_bounds)
-        return int(sum(array.nbytes for array in (*self._blocks, *factors)))
+        """Bytes of the graph, the order, the blocks and the factors."""
+        numbers = (self._order, self._places, self._chunks)
+        factors = (self._mean, self._into, self._out_of)
+        return self.graph.nbytes + int(sum(array.nbytes for array in (*self._blocks, *numbers, *factors)))
+
+    def side_by_side(self, rows: Array) -> Array:
+        """Sorts ``rows`` (m,) int32 by place, which is the order in which they take least time."""
+        return self._order[np.sort(self._places[rows])]
 
     def forward(self, table: SparseTable, rows: Array) -> Array:
         """Computes the means for ``rows`` (m,) int32: (m, width), 0 in columns past ``dim``."""
         local = np.empty((len(rows), self.width), dtype=table.values.dtype)
         kernels.propagation.read_rows(table, rows, local)
-        for first in range(0, self.width, STRIP_COLUMNS):
+        places = self._places[rows]
+        begins = table.indptr[self._order]
+        for first in range(0, self.width, BLOCK_COLUMNS):
             here, there = self._blocks
-            kernels.propagation.read_columns(table, first, self._into, here)
+            strip = Strip(first, self._order, begins)
+            kernels.propagation.read_columns(self._chunks, table, strip, self._into, here)
             for _ in range(1, self.layers):
                 kernels.propagation.propagate(self.graph, self._chunks, here, self._mean, there)
                 here, there = there, here
-                kernels.propagation.add_rows(rows, here, self._out_of, first, local)
-            kernels.propagation.add_propagated(self.graph, rows, here, self._into, first, local)
+                kernels.propagation.add_rows(places, here, self._out_of, first, local)
+            kernels.propagation.add_propagated(self.graph, places, here, self._into, first, local)
         local /= self.layers + 1
         return local
 
@@ -95,22 +103,27 @@ class Propagation:
         """
         local /= self.layers + 1
         kernels.propagation.pull_rows(table, rows, local, gradient, explored)
-        bounds = self.graph.indptr
-        sources = np.empty(int((bounds[rows + 1] - bounds[rows]).sum()), dtype=np.int32)
-        kernels.propagation.edges_from(self.graph, rows, self._edge_bounds, sources)
-        edges = Graph(self._edge_bounds, sources)
-        factors = self._into[rows][:, None]
-        for first in range(0, self.width, STRIP_COLUMNS):
-            given = local[:, first : first + STRIP_COLUMNS] * factors
-            block, graph = given, edges
-            there, spare = self._blocks
-            for _ in range(1, self.layers):
-                kernels.propagation.propagate(graph, self._chunks, block, self._mean, there)
-                there[rows] += given
-                block, graph = there, self.graph
-                there, spare = spare, there
+        places = self._places[rows]
+        factors = self._into[places][:, None]
+        begins = table.indptr[self._order]
+        given = empty_block(len(rows), local.dtype)
+        for first in range(0, self.width, BLOCK_COLUMNS):
+            some = local[:, first : first + BLOCK_COLUMNS]
+            given[:, some.shape[1] :] = 0
+            np.multiply(some, factors, out=given[:, : some.shape[1]])
+            here, there = self._blocks
+            if self.layers > 1:
+                kernels.propagation.spread_rows(self.graph, self._n_users, places, given, self._mean, here)
+            else:
+                here[:] = 0
+            kernels.propagation.add_lines(places, given, here)
+            for _ in range(2, self.layers):
+                kernels.propagation.propagate(self.graph, self._chunks, here, self._mean, there)
+                kernels.propagation.add_lines(places, given, there)
+                here, there = there, here
+            strip = Strip(first, self._order, begins)
             kernels.propagation.pull_columns(
-                graph, self._chunks, table, first, block, self._into, gradient, explored
+                self.graph, self._chunks, table, strip, here, self._into, gradient, explored
             )
 
 
@@ -145,7 +158,7 @@ class LightGCN:
         self._before = tuple(view for view in views if view.training_only)
         self._after = tuple(view for view in views if not view.training_only)
         self._pairs = BatchItems(log)
-        self._propagation = Propagation(Graph.of(log), layers, dim, dtype)
+        self._propagation = Propagation(log, layers, dim, dtype)
         self._products = InnerProducts(self._propagation.width, dtype)
         self._all = np.arange(table.rows, dtype=np.int32)
         self._places = np.zeros(table.rows, dtype=np.int32)
@@ -158,7 +171,7 @@ class LightGCN:
         The rows and scores of a batch come on top, and go with it.
         """
         blocks = self._pairs.nbytes + self._propagation.nbytes + self._products.nbytes
-        own = self._propagation.graph.nbytes + self._all.nbytes + self._places.nbytes
+        own = self._all.nbytes + self._places.nbytes
         return int(blocks + own) + sum(view.nbytes for view in self.views)
 
     def touched(self, batch: Batch) -> Array:
@@ -170,7 +183,7 @@ class LightGCN:
         table = self.table
         for view in self._before:
             table = view.apply(table, self._all)
-        rows = self._pairs.touched(batch)
+        rows = self._propagation.side_by_side(self._pairs.touched(batch))
         read = SparseTable.full(self._propagation.forward(table, rows))
         self._places[rows] = np.arange(len(rows), dtype=np.int32)
         for view in self._after:
@@ -196,7 +209,7 @@ class LightGCN:
         L2 terms are of the stored rows that pairs name.
         """
         read = self._read
-        rows = self._pairs.touched(batch)
+        rows = self._propagation.side_by_side(self._pairs.touched(batch))
         order, items = self._pairs.by_item(batch)
         by_item = order, Groups(self._places[items.rows], items.starts)
         gradient = np.zeros_like(read.values)

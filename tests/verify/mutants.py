@@ -186,20 +186,20 @@ MUTANTS = (
     Mutant(
         "graph: a neighbour left out",
         PROPAGATION,
-        "sum_rows(block, neighbours, indptr[row], indptr[row + 1], own)",
-        "sum_rows(block, neighbours, indptr[row], max(indptr[row], indptr[row + 1] - 1), own)",
+        "sum_wide_rows(block, neighbours, indptr[row], indptr[row + 1], factors[row], own)",
+        "sum_wide_rows(block, neighbours, indptr[row], max(indptr[row], indptr[row + 1] - 1), factors[row], own)",
     ),
     Mutant(
         "graph: explored rows not pulled",
         PROPAGATION,
-        "own[first + c] += factors[row] * line[c]",
+        "own[first + c] += factors[place] * line[c]",
         "own[first + c] += 0",
     ),
     Mutant(
         "graph: the last layer alone goes back",
         "models/lightgcn.py",
-        "there[rows] += given",
-        "there[rows] += 0",
+        "add_lines(places, given, there)",
+        "add_lines(places[:0], given, there)",
     ),
     Mutant(
         "graph: a layer too few in the mean",

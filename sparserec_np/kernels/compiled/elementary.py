@@ -6,13 +6,15 @@ about 2 units in the last place of float32. float64 arrays take the C library's 
 for tests, where exactness matters and speed does not.
 
 The specification of each function is its twin's in ``kernels/reference/elementary.py``. Called from
-Python, or with Numba's compiler switched off, ``exp_into``, ``log_into``, ``sum_rows`` and
-``add_to_rows`` are their plain versions; kernels get the fast ones.
+Python, or with Numba's compiler switched off, ``exp_into``, ``log_into``, ``sum_rows``,
+``sum_wide_rows`` and ``add_to_rows`` are their plain versions; kernels get the fast ones.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numba
@@ -21,7 +23,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
-from sparserec_np.kernels.arguments import STRIP_COLUMNS
+from sparserec_np.kernels.arguments import BLOCK_COLUMNS, STRIP_COLUMNS
 
 F32 = np.float32
 LOWEST = -87.0  # exp of less would not be a normal float32, and arithmetic on those is a hundred times slower
@@ -40,8 +42,12 @@ def sum_rows(block, rows, start, stop, out):  # type: ignore[no-untyped-def]
     out[:] = block[rows[start:stop]].sum(axis=0)
 
 
-def add_to_rows(line, rows, start, stop, block):  # type: ignore[no-untyped-def]
-    np.add.at(block, rows[start:stop], line)
+def sum_wide_rows(block, rows, start, stop, factor, out):  # type: ignore[no-untyped-def]
+    out[:] = factor * block[rows[start:stop]].sum(axis=0)
+
+
+def add_to_rows(line, rows, start, stop, block, first):  # type: ignore[no-untyped-def]
+    np.add.at(block[:, first : first + STRIP_COLUMNS], rows[start:stop], line)
 
 
 @numba.njit(nogil=True)
@@ -148,59 +154,100 @@ def highest(a: Any) -> Any:
     return result
 
 
-@intrinsic
-def _sum_lines(typing, block, rows, start, stop, out):  # type: ignore[no-untyped-def]
-    """Sums rows of 16 columns in one register.
+def _sum_of(columns: int) -> Any:
+    """Makes a function that sums rows of so many columns in registers, and scales the sum.
 
-    Numba unrolls the plain loop, and it runs 4 times as long.
+    Numba unrolls the plain loop, and it runs 4 times as long. LLVM would unroll the one here, and
+    rows of few neighbours take longer by it: the end of another loop is to be foreseen.
     """
-    signature = types.void(block, rows, start, stop, out)
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        block_type, rows_type, _, _, out_type = signature.args
-        block = context.make_array(block_type)(context, builder, arguments[0])
-        rows = context.make_array(rows_type)(context, builder, arguments[1])
-        out = context.make_array(out_type)(context, builder, arguments[4])
-        start, stop = arguments[2], arguments[3]
-        item = context.get_data_type(out_type.dtype)
-        wide = ir.IntType(64)
-        line = ir.VectorType(item, STRIP_COLUMNS)
-        width = cgutils.unpack_tuple(builder, block.shape)[1]
-        total = cgutils.alloca_once_value(builder, ir.Constant(line, [0.0] * STRIP_COLUMNS))
+    @intrinsic
+    def sum_lines(typing, block, rows, start, stop, factor, out):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            block_type, rows_type, _, _, _, out_type = signature.args
+            block = context.make_array(block_type)(context, builder, arguments[0])
+            rows = context.make_array(rows_type)(context, builder, arguments[1])
+            start, stop, factor = arguments[2:5]
+            out = context.make_array(out_type)(context, builder, arguments[5])
+            wide = ir.IntType(64)
+            line = ir.VectorType(context.get_data_type(out_type.dtype), columns)
+            width = cgutils.unpack_tuple(builder, block.shape)[1]
+            total = cgutils.alloca_once_value(builder, ir.Constant(line, [0.0] * columns))
 
-        def load(pointer):  # type: ignore[no-untyped-def]
-            loaded = builder.load(builder.bitcast(pointer, line.as_pointer()))
-            loaded.align = block_type.dtype.bitwidth // 8
-            return loaded
+            def load(pointer):  # type: ignore[no-untyped-def]
+                loaded = builder.load(builder.bitcast(pointer, line.as_pointer()))
+                loaded.align = block_type.dtype.bitwidth // 8
+                return loaded
 
-        with cgutils.for_range_slice(builder, start, stop, start.type(1), start.type) as (k, _):
-            row = builder.sext(builder.load(builder.gep(rows.data, [k])), wide)
-            values = load(builder.gep(block.data, [builder.mul(row, width)]))
-            builder.store(builder.fadd(builder.load(total), values), total)
-        stored = builder.store(builder.load(total), builder.bitcast(out.data, line.as_pointer()))
-        stored.align = out_type.dtype.bitwidth // 8
-        return context.get_dummy_value()
+            with _rolled(builder, start, stop) as k:
+                row = builder.sext(builder.load(builder.gep(rows.data, [k])), wide)
+                values = load(builder.gep(block.data, [builder.mul(row, width)]))
+                builder.store(builder.fadd(builder.load(total), values), total)
+            places = ir.VectorType(ir.IntType(32), columns)
+            first = builder.insert_element(ir.Constant(line, ir.Undefined), factor, ir.IntType(32)(0))
+            factors = builder.shuffle_vector(
+                first, ir.Constant(line, ir.Undefined), ir.Constant(places, [0] * columns)
+            )
+            scaled = builder.fmul(builder.load(total), factors)
+            stored = builder.store(scaled, builder.bitcast(out.data, line.as_pointer()))
+            stored.align = out_type.dtype.bitwidth // 8
+            return context.get_dummy_value()
 
-    return signature, generate
+        return types.void(block, rows, start, stop, factor, out), generate
+
+    return sum_lines
+
+
+@contextmanager
+def _rolled(builder: Any, start: Any, stop: Any) -> Iterator[Any]:
+    """Makes a loop from ``start`` to ``stop`` that LLVM is told to leave as it is."""
+    head, body, done = (builder.append_basic_block(name) for name in ("head", "body", "done"))
+    place = cgutils.alloca_once_value(builder, start)
+    builder.branch(head)
+    builder.position_at_end(head)
+    k = builder.load(place)
+    builder.cbranch(builder.icmp_signed("<", k, stop), body, done)
+    builder.position_at_end(body)
+    yield k
+    builder.store(builder.add(k, k.type(1)), place)
+    back = builder.branch(head)
+    module = builder.module
+    wish = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    node = module.add_metadata([wish, ir.MetaDataString(module, head.name)])
+    node.operands = (node, wish)  # a loop's node begins with itself
+    back.set_metadata("llvm.loop", node)
+    builder.position_at_end(done)
+
+
+_sum_lines, _sum_wide_lines = _sum_of(STRIP_COLUMNS), _sum_of(BLOCK_COLUMNS)
 
 
 @overload(sum_rows)
 def _sum_rows(block, rows, start, stop, out):  # type: ignore[no-untyped-def]
-    return lambda block, rows, start, stop, out: _sum_lines(block, rows, start, stop, out)  # type: ignore[call-arg]
+    one = np.float32(1) if block.dtype == numba.float32 else np.float64(1)
+    return lambda block, rows, start, stop, out: _sum_lines(block, rows, start, stop, one, out)
+
+
+@overload(sum_wide_rows)
+def _sum_wide_rows(block, rows, start, stop, factor, out):  # type: ignore[no-untyped-def]
+    return lambda block, rows, start, stop, factor, out: _sum_wide_lines(
+        block, rows, start, stop, factor, out
+    )
 
 
 @intrinsic
-def _add_line(typing, line, rows, start, stop, block):  # type: ignore[no-untyped-def]
-    """Adds 16 numbers to rows from one register, as :func:`_sum_lines` sums them."""
-    signature = types.void(line, rows, start, stop, block)
+def _add_line(typing, line, rows, start, stop, block, first):  # type: ignore[no-untyped-def]
+    """Adds 16 numbers to rows from one register, as :func:`_sum_of` sums them."""
+    signature = types.void(line, rows, start, stop, block, first)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        line_type, rows_type, _, _, block_type = signature.args
+        line_type, rows_type, _, _, block_type, _ = signature.args
         line = context.make_array(line_type)(context, builder, arguments[0])
         rows = context.make_array(rows_type)(context, builder, arguments[1])
         block = context.make_array(block_type)(context, builder, arguments[4])
         start, stop = arguments[2], arguments[3]
         wide = ir.IntType(64)
+        first = arguments[5]
         vector = ir.VectorType(context.get_data_type(line_type.dtype), STRIP_COLUMNS)
         width = cgutils.unpack_tuple(builder, block.shape)[1]
         size = line_type.dtype.bitwidth // 8
@@ -210,9 +257,9 @@ def _add_line(typing, line, rows, start, stop, block):  # type: ignore[no-untype
 
         added = builder.load(place(line.data))
         added.align = size
-        with cgutils.for_range_slice(builder, start, stop, start.type(1), start.type) as (k, _):
+        with _rolled(builder, start, stop) as k:
             row = builder.sext(builder.load(builder.gep(rows.data, [k])), wide)
-            there = place(builder.gep(block.data, [builder.mul(row, width)]))
+            there = place(builder.gep(block.data, [builder.add(builder.mul(row, width), first)]))
             before = builder.load(there)
             before.align = size
             stored = builder.store(builder.fadd(before, added), there)
@@ -223,5 +270,7 @@ def _add_line(typing, line, rows, start, stop, block):  # type: ignore[no-untype
 
 
 @overload(add_to_rows)
-def _add_to_rows(line, rows, start, stop, block):  # type: ignore[no-untyped-def]
-    return lambda line, rows, start, stop, block: _add_line(line, rows, start, stop, block)  # type: ignore[call-arg]
+def _add_to_rows(line, rows, start, stop, block, first):  # type: ignore[no-untyped-def]
+    return lambda line, rows, start, stop, block, first: _add_line(  # type: ignore[call-arg]
+        line, rows, start, stop, block, np.int64(first)
+    )

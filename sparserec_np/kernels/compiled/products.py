@@ -24,7 +24,7 @@ def add_gram_product(indptr: Any, items: Any, weights: Any, block: Any, out: Any
         sum_rows(block, items, indptr[user], indptr[user + 1], line)
         for c in range(STRIP_COLUMNS):
             line[c] *= weights[user]
-        add_to_rows(line, items, indptr[user], indptr[user + 1], out)
+        add_to_rows(line, items, indptr[user], indptr[user + 1], out, 0)
 
 
 @kernel

@@ -2,8 +2,8 @@
 
 The specification of each function is its twin's in ``kernels/reference/propagation.py``.
 
-Work is done on blocks of 16 columns: a row of a block is a cache line, and both blocks of a step
-stay near the core.
+Work is done on blocks of 32 columns: a row of a block is two cache lines, which the processor
+fetches as a pair, and both blocks of a step stay near the core.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import Any
 import numba
 import numpy as np
 
-from sparserec_np.kernels.arguments import STRIP_COLUMNS
-from sparserec_np.kernels.compiled.elementary import sum_rows
-from sparserec_np.kernels.doors import kernel, parallel
+from sparserec_np.kernels.arguments import BLOCK_COLUMNS, STRIP_COLUMNS
+from sparserec_np.kernels.compiled.elementary import add_to_rows, sum_wide_rows
+from sparserec_np.kernels.doors import parallel
 
 RUN = 64
+HALVES = BLOCK_COLUMNS // STRIP_COLUMNS
 
 
 @parallel
@@ -31,15 +32,21 @@ def read_rows(table: Any, rows: Any, local: Any) -> None:
 
 
 @parallel
-def read_columns(table: Any, first: Any, factors: Any, block: Any) -> None:
+def read_columns(chunks: Any, table: Any, strip: Any, factors: Any, block: Any) -> None:
     indptr, columns, values = table
-    for row in numba.prange(len(block)):
-        own = block[row]
-        own[:] = 0
-        for k in range(indptr[row], indptr[row + 1]):
-            c = np.int64(columns[k]) - first
-            if 0 <= c < STRIP_COLUMNS:
-                own[c] = values[k] * factors[row]
+    first, order, begins = strip
+    past = first + BLOCK_COLUMNS
+    # Numba drops what a parallel loop writes at its own index to an array out of a tuple: it takes
+    # the array for one that nobody reads. So the loop goes over chunks.
+    for chunk in numba.prange(len(chunks) - 1):
+        for place in range(chunks[chunk], chunks[chunk + 1]):
+            own = block[place]
+            own[:] = 0
+            k, end = begins[place], indptr[order[place] + 1]
+            while k < end and columns[k] < past:
+                own[columns[k] - first] = values[k] * factors[place]
+                k += 1
+            begins[place] = k
 
 
 @parallel
@@ -48,80 +55,86 @@ def propagate(graph: Any, chunks: Any, block: Any, factors: Any, out: Any) -> No
     for chunk in numba.prange(len(chunks) - 1):
         for row in range(chunks[chunk], chunks[chunk + 1]):
             own = out[row]
-            sum_rows(block, neighbours, indptr[row], indptr[row + 1], own)
-            for c in range(STRIP_COLUMNS):
-                own[c] *= factors[row]
+            sum_wide_rows(block, neighbours, indptr[row], indptr[row + 1], factors[row], own)
 
 
 @parallel
 def add_rows(rows: Any, block: Any, factors: Any, first: Any, local: Any) -> None:
     for t in numba.prange(len(rows)):
-        own = local[t, first : first + STRIP_COLUMNS]
+        own = local[t, first : first + BLOCK_COLUMNS]
         source = block[rows[t]]
-        for c in range(STRIP_COLUMNS):
+        for c in range(len(own)):
             own[c] += factors[rows[t]] * source[c]
 
 
 @parallel
 def add_propagated(graph: Any, rows: Any, block: Any, factors: Any, first: Any, local: Any) -> None:
     indptr, neighbours = graph
+    one = block.dtype.type(1)
     for run in numba.prange((len(rows) + RUN - 1) // RUN):
-        line = np.empty(STRIP_COLUMNS, dtype=block.dtype)
+        line = np.empty(BLOCK_COLUMNS, dtype=block.dtype)
         for t in range(run * RUN, min(len(rows), (run + 1) * RUN)):
-            sum_rows(block, neighbours, indptr[rows[t]], indptr[rows[t] + 1], line)
-            own = local[t, first : first + STRIP_COLUMNS]
-            for c in range(STRIP_COLUMNS):
-                own[c] += factors[rows[t]] * line[c]
+            row = rows[t]
+            sum_wide_rows(block, neighbours, indptr[row], indptr[row + 1], one, line)
+            own = local[t, first : first + BLOCK_COLUMNS]
+            for c in range(len(own)):
+                own[c] += factors[row] * line[c]
 
 
-@kernel
-def edges_from(graph: Any, rows: Any, indptr: Any, sources: Any) -> int:
-    bounds, neighbours = graph
-    indptr[:] = 0
-    for t in range(len(rows)):
-        for k in range(bounds[rows[t]], bounds[rows[t] + 1]):
-            indptr[neighbours[k] + 1] += 1
-    for row in range(1, len(indptr)):
-        indptr[row] += indptr[row - 1]
-    count = indptr[-1]
-    for t in range(len(rows) - 1, -1, -1):
-        for k in range(bounds[rows[t]], bounds[rows[t] + 1]):
-            at = neighbours[k] + 1
-            indptr[at] -= 1
-            sources[indptr[at]] = t
-    # indptr[row + 1] has come down to where row starts: shifted by one, it is the bounds again.
-    for row in range(len(indptr) - 1):
-        indptr[row] = indptr[row + 1]
-    indptr[-1] = count
-    return count
+@parallel
+def spread_rows(graph: Any, middle: int, rows: Any, given: Any, factors: Any, out: Any) -> None:
+    indptr, neighbours = graph
+    for row in numba.prange(len(out)):
+        out[row] = 0
+    # Users' lines go to items and items' to users, and each half of a line by itself: no two of
+    # the four parts write to the same cache line.
+    for part in numba.prange(2 * HALVES):
+        first, of_users = part // 2 * STRIP_COLUMNS, part % 2 == 0
+        for t in range(len(rows)):
+            row = rows[t]
+            if (row < middle) == of_users:
+                line = given[t, first : first + STRIP_COLUMNS]
+                add_to_rows(line, neighbours, indptr[row], indptr[row + 1], out, first)
+    for row in numba.prange(len(out)):
+        factor = factors[row]
+        for c in range(BLOCK_COLUMNS):
+            out[row, c] *= factor
+
+
+@parallel
+def add_lines(rows: Any, given: Any, out: Any) -> None:
+    for t in numba.prange(len(rows)):
+        own = out[rows[t]]
+        for c in range(BLOCK_COLUMNS):
+            own[c] += given[t, c]
 
 
 @parallel
 def pull_columns(
-    graph: Any, chunks: Any, table: Any, first: Any, block: Any, factors: Any, gradient: Any, explored: Any
+    graph: Any, chunks: Any, table: Any, strip: Any, block: Any, factors: Any, gradient: Any, explored: Any
 ) -> None:
     bounds, neighbours = graph
     indptr, columns, _ = table
+    first, order, begins = strip
     slots, sums = explored
-    width = min(STRIP_COLUMNS, sums.shape[1] - first)
+    one = block.dtype.type(1)
+    past, width = first + BLOCK_COLUMNS, min(BLOCK_COLUMNS, sums.shape[1] - first)
     for chunk in numba.prange(len(chunks) - 1):
-        line = np.empty(STRIP_COLUMNS, dtype=block.dtype)
-        for row in range(chunks[chunk], chunks[chunk + 1]):
-            start, stop = indptr[row], indptr[row + 1]
-            while start < stop and columns[start] < first:
-                start += 1
-            stop = start
-            while stop < indptr[row + 1] and columns[stop] < first + STRIP_COLUMNS:
-                stop += 1
-            if start == stop and slots[row] < 0:
+        line = np.empty(BLOCK_COLUMNS, dtype=block.dtype)
+        for place in range(chunks[chunk], chunks[chunk + 1]):
+            row = order[place]
+            k, end, slot = begins[place], indptr[row + 1], slots[row]
+            if slot < 0 and (k == end or columns[k] >= past):
                 continue
-            sum_rows(block, neighbours, bounds[row], bounds[row + 1], line)
-            for k in range(start, stop):
-                gradient[k] += factors[row] * line[columns[k] - first]
-            if slots[row] >= 0:
-                own = sums[slots[row]]
+            sum_wide_rows(block, neighbours, bounds[place], bounds[place + 1], one, line)
+            while k < end and columns[k] < past:  # one loop: where it ends, nobody can foresee
+                gradient[k] += factors[place] * line[columns[k] - first]
+                k += 1
+            begins[place] = k
+            if slot >= 0:
+                own = sums[slot]
                 for c in range(width):
-                    own[first + c] += factors[row] * line[c]
+                    own[first + c] += factors[place] * line[c]
 
 
 @parallel

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 
-from sparserec_np.kernels.doors import inner, kernel
+from sparserec_np.kernels.doors import inner, kernel, parallel
 
 LOW_BITS = 15  # of the 31 of a magnitude
 LOW = (1 << LOW_BITS) - 1
@@ -185,12 +186,16 @@ def move(state: Any, kept: Any, places: Any, grown: Any) -> None:
             state[k] = state[stay]
 
 
-@kernel
+@parallel
 def rewrite(table: Any, kept: Any, places: Any, columns: Any, values: Any, indptr: Any) -> None:
-    move(table[1], kept, places, columns)
-    move(table[2], kept, places, values)
+    old_indptr, old_columns, old_values = table
+    for part in numba.prange(2):
+        if part == 0:
+            move(old_columns, kept, places, columns)
+        else:
+            move(old_values, kept, places, values)
     for row in range(len(indptr)):  # as a slice it would take ten times as long to compile
-        table[0][row] = indptr[row]
+        old_indptr[row] = indptr[row]
 
 
 @kernel

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sparserec_np.data.table import Array
+from sparserec_np.kernels.arguments import STRIP_COLUMNS
 
 
 def exp_into(x: Array, out: Array) -> None:
@@ -82,8 +83,22 @@ def sum_rows(block: Array, rows: Array, start: int, stop: int, out: Array) -> No
     out[:] = block[rows[start:stop]].sum(axis=0)
 
 
-def add_to_rows(line: Array, rows: Array, start: int, stop: int, block: Array) -> None:
-    """Adds a line to some rows: ``block[rows[k]] += line for start <= k < stop``.
+def sum_wide_rows(block: Array, rows: Array, start: int, stop: int, factor: Any, out: Array) -> None:
+    """Sums some rows of 32 columns, and multiplies the sum by ``factor``; else as :func:`sum_rows`.
+
+    Args:
+        block: (any, 32) float32 or float64.
+        rows, start, stop: as above.
+        factor: a number of the block's dtype.
+        out: (32,) overwritten, the block's dtype; contiguous.
+    """
+    out[:] = factor * block[rows[start:stop]].sum(axis=0)
+
+
+def add_to_rows(line: Array, rows: Array, start: int, stop: int, block: Array, first: int) -> None:
+    """Adds a line to 16 columns of some rows.
+
+    ``block[rows[k], first:first + 16] += line for start <= k < stop``.
 
     A row named twice gets it twice.
 
@@ -91,6 +106,7 @@ def add_to_rows(line: Array, rows: Array, start: int, stop: int, block: Array) -
         line: (16,) float32 or float64; contiguous.
         rows: (n,) int32, not below zero.
         start, stop: from 0 to n.
-        block: (any, 16) added to, the line's dtype.
+        block: (any, at least ``first`` + 16) added to, the line's dtype.
+        first: number of the first column.
     """
-    np.add.at(block, rows[start:stop], line)
+    np.add.at(block[:, first : first + STRIP_COLUMNS], rows[start:stop], line)

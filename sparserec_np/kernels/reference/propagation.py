@@ -7,8 +7,11 @@ Some arguments recur:
 * ``graph = (indptr, neighbours)``: the neighbours of row r, users' items and items' users, as rows
   of the stacked table, are ``neighbours[indptr[r]:indptr[r + 1]]``, int32. Every edge is there
   twice, once from each end.
-* ``block`` (rows, 16): 16 columns of a table, every entry of them; ``first`` is the number of the
+* ``block`` (rows, 32): 32 columns of a table, every entry of them; ``first`` is the number of the
   first one.
+* ``strip``: these columns where a table's rows go in another order, see
+  :class:`~sparserec_np.kernels.arguments.Strip`. Then the number of a row in graph, block and
+  factors is its place in that order.
 * ``local`` (m, columns): every entry of the rows ``rows`` (m,), in their order; columns is a
   multiple of 16.
 * ``factors`` (rows,): one for each row.
@@ -23,7 +26,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.kernels.arguments import STRIP_COLUMNS
+from sparserec_np.kernels.arguments import BLOCK_COLUMNS, Strip
 
 
 def read_rows(table: SparseTable, rows: Array, local: Array) -> None:
@@ -37,20 +40,30 @@ def read_rows(table: SparseTable, rows: Array, local: Array) -> None:
     local[:] = table.to_dense(local.shape[1])[rows]
 
 
-def read_columns(table: SparseTable, first: int, factors: Array, block: Array) -> None:
-    """Reads every entry of 16 columns: ``block[r, c] = factors[r] * table[r, first + c]``.
+def read_columns(chunks: Array, table: SparseTable, strip: Strip, factors: Array, block: Array) -> None:
+    """Reads every entry of 32 columns: ``block[p, c] = factors[p] * table[order[p], first + c]``.
 
     Args:
-        table: read only.
-        first: number of the first column; the table may end before the last.
+        chunks: see above.
+        table: read only; it may end before the last column.
+        strip: see above; ``begins`` are moved on to the next 32 columns.
         factors: (rows,)
-        block: (rows, 16) overwritten.
+        block: (rows, 32) overwritten.
     """
-    columns = table.columns.astype(np.int64) - first
-    here = (columns >= 0) & (columns < STRIP_COLUMNS)
-    rows = table.row_numbers()[here]
     block[:] = 0
-    block[rows, columns[here]] = table.values[here] * factors[rows]
+    for place in range(len(block)):
+        for k in _of_strip(table, strip, place):
+            block[place, table.columns[k] - strip.first] = table.values[k] * factors[place]
+
+
+def _of_strip(table: SparseTable, strip: Strip, place: int) -> range:
+    """Finds a row's entries in the columns of the strip, and moves its begin to their end."""
+    first, order, begins = strip
+    start, end = begins[place], table.indptr[order[place] + 1]
+    columns = table.columns[start:end].astype(np.int64)
+    stop = start + int((columns < first + BLOCK_COLUMNS).sum())
+    begins[place] = stop
+    return range(start, stop)
 
 
 def propagate(graph: tuple[Array, Array], chunks: Array, block: Array, factors: Array, out: Array) -> None:
@@ -62,9 +75,9 @@ def propagate(graph: tuple[Array, Array], chunks: Array, block: Array, factors: 
         graph: see above; neighbours may be numbers of rows of ``block`` that are not rows of the
             graph.
         chunks: see above.
-        block: (any, 16)
+        block: (any, 32)
         factors: (rows,)
-        out: (rows, 16) overwritten.
+        out: (rows, 32) overwritten.
     """
     indptr, neighbours = graph
     for row in range(len(out)):
@@ -76,12 +89,13 @@ def add_rows(rows: Array, block: Array, factors: Array, first: int, local: Array
 
     Args:
         rows: (m,) int32.
-        block: (rows, 16)
+        block: (rows, 32)
         factors: (rows,)
         first: number of the block's first column.
         local: (m, columns) added to.
     """
-    local[:, first : first + STRIP_COLUMNS] += factors[rows, None] * block[rows]
+    own = local[:, first : first + BLOCK_COLUMNS]
+    own += (factors[rows, None] * block[rows])[:, : own.shape[1]]
 
 
 def add_propagated(
@@ -89,12 +103,12 @@ def add_propagated(
 ) -> None:
     """Adds one step over the edges to some rows.
 
-    ``local[t, first:first + 16] += factors[rows[t]] * sum of block[n]``, n next to rows[t].
+    ``local[t, first:first + 32] += factors[rows[t]] * sum of block[n]``, n next to rows[t].
 
     Args:
         graph: see above.
         rows: (m,) int32.
-        block: (rows, 16)
+        block: (rows, 32)
         factors: (rows,)
         first: number of the block's first column.
         local: (m, columns) added to.
@@ -102,70 +116,78 @@ def add_propagated(
     indptr, neighbours = graph
     for t, row in enumerate(rows):
         line = block[neighbours[indptr[row] : indptr[row + 1]]].sum(axis=0)
-        local[t, first : first + STRIP_COLUMNS] += factors[row] * line
+        own = local[t, first : first + BLOCK_COLUMNS]
+        own += factors[row] * line[: len(own)]
 
 
-def edges_from(graph: tuple[Array, Array], rows: Array, indptr: Array, sources: Array) -> int:
-    """Lists the edges that start in ``rows`` by where they end.
+def spread_rows(
+    graph: tuple[Array, Array], middle: int, rows: Array, given: Array, factors: Array, out: Array
+) -> None:
+    """Takes one step over the edges that start in some rows.
 
-    Row r has an edge from ``rows[t]`` for each t in ``sources[indptr[r]:indptr[r + 1]]``,
-    ascending.
+    ``out[n] = factors[n] * sum of given[t] over all t for which n is a neighbour of rows[t]``,
+    summed in the order of t.
 
     Args:
         graph: see above.
+        middle: number of users; a row below it has neighbours from it on, and the other way round.
         rows: (m,) int32, none twice.
-        indptr: (rows + 1,) int32 or int64, overwritten.
-        sources: (at least as many as there are such edges,) int32, overwritten that far.
-
-    Returns:
-        The number of edges.
+        given: (m, 32)
+        factors: (rows,)
+        out: (rows, 32) overwritten.
     """
-    bounds, neighbours = graph
-    ends = [neighbours[bounds[row] : bounds[row + 1]] for row in rows]
-    starts = np.repeat(np.arange(len(rows)), [len(some) for some in ends])
-    targets = np.concatenate([*ends, np.empty(0, np.int32)])
-    order = np.lexsort((starts, targets))
-    sources[: len(starts)] = starts[order]
-    indptr[0] = 0
-    indptr[1:] = np.cumsum(np.bincount(targets, minlength=len(indptr) - 1))
-    return len(starts)
+    indptr, neighbours = graph
+    out[:] = 0
+    for t, row in enumerate(rows):
+        out[neighbours[indptr[row] : indptr[row + 1]]] += given[t]
+    out *= factors[:, None]
+
+
+def add_lines(rows: Array, given: Array, out: Array) -> None:
+    """Adds lines to rows: ``out[rows[t]] += given[t]``.
+
+    Args:
+        rows: (m,) int32, none twice.
+        given: (m, 32)
+        out: (any, 32) added to.
+    """
+    out[rows] += given
 
 
 def pull_columns(
     graph: tuple[Array, Array],
     chunks: Array,
     table: SparseTable,
-    first: int,
+    strip: Strip,
     block: Array,
     factors: Array,
     gradient: Array,
     explored: tuple[Array, Array],
 ) -> None:
-    """Takes one step into the stored entries of 16 columns, and into all of explored rows.
+    """Takes one step into the stored entries of 32 columns, and into all of explored rows.
 
-    ``d[r, first + c] = factors[r] * sum of block[n, c] over the neighbours n of r``; d is added
-    where it is asked for, and not made for a row that neither stores an entry in these columns nor
-    is explored.
+    ``d[order[p], first + c] = factors[p] * sum of block[n, c] over the neighbours n of p``; d is
+    added where it is asked for, and not made for a row that neither stores an entry in these
+    columns nor is explored.
 
     Args:
         graph: see above.
         chunks: see above.
         table: whose entries get a gradient.
-        first: number of the block's first column.
-        block: (rows, 16)
+        strip: see above; ``begins`` are moved on to the next 32 columns.
+        block: (rows, 32)
         factors: (rows,)
         gradient: (nnz,) added to.
         explored: (slots, sums), as in ``gradients``; sums are added to.
     """
     indptr, neighbours = graph
     slots, sums = explored
-    width = min(STRIP_COLUMNS, sums.shape[1] - first)
-    for row in range(table.rows):
-        line = factors[row] * block[neighbours[indptr[row] : indptr[row + 1]]].sum(axis=0)
-        for k in range(table.indptr[row], table.indptr[row + 1]):
-            column = int(table.columns[k]) - first
-            if 0 <= column < STRIP_COLUMNS:
-                gradient[k] += line[column]
+    first = strip.first
+    width = min(BLOCK_COLUMNS, sums.shape[1] - first)
+    for place, row in enumerate(strip.order):
+        line = factors[place] * block[neighbours[indptr[place] : indptr[place + 1]]].sum(axis=0)
+        for k in _of_strip(table, strip, place):
+            gradient[k] += line[table.columns[k] - first]
         if slots[row] >= 0:
             sums[slots[row], first : first + width] += line[:width]
 
