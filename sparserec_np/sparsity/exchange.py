@@ -52,8 +52,17 @@ def best_exchanges(sizes: Array, gains: Array, margin: float) -> tuple[Array, Ar
     >>> best_exchanges(np.array([5.0, 1.0, 2.0]), np.array([3.0, 9.0]), 2.0)
     (array([1]), array([1]))
     """
-    going = np.argsort(sizes, kind="stable")[: len(gains)]
-    coming = np.argsort(-gains, kind="stable")
-    loses = gains[coming] <= margin * sizes[going]
+    smallest, largest = np.sort(sizes)[: len(gains)], np.sort(gains)[::-1]
+    loses = largest <= margin * smallest
     count = int(np.argmax(loses)) if loses.any() else len(gains)
-    return np.sort(going[:count]), np.sort(coming[:count])
+    return _least(sizes, smallest[:count]), _least(-gains, -largest[:count])
+
+
+def _least(numbers: Array, least: Array) -> Array:
+    """Finds the places of the ``least`` (n,) of some numbers, sorted; of equal ones the first."""
+    if not len(least):
+        return np.empty(0, np.int64)
+    places = np.flatnonzero(numbers <= least[-1])
+    more = len(places) - len(least)
+    equal = np.flatnonzero(numbers[places] == least[-1])
+    return np.delete(places, equal[len(equal) - more :])
