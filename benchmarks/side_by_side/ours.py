@@ -15,6 +15,9 @@ ADAGRAD: Settings = SGD | {"optimizer": "adagrad"}
 BATCHED: Settings = ADAGRAD | {"order": "batches", "batch_size": 2048}
 BLOCK: Settings = {"negatives": 256}
 SPARSE: Settings = {"dim": 64, "density": 0.1}
+# As many entries as SPARSE on Gowalla, in rows of items alone; users are sums of them.
+SUMS: Settings = {"model": "fism", "dim": 512, "density": 0.0216}
+PAIRS: Settings = {"start": "neighbours", "relative_rate": True, "pairs_together": 8}
 # A full table costs the same whatever it starts from, and chance is the fastest start.
 DENSE: Settings = {"dim": 64, "method": "dense", "start": "uniform"}
 
@@ -33,6 +36,10 @@ EPOCHS: dict[str, Settings] = {
     "sparserec_np, BPR, 256 shared negatives, density 0.1": SPARSE | CELLS | BLOCK | {"loss": "bpr"},
     "sparserec_np, softmax, 256 shared negatives, density 0.1": SPARSE | CELLS | BLOCK,
     "sparserec_np, softmax, 256 shared negatives, density 0.1, batches": SPARSE | BLOCK,
+    "sparserec_np, fism, softmax, 256 shared negatives, dim 512, as many entries, batches": SUMS | BLOCK,
+    "sparserec_np, fism with neighbours, softmax, 256 shared negatives, dim 512, as many entries, batches": SUMS
+    | BLOCK
+    | PAIRS,
 }
 
 # Curves of quality over time, from the spectral start unless said otherwise. The learning rate is
