@@ -82,7 +82,8 @@ def test_the_budget_of_before_holds_at_every_topology_update(
 
     monkeypatch.setattr(TopologyUpdate, "__call__", checked)
     records: list[dict[str, Any]] = []
-    made = update(former, NEW, threads=1, on_epoch=records.append, drop_fraction=0.3, drop_until=1.0)
+    changes = {"drop_fraction": 0.3, "drop_until": 1.0, "swap_margin": 0.0}  # so that the mask does change
+    made = update(former, NEW, threads=1, on_epoch=records.append, **changes)
     most = entries(KNOWN)
     assert all(before == after == most for before, after, _ in seen)
     assert bool(seen) == METHODS[method].growth.grows and any(changed for *_, changed in seen) == bool(seen)
