@@ -56,7 +56,8 @@ def neighbourhood_order(graph: Graph, n_users: int, dtype: npt.DTypeLike) -> Arr
         kernels.propagation.propagate(graph, chunks, here, mean, there)
         here, there = there, here
         for side, share in zip(sides, shares, strict=True):
-            here[side] -= share @ here[side]
+            # No BLAS: it would round by its number of threads.
+            here[side] -= np.einsum("i,ij->j", share, here[side], dtype=np.float64)
     here /= np.maximum(np.sqrt(np.square(here).mean(axis=0)), np.finfo(dtype).tiny)
     found = [_largest(here[side]).argsort(kind="stable") for side in sides]
     return np.concatenate([found[0], n_users + found[1]]).astype(np.int32)

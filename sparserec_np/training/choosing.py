@@ -447,8 +447,8 @@ class _Looks:
             reached = self._look(kind.at(self._width))
         else:
             self._width, reached = self._climb(kind)
-        near = reached >= NEAR_LAST * self._reached
-        for name in kind.last if near and kind.fits(self._width) else ():
+        far = 0 <= reached < NEAR_LAST * self._reached
+        for name in kind.last if not far and kind.fits(self._width) else ():
             self._look(replace(kind.at(self._width), start=name))
 
     def climb(self, name: str, best: Config, ladders: Collection[str]) -> None:

@@ -69,7 +69,7 @@ class Parameters:
         drop_until: Part of the epochs after which the mask stays.
         drop_interval: Epochs between topology updates.
         regrow_start: Start of a regrown entry, as a part of the largest pruned one.
-        swap_margin: How much more a regrown entry has to be worth than the one pruned for it; 0 for
+        swap_margin: How many times as much as the pruned entry a regrown one has to be worth; 0 for
             any.
         floor: Entries that a row never loses.
         validation: Part of each user's items held out to choose the epoch by, or a file of them; 0

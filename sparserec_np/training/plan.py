@@ -142,7 +142,7 @@ class Plan:
         return Decay(settings.l2_user or 0.0, settings.l2_positive, settings.l2_negative, origin)
 
     def margin(self, from_data: bool) -> float:
-        """Returns how much more than a pruned entry a regrown one has to be worth.
+        """Returns how many times as much as a pruned entry a regrown one has to be worth.
 
         Nothing is weighed where the values of the start do not come from the data: they are worth
         nothing, and look as if they were.

@@ -484,7 +484,7 @@ class Config:
     )
     swap_margin: float = setting(
         6.0,
-        "How much more a regrown entry has to be worth than the one pruned for it; 0 for any.",
+        "How many times as much as the pruned entry a regrown one has to be worth; 0 for any.",
         "mask",
         "What each is worth is told by summed and by squared gradients, so it needs an optimizer that"
         " keeps the latter: adam or adagrad. With the method sparserec, where the values of the start"

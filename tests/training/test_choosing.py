@@ -180,6 +180,17 @@ def test_the_last_starts_of_a_kind_that_is_below_the_best_are_not_looked_at(near
     assert ("fitted" in starts) == (near < 1)
 
 
+def test_the_last_starts_are_looked_at_where_the_usual_one_cannot_be_made(monkeypatch):
+    plain = choosing._Looks._look
+
+    def of_sums_none(looks, config, **how):
+        reached = plain(looks, config, **how)
+        return -1.0 if config.user_rows == "sum" else reached
+
+    monkeypatch.setattr(choosing._Looks, "_look", of_sums_none)
+    assert "fitted" in {look.get("start") for look in choose(LOG, CONFIG).looks}
+
+
 def test_a_fit_that_takes_long_is_not_looked_at(monkeypatch):
     monkeypatch.setattr("sparserec_np.training.choosing.FITTED_PRODUCTS", 0)
     starts = {look.get("start") for look in choose(LOG, CONFIG).looks}
