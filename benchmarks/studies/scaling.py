@@ -1,7 +1,8 @@
 """How do the seconds of an epoch and the peak of memory grow from ten thousand rows to ten million?
 
     python -m benchmarks.studies.scaling [--quick] [--most 1000000] [--threads 2] [--epochs 2]
-    [--model fism --start spectral --dim 512 --entries-per-row 6.4 --name scaling-fism] [--json]
+    [--model fism --start spectral --dim 512 --entries-per-row 6.4 --pairs-together 8
+    --name scaling-fism] [--json]
 
 About 15 minutes on two cores (1 minute with `--quick`), 2.7 GB of memory and 1 GB of disk: ten
 million rows are a hundred million interactions. The last epoch of two is a third of it; `--epochs
@@ -41,7 +42,7 @@ from sparserec_np.kernels.sharing import sharing_at_once
 
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 QUICK = 100_000
-SETTINGS = ("model", "start", "dim", "entries_per_row", "epochs", "per_row")
+SETTINGS = ("model", "start", "dim", "entries_per_row", "epochs", "per_row", "pairs_together")
 RESULTS = machine.CHECKOUT / "benchmarks/results"
 
 
@@ -90,6 +91,7 @@ def measure(path: str, given: argparse.Namespace, threads: int) -> dict[str, Any
             dim=given.dim,
             entries=round(given.entries_per_row * (log.n_users + log.n_items)),
             epochs=given.epochs,
+            pairs_together=given.pairs_together,
             validation=0,
             learning_rate=0.01,
         )
@@ -196,6 +198,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--per-row", type=int, default=10, help="interactions for each row")
     parser.add_argument("--epochs", type=int, default=2, help="the mask changes in the first of two")
+    parser.add_argument("--pairs-together", type=int, default=1, help="most pairs of a user in a batch")
     parser.add_argument(
         "--folder", help="where the data are written for a while (default: the temporary folder)"
     )
@@ -205,7 +208,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--file", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    for name in ("threads", "dim", "per_row", "epochs"):
+    for name in ("threads", "dim", "per_row", "epochs", "pairs_together"):
         if getattr(given, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be 1 or more, found {getattr(given, name)}")
     if given.most < SIZES[0]:
