@@ -193,10 +193,10 @@ def corrections_of(beta1: float, beta2: float) -> Array:
     return np.concatenate([np.ones((1, 2)), 1 / (1 - powers)])
 
 
-def one_row(weights: Array) -> SparseTable:
-    """Wraps dense weights (n,) in a table of one row, for an optimizer to step on in place."""
+def one_column(weights: Array) -> SparseTable:
+    """Wraps dense weights (n,) in a table of n rows, for an optimizer to step on in place."""
     n = len(weights)
-    return SparseTable(np.array([0, n], dtype=np.int32), np.zeros(n, dtype=np.uint8), weights)
+    return SparseTable(np.arange(n + 1, dtype=np.int32), np.zeros(n, dtype=np.uint8), weights)
 
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adam": Adam, "adagrad": Adagrad, "sgd": SGD}

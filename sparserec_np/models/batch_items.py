@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
+
 import numpy as np
 
 from sparserec_np import kernels
@@ -11,9 +14,46 @@ from sparserec_np.kernels.arguments import Rows
 from sparserec_np.learning.batches import Batch, Groups
 from sparserec_np.models.model import Decay
 
+Found = TypeVar("Found")
+
+
+class OfBatches(Generic[Found]):
+    """What was found for a batch, kept for the last two of them.
+
+    While one is worked on, what the next has to do with may be found on another thread, by asking
+    for it there: nobody else is to ask for a batch that was not asked for before.
+    """
+
+    def __init__(self, find: Callable[[Batch], Found]) -> None:
+        self._find = find
+        self._kept: tuple[tuple[Batch, Found], ...] = ()
+
+    def __call__(self, batch: Batch) -> Found:
+        """Returns what was found for this batch, or finds it."""
+        for one, found in self._kept:
+            if one is batch:
+                return found
+        found = self._find(batch)
+        self._kept = (*self._kept[-1:], (batch, found))
+        return found
+
+
+class _Items(NamedTuple):
+    """The pairs of a batch by item.
+
+    Attributes:
+        order: (m,) int32 members of the groups.
+        groups: items and bounds.
+        touched: (t,) int32 rows of users, positives and negatives, none twice.
+    """
+
+    order: Array
+    groups: Groups
+    touched: Array
+
 
 class BatchItems:
-    """A batch seen from its items' side. Keeps what it found for the last batch.
+    """A batch seen from its items' side. Keeps what it found for the last batches.
 
     Attributes:
         log: the training interactions; a user's own items are no negatives.
@@ -23,7 +63,7 @@ class BatchItems:
         self.log = log
         self._counts = np.empty(0, dtype=np.int32)  # (rows,) 0, and (items,) -1, from the first batch on
         self._places = np.empty(0, dtype=np.int32)
-        self._last: tuple[Batch, Array, Groups] | None = None
+        self._found = OfBatches(self._find)
 
     @property
     def nbytes(self) -> int:
@@ -32,26 +72,29 @@ class BatchItems:
 
     def by_item(self, batch: Batch) -> tuple[Array, Groups]:
         """Groups pairs, and negatives that each pair has of its own, by item: members (m,), groups."""
-        if self._last is None or self._last[0] is not batch:
-            keys = batch.positives if batch.shared else np.concatenate([batch.positives, batch.negatives])
-            if not len(self._counts):
-                self._counts = np.zeros(self.log.n_users + self.log.n_items, dtype=np.int32)
-            order = np.empty(len(keys), dtype=np.int32)
-            starts = np.empty(len(keys) + 1, dtype=np.int32)
-            rows = np.empty(len(keys), dtype=np.int32)
-            count = kernels.sampling.group_by_row(keys, self._counts, order, starts, rows)
-            self._last = batch, order, Groups(rows[:count], starts[: count + 1])
-        return self._last[1], self._last[2]
+        order, groups, _ = self._found(batch)
+        return order, groups
 
     def touched(self, batch: Batch) -> Array:
         """Finds the rows of users, positives and negatives, (t,) int32, none twice, users first."""
-        _, items = self.by_item(batch)
-        if not batch.shared:
-            return np.concatenate([batch.users.rows, items.rows])
-        self._counts[items.rows] = 1
-        fresh = batch.negatives[self._counts[batch.negatives] == 0]
-        self._counts[items.rows] = 0
-        return np.concatenate([batch.users.rows, items.rows, fresh])
+        return self._found(batch).touched
+
+    def _find(self, batch: Batch) -> _Items:
+        keys = batch.positives if batch.shared else np.concatenate([batch.positives, batch.negatives])
+        if not len(self._counts):
+            self._counts = np.zeros(self.log.n_users + self.log.n_items, dtype=np.int32)
+        order = np.empty(len(keys), dtype=np.int32)
+        starts = np.empty(len(keys) + 1, dtype=np.int32)
+        rows = np.empty(len(keys), dtype=np.int32)
+        count = kernels.sampling.group_by_row(keys, self._counts, order, starts, rows)
+        rows = rows[:count]
+        fresh = rows[:0]
+        if batch.shared:
+            self._counts[rows] = 1
+            fresh = batch.negatives[self._counts[batch.negatives] == 0]
+            self._counts[rows] = 0
+        touched = np.concatenate([batch.users.rows, rows, fresh])
+        return _Items(order, Groups(rows, starts[: count + 1]), touched)
 
     def mask(self, batch: Batch, negatives: Array) -> Array:
         """Sets the scores of shared negatives that a user touched to -inf.
@@ -73,22 +116,26 @@ class BatchItems:
         self._places[items] = -1
         return valid
 
-    def add_decay(self, table: Rows, batch: Batch, decay: Decay, active: Array) -> None:
-        """Adds the gradient of L2 terms, of the rows that the pairs read, to ``active`` (nnz,)."""
-        kind = table.values.dtype
-        if decay.user:
+    def add_decay(self, table: Rows, batch: Batch, decay: Decay, active: Array, first: int = 0) -> None:
+        """Adds the gradient of L2 terms, of the rows that the pairs read, to ``active`` (nnz,).
+
+        Row ``first`` of the batch is row 0 of the table; those before it are not stored.
+        """
+        kind, number = table.values.dtype, np.int32(first)
+        if decay.user and not first:
             weights = (decay.user * batch.users.sizes).astype(kind)
             kernels.gradients.decay_gradients(table, batch.users.rows, weights, decay.origin, active)
         order, items = self.by_item(batch)
+        rows, negatives = items.rows - number, batch.negatives - number
         if batch.shared:
             if decay.positive:
                 weights = (decay.positive * items.sizes).astype(kind)
-                kernels.gradients.decay_gradients(table, items.rows, weights, decay.origin, active)
+                kernels.gradients.decay_gradients(table, rows, weights, decay.origin, active)
             if decay.negative:  # a pair's share of each shared negative is 1 / s
                 share = decay.negative * batch.size / len(batch.negatives)
-                weights = np.full(len(batch.negatives), share, dtype=kind)
-                kernels.gradients.decay_gradients(table, batch.negatives, weights, decay.origin, active)
+                weights = np.full(len(negatives), share, dtype=kind)
+                kernels.gradients.decay_gradients(table, negatives, weights, decay.origin, active)
         elif decay.positive or decay.negative:
             each = np.where(order < batch.size, decay.positive, decay.negative)
             weights = np.add.reduceat(each, items.starts[:-1]).astype(kind)
-            kernels.gradients.decay_gradients(table, items.rows, weights, decay.origin, active)
+            kernels.gradients.decay_gradients(table, rows, weights, decay.origin, active)

@@ -50,7 +50,6 @@ class SaidOfBatch:
     """What pairs of items say to the users of a batch.
 
     Attributes:
-        batch: the batch.
         positives: of the items of its pairs.
         negatives: (s,) int32 items that are negatives of all, if they are shared.
         touched_by: who touched an item, as
@@ -59,7 +58,6 @@ class SaidOfBatch:
     """
 
     def __init__(self, pairs: Pairs, batch: Batch, made: MadeRows) -> None:
-        self.batch = batch
         self.positives = found_pairs(pairs, made.of_users, batch.users.starts, made.positives)
         self.negatives = made.negatives
         if batch.shared:

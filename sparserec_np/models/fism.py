@@ -33,7 +33,7 @@ from sparserec_np.errors import ConfigError
 from sparserec_np.kernels.arguments import Rows
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
-from sparserec_np.models.batch_items import BatchItems
+from sparserec_np.models.batch_items import BatchItems, OfBatches
 from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients, scale_values
 from sparserec_np.models.user_rows import SumOfRows, UserRows, full_rows, side_by_side
 from sparserec_np.models.views import View
@@ -55,6 +55,7 @@ class Fism:
         base: (n_items,) at first 1 over the item's number of users, or over 1.
         row_entries: that users' rows are cut to for lists; None for as many as
             :func:`~sparserec_np.runtime.row_entries` says.
+        made_for: finds what a batch's users are made of.
     """
 
     views: tuple[View, ...] = ()
@@ -70,14 +71,16 @@ class Fism:
         self.base = (1 / np.maximum(log.item_degrees, 1)).astype(dtype)
         self.weights = np.ones(log.n_items, dtype=dtype)
         self.row_entries: int | None = None
+        # Numbers c and their gradients: a batch writes its own, and sets the latter back to 0.
+        self._served, self._by_number = np.zeros((2, log.n_items), dtype)
         self._pairs = BatchItems(log)
         self._counts = np.zeros(log.n_items, dtype=np.int32)
-        self._made: MadeRows | None = None
+        self.made_for = OfBatches(lambda batch: MadeRows(batch, touched, dim, self._counts))
 
     @property
     def workspace_bytes(self) -> int:
         """Bytes of numbers, blocks and counters; the rows of a batch's users come on top, and go with it."""
-        own = self._pairs.nbytes + self._counts.nbytes
+        own = self._pairs.nbytes + self._counts.nbytes + self._served.nbytes + self._by_number.nbytes
         return int(own + self.base.nbytes + self.history.nbytes)
 
     @property
@@ -100,18 +103,29 @@ class Fism:
         self.base[:] = weights
         self.weights[:] = 1
 
+    def prepare(self, batch: Batch) -> None:
+        """Finds who touched what, as :meth:`~sparserec_np.models.model.Model.prepare` says."""
+        self.made_for(batch)
+        self._pairs.by_item(batch)
+
     def touched(self, batch: Batch) -> Array:
         """Finds the items that the batch's users touched, and its negatives; rows of the table."""
         return self.made_for(batch).touched
 
+    def touched_weights(self, batch: Batch) -> Array:
+        """Names the weights of the items that are touched: each moves when its row does."""
+        return self.touched(batch)
+
     def forward(self, batch: Batch) -> Scores:
         """Scores the pairs, each without its own item, and their negatives."""
         made, table, users = self.made_for(batch), self.rows, batch.users
-        full = made.read(table, self.served_weights)
+        weights, some = self._served, made.touched
+        weights[some] = self.weights[some] * self.base[some]
+        full = made.read(table, weights)
         positives, own = (np.empty(batch.size, dtype=full.dtype) for _ in range(2))
         kernels.fism.score_pairs(full, users.starts, made.positives, table, positives)
         kernels.fism.own_products(table, made.positives, own)
-        positives -= made.own_shares * self.served_weights[made.positives] * own
+        positives -= made.own_shares * weights[made.positives] * own
         if batch.shared:
             negatives: Array = np.empty((len(full), len(made.negatives)), dtype=full.dtype)
             kernels.fism.score_block(full, made.negatives, table, negatives)
@@ -122,7 +136,7 @@ class Fism:
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
         """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says."""
-        made, table, weights = self.made_for(batch), self.rows, self.served_weights
+        made, table, weights = self.made_for(batch), self.rows, self._served
         full, starts = made.full, batch.users.starts
         active, explored = gradients.active, gradients.explored
         order, starts_of, rows, pairs, owners = self.pairs_by_item(batch, slopes)
@@ -130,19 +144,18 @@ class Fism:
         kernels.fism.add_partners(made.positives, starts, slopes.positives, table, of_users)
         if batch.shared:
             kernels.fism.add_block(made.negatives, slopes.negatives, table, of_users)
-            turned = np.ascontiguousarray(full.T), np.ascontiguousarray(slopes.negatives.T)
-            kernels.fism.pull_block(turned[0], made.negatives, turned[1], table, active, explored)
+            by_column, by_item = _turned(full), _turned(slopes.negatives)
+            kernels.fism.pull_block(by_column, made.negatives, by_item, table, active, explored)
         else:  # the negatives of pairs are grouped with the positives, and leave nothing out
             kernels.fism.add_partners(made.negatives, starts, slopes.negatives, table, of_users)
             own = np.concatenate([own, np.zeros_like(slopes.negatives)])
         kernels.fism.pull_pairs(full, order, starts_of, rows, pairs, owners, table, active, explored)
-        by_number = np.zeros_like(weights)
+        by_number, some = self._by_number, made.touched_by[-1]
         kernels.fism.spread_rows(table, weights, *made.touched_by, of_users, active, explored, by_number)
         kernels.fism.leave_out(table, weights, order, starts_of, rows, own, active, explored, by_number)
-        gradients.weights[:] += by_number * self.base
-        empty = np.zeros(self.log.n_users, dtype=table.starts.dtype)  # rows of users, of which none is stored
-        starts, ends = (np.concatenate([empty, bounds]) for bounds in (table.starts, table.ends))
-        self._pairs.add_decay(Rows(starts, ends, table.columns, table.values), batch, decay, active)
+        gradients.weights[some] += by_number[some] * self.base[some]
+        by_number[some] = 0
+        self._pairs.add_decay(table, batch, decay, active, first=self.log.n_users)
 
     def pairs_by_item(self, batch: Batch, slopes: Scores) -> tuple[Array, Array, Array, Array, Array]:
         """Groups the batch's pairs, and negatives that each has of its own, by item.
@@ -156,12 +169,6 @@ class Fism:
             return order, items.starts, rows, slopes.positives, owners
         both = np.concatenate([slopes.positives, slopes.negatives])
         return order, items.starts, rows, both, np.concatenate([owners, owners])
-
-    def made_for(self, batch: Batch) -> MadeRows:
-        """Returns what was found for this batch, which is kept until the next."""
-        if self._made is None or self._made.batch is not batch:
-            self._made = MadeRows(batch, self.history, self.dim, self._counts)
-        return self._made
 
     def served(self) -> SparseTable:
         """Returns the stored rows, those of items."""
@@ -261,7 +268,15 @@ class FixedFism:
         """Takes the numbers of a model file."""
         self.weights[:] = weights
 
+    def prepare(self, batch: Batch) -> None:
+        """Raises ConfigError: nothing is trained."""
+        raise self._no_gradient()
+
     def touched(self, batch: Batch) -> Array:
+        """Raises ConfigError: nothing is trained."""
+        raise self._no_gradient()
+
+    def touched_weights(self, batch: Batch) -> Array:
         """Raises ConfigError: nothing is trained."""
         raise self._no_gradient()
 
@@ -300,7 +315,6 @@ class MadeRows:
     """The rows of a batch's users, and what leads back from them.
 
     Attributes:
-        batch: the batch.
         positives, negatives: its items, as rows of the table.
         owners: (b,) int32 place of each pair's user among the users.
         of_users: starts, items and shares of what they touched.
@@ -312,7 +326,7 @@ class MadeRows:
     """
 
     def __init__(self, batch: Batch, touched: Touched, dim: int, counts: Array) -> None:
-        self.batch, self._dim, self._n_items = batch, dim, touched.log.n_items
+        self._dim, self._n_items = dim, touched.log.n_items
         users, n_users = batch.users.rows, np.int32(touched.log.n_users)
         self.positives, self.negatives = batch.positives - n_users, batch.negatives - n_users
         every = np.arange(len(users), dtype=np.int32)
@@ -346,6 +360,13 @@ class MadeRows:
         """Makes the rows from the items' rows as they are now, and returns them."""
         self.full = full_rows(table, weights, self.of_users, self._dim)
         return self.full
+
+
+def _turned(block: Array) -> Array:
+    """Copies the columns of ``block`` (m, n) to rows, (n, m)."""
+    turned = np.empty(block.shape[::-1], dtype=block.dtype)
+    kernels.fism.turn(block, turned)
+    return turned
 
 
 def _places_in(owners: Array, items: Array, wanted_owners: Array, wanted: Array, n_items: int) -> Array:

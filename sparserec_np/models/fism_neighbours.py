@@ -25,6 +25,7 @@ from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import Explored, Pairs
 from sparserec_np.learning.batches import Batch
 from sparserec_np.learning.losses import Scores
+from sparserec_np.models.batch_items import OfBatches
 from sparserec_np.models.both_ways import SaidOfBatch, both_ways, found_pairs
 from sparserec_np.models.fism import Fism, MadeRowsRanker
 from sparserec_np.models.model import Decay, Gradients
@@ -63,8 +64,10 @@ class FismWithNeighbours:
         ends = table.indptr[:-1] + np.diff(before[table.indptr])
         self._sums = Fism(table, self._summed, touched, ends)
         self._nothing = Explored.of(NO_ROWS, table.rows, self._summed, table.values.dtype)
+        self._every_item = np.arange(table.rows, dtype=np.int32)
         self._stored = np.flatnonzero(np.diff(table.indptr)).astype(np.int32)
-        self._said: SaidOfBatch | None = None
+        self._said_of = OfBatches(lambda batch: SaidOfBatch(self._pairs, batch, self._sums.made_for(batch)))
+        self._last_factors = np.empty(0, table.values.dtype)
         self.weights = self._sums.weights
         self.row_entries: int | None = None
 
@@ -93,7 +96,7 @@ class FismWithNeighbours:
     def workspace_bytes(self) -> int:
         """Bytes of the rows that are named, of where pairs stand once that was asked for, and of what sums take."""
         pairs = self._pairs.nbytes if "_pairs" in self.__dict__ else 0
-        own = pairs + self._stored.nbytes + self._nothing.nbytes
+        own = pairs + self._stored.nbytes + self._every_item.nbytes + self._nothing.nbytes
         return self._sums.workspace_bytes + own
 
     @property
@@ -105,6 +108,11 @@ class FismWithNeighbours:
         """Takes the numbers ``c`` (n_items,) of a model file."""
         self._sums.load_weights(weights)
 
+    def prepare(self, batch: Batch) -> None:
+        """Finds the pairs, as :meth:`~sparserec_np.models.model.Model.prepare` says."""
+        self._sums.prepare(batch)
+        self._said_of(batch)
+
     def touched(self, batch: Batch) -> Array:
         """Names all rows with entries: all go on along their moments, whatever the batch holds.
 
@@ -113,11 +121,16 @@ class FismWithNeighbours:
         """
         return self._stored
 
+    def touched_weights(self, batch: Batch) -> Array:
+        """Names all: a mark counts wherever a pair has it, and the optimizer goes on as with rows."""
+        return self._every_item
+
     def forward(self, batch: Batch) -> Scores:
         """Scores the pairs, each without its own item, and their negatives."""
         scores = self._sums.forward(batch)
         said = self._said_of(batch)
         values, factors = self.table.values, self._factors()
+        self._last_factors = factors
         kernels.pairs.add_found(self._pairs, said.positives, values, factors, scores.positives)
         if batch.shared:  # of an item that the user touched it stays minus infinity
             of_block = said.negatives, said.touched_by
@@ -129,7 +142,7 @@ class FismWithNeighbours:
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
         """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says. L2 terms have rows alone."""
         self._sums.backward(batch, slopes, decay, gradients._replace(explored=self._nothing))
-        said, factors = self._said_of(batch), self._factors()
+        said, factors = self._said_of(batch), self._last_factors
         of_factors = np.zeros_like(factors)
         places = self.table.values, factors, gradients.active, of_factors
         kernels.pairs.pull_found(self._pairs, said.positives, slopes.positives, *places)
@@ -141,15 +154,10 @@ class FismWithNeighbours:
         if not self.power:  # and factors are 1, whatever the numbers are
             return
         # A factor's derivative by c is power m / c, and c is the weight times its base.
-        there = factors > 0
-        slopes_of_weights = self.power * of_factors[there] * factors[there] / self.weights[there]
-        gradients.weights[there] += slopes_of_weights.astype(factors.dtype)
-
-    def _said_of(self, batch: Batch) -> SaidOfBatch:
-        """Returns what was found for this batch, which is kept until the next."""
-        if self._said is None or self._said.batch is not batch:
-            self._said = SaidOfBatch(self._pairs, batch, self._sums.made_for(batch))
-        return self._said
+        of_factors *= self.power
+        of_factors *= factors
+        by_weights = np.zeros_like(of_factors)
+        gradients.weights[:] += np.divide(of_factors, self.weights, out=by_weights, where=factors > 0)
 
     def _factors(self) -> Array:
         """Computes ``m`` (n_items,) as the numbers are now."""

@@ -26,6 +26,7 @@ from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients, scale_values
 from sparserec_np.models.neighbourhoods import empty_block, even_chunks, neighbourhood_order, reordered
 from sparserec_np.models.table_ranker import TableRanker, table_ranker
 from sparserec_np.models.views import View, served_table
+from sparserec_np.sparsity.growth import NO_ROWS
 
 
 class Propagation:
@@ -174,9 +175,17 @@ class LightGCN:
         own = self._all.nbytes + self._places.nbytes
         return int(blocks + own) + sum(view.nbytes for view in self.views)
 
+    def prepare(self, batch: Batch) -> None:
+        """Groups pairs by item, as :meth:`~sparserec_np.models.model.Model.prepare` says."""
+        self._pairs.by_item(batch)
+
     def touched(self, batch: Batch) -> Array:
         """Returns all rows: those of a batch are means of rows that are means of others."""
         return self._all
+
+    def touched_weights(self, batch: Batch) -> Array:
+        """Returns none: there are no weights."""
+        return NO_ROWS
 
     def forward(self, batch: Batch) -> Scores:
         """Scores the pairs and their negatives."""

@@ -12,6 +12,7 @@ from sparserec_np.models.inner_products import InnerProducts, mean_product
 from sparserec_np.models.model import NO_WEIGHTS, Decay, Gradients, scale_values
 from sparserec_np.models.table_ranker import TableRanker, table_ranker
 from sparserec_np.models.views import View, served_table
+from sparserec_np.sparsity.growth import NO_ROWS
 
 
 class MatrixFactorization:
@@ -45,9 +46,17 @@ class MatrixFactorization:
         """
         return self._pairs.nbytes + self._products.nbytes + sum(view.nbytes for view in self.views)
 
+    def prepare(self, batch: Batch) -> None:
+        """Groups pairs by item, as :meth:`~sparserec_np.models.model.Model.prepare` says."""
+        self._pairs.by_item(batch)
+
     def touched(self, batch: Batch) -> Array:
         """Finds the rows of the users, the positives and the negatives."""
         return self._pairs.touched(batch)
+
+    def touched_weights(self, batch: Batch) -> Array:
+        """Returns none: there are no weights."""
+        return NO_ROWS
 
     def forward(self, batch: Batch) -> Scores:
         """Scores the pairs and their negatives."""

@@ -76,12 +76,24 @@ class Model(Protocol):
         """What lies between stored entries and multiplied rows; none of some models."""
         ...
 
+    def prepare(self, batch: Batch) -> None:
+        """Finds what the batch has to do with, as far as that does not depend on values.
+
+        Another thread may do so while the batch before is at work. Who leaves it out waits for the
+        same work later.
+        """
+        ...
+
     def forward(self, batch: Batch) -> Scores:
         """Scores the pairs of the batch and their negatives."""
         ...
 
     def touched(self, batch: Batch) -> Array:
         """Finds the rows whose entries get a gradient from this batch, (t,) int32, none twice."""
+        ...
+
+    def touched_weights(self, batch: Batch) -> Array:
+        """Finds the dense weights that get a gradient from this batch, (t,) int32, none twice."""
         ...
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:

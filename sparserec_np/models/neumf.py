@@ -64,6 +64,7 @@ class NeuMF:
         self.hidden = hidden
         dtype = table.values.dtype
         self.weights = Weights.drawn(dim, hidden, np.random.default_rng([seed, 6])).astype(dtype)
+        self._every_weight = np.arange(len(self.weights), dtype=np.int32)
         self._pairs = BatchItems(log)
         self._columns = ProductColumns(log.n_users, dim)
         self._products = InnerProducts(dim, dtype)
@@ -77,15 +78,24 @@ class NeuMF:
         The layers of a batch's pairs come on top, and go with it.
         """
         own = self._pairs.nbytes + self._columns.nbytes + self._products.nbytes + self._places.nbytes
+        own += self._every_weight.nbytes
         return own + sum(view.nbytes for view in self.views)
 
     @property
     def _named(self) -> Weights:
         return Weights.over(self.weights, self.dim, self.hidden)
 
+    def prepare(self, batch: Batch) -> None:
+        """Groups pairs by item, as :meth:`~sparserec_np.models.model.Model.prepare` says."""
+        self._pairs.by_item(batch)
+
     def touched(self, batch: Batch) -> Array:
         """Finds the rows of the users, the positives and the negatives."""
         return self._pairs.touched(batch)
+
+    def touched_weights(self, batch: Batch) -> Array:
+        """Returns all weights: those of the layers have to do with every pair."""
+        return self._every_weight
 
     def forward(self, batch: Batch) -> Scores:
         """Scores the pairs and their negatives."""

@@ -130,7 +130,7 @@ class Plan:
         if self.settings.order == "cells":
             return CellOrder(log, self.objective, self.settings.negatives, self.settings.batch_size)
         sampler = PairSampler(log, self.settings.batch_size, self.negatives, self.settings.pairs_together)
-        return BatchOrder(sampler, self.objective, self.optimizer(weights, 1))
+        return BatchOrder(sampler, self.objective, self.optimizer(weights, weights))
 
     def decay(self, origin: Array) -> Decay:
         """Returns the three L2 weights, and ``origin``, what they draw to.

@@ -197,9 +197,10 @@ class Plain:
         gradient, rows = self.gradient * self.active, self.problem.rows(batch)
         step = plain.OPTIMIZERS[settings.optimizer].step
         step(self.values, gradient, self._state, rows, settings.learning_rate)
-        whole = np.zeros(1, dtype=np.int64)
         drop_rounding(self.by_weights, self.problem.weights.dtype)
-        step(self.weights[None], self.by_weights[None], self._weights_state, whole, settings.learning_rate)
+        weights, by_weights = self.weights[:, None], self.by_weights[:, None]
+        moved = self.problem.weights_moved(batch)
+        step(weights, by_weights, self._weights_state, moved, settings.learning_rate)
 
     def update(self) -> None:
         """Makes one topology update.

@@ -15,7 +15,7 @@ from sparserec_np.errors import ConfigError
 from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.batches import Batch, Negatives, OnePerPair, PairSampler, SharedBlock
 from sparserec_np.learning.losses import LOSSES, Scores
-from sparserec_np.learning.optimizers import OPTIMIZERS, one_row
+from sparserec_np.learning.optimizers import OPTIMIZERS, one_column
 from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.models.model import Decay, Gradients, Model
 from sparserec_np.models.views import similarity_views
@@ -259,6 +259,10 @@ class Problem:
             np.int64
         )
 
+    def weights_moved(self, batch: Batch) -> Array:
+        """Returns the weights that the batch moves, (t,) int64, ascending: all, or those of its items."""
+        return self.rows(batch) if not self.stored_users else np.arange(len(self.weights))
+
     def costs(
         self,
         parameters: plain.Parameters,
@@ -314,7 +318,7 @@ class Engine:
         self.dtype = dtype
         self.model = base_model(settings, table, problem.log)
         self.model.weights[:] = problem.weights
-        self.weights_optimizer = OPTIMIZERS[settings.optimizer](len(problem.weights), 1, dtype)
+        self.weights_optimizer = OPTIMIZERS[settings.optimizer](*2 * (len(problem.weights),), dtype)
         self.loss = LOSSES[settings.loss]
         self.state = EntryState(OPTIMIZERS[settings.optimizer](table.nnz, table.rows, dtype), problem.origin)
         self.gradients = Gradients(
@@ -352,8 +356,8 @@ class Engine:
         rate = self.problem.settings.learning_rate
         self.state.optimizer.step(self.model.table, self.model.touched(batch), self.gradients.active, rate)
         drop_rounding(self.gradients.weights, self.dtype)
-        weights, row = one_row(self.model.weights), np.zeros(1, np.int32)
-        self.weights_optimizer.step(weights, row, self.gradients.weights, rate)
+        weights, moved = one_column(self.model.weights), self.model.touched_weights(batch)
+        self.weights_optimizer.step(weights, moved, self.gradients.weights, rate)
 
     def update(
         self, *, prunes_explored_only: bool = True, floor: int | None = None, start: float | None = None

@@ -508,3 +508,13 @@ def test_pairs_and_blocks_read_the_first_parts_of_rows(kernel: Any, name: str) -
         found[0] = found[0][kept]
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@BOTH
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (1, 1), (16, 16), (17, 40), (70, 15)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_columns_become_rows(kernel: Any, shape: tuple[int, int], dtype: type) -> None:
+    block = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    turned = np.full(shape[::-1], 77, dtype=dtype)
+    kernel.turn(block, turned)
+    np.testing.assert_array_equal(turned, block.T)

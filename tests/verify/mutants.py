@@ -235,7 +235,7 @@ MUTANTS = (
     Mutant(
         "made users: own item not left out",
         "models/fism.py",
-        "positives -= made.own_shares * self.served_weights[made.positives] * own",
+        "positives -= made.own_shares * weights[made.positives] * own",
         "pass",
     ),
     Mutant(
@@ -265,8 +265,8 @@ MUTANTS = (
     Mutant(
         "made users: numbers' gradient for that of weights",
         "models/fism.py",
-        "by_number * self.base",
-        "by_number",
+        "by_number[some] * self.base[some]",
+        "by_number[some]",
     ),
     Mutant(
         "made users: explored items not reached",

@@ -329,6 +329,18 @@ def pull_pairs(
 
 
 @parallel
+def turn(block: Any, out: Any) -> None:
+    rows, width = block.shape
+    for tile in numba.prange((width + TILE - 1) // TILE):
+        begin, end = tile * TILE, min((tile + 1) * TILE, width)
+        for first in range(0, rows, TILE):
+            last = min(first + TILE, rows)
+            for c in range(begin, end):
+                for r in range(first, last):
+                    out[c, r] = block[r, c]
+
+
+@parallel
 def pull_block(by_column: Any, rows: Any, slopes: Any, table: Any, active: Any, explored: Any) -> None:
     begins, ends, columns, values = table
     slots, sums = explored

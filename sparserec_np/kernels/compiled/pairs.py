@@ -39,11 +39,11 @@ def find(pairs: Any, of_users: Any, starts: Any, partners: Any, found: Any) -> N
                 marks[touched[m]] = 0
 
 
-@kernel
+@parallel
 def add_found(pairs: Any, found: Any, values: Any, factors: Any, out: Any) -> None:
     _, others, sources = pairs
     begins, counts, places, shares = found
-    for m in range(len(out)):
+    for m in numba.prange(len(out)):
         score = values.dtype.type(0)
         for at in range(np.uint64(begins[m]), np.uint64(begins[m] + counts[m])):
             k = places[at]

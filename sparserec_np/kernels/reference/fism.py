@@ -252,6 +252,11 @@ def pull_pairs(
         _add(table, row, slopes[pairs] @ full[owners[pairs]], active, explored)
 
 
+def turn(block: Array, out: Array) -> None:
+    """Writes the columns of ``block`` (m, n) as the rows of ``out`` (n, m)."""
+    out[:] = block.T
+
+
 def pull_block(
     by_column: Array,
     rows: Array,
