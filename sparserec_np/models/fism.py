@@ -39,6 +39,7 @@ from sparserec_np.models.user_rows import SumOfRows, UserRows, full_rows, side_b
 from sparserec_np.models.views import View
 
 USERS_AT_ONCE = 256  # whose rows are made together, all columns of them
+_NO_ROWS = np.empty((0, 0), dtype=np.float32)
 
 
 class Fism:
@@ -73,9 +74,10 @@ class Fism:
         self.row_entries: int | None = None
         # Numbers c and their gradients: a batch writes its own, and sets the latter back to 0.
         self._served, self._by_number = np.zeros((2, log.n_items), dtype)
+        self._full = _NO_ROWS  # every entry of the rows of the last batch's users
         self._pairs = BatchItems(log)
         self._counts = np.zeros(log.n_items, dtype=np.int32)
-        self.made_for = OfBatches(lambda batch: MadeRows(batch, touched, dim, self._counts))
+        self.made_for = OfBatches(lambda batch: MadeRows(batch, touched, self._counts))
 
     @property
     def workspace_bytes(self) -> int:
@@ -121,7 +123,8 @@ class Fism:
         made, table, users = self.made_for(batch), self.rows, batch.users
         weights, some = self._served, made.touched
         weights[some] = self.weights[some] * self.base[some]
-        full = made.read(table, weights)
+        self._full = _NO_ROWS  # those of the last batch go first
+        full = self._full = full_rows(table, weights, made.of_users, self.dim)
         positives, own = (np.empty(batch.size, dtype=full.dtype) for _ in range(2))
         kernels.fism.score_pairs(full, users.starts, made.positives, table, positives)
         kernels.fism.own_products(table, made.positives, own)
@@ -137,7 +140,7 @@ class Fism:
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
         """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says."""
         made, table, weights = self.made_for(batch), self.rows, self._served
-        full, starts = made.full, batch.users.starts
+        full, starts = self._full, batch.users.starts
         active, explored = gradients.active, gradients.explored
         order, starts_of, rows, pairs, owners = self.pairs_by_item(batch, slopes)
         of_users, own = np.zeros_like(full), made.own_shares * slopes.positives
@@ -312,7 +315,7 @@ class FixedFism:
 
 
 class MadeRows:
-    """The rows of a batch's users, and what leads back from them.
+    """What the rows of a batch's users are made of, and what leads back from them.
 
     Attributes:
         positives, negatives: its items, as rows of the table.
@@ -322,11 +325,10 @@ class MadeRows:
         touched_by: members, shares, bounds and rows: ``members[bounds[g]:bounds[g + 1]]`` are the
             places of the users who touched item ``rows[g]``, and how much it counts for each.
         touched: (t,) int32 the items that they touched, and the negatives; none twice.
-        full: (users, dim) every entry of their rows, once :meth:`read` was called.
     """
 
-    def __init__(self, batch: Batch, touched: Touched, dim: int, counts: Array) -> None:
-        self._dim, self._n_items = dim, touched.log.n_items
+    def __init__(self, batch: Batch, touched: Touched, counts: Array) -> None:
+        self._n_items = touched.log.n_items
         users, n_users = batch.users.rows, np.int32(touched.log.n_users)
         self.positives, self.negatives = batch.positives - n_users, batch.negatives - n_users
         every = np.arange(len(users), dtype=np.int32)
@@ -343,7 +345,6 @@ class MadeRows:
         counts[rows] = 1
         self.touched = np.concatenate([rows, negatives[counts[negatives] == 0]])
         counts[rows] = 0
-        self.full = np.empty((0, dim), dtype=np.float32)
 
     @cached_property
     def users_of_items(self) -> tuple[Array, Array, Array, Array]:
@@ -355,11 +356,6 @@ class MadeRows:
         places = np.full(self._n_items, -1, dtype=np.int32)
         places[rows] = np.arange(len(rows), dtype=np.int32)
         return places, members, shares, bounds
-
-    def read(self, table: Rows, weights: Array) -> Array:
-        """Makes the rows from the items' rows as they are now, and returns them."""
-        self.full = full_rows(table, weights, self.of_users, self._dim)
-        return self.full
 
 
 def _turned(block: Array) -> Array:
