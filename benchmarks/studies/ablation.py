@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.arguments import add_page, parser_of
 from benchmarks.cells import Cell, Cells, digest, finish
-from benchmarks.figures import table
+from benchmarks.figures import prose, table
 from benchmarks.installed import sparserec
 from benchmarks.pages import page_of
 
@@ -119,7 +119,8 @@ def section(name: str, cells: Sequence[Cell]) -> str:
             own = [cell for cell in cells if (cell["what"]["start"], cell["what"]["way"]) == (start, key)]
             if own:
                 rows.append(_row(start, way, best_of(own)))
-    return "\n".join([f"## {name}, `{cells[0]['what']['options']}`", "", table(head, rows)])
+    words = prose(f"`sparserec train` with `{cells[0]['what']['options']}`.")
+    return "\n\n".join([f"## {name}", words, table(head, rows)])
 
 
 def _row(start: str, way: Way, own: Sequence[Cell]) -> list[str]:

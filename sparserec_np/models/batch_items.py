@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,10 @@ class OfBatches(Generic[Found]):
     def __init__(self, find: Callable[[Batch], Found]) -> None:
         self._find = find
         self._kept: tuple[tuple[Batch, Found], ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves the batches out of a copy."""
+        return {"_find": self._find, "_kept": ()}
 
     def __call__(self, batch: Batch) -> Found:
         """Returns what was found for this batch, or finds it."""

@@ -77,7 +77,7 @@ class Fism:
         self._full = _NO_ROWS  # every entry of the rows of the last batch's users
         self._pairs = BatchItems(log)
         self._counts = np.zeros(log.n_items, dtype=np.int32)
-        self.made_for = OfBatches(lambda batch: MadeRows(batch, touched, self._counts))
+        self.made_for = OfBatches(self._make_for)
 
     @property
     def workspace_bytes(self) -> int:
@@ -104,6 +104,9 @@ class Fism:
         """Takes the numbers ``c`` (n_items,) of a model file."""
         self.base[:] = weights
         self.weights[:] = 1
+
+    def _make_for(self, batch: Batch) -> MadeRows:
+        return MadeRows(batch, self.history, self._counts)
 
     def prepare(self, batch: Batch) -> None:
         """Finds who touched what, as :meth:`~sparserec_np.models.model.Model.prepare` says."""

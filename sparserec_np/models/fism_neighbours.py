@@ -66,7 +66,7 @@ class FismWithNeighbours:
         self._nothing = Explored.of(NO_ROWS, table.rows, self._summed, table.values.dtype)
         self._every_item = np.arange(table.rows, dtype=np.int32)
         self._stored = np.flatnonzero(np.diff(table.indptr)).astype(np.int32)
-        self._said_of = OfBatches(lambda batch: SaidOfBatch(self._pairs, batch, self._sums.made_for(batch)))
+        self._said_of = OfBatches(self._find_said)
         self._last_factors = np.empty(0, table.values.dtype)
         self.weights = self._sums.weights
         self.row_entries: int | None = None
@@ -107,6 +107,9 @@ class FismWithNeighbours:
     def load_weights(self, weights: Array) -> None:
         """Takes the numbers ``c`` (n_items,) of a model file."""
         self._sums.load_weights(weights)
+
+    def _find_said(self, batch: Batch) -> SaidOfBatch:
+        return SaidOfBatch(self._pairs, batch, self._sums.made_for(batch))
 
     def prepare(self, batch: Batch) -> None:
         """Finds the pairs, as :meth:`~sparserec_np.models.model.Model.prepare` says."""

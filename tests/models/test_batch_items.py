@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 
 import numpy as np
@@ -51,3 +52,13 @@ def test_the_next_batch_may_be_found_on_another_thread() -> None:
         np.testing.assert_array_equal(own.rows, groups.rows)
         np.testing.assert_array_equal(own.starts, groups.starts)
         np.testing.assert_array_equal(one.touched(here), other.touched(here))
+
+
+def test_a_copy_holds_no_batches() -> None:
+    items = BatchItems(small_log())
+    batch = next(PairSampler(items.log, 50, SharedBlock(8)).epoch(np.random.default_rng(0)))
+    empty = len(pickle.dumps(items))
+    items.by_item(batch)
+    copy = pickle.loads(pickle.dumps(items))
+    assert len(pickle.dumps(items)) < empty + items.nbytes + 1000
+    np.testing.assert_array_equal(copy.by_item(batch)[0], items.by_item(batch)[0])

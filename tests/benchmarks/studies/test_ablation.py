@@ -41,8 +41,8 @@ def test_the_table_has_a_row_for_each_start_and_way() -> None:
     cells = [cell("uniform", "static", None, 0, 0.01, 0.02), cell("nmf", "sampled", 0.9, 0, 0.2, 0.3)]
     cells += [cell("nmf", "sampled", 0.9, 1, 0.3, 0.4)]
     text = section("Some", cells)
-    assert text.startswith("## Some, `--dim 8`\n")
-    rows = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines()[2:]][2:]
+    assert text.startswith("## Some\n\n`sparserec train` with `--dim 8`.\n")
+    rows = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines()[4:]][2:]
     assert [row[:8] for row in rows] == [
         ["", "", "", "`uniform`, the mask stays", "-", "1", "0.0100", "-"],
         ["yes", "yes", "yes", f"`nmf`, {WAYS['sampled'].name}", "0.9", "2", "0.2500", "0.0707"],

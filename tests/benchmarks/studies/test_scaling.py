@@ -24,7 +24,9 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_a_size_is_measured(tmp_path: Path, model: str) -> None:
     path = str(tmp_path / "log.safetensors")
     scaling.generate(path, rows=300, per_row=5)
-    settings = argparse.Namespace(model=model, start="spectral", dim=8, entries_per_row=2.0, epochs=1)
+    settings = argparse.Namespace(
+        model=model, start="spectral", dim=8, entries_per_row=2.0, epochs=1, pairs_together=3
+    )
     one, two = (scaling.measure(path, settings, threads) for threads in (1, 2))
     assert (one["rows"], one["interactions"], one["nnz"]) == (300, 1500, 600)
     assert one["epoch_seconds"] > 0 and one["peak_resident"] > 1_000_000
