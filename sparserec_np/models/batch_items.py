@@ -18,28 +18,22 @@ Found = TypeVar("Found")
 
 
 class OfBatches(Generic[Found]):
-    """What was found for a batch, kept for the last two of them.
-
-    While one is worked on, what the next has to do with may be found on another thread, by asking
-    for it there: nobody else is to ask for a batch that was not asked for before.
-    """
+    """What was found for a batch, kept until the next is asked for."""
 
     def __init__(self, find: Callable[[Batch], Found]) -> None:
         self._find = find
-        self._kept: tuple[tuple[Batch, Found], ...] = ()
+        self._kept: tuple[Batch, Found] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leaves the batches out of a copy."""
-        return {"_find": self._find, "_kept": ()}
+        """Leaves the batch out of a copy."""
+        return {"_find": self._find, "_kept": None}
 
     def __call__(self, batch: Batch) -> Found:
         """Returns what was found for this batch, or finds it."""
-        for one, found in self._kept:
-            if one is batch:
-                return found
-        found = self._find(batch)
-        self._kept = (*self._kept[-1:], (batch, found))
-        return found
+        if self._kept is None or self._kept[0] is not batch:
+            self._kept = None  # it goes first
+            self._kept = batch, self._find(batch)
+        return self._kept[1]
 
 
 class _Items(NamedTuple):
@@ -57,7 +51,7 @@ class _Items(NamedTuple):
 
 
 class BatchItems:
-    """A batch seen from its items' side. Keeps what it found for the last batches.
+    """A batch seen from its items' side. Keeps what it found for the last batch.
 
     Attributes:
         log: the training interactions; a user's own items are no negatives.

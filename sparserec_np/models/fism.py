@@ -108,11 +108,6 @@ class Fism:
     def _make_for(self, batch: Batch) -> MadeRows:
         return MadeRows(batch, self.history, self._counts)
 
-    def prepare(self, batch: Batch) -> None:
-        """Finds who touched what, as :meth:`~sparserec_np.models.model.Model.prepare` says."""
-        self.made_for(batch)
-        self._pairs.by_item(batch)
-
     def touched(self, batch: Batch) -> Array:
         """Finds the items that the batch's users touched, and its negatives; rows of the table."""
         return self.made_for(batch).touched
@@ -273,10 +268,6 @@ class FixedFism:
     def load_weights(self, weights: Array) -> None:
         """Takes the numbers of a model file."""
         self.weights[:] = weights
-
-    def prepare(self, batch: Batch) -> None:
-        """Raises ConfigError: nothing is trained."""
-        raise self._no_gradient()
 
     def touched(self, batch: Batch) -> Array:
         """Raises ConfigError: nothing is trained."""

@@ -111,11 +111,6 @@ class FismWithNeighbours:
     def _find_said(self, batch: Batch) -> SaidOfBatch:
         return SaidOfBatch(self._pairs, batch, self._sums.made_for(batch))
 
-    def prepare(self, batch: Batch) -> None:
-        """Finds the pairs, as :meth:`~sparserec_np.models.model.Model.prepare` says."""
-        self._sums.prepare(batch)
-        self._said_of(batch)
-
     def touched(self, batch: Batch) -> Array:
         """Names all rows with entries: all go on along their moments, whatever the batch holds.
 

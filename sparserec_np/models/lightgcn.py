@@ -175,10 +175,6 @@ class LightGCN:
         own = self._all.nbytes + self._places.nbytes
         return int(blocks + own) + sum(view.nbytes for view in self.views)
 
-    def prepare(self, batch: Batch) -> None:
-        """Groups pairs by item, as :meth:`~sparserec_np.models.model.Model.prepare` says."""
-        self._pairs.by_item(batch)
-
     def touched(self, batch: Batch) -> Array:
         """Returns all rows: those of a batch are means of rows that are means of others."""
         return self._all

@@ -46,10 +46,6 @@ class MatrixFactorization:
         """
         return self._pairs.nbytes + self._products.nbytes + sum(view.nbytes for view in self.views)
 
-    def prepare(self, batch: Batch) -> None:
-        """Groups pairs by item, as :meth:`~sparserec_np.models.model.Model.prepare` says."""
-        self._pairs.by_item(batch)
-
     def touched(self, batch: Batch) -> Array:
         """Finds the rows of the users, the positives and the negatives."""
         return self._pairs.touched(batch)

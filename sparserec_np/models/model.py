@@ -76,14 +76,6 @@ class Model(Protocol):
         """What lies between stored entries and multiplied rows; none of some models."""
         ...
 
-    def prepare(self, batch: Batch) -> None:
-        """Finds what the batch has to do with, as far as that does not depend on values.
-
-        Another thread may do so while the batch before is at work. Who leaves it out waits for the
-        same work later.
-        """
-        ...
-
     def forward(self, batch: Batch) -> Scores:
         """Scores the pairs of the batch and their negatives."""
         ...

@@ -85,10 +85,6 @@ class NeuMF:
     def _named(self) -> Weights:
         return Weights.over(self.weights, self.dim, self.hidden)
 
-    def prepare(self, batch: Batch) -> None:
-        """Groups pairs by item, as :meth:`~sparserec_np.models.model.Model.prepare` says."""
-        self._pairs.by_item(batch)
-
     def touched(self, batch: Batch) -> Array:
         """Finds the rows of the users, the positives and the negatives."""
         return self._pairs.touched(batch)

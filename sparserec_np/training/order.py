@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -12,13 +12,11 @@ from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError
 from sparserec_np.kernels.arguments import Shared, Steps
-from sparserec_np.learning.batches import Batch, PairSampler
+from sparserec_np.learning.batches import PairSampler
 from sparserec_np.learning.cells import BLOCK_LOSSES, TOGETHER, CellDivision
 from sparserec_np.learning.losses import Loss, Objective
 from sparserec_np.learning.optimizers import SGD, Adagrad, Optimizer, one_column
-from sparserec_np.machine.ahead import one_ahead
-from sparserec_np.machine.threads import shared_threads
-from sparserec_np.models.model import Gradients, Model
+from sparserec_np.models.model import Gradients
 from sparserec_np.sparsity.growth import Growth
 from sparserec_np.training.state import Training
 
@@ -107,7 +105,7 @@ class BatchOrder:
             self._weights = np.zeros_like(model.weights)
         batches = self.sampler.batches
         total = 0.0
-        for number, batch in enumerate(one_ahead(self._prepared(model, rng), shared_threads())):
+        for number, batch in enumerate(self.sampler.epoch(rng)):
             touched = model.touched(batch)
             if growth is not None and number == batches - 1:
                 wanted = growth.explore_last(touched)
@@ -123,12 +121,6 @@ class BatchOrder:
             state.optimizer.step(model.table, touched, self._active, now * training.unit)
             self.weights_optimizer.step(weights, model.touched_weights(batch), self._weights, now)
         return total
-
-    def _prepared(self, model: Model, rng: np.random.Generator) -> Iterator[Batch]:
-        """Draws the batches of an epoch, and finds what each has to do with."""
-        for batch in self.sampler.epoch(rng):
-            model.prepare(batch)
-            yield batch
 
 
 class CellOrder:

@@ -1,9 +1,8 @@
-"""What is found for a batch is found once, also where the next one is asked for on another thread."""
+"""What is found for a batch is found once."""
 
 from __future__ import annotations
 
 import pickle
-import threading
 
 import numpy as np
 
@@ -17,41 +16,22 @@ def a_batch(size: int) -> Batch:
     return Batch(Groups(every, np.arange(size + 1, dtype=np.int32)), every, every, every, shared=False)
 
 
-def test_two_batches_are_kept_and_a_third_takes_the_place_of_the_first() -> None:
+def test_what_was_found_is_kept_until_the_next_batch() -> None:
     asked = []
 
     def find(batch: Batch) -> int:
         asked.append(batch.size)
         return batch.size
 
-    first, second, third = (a_batch(size) for size in (1, 2, 3))
+    first, second = (a_batch(size) for size in (1, 2))
     found = OfBatches(find)
-    assert [found(one) for one in (first, second, first, second, first)] == [1, 2, 1, 2, 1]
-    assert asked == [1, 2]
-    assert [found(one) for one in (third, second, third, first)] == [3, 2, 3, 1]
-    assert asked == [1, 2, 3, 1]
+    assert [found(one) for one in (first, first, second, second, first)] == [1, 1, 2, 2, 1]
+    assert asked == [1, 2, 1]
 
 
 def test_equal_batches_are_two() -> None:
     found = OfBatches(lambda batch: object())
     assert found(a_batch(2)) is not found(a_batch(2))
-
-
-def test_the_next_batch_may_be_found_on_another_thread() -> None:
-    log = small_log()
-    one, other = BatchItems(log), BatchItems(log)
-    batches = list(PairSampler(log, 50, SharedBlock(8)).epoch(np.random.default_rng(0)))
-    for here, there in zip(batches, [*batches[1:], batches[-1]], strict=True):
-        one.by_item(here)
-        beside = threading.Thread(target=one.by_item, args=(there,))
-        beside.start()
-        expected, groups = other.by_item(here)
-        beside.join()
-        found, own = one.by_item(here)
-        np.testing.assert_array_equal(found, expected)
-        np.testing.assert_array_equal(own.rows, groups.rows)
-        np.testing.assert_array_equal(own.starts, groups.starts)
-        np.testing.assert_array_equal(one.touched(here), other.touched(here))
 
 
 def test_a_copy_holds_no_batches() -> None:
