@@ -318,7 +318,8 @@ class Engine:
         self.dtype = dtype
         self.model = base_model(settings, table, problem.log)
         self.model.weights[:] = problem.weights
-        self.weights_optimizer = OPTIMIZERS[settings.optimizer](*2 * (len(problem.weights),), dtype)
+        size = len(problem.weights)
+        self.weights_optimizer = OPTIMIZERS[settings.optimizer](size, size, dtype)
         self.loss = LOSSES[settings.loss]
         self.state = EntryState(OPTIMIZERS[settings.optimizer](table.nnz, table.rows, dtype), problem.origin)
         self.gradients = Gradients(
