@@ -39,10 +39,9 @@ ENTRY_STATE = {"adam": {"exp_avg": 0.0, "exp_avg_sq": 1.0}, "adagrad": {"sum": 1
 
 
 class LazyRows:
-    """Steps of a ``torch.optim`` optimizer for the rows that a batch reads, each row with a step count of its own.
+    """A ``torch.optim`` optimizer for each row, or for each weight, of which those step that a batch reads.
 
-    It is one optimizer for each row, of which those step whose row is read: the definition, and
-    slow.
+    Each has a step count of its own. It is the definition of lazy steps, and slow.
     """
 
     def __init__(self, table: Any, kind: Any, rate: float) -> None:
@@ -95,7 +94,7 @@ def torch_loop(
     origin = torch.tensor(problem.dense(problem.origin))
     optimizer = stepper(table, TORCH_OPTIM[settings.optimizer], settings.learning_rate)
     weights = torch.nn.Parameter(torch.tensor(problem.weights))
-    of_weights = TORCH_OPTIM[settings.optimizer]([weights], lr=settings.learning_rate)
+    of_weights = stepper(weights, TORCH_OPTIM[settings.optimizer], settings.learning_rate)
     sums = torch.zeros_like(table)
     for number, batch in enumerate(islice(problem.batches(), steps), 1):
         table.grad = None
@@ -107,7 +106,7 @@ def torch_loop(
         optimizer.step(problem.rows(batch))
         if problem.weights.size:
             drop_rounding(weights.grad.numpy(), np.float64)
-            of_weights.step()
+            of_weights.step(problem.weights_moved(batch))
         if number == steps // 2:
             # Prune: per explored row the floor is safe, of all others the smallest go.
             explored = torch.zeros(len(table), 1, dtype=torch.bool)
