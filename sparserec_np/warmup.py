@@ -14,6 +14,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,8 @@ from sparserec_np.models.base_models import BASE_MODELS
 from sparserec_np.models.model import Gradients
 from sparserec_np.serving.model_file import load_model
 from sparserec_np.starts.teacher import Teacher
+from sparserec_np.training.asked import free_to_choose
+from sparserec_np.training.choosing import choose
 from sparserec_np.training.distillation import FromTeacher
 from sparserec_np.training.loop import begin
 from sparserec_np.training.order import BatchOrder
@@ -40,6 +43,18 @@ from sparserec_np.training.saving import restore
 from sparserec_np.training.settings import CHOICES, Config
 from sparserec_np.training.starting import make_start
 from sparserec_np.training.train import train
+
+# What a training may be asked for, or choose, without rows of users: settings, and a number of
+# items. Columns of 64 are stored in a byte each, those of 512 in two. Of 20,000 items all are scored, to
+# rank them by so few entries.
+CHOSEN: tuple[tuple[dict[str, Any], int], ...] = (
+    ({}, 300),
+    ({"model": "fism", "user_rows": "neighbours", "dim": 64}, 300),
+    ({"model": "fism", "user_rows": "neighbours", "dim": 512}, 20_000),
+    ({"model": "fism", "user_rows": "sum", "dim": 64}, 300),
+    ({"model": "fism", "user_rows": "sum", "dim": 512}, 300),
+    ({"model": "fism", "user_rows": "sum", "dim": 512}, 20_000),
+)
 
 
 class Warmth(NamedTuple):
@@ -69,7 +84,10 @@ def warm_up(everything: bool = False) -> Warmth:
     """
     clock, before = time.perf_counter(), len(progress.compiled)
     with sharing_at_once():
-        for config in itertools.chain([Config(epochs=4, batch_size=64)], _others() if everything else ()):
+        _run(Config(epochs=4, batch_size=64))
+        for given, items in CHOSEN:
+            _choose({**given, "entries": 3000, "batch_size": 64}, items)
+        for config in _others() if everything else ():
             _run(config)
     found = list(called_kernels())
     costs: dict[str, float] = {}
@@ -103,10 +121,19 @@ def _run(config: Config) -> None:
         del master  # it reads the file that goes now
 
 
-def _data() -> tuple[Interactions, Interactions]:
+def _choose(given: dict[str, Any], items: int) -> None:
+    """Chooses what is not given, as a training would that is given nothing else, and trains it."""
+    kept, test = _data(items)
+    config = Config(**given)
+    choice = choose(kept, config, free_to_choose(given, config, kept))
+    fitted = train(kept, replace(choice.config, epochs=2))
+    evaluate(fitted.model.ranker(), test, kept)
+
+
+def _data(items: int = 300) -> tuple[Interactions, Interactions]:
     # More items than a byte tells apart: itemknn has a column for each, which real data number in
     # two.
-    return split_random(generate(60, 300, 900, 5), 0.2, np.random.default_rng(0))
+    return split_random(generate(60, items, 900, 5), 0.2, np.random.default_rng(0))
 
 
 def compile_backwards() -> None:

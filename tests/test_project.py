@@ -74,7 +74,7 @@ def test_every_other_file_in_a_package_goes_along(setup: configparser.ConfigPars
         (".".join(folder.relative_to(CHECKOUT).parts), path.name)
         for folder in folders
         for path in folder.iterdir()
-        if path.is_file() and path.suffix not in (".py", ".pyc", ".nbi", ".nbc")
+        if path.is_file() and path.suffix not in (".py", ".pyc", ".nbi", ".nbc", ".nbs")
     }
     named = {package: names.split() for package, names in setup["options.package_data"].items()}
     assert ("sparserec_np", "py.typed") in others

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from sparserec_np.kernels import compiled as kernel_files
 from sparserec_np.kernels.compiling import progress
 from sparserec_np.serving.model_file import load_model
 from sparserec_np.starts.teacher import Teacher
+from sparserec_np.training.asked import free_to_choose
+from sparserec_np.training.choosing import choose
 from sparserec_np.training.distillation import FromTeacher
 from sparserec_np.training.run_directory import save_run
 from sparserec_np.training.saving import restore
@@ -46,6 +49,19 @@ def test_a_real_run_calls_nothing_that_is_not_warm(tmp_path) -> None:
     train(
         kept, Config(epochs=2, validation=0), source=FromTeacher(Teacher(teacher.factors(), teacher.dim, 1.0))
     )
+    assert signatures() == ready
+
+
+@pytest.mark.parametrize(("width", "entries"), [({}, 9_000), ({"dim": 512}, 20_000), ({"dim": 512}, 700)])
+def test_nor_does_a_training_that_chooses_for_itself(width: dict[str, int], entries: int) -> None:
+    """Whatever it finds best, in few columns and in many, with many entries and with few."""
+    warm_up()
+    ready = signatures()
+    kept, test = split_random(generate(1000, 750, 12_000, seed=1), 0.2, np.random.default_rng(1))
+    given = {"entries": entries, **({"model": "fism", **width} if width else {})}
+    config = Config(**given)
+    choice = choose(kept, config, free_to_choose(given, config, kept))
+    evaluate(train(kept, replace(choice.config, epochs=2)), test, kept)
     assert signatures() == ready
 
 

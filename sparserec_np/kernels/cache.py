@@ -25,6 +25,8 @@ from sparserec_np.errors import SparseRecError
 # files are laid out, which :mod:`sparserec_np.kernels.cache_files` says.
 STAMP = "sparserec_np.version"
 MARK = f"{__version__}, with sums and prices"
+# Of files of kernels: the index of each, what was compiled, and what more threads would have saved.
+ENDINGS = (".nbi", ".nbc", ".nbs")
 
 
 class CacheFolderWarning(UserWarning):
@@ -93,7 +95,7 @@ def _remove_other_versions(path: str) -> None:
     except (OSError, ValueError):
         pass
     for name in os.listdir(path):
-        if name.endswith((".nbi", ".nbc")):
+        if name.endswith(ENDINGS):
             with suppress(OSError):  # another process may be doing the same
                 os.remove(os.path.join(path, name))
     with suppress(OSError), open(stamp, "w", encoding="utf-8") as stream:

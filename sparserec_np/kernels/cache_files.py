@@ -19,15 +19,15 @@ import pickle
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.registry import cpu_target
 
-from sparserec_np.kernels.cache import STAMP, CacheFolderWarning
+from sparserec_np.kernels.cache import ENDINGS, STAMP, CacheFolderWarning
 from sparserec_np.kernels.compiling import progress, turns
 
-ENDINGS = (".nbi", ".nbc")
 SUM_BYTES = hashlib.sha256().digest_size
 
 
@@ -97,6 +97,21 @@ class KernelFiles(IndexDataCacheFile):
         """Tells whether there is something compiled for ``key``, without reading it."""
         return key in self._load_index()
 
+    def saved(self) -> float:
+        """Returns what more threads would have saved in the processes before, in times of compiling."""
+        found = self._unpickled(self._saved_path)
+        return (
+            float(found[2]) if found is not None and found[:2] == (self._version, self._source_stamp) else 0.0
+        )
+
+    def keep_saved(self, times: float) -> None:
+        """Keeps this for the next process. Raises OSError."""
+        self._write(self._saved_path, self._dump((self._version, self._source_stamp, times)))
+
+    @property
+    def _saved_path(self) -> str:
+        return str(self._index_path).removesuffix(".nbi") + ".nbs"
+
     def _name_of(self, key: Any) -> str:
         """Makes a name of the types and the processor, the first two parts of a key."""
         base = self._index_name.removesuffix(".nbi")
@@ -154,6 +169,15 @@ class KernelCache(FunctionCache):
     def holds(self, sig: Any) -> bool:
         """Tells whether something is kept for these argument types, without reading it."""
         return bool(self._files.holds(self._index_key(sig, cpu_target.target_context.codegen())))
+
+    def saved(self) -> float:
+        """Returns what more threads would have saved in the processes before, in times of compiling."""
+        return float(self._files.saved())
+
+    def keep_saved(self, times: float) -> None:
+        """Keeps this for the next process, where the folder lets it."""
+        with suppress(OSError):
+            self._files.keep_saved(times)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Returns what was compiled before, or None, upon which Numba compiles.

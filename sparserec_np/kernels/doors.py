@@ -6,14 +6,16 @@ and ``@inner`` where other kernels alone call them.
 A parallel kernel has two forms, of the same source: one for all threads, and one for a single one,
 which takes less than half as long to compile. Loops are independent of each other, so the bits are
 the same. A kernel begins on one thread, unless its form for all is compiled and kept already. It is
-compiled for all once it has run for so long that this pays. So a first run on little data waits for
-little, and a long one for nothing that it would not gain. A process whose threads were left behind
+compiled for all once more threads would have saved enough for that to pay; processes that end leave
+word of it beside what they have compiled. So a first run on little data waits for little, and long
+or many runs for nothing that they would not gain. A process whose threads were left behind
 by a fork (see :mod:`sparserec_np.machine.threads`) stays on one. Kernels on all threads are entered
 in turn where Numba's threading layer bears one caller at a time.
 """
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import time
@@ -31,6 +33,9 @@ from sparserec_np.machine.threads import parallel_turn, shared_threads, threads_
 # The form for all threads takes some 2.5 times as long to compile as that for one. It is made when
 # all threads would have saved as much by then: whatever comes after, no more than twice is lost.
 PATIENCE = 2.5
+# Calls of fewer seconds gain little: to set threads to work takes some hundredths of a millisecond.
+SHORT = 1e-4
+WORD = 0.02  # of that time to compile: what is saved less is not worth a file
 OPTIONS: Any = {"nogil": True, "no_cfunc_wrapper": True}  # nobody calls kernels from C
 OF_INNER: Any = {"no_cpython_wrapper": True}
 
@@ -77,7 +82,8 @@ class ParallelKernel:
         functools.update_wrapper(self, function)
         self._together, self._function = together, function
         self._shared = self._looked = False
-        self._seconds = 0.0  # on one thread
+        self._saved = 0.0  # seconds that more threads would have saved in this process
+        self._before = 0.0  # and in those before, in times that the form for one took to compile
 
     def __call__(self, *arguments: Any) -> Any:
         """Runs the kernel on all threads, or on one as long as that is as good."""
@@ -86,7 +92,9 @@ class ParallelKernel:
             try:
                 return self.alone(*arguments)
             finally:
-                self._seconds += time.thread_time() - clock
+                spent = time.thread_time() - clock
+                if spent > SHORT:
+                    self._saved += spent * (1 - 1 / shared_threads())
         with parallel_turn():
             return self._together(*arguments)
 
@@ -100,11 +108,24 @@ class ParallelKernel:
         if not self._looked:
             self._looked = True
             self._shared = self._together._cache.holds(tuple(map(self._together.typeof_pyval, arguments)))
-        if not self._shared and (Haste.on or self._seconds > PATIENCE * self.alone._cache.price):
-            threads = shared_threads()
-            saved = self._seconds * (1 - 1 / threads)
-            self._shared = threads > 1 and (Haste.on or saved > PATIENCE * self.alone._cache.price)
+            self._before = self.alone._cache.saved()
+            atexit.register(self._leave_word)
+        if not self._shared and (Haste.on or self._pays()):
+            self._shared = shared_threads() > 1
         return self._shared
+
+    def _pays(self) -> bool:
+        """Decides whether more threads would have saved as much as it takes to compile for them."""
+        missing = PATIENCE - self._before
+        return missing <= 0 or self._saved > missing * self.alone._cache.price
+
+    def _leave_word(self) -> None:
+        """Tells the next process what more threads would have saved, where it is worth a file."""
+        cache = self.alone._cache
+        if self._shared and self._before:
+            cache.keep_saved(0.0)  # they do
+        elif not self._shared and self._saved > WORD * cache.price > 0:
+            cache.keep_saved(self._before + self._saved / cache.price)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what Python asks of any object, while this one is made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -14,6 +15,7 @@ import pytest
 from sparserec_np import kernels
 from sparserec_np.data.synthetic import generate
 from sparserec_np.kernels import doors
+from sparserec_np.kernels.cache_files import KernelFiles
 from sparserec_np.kernels.doors import ParallelKernel, parallel
 from sparserec_np.kernels.sharing import Haste, sharing_at_once
 from sparserec_np.training.settings import Config
@@ -62,37 +64,89 @@ def test_a_turn_is_held_while_a_kernel_runs(monkeypatch: pytest.MonkeyPatch) -> 
     assert seen == [True] and not turn.locked()
 
 
-@pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch) -> ParallelKernel:
-    """A kernel of which nothing is kept, asked by somebody who is in no haste; there are two threads."""
+def another(kernel: ParallelKernel | None = None) -> ParallelKernel:
+    """The kernel as another process has it, with the same files; or with none."""
     made: ParallelKernel = parallel(halves.py_func)
-    monkeypatch.setattr(made._together._cache, "holds", lambda sig: False)
+    made._together = Mock(wraps=made._together, _cache=Mock(holds=lambda sig: False))
+    if kernel is not None:
+        made.alone._cache = kernel.alone._cache
+    return made
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ParallelKernel:
+    """A kernel of which nothing is kept, asked by somebody who is in no haste; there are two threads."""
     monkeypatch.setattr(Haste, "on", False)
     monkeypatch.setattr(doors, "shared_threads", lambda: 2)
+    monkeypatch.setattr(doors.atexit, "register", lambda function: None)
+    made = another()
+    made.alone._cache._files = KernelFiles(str(tmp_path), "halves_alone-1.py311", "stamp")
     made.alone._cache.prices["any"] = 10.0
-    monkeypatch.setattr(made, "_together", Mock(wraps=made._together))
     return made
 
 
 def test_a_kernel_is_shared_out_once_threads_would_have_saved_what_that_takes(fresh: ParallelKernel) -> None:
-    spent = 2 * doors.PATIENCE * fresh.alone._cache.price  # half of it would have been saved
-    fresh._seconds = 0.99 * spent
+    halved(fresh)  # what it took to compile is known from now on
+    enough = doors.PATIENCE * fresh.alone._cache.price
+    fresh._saved = 0.99 * enough
     assert halved(fresh) == [0, 0.5, 1, 1.5, 2]
     fresh._together.assert_not_called()
-    assert fresh._seconds > 0.99 * spent
-    fresh._seconds = 1.01 * spent + 2 * doors.PATIENCE * fresh.alone._cache.price
+    fresh._saved = 1.01 * enough
     assert halved(fresh) == [0, 0.5, 1, 1.5, 2]
     fresh._together.assert_called_once()
-    fresh._seconds = 0.0
+    fresh._saved = 0.0
     halved(fresh)
     assert fresh._together.call_count == 2
+
+
+def test_half_of_what_one_thread_takes_would_have_been_saved_by_two(
+    fresh: ParallelKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([10.0, 14.0, 20.0, 20.0 + doors.SHORT / 2])
+    monkeypatch.setattr(fresh, "alone", Mock(_cache=fresh.alone._cache))
+    monkeypatch.setattr(doors.time, "thread_time", lambda: next(times))
+    halved(fresh), halved(fresh)
+    assert fresh._saved == 2.0  # nothing by the second call, which is too short
+
+
+def test_processes_together_pay_for_all_threads(fresh: ParallelKernel) -> None:
+    """Each keeps what it would have saved; the first that finds enough compiles, and they begin anew."""
+    cache, before = fresh.alone._cache, 0.0
+    enough = doors.PATIENCE * cache.price
+    for _ in range(3):
+        process = another(fresh)
+        halved(process)
+        process._together.assert_not_called()
+        assert process._before == pytest.approx(before)
+        process._saved = 0.4 * enough
+        process._leave_word()
+        before += 0.4 * doors.PATIENCE
+    assert cache.saved() > doors.PATIENCE
+    process = another(fresh)
+    halved(process)
+    process._together.assert_called_once()
+    process._leave_word()
+    assert cache.saved() == 0.0
+
+
+def test_a_word_that_says_little_or_cannot_be_left_is_not(
+    fresh: ParallelKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = fresh.alone._cache
+    fresh._saved = doors.WORD * cache.price * 0.9
+    fresh._leave_word()
+    assert cache.saved() == 0.0
+    fresh._saved = cache.price
+    monkeypatch.setattr(cache._files, "_write", Mock(side_effect=OSError))
+    fresh._leave_word()
+    assert cache.saved() == 0.0
 
 
 def test_where_there_is_one_thread_kernels_stay_on_it(
     fresh: ParallelKernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doors, "shared_threads", lambda: 1)
-    fresh._seconds = 1e9
+    fresh._saved = 1e9
     with sharing_at_once():
         halved(fresh)
     fresh._together.assert_not_called()
@@ -101,7 +155,7 @@ def test_where_there_is_one_thread_kernels_stay_on_it(
 def test_what_is_kept_for_all_threads_is_used_from_the_first_call(
     fresh: ParallelKernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fresh._cache, "holds", lambda sig: len(sig) == 2)
+    fresh._together._cache.holds = lambda sig: len(sig) == 2
     halved(fresh)
     fresh._together.assert_called_once()
 
