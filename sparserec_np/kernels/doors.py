@@ -33,7 +33,7 @@ from sparserec_np.machine.threads import parallel_turn, shared_threads, threads_
 # The form for all threads takes some 2.5 times as long to compile as that for one. It is made when
 # all threads would have saved as much by then: whatever comes after, no more than twice is lost.
 PATIENCE = 2.5
-# Calls of fewer seconds gain little: to set threads to work takes some hundredths of a millisecond.
+# Calls of fewer seconds gain little: setting threads to work takes hundredths of a millisecond.
 SHORT = 1e-4
 WORD = 0.02  # of that time to compile: what is saved less is not worth a file
 OPTIONS: Any = {"nogil": True, "no_cfunc_wrapper": True}  # nobody calls kernels from C
