@@ -45,8 +45,8 @@ from sparserec_np.training.starting import make_start
 from sparserec_np.training.train import train
 
 # What a training may be asked for, or choose, without rows of users: settings, and a number of
-# items. Columns of 64 are stored in a byte each, those of 512 in two. Of 20,000 items all are scored, to
-# rank them by so few entries.
+# items. Columns of 64 are stored in a byte each, those of 512 in two. Of 20,000 items all are
+# scored, to rank them by so few entries.
 CHOSEN: tuple[tuple[dict[str, Any], int], ...] = (
     ({}, 300),
     ({"model": "fism", "user_rows": "neighbours", "dim": 64}, 300),
