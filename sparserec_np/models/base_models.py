@@ -19,6 +19,7 @@ from sparserec_np.models.lightgcn import LightGCN
 from sparserec_np.models.matrix_factorization import MatrixFactorization
 from sparserec_np.models.model import Model
 from sparserec_np.models.neumf import NeuMF
+from sparserec_np.models.towers import product_columns
 from sparserec_np.models.user_rows import USER_ROWS
 from sparserec_np.models.views import View
 from sparserec_np.starts.neighbours import NEIGHBOUR_POPULARITY, NEIGHBOUR_SHARE, NEIGHBOUR_WEIGHT
@@ -39,8 +40,8 @@ class BaseModel:
         unsaid: settings among these, and the values that a model file means by not telling them.
         common: settings of every training run that it is made with, too.
         negatives: shared by a batch, by default.
-        strongest_first: whether it reads the first columns in another way than the last, and starts
-            with the strongest first.
+        first_columns: for one that reads its first columns in another way than the last, and starts
+            with the strongest first, how many these are of all.
         scores_are_products: whether the scores are inner products of rows, which can be made
             cosines or divided by a temperature by changing the rows.
         graph: whether it goes on reading the interactions it was trained on, so that a model file
@@ -66,7 +67,7 @@ class BaseModel:
     negatives: int = 256
     scores_are_products: bool = True
     graph: bool = False
-    strongest_first: bool = False
+    first_columns: Callable[[int], int] | None = None
     stored_rows: bool = False
     stores_users: bool = True
     without: tuple[str, ...] = ()
@@ -99,6 +100,10 @@ class BaseModel:
         ``user_rows`` says how their rows are made; None where the model stores them.
         """
         return 0 if user_rows is None else USER_ROWS[user_rows].item_bytes * log.n_items
+
+    def kinds(self, dim: int) -> tuple[int, ...]:
+        """Lists the columns at which another kind of columns begins, of so many."""
+        return () if self.first_columns is None else (self.first_columns(dim),)
 
     def marks(self, log: Interactions, user_rows: str | None) -> int:
         """Counts the columns that stand for items, behind those that settings name ``dim``."""
@@ -155,7 +160,7 @@ BASE_MODELS = {
             common=("seed",),
             negatives=64,
             scores_are_products=False,
-            strongest_first=True,
+            first_columns=product_columns,
         ),
         BaseModel(
             "fism",

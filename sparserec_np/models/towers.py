@@ -20,12 +20,12 @@ class Weights(NamedTuple):
 
     Attributes:
         user, item: (mlp, h1) from the columns of a row to its half of the first layer; mlp is ``dim
-            - gmf``.
+            - gmf``, which :func:`product_columns` counts.
         bias1: (h1,)
         hidden: (h1, h2) from the first layer to the second; h2 is half of h1.
         bias2: (h2,)
         out: (h2,) from the second layer to the score.
-        products: (gmf,) weights of the products; gmf is ``dim - (dim + 2) // 4``.
+        products: (gmf,) weights of the products.
     """
 
     user: Array
@@ -71,13 +71,18 @@ class Weights(NamedTuple):
         return Head(self.hidden, self.bias2, self.out)
 
 
+def product_columns(dim: int) -> int:
+    """Counts the columns of the tower of products, which come first: three quarters."""
+    return dim - (dim + 2) // 4
+
+
 def shapes(dim: int, width: int) -> tuple[tuple[int, ...], ...]:
     """Lists the shapes of :class:`Weights`, in order.
 
     >>> shapes(64, 16)
     ((16, 16), (16, 16), (16,), (16, 8), (8,), (8,), (48,))
     """
-    gmf, narrow = dim - (dim + 2) // 4, width // 2
+    gmf, narrow = product_columns(dim), width // 2
     columns = (dim - gmf, width)
     return columns, columns, (width,), (width, narrow), (narrow,), (narrow,), (gmf,)
 

@@ -6,9 +6,14 @@ summed gradient. F is the curvature of the loss along the entry; the sum of squa
 for it (the empirical Fisher information). So ``|G| / sqrt(F)`` is weighed against
 ``|w| sqrt(F)``. The constant between the two kinds of F is nobody's to know: a margin stands for
 it. Weighing at all, and all of this, is our choice.
+
+Where columns are of two kinds, as of the two towers of NeuMF, entries are exchanged within each.
+Layers that add nothing yet have next to no curvature, and whatever feeds them would seem worthless.
 """
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 
@@ -17,7 +22,18 @@ from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import Explored
 
 
-def divide_by_roots(table: SparseTable, explored: Explored, curvature: Array) -> None:
+def spans(kinds: tuple[int, ...], dim: int) -> list[tuple[int, int]]:
+    """Lists the first and the last column of each kind, the last one excluded.
+
+    >>> spans((), 64), spans((48,), 64)
+    ([(0, 64)], [(0, 48), (48, 64)])
+    """
+    return list(itertools.pairwise((0, *kinds, dim)))
+
+
+def divide_by_roots(
+    table: SparseTable, explored: Explored, curvature: Array, kinds: tuple[int, ...] = ()
+) -> None:
     """Divides the sums of each explored row by the root of its entries' mean curvature, in place.
 
     A row that has no curvature, for want of entries or of steps, gets the median of the others.
@@ -26,12 +42,24 @@ def divide_by_roots(table: SparseTable, explored: Explored, curvature: Array) ->
         table: whose entries have the curvature.
         explored: its sums are overwritten.
         curvature: (nnz,) of each entry, at least 0.
+        kinds: columns at which another kind of columns begins; means are those of one kind.
     """
-    means = np.empty(len(explored.sums), curvature.dtype)
-    kernels.topology.row_means(table.indptr, curvature, explored.rows, means)
-    known = means > 0
-    means[~known] = np.median(means[known]) if known.any() else 1
-    explored.sums[:] /= np.sqrt(means)[:, None]
+    for first, last in spans(kinds, explored.sums.shape[1]):
+        if kinds:
+            inside = (table.columns >= first) & (table.columns < last)
+            means = _row_means(table, explored, curvature * inside)
+            means /= np.maximum(_row_means(table, explored, inside.astype(means.dtype)), 1e-9)
+        else:
+            means = _row_means(table, explored, curvature)
+        known = means > 0
+        means[~known] = np.median(means[known]) if known.any() else 1
+        explored.sums[:, first:last] /= np.sqrt(means)[:, None]
+
+
+def _row_means(table: SparseTable, explored: Explored, state: Array) -> Array:
+    means = np.empty(len(explored.sums), state.dtype)
+    kernels.topology.row_means(table.indptr, state, explored.rows, means)
+    return means
 
 
 def best_exchanges(sizes: Array, gains: Array, margin: float) -> tuple[Array, Array]:
@@ -42,7 +70,7 @@ def best_exchanges(sizes: Array, gains: Array, margin: float) -> tuple[Array, Ar
 
     Args:
         sizes: (p,) what an entry that may go is worth, ``|w| sqrt(F)``.
-        gains: (g,) what an entry that may come is worth, ``|G| / sqrt(F)``; g is at most p.
+        gains: (g,) what an entry that may come is worth, ``|G| / sqrt(F)``.
         margin: how many times as much.
 
     Returns:
@@ -52,9 +80,10 @@ def best_exchanges(sizes: Array, gains: Array, margin: float) -> tuple[Array, Ar
     >>> best_exchanges(np.array([5.0, 1.0, 2.0]), np.array([3.0, 9.0]), 2.0)
     (array([1]), array([1]))
     """
-    smallest, largest = np.sort(sizes)[: len(gains)], np.sort(gains)[::-1]
+    most = min(len(sizes), len(gains))
+    smallest, largest = np.sort(sizes)[:most], np.sort(gains)[::-1][:most]
     loses = largest <= margin * smallest
-    count = int(np.argmax(loses)) if loses.any() else len(gains)
+    count = int(np.argmax(loses)) if loses.any() else most
     return _least(sizes, smallest[:count]), _least(-gains, -largest[:count])
 
 

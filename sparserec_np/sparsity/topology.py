@@ -76,11 +76,14 @@ class TopologyUpdate:
         margin: how many times the worth of what is pruned what regrows for it has to have
             (:mod:`~sparserec_np.sparsity.exchange`), where growth sums gradients; 0 for no such
             test.
+        kinds: columns at which another kind of columns begins: with a margin, entries are exchanged
+            for entries of the same kind.
     """
 
     floor: int = 1
     start: float = 0.5
     margin: float = 0.0
+    kinds: tuple[int, ...] = ()
 
     def __call__(
         self,
@@ -112,7 +115,7 @@ class TopologyUpdate:
         kept, most = self._prunable(table, growth, explored, fraction)
         curvature = state.curvature(table) if self.margin > 0 and growth.sums_gradients else NO_CURVATURE
         if len(curvature):
-            divide_by_roots(table, explored, curvature)
+            divide_by_roots(table, explored, curvature, self.kinds)
             new = self._that_pay(table, growth.grow(table, explored, most, rng), curvature, kept)
         else:
             new = growth.grow(table, explored, most, rng)
@@ -155,8 +158,14 @@ class TopologyUpdate:
     def _that_pay(self, table: SparseTable, new: Grown, curvature: Array, kept: Array) -> Grown:
         """Leaves those of ``new`` that are worth their place, and all but as many entries ``kept``."""
         free = np.flatnonzero(~kept)
-        sizes = np.abs(table.values[free]) * np.sqrt(curvature[free])
-        going, coming = best_exchanges(sizes, np.abs(new.gradients), self.margin)
+        sizes, gains = np.abs(table.values[free]) * np.sqrt(curvature[free]), np.abs(new.gradients)
         kept[:] = True
-        kept[free[going]] = False
-        return Grown(*(array[coming] for array in new))
+        pay = np.zeros(len(gains), dtype=bool)
+        ends = np.array([*self.kinds, np.inf])
+        of_sizes, of_gains = (np.searchsorted(ends, c, "right") for c in (table.columns[free], new.columns))
+        for kind in range(len(ends)):
+            may_go, may_come = np.flatnonzero(of_sizes == kind), np.flatnonzero(of_gains == kind)
+            going, coming = best_exchanges(sizes[may_go], gains[may_come], self.margin)
+            kept[free[may_go[going]]] = False
+            pay[may_come[coming]] = True
+        return Grown(*(array[pay] for array in new))

@@ -80,21 +80,21 @@ class Plan:
             ConfigError: the budget is impossible, or the settings do not go with the source.
         """
         settings = config.resolved()
-        method = METHODS[settings.method]
+        method, base = METHODS[settings.method], BASE_MODELS[settings.model]
         exploration = Exploration(settings.explore, settings.importance)
         budget = method.spend(budget_of(log, settings))
         assert settings.negatives is not None and settings.optimizer is not None
         return cls(
             given=config,
             settings=settings,
-            base=BASE_MODELS[settings.model],
+            base=base,
             method=method,
             budget=budget,
             source=source,
             objective=source.objective(settings.objective),
             growth=NoGrowth() if budget.marks else method.growth_with(exploration),
             drops=DropSchedule(settings.drop_fraction, settings.drop_until, settings.drop_interval),
-            topology=TopologyUpdate(settings.floor, settings.regrow_start),
+            topology=TopologyUpdate(settings.floor, settings.regrow_start, kinds=base.kinds(budget.dim)),
             negatives=_negatives(settings.negatives, settings.dislikes_first),
             optimizer=OPTIMIZERS[settings.optimizer],
             full_epochs=round(method.full_until * settings.epochs),

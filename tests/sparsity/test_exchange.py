@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.optimizers import SGD, Adagrad
-from sparserec_np.sparsity.exchange import best_exchanges, divide_by_roots
+from sparserec_np.sparsity.exchange import best_exchanges, divide_by_roots, spans
 from sparserec_np.sparsity.growth import AccumulatedGrowth, LastBatchGrowth
 from sparserec_np.sparsity.topology import TopologyUpdate
 from tests.makers.small import Array, places, random_table, same_bits
@@ -50,11 +50,10 @@ def test_without_any_curvature_sums_stay() -> None:
 def test_exchanges_are_those_that_one_by_one_would_find(
     sizes: list[int], gains: list[int], margin: float
 ) -> None:
-    gains = gains[: len(sizes)]
     going, coming = best_exchanges(np.array(sizes, float), np.array(gains, float), margin)
     low, high = list(enumerate(sizes)), list(enumerate(gains))
     gone, come = [], []
-    while high:
+    while high and low:
         least, most = min(low, key=lambda one: one[1]), max(high, key=lambda one: one[1])
         if most[1] <= margin * least[1]:
             break
@@ -110,6 +109,29 @@ def test_an_update_exchanges_what_pays_and_no_more(margin: float) -> None:
     new = ~np.isin(after, before)
     assert np.abs(table.values[new]) == pytest.approx(0.5 * largest)
     assert np.array_equal(np.sign(table.values[new]), -np.sign(sums.ravel()[after[new]]))
+
+
+def test_entries_are_exchanged_within_a_kind() -> None:
+    """As if each kind of columns were a table of its own, of which nothing else is known."""
+    random = np.random.default_rng(4)
+    table, explored = random_table(random, ROWS, DIM, NNZ), explored_rows(random)
+    optimizer = Adagrad(NNZ, ROWS)
+    optimizer.squares[:] = (random.random(NNZ) + 0.1) * np.where(table.columns < 4, 1, 1e-6)
+    sums, before = explored.sums.copy(), places(table, DIM) % DIM < 4
+    divide_by_roots(table, explored, optimizer.squares, (4,))
+    for first, last in spans((4,), DIM):
+        inside = (table.columns >= first) & (table.columns < last)
+        for slot, row in enumerate(explored.rows):
+            own = inside & (table.row_numbers() == row)
+            if own.any():
+                expected = sums[slot, first:last] / np.sqrt(optimizer.squares[own].mean())
+                assert explored.sums[slot, first:last] == pytest.approx(expected, rel=1e-5)
+    explored.sums[:] = sums
+    changed = TopologyUpdate(0, 0.5, 1.0, (4,))(
+        table, AccumulatedGrowth(), explored, 0.6, optimizer, np.random.default_rng()
+    )
+    after = places(table, DIM) % DIM < 4
+    assert changed > 0 and after.sum() == before.sum()
 
 
 def test_a_great_margin_leaves_the_mask() -> None:
