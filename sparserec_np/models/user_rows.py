@@ -216,11 +216,12 @@ class SumAndItems:
     # On parts held out from Gowalla and Yelp2018 it adds 1 to 2 percent, with many
     # entries and with few; a rate that is counted in values is about right for all four.
     advice: ClassVar[Mapping[str, Any]] = {
-        "learning_rate": 0.003,
+        "learning_rate": 0.0045,
         "relative_rate": True,
+        "batch_size": 3072,
         "negatives": 512,
         "pairs_together": 8,
-        "epochs": 8,
+        "epochs": 6,
         "evaluate_every": 2,
     }
     marks_items: ClassVar[bool] = True

@@ -303,11 +303,11 @@ def test_what_trains_best_is_filled_in_where_it_may_be():
     assert choice.config.learning_rate is None
 
 
-@pytest.mark.parametrize("free, rate", [({"learning_rate"}, 0.003), ({"relative_rate"}, 0.02)])
+@pytest.mark.parametrize("free, rate", [({"learning_rate"}, 0.0045), ({"relative_rate"}, 0.02)])
 def test_a_rate_that_is_given_is_counted_as_it_is_given(free, rate):
     config = replace(CONFIG, model="fism", start="neighbours", user_rows="neighbours", learning_rate=0.02)
     chosen = choose(LOG, config, {"dim", *free}).config
-    assert (chosen.learning_rate, chosen.relative_rate) == (rate, rate == 0.003)
+    assert (chosen.learning_rate, chosen.relative_rate) == (rate, rate == 0.0045)
 
 
 @pytest.mark.parametrize("method", ["dense", "magnitude", "granet"])
