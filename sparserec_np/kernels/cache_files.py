@@ -99,14 +99,19 @@ class KernelFiles(IndexDataCacheFile):
 
     def saved(self) -> float:
         """Returns what more threads would have saved in the processes before, in times of compiling."""
-        found = self._unpickled(self._saved_path)
-        return (
-            float(found[2]) if found is not None and found[:2] == (self._version, self._source_stamp) else 0.0
-        )
+        content = self._sound(self._saved_path)
+        if content is None or not content.startswith(self._of_source):
+            return 0.0
+        return float(content.removeprefix(self._of_source))
 
     def keep_saved(self, times: float) -> None:
         """Keeps this for the next process. Raises OSError."""
-        self._write(self._saved_path, self._dump((self._version, self._source_stamp, times)))
+        self._write(self._saved_path, self._of_source + repr(float(times)).encode())
+
+    @property
+    def _of_source(self) -> bytes:
+        """What a file that is no index says first: of which Numba and which source it is."""
+        return f"{self._version} {self._source_stamp!r} ".encode()
 
     @property
     def _saved_path(self) -> str:
@@ -128,6 +133,16 @@ class KernelFiles(IndexDataCacheFile):
 
     def _unpickled(self, path: str) -> Any:
         """Reads a file; returns None where there is none that is sound and means something here."""
+        content = self._sound(path)
+        if content is None:
+            return None
+        try:
+            return pickle.loads(content)
+        except Exception:  # of another Numba, or with types that are gone since: it may raise anything
+            return None
+
+    def _sound(self, path: str) -> bytes | None:
+        """Reads what a file holds before its sum; returns None where there is none that is sound."""
         try:
             with open(path, "rb") as stream:
                 content = stream.read()
@@ -136,10 +151,7 @@ class KernelFiles(IndexDataCacheFile):
         if not is_sound(content):
             _told.warn("damaged", f"{path} is damaged; what is, is compiled anew, which takes its time once.")
             return None
-        try:
-            return pickle.loads(content[:-SUM_BYTES])
-        except Exception:  # of another Numba, or with types that are gone since: it may raise anything
-            return None
+        return content[:-SUM_BYTES]
 
     def _write(self, path: str, content: bytes) -> None:
         with self._open_for_write(path) as stream:

@@ -108,8 +108,9 @@ class ParallelKernel:
         if not self._looked:
             self._looked = True
             self._shared = self._together._cache.holds(tuple(map(self._together.typeof_pyval, arguments)))
-            self._before = self.alone._cache.saved()
-            atexit.register(self._leave_word)
+            if not self._shared:
+                self._before = self.alone._cache.saved()
+                atexit.register(self._leave_word)
         if not self._shared and (Haste.on or self._pays()):
             self._shared = shared_threads() > 1
         return self._shared

@@ -129,6 +129,14 @@ def test_processes_together_pay_for_all_threads(fresh: ParallelKernel) -> None:
     assert cache.saved() == 0.0
 
 
+def test_a_word_about_another_source_says_nothing(fresh: ParallelKernel, tmp_path: Path) -> None:
+    fresh.alone._cache.keep_saved(1.25)
+    same, other = (
+        KernelFiles(str(tmp_path), "halves_alone-1.py311", stamp) for stamp in ("stamp", "another")
+    )
+    assert same.saved() == 1.25 and other.saved() == 0.0
+
+
 def test_a_word_that_says_little_or_cannot_be_left_is_not(
     fresh: ParallelKernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
