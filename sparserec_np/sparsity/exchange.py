@@ -87,6 +87,25 @@ def best_exchanges(sizes: Array, gains: Array, margin: float) -> tuple[Array, Ar
     return _least(sizes, smallest[:count]), _least(-gains, -largest[:count])
 
 
+def best_of_kinds(
+    sizes: Array, gains: Array, columns: tuple[Array, Array], kinds: tuple[int, ...], margin: float
+) -> tuple[Array, Array]:
+    """Pairs as :func:`best_exchanges` does, within each kind of columns.
+
+    Args:
+        columns: (p,) and (g,) of those that may go, and of those that may come.
+        kinds: columns at which another kind begins.
+    """
+    of_sizes, of_gains = (np.searchsorted(np.array(kinds), one, "right") for one in columns)
+    going, coming = [], []
+    for kind in range(len(kinds) + 1):
+        may_go, may_come = np.flatnonzero(of_sizes == kind), np.flatnonzero(of_gains == kind)
+        go, come = best_exchanges(sizes[may_go], gains[may_come], margin)
+        going.append(may_go[go])
+        coming.append(may_come[come])
+    return np.sort(np.concatenate(going)), np.sort(np.concatenate(coming))
+
+
 def _least(numbers: Array, least: Array) -> Array:
     """Finds the places of the ``least`` (n,) of some numbers, sorted; of equal ones the first."""
     if not len(least):

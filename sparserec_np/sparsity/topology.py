@@ -19,7 +19,7 @@ import numpy.typing as npt
 from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import Explored
-from sparserec_np.sparsity.exchange import best_exchanges, divide_by_roots
+from sparserec_np.sparsity.exchange import best_exchanges, best_of_kinds, divide_by_roots
 from sparserec_np.sparsity.growth import NO_ROWS, Grown, Growth
 
 NO_CURVATURE = np.empty(0, np.float32)
@@ -159,13 +159,11 @@ class TopologyUpdate:
         """Leaves those of ``new`` that are worth their place, and all but as many entries ``kept``."""
         free = np.flatnonzero(~kept)
         sizes, gains = np.abs(table.values[free]) * np.sqrt(curvature[free]), np.abs(new.gradients)
+        if self.kinds:
+            columns = table.columns[free], new.columns
+            going, coming = best_of_kinds(sizes, gains, columns, self.kinds, self.margin)
+        else:
+            going, coming = best_exchanges(sizes, gains, self.margin)
         kept[:] = True
-        pay = np.zeros(len(gains), dtype=bool)
-        ends = np.array([*self.kinds, np.inf])
-        of_sizes, of_gains = (np.searchsorted(ends, c, "right") for c in (table.columns[free], new.columns))
-        for kind in range(len(ends)):
-            may_go, may_come = np.flatnonzero(of_sizes == kind), np.flatnonzero(of_gains == kind)
-            going, coming = best_exchanges(sizes[may_go], gains[may_come], self.margin)
-            kept[free[may_go[going]]] = False
-            pay[may_come[coming]] = True
-        return Grown(*(array[pay] for array in new))
+        kept[free[going]] = False
+        return Grown(*(array[coming] for array in new))

@@ -70,7 +70,7 @@ def make_start(log: Interactions, plan: Plan, threads: int, shelf: Shelf = NO_SH
     rng = np.random.default_rng([plan.settings.seed, 2])
     table = start(log, plan.budget.dim, plan.first_entries, rng, threads)
     give_back_freed()  # before the kernels are loaded beside it
-    if start.from_data and plan.source.fresh and plan.base.first_columns:
+    if start.from_data and plan.source.fresh and plan.base.first_columns is not None:
         table = strongest_first(table, plan.budget.dim)
     if start.from_data and plan.source.scaled:
         scale(plan.model_over(table, log), plan.settings.start_score)
