@@ -138,7 +138,8 @@ class Steps(NamedTuple):
         decay: (3,) L2 weights of the user, the positive and the negative of a pair.
         origin: (nnz,) what these draw the values to; empty for zero.
         squares: (nnz,) sums of squared gradients, for Adagrad; empty for plain descent.
-        together: most pairs of a user that share one step of the user's row.
+        together: most pairs that are scored before their rows move; with blocks of negatives, most
+            pairs of a user that share one step of the user's row.
     """
 
     rates: Array

@@ -47,7 +47,7 @@ def rows(unfold: Callable[..., Any], compile: Callable[..., Any]) -> Any:
     """Rows whose columns are bits, unfolded."""
 
     def run(values: Any, bits: Any, out: Any) -> None:
-        unfold(values, 1, bits, out)
+        unfold(values, 1, bits, out, 0)
 
     out = np.ones(64, np.float32)
     compile(run)(np.arange(1, 40, dtype=np.float32), np.uint64(0xB7E1_5162_8AED_2A6B), out)

@@ -13,7 +13,7 @@ from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError
 from sparserec_np.kernels.arguments import Shared, Steps
 from sparserec_np.learning.batches import PairSampler
-from sparserec_np.learning.cells import BLOCK_LOSSES, TOGETHER, CellDivision
+from sparserec_np.learning.cells import BLOCK_LOSSES, BLOCK_TOGETHER, TOGETHER, CellDivision
 from sparserec_np.learning.losses import Loss, Objective
 from sparserec_np.learning.optimizers import SGD, Adagrad, Optimizer, one_column
 from sparserec_np.models.model import Gradients
@@ -187,7 +187,7 @@ class CellOrder:
             weights,
             decay.origin,
             optimizer.squares if isinstance(optimizer, Adagrad) else table.values[:0],
-            TOGETHER,
+            BLOCK_TOGETHER if self.shared.negatives > 1 else TOGETHER,
         )
         cells = self.division.cells(rng)
         losses = np.zeros((parts, parts))

@@ -288,7 +288,9 @@ def test_one_pair_after_another_by_hand(kernel: Any, together: int) -> None:
     pull, pairs, wanted = np.zeros(2), 0, np.zeros((3, 2))
     first_j = j.copy()
     for pair in range(2):
-        margin = u @ i[pair] - u @ (j if together == 1 else first_j)  # a run is scored before anything moves
+        margin = u @ i[pair] - u @ (
+            j if together == 1 else first_j
+        )  # a group is scored before anything moves
         expected += np.log(1 + np.exp(-margin))
         a = 1 / (1 + np.exp(margin))
         pull += a * (j - i[pair])
@@ -305,6 +307,38 @@ def test_one_pair_after_another_by_hand(kernel: Any, together: int) -> None:
     np.testing.assert_allclose(table.to_dense(2), np.vstack([u, i, j]), rtol=1e-12)
     np.testing.assert_allclose(losses, expected, rtol=1e-12)
     np.testing.assert_allclose(explored.sums, wanted, rtol=1e-12)
+
+
+@KERNELS
+@pytest.mark.parametrize("density", [0.5, 1.0])
+@pytest.mark.parametrize("together", [1, 2])
+def test_users_of_a_group_are_scored_before_its_items_move(
+    kernel: Any, together: int, density: float
+) -> None:
+    """Two users have the first of two items: the second is the negative of both."""
+    log = log_of([0, 1], [0, 0], 2, 2)
+    rng = np.random.default_rng(3)
+    dense = rng.standard_normal((4, 6)) * (rng.random((4, 6)) < density)
+    table = SparseTable.from_dense(dense)
+    rate = 0.1
+    steps = Steps(np.array([rate]), np.zeros(3), np.empty(0), np.empty(0), together)
+    explored, losses = Explored(np.full(4, -1, np.int32), np.zeros((0, 6))), np.empty((1, 1))
+    kernel.sweep_pairs(
+        table, CellDivision(log).cells(np.random.default_rng(0)), np.uint64(1), steps, explored, losses
+    )
+    now, mask, expected = dense.copy(), dense != 0, 0.0
+    scored = dense
+    for user in range(2):
+        scored = dense if together == 2 else now.copy()
+        margin = scored[user] @ (scored[2] - scored[3])
+        expected += np.log(1 + np.exp(-margin))
+        a = 1 / (1 + np.exp(margin))
+        u, pull = now[user].copy(), a * (now[3] - now[2])
+        now[2] += rate * a * u * mask[2]
+        now[3] -= rate * a * u * mask[3]
+        now[user] -= rate * pull * mask[user]
+    np.testing.assert_allclose(table.to_dense(6), now, rtol=1e-12)
+    np.testing.assert_allclose(losses, expected, rtol=1e-12)
 
 
 @KERNELS

@@ -16,7 +16,8 @@ from sparserec_np.kernels.compiled.unfolding import (
     BIT_COLUMNS,
     _bits_of_row,
     _unfolding_rows,
-    dot_row,
+    add_line,
+    dot_apart,
     pick_row,
     step_row,
     unfold,
@@ -59,30 +60,30 @@ def _mixed(number: Any) -> Any:
 
 
 @numba.njit(nogil=True)
-def _draw_negatives(users: Any, positives: Any, members: Any, seed: Any, first: int, picked: Any) -> None:
+def _draw_negatives(
+    users: Any, positives: Any, members: Any, seed: Any, first: int, picked: Any, marks: Any
+) -> None:
     """Draws the negatives of a cell's pairs from ``members``, the items of its part.
 
-    ``first`` pairs are in cells before.
+    ``first`` pairs are in cells before. ``marks`` are zeros by item.
     """
     size = np.uint64(len(members))
     start = 0
     while start < len(users):
-        stop = start + 1
+        mark = np.int32(users[start]) + np.int32(1)
+        stop = start
         while stop < len(users) and users[stop] == users[start]:
+            marks[positives[stop]] = mark
             stop += 1
-        own = positives[start:stop]
         for m in range(start, stop):
-            number = _mixed(seed + np.uint64(first + m) * np.uint64(0x9E3779B97F4A7C15))
             picked[m] = -1
-            while stop - start < len(members):
+            if stop - start < len(members):
+                number = _mixed(seed + np.uint64(first + m) * np.uint64(0x9E3779B97F4A7C15))
                 item = members[np.int64(((number >> np.uint64(32)) * size) >> np.uint64(32))]
-                seen = False
-                for k in range(len(own)):  # to the end: that way it is done in SIMD lanes
-                    seen |= own[k] == item
-                if not seen:
-                    picked[m] = item
-                    break
-                number = _mixed(number + np.uint64(1))
+                while marks[item] == mark:
+                    number = _mixed(number + np.uint64(1))
+                    item = members[np.int64(((number >> np.uint64(32)) * size) >> np.uint64(32))]
+                picked[m] = item
         start = stop
 
 
@@ -96,6 +97,39 @@ def _moved(value: Any, gradient: Any, squares: Any, k: int, rate: Any) -> Any:
 
 
 @numba.njit(nogil=True)
+def _slopes(apart: Any, weights: Any, first: Any, last: Any, slopes: Any, losses: Any) -> None:
+    """Makes the slopes of a group's pairs of the differences ``apart`` of their scores.
+
+    Args:
+        apart: (together,), -FAR where there is no pair; clipped in place.
+        weights: of all pairs, those from ``first`` to before ``last`` are the group's; or empty.
+        slopes: (together,), overwritten.
+        losses: a sum of losses that grows, and a product whose logarithm belongs to it.
+    """
+    one, far = apart.dtype.type(1), apart.dtype.type(FAR)
+    for k in range(len(apart)):
+        apart[k] = min(max(apart[k], -far), far)
+    exp_into(apart, slopes)  # in SIMD lanes
+    if len(weights):
+        for k in range(last - first):
+            losses[0] += weights[first + k] * np.log(1.0 + np.float64(slopes[k]))
+    else:
+        # The sum of log(1 + e) is taken as the logarithm of a product, now and then.
+        product = losses[1]
+        for k in range(len(slopes)):
+            product *= 1.0 + np.float64(slopes[k])
+            if product > FULL_PRODUCT:
+                losses[0] += np.log(product)
+                product = 1.0
+        losses[1] = product
+    for k in range(len(slopes)):
+        slopes[k] /= one + slopes[k]
+    if len(weights):
+        for k in range(last - first):
+            slopes[k] *= weights[first + k]
+
+
+@numba.njit(nogil=True)
 def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
     """Goes through the pairs of one cell; returns the sum of their losses."""
     indptr, columns, values = table
@@ -103,92 +137,83 @@ def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> flo
     decay, origin, squares, together = steps
     slots, sums = explored
     dim = sums.shape[1]
-    one, far, epsilon = values.dtype.type(1), values.dtype.type(FAR), values.dtype.type(1e-10)
+    epsilon = values.dtype.type(1e-10)
     # What `_moved` does is written out here: called, it takes a third more time.
     adapts, drawn, explores = len(squares) > 0, len(origin) > 0, len(sums) > 0
-    own = np.zeros(dim, dtype=values.dtype)
+    own = np.zeros(together * dim, dtype=values.dtype)  # dense rows of a group's users
     pull = np.zeros(dim, dtype=values.dtype)
     apart = np.zeros(together, dtype=values.dtype)
-    odds = np.zeros(together, dtype=values.dtype)
-    # The sum of log(1 + e) is taken as the logarithm of a product, now and then.
-    loss, product = 0.0, 1.0
-    start = 0
-    while start < len(users):
-        user = first_user + users[start]
-        stop = start + 1
-        while stop < len(users) and users[stop] == users[start] and stop - start < together:
-            stop += 1
-        if negatives[start] < 0:  # all of the user's pairs in this cell are without
-            start = stop
-            continue
-        for k in range(indptr[user], indptr[user + 1]):
-            own[columns[k]] = values[k]
-        pull[:] = 0
-        for m in range(start, stop):
-            positive, negative = n_users + positives[m], n_users + negatives[m]
-            score, score2 = one * 0, one * 0
-            for k in range(indptr[positive], indptr[positive + 1]):
-                score += own[columns[k]] * values[k]
-            for k in range(indptr[negative], indptr[negative + 1]):
-                score2 += own[columns[k]] * values[k]
-            apart[m - start] = min(max(score2 - score, -far), far)
-        exp_into(apart, odds)  # of the whole run at once, in SIMD lanes
-        for m in range(start, stop):
-            slope = odds[m - start] / (one + odds[m - start])
-            if len(weights):
-                slope *= weights[m]
-                loss += weights[m] * np.log(1.0 + np.float64(odds[m - start]))
-            else:
-                product *= 1.0 + np.float64(odds[m - start])
-                if product > FULL_PRODUCT:
-                    loss += np.log(product)
-                    product = 1.0
-            positive, negative = n_users + positives[m], n_users + negatives[m]
-            begin, end = indptr[positive], indptr[positive + 1]
-            begin2, end2 = indptr[negative], indptr[negative + 1]
-            for k in range(begin, end):
+    slopes = np.zeros(together, dtype=values.dtype)
+    starts = np.zeros(together + 1, dtype=np.int64)  # of the users' runs
+    losses = np.array([0.0, 1.0])
+    for first in range(0, len(users), together):
+        last = min(first + together, len(users))
+        apart[:] = -FAR
+        runs = at = 0
+        for m in range(first, last):
+            if m == first or users[m] != users[m - 1]:
+                user = first_user + users[m]
+                at = runs * dim
+                for k in range(indptr[user], indptr[user + 1]):
+                    own[at + columns[k]] = values[k]
+                starts[runs] = m
+                runs += 1
+            if negatives[m] >= 0:
+                positive, negative = n_users + positives[m], n_users + negatives[m]
+                score, score2 = epsilon * 0, epsilon * 0
+                for k in range(indptr[positive], indptr[positive + 1]):
+                    score += own[at + columns[k]] * values[k]
+                for k in range(indptr[negative], indptr[negative + 1]):
+                    score2 += own[at + columns[k]] * values[k]
+                apart[m - first] = score2 - score
+        starts[runs] = last
+        _slopes(apart, weights, first, last, slopes, losses)
+        for run in range(runs):
+            start, stop = starts[run], starts[run + 1]
+            user, at = first_user + users[start], run * dim
+            pull[:] = 0
+            for m in range(start, stop):
+                if negatives[m] < 0:
+                    continue
+                slope = slopes[m - first]
+                positive, negative = n_users + positives[m], n_users + negatives[m]
+                for k in range(indptr[positive], indptr[positive + 1]):
+                    c = columns[k]
+                    value = values[k]
+                    pull[c] -= slope * value
+                    g = decay[1] * (value - origin[k] if drawn else value) - slope * own[at + c]
+                    if adapts:
+                        squares[k] += g * g
+                        g /= np.sqrt(squares[k]) + epsilon
+                    values[k] = value - rate * g
+                for k in range(indptr[negative], indptr[negative + 1]):
+                    c = columns[k]
+                    value = values[k]
+                    pull[c] += slope * value
+                    g = decay[2] * (value - origin[k] if drawn else value) + slope * own[at + c]
+                    if adapts:
+                        squares[k] += g * g
+                        g /= np.sqrt(squares[k]) + epsilon
+                    values[k] = value - rate * g
+                if explores and slots[positive] >= 0:
+                    add_line(sums, slots[positive], -slope, own, at)
+                if explores and slots[negative] >= 0:
+                    add_line(sums, slots[negative], slope, own, at)
+            if explores and slots[user] >= 0:
+                add_line(sums, slots[user], epsilon * 0 + 1, pull, 0)
+            each = decay[0] * values.dtype.type(stop - start)
+            moves = negatives[start] >= 0  # or else all of the user's pairs here are without
+            for k in range(indptr[user], indptr[user + 1]):
                 c = columns[k]
-                value = values[k]
-                pull[c] -= slope * value
-                g = decay[1] * (value - origin[k] if drawn else value) - slope * own[c]
-                if adapts:
-                    squares[k] += g * g
-                    g /= np.sqrt(squares[k]) + epsilon
-                values[k] = value - rate * g
-            for k in range(begin2, end2):
-                c = columns[k]
-                value = values[k]
-                pull[c] += slope * value
-                g = decay[2] * (value - origin[k] if drawn else value) + slope * own[c]
-                if adapts:
-                    squares[k] += g * g
-                    g /= np.sqrt(squares[k]) + epsilon
-                values[k] = value - rate * g
-            if explores:
-                if slots[positive] >= 0:
-                    row = sums[slots[positive]]
-                    for c in range(dim):
-                        row[c] -= slope * own[c]
-                if slots[negative] >= 0:
-                    row = sums[slots[negative]]
-                    for c in range(dim):
-                        row[c] += slope * own[c]
-        if explores and slots[user] >= 0:
-            row = sums[slots[user]]
-            for c in range(dim):
-                row[c] += pull[c]
-        each = decay[0] * values.dtype.type(stop - start)
-        for k in range(indptr[user], indptr[user + 1]):
-            c = columns[k]
-            value = values[k]
-            own[c] = 0
-            g = pull[c] + each * (value - origin[k] if drawn else value)
-            if adapts:
-                squares[k] += g * g
-                g /= np.sqrt(squares[k]) + epsilon
-            values[k] = value - rate * g
-        start = stop
-    return loss + np.log(product)
+                own[at + c] = 0
+                if moves:
+                    value = values[k]
+                    g = pull[c] + each * (value - origin[k] if drawn else value)
+                    if adapts:
+                        squares[k] += g * g
+                        g /= np.sqrt(squares[k]) + epsilon
+                    values[k] = value - rate * g
+    return losses[0] + np.log(losses[1])
 
 
 @numba.njit(nogil=True)
@@ -223,55 +248,51 @@ def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> flo
     _, _, values = table
     users, positives, negatives, first_user, n_users, weights = cell
     decay, origin, squares, together = steps
-    one, far = values.dtype.type(1), values.dtype.type(FAR)
+    one = values.dtype.type(1)
     pull = np.zeros(dim, dtype=values.dtype)
     gradient = np.zeros(dim, dtype=values.dtype)
     apart = np.zeros(together, dtype=values.dtype)
-    odds = np.zeros(together, dtype=values.dtype)
-    loss, product = 0.0, 1.0
-    start = 0
-    while start < len(users):
-        user = first_user + users[start]
-        stop = start + 1
-        while stop < len(users) and users[stop] == users[start] and stop - start < together:
-            stop += 1
-        if negatives[start] < 0:
+    slopes = np.zeros(together, dtype=values.dtype)
+    losses = np.array([0.0, 1.0])
+    for first in range(0, len(users), together):
+        last = min(first + together, len(users))
+        apart[:] = -FAR
+        for m in range(first, last):
+            if negatives[m] >= 0:
+                at = np.int64(first_user + users[m]) * dim
+                a = np.int64(n_users + positives[m]) * dim
+                b = np.int64(n_users + negatives[m]) * dim
+                own = values[at : at + dim]
+                apart[m - first] = dot(own, values[b : b + dim]) - dot(own, values[a : a + dim])
+        _slopes(apart, weights, first, last, slopes, losses)
+        start = first
+        while start < last:
+            stop = start + 1
+            while stop < last and users[stop] == users[start]:
+                stop += 1
+            at = np.int64(first_user + users[start]) * dim
+            own = values[at : at + dim]
+            pull[:] = 0
+            for m in range(start, stop):
+                if negatives[m] < 0:
+                    continue
+                slope = slopes[m - first]
+                a = np.int64(n_users + positives[m]) * dim
+                b = np.int64(n_users + negatives[m]) * dim
+                positive, negative = values[a : a + dim], values[b : b + dim]
+                for c in range(dim):
+                    pull[c] += slope * (negative[c] - positive[c])
+                for c in range(dim):
+                    gradient[c] = own[c]
+                _move(positive, gradient, -slope, rate, decay[1], origin[a : a + dim], squares[a : a + dim])
+                for c in range(dim):
+                    gradient[c] = own[c]
+                _move(negative, gradient, slope, rate, decay[2], origin[b : b + dim], squares[b : b + dim])
+            if negatives[start] >= 0:
+                each = decay[0] * values.dtype.type(stop - start)
+                _move(own, pull, one, rate, each, origin[at : at + dim], squares[at : at + dim])
             start = stop
-            continue
-        at = np.int64(user) * dim
-        own = values[at : at + dim]
-        pull[:] = 0
-        for m in range(start, stop):
-            a = np.int64(n_users + positives[m]) * dim
-            b = np.int64(n_users + negatives[m]) * dim
-            z = dot(own, values[b : b + dim]) - dot(own, values[a : a + dim])
-            apart[m - start] = min(max(z, -far), far)
-        exp_into(apart, odds)
-        for m in range(start, stop):
-            slope = odds[m - start] / (one + odds[m - start])
-            if len(weights):
-                slope *= weights[m]
-                loss += weights[m] * np.log(1.0 + np.float64(odds[m - start]))
-            else:
-                product *= 1.0 + np.float64(odds[m - start])
-                if product > FULL_PRODUCT:
-                    loss += np.log(product)
-                    product = 1.0
-            a = np.int64(n_users + positives[m]) * dim
-            b = np.int64(n_users + negatives[m]) * dim
-            positive, negative = values[a : a + dim], values[b : b + dim]
-            for c in range(dim):
-                pull[c] += slope * (negative[c] - positive[c])
-            for c in range(dim):
-                gradient[c] = own[c]
-            _move(positive, gradient, -slope, rate, decay[1], origin[a : a + dim], squares[a : a + dim])
-            for c in range(dim):
-                gradient[c] = own[c]
-            _move(negative, gradient, slope, rate, decay[2], origin[b : b + dim], squares[b : b + dim])
-        each = decay[0] * values.dtype.type(stop - start)
-        _move(own, pull, one, rate, each, origin[at : at + dim], squares[at : at + dim])
-        start = stop
-    return loss + np.log(product)
+    return losses[0] + np.log(losses[1])
 
 
 @numba.njit(nogil=True)
@@ -280,70 +301,69 @@ def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: An
 
     Returns the sum of their losses.
 
-    Does what :func:`_descend` does, and no loop is as long as a row.
+    Does what :func:`_descend` does, and no loop is as long as a row. Numbers that are never
+    negative are unsigned: Numba counts others from the end of an array where they are.
     """
     indptr, columns, bits, values = table
     users, positives, negatives, first_user, n_users, weights = cell
-    decay, origin, squares, together = steps
+    decay, origin, squares, size = steps
     slots, sums = explored
-    dim = sums.shape[1]
-    one, far = values.dtype.type(1), values.dtype.type(FAR)
+    first_user, n_users, together = np.uint64(first_user), np.uint64(n_users), np.uint64(size)
+    one, next_one, line = values.dtype.type(1), np.uint64(1), np.uint64(BIT_COLUMNS)
     explores = len(sums) > 0
-    own = np.zeros(BIT_COLUMNS, dtype=values.dtype)
+    own = np.zeros(size * BIT_COLUMNS, dtype=values.dtype)
     pull = np.zeros(BIT_COLUMNS, dtype=values.dtype)
-    picked = np.zeros(2 * together * BIT_COLUMNS, dtype=values.dtype)
-    apart = np.zeros(together, dtype=values.dtype)
-    odds = np.zeros(together, dtype=values.dtype)
-    loss, product = 0.0, 1.0
-    start = 0
-    while start < len(users):
-        user = first_user + users[start]
-        stop = start + 1
-        while stop < len(users) and users[stop] == users[start] and stop - start < together:
-            stop += 1
-        if negatives[start] < 0:
-            start = stop
-            continue
-        unfold(values, indptr[user], bits[user], own)
-        pull[:] = 0
-        for m in range(start, stop):
-            positive, negative = n_users + positives[m], n_users + negatives[m]
-            at = 2 * BIT_COLUMNS * (m - start)
-            score = dot_row(values, columns, indptr[positive], bits[positive], own, picked, at)
-            score2 = dot_row(values, columns, indptr[negative], bits[negative], own, picked, at + BIT_COLUMNS)
-            apart[m - start] = min(max(score2 - score, -far), far)
-        exp_into(apart, odds)
-        for m in range(start, stop):
-            slope = odds[m - start] / (one + odds[m - start])
-            if len(weights):
-                slope *= weights[m]
-                loss += weights[m] * np.log(1.0 + np.float64(odds[m - start]))
-            else:
-                product *= 1.0 + np.float64(odds[m - start])
-                if product > FULL_PRODUCT:
-                    loss += np.log(product)
-                    product = 1.0
-            at = 2 * BIT_COLUMNS * (m - start)
-            for row, weight, d, k in (
-                (n_users + positives[m], -slope, decay[1], at),
-                (n_users + negatives[m], slope, decay[2], at + BIT_COLUMNS),
-            ):
-                step_row(values, indptr[row], bits[row], weight, picked, k, (rate, d), origin, squares, pull)
-                if explores and slots[row] >= 0:
-                    more = sums[slots[row]]
-                    for c in range(dim):
-                        more[c] += weight * own[c]
-        if explores and slots[user] >= 0:
-            more = sums[slots[user]]
-            for c in range(dim):
-                more[c] += pull[c]
-        each = decay[0] * values.dtype.type(stop - start)
-        pick_row(columns, indptr[user], bits[user], pull, picked, 0)
-        step_row(
-            values, indptr[user], bits[user], one, picked, 0, (rate, each), origin, squares, own
-        )  # `own` is done with
-        start = stop
-    return loss + np.log(product)
+    picked = np.zeros(2 * size * BIT_COLUMNS, dtype=values.dtype)
+    apart = np.zeros(size, dtype=values.dtype)
+    slopes = np.zeros(size, dtype=values.dtype)
+    starts = np.zeros(size + 1, dtype=np.uint64)  # of the users' runs
+    nothing = pull[:0]
+    rows = np.zeros(2 * size, dtype=np.uint64)  # of a group's pairs, the positive of each first
+    begins = np.zeros(2 * size, dtype=np.int64)
+    places = np.zeros(2 * size, dtype=np.uint64)
+    losses = np.array([0.0, 1.0])
+    for first in range(np.uint64(0), np.uint64(len(users)), together):
+        last = min(first + together, np.uint64(len(users)))
+        apart[:] = -FAR
+        runs = np.uint64(0)
+        for m in range(first, last):
+            if m == first or users[m] != users[m - next_one]:
+                user = first_user + np.uint64(users[m])
+                unfold(values, indptr[user], bits[user], own, runs * line)
+                starts[runs] = m
+                runs += next_one
+            if negatives[m] >= 0:
+                k = np.uint64(2) * (m - first)
+                row, row2 = n_users + np.uint64(positives[m]), n_users + np.uint64(negatives[m])
+                rows[k], begins[k], places[k] = row, indptr[row], bits[row]
+                k2 = k + next_one
+                rows[k2], begins[k2], places[k2] = row2, indptr[row2], bits[row2]
+                at = (runs - next_one) * line
+                apart[m - first] = dot_apart(values, columns, (begins, places), k, own, at, picked)
+        starts[runs] = last
+        _slopes(apart, weights, first, last, slopes, losses)
+        for run in range(runs):
+            start, stop = starts[run], starts[run + next_one]
+            if negatives[start] < 0:  # all of the user's pairs in this cell are without
+                continue
+            user = first_user + np.uint64(users[start])
+            pull[:] = 0
+            for m in range(start, stop):
+                slope = slopes[m - first]
+                k = np.uint64(2) * (m - first)
+                for j, weight, d in ((k, -slope, decay[1]), (k + next_one, slope, decay[2])):
+                    now = (rate, d)
+                    step_row(
+                        values, begins[j], places[j], weight, picked, j * line, now, origin, squares, pull
+                    )
+                    if explores and slots[rows[j]] >= 0:
+                        add_line(sums, slots[rows[j]], weight, own, run * line)
+            if explores and slots[user] >= 0:
+                add_line(sums, slots[user], one, pull, 0)
+            now = (rate, decay[0] * values.dtype.type(stop - start))
+            pick_row(columns, indptr[user], bits[user], pull, 0, picked, 0)
+            step_row(values, indptr[user], bits[user], one, picked, 0, now, origin, squares, nothing)
+    return losses[0] + np.log(losses[1])
 
 
 @parallel
@@ -369,7 +389,8 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
             own_users, own_positives = users[first:last], positives[first:last]
             negatives = np.empty(last - first, dtype=np.int32)
             inside = members[starts[q] : starts[q + 1]]
-            _draw_negatives(own_users, own_positives, inside, seed, first, negatives)
+            marks = np.zeros(len(members), dtype=np.int32)
+            _draw_negatives(own_users, own_positives, inside, seed, first, negatives, marks)
             own_weights = weights[first:last] if len(weights) else weights
             cell = (own_users, own_positives, negatives, ranges[p], n_users, own_weights)
             way = (decay, origin, squares, together)

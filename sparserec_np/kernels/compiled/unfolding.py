@@ -76,35 +76,44 @@ def row_bits(indptr: Any, columns: Any, dim: int) -> Any:
     return bits
 
 
-def unfold(values, begin, bits, out):  # type: ignore[no-untyped-def]
-    out[:] = 0
+def unfold(values, begin, bits, out, first):  # type: ignore[no-untyped-def]
+    line = out[first:][:BIT_COLUMNS]
+    line[:] = 0
     columns = _columns(bits)
-    out[columns] = values[begin : begin + len(columns)]
+    line[columns] = values[begin : begin + len(columns)]
 
 
-def pick_row(columns, begin, bits, dense, out, first):  # type: ignore[no-untyped-def]
+def pick_row(columns, begin, bits, dense, at, out, first):  # type: ignore[no-untyped-def]
     own = _columns(bits)
-    out[first : first + len(own)] = dense[own]
+    out[first:][: len(own)] = dense[at:][own]
 
 
-def dot_row(values, columns, begin, bits, dense, picked, first):  # type: ignore[no-untyped-def]
-    pick_row(columns, begin, bits, dense, picked, first)
-    count = len(_columns(bits))
-    return np.dot(values[begin : begin + count], picked[first : first + count])
+def dot_apart(values, columns, rows, k, dense, at, picked):  # type: ignore[no-untyped-def]
+    products = []
+    for begin, bits, first in ((rows[0][j], rows[1][j], BIT_COLUMNS * j) for j in (int(k), int(k) + 1)):
+        pick_row(columns, begin, bits, dense, at, picked, first)
+        count = len(_columns(bits))
+        products.append(np.dot(values[begin : begin + count], picked[first : first + count]))
+    return products[1] - products[0]
 
 
 def step_row(values, begin, bits, weight, picked, first, numbers, origin, squares, out):  # type: ignore[no-untyped-def]
     rate, decay = numbers
     columns = _columns(bits)
     own = slice(begin, begin + len(columns))
-    out[columns] += weight * values[own]
-    g = weight * picked[first : first + len(columns)] + decay * (
+    if len(out):
+        out[columns] += weight * values[own]
+    g = weight * picked[first:][: len(columns)] + decay * (
         values[own] - origin[own] if len(origin) else values[own]
     )
     if len(squares):
         squares[own] += g * g
         g = g / (np.sqrt(squares[own]) + values.dtype.type(1e-10))
     values[own] -= rate * g
+
+
+def add_line(sums, row, weight, line, at):  # type: ignore[no-untyped-def]
+    sums[row] += weight * line[at:][: sums.shape[1]]
 
 
 def _columns(bits: Any) -> Any:
@@ -117,25 +126,29 @@ def _unfolds_here():  # type: ignore[no-untyped-def]
 
 
 @overload(unfold, jit_options=INLINE)
-def _unfold(values, begin, bits, out):  # type: ignore[no-untyped-def]
+def _unfold(values, begin, bits, out, first):  # type: ignore[no-untyped-def]
     if UNFOLDS:
-        return lambda values, begin, bits, out: _spell_out(values, np.int64(begin), bits, out)  # type: ignore[call-arg]
+        return lambda values, begin, bits, out, first: _spell_out(
+            values, np.int64(begin), bits, out, np.int64(first)
+        )  # type: ignore[call-arg]
     return _unfold_in_a_loop
 
 
 @overload(pick_row, jit_options=INLINE)
-def _pick_row(columns, begin, bits, dense, out, first):  # type: ignore[no-untyped-def]
+def _pick_row(columns, begin, bits, dense, at, out, first):  # type: ignore[no-untyped-def]
     if UNFOLDS:
-        return lambda columns, begin, bits, dense, out, first: _pick(
-            dense, np.int64(begin), bits, columns, out, np.int64(first)
+        return lambda columns, begin, bits, dense, at, out, first: _pick(
+            dense, np.int64(begin), bits, columns, np.int64(at), out, np.int64(first)
         )  # type: ignore[call-arg]
     return _pick_in_a_loop
 
 
-@overload(dot_row, jit_options=INLINE)
-def _dot_row(values, columns, begin, bits, dense, picked, first):  # type: ignore[no-untyped-def]
-    def dot(values, columns, begin, bits, dense, picked, first):  # type: ignore[no-untyped-def]
-        return _multiply(values, np.int64(begin), bits, columns, dense, picked, np.int64(first))  # type: ignore[call-arg]
+@overload(dot_apart, jit_options=INLINE)
+def _dot_apart(values, columns, rows, k, dense, at, picked):  # type: ignore[no-untyped-def]
+    def dot(values, columns, rows, k, dense, at, picked):  # type: ignore[no-untyped-def]
+        begins, bits = rows
+        places = np.int64(k), np.int64(at)
+        return _multiply(values, columns, begins, bits, places, dense, picked)  # type: ignore[call-arg]
 
     return dot if UNFOLDS else _dot_in_a_loop
 
@@ -148,42 +161,54 @@ def _step_row(values, begin, bits, weight, picked, first, numbers, origin, squar
     return step if UNFOLDS else _step_in_a_loop
 
 
-def _unfold_in_a_loop(values, begin, bits, out):  # type: ignore[no-untyped-def]
-    k = begin
+@overload(add_line, jit_options=INLINE)
+def _add_line(sums, row, weight, line, at):  # type: ignore[no-untyped-def]
+    if UNFOLDS:
+        return lambda sums, row, weight, line, at: _add(sums, np.int64(row), weight, line, np.int64(at))  # type: ignore[call-arg]
+    return _add_in_a_loop
+
+
+def _unfold_in_a_loop(values, begin, bits, out, first):  # type: ignore[no-untyped-def]
+    k, first = np.int64(begin), np.int64(first)
     for c in range(BIT_COLUMNS):
-        out[c] = 0
+        out[first + c] = 0
         if (bits >> np.uint64(c)) & np.uint64(1):
-            out[c] = values[k]
+            out[first + c] = values[k]
             k += 1
 
 
-def _pick_in_a_loop(columns, begin, bits, dense, out, first):  # type: ignore[no-untyped-def]
-    k = first
+def _pick_in_a_loop(columns, begin, bits, dense, at, out, first):  # type: ignore[no-untyped-def]
+    k, at = np.int64(first), np.int64(at)
     for c in range(BIT_COLUMNS):
         if (bits >> np.uint64(c)) & np.uint64(1):
-            out[k] = dense[c]
+            out[k] = dense[at + c]
             k += 1
 
 
-def _dot_in_a_loop(values, columns, begin, bits, dense, picked, first):  # type: ignore[no-untyped-def]
-    total = values.dtype.type(0)
-    k = 0
-    for c in range(BIT_COLUMNS):
-        if (bits >> np.uint64(c)) & np.uint64(1):
-            picked[first + k] = dense[c]
-            total += values[begin + k] * dense[c]
-            k += 1
-    return total
+def _dot_in_a_loop(values, columns, rows, k, dense, at, picked):  # type: ignore[no-untyped-def]
+    begins, bits = rows
+    k, at = np.int64(k), np.int64(at)
+    apart = values.dtype.type(0)
+    for j, sign in ((k, values.dtype.type(-1)), (k + 1, values.dtype.type(1))):
+        own, to = begins[j], BIT_COLUMNS * j
+        for c in range(BIT_COLUMNS):
+            if (bits[j] >> np.uint64(c)) & np.uint64(1):
+                picked[to] = dense[at + c]
+                apart += sign * values[own] * dense[at + c]
+                own += 1
+                to += 1
+    return apart
 
 
 def _step_in_a_loop(values, begin, bits, weight, picked, first, numbers, origin, squares, out):  # type: ignore[no-untyped-def]
     rate, decay = numbers
     epsilon = values.dtype.type(1e-10)
-    own, at = begin, first
+    own, at = np.int64(begin), np.int64(first)
     for c in range(BIT_COLUMNS):
         if (bits >> np.uint64(c)) & np.uint64(1):
             value = values[own]
-            out[c] += weight * value
+            if len(out):
+                out[c] += weight * value
             g = weight * picked[at] + decay * (value - origin[own] if len(origin) else value)
             if len(squares):
                 squares[own] += g * g
@@ -193,74 +218,110 @@ def _step_in_a_loop(values, begin, bits, weight, picked, first, numbers, origin,
             at += 1
 
 
+def _add_in_a_loop(sums, row, weight, line, at):  # type: ignore[no-untyped-def]
+    at = np.int64(at)
+    for c in range(sums.shape[1]):
+        sums[row, c] += weight * line[at + c]
+
+
 @intrinsic
-def _spell_out(typing, values, begin, bits, out):  # type: ignore[no-untyped-def]
+def _spell_out(typing, values, begin, bits, out, first):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        row = _Row(context, builder, signature, arguments)
-        row.store_parts(row.unfolded(), row.array(3).data)
+        values, out = _arrays(context, builder, signature, arguments, (0, 3))
+        row = _Row(context, builder, signature.args[0].dtype, (values.data, *arguments[1:3]))
+        row.store_parts(row.unfolded(), builder.gep(out.data, [arguments[4]]))
         return context.get_dummy_value()
 
-    return types.void(values, begin, bits, out), generate
+    return types.void(values, begin, bits, out, first), generate
 
 
 @intrinsic
-def _pick(typing, dense, begin, bits, columns, out, first):  # type: ignore[no-untyped-def]
+def _pick(typing, dense, begin, bits, columns, at, out, first):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        row = _Row(context, builder, signature, arguments)
-        dense, columns, out = (row.array(k).data for k in (0, 3, 4))
-        parts = row.parts(dense)
+        dense, columns, out = _arrays(context, builder, signature, arguments, (0, 3, 5))
+        row = _Row(context, builder, signature.args[0].dtype, (dense.data, *arguments[1:3]))
+        line, to = builder.gep(dense.data, [arguments[4]]), builder.gep(out.data, [arguments[6]])
+        parts = row.parts(line)
         with row.chunks() as chunk:
-            chunk.write(builder.gep(out, [arguments[5]]), chunk.looked_up(dense, parts, columns))
+            chunk.write(to, chunk.looked_up(line, parts, columns.data))
         return context.get_dummy_value()
 
-    return types.void(dense, begin, bits, columns, out, first), generate
+    return types.void(dense, begin, bits, columns, at, out, first), generate
 
 
 @intrinsic
-def _multiply(typing, values, begin, bits, columns, dense, picked, first):  # type: ignore[no-untyped-def]
+def _add(typing, sums, row, weight, line, at):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        row = _Row(context, builder, signature, arguments)
-        columns, dense, picked = (row.array(k).data for k in (3, 4, 5))
-        parts = row.parts(dense)
-        sums = cgutils.alloca_once_value(builder, ir.Constant(row.part, None))
-        with row.chunks() as chunk:
-            found = chunk.looked_up(dense, parts, columns)
-            chunk.write(builder.gep(picked, [arguments[6]]), found)
-            product = builder.fmul(chunk.load(row.values), found)
-            builder.store(builder.fadd(builder.load(sums), product), sums)
-        total = builder.load(sums)
-        width = row.width
+        sums, line = _arrays(context, builder, signature, arguments, (0, 3))
+        kind = signature.args[0].dtype
+        dim = cgutils.unpack_tuple(builder, sums.shape)[1]
+        out = builder.gep(sums.data, [builder.mul(arguments[1], dim)])
+        whole = _Span(context, builder, kind, dim.type(0), dim)
+        spread = _spread(builder, arguments[2], whole.part)
+        with whole.chunks() as chunk:
+            more = builder.fmul(spread, chunk.load(builder.gep(line.data, [arguments[4]])))
+            chunk.store(builder.fadd(chunk.load(out), more), out)
+        return context.get_dummy_value()
+
+    return types.void(sums, row, sums.dtype, line, at), generate
+
+
+@intrinsic
+def _multiply(typing, values, columns, begins, bits, places, dense, picked):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        values, columns, begins, bits, dense, picked = (
+            array.data for array in _arrays(context, builder, signature, arguments, (0, 1, 2, 3, 5, 6))
+        )
+        k, at = cgutils.unpack_tuple(builder, arguments[4])
+        dense = builder.gep(dense, [at])
+        kind = signature.args[0].dtype
+        products = []
+        for place in (k, builder.add(k, k.type(1))):
+            begin, own = (builder.load(builder.gep(each, [place])) for each in (begins, bits))
+            row = _Row(context, builder, kind, (values, begin, own))
+            parts = row.parts(dense)
+            to = builder.gep(picked, [builder.mul(place, place.type(BIT_COLUMNS))])
+            sums = cgutils.alloca_once_value(builder, ir.Constant(row.part, None))
+            with row.chunks() as chunk:
+                found = chunk.looked_up(dense, parts, columns)
+                chunk.write(to, found)
+                product = builder.fmul(chunk.load(row.values), found)
+                builder.store(builder.fadd(builder.load(sums), product), sums)
+            products.append(builder.load(sums))
+        total, width = builder.fsub(products[1], products[0]), row.width
         while width > 1:  # halves on halves: an order that is the same everywhere
             width //= 2
-            places = ir.VectorType(ir.IntType(32), width)
+            numbers = ir.VectorType(ir.IntType(32), width)
             nothing = ir.Constant(total.type, ir.Undefined)
             low, high = (
-                builder.shuffle_vector(total, nothing, ir.Constant(places, list(range(at, at + width))))
+                builder.shuffle_vector(total, nothing, ir.Constant(numbers, list(range(at, at + width))))
                 for at in (0, width)
             )
             total = builder.fadd(low, high)
         return builder.extract_element(total, ir.IntType(32)(0))
 
-    return values.dtype(values, begin, bits, columns, dense, picked, first), generate
+    return values.dtype(values, columns, begins, bits, places, dense, picked), generate
 
 
 @intrinsic
 def _move(typing, values, begin, bits, weight, picked, first, numbers, origin, squares, out):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        row = _Row(context, builder, signature, arguments)
-        picked, origin, squares, out = (row.array(k) for k in (4, 7, 8, 9))
+        values, picked, origin, squares, out = _arrays(
+            context, builder, signature, arguments, (0, 4, 7, 8, 9)
+        )
+        row = _Row(context, builder, signature.args[0].dtype, (values.data, *arguments[1:3]))
         weight, rate, decay = (
             _spread(builder, number, row.part)
             for number in (arguments[3], *cgutils.unpack_tuple(builder, arguments[6]))
         )
-        # Read before any of it is written.
-        row.store_parts(
-            [
-                builder.fadd(y, builder.fmul(weight, x))
-                for x, y in zip(row.unfolded(), row.parts(out.data), strict=True)
-            ],
-            out.data,
-        )
+        with builder.if_then(builder.icmp_signed(">", out.nitems, out.nitems.type(0))):
+            row.store_parts(
+                [
+                    builder.fadd(y, builder.fmul(weight, x))
+                    for x, y in zip(row.unfolded(), row.parts(out.data), strict=True)
+                ],
+                out.data,
+            )
         with row.chunks() as chunk:
             old = chunk.load(row.values)
             away = cgutils.alloca_once_value(builder, old)
@@ -286,32 +347,26 @@ def _move(typing, values, begin, bits, weight, picked, first, numbers, origin, s
     ), generate
 
 
-class _Row:
-    """A writer of LLVM code that works on one row of a table.
+def _arrays(context: Any, builder: Any, signature: Any, arguments: Any, which: tuple[int, ...]) -> list[Any]:
+    """Returns the arrays that are the arguments of these numbers."""
+    return [context.make_array(signature.args[k])(context, builder, arguments[k]) for k in which]
 
-    The row is an intrinsic's first arguments: an array, its place there and its bits.
+
+class _Span:
+    """A writer of LLVM code that works on up to 64 numbers that lie together.
 
     Attributes:
-        values: where the array's numbers are.
+        kind: Numba's type of the numbers.
+        begin, count: place of the first in its array, and how many they are, both 64 bits wide.
         width: numbers in a register.
         part: a vector of them.
-        begin, bits: arguments.
-        count: of the stored entries.
     """
 
-    def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+    def __init__(self, context: Any, builder: Any, kind: Any, begin: Any, count: Any) -> None:
         self.context, self.builder = context, builder
-        self._types, self._arguments = signature.args, arguments
-        self.kind = signature.args[0].dtype
-        self.values = self.array(0).data
-        self.width = REGISTER // self.kind.bitwidth
-        self.part = ir.VectorType(context.get_data_type(self.kind), self.width)
-        self.begin, self.bits = arguments[1:3]
-        self.count = builder.ctpop(self.bits)
-
-    def array(self, k: int) -> Any:
-        """Returns the array that is argument ``k``."""
-        return self.context.make_array(self._types[k])(self.context, self.builder, self._arguments[k])
+        self.kind, self.begin, self.count = kind, begin, count
+        self.width = REGISTER // kind.bitwidth
+        self.part = ir.VectorType(context.get_data_type(kind), self.width)
 
     def call(self, name: str, result: Any, *arguments: Any) -> Any:
         """Calls one of LLVM's own functions for vectors of a part's type."""
@@ -322,6 +377,28 @@ class _Row:
         kind = ir.FunctionType(result, [argument.type for argument in arguments])
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
         return self.builder.call(function, arguments)
+
+    @contextmanager
+    def chunks(self) -> Iterator[_Chunk]:
+        """Makes a loop over the numbers, a register of them at a time."""
+        count = self.count
+        with cgutils.for_range_slice(
+            self.builder, count.type(0), count, count.type(self.width), count.type
+        ) as (first, _):
+            yield _Chunk(self, first)
+
+
+class _Row(_Span):
+    """A writer of LLVM code that works on one row of a table.
+
+    Attributes:
+        values: where the numbers of an array are in which it lies.
+        bits: its columns.
+    """
+
+    def __init__(self, context: Any, builder: Any, kind: Any, row: tuple[Any, Any, Any]) -> None:
+        self.values, begin, self.bits = row
+        super().__init__(context, builder, kind, begin, builder.ctpop(self.bits))
 
     def _place(self, dense: Any, k: int) -> Any:
         return self.builder.gep(dense, [ir.IntType(64)(k * self.width)])
@@ -353,30 +430,20 @@ class _Row:
             at = builder.add(at, builder.zext(builder.ctpop(mask), at.type))
         return parts
 
-    @contextmanager
-    def chunks(self) -> Iterator[_Chunk]:
-        """Makes a loop over the row's stored entries, a register of them at a time."""
-        count = self.count
-        with cgutils.for_range_slice(
-            self.builder, count.type(0), count, count.type(self.width), count.type
-        ) as (first, _):
-            yield _Chunk(self, first)
-
 
 class _Chunk:
-    """Stored entries of a row that lie together in a register, from the ``first`` on.
+    """Numbers of a span that lie together in a register, from the ``first`` on.
 
     The last may be fewer.
     """
 
-    def __init__(self, row: _Row, first: Any) -> None:
+    def __init__(self, row: Any, first: Any) -> None:
         self._row, self._first = row, first
         builder, width = row.builder, row.width
-        left = builder.trunc(builder.sub(row.count, first), ir.IntType(32))
-        numbers = ir.VectorType(ir.IntType(32), width)
-        self._lanes = builder.icmp_unsigned(
-            "<", ir.Constant(numbers, list(range(width))), _spread(builder, left, numbers)
-        )
+        left, most = builder.sub(row.count, first), first.type(BIT_COLUMNS)
+        beyond = builder.sub(most, builder.select(builder.icmp_unsigned("<", left, most), left, most))
+        bits = builder.trunc(builder.lshr(first.type(-1), beyond), ir.IntType(width))
+        self._lanes = builder.bitcast(bits, ir.VectorType(ir.IntType(1), width))
         self._at = builder.add(row.begin, first)
 
     def _masked(self, source: Any, part: Any, name: str, align: int) -> Any:

@@ -104,15 +104,17 @@ def sweep_pairs(
     Within a cell, pairs come in their order. A pair of user u and item i draws the negative j from
     i's part, never an item of u's; where the part holds nothing else, the pair is passed over. With
     z the clipped difference of scores, ``z = min(max(<u, j> - <u, i>, -80), 80)``, it costs ``log(1
-    + exp z)`` (BPR, Rendle et al. 2009) and has the slope ``a = 1 / (1 + exp -z)``. A user's pairs
-    in the cell come in runs of at most ``steps.together``: all of a run are scored first, then
-    their items move, pair after pair, against ``g_i = -a u`` and ``g_j = a u``, and last the user,
-    against the sum of ``a (j - i)``, with i and j as they were before they moved (our choice: the
-    user's row is read once, and a run's exponentials are taken at once). Where pairs have weights,
-    cost and slope of each are multiplied by its own.
+    + exp z)`` (BPR, Rendle et al. 2009) and has the slope ``a = 1 / (1 + exp -z)``.
+
+    Pairs come in groups of ``steps.together``, the last of a cell may be smaller. All pairs of a
+    group are scored first. Then its users take turns: the items of a user's pairs move, pair after
+    pair, against ``g_i = -a u`` and ``g_j = a u``, and last the user, against the sum of ``a (j -
+    i)``, with i and j as they were right before they moved (our choice: a group's exponentials are
+    taken at once, and no pair waits for the one before it). Where pairs have weights, cost and
+    slope of each are multiplied by its own.
 
     A row moves by its stored entries x alone, with ``g`` its gradient and ``d`` its L2 weight, the
-    user's times the pairs of the run: ``g <- g + d (x - origin)``; where there are ``squares`` s,
+    user's times its pairs in the group: ``g <- g + d (x - origin)``; where there are ``squares`` s,
     ``s <- s + g^2`` and ``g <- g / (sqrt(s) + 1e-10)`` (Adagrad, Duchi et al. 2011); then ``x <- x
     - rate g``.
 
@@ -140,26 +142,22 @@ def sweep_pairs(
             members = cells.members[cells.starts[q] : cells.starts[q + 1]]
             rate = steps.rates[turn]
             losses[turn, p] = 0
-            for place in np.unique(cells.users[first:last]):
-                user = int(cells.ranges[p]) + int(place)
-                pairs = first + np.flatnonzero(cells.users[first:last] == place)
-                own = cells.positives[pairs]
-                if len(own) >= len(members):
-                    continue
-                for start in range(0, len(pairs), steps.together):
-                    run = pairs[start : start + steps.together]
+            places = cells.users[first:last]
+            for start in range(first, last, steps.together):
+                rows = []
+                for m in range(start, min(start + steps.together, last)):
+                    own = cells.positives[first:last][places == cells.users[m]]
+                    j = _negative(m, own, members, int(seed))
+                    if j >= 0:
+                        user = int(cells.ranges[p]) + int(cells.users[m])
+                        weight = cells.weights[m] if len(cells.weights) else 1
+                        rows.append((user, n_users + int(cells.positives[m]), n_users + j, weight))
+                apart = [np.clip(dense(u) @ (dense(j) - dense(i)), -FAR, FAR) for u, i, j, _ in rows]
+                for user in dict.fromkeys(u for u, *_ in rows):
+                    run = [(*pair, z) for pair, z in zip(rows, apart, strict=True) if pair[0] == user]
                     u = dense(user)
                     pull = np.zeros_like(u)
-                    rows = [
-                        (
-                            n_users + int(cells.positives[m]),
-                            n_users + _negative(int(m), own, members, int(seed)),
-                        )
-                        for m in run
-                    ]
-                    apart = [np.clip(u @ dense(j) - u @ dense(i), -FAR, FAR) for i, j in rows]
-                    weights = cells.weights[run] if len(cells.weights) else np.ones(len(run))
-                    for (i, j), z, weight in zip(rows, apart, weights, strict=True):
+                    for _, i, j, weight, z in run:
                         losses[turn, p] += weight * np.log1p(np.exp(z))
                         a = weight / (1 + np.exp(-z))
                         pull += a * (dense(j) - dense(i))
