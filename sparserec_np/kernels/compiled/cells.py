@@ -12,6 +12,7 @@ import numpy as np
 
 from sparserec_np.kernels.compiled import slopes
 from sparserec_np.kernels.compiled.elementary import dot, exp_into
+from sparserec_np.kernels.compiled.taking import take
 from sparserec_np.kernels.compiled.unfolding import (
     BIT_COLUMNS,
     _bits_of_row,
@@ -383,27 +384,31 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
     for row in numba.prange(len(bits)):
         bits[row] = _bits_of_row(columns, indptr[row], indptr[row + 1])
     for turn in range(parts):
-        for p in numba.prange(parts):
-            q = (p + turn) % parts
-            first, last = bounds[p * parts + q], bounds[p * parts + q + 1]
-            own_users, own_positives = users[first:last], positives[first:last]
-            negatives = np.empty(last - first, dtype=np.int32)
-            inside = members[starts[q] : starts[q + 1]]
-            marks = np.zeros(len(members), dtype=np.int32)
-            _draw_negatives(own_users, own_positives, inside, seed, first, negatives, marks)
-            own_weights = weights[first:last] if len(weights) else weights
-            cell = (own_users, own_positives, negatives, ranges[p], n_users, own_weights)
-            way = (decay, origin, squares, together)
-            table_now, explored_now = (indptr, columns, values), (slots, sums)
-            if len(bits):
-                loss = _descend_unfolded(
-                    (indptr, columns, bits, values), cell, rates[turn], way, explored_now
-                )
-            elif full:
-                loss = _descend_full(table_now, cell, rates[turn], way, dim)
-            else:
-                loss = _descend(table_now, cell, rates[turn], way, explored_now)
-            losses[turn, p] = loss
+        taken = np.zeros(1, dtype=np.int64)
+        for _ in numba.prange(parts):  # each thread takes cells until there is none
+            p = take(taken)
+            while p < parts:
+                q = (p + turn) % parts
+                first, last = bounds[p * parts + q], bounds[p * parts + q + 1]
+                own_users, own_positives = users[first:last], positives[first:last]
+                negatives = np.empty(last - first, dtype=np.int32)
+                inside = members[starts[q] : starts[q + 1]]
+                marks = np.zeros(len(members), dtype=np.int32)
+                _draw_negatives(own_users, own_positives, inside, seed, first, negatives, marks)
+                own_weights = weights[first:last] if len(weights) else weights
+                cell = (own_users, own_positives, negatives, ranges[p], n_users, own_weights)
+                way = (decay, origin, squares, together)
+                table_now, explored_now = (indptr, columns, values), (slots, sums)
+                if len(bits):
+                    loss = _descend_unfolded(
+                        (indptr, columns, bits, values), cell, rates[turn], way, explored_now
+                    )
+                elif full:
+                    loss = _descend_full(table_now, cell, rates[turn], way, dim)
+                else:
+                    loss = _descend(table_now, cell, rates[turn], way, explored_now)
+                losses[turn, p] = loss
+                p = take(taken)
 
 
 @numba.njit(nogil=True)
@@ -530,15 +535,19 @@ def sweep_blocks(table: Any, cells: Any, shared: Any, steps: Any, explored: Any,
     parts = len(starts) - 1
     n_users = len(indptr) - 1 - len(members)
     for turn in range(parts):
-        for p in numba.prange(parts):
-            q = (p + turn) % parts
-            first, last = bounds[p * parts + q], bounds[p * parts + q + 1]
-            places = np.full(len(members), -1, dtype=np.int32)
-            inside = members[starts[q] : starts[q + 1]]
-            pairs = (users[first:last], positives[first:last])
-            own_weights = weights[first:last] if len(weights) else weights
-            cell = (*pairs, inside, places, ranges[p], n_users, loss, batch, negatives, own_weights)
-            way = (decay, origin, squares, together)
-            losses[turn, p] = _descend_blocks(
-                (indptr, columns, values), cell, rates[turn], way, (slots, sums)
-            )
+        taken = np.zeros(1, dtype=np.int64)
+        for _ in numba.prange(parts):
+            p = take(taken)
+            while p < parts:
+                q = (p + turn) % parts
+                first, last = bounds[p * parts + q], bounds[p * parts + q + 1]
+                places = np.full(len(members), -1, dtype=np.int32)
+                inside = members[starts[q] : starts[q + 1]]
+                pairs = (users[first:last], positives[first:last])
+                own_weights = weights[first:last] if len(weights) else weights
+                cell = (*pairs, inside, places, ranges[p], n_users, loss, batch, negatives, own_weights)
+                way = (decay, origin, squares, together)
+                losses[turn, p] = _descend_blocks(
+                    (indptr, columns, values), cell, rates[turn], way, (slots, sums)
+                )
+                p = take(taken)
