@@ -29,6 +29,7 @@ COMPILED_FILES = (
     "sampling",
     "scoring",
     "slopes",
+    "taking",
     "topology",
     "towers",
     "unfolding",
@@ -54,6 +55,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.kernels.compiled import sampling as sampling
     from sparserec_np.kernels.compiled import scoring as scoring
     from sparserec_np.kernels.compiled import slopes as slopes
+    from sparserec_np.kernels.compiled import taking as taking
     from sparserec_np.kernels.compiled import topology as topology
     from sparserec_np.kernels.compiled import towers as towers
     from sparserec_np.kernels.compiled import unfolding as unfolding
