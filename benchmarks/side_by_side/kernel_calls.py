@@ -255,7 +255,6 @@ def sweep_calls(m: Material) -> Iterator[Work]:
     # Every item row is about as long as any other, and a negative is drawn like any other item.
     drawn_read = round(log.n_interactions * m.entries(np.arange(log.n_users, m.rows)) / log.n_items)
     item_read = m.entries(cells.positives.astype(np.int64) + log.n_users) + drawn_read
-    marks = division.parts**2 * log.n_items
     rates, decay = np.full(division.parts, 1e-6, np.float32), np.full(3, 1e-3, np.float32)
     sums = np.zeros((division.parts, division.parts))
     for name, state in (("SGD", 0), ("Adagrad", 1)):
@@ -264,7 +263,7 @@ def sweep_calls(m: Material) -> Iterator[Work]:
             f"cells.sweep_pairs, an epoch, {name}",
             cell_kernels.sweep_pairs,
             [(m.stepped, cells, np.uint64(1), steps_of, m.explored, sums)],
-            moved.bytes_of_sweep(m.entries(turns), item_read, log.n_interactions, marks, state),
+            moved.bytes_of_sweep(m.entries(turns), item_read, log.n_interactions, log.n_items, state),
             HERE_AND_THERE,
         )
 

@@ -55,8 +55,8 @@ def bytes_of_step(own: int, rows: int, state: int) -> int:
 def bytes_of_sweep(own: int, read: int, pairs: int, marks: int, state: int) -> int:
     """``sweep``: entries of users (``own``, once a run) and of items (``read``) are read, then moved with their state.
 
-    Besides: the pairs, their negatives and all bounds; and the ``marks`` of users' items that are
-    made for the cells, of which each pair writes one and reads another.
+    Besides: the pairs, their negatives and all bounds; and the ``marks`` of users' items, of which
+    each pair writes one and reads another.
     """
     return (own + read) * (ENTRY + 1 + 8 + 4 + 8 * state) + pairs * (4 + 4 + 8 + 8 + 2 * BOUNDS) + 4 * marks
 

@@ -62,16 +62,18 @@ def _mixed(number: Any) -> Any:
 
 @numba.njit(nogil=True)
 def _draw_negatives(
-    users: Any, positives: Any, members: Any, seed: Any, first: int, picked: Any, marks: Any
+    pairs: Any, first_user: Any, members: Any, seed: Any, first: int, picked: Any, marks: Any
 ) -> None:
     """Draws the negatives of a cell's pairs from ``members``, the items of its part.
 
-    ``first`` pairs are in cells before. ``marks`` are zeros by item.
+    ``first`` pairs are in cells before. ``marks`` (items,) hold no user of the cell yet, each
+    counted from 1. Threads share them, as cells of a turn have no item in common.
     """
+    users, positives = pairs
     size = np.uint64(len(members))
     start = 0
     while start < len(users):
-        mark = np.int32(users[start]) + np.int32(1)
+        mark = np.int32(first_user + users[start] + 1)
         stop = start
         while stop < len(users) and users[stop] == users[start]:
             marks[positives[stop]] = mark
@@ -138,7 +140,7 @@ def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> flo
     decay, origin, squares, together = steps
     slots, sums = explored
     dim = sums.shape[1]
-    epsilon = values.dtype.type(1e-10)
+    zero, one, epsilon = values.dtype.type(0), values.dtype.type(1), values.dtype.type(1e-10)
     # What `_moved` does is written out here: called, it takes a third more time.
     adapts, drawn, explores = len(squares) > 0, len(origin) > 0, len(sums) > 0
     own = np.zeros(together * dim, dtype=values.dtype)  # dense rows of a group's users
@@ -161,7 +163,7 @@ def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> flo
                 runs += 1
             if negatives[m] >= 0:
                 positive, negative = n_users + positives[m], n_users + negatives[m]
-                score, score2 = epsilon * 0, epsilon * 0
+                score, score2 = zero, zero
                 for k in range(indptr[positive], indptr[positive + 1]):
                     score += own[at + columns[k]] * values[k]
                 for k in range(indptr[negative], indptr[negative + 1]):
@@ -201,7 +203,7 @@ def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> flo
                 if explores and slots[negative] >= 0:
                     add_line(sums, slots[negative], slope, own, at)
             if explores and slots[user] >= 0:
-                add_line(sums, slots[user], epsilon * 0 + 1, pull, 0)
+                add_line(sums, slots[user], one, pull, 0)
             each = decay[0] * values.dtype.type(stop - start)
             moves = negatives[start] >= 0  # or else all of the user's pairs here are without
             for k in range(indptr[user], indptr[user + 1]):
@@ -383,6 +385,7 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
     bits = np.zeros(_unfolding_rows(indptr, dim), dtype=np.uint64)
     for row in numba.prange(len(bits)):
         bits[row] = _bits_of_row(columns, indptr[row], indptr[row + 1])
+    marks = np.zeros(len(members), dtype=np.int32)
     for turn in range(parts):
         taken = np.zeros(1, dtype=np.int64)
         for _ in numba.prange(parts):  # each thread takes cells until there is none
@@ -393,8 +396,8 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
                 own_users, own_positives = users[first:last], positives[first:last]
                 negatives = np.empty(last - first, dtype=np.int32)
                 inside = members[starts[q] : starts[q + 1]]
-                marks = np.zeros(len(members), dtype=np.int32)
-                _draw_negatives(own_users, own_positives, inside, seed, first, negatives, marks)
+                pairs = (own_users, own_positives)
+                _draw_negatives(pairs, ranges[p], inside, seed, first, negatives, marks)
                 own_weights = weights[first:last] if len(weights) else weights
                 cell = (own_users, own_positives, negatives, ranges[p], n_users, own_weights)
                 way = (decay, origin, squares, together)

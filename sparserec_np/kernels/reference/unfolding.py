@@ -43,6 +43,7 @@ def unfold(values: Array, begin: int, bits: np.uint64, out: Array, first: int) -
         begin: its first value.
         bits: its columns.
         out: of the same dtype; must not overlap ``values``.
+        first: place in ``out``.
     """
     line = out[first : first + BIT_COLUMNS]
     line[:] = 0
