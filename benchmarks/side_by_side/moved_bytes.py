@@ -77,13 +77,13 @@ def bytes_of_marks(nnz: int, inside: int, rows: int) -> int:
 
 
 def bytes_of_smallest(nnz: int, free: int) -> int:
-    """``keep_larger``: three times all flags, and the values of those ``free`` to go, whose flags are then written."""
-    return 3 * (nnz + 4 * free) + free
+    """``keep_larger``: twice all flags, and the values of those ``free`` to go, whose flags are then written."""
+    return 2 * (nnz + 4 * free) + free
 
 
 def bytes_of_largest(explored: int, inside: int, dim: int, rows: int) -> int:
-    """``largest_inactive``: twice the slots of all rows, and sums, bounds and columns of those ``explored``."""
-    return 2 * (4 * rows + explored * (4 * dim + BOUNDS) + inside)
+    """``largest_inactive``: twice all slots; sums, bounds and columns of those ``explored``, and of one in eight."""
+    return 2 * 4 * rows + (8 + 1) * (explored * (4 * dim + BOUNDS) + inside) // 8
 
 
 def bytes_of_rewrite(nnz: int, grown: int, rows: int) -> int:

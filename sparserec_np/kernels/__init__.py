@@ -29,9 +29,9 @@ COMPILED_FILES = (
     "sampling",
     "scoring",
     "slopes",
-    "taking",
     "topology",
     "towers",
+    "turns",
     "unfolding",
     "updates",
     "views",
@@ -55,9 +55,9 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow __get
     from sparserec_np.kernels.compiled import sampling as sampling
     from sparserec_np.kernels.compiled import scoring as scoring
     from sparserec_np.kernels.compiled import slopes as slopes
-    from sparserec_np.kernels.compiled import taking as taking
     from sparserec_np.kernels.compiled import topology as topology
     from sparserec_np.kernels.compiled import towers as towers
+    from sparserec_np.kernels.compiled import turns as turns
     from sparserec_np.kernels.compiled import unfolding as unfolding
     from sparserec_np.kernels.compiled import updates as updates
     from sparserec_np.kernels.compiled import views as views

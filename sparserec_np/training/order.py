@@ -156,12 +156,11 @@ class CellOrder:
         return {"pairs": self.division.nbytes, "row_bits": self._row_bits}
 
     def state(self) -> dict[str, Array]:
-        """Names the order of the items, which the next epoch shuffles; see :meth:`Order.state`."""
-        return {"members": self.division.members}
+        """Names nothing: every epoch divides the pairs anew; see :meth:`Order.state`."""
+        return {}
 
     def load(self, state: Mapping[str, Array]) -> None:
-        """Takes the order of the items; see :meth:`Order.load`."""
-        self.division.members[:] = state["members"]
+        """Does nothing: there is no state."""
 
     def epoch(
         self,

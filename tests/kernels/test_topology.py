@@ -108,6 +108,18 @@ def largest(
     return rows, columns, gradients
 
 
+@pytest.mark.parametrize("factor", [1, 1e-3, 1e3], ids=["like others", "smaller", "larger"])
+@pytest.mark.parametrize("count", [1, 100, 1200, 4000])
+def test_the_largest_inactive_sums_where_some_rows_tell_of_all(factor: float, count: int) -> None:
+    """Every eighth explored row is asked first, and may be unlike the others."""
+    rng = rng_of(0)
+    table = random_table(rng, 500, 8, 0.2, np.float32)
+    slots, sums = random_explored(rng, 500, 8, 0.9, np.float32)
+    sums[slots[np.flatnonzero(slots >= 0)[7::8]]] *= np.float32(factor)
+    explored = Explored(slots, sums)
+    assert largest(compiled, table, explored, count) == largest(reference, table, explored, count)
+
+
 @many
 @given(seeds, st.integers(0, 70), st.booleans(), st.sampled_from(PRECISIONS))
 def test_the_largest_inactive_sums(seed: int, count: int, close: bool, dtype: Any) -> None:

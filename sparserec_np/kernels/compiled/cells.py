@@ -12,7 +12,7 @@ import numpy as np
 
 from sparserec_np.kernels.compiled import slopes
 from sparserec_np.kernels.compiled.elementary import dot, exp_into
-from sparserec_np.kernels.compiled.taking import take
+from sparserec_np.kernels.compiled.turns import begin, end
 from sparserec_np.kernels.compiled.unfolding import (
     BIT_COLUMNS,
     _bits_of_row,
@@ -30,27 +30,22 @@ FULL_PRODUCT = 1e200
 
 
 @parallel
-def fill_cells(indptr: Any, items: Any, weights: Any, ranges: Any, part_of: Any, cells: Any) -> None:
-    bounds, users, positives, _, _, _, own_weights = cells
-    parts = len(ranges) - 1
-    bounds[parts * parts] = len(items)
+def fill_cells(indptr: Any, items: Any, weights: Any, part_of: Any, cells: Any) -> None:
+    bounds, users, positives, _, starts, ranges, own_weights = cells
+    parts = len(starts) - 1
     for p in numba.prange(parts):  # the cells of a range of users lie together
-        places = np.zeros(parts, dtype=np.int64)
-        for k in range(indptr[ranges[p]], indptr[ranges[p + 1]]):
-            places[part_of[items[k]]] += 1
-        at = indptr[ranges[p]]
-        for q in range(parts):
-            bounds[p * parts + q] = at
-            at += places[q]
-            places[q] = bounds[p * parts + q]
+        # Unsigned, as Numba asks of other numbers whether they count from the end.
+        places = bounds[p * parts : (p + 1) * parts].astype(np.uint64)
         for user in range(ranges[p], ranges[p + 1]):
-            for k in range(indptr[user], indptr[user + 1]):
-                q = part_of[items[k]]
-                users[places[q]] = user - ranges[p]
-                positives[places[q]] = items[k]
-                if len(weights):
-                    own_weights[places[q]] = weights[k]
-                places[q] += 1
+            for k in range(np.uint64(indptr[user]), np.uint64(indptr[user + 1])):
+                item = np.uint64(items[k])
+                part = np.uint64(part_of[item])
+                at = places[part]
+                users[at] = user - ranges[p]
+                positives[at] = item
+                if len(own_weights):
+                    own_weights[at] = weights[k]
+                places[part] = at + np.uint64(1)
 
 
 @numba.njit(nogil=True)
@@ -386,32 +381,32 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
     for row in numba.prange(len(bits)):
         bits[row] = _bits_of_row(columns, indptr[row], indptr[row + 1])
     marks = np.zeros(len(members), dtype=np.int32)
-    for turn in range(parts):
-        taken = np.zeros(1, dtype=np.int64)
-        for _ in numba.prange(parts):  # each thread takes cells until there is none
-            p = take(taken)
-            while p < parts:
-                q = (p + turn) % parts
-                first, last = bounds[p * parts + q], bounds[p * parts + q + 1]
-                own_users, own_positives = users[first:last], positives[first:last]
-                negatives = np.empty(last - first, dtype=np.int32)
-                inside = members[starts[q] : starts[q + 1]]
-                pairs = (own_users, own_positives)
-                _draw_negatives(pairs, ranges[p], inside, seed, first, negatives, marks)
-                own_weights = weights[first:last] if len(weights) else weights
-                cell = (own_users, own_positives, negatives, ranges[p], n_users, own_weights)
-                way = (decay, origin, squares, together)
-                table_now, explored_now = (indptr, columns, values), (slots, sums)
-                if len(bits):
-                    loss = _descend_unfolded(
-                        (indptr, columns, bits, values), cell, rates[turn], way, explored_now
-                    )
-                elif full:
-                    loss = _descend_full(table_now, cell, rates[turn], way, dim)
-                else:
-                    loss = _descend(table_now, cell, rates[turn], way, explored_now)
-                losses[turn, p] = loss
-                p = take(taken)
+    done = np.zeros(parts * parts + 1, dtype=np.int64)
+    for _ in numba.prange(parts):  # each thread takes cells until there is none
+        number = begin(done, parts)
+        while number < parts * parts:
+            turn, p = divmod(number, parts)
+            q = (p + turn) % parts
+            first, last = bounds[p * parts + q], bounds[p * parts + q + 1]
+            own_users, own_positives = users[first:last], positives[first:last]
+            negatives = np.empty(last - first, dtype=np.int32)
+            inside = members[starts[q] : starts[q + 1]]
+            _draw_negatives((own_users, own_positives), ranges[p], inside, seed, first, negatives, marks)
+            own_weights = weights[first:last] if len(weights) else weights
+            cell = (own_users, own_positives, negatives, ranges[p], n_users, own_weights)
+            way = (decay, origin, squares, together)
+            table_now, explored_now = (indptr, columns, values), (slots, sums)
+            if len(bits):
+                loss = _descend_unfolded(
+                    (indptr, columns, bits, values), cell, rates[turn], way, explored_now
+                )
+            elif full:
+                loss = _descend_full(table_now, cell, rates[turn], way, dim)
+            else:
+                loss = _descend(table_now, cell, rates[turn], way, explored_now)
+            losses[turn, p] = loss
+            end(done, number)
+            number = begin(done, parts)
 
 
 @numba.njit(nogil=True)
@@ -537,20 +532,21 @@ def sweep_blocks(table: Any, cells: Any, shared: Any, steps: Any, explored: Any,
     slots, sums = explored
     parts = len(starts) - 1
     n_users = len(indptr) - 1 - len(members)
-    for turn in range(parts):
-        taken = np.zeros(1, dtype=np.int64)
-        for _ in numba.prange(parts):
-            p = take(taken)
-            while p < parts:
-                q = (p + turn) % parts
-                first, last = bounds[p * parts + q], bounds[p * parts + q + 1]
-                places = np.full(len(members), -1, dtype=np.int32)
-                inside = members[starts[q] : starts[q + 1]]
-                pairs = (users[first:last], positives[first:last])
-                own_weights = weights[first:last] if len(weights) else weights
-                cell = (*pairs, inside, places, ranges[p], n_users, loss, batch, negatives, own_weights)
-                way = (decay, origin, squares, together)
-                losses[turn, p] = _descend_blocks(
-                    (indptr, columns, values), cell, rates[turn], way, (slots, sums)
-                )
-                p = take(taken)
+    done = np.zeros(parts * parts + 1, dtype=np.int64)
+    for _ in numba.prange(parts):
+        number = begin(done, parts)
+        while number < parts * parts:
+            turn, p = divmod(number, parts)
+            q = (p + turn) % parts
+            first, last = bounds[p * parts + q], bounds[p * parts + q + 1]
+            places = np.full(len(members), -1, dtype=np.int32)
+            inside = members[starts[q] : starts[q + 1]]
+            pairs = (users[first:last], positives[first:last])
+            own_weights = weights[first:last] if len(weights) else weights
+            cell = (*pairs, inside, places, ranges[p], n_users, loss, batch, negatives, own_weights)
+            way = (decay, origin, squares, together)
+            losses[turn, p] = _descend_blocks(
+                (indptr, columns, values), cell, rates[turn], way, (slots, sums)
+            )
+            end(done, number)
+            number = begin(done, parts)

@@ -17,6 +17,7 @@ from sparserec_np.kernels.doors import inner, kernel, parallel
 LOW_BITS = 15  # of the 31 of a magnitude
 LOW = (1 << LOW_BITS) - 1
 HIGH_COUNTS = 1 << (31 - LOW_BITS)
+ROWS_APART = 8  # rows of which one tells how large the largest of all are
 
 
 @inner
@@ -65,25 +66,30 @@ def keep_larger(values: Any, count: int, kept: Any) -> float:
     for k in range(len(values)):
         if not kept[k]:
             counts[_bits(values[k]) >> LOW_BITS] += 1
-    high, wanted = _first_reaching(counts, count)
-    counts[: LOW + 1] = 0
-    for k in range(len(values)):
-        if not kept[k] and _bits(values[k]) >> LOW_BITS == high:
-            counts[_bits(values[k]) & LOW] += 1
-    low, ties = _first_reaching(counts[: LOW + 1], wanted)
-    limit = (high << LOW_BITS) + low
+    high, ties = _first_reaching(counts, count)
+    near = np.empty(counts[high], dtype=np.int64)  # the places that the upper bits leave, as a rule few
+    found = 0
     largest = np.float64(0)
     for k in range(len(values)):
         if kept[k]:
             continue
-        bits = _bits(values[k])
-        goes = bits < limit
-        if bits == limit and ties > 0:
-            goes = True
-            ties -= 1
-        if goes:
-            largest = max(largest, np.float64(abs(values[k])))
+        upper = _bits(values[k]) >> LOW_BITS
+        goes = upper < high  # no branch: which way it goes is nobody's to foresee
         kept[k] = not goes
+        largest = max(largest, np.float64(abs(values[k])) if goes else largest)
+        if upper == high:
+            near[found] = k
+            found += 1
+    counts[: LOW + 1] = 0
+    for k in near:
+        counts[_bits(values[k]) & LOW] += 1
+    low, ties = _first_reaching(counts[: LOW + 1], ties)
+    for k in near:
+        bits = _bits(values[k]) & LOW
+        if bits < low or (bits == low and ties > 0):
+            ties -= bits == low
+            kept[k] = False
+            largest = max(largest, np.float64(abs(values[k])))
     return largest
 
 
@@ -99,42 +105,78 @@ def _inactive(table: Any, explored: Any, row: int, out: Any) -> None:
         out[columns[k]] = 0
 
 
-@kernel
-def largest_inactive(table: Any, explored: Any, count: int, rows: Any, columns: Any, gradients: Any) -> int:
-    slots, sums = explored
-    own = np.empty(sums.shape[1], dtype=np.float32)
+@inner
+def _limit(table: Any, explored: Any, count: Any, every: int, own: Any) -> Any:
+    """Finds bits that the ``count`` largest inactive sums reach, and how many reach them.
+
+    Only one row of ``every`` is looked at: both are then guesses of what all rows have.
+    """
+    slots, _ = explored
     counts = np.zeros(HIGH_COUNTS, dtype=np.int64)  # of the largest magnitudes first
-    there = 0
+    there = seen = 0
     for row in range(len(slots)):
-        if slots[row] >= 0:
+        if slots[row] < 0:
+            continue
+        seen += 1
+        if seen % every == 0:
             _inactive(table, explored, row, own)
             for c in range(len(own)):
                 bits = _bits(own[c])
                 there += bits != 0
                 counts[HIGH_COUNTS - 1 - (bits >> LOW_BITS)] += 1
-    if there < count:
-        count = there
-    if count == 0:
-        return 0
-    place, wanted = _first_reaching(counts, count)
-    high = HIGH_COUNTS - 1 - place
-    many = count - wanted + counts[place]  # those that the upper bits leave, as a rule few more than wanted
-    counts[: LOW + 1] = 0
-    near_rows, near_columns = np.empty(many, dtype=rows.dtype), np.empty(many, dtype=columns.dtype)
-    near = np.empty(many, dtype=np.float32)
-    found = 0
+    if there == 0 or there * every <= count:
+        return 1, there * every
+    wanted = max(count // every, 1)
+    place, rest = _first_reaching(counts, wanted)
+    many = (wanted - rest + counts[place]) * every
+    return max((HIGH_COUNTS - 1 - place) << LOW_BITS, 1), many
+
+
+@inner
+def _reaching(table: Any, explored: Any, limit: Any, rows: Any, columns: Any, own: Any) -> int:
+    """Lists the inactive entries whose bits reach ``limit``; returns how many, -1 for want of room."""
+    slots, _ = explored
+    found, dim = 0, len(own)
     for row in range(len(slots)):
         if slots[row] >= 0:
+            if found + dim > len(rows):
+                return -1
             _inactive(table, explored, row, own)
-            for c in range(len(own)):
-                bits = _bits(own[c])
-                if bits >> LOW_BITS < high or bits == 0:
-                    continue
-                near_rows[found], near_columns[found], near[found] = row, c, own[c]
-                found += 1
-                if bits >> LOW_BITS == high:
-                    counts[LOW - (bits & LOW)] += 1
-    place, ties = _first_reaching(counts[: LOW + 1], wanted)
+            for c in range(dim):  # no branch: what does not reach it is overwritten
+                rows[found], columns[found] = row, c
+                found += _bits(own[c]) >= limit
+    return found
+
+
+@kernel
+def largest_inactive(table: Any, explored: Any, count: int, rows: Any, columns: Any, gradients: Any) -> int:
+    slots, sums = explored
+    own = np.empty(sums.shape[1], dtype=np.float32)
+    near_rows, near_columns = rows[:0], columns[:0]
+    found = -1
+    for every in (ROWS_APART, 1):  # as a rule a part of the rows tells of all
+        wanted = count if every == 1 else count + count // 4
+        limit, many = _limit(table, explored, wanted, every, own)
+        room = len(own) + (many if every == 1 else 2 * many)
+        near_rows, near_columns = np.empty(room, dtype=rows.dtype), np.empty(room, dtype=columns.dtype)
+        found = _reaching(table, explored, limit, near_rows, near_columns, own)
+        if found >= count:
+            break
+    count = min(count, found)
+    if count == 0:
+        return 0
+    near = np.empty(found, dtype=np.float32)
+    counts = np.zeros(HIGH_COUNTS, dtype=np.int64)  # of the largest magnitudes first, as in `_limit`
+    for k in range(found):
+        near[k] = sums[slots[near_rows[k]], near_columns[k]]
+        counts[HIGH_COUNTS - 1 - (_bits(near[k]) >> LOW_BITS)] += 1
+    place, ties = _first_reaching(counts, count)
+    high = HIGH_COUNTS - 1 - place
+    counts[: LOW + 1] = 0
+    for k in range(found):
+        if _bits(near[k]) >> LOW_BITS == high:
+            counts[LOW - (_bits(near[k]) & LOW)] += 1
+    place, ties = _first_reaching(counts[: LOW + 1], ties)
     limit = (high << LOW_BITS) + LOW - place
     kept = 0
     for k in range(found):
@@ -169,21 +211,20 @@ def merge(table: Any, kept: Any, rows: Any, columns: Any, indptr: Any, places: A
 
 @kernel
 def move(state: Any, kept: Any, places: Any, grown: Any) -> None:
-    stay = 0
-    for k in range(len(state)):  # those that stay move to the front,
-        if kept[k]:
-            state[stay] = state[k]
-            stay += 1
-    g = len(places) - 1
-    for k in range(len(state) - 1, -1, -1):  # and from the last one on to where they belong
-        if g < 0:
-            break
-        if places[g] == k:
-            state[k] = grown[g]
-            g -= 1
-        else:
-            stay -= 1
-            state[k] = state[stay]
+    # Unsigned, as Numba asks of other numbers whether they count from the end.
+    stay, one = np.uint64(0), np.uint64(1)
+    for k in range(np.uint64(len(state))):  # those that stay move to the front, without a branch,
+        state[stay] = state[k]
+        stay += np.uint64(kept[k])
+    at = np.uint64(len(state))
+    for g in range(len(places) - 1, -1, -1):  # and from the last one on to where they belong
+        above = np.uint64(places[g]) + one
+        while at > above:
+            at -= one
+            stay -= one
+            state[at] = state[stay]
+        at -= one
+        state[at] = grown[g]
 
 
 @parallel

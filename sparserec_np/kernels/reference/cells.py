@@ -22,29 +22,21 @@ WRAP = 2**64 - 1
 FAR = 80.0
 
 
-def fill_cells(
-    indptr: Array, items: Array, weights: Array, ranges: Array, part_of: Array, cells: Cells
-) -> None:
+def fill_cells(indptr: Array, items: Array, weights: Array, part_of: Array, cells: Cells) -> None:
     """Lists the pairs of each cell: by user, and a user's pairs in the order they come in.
 
     Args:
         indptr: (users + 1,) int64, with ``items`` the interactions by user.
         items: (n,) int32.
         weights: (n,) float32, or empty.
-        ranges: (parts + 1,) int64: users ``ranges[p]`` to ``ranges[p + 1] - 1`` are the range p;
-            covers all users.
         part_of: (items,) uint8, below parts.
-        cells: ``bounds``, ``users``, ``positives`` and ``weights`` are overwritten; pairs
-            ``bounds[p * parts + q]`` to ``bounds[p * parts + q + 1] - 1`` are those of range p and
-            part q.
+        cells: ``users``, ``positives`` and ``weights`` are overwritten.
     """
-    parts = len(ranges) - 1
+    parts = len(cells.starts) - 1
     users = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
-    range_of = np.searchsorted(ranges, users, side="right") - 1
-    number = range_of * parts + part_of[items]
-    order = np.argsort(number, kind="stable")
-    cells.bounds[:] = np.searchsorted(number[order], np.arange(parts * parts + 1))
-    cells.users[:] = users[order] - ranges[range_of[order]]
+    range_of = np.searchsorted(cells.ranges, users, side="right") - 1
+    order = np.argsort(range_of * parts + part_of[items], kind="stable")
+    cells.users[:] = users[order] - cells.ranges[range_of[order]]
     cells.positives[:] = items[order]
     if len(weights):
         cells.weights[:] = weights[order]
