@@ -425,7 +425,7 @@ MUTANTS = (
     Mutant("the smallest sums grow", TOPOLOGY, "if bits > limit or", "if bits < limit or"),
     Mutant("active entries grow", TOPOLOGY, "        out[columns[k]] = 0\n", "        pass\n"),
     Mutant("regrown along the gradient", "sparsity/topology.py", "signs = -np.sign(", "signs = np.sign("),
-    Mutant("the largest pruned", TOPOLOGY, "goes = bits < limit", "goes = bits > limit"),
+    Mutant("the largest pruned", TOPOLOGY, "goes = upper < high", "goes = upper > high"),
     Mutant("floor one too high", TOPOLOGY, "stay = min(floor,", "stay = min(floor + 1,"),
     Mutant(
         "fraction of all entries",
