@@ -33,6 +33,12 @@ def folder(tmp_path):
     return tmp_path / "data"
 
 
+def test_archives_are_the_same_whenever_they_are_made(monkeypatch):
+    now = archives.archive("ml-20m")
+    monkeypatch.setattr("zipfile.time.time", lambda: 1e9)
+    assert archives.archive("ml-20m") == now
+
+
 @pytest.mark.parametrize("name", ["ml-100k", "ml-1m", "ml-20m"])
 def test_ratings_and_items(get, folder, name):
     get(name)

@@ -28,13 +28,20 @@ PAIRS = b"3\t2\t57\r\n1\t4\t9\r\n1\t3\t9\r\n"
 
 
 def archive(folder: str) -> bytes:
-    """A zip file of the members in a folder, and one whose name leads out of it."""
+    """A zip file of the members in a folder, and one whose name leads out of it.
+
+    It has the same bytes whenever it is made.
+    """
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("../../escaped.txt", "out")
+    with zipfile.ZipFile(packed, "w") as file:
+
+        def add(name: str, content: bytes) -> None:
+            file.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)  # of the year 1980
+
+        add("../../escaped.txt", b"out")
         for name, text in MEMBERS.items():
             if name.startswith(f"{folder}/"):
-                file.writestr(name, text.encode("utf-8" if name.endswith(".csv") else "latin-1"))
+                add(name, text.encode("utf-8" if name.endswith(".csv") else "latin-1"))
     return packed.getvalue()
 
 
