@@ -47,7 +47,7 @@ class CellDivision:
         kind = np.uint16 if narrow else np.int32
         self._together = max(1, min(NEIGHBOURS, log.n_items // (8 * self.parts)))
         groups = -(-log.n_items // self._together)
-        self._part_of_group = np.arange(groups) * self.parts // groups
+        self._part_of_group = (np.arange(groups) * self.parts // groups).astype(np.uint8)
         self._part_of = np.empty(log.n_items, dtype=np.uint8)
         self._pairs_of = np.empty((self.parts, groups), dtype=np.int32)  # by range and group
         for p, (first, last) in enumerate(itertools.pairwise(log.indptr[ranges])):
@@ -56,7 +56,7 @@ class CellDivision:
             np.zeros(self.parts**2 + 1, dtype=np.int64),
             np.empty(log.n_interactions, dtype=kind),
             np.empty(log.n_interactions, dtype=kind),
-            np.arange(log.n_items, dtype=np.int32),
+            np.empty(log.n_items, dtype=np.int32),
             np.zeros(self.parts + 1, dtype=np.int64),
             ranges,
             np.empty(0 if log.weight_scale is None else log.n_interactions, dtype=np.float32),
@@ -65,7 +65,8 @@ class CellDivision:
     @property
     def nbytes(self) -> int:
         """Bytes of the cells: 4 or 8 for each pair, 4 more where pairs have weights, and 6 or so for each item."""
-        return sum(array.nbytes for array in (*self._cells, self._part_of, self._pairs_of))
+        own = (self._part_of, self._part_of_group, self._pairs_of)
+        return sum(array.nbytes for array in (*self._cells, *own))
 
     def cells(self, rng: np.random.Generator) -> Cells:
         """Divides the items anew, and fills in the cells: those of the last call, overwritten."""

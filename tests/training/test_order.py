@@ -122,7 +122,7 @@ def test_what_it_holds_is_counted() -> None:
     parts = KEPT.n_items // 64
     cells = 4 * KEPT.n_interactions + 5 * KEPT.n_items + 8 * (parts**2 + 1) + 2 * 8 * (parts + 1)
     groups = -(-KEPT.n_items // (KEPT.n_items // (8 * parts)))  # of neighbours
-    assert fitted.bytes["pairs"] == cells + 4 * parts * groups
+    assert fitted.bytes["pairs"] == cells + (4 * parts + 1) * groups
     assert "gradient" not in fitted.bytes
     assert fitted.bytes["optimizer"] == 4 * fitted.budget.nnz
 

@@ -30,7 +30,8 @@ def fill_cells(indptr: Array, items: Array, weights: Array, part_of: Array, cell
         items: (n,) int32.
         weights: (n,) float32, or empty.
         part_of: (items,) uint8, below parts.
-        cells: ``users``, ``positives`` and ``weights`` are overwritten.
+        cells: ``bounds`` says where the pairs of each cell begin, ``ranges`` which users are
+            together; ``users``, ``positives`` and ``weights`` are overwritten.
     """
     parts = len(cells.starts) - 1
     users = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
