@@ -64,6 +64,15 @@ class Batch(NamedTuple):
         """Number of pairs."""
         return len(self.positives)
 
+    def renumbered(self, places: Array) -> Batch:
+        """Makes the same batch over rows that lie elsewhere: row r at ``places[r]``, (rows,) int32."""
+        return self._replace(
+            users=Groups(places[self.users.rows], self.users.starts),
+            user_of=places[self.user_of],
+            positives=places[self.positives],
+            negatives=places[self.negatives],
+        )
+
 
 class Negatives(Protocol):
     """A way to draw negatives."""

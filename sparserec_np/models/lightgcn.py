@@ -194,19 +194,8 @@ class LightGCN:
         for view in self._after:
             read = view.apply(read, self._all[: len(rows)])
         self._read = read
-        positives, negatives = self._products.forward(read, self._renumbered(batch))
+        positives, negatives = self._products.forward(read, batch.renumbered(self._places))
         return Scores(positives, negatives, self._pairs.mask(batch, negatives))
-
-    def _renumbered(self, batch: Batch) -> Batch:
-        """Renumbers the batch by the rows that were made for it."""
-        place = self._places
-        return Batch(
-            Groups(place[batch.users.rows], batch.users.starts),
-            place[batch.user_of],
-            place[batch.positives],
-            place[batch.negatives],
-            batch.shared,
-        )
 
     def backward(self, batch: Batch, slopes: Scores, decay: Decay, gradients: Gradients) -> None:
         """Adds gradients as :meth:`~sparserec_np.models.model.Model.backward` says.
@@ -219,7 +208,7 @@ class LightGCN:
         by_item = order, Groups(self._places[items.rows], items.starts)
         gradient = np.zeros_like(read.values)
         none = Explored.of(rows[:0], len(rows), self._propagation.width, gradient.dtype)
-        self._products.backward(read, self._renumbered(batch), slopes, by_item, gradient, none)
+        self._products.backward(read, batch.renumbered(self._places), slopes, by_item, gradient, none)
         for view in reversed(self._after):
             view.pull_back(self._all[: len(rows)], gradient, none)
         local = gradient.reshape(len(rows), -1)
