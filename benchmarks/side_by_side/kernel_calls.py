@@ -16,7 +16,7 @@ from benchmarks.side_by_side import moved_bytes as moved
 from benchmarks.side_by_side.contender import Record
 from benchmarks.side_by_side.kernels import BATCH, BATCHES, DENSITY, DIM, HERE_AND_THERE, NEAR, NEGATIVES
 from benchmarks.timing import median_seconds
-from sparserec_np.kernels.arguments import BLOCK_COLUMNS, STRIP_COLUMNS, Explored, Graph, Steps
+from sparserec_np.kernels.arguments import BLOCK_COLUMNS, STRIP_COLUMNS, Explored, Graph, Single, Steps
 from sparserec_np.kernels.compiled import cells as cell_kernels
 from sparserec_np.kernels.compiled import (
     gradients,
@@ -30,7 +30,7 @@ from sparserec_np.kernels.compiled import (
     updates,
 )
 from sparserec_np.learning.batches import OnePerPair, PairSampler, SharedBlock
-from sparserec_np.learning.cells import TOGETHER, CellDivision
+from sparserec_np.learning.cells import GROUP, CellDivision
 from sparserec_np.learning.optimizers import corrections_of
 from sparserec_np.models.batch_items import BatchItems
 from sparserec_np.models.inner_products import BATCH_PARTS
@@ -250,7 +250,7 @@ def sweep_calls(m: Material) -> Iterator[Work]:
     division = CellDivision(log)
     cells = division.cells(m.rng)
     users = cells.users + np.repeat(cells.ranges[:-1], np.diff(cells.bounds[:: division.parts]))
-    groups = [np.arange(*each, TOGETHER) for each in zip(cells.bounds[:-1], cells.bounds[1:], strict=True)]
+    groups = [np.arange(*each, GROUP) for each in zip(cells.bounds[:-1], cells.bounds[1:], strict=True)]
     turns = users[np.union1d(np.flatnonzero(np.diff(users, prepend=-1)), np.concatenate(groups))]
     # Every item row is about as long as any other, and a negative is drawn like any other item.
     drawn_read = round(log.n_interactions * m.entries(np.arange(log.n_users, m.rows)) / log.n_items)
@@ -258,11 +258,11 @@ def sweep_calls(m: Material) -> Iterator[Work]:
     rates, decay = np.full(division.parts, 1e-6, np.float32), np.full(3, 1e-3, np.float32)
     sums = np.zeros((division.parts, division.parts))
     for name, state in (("SGD", 0), ("Adagrad", 1)):
-        steps_of = Steps(rates, decay, m.table.values, m.state if state else m.state[:0], TOGETHER)
+        steps_of = Steps(rates, decay, m.table.values, m.state if state else m.state[:0])
         yield Work(
             f"cells.sweep_pairs, an epoch, {name}",
             cell_kernels.sweep_pairs,
-            [(m.stepped, cells, np.uint64(1), steps_of, m.explored, sums)],
+            [(m.stepped, cells, Single(np.uint64(1), GROUP), steps_of, m.explored, sums)],
             moved.bytes_of_sweep(m.entries(turns), item_read, log.n_interactions, log.n_items, state),
             HERE_AND_THERE,
         )

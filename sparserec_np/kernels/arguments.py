@@ -138,15 +138,24 @@ class Steps(NamedTuple):
         decay: (3,) L2 weights of the user, the positive and the negative of a pair.
         origin: (nnz,) what these draw the values to; empty for zero.
         squares: (nnz,) sums of squared gradients, for Adagrad; empty for plain descent.
-        together: most pairs that are scored before their rows move; with blocks of negatives, most
-            pairs of a user that share one step of the user's row.
     """
 
     rates: Array
     decay: Array
     origin: Array
     squares: Array
-    together: int
+
+
+class Single(NamedTuple):
+    """Single negatives, one for each pair of a cell.
+
+    Attributes:
+        seed: uint64, what they are drawn by.
+        group: most pairs that are scored before their rows move.
+    """
+
+    seed: np.uint64
+    group: int
 
 
 class Shared(NamedTuple):
@@ -156,11 +165,13 @@ class Shared(NamedTuple):
         loss: its number among :data:`~sparserec_np.learning.cells.BLOCK_LOSSES`.
         batch: pairs of a cell that share a block.
         negatives: items in a block.
+        run: most pairs of a user that share one step of the user's row.
     """
 
     loss: int
     batch: int
     negatives: int
+    run: int
 
 
 class Moments(NamedTuple):

@@ -19,8 +19,8 @@ PART_ITEMS = 64  # at least, on average: a negative comes from a part
 NEIGHBOURS = (
     32  # items that stay together: their rows share cache lines, which threads would take from each other
 )
-TOGETHER = 32  # pairs of a cell that are scored before their rows move
-BLOCK_TOGETHER = 8  # pairs of a user that share one step of its row, with blocks of negatives
+GROUP = 32  # pairs of a cell that are scored before their rows move
+RUN = 8  # pairs of a user that share one step of its row, with blocks of negatives
 NARROW = 1 << 16  # users of a range, and items, that two bytes number
 BLOCK_LOSSES = ("bpr_block", "softmax_block")  # that a kernel knows by their places here
 

@@ -11,9 +11,9 @@ from sparserec_np import kernels
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import Array
 from sparserec_np.errors import ConfigError
-from sparserec_np.kernels.arguments import Shared, Steps
+from sparserec_np.kernels.arguments import Shared, Single, Steps
 from sparserec_np.learning.batches import PairSampler
-from sparserec_np.learning.cells import BLOCK_LOSSES, BLOCK_TOGETHER, TOGETHER, CellDivision
+from sparserec_np.learning.cells import BLOCK_LOSSES, GROUP, RUN, CellDivision
 from sparserec_np.learning.losses import Loss, Objective
 from sparserec_np.learning.optimizers import SGD, Adagrad, Optimizer, one_column
 from sparserec_np.models.model import Gradients
@@ -147,7 +147,7 @@ class CellOrder:
                 " loss or negatives, or set order to batches"
             )
         self.division = CellDivision(log)
-        self.shared = Shared(BLOCK_LOSSES.index(loss.block), batch, negatives)
+        self.shared = Shared(BLOCK_LOSSES.index(loss.block), batch, negatives, RUN)
         self._row_bits = 0
 
     @property
@@ -186,16 +186,15 @@ class CellOrder:
             weights,
             decay.origin,
             optimizer.squares if isinstance(optimizer, Adagrad) else table.values[:0],
-            BLOCK_TOGETHER if self.shared.negatives > 1 else TOGETHER,
         )
         cells = self.division.cells(rng)
         losses = np.zeros((parts, parts))
         if self.shared.negatives > 1:
             kernels.cells.sweep_blocks(table, cells, self.shared, steps, training.explored, losses)
         else:
-            seed = np.uint64(rng.integers(2**63))
+            single = Single(np.uint64(rng.integers(2**63)), GROUP)
             # The kernel makes them for itself, for all rows or for none; the first row tells which.
             first = kernels.unfolding.row_bits(table.indptr[:2], table.columns, training.model.dim)
             self._row_bits = first.nbytes * table.rows
-            kernels.cells.sweep_pairs(table, cells, seed, steps, training.explored, losses)
+            kernels.cells.sweep_pairs(table, cells, single, steps, training.explored, losses)
         return float(losses.sum())

@@ -11,7 +11,7 @@ import pytest
 
 from sparserec_np.data.interactions import Interactions
 from sparserec_np.data.table import SparseTable
-from sparserec_np.kernels.arguments import Cells, Explored, Shared, Steps
+from sparserec_np.kernels.arguments import Cells, Explored, Shared, Single, Steps
 from sparserec_np.kernels.compiled import cells as compiled
 from sparserec_np.kernels.reference import cells as reference
 from sparserec_np.learning import cells as learning_cells
@@ -76,8 +76,11 @@ def random_steps(rng: np.random.Generator, table: SparseTable, parts: int, rule:
         np.array([0.01, 0.02, 0.04], dtype=kind),
         rng.standard_normal(drawn).astype(kind),
         rng.random(adapts).astype(kind),
-        3,
     )
+
+
+def single(seed: int, group: int = 3) -> Single:
+    return Single(np.uint64(seed), group)
 
 
 def copied(table: SparseTable, steps: Steps, explored: Explored) -> tuple[SparseTable, Steps, Explored]:
@@ -126,7 +129,7 @@ def test_cells(size: tuple[int, int], has_weights: bool) -> None:
         assert len(items) == len(set(items))
 
 
-@pytest.mark.parametrize("shared", [None, Shared(1, 16, 9)])
+@pytest.mark.parametrize("shared", [None, Shared(1, 16, 9, 3)])
 def test_two_bytes_number_pairs_as_well_as_four(
     shared: Shared | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,7 +147,7 @@ def test_two_bytes_number_pairs_as_well_as_four(
         if shared:
             compiled.sweep_blocks(now, cells, shared, steps, explored, losses)
         else:
-            compiled.sweep_pairs(now, cells, np.uint64(5), steps, explored, losses)
+            compiled.sweep_pairs(now, cells, single(5), steps, explored, losses)
         found.append((cells.positives.astype(int), now.values, explored.sums, losses))
     for narrow, wide in zip(*found, strict=True):
         np.testing.assert_array_equal(narrow, wide)
@@ -177,7 +180,7 @@ def test_twins_agree(dtype: Any, dim: int, density: float, rule: str, part: floa
     for kernel in (compiled, reference):
         now, way, sums = copied(table, steps, explored)
         losses = np.full((division.parts, division.parts), np.nan)
-        kernel.sweep_pairs(now, cells, np.uint64(2**63 + 11), way, sums, losses)
+        kernel.sweep_pairs(now, cells, single(2**63 + 11), way, sums, losses)
         ends.append((now.values, way.squares, sums.sums, losses))
     tolerance = 1e-10 if dtype == np.float64 else 2e-3  # 2,000 steps, one upon another
     for found, expected in zip(*ends, strict=True):
@@ -188,7 +191,7 @@ def test_twins_agree(dtype: Any, dim: int, density: float, rule: str, part: floa
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("density", [0.3, 1.0])
 @pytest.mark.parametrize("rule", ["sgd, origin", "adagrad", "adagrad, origin"])
-@pytest.mark.parametrize("shared", [Shared(0, 7, 20), Shared(1, 16, 9), Shared(1, 1000, 1000)])
+@pytest.mark.parametrize("shared", [Shared(0, 7, 20, 3), Shared(1, 16, 9, 3), Shared(1, 1000, 1000, 3)])
 @WEIGHTED
 def test_twins_agree_on_blocks(
     dtype: Any, density: float, rule: str, shared: Shared, has_weights: bool
@@ -230,12 +233,12 @@ def test_a_block_by_finite_differences(kernel: Any, loss: Any) -> None:
     dense = rng.standard_normal((n_users + n_items, dim))
     table = SparseTable.full(dense.copy())
     rate, d = 0.01, np.array([0.1, 0.2, 0.3])
-    steps = Steps(np.array([rate]), d, np.empty(0), np.empty(0), 8)
+    steps = Steps(np.array([rate]), d, np.empty(0), np.empty(0))
     explored = Explored(np.arange(n_users + n_items, dtype=np.int32), np.zeros((n_users + n_items, dim)))
     losses = np.empty((1, 1))
     cells = CellDivision(log).cells(np.random.default_rng(0))
     kind = [bpr_loss, softmax_loss].index(loss)
-    kernel.sweep_blocks(table, cells, Shared(kind, 100, 100), steps, explored, losses)
+    kernel.sweep_blocks(table, cells, Shared(kind, 100, 100, 3), steps, explored, losses)
 
     items = dense[n_users:].copy()
     frozen, pulls, total = items.copy(), np.zeros_like(items), 0.0
@@ -270,18 +273,18 @@ def test_a_block_by_finite_differences(kernel: Any, loss: Any) -> None:
 
 
 @KERNELS
-@pytest.mark.parametrize("together", [1, 2, 8])
-def test_one_pair_after_another_by_hand(kernel: Any, together: int) -> None:
+@pytest.mark.parametrize("group", [1, 2, 8])
+def test_one_pair_after_another_by_hand(kernel: Any, group: int) -> None:
     """One user with two items of three: the third is the only negative, and each step is one on dense rows."""
     log = log_of([0, 0], [0, 1], 1, 3)
     dense = np.array([[0.5, 1.0], [0.2, 0.0], [-1.0, 2.0], [0.3, 0.7]])
     table = SparseTable.from_dense(dense)
     rate, d = 0.1, (0.01, 0.02, 0.03)
-    steps = Steps(np.array([rate]), np.array(d), np.empty(0), np.empty(0), together)
+    steps = Steps(np.array([rate]), np.array(d), np.empty(0), np.empty(0))
     losses = np.empty((1, 1))
     cells = CellDivision(log).cells(np.random.default_rng(0))
     explored = Explored(np.array([1, 0, -1, 2], np.int32), np.zeros((3, 2)))
-    kernel.sweep_pairs(table, cells, np.uint64(1), steps, explored, losses)
+    kernel.sweep_pairs(table, cells, single(1, group), steps, explored, losses)
 
     u, i, j = dense[0].copy(), dense[1:3].copy(), dense[3].copy()
     mask = dense[1:3] != 0
@@ -289,9 +292,7 @@ def test_one_pair_after_another_by_hand(kernel: Any, together: int) -> None:
     pull, pairs, wanted = np.zeros(2), 0, np.zeros((3, 2))
     first_j = j.copy()
     for pair in range(2):
-        margin = u @ i[pair] - u @ (
-            j if together == 1 else first_j
-        )  # a group is scored before anything moves
+        margin = u @ i[pair] - u @ (j if group == 1 else first_j)  # a group is scored before anything moves
         expected += np.log(1 + np.exp(-margin))
         a = 1 / (1 + np.exp(margin))
         pull += a * (j - i[pair])
@@ -302,7 +303,7 @@ def test_one_pair_after_another_by_hand(kernel: Any, together: int) -> None:
         i[pair] -= rate * (-a * u + d[1] * i[pair]) * mask[pair]
         j = j - rate * (a * u + d[2] * j)
         pairs += 1
-        if pairs == together or pair == 1:
+        if pairs == group or pair == 1:
             u = u - rate * (pull + pairs * d[0] * u)
             pull, pairs = np.zeros(2), 0
     np.testing.assert_allclose(table.to_dense(2), np.vstack([u, i, j]), rtol=1e-12)
@@ -312,25 +313,23 @@ def test_one_pair_after_another_by_hand(kernel: Any, together: int) -> None:
 
 @KERNELS
 @pytest.mark.parametrize("density", [0.5, 1.0])
-@pytest.mark.parametrize("together", [1, 2])
-def test_users_of_a_group_are_scored_before_its_items_move(
-    kernel: Any, together: int, density: float
-) -> None:
+@pytest.mark.parametrize("group", [1, 2])
+def test_users_of_a_group_are_scored_before_its_items_move(kernel: Any, group: int, density: float) -> None:
     """Two users have the first of two items: the second is the negative of both."""
     log = log_of([0, 1], [0, 0], 2, 2)
     rng = np.random.default_rng(3)
     dense = rng.standard_normal((4, 6)) * (rng.random((4, 6)) < density)
     table = SparseTable.from_dense(dense)
     rate = 0.1
-    steps = Steps(np.array([rate]), np.zeros(3), np.empty(0), np.empty(0), together)
+    steps = Steps(np.array([rate]), np.zeros(3), np.empty(0), np.empty(0))
     explored, losses = Explored(np.full(4, -1, np.int32), np.zeros((0, 6))), np.empty((1, 1))
     kernel.sweep_pairs(
-        table, CellDivision(log).cells(np.random.default_rng(0)), np.uint64(1), steps, explored, losses
+        table, CellDivision(log).cells(np.random.default_rng(0)), single(1, group), steps, explored, losses
     )
     now, mask, expected = dense.copy(), dense != 0, 0.0
     scored = dense
     for user in range(2):
-        scored = dense if together == 2 else now.copy()
+        scored = dense if group == 2 else now.copy()
         margin = scored[user] @ (scored[2] - scored[3])
         expected += np.log(1 + np.exp(-margin))
         a = 1 / (1 + np.exp(margin))
@@ -343,7 +342,7 @@ def test_users_of_a_group_are_scored_before_its_items_move(
 
 
 @KERNELS
-@pytest.mark.parametrize("shared", [None, Shared(0, 8, 8), Shared(1, 8, 8)], ids=str)
+@pytest.mark.parametrize("shared", [None, Shared(0, 8, 8, 3), Shared(1, 8, 8, 3)], ids=str)
 def test_a_pair_of_twice_the_weight_moves_its_rows_twice_as_far(kernel: Any, shared: Shared | None) -> None:
     """By plain descent without L2 terms, users of one item each: of what hangs on the pair alone."""
     log = replace(log_of([0, 1], [0, 1], 2, 3), weights=np.array([2, 4], np.float32))
@@ -351,13 +350,13 @@ def test_a_pair_of_twice_the_weight_moves_its_rows_twice_as_far(kernel: Any, sha
     moved = []
     for some in (log, replace(log, weights=None)):
         table = SparseTable.full(dense.copy())
-        steps = Steps(np.array([0.01]), np.zeros(3), np.empty(0), np.empty(0), 8)
+        steps = Steps(np.array([0.01]), np.zeros(3), np.empty(0), np.empty(0))
         explored, losses = Explored(np.full(5, -1, np.int32), np.zeros((0, 4))), np.empty((1, 1))
         cells = CellDivision(some).cells(np.random.default_rng(0))
         if shared:
             kernel.sweep_blocks(table, cells, shared, steps, explored, losses)
         else:
-            kernel.sweep_pairs(table, cells, np.uint64(1), steps, explored, losses)
+            kernel.sweep_pairs(table, cells, single(1), steps, explored, losses)
         moved.append(table.to_dense(4) - dense)
     with_weights, alike = moved
     np.testing.assert_allclose(with_weights[0], alike[0] * 2 / 3, rtol=1e-5)  # the first pair, by 2 / mean
@@ -370,10 +369,10 @@ def test_a_user_of_all_items_is_passed_over(kernel: Any) -> None:
     table = SparseTable.full(np.arange(10.0).reshape(5, 2) / 10)
     before = table.values.copy()
     losses = np.empty((1, 1))
-    steps = Steps(np.array([0.1]), np.zeros(3), np.empty(0), np.empty(0), 8)
+    steps = Steps(np.array([0.1]), np.zeros(3), np.empty(0), np.empty(0))
     explored = Explored(np.full(5, -1, np.int32), np.zeros((0, 2)))
     cells = CellDivision(log).cells(np.random.default_rng(0))
-    kernel.sweep_pairs(table, cells, np.uint64(1), steps, explored, losses)
+    kernel.sweep_pairs(table, cells, single(1), steps, explored, losses)
     np.testing.assert_array_equal(table.values[:2], before[:2])
     assert (table.values[2:4] != before[2:4]).all()
     assert 0 < losses[0, 0] < 1
@@ -384,11 +383,11 @@ def test_scores_far_apart_stay_finite(kernel: Any) -> None:
     log = log_of([0], [0], 1, 2)
     for sign, slope in ((1, 0.0), (-1, 1.0)):
         table = SparseTable.full(np.array([[30.0], [sign * 30.0], [-sign * 30.0]], dtype=np.float32))
-        steps = Steps(*(np.array(a, np.float32) for a in ([0.5], [0, 0, 0], [], [])), 8)
+        steps = Steps(*(np.array(a, np.float32) for a in ([0.5], [0, 0, 0], [], [])))
         explored = Explored(np.full(3, -1, np.int32), np.zeros((0, 1), np.float32))
         losses = np.empty((1, 1))
         cells = CellDivision(log).cells(np.random.default_rng(0))
-        kernel.sweep_pairs(table, cells, np.uint64(1), steps, explored, losses)
+        kernel.sweep_pairs(table, cells, single(1), steps, explored, losses)
         assert losses[0, 0] == pytest.approx(80 * slope, abs=1e-6)
         assert table.values[1] == pytest.approx(sign * 30 + slope * 15, abs=1e-4)
 
@@ -404,10 +403,10 @@ def test_negatives_are_even_and_none_of_the_users(kernel: Any) -> None:
         rows = np.zeros((1 + n_items, 1))
         rows[0] = 1e-9  # a user this small leaves all scores at 0
         table = SparseTable.full(rows)
-        steps = Steps(np.array([2e9]), np.zeros(3), np.empty(0), np.empty(0), 8)
+        steps = Steps(np.array([2e9]), np.zeros(3), np.empty(0), np.empty(0))
         explored = Explored(np.full(1 + n_items, -1, np.int32), np.zeros((0, 1)))
         cells = division.cells(rng)
-        kernel.sweep_pairs(table, cells, np.uint64(sweep), steps, explored, np.empty((1, 1)))
+        kernel.sweep_pairs(table, cells, single(sweep, 8), steps, explored, np.empty((1, 1)))
         counts += np.round(-table.values[1:])
     assert (counts[:5] == -sweeps).all()
     assert counts[5:].sum() == 5 * sweeps
@@ -417,7 +416,7 @@ def test_negatives_are_even_and_none_of_the_users(kernel: Any) -> None:
 @needs_two_threads
 @pytest.mark.parametrize("dim", [8, WIDE])
 @pytest.mark.parametrize("density", [0.3, 1.0])
-@pytest.mark.parametrize("shared", [None, Shared(1, 64, 32)])
+@pytest.mark.parametrize("shared", [None, Shared(1, 64, 32, 3)])
 def test_threads_change_nothing(dim: int, density: float, shared: Shared | None) -> None:
     rng = np.random.default_rng(6)
     log = random_log(rng, 80, 700, 0.1)
@@ -435,7 +434,7 @@ def test_threads_change_nothing(dim: int, density: float, shared: Shared | None)
         now, way, sums = copied(table, steps, explored)
         losses = np.empty((division.parts, division.parts))
         if shared is None:
-            compiled.sweep_pairs(now, cells, np.uint64(5), way, sums, losses)
+            compiled.sweep_pairs(now, cells, single(5), way, sums, losses)
         else:
             compiled.sweep_blocks(now, cells, shared, way, sums, losses)
         return [now.values, way.squares, sums.sums, losses]
@@ -449,11 +448,11 @@ def test_loss_of_many_pairs_is_the_sum_of_logarithms() -> None:
     log = random_log(rng, 20, 60, 0.5)
     table = SparseTable.full(rng.standard_normal((80, 4)) * 5)
     division = CellDivision(log)
-    steps = Steps(np.zeros(1), np.zeros(3), np.empty(0), np.empty(0), 8)
+    steps = Steps(np.zeros(1), np.zeros(3), np.empty(0), np.empty(0))
     explored = Explored(np.full(80, -1, np.int32), np.zeros((0, 4)))
     losses = [np.empty((1, 1)) for _ in range(2)]
     cells = division.cells(rng)
     for kernel, out in zip((compiled, reference), losses, strict=True):
-        kernel.sweep_pairs(table, cells, np.uint64(5), steps, explored, out)
+        kernel.sweep_pairs(table, cells, single(5), steps, explored, out)
     assert losses[1][0, 0] > 3 * 200 * np.log(10)
     assert_close(*losses)

@@ -99,9 +99,9 @@ def _slopes(apart: Any, weights: Any, first: Any, last: Any, slopes: Any, losses
     """Makes the slopes of a group's pairs of the differences ``apart`` of their scores.
 
     Args:
-        apart: (together,), -FAR where there is no pair; clipped in place.
+        apart: (group,), -FAR where there is no pair; clipped in place.
         weights: of all pairs, those from ``first`` to before ``last`` are the group's; or empty.
-        slopes: (together,), overwritten.
+        slopes: (group,), overwritten.
         losses: a sum of losses that grows, and a product whose logarithm belongs to it.
     """
     one, far = apart.dtype.type(1), apart.dtype.type(FAR)
@@ -132,20 +132,20 @@ def _descend(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> flo
     """Goes through the pairs of one cell; returns the sum of their losses."""
     indptr, columns, values = table
     users, positives, negatives, first_user, n_users, weights = cell
-    decay, origin, squares, together = steps
+    decay, origin, squares, group = steps
     slots, sums = explored
     dim = sums.shape[1]
     zero, one, epsilon = values.dtype.type(0), values.dtype.type(1), values.dtype.type(1e-10)
     # What `_moved` does is written out here: called, it takes a third more time.
     adapts, drawn, explores = len(squares) > 0, len(origin) > 0, len(sums) > 0
-    own = np.zeros(together * dim, dtype=values.dtype)  # dense rows of a group's users
+    own = np.zeros(group * dim, dtype=values.dtype)  # dense rows of a group's users
     pull = np.zeros(dim, dtype=values.dtype)
-    apart = np.zeros(together, dtype=values.dtype)
-    slopes = np.zeros(together, dtype=values.dtype)
-    starts = np.zeros(together + 1, dtype=np.int64)  # of the users' runs
+    apart = np.zeros(group, dtype=values.dtype)
+    slopes = np.zeros(group, dtype=values.dtype)
+    starts = np.zeros(group + 1, dtype=np.int64)  # of the users' runs
     losses = np.array([0.0, 1.0])
-    for first in range(0, len(users), together):
-        last = min(first + together, len(users))
+    for first in range(0, len(users), group):
+        last = min(first + group, len(users))
         apart[:] = -FAR
         runs = at = 0
         for m in range(first, last):
@@ -245,15 +245,15 @@ def _descend_full(table: Any, cell: Any, rate: Any, steps: Any, dim: int) -> flo
     """
     _, _, values = table
     users, positives, negatives, first_user, n_users, weights = cell
-    decay, origin, squares, together = steps
+    decay, origin, squares, group = steps
     one = values.dtype.type(1)
     pull = np.zeros(dim, dtype=values.dtype)
     gradient = np.zeros(dim, dtype=values.dtype)
-    apart = np.zeros(together, dtype=values.dtype)
-    slopes = np.zeros(together, dtype=values.dtype)
+    apart = np.zeros(group, dtype=values.dtype)
+    slopes = np.zeros(group, dtype=values.dtype)
     losses = np.array([0.0, 1.0])
-    for first in range(0, len(users), together):
-        last = min(first + together, len(users))
+    for first in range(0, len(users), group):
+        last = min(first + group, len(users))
         apart[:] = -FAR
         for m in range(first, last):
             if negatives[m] >= 0:
@@ -306,7 +306,7 @@ def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: An
     users, positives, negatives, first_user, n_users, weights = cell
     decay, origin, squares, size = steps
     slots, sums = explored
-    first_user, n_users, together = np.uint64(first_user), np.uint64(n_users), np.uint64(size)
+    first_user, n_users, group = np.uint64(first_user), np.uint64(n_users), np.uint64(size)
     one, next_one, line = values.dtype.type(1), np.uint64(1), np.uint64(BIT_COLUMNS)
     explores = len(sums) > 0
     own = np.zeros(size * BIT_COLUMNS, dtype=values.dtype)
@@ -320,8 +320,8 @@ def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: An
     begins = np.zeros(2 * size, dtype=np.int64)
     places = np.zeros(2 * size, dtype=np.uint64)
     losses = np.array([0.0, 1.0])
-    for first in range(np.uint64(0), np.uint64(len(users)), together):
-        last = min(first + together, np.uint64(len(users)))
+    for first in range(np.uint64(0), np.uint64(len(users)), group):
+        last = min(first + group, np.uint64(len(users)))
         apart[:] = -FAR
         runs = np.uint64(0)
         for m in range(first, last):
@@ -365,12 +365,13 @@ def _descend_unfolded(table: Any, cell: Any, rate: Any, steps: Any, explored: An
 
 
 @parallel
-def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, losses: Any) -> None:
+def sweep_pairs(table: Any, cells: Any, single: Any, steps: Any, explored: Any, losses: Any) -> None:
     # A tuple from outside keeps a parallel loop on one thread: all are taken apart here, and put
     # together within.
     indptr, columns, values = table
     bounds, users, positives, members, starts, ranges, weights = cells
-    rates, decay, origin, squares, together = steps
+    rates, decay, origin, squares = steps
+    seed, group = single
     slots, sums = explored
     parts = len(starts) - 1
     n_users = len(indptr) - 1 - len(members)
@@ -394,7 +395,7 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
             _draw_negatives((own_users, own_positives), ranges[p], inside, seed, first, negatives, marks)
             own_weights = weights[first:last] if len(weights) else weights
             cell = (own_users, own_positives, negatives, ranges[p], n_users, own_weights)
-            way = (decay, origin, squares, together)
+            way = (decay, origin, squares, group)
             table_now, explored_now = (indptr, columns, values), (slots, sums)
             if len(bits):
                 loss = _descend_unfolded(
@@ -413,10 +414,10 @@ def sweep_pairs(table: Any, cells: Any, seed: Any, steps: Any, explored: Any, lo
 def _descend_blocks(table: Any, cell: Any, rate: Any, steps: Any, explored: Any) -> float:
     """Goes through one cell with blocks of negatives; returns the sum of its losses."""
     indptr, columns, values = table
-    users, positives, inside, places, first_user, n_users, loss, batch, negatives, weights = cell
-    decay, origin, squares, together = steps
+    users, positives, inside, places, first_user, n_users, loss, batch, negatives, most, weights = cell
+    decay, origin, squares = steps
     if len(weights):  # what negatives are pulled by is that of a single pair
-        together = 1
+        most = 1
     slots, sums = explored
     dim = sums.shape[1]
     kind = values.dtype.type
@@ -428,8 +429,8 @@ def _descend_blocks(table: Any, cell: Any, rate: Any, steps: Any, explored: Any)
     room = np.empty((3, size), dtype=values.dtype)
     own = np.zeros(dim, dtype=values.dtype)
     pull = np.empty(dim, dtype=values.dtype)
-    near = np.empty(together, dtype=values.dtype)
-    losses = np.empty(together, dtype=values.dtype)
+    near = np.empty(most, dtype=values.dtype)
+    losses = np.empty(most, dtype=values.dtype)
     total = 0.0
     offset = start = last = 0
     first = 0
@@ -449,7 +450,7 @@ def _descend_blocks(table: Any, cell: Any, rate: Any, steps: Any, explored: Any)
                 first, last = start, start + 1
                 while last < len(users) and users[last] == users[start]:
                     last += 1
-            stop = min(start + together, end, last)
+            stop = min(start + most, end, last)
             run = kind(stop - start)
             scores[:] = 0
             for k in range(indptr[user], indptr[user + 1]):
@@ -527,8 +528,8 @@ def _descend_blocks(table: Any, cell: Any, rate: Any, steps: Any, explored: Any)
 def sweep_blocks(table: Any, cells: Any, shared: Any, steps: Any, explored: Any, losses: Any) -> None:
     indptr, columns, values = table
     bounds, users, positives, members, starts, ranges, weights = cells
-    loss, batch, negatives = shared
-    rates, decay, origin, squares, together = steps
+    loss, batch, negatives, run = shared
+    rates, decay, origin, squares = steps
     slots, sums = explored
     parts = len(starts) - 1
     n_users = len(indptr) - 1 - len(members)
@@ -543,8 +544,8 @@ def sweep_blocks(table: Any, cells: Any, shared: Any, steps: Any, explored: Any,
             inside = members[starts[q] : starts[q + 1]]
             pairs = (users[first:last], positives[first:last])
             own_weights = weights[first:last] if len(weights) else weights
-            cell = (*pairs, inside, places, ranges[p], n_users, loss, batch, negatives, own_weights)
-            way = (decay, origin, squares, together)
+            cell = (*pairs, inside, places, ranges[p], n_users, loss, batch, negatives, run, own_weights)
+            way = (decay, origin, squares)
             losses[turn, p] = _descend_blocks(
                 (indptr, columns, values), cell, rates[turn], way, (slots, sums)
             )

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparserec_np.data.table import Array, SparseTable
-from sparserec_np.kernels.arguments import Cells, Explored, Shared, Steps
+from sparserec_np.kernels.arguments import Cells, Explored, Shared, Single, Steps
 from sparserec_np.kernels.reference import slopes
 
 WRAP = 2**64 - 1
@@ -88,7 +88,7 @@ def _step(table: SparseTable, row: int, gradient: Array, decay: float, rate: flo
 
 
 def sweep_pairs(
-    table: SparseTable, cells: Cells, seed: int, steps: Steps, explored: Explored, losses: Array
+    table: SparseTable, cells: Cells, single: Single, steps: Steps, explored: Explored, losses: Array
 ) -> None:
     """Goes once through all pairs, with a negative for each.
 
@@ -99,7 +99,7 @@ def sweep_pairs(
     z the clipped difference of scores, ``z = min(max(<u, j> - <u, i>, -80), 80)``, it costs ``log(1
     + exp z)`` (BPR, Rendle et al. 2009) and has the slope ``a = 1 / (1 + exp -z)``.
 
-    Pairs come in groups of ``steps.together``, the last of a cell may be smaller. All pairs of a
+    Pairs come in groups of ``single.group``, the last of a cell may be smaller. All pairs of a
     group are scored first. Then its users take turns: the items of a user's pairs move, pair after
     pair, against ``g_i = -a u`` and ``g_j = a u``, and last the user, against the sum of ``a (j -
     i)``, with i and j as they were right before they moved (our choice: a group's exponentials are
@@ -115,7 +115,8 @@ def sweep_pairs(
         table: stacked, users first; values are changed in place.
         cells: filled by :func:`fill_cells`; ``members[starts[q]:starts[q + 1]]`` are the items of
             part q.
-        seed: uint64; the numbers of pair m come from ``SplitMix64(seed + m * 0x9E3779B97F4A7C15)``.
+        single: the group, and the seed: the numbers of pair m come from
+            ``SplitMix64(seed + m * 0x9E3779B97F4A7C15)``.
         steps: rates (one for each turn), L2 weights, what they draw to, and the state; ``squares``
             change in place.
         explored: the gradient of the loss (not of the L2 terms) is added, at every column.
@@ -136,11 +137,11 @@ def sweep_pairs(
             rate = steps.rates[turn]
             losses[turn, p] = 0
             places = cells.users[first:last]
-            for start in range(first, last, steps.together):
+            for start in range(first, last, single.group):
                 rows = []
-                for m in range(start, min(start + steps.together, last)):
+                for m in range(start, min(start + single.group, last)):
                     own = cells.positives[first:last][places == cells.users[m]]
-                    j = _negative(m, own, members, int(seed))
+                    j = _negative(m, own, members, int(single.seed))
                     if j >= 0:
                         user = int(cells.ranges[p]) + int(cells.users[m])
                         weight = cells.weights[m] if len(cells.weights) else 1
@@ -170,7 +171,7 @@ def sweep_blocks(
     The order is that of :func:`sweep_pairs`. The block is the next ``shared.negatives`` items of
     the cell's part, in the order of ``members`` and from the first again after the last: an even
     sample, as they lie in random order (all of them, if they are fewer). Items of the user's in it
-    count for nothing. With i, j the positives and the block, a run of at most ``steps.together``
+    count for nothing. With i, j the positives and the block, a run of at most ``shared.run``
     pairs of a user, within the block's pairs, has the losses and the slopes of ``slopes.bpr_block``
     or ``slopes.softmax_block`` as one group. The positives move at once, one after another. The
     user moves after them, against its gradient by all of them as they were. The block moves after
@@ -180,7 +181,7 @@ def sweep_blocks(
 
     Args:
         table, cells, steps, explored, losses: see :func:`sweep_pairs`.
-        shared: the loss (0 is BPR, 1 softmax), pairs that share a block, and items in a block.
+        shared: the loss (0 is BPR, 1 softmax), pairs that share a block, items in a block, and pairs in a run.
     """
     kernel = (slopes.bpr_block, slopes.softmax_block)[shared.loss]
     parts = len(cells.starts) - 1
@@ -199,7 +200,7 @@ def sweep_blocks(
             positives = cells.positives[inside].astype(np.int64)
             members = cells.members[cells.starts[q] : cells.starts[q + 1]]
             weights = cells.weights[inside] if len(cells.weights) else np.ones(len(users), np.float32)
-            together = 1 if len(cells.weights) else steps.together
+            most = 1 if len(cells.weights) else shared.run
             size = min(shared.negatives, len(members))
             rate = steps.rates[turn]
             losses[turn, p] = 0
@@ -211,8 +212,8 @@ def sweep_blocks(
                 for user in np.unique(users[batch]):
                     pairs = batch[users[batch] == user]
                     seen = np.isin(chosen, positives[users == user])
-                    for start in range(0, len(pairs), together):
-                        run = pairs[start : start + together]
+                    for start in range(0, len(pairs), most):
+                        run = pairs[start : start + most]
                         u = dense(user)
                         near = np.array([u @ dense(n_users + i) for i in positives[run]], dtype=kind)
                         scores = np.where(seen, -np.inf, block @ u)[None].astype(kind)
