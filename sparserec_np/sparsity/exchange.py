@@ -31,12 +31,22 @@ def spans(kinds: tuple[int, ...], dim: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise((0, *kinds, dim)))
 
 
+def kind_of(kinds: tuple[int, ...], columns: Array) -> Array:
+    """Numbers the kind of each column, from 0.
+
+    >>> kind_of((48,), np.array([0, 47, 48]))
+    array([0, 0, 1])
+    """
+    return np.searchsorted(np.array(kinds, dtype=np.int64), columns, "right")
+
+
 def divide_by_roots(
     table: SparseTable, explored: Explored, curvature: Array, kinds: tuple[int, ...] = ()
 ) -> None:
     """Divides the sums of each explored row by the root of its entries' mean curvature, in place.
 
-    A row that has no curvature, for want of entries or of steps, gets the median of the others.
+    A row that has none of one kind, for want of entries or of steps, differs from the median of the
+    others as it does in the kinds that it has; and not at all if it has none.
 
     Args:
         table: whose entries have the curvature.
@@ -44,16 +54,34 @@ def divide_by_roots(
         curvature: (nnz,) of each entry, at least 0.
         kinds: columns at which another kind of columns begins; means are those of one kind.
     """
-    for first, last in spans(kinds, explored.sums.shape[1]):
+    parts = spans(kinds, explored.sums.shape[1])
+    means = np.empty((len(explored.sums), len(parts)), curvature.dtype)
+    for kind, (first, last) in enumerate(parts):
         if kinds:
             inside = (table.columns >= first) & (table.columns < last)
-            means = _row_means(table, explored, curvature * inside)
-            means /= np.maximum(_row_means(table, explored, inside.astype(means.dtype)), 1e-9)
+            means[:, kind] = _row_means(table, explored, curvature * inside)
+            means[:, kind] /= np.maximum(_row_means(table, explored, inside.astype(means.dtype)), 1e-9)
         else:
-            means = _row_means(table, explored, curvature)
-        known = means > 0
-        means[~known] = np.median(means[known]) if known.any() else 1
-        explored.sums[:, first:last] /= np.sqrt(means)[:, None]
+            means[:, kind] = _row_means(table, explored, curvature)
+    means = filled(means)
+    for kind, (first, last) in enumerate(parts):
+        explored.sums[:, first:last] /= np.sqrt(means[:, kind, None])
+
+
+def filled(means: Array) -> Array:
+    """Makes means (rows, kinds) above 0 where they are 0, as :func:`divide_by_roots` says.
+
+    >>> filled(np.array([[1.0, 10.0], [2.0, 20.0], [6.0, 0.0], [0.0, 0.0]])).tolist()
+    [[1.0, 10.0], [2.0, 20.0], [6.0, 45.0], [2.0, 15.0]]
+    """
+    known = means > 0
+    usual = np.array(
+        [np.median(own[has]) if has.any() else 1 for own, has in zip(means.T, known.T, strict=True)],
+        means.dtype,
+    )
+    counts = known.sum(axis=1, dtype=means.dtype)
+    times = np.where(counts > 0, (means / usual).sum(axis=1) / np.maximum(counts, 1), 1)
+    return np.where(known, means, times[:, None] * usual)
 
 
 def _row_means(table: SparseTable, explored: Explored, state: Array) -> Array:
@@ -96,7 +124,7 @@ def best_of_kinds(
         columns: (p,) and (g,) of those that may go, and of those that may come.
         kinds: columns at which another kind begins.
     """
-    of_sizes, of_gains = (np.searchsorted(np.array(kinds), one, "right") for one in columns)
+    of_sizes, of_gains = (kind_of(kinds, one) for one in columns)
     going, coming = [], []
     for kind in range(len(kinds) + 1):
         may_go, may_come = np.flatnonzero(of_sizes == kind), np.flatnonzero(of_gains == kind)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,11 @@ import numpy.typing as npt
 from sparserec_np import kernels
 from sparserec_np.data.table import Array, SparseTable
 from sparserec_np.kernels.arguments import Explored
-from sparserec_np.sparsity.exchange import best_exchanges, best_of_kinds, divide_by_roots
+from sparserec_np.sparsity.exchange import best_exchanges, best_of_kinds, divide_by_roots, kind_of
 from sparserec_np.sparsity.growth import NO_ROWS, Grown, Growth
 
 NO_CURVATURE = np.empty(0, np.float32)
+SAMPLED = 1 << 16  # entries whose median stands for that of all
 
 
 def prune(table: SparseTable, count: int, floor: int = 1) -> tuple[SparseTable, Array]:
@@ -39,6 +40,13 @@ def prune(table: SparseTable, count: int, floor: int = 1) -> tuple[SparseTable, 
     kernels.topology.keep_larger(table.values, table.nnz - count, kept)
     kernels.topology.merge(table, kept, NO_ROWS, table.columns[:0], indptr, np.empty(0, np.int64))
     return SparseTable(indptr, table.columns[kept], table.values[kept]), kept
+
+
+def _against(gradients: Array, rng: np.random.Generator) -> Array:
+    """Finds the signs against gradients (n,); random ones where there are none, as in random growth."""
+    if gradients.any():
+        return -np.sign(gradients)
+    return rng.choice(np.array([-1, 1], dtype=np.float32), len(gradients))
 
 
 class Carry(Protocol):
@@ -72,12 +80,14 @@ class TopologyUpdate:
         floor: entries that a row never loses.
         start: a regrown entry starts against its gradient, at this part of the largest magnitude
             that was pruned. At zero it could not learn where its partners' entries are zero too:
-            the gradient of ``u_c`` is ``i_c - j_c``.
+            the gradient of ``u_c`` is ``i_c - j_c``. With a margin it is at most this part of the
+            median of what is stored: what is worth least is not what is smallest.
         margin: how many times the worth of what is pruned what regrows for it has to have
             (:mod:`~sparserec_np.sparsity.exchange`), where growth sums gradients; 0 for no such
             test.
-        kinds: columns at which another kind of columns begins: with a margin, entries are exchanged
-            for entries of the same kind.
+        kinds: columns at which another kind of columns begins, which no partner's entries multiply.
+            With a margin, entries are exchanged for entries of the same kind, and those that no
+            partner multiplies start at zero, from where they learn.
     """
 
     floor: int = 1
@@ -122,12 +132,13 @@ class TopologyUpdate:
         count = len(new.rows)
         if count == 0:
             return 0
-        largest = kernels.topology.keep_larger(table.values, count, kept)
+        if len(curvature):
+            size = self._usual(table, kept, new.columns)
+        else:
+            size = kernels.topology.keep_larger(table.values, count, kept)
         indptr, places = np.empty_like(table.indptr), np.empty(count, np.int64)
         kernels.topology.merge(table, kept, new.rows, new.columns, indptr, places)
-        signs = -np.sign(new.gradients)
-        if not signs.any():  # growth at random: so is the direction
-            signs = rng.choice(np.array([-1, 1], dtype=np.float32), count)
+        signs = _against(new.gradients, rng)
 
         def carry(state: Array, grown: npt.ArrayLike) -> Array:
             kernels.topology.move(
@@ -141,7 +152,7 @@ class TopologyUpdate:
             return means
 
         state.carry(carry, row_means)
-        values = signs.astype(table.values.dtype) * self.start * largest
+        values = signs.astype(table.values.dtype) * self.start * size
         kernels.topology.rewrite(table, kept, places, new.columns, values.astype(table.values.dtype), indptr)
         return count
 
@@ -154,6 +165,17 @@ class TopologyUpdate:
         free = kernels.topology.mark_prunable(table, inside, self.floor, kept)
         within = int(np.diff(table.indptr)[inside].sum())
         return kept, min(int(fraction * within), free)
+
+    def _usual(self, table: SparseTable, kept: Array, columns: Array) -> Array:
+        """Says a part of which magnitude regrown entries of these columns (n,) start at, (n,)."""
+
+        def multiplied(entries: Any) -> Array:
+            own = kind_of(self.kinds, table.columns[entries]) == 0
+            return np.abs(table.values[entries][own])
+
+        pruned, stored = multiplied(~kept), multiplied(slice(None, None, -(-table.nnz // SAMPLED)))
+        size = min(pruned.max(initial=0), np.median(stored) if len(stored) else np.inf)
+        return np.where(kind_of(self.kinds, columns) == 0, size, 0)
 
     def _that_pay(self, table: SparseTable, new: Grown, curvature: Array, kept: Array) -> Grown:
         """Leaves those of ``new`` that are worth their place, and all but as many entries ``kept``."""

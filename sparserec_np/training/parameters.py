@@ -68,7 +68,9 @@ class Parameters:
         drop_fraction: Part of the entries within reach that changes at first.
         drop_until: Part of the epochs after which the mask stays.
         drop_interval: Epochs between topology updates.
-        regrow_start: Start of a regrown entry, as a part of the largest pruned one.
+        regrow_start: Start of a regrown entry, as a part of the largest pruned one; where an
+            exchange has to pay, at most as a part of the median of what is stored. What feeds
+            layers starts at 0 there.
         swap_margin: How many times as much as the pruned entry a regrown one has to be worth; 0 for
             any.
         floor: Entries that a row never loses.

@@ -480,7 +480,11 @@ class Config:
         1, "Epochs between topology updates.", "mask", low=1, high=COUNT, update=AS_IN_RUN
     )
     regrow_start: float = setting(
-        0.5, "Start of a regrown entry, as a part of the largest pruned one.", "mask", low=0
+        0.5,
+        "Start of a regrown entry, as a part of the largest pruned one; where an exchange has to pay, at most as a part"
+        " of the median of what is stored. What feeds layers starts at 0 there.",
+        "mask",
+        low=0,
     )
     swap_margin: float = setting(
         6.0,

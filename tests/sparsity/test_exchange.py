@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparserec_np.data.table import SparseTable
 from sparserec_np.kernels.arguments import Explored
 from sparserec_np.learning.optimizers import SGD, Adagrad
 from sparserec_np.sparsity.exchange import best_exchanges, divide_by_roots, spans
@@ -106,8 +107,9 @@ def test_an_update_exchanges_what_pays_and_no_more(margin: float) -> None:
     assert set(np.setdiff1d(before, after)) == {row * DIM + c for (_, row, c), _ in pairs}
     assert set(np.setdiff1d(after, before)) == {row * DIM + c for _, (_, row, c) in pairs}
     largest = max(abs(weights[row, c]) for (_, row, c), _ in pairs)
+    size = min(largest, np.median(np.abs(weights[active])))
     new = ~np.isin(after, before)
-    assert np.abs(table.values[new]) == pytest.approx(0.5 * largest)
+    assert np.abs(table.values[new]) == pytest.approx(0.5 * size)
     assert np.array_equal(np.sign(table.values[new]), -np.sign(sums.ravel()[after[new]]))
 
 
@@ -127,11 +129,30 @@ def test_entries_are_exchanged_within_a_kind() -> None:
                 expected = sums[slot, first:last] / np.sqrt(optimizer.squares[own].mean())
                 assert explored.sums[slot, first:last] == pytest.approx(expected, rel=1e-5)
     explored.sums[:] = sums
-    changed = TopologyUpdate(0, 0.5, 1.0, (4,))(
-        table, AccumulatedGrowth(), explored, 0.6, optimizer, np.random.default_rng()
+    old, multiplied = places(table, DIM), np.abs(table.values[before])
+    changed = TopologyUpdate(0, 0.5, 0.2, (4,))(
+        table, AccumulatedGrowth(), explored, 0.9, optimizer, np.random.default_rng()
     )
     after = places(table, DIM) % DIM < 4
     assert changed > 0 and after.sum() == before.sum()
+    new = ~np.isin(places(table, DIM), old)
+    gone = multiplied[~np.isin(old[before], places(table, DIM))]
+    assert 0 < (new & after).sum() < new.sum()
+    assert np.abs(table.values[new & after]) == pytest.approx(0.5 * min(gone.max(), np.median(multiplied)))
+    assert not table.values[new & ~after].any()
+
+
+def test_a_row_without_entries_of_a_kind_is_as_it_is_in_the_other() -> None:
+    """Row 2 has no entry in the last columns, and is three times the median in the first."""
+    dense = np.ones((3, 4))
+    dense[2, 2:] = 0
+    table = SparseTable.from_dense(dense)
+    curvature = np.array([1, 1, 5, 5, 3, 3, 7, 7, 9, 9], np.float32)
+    explored = Explored.of(np.arange(3), 3, 4)
+    explored.sums[:] = 1
+    divide_by_roots(table, explored, curvature, (2,))
+    expected = [[1, 1, 5, 5], [3, 3, 7, 7], [9, 9, 18, 18]]
+    assert explored.sums == pytest.approx(1 / np.sqrt(expected))
 
 
 def test_a_great_margin_leaves_the_mask() -> None:

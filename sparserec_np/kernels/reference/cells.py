@@ -181,7 +181,8 @@ def sweep_blocks(
 
     Args:
         table, cells, steps, explored, losses: see :func:`sweep_pairs`.
-        shared: the loss (0 is BPR, 1 softmax), pairs that share a block, items in a block, and pairs in a run.
+        shared: the loss (0 is BPR, 1 softmax), pairs that share a block, items in a block, and
+            pairs in a run.
     """
     kernel = (slopes.bpr_block, slopes.softmax_block)[shared.loss]
     parts = len(cells.starts) - 1
