@@ -2,7 +2,7 @@
 
     python -m benchmarks.studies.shared_rows TRAIN TEST --name NAME --folder FOLDER [--seeds 3]
     [--densities 0.01 0.05 0.1] [--ways hash double quotient narrow random sparserec]
-    [--widths 64 16] [--epochs 40] [--page PAGE.md] [--threads 1]
+    [--widths 32 16 8] [--epochs 40] [--page PAGE.md] [--threads 1]
 
 About 40 minutes for LastFM. All of it is matrix factorisation with the default loss, and what
 training holds out chooses the learning rate and the epochs of each. Shared rows: `hash` gives each
@@ -218,7 +218,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("shared-rows"))
     parser.add_argument("--densities", nargs="+", type=float, default=[0.01, 0.05, 0.1])
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
-    parser.add_argument("--widths", nargs="+", type=int, default=[64, 16], help="of shared rows, to try")
+    parser.add_argument("--widths", nargs="+", type=int, default=[32, 16, 8], help="of shared rows, to try")
     parser.add_argument("--epochs", type=int, default=40, help="at most")
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--threads", type=int, default=1)
