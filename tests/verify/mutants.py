@@ -424,7 +424,12 @@ MUTANTS = (
     ),
     Mutant("the smallest sums grow", TOPOLOGY, "if bits > limit or", "if bits < limit or"),
     Mutant("active entries grow", TOPOLOGY, "        out[columns[k]] = 0\n", "        pass\n"),
-    Mutant("regrown along the gradient", "sparsity/topology.py", "signs = -np.sign(", "signs = np.sign("),
+    Mutant(
+        "regrown along the gradient",
+        "sparsity/topology.py",
+        "return -np.sign(gradients)",
+        "return np.sign(gradients)",
+    ),
     Mutant("the largest pruned", TOPOLOGY, "goes = upper < high", "goes = upper > high"),
     Mutant("floor one too high", TOPOLOGY, "stay = min(floor,", "stay = min(floor + 1,"),
     Mutant(
