@@ -32,7 +32,7 @@ class Sharing(NamedTuple):
 
     Attributes:
         parts: (n, rows) int32, the n stored rows of each.
-        product: whether two are multiplied, entry by entry, and not added.
+        product: whether the two of each are multiplied, entry by entry, and not added.
         factors: (stored,) whether a stored row multiplies another; it begins near 1, not near 0.
     """
 
@@ -58,7 +58,7 @@ class Sharing(NamedTuple):
 
         for number, part in enumerate(self.parts):
             own = gradient
-            if self.product and len(self.parts) > 1:
+            if self.product:
                 own = gradient * stored[self.parts[1 - number][rows]]
             ones = np.ones(len(rows), dtype=gradient.dtype)
             readers = csr_matrix((ones, (part[rows], np.arange(len(rows)))), (len(out), len(rows)))
@@ -66,14 +66,14 @@ class Sharing(NamedTuple):
 
 
 def one_row(counts: tuple[int, int], stored: int, rng: np.random.Generator) -> Sharing:
-    """Lets each user, and each item, read one row that was drawn for it (the hashing trick)."""
+    """Lets each user, and each item, read one row that was drawn for it (Weinberger et al. 2009)."""
     sides = _sides(counts, stored)
     parts = [first + rng.permutation(count) % own for count, first, own in sides]
     return _sharing([parts], product=False, factors=np.zeros(stored, dtype=bool))
 
 
 def two_rows(counts: tuple[int, int], stored: int, rng: np.random.Generator) -> Sharing:
-    """Lets each read the sum of two rows that were drawn for it (double hashing)."""
+    """Lets each read the sum of two rows that were drawn for it (Zhang et al. 2020)."""
     sides = _sides(counts, stored)
     parts = [[first + rng.permutation(count) % own for count, first, own in sides] for _ in range(2)]
     return _sharing(parts, product=False, factors=np.zeros(stored, dtype=bool))
@@ -129,7 +129,7 @@ class SharedRows:
 
     def __init__(self, table: SparseTable, dim: int, log: Interactions, sharing: Sharing) -> None:
         self.table, self.dim, self.log, self.sharing = table, dim, log, sharing
-        self.weights = self.served_weights = NO_WEIGHTS
+        self.weights = NO_WEIGHTS
         self._pairs = BatchItems(log)
         self._products = InnerProducts(dim, table.values.dtype)
         self._places = np.zeros(log.n_users + log.n_items, dtype=np.int32)

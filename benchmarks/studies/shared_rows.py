@@ -4,7 +4,7 @@
     [--densities 0.01 0.05 0.1] [--ways hash double quotient narrow random sparserec]
     [--widths 32 16 8] [--epochs 40] [--page PAGE.md] [--threads 1]
 
-About 40 minutes for LastFM. All of it is matrix factorisation with the default loss, and what
+About 60 minutes for LastFM. All of it is matrix factorisation with the default loss, and what
 training holds out chooses the learning rate and the epochs of each. Shared rows: `hash` gives each
 user and item one stored row, `double` the sum of two that were drawn, and `quotient` the product of
 two, which no other has (Shi et al. 2020). They are trained by the library's own loop from random

@@ -133,7 +133,7 @@ class TopologyUpdate:
         if count == 0:
             return 0
         if len(curvature):
-            size = self._usual(table, kept, new.columns)
+            size = self._sizes(table, kept, new.columns)
         else:
             size = kernels.topology.keep_larger(table.values, count, kept)
         indptr, places = np.empty_like(table.indptr), np.empty(count, np.int64)
@@ -166,8 +166,8 @@ class TopologyUpdate:
         within = int(np.diff(table.indptr)[inside].sum())
         return kept, min(int(fraction * within), free)
 
-    def _usual(self, table: SparseTable, kept: Array, columns: Array) -> Array:
-        """Says a part of which magnitude regrown entries of these columns (n,) start at, (n,)."""
+    def _sizes(self, table: SparseTable, kept: Array, columns: Array) -> Array:
+        """Finds the magnitudes (n,) that entries regrown in ``columns`` (n,) start at a part of."""
 
         def multiplied(entries: Any) -> Array:
             own = kind_of(self.kinds, table.columns[entries]) == 0
